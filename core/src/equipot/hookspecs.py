@@ -1,0 +1,98 @@
+"""The hooks a plugin may implement. Hooks declare, they never do.
+
+A plugin is a light module (no torch, no e3nn at import) named by an entry point in the group
+``equipot.plugins.v1``; its hook functions take no arguments and yield declarations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from equipot.declarations import (
+        ModelBuilderEntry,
+        ModifierEntry,
+        PairPotentialEntry,
+        StatsManagerEntry,
+    )
+
+PROJECT = "equipot"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def equipot_model_builders() -> Iterable[ModelBuilderEntry]:
+    """Declare model builders: subclasses of ``equipot.model.ModelBuilder``.
+
+    Called once, when a name is first looked up or plugins are listed.
+
+    Example:
+        >>> from equipot.declarations import ModelBuilderEntry
+        >>> entry = ModelBuilderEntry(
+        ...     name="MyModel", target="my_package.builder.MyModel", summary="My invariant model"
+        ... )
+
+    Returns:
+        The declarations. Since 0.1.
+    """
+    return ()
+
+
+@hookspec
+def equipot_pair_potentials() -> Iterable[PairPotentialEntry]:
+    """Declare pair potentials: subclasses of ``equipot.model.PairPotential``.
+
+    Called once, when a name is first looked up or plugins are listed.
+
+    Example:
+        >>> from equipot.declarations import PairPotentialEntry
+        >>> entry = PairPotentialEntry(
+        ...     name="Morse", target="my_package.morse.Morse", summary="Morse pair potential"
+        ... )
+
+    Returns:
+        The declarations. Since 0.1.
+    """
+    return ()
+
+
+@hookspec
+def equipot_modifiers() -> Iterable[ModifierEntry]:
+    """Declare modifiers: functions ``(model, *, option: type = default) -> model``.
+
+    Called once, when a name is first looked up or plugins are listed.
+
+    Example:
+        >>> from equipot.declarations import ModifierEntry
+        >>> entry = ModifierEntry(
+        ...     name="freeze_Embedding", target="my_package.freeze.freeze_embedding",
+        ...     summary="Stop training the type embedding", persistent=True,
+        ... )
+
+    Returns:
+        The declarations. Since 0.1.
+    """
+    return ()
+
+
+@hookspec
+def equipot_stats_managers() -> Iterable[StatsManagerEntry]:
+    """Declare statistics managers: subclasses of ``equipot.data.StatsManager``.
+
+    Called once, when a name is first looked up or plugins are listed.
+
+    Example:
+        >>> from equipot.declarations import StatsManagerEntry
+        >>> entry = StatsManagerEntry(
+        ...     name="MyStats", target="my_package.stats.MyStats", summary="Median energies"
+        ... )
+
+    Returns:
+        The declarations. Since 0.1.
+    """
+    return ()

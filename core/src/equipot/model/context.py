@@ -1,0 +1,190 @@
+"""What a model is built for: derived values that builders read and engines ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from equipot.errors import ConfigError, nearest, problem
+from equipot.units import Units
+
+Locality = str
+"""``strict``, ``hops(k)`` or ``global``: how far an atom's energy looks."""
+
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
+
+TypeCutoffs = dict[str, "float | dict[str, float]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildContext:
+    """Derived values a builder may use; its options are its own fields."""
+
+    type_names: tuple[str, ...]
+    """Atom type names; ``atom_types`` index this list."""
+
+    chemical_species: tuple[str, ...] | None
+    """Element symbol of each type, None if unknown."""
+
+    r_max: float
+    """Largest cutoff radius of the model's edges, Å."""
+
+    cutoffs: torch.Tensor
+    """Cutoff radius R[centre type, neighbour type], Å, float64, shape [n_types, n_types]."""
+
+    model_dtype: torch.dtype
+    """Data type of weights and features."""
+
+    units: Units = "metal"
+    """Unit system of the training data."""
+
+    generator: torch.Generator = field(default_factory=torch.Generator)
+    """Source of every random initial weight."""
+
+    @property
+    def num_types(self) -> int:
+        """Number of atom types."""
+        return len(self.type_names)
+
+    @property
+    def atomic_numbers(self) -> tuple[int, ...] | None:
+        """Nuclear charge of each type, None if the species are unknown."""
+        if self.chemical_species is None:
+            return None
+        from ase.data import atomic_numbers
+
+        return tuple(atomic_numbers[symbol] for symbol in self.chemical_species)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What the data layer, engines and artifacts need to know of a model."""
+
+    type_names: tuple[str, ...]
+    chemical_species: tuple[str, ...] | None
+    r_max: float
+    cutoffs: tuple[tuple[float, ...], ...] | None
+    """R[centre, neighbour] in Å, None when all equal ``r_max``."""
+    model_dtype: Literal["float32", "float64"]
+    units: Units = "metal"
+    locality: Locality = "global"
+    edge_sets: tuple[tuple[str, float], ...] = ()
+    """Further edge sets (name, radius in Å) that energy terms need."""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def atomic_numbers(self) -> tuple[int, ...] | None:
+        """Nuclear charge of each type, None if the species are unknown."""
+        if self.chemical_species is None:
+            return None
+        from ase.data import atomic_numbers
+
+        return tuple(atomic_numbers[symbol] for symbol in self.chemical_species)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers for a manifest."""
+        from dataclasses import asdict
+
+        plain: dict[str, Any] = {}
+        for key, value in asdict(self).items():
+            plain[key] = [list(item) if isinstance(item, tuple) else item for item in value] if isinstance(value, tuple) else value
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> ModelInfo:
+        """Inverse of ``to_dict``."""
+        values = {key: _tuples(value) for key, value in plain.items()}
+        return cls(**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def species_of_types(
+    type_names: list[str] | tuple[str, ...], chemical_species: list[str] | tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    """Element symbol of each type.
+
+    Args:
+        type_names: Names of the types.
+        chemical_species: Symbols given by the user, or None to use the type names.
+
+    Returns:
+        Symbols, or None when type names are no elements and none are given.
+
+    Raises:
+        ConfigError: On a wrong length, an unknown symbol, or a type named after another element.
+    """
+    from ase.data import chemical_symbols
+
+    elements = set(chemical_symbols[1:])
+    if chemical_species is None:
+        return tuple(type_names) if all(name in elements for name in type_names) else None
+    if len(chemical_species) != len(type_names):
+        raise ConfigError(
+            problem("chemical_species", f"must have one symbol per type name {list(type_names)}", got=list(chemical_species))
+        )
+    problems = []
+    for name, symbol in zip(type_names, chemical_species, strict=True):
+        if symbol not in elements:
+            problems.append(problem("chemical_species", f"{symbol!r} is not an element", got=list(chemical_species), hint="list chemical symbols"))
+        elif name in elements and name != symbol:
+            problems.append(problem("chemical_species", f"type {name!r} is an element but its species is {symbol!r}", got=list(chemical_species), hint="use the order of type_names"))
+    if problems:
+        raise ConfigError(problems)
+    return tuple(chemical_species)
+
+
+def resolve_cutoffs(
+    type_names: list[str] | tuple[str, ...], r_max: float, per_edge_type_cutoff: TypeCutoffs | None
+) -> torch.Tensor:
+    """Matrix of cutoff radii from the user's mapping.
+
+    Args:
+        type_names: Names of the types.
+        r_max: Global radius, Å; the value of every pair not given.
+        per_edge_type_cutoff: ``{centre: r}`` or ``{centre: {neighbour: r}}`` in Å.
+
+    Returns:
+        R[centre, neighbour] in Å, float64, shape [n_types, n_types].
+
+    Raises:
+        ConfigError: On an unknown type name or a radius outside (0, r_max].
+    """
+    names = list(type_names)
+    cutoffs = torch.full((len(names), len(names)), float(r_max), dtype=torch.float64)
+    problems: list[str] = []
+    for centre, given in (per_edge_type_cutoff or {}).items():
+        row = given if isinstance(given, dict) else dict.fromkeys(names, given)
+        for neighbour, radius in row.items():
+            where = f"per_edge_type_cutoff.{centre}" + (f".{neighbour}" if isinstance(given, dict) else "")
+            unknown = [name for name in (centre, neighbour) if name not in names]
+            if unknown:
+                close = nearest(unknown[0], names)
+                hint = f"did you mean {close!r}?" if close else f"types: {names}"
+                problems.append(problem(where, f"{unknown[0]!r} is not a type name", hint=hint))
+            elif not 0.0 < radius <= r_max:
+                problems.append(problem(where, f"must be greater than 0 and at most r_max = {r_max}", got=radius))
+            else:
+                cutoffs[names.index(centre), names.index(neighbour)] = radius
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return cutoffs
+
+
+def pair_index(centre_type: torch.Tensor, neighbour_type: torch.Tensor, num_types: int) -> torch.Tensor:
+    """Flat index of an ordered pair of types: the one place where it is made.
+
+    Args:
+        centre_type: Types of the centres, int64, shape [n_edges].
+        neighbour_type: Types of the neighbours, int64, shape [n_edges].
+        num_types: Number of types.
+
+    Returns:
+        ``centre_type * num_types + neighbour_type``, shape [n_edges].
+    """
+    return centre_type * num_types + neighbour_type

@@ -1,0 +1,107 @@
+"""Scales and shifts of atomic energies, E_i = scale[t_i] * e_i + shift[t_i], in float64."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from equipot.errors import ConfigError, did_you_mean, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PerType = float | dict[str, float]
+"""One value for all types, or one per type name."""
+
+
+def per_type_values(value: PerType, type_names: Sequence[str], where: str) -> list[float]:
+    """One number for all types (a single-item list) or one for each.
+
+    Args:
+        value: A number, or a mapping whose keys are exactly the type names.
+        type_names: Names of the types.
+        where: Place named in errors.
+
+    Returns:
+        One or n_types numbers.
+
+    Raises:
+        ConfigError: On keys that are no type names, and on types without a key.
+    """
+    if not isinstance(value, dict):
+        return [float(value)]
+    problems = [
+        problem(f"{where}.{name}", f"{name!r} is not a type name", hint=did_you_mean(name, type_names) or f"types: {list(type_names)}")
+        for name in value
+        if name not in type_names
+    ]
+    missing = [name for name in type_names if name not in value]
+    if missing:
+        problems.append(problem(where, f"no value for the types {missing}", got=value, hint=f"give one for each of {list(type_names)}"))
+    if problems:
+        raise ConfigError(problems)
+    return [float(value[name]) for name in type_names]
+
+
+class ScaleShift(torch.nn.Module):
+    """The slot ``scale_shift`` of a GraphModel.
+
+    A single value serves all types without a lookup; a trainable one is kept per type.
+    """
+
+    def __init__(
+        self,
+        type_names: Sequence[str],
+        *,
+        scales: PerType | None = None,
+        shifts: PerType | None = None,
+        scales_trainable: bool = False,
+        shifts_trainable: bool = False,
+    ) -> None:
+        """Set the values.
+
+        Args:
+            type_names: Names of the types.
+            scales: Factors without unit; None: 1.
+            shifts: Energies of isolated atoms in the model's energy unit; None: 0.
+            scales_trainable: Make the scales parameters.
+            shifts_trainable: Make the shifts parameters.
+        """
+        super().__init__()
+        self.type_names = tuple(type_names)
+        self._set("scales", 1.0 if scales is None else scales, trainable=scales_trainable)
+        self._set("shifts", 0.0 if shifts is None else shifts, trainable=shifts_trainable)
+
+    def _set(self, name: str, value: PerType, *, trainable: bool) -> None:
+        numbers = per_type_values(value, self.type_names, f"per_type_energy_{name}")
+        if trainable and len(numbers) == 1:
+            numbers = numbers * len(self.type_names)
+        tensor = torch.tensor(numbers, dtype=torch.float64)
+        if trainable:
+            self.register_parameter(name, torch.nn.Parameter(tensor))
+        else:
+            self.register_buffer(name, tensor)
+
+    def forward(self, atomic_energy: torch.Tensor, atom_types: torch.Tensor) -> torch.Tensor:
+        """Scale and shift.
+
+        Args:
+            atomic_energy: Unscaled energies, any float dtype, shape [n_atoms].
+            atom_types: Types, shape [n_atoms].
+
+        Returns:
+            Energies in float64, shape [n_atoms].
+        """
+        return torch.addcmul(
+            self._of_atoms(self.shifts, atom_types), self._of_atoms(self.scales, atom_types), atomic_energy.to(torch.float64)
+        )
+
+    @staticmethod
+    def _of_atoms(values: torch.Tensor, atom_types: torch.Tensor) -> torch.Tensor:
+        return values if values.shape[0] == 1 else values.index_select(0, atom_types)
+
+    def values(self, name: str) -> dict[str, float]:
+        """Current ``scales`` or ``shifts`` as a mapping from type name."""
+        tensor = getattr(self, name).detach()
+        return {type_name: float(tensor[min(index, tensor.shape[0] - 1)]) for index, type_name in enumerate(self.type_names)}

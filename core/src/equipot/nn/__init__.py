@@ -1,0 +1,1 @@
+"""Building blocks for models: radial functions, cutoffs, MLPs, irreps, tensor products."""

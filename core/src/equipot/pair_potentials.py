@@ -1,0 +1,11 @@
+"""The registered pair potentials: ``equipot.pair_potentials.ZBL`` and whatever plugins bring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    from equipot.plugins import registered_attribute
+
+    return registered_attribute("pair_potentials", __name__, name)

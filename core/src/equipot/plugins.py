@@ -1,0 +1,368 @@
+"""The plugin host: find, load, list and look up; one broken plugin never stops another.
+
+Plugins are entry points in the group ``equipot.plugins.v1``. They load on first use, never at
+``import equipot``, and loading one imports no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import logging
+import os
+import sys
+from dataclasses import dataclass, field
+from importlib import metadata, resources
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from equipot import hookspecs
+from equipot.declarations import (
+    Entry,
+    ModelBuilderEntry,
+    ModifierEntry,
+    PairPotentialEntry,
+    StatsManagerEntry,
+)
+from equipot.errors import PluginError, PluginNotFoundError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+logger = logging.getLogger(__name__)
+
+API_MAJOR = 1
+GROUP = f"equipot.plugins.v{API_MAJOR}"
+
+KINDS: dict[str, type[Entry]] = {
+    "model_builders": ModelBuilderEntry,
+    "pair_potentials": PairPotentialEntry,
+    "modifiers": ModifierEntry,
+    "stats_managers": StatsManagerEntry,
+}
+"""Kinds of declaration; the hook is ``equipot_<kind>``."""
+
+NAMESPACES: dict[str, str] = {
+    "model_builders": "equipot.model",
+    "pair_potentials": "equipot.pair_potentials",
+    "modifiers": "equipot.modifiers",
+    "stats_managers": "equipot.data",
+}
+"""Where users find the registered names of each kind in configs and in Python."""
+
+
+@dataclass
+class PluginRecord:
+    """One entry point and what became of it."""
+
+    id: str
+    distribution: str
+    version: str
+    api: str
+    target: str
+    state: str = "installed"
+    """``ok``, ``failed``, ``refused`` (API), ``disabled`` or ``ambiguous`` (two plugins, one id)."""
+    error: str | None = None
+    declares: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Id with distribution and version."""
+        return f"{self.id!r} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A declaration and the plugin it came from."""
+
+    kind: str
+    entry: Entry
+    plugin: str
+    distribution: str
+    version: str
+
+
+class PluginHost:
+    """What is installed, loaded once.
+
+    Args:
+        switch: Value of ``EQUIPOT_PLUGINS``: empty (all), ``none``, ``a,b`` (only these) or
+            ``-c`` (all but these). Core's own declarations are always there.
+        strict: Raise at the first plugin that fails to load.
+    """
+
+    def __init__(self, switch: str = "", *, strict: bool = False) -> None:
+        self.records: list[PluginRecord] = []
+        self._declared: dict[str, dict[str, list[Declared]]] = {kind: {} for kind in KINDS}
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._switch = switch
+        self._strict = strict
+        self._load_all()
+
+    # ------------------------------------------------------------------ loading
+
+    def _load_all(self) -> None:
+        found = sorted(_entry_points(), key=lambda pair: (pair[0].distribution, pair[0].id))
+        by_id: dict[str, list[PluginRecord]] = {}
+        for record, _ in found:
+            by_id.setdefault(record.id, []).append(record)
+        for record, entry_point in found:
+            self.records.append(record)
+            clashing = by_id[record.id]
+            if not self._enabled(record.id):
+                record.state = "disabled"
+            elif len(clashing) > 1:
+                record.state = "ambiguous"
+                owners = " and ".join(f"{one.distribution} {one.version}" for one in clashing)
+                record.error = f"two plugins have the id {record.id!r}: {owners}; uninstall one"
+            elif reason := _unmet_requirement(entry_point):
+                record.state, record.error = "refused", reason
+            else:
+                self._load(record, entry_point)
+            if self._strict and record.error:
+                raise PluginError(f"plugin {record.label}: {record.error}")
+
+    def _enabled(self, plugin_id: str) -> bool:
+        if plugin_id == "core" or not self._switch:
+            return True
+        if self._switch == "none":
+            return False
+        names = [name.strip() for name in self._switch.split(",") if name.strip()]
+        excluded = {name[1:] for name in names if name.startswith("-")}
+        included = {name for name in names if not name.startswith("-")}
+        return plugin_id not in excluded and (not included or plugin_id in included)
+
+    def _load(self, record: PluginRecord, entry_point: metadata.EntryPoint) -> None:
+        module = None
+        try:
+            module = entry_point.load()
+            self._manager.register(module, name=record.id)
+            self._manager.check_pending()
+            declared = list(self._collect(record, module))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may even raise SystemExit at import
+            if module is not None and self._manager.is_registered(module):
+                self._manager.unregister(module)
+            record.state, record.error = "failed", f"{type(error).__name__}: {error}".strip(": ")
+            logger.warning("plugin %s failed to load: %s", record.label, record.error)
+            return
+        record.state = "ok"
+        for item in declared:
+            record.declares.setdefault(item.kind, []).append(item.entry.name)
+            self._declared[item.kind].setdefault(item.entry.name, []).append(item)
+
+    def _collect(self, record: PluginRecord, module: object) -> Iterator[Declared]:
+        for kind, entry_type in KINDS.items():
+            hook = getattr(self._manager.hook, f"equipot_{kind}")
+            for implementation in hook.get_hookimpls():
+                if implementation.plugin is not module:
+                    continue
+                for entry in implementation.function():
+                    if not isinstance(entry, entry_type):
+                        raise PluginError(f"equipot_{kind} must yield {entry_type.__name__}, got {type(entry).__name__}")
+                    _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
+                    yield Declared(kind, entry, record.id, record.distribution, record.version)
+
+    # ------------------------------------------------------------------ look-up
+
+    def declared(self, kind: str) -> list[Declared]:
+        """All unambiguous declarations of a kind, by name."""
+        return [items[0] for _, items in sorted(self._declared[kind].items()) if len(items) == 1]
+
+    def names(self, kind: str) -> list[str]:
+        """Registered names of a kind, ambiguous ones included."""
+        return sorted(self._declared[kind])
+
+    def ambiguous(self) -> dict[str, list[Declared]]:
+        """Names that more than one plugin declares for the same kind, as ``kind.name``."""
+        return {
+            f"{kind}.{name}": items
+            for kind, by_name in self._declared.items()
+            for name, items in by_name.items()
+            if len(items) > 1
+        }
+
+    def lookup(self, kind: str, name: str) -> Declared:
+        """The declaration of a registered name.
+
+        Args:
+            kind: A key of ``KINDS``.
+            name: The name, case-sensitive.
+
+        Raises:
+            PluginNotFoundError: If nothing declares it, saying what is installed or to install.
+            PluginError: If two plugins declare it.
+        """
+        items = self._declared[kind].get(name, [])
+        if len(items) == 1:
+            return items[0]
+        if items:
+            owners = " and ".join(
+                f"{item.distribution} {item.version} ({item.entry.target})" for item in items
+            )
+            raise PluginError(f"{_singular(kind)} {name!r} is declared by {owners}; use the full path of one of them")
+        raise PluginNotFoundError(self._not_found(kind, name))
+
+    def _not_found(self, kind: str, name: str) -> str:
+        text = f"no {_singular(kind)} named {name!r}; installed: {self.names(kind)}"
+        if hint := self.install_hint(kind, name):
+            text += f"; {hint}"
+        elif close := nearest(name, [*self.names(kind), *_known(kind)]):
+            text += f". Did you mean {close!r}?"
+            text += f" ({self.install_hint(kind, close)})" if close not in self.names(kind) else ""
+        for record in self.records:
+            if record.error:
+                text += f"  plugin {record.label} is {record.state}: {record.error}"
+        return text
+
+    @staticmethod
+    def install_hint(kind: str, name: str) -> str:
+        """``pip install DIST`` for a name that a known distribution brings, else an empty string."""
+        distribution = _known(kind).get(name)
+        return f"pip install {distribution}" if distribution else ""
+
+    def load(self, kind: str, name: str) -> Any:
+        """Import what a registered name stands for.
+
+        Raises:
+            PluginError: If the target cannot be imported, naming the plugin.
+        """
+        declared = self.lookup(kind, name)
+        return load_target(declared)
+
+    def find_class(self, target: object) -> Declared | None:
+        """The declaration whose target is the given class or function, or None."""
+        for kind in KINDS:
+            for items in self._declared[kind].values():
+                for declared in items:
+                    if _is_target(declared, target):
+                        return declared
+        return None
+
+
+def load_target(declared: Declared) -> Any:
+    """Import the target of a declaration.
+
+    Raises:
+        PluginError: With plugin, version and reason.
+    """
+    module_name, _, attribute = declared.entry.target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(
+            f"plugin {declared.plugin!r} ({declared.distribution} {declared.version}): cannot import "
+            f"{declared.entry.target!r} of {_singular(declared.kind)} {declared.entry.name!r}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@functools.cache
+def plugins() -> PluginHost:
+    """The host of this process, loaded on first use with the switches of the environment.
+
+    ``EQUIPOT_PLUGINS=none|a,b|-c`` chooses, ``EQUIPOT_STRICT_PLUGINS=1`` raises on the first
+    failure, ``EQUIPOT_TRACE_PLUGINS=1`` prints each declaration to stderr.
+    """
+    return PluginHost(
+        os.environ.get("EQUIPOT_PLUGINS", "").strip(),
+        strict=os.environ.get("EQUIPOT_STRICT_PLUGINS", "") not in ("", "0"),
+    )
+
+
+def public_target(target: object) -> str:
+    """The dotted path that configs use for a class: its registered name, else where it is defined.
+
+    Example: ``equipot.model.NequIPGNNModel`` for a registered builder.
+    """
+    declared = plugins().find_class(target)
+    if declared is not None:
+        return f"{NAMESPACES[declared.kind]}.{declared.entry.name}"
+    return f"{target.__module__}.{target.__qualname__}"  # type: ignore[attr-defined]
+
+
+def registered_attribute(kind: str, module: str, name: str) -> Any:
+    """For a module's ``__getattr__``: the registered object of that name.
+
+    Raises:
+        PluginNotFoundError: Which is an AttributeError too, for names nobody declares.
+        AttributeError: For dunder names, without loading plugins.
+    """
+    if name.startswith("_"):
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    return plugins().load(kind, name)
+
+
+def _is_target(declared: Declared, target: object) -> bool:
+    module_name, _, attribute = declared.entry.target.rpartition(".")
+    if attribute != getattr(target, "__name__", None):
+        return False
+    module = sys.modules.get(module_name)
+    return module is not None and getattr(module, attribute, None) is target
+
+
+def _entry_points() -> Iterable[tuple[PluginRecord, metadata.EntryPoint]]:
+    prefix = "equipot.plugins.v"
+    seen = set()
+    for group in metadata.entry_points().groups:
+        if not group.startswith(prefix):
+            continue
+        for entry_point in metadata.entry_points(group=group):
+            distribution = entry_point.dist
+            name = distribution.name if distribution else "unknown"
+            if (group, name, entry_point.name, entry_point.value) in seen:
+                continue
+            seen.add((group, name, entry_point.name, entry_point.value))
+            version = distribution.version if distribution else "0"
+            api = group.removeprefix(prefix)
+            yield PluginRecord(entry_point.name, name, version, api, entry_point.value), entry_point
+
+
+def _unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
+    """Why a plugin does not fit this core, read from metadata before import, or None."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    from equipot import __version__
+
+    if entry_point.group != GROUP:
+        wanted = entry_point.group.removeprefix("equipot.plugins.v")
+        newer = wanted.isdigit() and int(wanted) > API_MAJOR
+        advice = "pip install --upgrade equipot" if newer else "install a newer version of the plugin"
+        return f"needs plugin API {wanted}, this is equipot {__version__} with API {API_MAJOR}; {advice}"
+    if entry_point.dist is None:
+        return None
+    for line in entry_point.dist.requires or []:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if requirement.name.lower() == "equipot" and applies and not requirement.specifier.contains(__version__, prereleases=True):
+            return f"needs equipot{requirement.specifier}, this is {__version__}; pip install 'equipot{requirement.specifier}'"
+    return None
+
+
+@functools.cache
+def _known_plugins() -> dict[str, dict[str, str]]:
+    text = resources.files("equipot").joinpath("known_plugins.json").read_text(encoding="utf-8")
+    known: dict[str, dict[str, str]] = json.loads(text)
+    return known
+
+
+def _known(kind: str) -> dict[str, str]:
+    return _known_plugins().get(kind, {})
+
+
+def _singular(kind: str) -> str:
+    return {"stats_managers": "stats manager"}.get(kind, kind.removesuffix("s").replace("_", " "))
+
+
+def _trace(message: str) -> None:
+    if os.environ.get("EQUIPOT_TRACE_PLUGINS", "") not in ("", "0"):
+        print(f"equipot plugins: {message}", file=sys.stderr)  # noqa: T201 - asked for by the user

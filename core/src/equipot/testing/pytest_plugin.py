@@ -1,0 +1,1 @@
+"""Fixtures of the conformance kit, loaded by pytest through the entry point ``pytest11``."""

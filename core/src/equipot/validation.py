@@ -1,0 +1,204 @@
+"""Check options against the signature of whatever they are meant for.
+
+One function serves model builders, pair potentials, modifiers and every other ``_target_``:
+unknown keys, missing keys, wrong types and ranges come back together, worded for the user.
+``bool``, ``int`` and ``str`` are strict (``"3"``, ``3.0`` and ``True`` are no integers), a
+``float`` takes an int, sequences take lists and tuples.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from equipot.errors import did_you_mean, problem
+
+
+class Placeholder:
+    """Stands for a value that is known only later (a statistic); accepted wherever numbers are.
+
+    Args:
+        sample: A value of the right type, e.g. ``1.0`` or ``{"C": 1.0, "H": 1.0}``.
+    """
+
+    def __init__(self, sample: object) -> None:
+        self.sample = sample
+
+    def __repr__(self) -> str:
+        return f"Placeholder({self.sample!r})"
+
+
+def check_options(
+    target: Callable[..., Any], values: Mapping[str, Any], where: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Check values against the parameters of a class or function.
+
+    Parameters without annotation accept anything; a ``**kwargs`` in the signature accepts any key
+    (foreign classes such as optimizers have them; plugins must not).
+
+    Args:
+        target: The callable that will receive the values.
+        values: Option name to value.
+        where: Dotted path that messages start with.
+
+    Returns:
+        The values with sequences and numbers in the annotated types, and all problems found.
+    """
+    parameters, open_ended = _parameters(target)
+    problems = []
+    for name in values:
+        if name not in parameters and not open_ended:
+            hint = did_you_mean(name, parameters) or f"options: {', '.join(parameters) or 'none'}"
+            problems.append(problem(f"{where}.{name}", "unknown option", hint=hint))
+    for name, parameter in parameters.items():
+        if parameter.default is inspect.Parameter.empty and name not in values:
+            problems.append(problem(f"{where}.{name}", "required option is missing"))
+    adapters = _adapters(target)
+    checked = dict(values)
+    for name, value in values.items():
+        if name in adapters:
+            checked[name], found = _check_value(adapters[name], value, f"{where}.{name}")
+            problems.extend(found)
+    return checked, problems
+
+
+def option_names(target: Callable[..., Any]) -> list[str]:
+    """Names of the options a class or function takes, in order."""
+    return list(_parameters(target)[0])
+
+
+def _parameters(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    signature = inspect.signature(target)
+    positional_only = inspect.Parameter.POSITIONAL_ONLY
+    keep, open_ended = {}, False
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            open_ended = True
+        elif parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, positional_only):
+            keep[name] = parameter
+    return keep, open_ended
+
+
+@functools.lru_cache(maxsize=512)
+def _adapters(target: Callable[..., Any]) -> dict[str, Any]:
+    from pydantic import ConfigDict, TypeAdapter
+
+    hints = _hints(target)
+    adapters = {}
+    for name in _parameters(target)[0]:
+        if name not in hints:
+            continue
+        annotation = _strict(hints[name])
+        config = ConfigDict(arbitrary_types_allowed=True)
+        try:
+            adapters[name] = TypeAdapter(annotation, config=config)
+        except Exception:  # noqa: BLE001 - TypeAdapter refuses a config for dataclasses and models
+            adapters[name] = _plain_adapter(annotation)
+    return {name: adapter for name, adapter in adapters.items() if adapter is not None}
+
+
+def _plain_adapter(annotation: object) -> Any:
+    from pydantic import TypeAdapter
+
+    try:
+        return TypeAdapter(annotation)
+    except Exception:  # noqa: BLE001 - annotations of foreign classes that pydantic cannot check
+        return None
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        if inspect.isclass(target) and "__dataclass_fields__" in vars(target):
+            return typing.get_type_hints(target, include_extras=True)
+        function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+        return typing.get_type_hints(function, include_extras=True)
+    except Exception:  # noqa: BLE001 - annotations of foreign packages may name what is not imported
+        return {}
+
+
+def _strict(annotation: Any) -> Any:
+    """Rewrite an annotation so that pydantic does not convert between bool, int, float and str."""
+    from pydantic import BeforeValidator, StrictBool, StrictInt, StrictStr
+
+    simple = {bool: StrictBool, int: StrictInt, str: StrictStr}
+    if annotation in (bool, int, str):
+        return simple[annotation]
+    if annotation is float:
+        return Annotated[float, BeforeValidator(_number)]
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return Annotated[(_strict(args[0]), *args[1:])]
+    if origin in (Union, types.UnionType):
+        return Union[tuple(_strict(arg) for arg in args)]  # noqa: UP007 - built at run time
+    if origin in (list, tuple, dict, set, frozenset) and args:
+        return origin[tuple(arg if arg is Ellipsis else _strict(arg) for arg in args)]
+    if inspect.isclass(annotation) and _is_instance_checked(annotation):
+        from pydantic import InstanceOf
+
+        return InstanceOf[annotation]
+    return annotation
+
+
+def _is_instance_checked(annotation: type) -> bool:
+    """Whether a class is checked with isinstance instead of being taken apart by pydantic."""
+    return "__dataclass_fields__" in vars(annotation) or inspect.isabstract(annotation)
+
+
+def _number(value: object) -> object:
+    if isinstance(value, (bool, str)):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a message
+    return value
+
+
+def _check_value(adapter: Any, value: object, where: str) -> tuple[Any, list[str]]:
+    from pydantic import ValidationError
+
+    probe = value.sample if isinstance(value, Placeholder) else value
+    try:
+        checked = adapter.validate_python(probe)
+    except ValidationError as error:
+        return value, _messages(error, where)
+    return (value if isinstance(value, Placeholder) else checked), []
+
+
+def _messages(error: Any, where: str) -> list[str]:
+    """One message a place: the branches of a union are joined with 'or'."""
+    by_place: dict[str, list[dict[str, Any]]] = {}
+    for item in error.errors(include_url=False):
+        keys = [str(part) for part in item["loc"] if _is_key(part)]
+        by_place.setdefault(".".join([where, *keys]), []).append(item)
+    messages = []
+    for place, items in by_place.items():
+        texts = dict.fromkeys(_wording(item["msg"]) for item in items)
+        shown = [text for text in texts if text != "must be None"] or list(texts)
+        messages.append(problem(place, " or ".join(shown), got=items[0]["input"]))
+    return messages
+
+
+def _is_key(part: object) -> bool:
+    """Whether a part of a pydantic location is a key of the user's, not a name of a union branch."""
+    branch_marks = "[]()-"
+    branches = ("bool", "int", "float", "str", "none", "is-instance")
+    return isinstance(part, int) or (
+        isinstance(part, str) and part not in branches and not any(mark in part for mark in branch_marks)
+    )
+
+
+def _wording(message: str) -> str:
+    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    replacements = {
+        "a valid integer": "must be an integer",
+        "a valid string": "must be a string",
+        "a valid boolean": "must be true or false",
+        "a valid list": "must be a list",
+        "a valid tuple": "must be a list",
+        "a valid dictionary": "must be a mapping",
+        "a valid number": "must be a number",
+    }
+    if text in replacements:
+        return replacements[text]
+    return text if text.startswith("must") or not message.startswith("Input should be") else f"must be {text}"
