@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 
 from equipot.graph import Graph
 from equipot.model.context import BuildContext, Locality
@@ -117,7 +118,7 @@ class PairPotential(EnergyTerm):
     cutoff (Gasteiger et al., DimeNet, arXiv:2003.03123, eq. 8).
     """
 
-    polynomial_cutoff_p: float = 6.0
+    polynomial_cutoff_p: Annotated[float, Field(ge=2)] = 6.0
     """Exponent p of the polynomial cutoff, at least 2."""
 
     @abstractmethod

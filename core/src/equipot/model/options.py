@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from equipot.errors import ConfigError
 from equipot.validation import check_options
@@ -18,6 +18,9 @@ from equipot.validation import check_options
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """Base of model builders and energy terms: checked, immutable, convertible to a config."""
+
+    citations: ClassVar[tuple[str, ...]] = ()
+    """What to cite when using the component; stored with every model that has it."""
 
     def __post_init__(self) -> None:
         """Check all fields and store them in their annotated types.

@@ -1,0 +1,173 @@
+"""What every command shares: plugin options, warnings, and errors as one clear message.
+
+A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``; a module may set
+``PASS_UNKNOWN = True`` to get arguments it does not know as ``args.extra``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from equipot.errors import ConfigError, EquipotError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXIT_ERROR = 2
+"""Exit code of every error with a message meant for the user."""
+
+_shown: set[str] = set()
+
+
+class Command(Protocol):
+    """A module of ``equipot.cli`` that is a command."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's arguments."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; the return value is the exit code."""
+
+
+def add_plugin_options(parser: argparse.ArgumentParser) -> None:
+    """Add the switches that choose which plugins load.
+
+    Args:
+        parser: Parser of a command.
+    """
+    group = parser.add_argument_group("plugins")
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--plugins", metavar="IDS", default=None,
+        help="load only these plugin ids (a,b) or all but some (--plugins=-c)",
+    )
+    choice.add_argument("--no-plugins", action="store_true", default=False, help="load no plugin, core only")
+    group.add_argument(
+        "--strict-plugins", action="store_true", default=False, help="stop at the first plugin that fails to load"
+    )
+    group.add_argument("--trace-plugins", action="store_true", default=False, help="print what each plugin declares")
+
+
+def apply_plugin_options(args: argparse.Namespace) -> None:
+    """Hand the plugin switches to the host, which reads them from the environment when it loads."""
+    if getattr(args, "no_plugins", False):
+        os.environ["EQUIPOT_PLUGINS"] = "none"
+    elif getattr(args, "plugins", None) is not None:
+        os.environ["EQUIPOT_PLUGINS"] = args.plugins
+    if getattr(args, "strict_plugins", False):
+        os.environ["EQUIPOT_STRICT_PLUGINS"] = "1"
+    if getattr(args, "trace_plugins", False):
+        os.environ["EQUIPOT_TRACE_PLUGINS"] = "1"
+
+
+def run_module(module: Any, prog: str, argv: Sequence[str] | None = None) -> int:
+    """Parse arguments and run a command.
+
+    Args:
+        module: The command's module (see ``Command``).
+        prog: Name shown in the help, e.g. ``equipot-train``.
+        argv: Arguments without the program's name; None: those of the process.
+
+    Returns:
+        The exit code: 0, or 2 after an error whose message was printed.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=(module.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    add_plugin_options(parser)
+    if getattr(module, "PASS_UNKNOWN", False):
+        args, args.extra = parser.parse_known_args(argv)
+    else:
+        args = parser.parse_args(argv)
+    apply_plugin_options(args)
+    return run_command(module.run, args)
+
+
+def run_command(func: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
+    """Run a command; errors meant for users become ``error: …`` on stderr and exit code 2.
+
+    Args:
+        func: The command.
+        args: Its parsed arguments.
+
+    Returns:
+        The exit code.
+    """
+    configure_logging()
+    try:
+        code = func(args)
+    except EquipotError as error:
+        show_plugin_warnings()
+        print_error(error)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201 - command line output
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    show_plugin_warnings()
+    return int(code or 0)
+
+
+def print_error(error: EquipotError) -> None:
+    """Print an error to stderr, one ``error: …`` line for each problem."""
+    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+    for text in problems:
+        print(f"error: {text}", file=sys.stderr)  # noqa: T201 - command line output
+    if len(problems) > 1:
+        print(f"{len(problems)} errors", file=sys.stderr)  # noqa: T201 - command line output
+
+
+def show_plugin_warnings() -> None:
+    """Warn once about plugins that did not load; does nothing while the host is not loaded."""
+    host_module = sys.modules.get("equipot.plugins")
+    if host_module is None or not host_module.plugins.cache_info().currsize:
+        return
+    for record in host_module.plugins().records:
+        if record.error and record.label not in _shown:
+            _shown.add(record.label)
+            text = f"warning: plugin {record.label} is {record.state}: {record.error}"
+            print(text, file=sys.stderr)  # noqa: T201 - command line output
+
+
+class _Format(logging.Formatter):
+    """``warning: text``, as the errors look."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Level in lower case, then the message."""
+        return f"{record.levelname.lower()}: {record.getMessage()}"
+
+
+class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to whatever ``sys.stderr`` is at the time, and not what ``show_plugin_warnings`` says."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if record.name != "equipot.plugins":
+            self.setStream(sys.stderr)
+            super().emit(record)
+
+
+def configure_logging() -> None:
+    """Send warnings of equipot's loggers to stderr as ``warning: …``, once."""
+    root = logging.getLogger("equipot")
+    if not any(isinstance(handler, _Stderr) for handler in root.handlers):
+        handler = _Stderr()
+        handler.setLevel(logging.WARNING)
+        handler.setFormatter(_Format())
+        root.addHandler(handler)
+        root.propagate = False
+
+
+def parse_overrides(texts: Sequence[str]) -> list[str]:
+    """Remove empty arguments, which a shell variable without a value leaves."""
+    return [text for text in texts if text.strip()]

@@ -1,0 +1,113 @@
+"""What options a component has, read from its code: name, type, default and documentation.
+
+The one source of ``equipot describe``, the reference pages and the kit's "every option is
+documented" check.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionDoc:
+    """One option of a builder, pair potential, modifier or any other configurable object."""
+
+    name: str
+    annotation: str
+    default: str
+    """Source form of the default; empty: the option is required."""
+    doc: str
+
+
+def describe_options(target: Callable[..., Any]) -> list[OptionDoc]:
+    """Options of a class or function, in the order of its signature.
+
+    Args:
+        target: A dataclass (docstrings under the fields) or a callable (``Args`` section).
+
+    Returns:
+        One item an option; ``doc`` is empty where nothing is written.
+    """
+    docs = _field_docs(target) if dataclasses.is_dataclass(target) else _argument_docs(target)
+    annotations = _annotations(target)
+    described = []
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
+            continue
+        if name == "model" and not inspect.isclass(target):
+            continue
+        default = "" if parameter.default is inspect.Parameter.empty else _default(parameter.default)
+        described.append(OptionDoc(name, annotations.get(name, ""), default, docs.get(name, "")))
+    return described
+
+
+def _default(value: object) -> str:
+    text = repr(value)
+    return "{}" if "factory" in text else text
+
+
+def _annotations(target: Callable[..., Any]) -> dict[str, str]:
+    """Annotations as written, without what only pydantic reads."""
+    raw: dict[str, Any] = {}
+    if inspect.isclass(target):
+        for base in reversed(target.__mro__):
+            raw.update(vars(base).get("__annotations__", {}))
+        if not dataclasses.is_dataclass(target):
+            raw.update(getattr(target.__init__, "__annotations__", {}))
+    else:
+        raw.update(getattr(target, "__annotations__", {}))
+    return {name: _readable(value) for name, value in raw.items()}
+
+
+def _readable(annotation: Any) -> str:
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"(?:typing\.)?Annotated\[(.+?), .*\]", r"\1", text)
+
+
+def _field_docs(cls: Any) -> dict[str, str]:
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if "__dataclass_fields__" in vars(base):
+            docs.update(_docstrings_under_fields(base))
+    return docs
+
+
+def _docstrings_under_fields(cls: type) -> dict[str, str]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    body = getattr(tree.body[0], "body", [])
+    docs = {}
+    for statement, following in zip(body, body[1:], strict=False):
+        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            continue
+        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+            docs[statement.target.id] = inspect.cleandoc(str(following.value.value)).replace("\n", " ")
+    return docs
+
+
+def _argument_docs(target: Callable[..., Any]) -> dict[str, str]:
+    """The ``Args`` section of a Google-style docstring, of ``__init__`` for a plain class."""
+    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    text = inspect.cleandoc(getattr(function, "__doc__", None) or "") + "\n" + inspect.cleandoc(target.__doc__ or "")
+    match = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", text, flags=re.MULTILINE)
+    if match is None:
+        return {}
+    docs: dict[str, str] = {}
+    current = ""
+    for line in textwrap.dedent(match.group(1)).splitlines():
+        start = re.match(r"(\w+)(?: \(.*?\))?:\s*(.*)", line)
+        if start and not line.startswith((" ", "\t")):
+            current = start.group(1)
+            docs[current] = start.group(2)
+        elif current and line.strip():
+            docs[current] += " " + line.strip()
+    return docs

@@ -1,0 +1,108 @@
+"""Directives that render reference tables from the code, so that they cannot drift."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sphinx.application import Sphinx
+
+
+def _markdown_table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return [line(header), "|" + " --- |" * len(header), *(line(row) for row in rows)]
+
+
+class _TableDirective(SphinxDirective):
+    """Parses Markdown made by ``lines`` in place."""
+
+    required_arguments = 0
+    optional_arguments = 1
+
+    def lines(self) -> list[str]:
+        raise TypeError("a subclass gives the lines")
+
+    def run(self) -> list[nodes.Node]:
+        container = nodes.container()
+        self.state.nested_parse(StringList(self.lines(), source="generated"), 0, container)
+        return list(container.children)
+
+
+class OptionsDirective(_TableDirective):
+    """``{equipot-options} dotted.path``: options with type, default and meaning."""
+
+    required_arguments = 1
+    optional_arguments = 0
+
+    def lines(self) -> list[str]:
+        from equipot.describe import describe_options
+
+        module, _, name = self.arguments[0].rpartition(".")
+        target: Any = getattr(importlib.import_module(module), name)
+        rows = [
+            [f"`{option.name}`", f"`{option.annotation}`", f"`{option.default}`" if option.default else "required", option.doc]
+            for option in describe_options(target)
+        ]
+        return _markdown_table(["option", "type", "default", "meaning"], rows)
+
+
+class FieldsDirective(_TableDirective):
+    """``{equipot-fields}``: the table of data fields."""
+
+    def lines(self) -> list[str]:
+        from equipot.fields import FIELDS
+
+        rows = [
+            [f"`{field.key}`", field.per, f"`[{', '.join(str(n) for n in field.shape)}]`", field.dtype, field.unit, field.meaning]
+            for field in FIELDS.values()
+        ]
+        return _markdown_table(["key", "per", "shape", "dtype", "unit", "meaning"], rows)
+
+
+class PluginsDirective(_TableDirective):
+    """``{equipot-registered}``: every registered name of the installed plugins."""
+
+    def lines(self) -> list[str]:
+        from equipot.plugins import KINDS, NAMESPACES, plugins
+
+        rows = [
+            [f"`{NAMESPACES[kind]}.{item.entry.name}`", kind.replace("_", " "), item.distribution, item.entry.summary]
+            for kind in KINDS
+            for item in plugins().declared(kind)
+        ]
+        return _markdown_table(["name", "kind", "distribution", "summary"], rows)
+
+
+class ResultsDirective(_TableDirective):
+    """``{equipot-results}``: tables from ``docs/results/*.json``, each with its command."""
+
+    def lines(self) -> list[str]:
+        lines: list[str] = []
+        for path in sorted((Path(self.env.srcdir) / "results").glob("*.json")):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            self.env.note_dependency(str(path))
+            lines += [f"**{result['title']}**", "", result["description"], ""]
+            lines += _markdown_table(result["columns"], [[str(cell) for cell in row] for row in result["rows"]])
+            versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+            lines += ["", f"Made with `{result['command']}` on {result['machine']}; seed {result['seed']}; {versions}.", ""]
+        return lines or ["No results are stored."]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directives."""
+    app.add_directive("equipot-options", OptionsDirective)
+    app.add_directive("equipot-fields", FieldsDirective)
+    app.add_directive("equipot-registered", PluginsDirective)
+    app.add_directive("equipot-results", ResultsDirective)
+    return {"parallel_read_safe": True}
