@@ -10,6 +10,8 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from equipot.errors import ConfigError, PluginError, problem
 from equipot.model.graph_model import AppliedModifier, GraphModel
 from equipot.model.scale_shift import ScaleShift
@@ -150,7 +152,15 @@ def modify_PerTypeScaleShift(  # noqa: N802 - registered names keep the field's 
         scales_trainable=scales_trainable,
         shifts_trainable=shifts_trainable,
     )
-    return model.replace(scale_shift=new)
+    return model if _same_scale_shift(old, new) else model.replace(scale_shift=new)
+
+
+def _same_scale_shift(old: ScaleShift, new: ScaleShift) -> bool:
+    return all(
+        old.values(name) == new.values(name)
+        and isinstance(getattr(old, name), torch.nn.Parameter) == isinstance(getattr(new, name), torch.nn.Parameter)
+        for name in ("scales", "shifts")
+    )
 
 
 def _updated(old: dict[str, float], new: float | dict[str, float] | None) -> dict[str, float]:

@@ -106,12 +106,15 @@ class PluginHost:
 
     def _load_all(self) -> None:
         found = sorted(_entry_points(), key=lambda pair: (pair[0].distribution, pair[0].id))
-        by_id: dict[str, list[PluginRecord]] = {}
+        by_id: dict[tuple[str, str], list[PluginRecord]] = {}
         for record, _ in found:
-            by_id.setdefault(record.id, []).append(record)
+            by_id.setdefault((record.api, record.id), []).append(record)
         for record, entry_point in found:
+            ours = by_id.get((str(API_MAJOR), record.id), [])
+            if record not in ours and any(one.distribution == record.distribution for one in ours):
+                continue  # the same plugin, for another version of the API
             self.records.append(record)
-            clashing = by_id[record.id]
+            clashing = by_id[record.api, record.id]
             if not self._enabled(record.id):
                 record.state = "disabled"
             elif len(clashing) > 1:
@@ -216,7 +219,7 @@ class PluginHost:
             text += f" ({self.install_hint(kind, close)})" if close not in self.names(kind) else ""
         for record in self.records:
             if record.error:
-                text += f"  plugin {record.label} is {record.state}: {record.error}"
+                text += f"\n  plugin {record.label} {record.state}: {record.error}"
         return text
 
     @staticmethod

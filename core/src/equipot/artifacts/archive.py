@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
+import secrets
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from equipot.errors import ArtifactError, problem
 MAX_JSON_BYTES = 16 * 1024**2
 """Largest manifest or config that is read."""
 
-MAX_MEMBERS = 64
+MAX_MEMBERS = 4096
 """Most members a file may have."""
 
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -54,17 +54,14 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: If the folder does not exist or cannot be written.
     """
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
+        temporary.open("xb").close()
     except OSError as error:
-        raise ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint="choose a folder that exists and is yours")) from None
-    temporary = Path(name)
+        hint = "choose a folder that exists and is yours"
+        raise ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint=hint)) from None
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -110,10 +107,10 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
         raise ArtifactError(problem(str(path), f"must have at most {MAX_MEMBERS} members", got=len(infos)))
-    names = [info.filename for info in infos]
+    count = Counter(info.filename for info in infos)
     for info in infos:
         parts = info.filename.split("/")
-        if info.filename.startswith("/") or "\\" in info.filename or ".." in parts or names.count(info.filename) > 1:
+        if info.filename.startswith("/") or "\\" in info.filename or ".." in parts or count[info.filename] > 1:
             raise ArtifactError(problem(str(path), "has a member with a forbidden name", got=info.filename, hint="do not use this file"))
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
             raise ArtifactError(problem(str(path), f"member {info.filename!r} is compressed or encrypted", hint="equipot stores members as they are; do not use this file"))

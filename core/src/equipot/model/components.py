@@ -80,6 +80,10 @@ class EnergyTermModule(torch.nn.Module, ABC):
 class EnergyTerm(Options, ABC):
     """Options of an energy term; ``build`` makes the module."""
 
+    def own_r_max(self) -> float | None:
+        """Cutoff radius in Å of a term with edges of its own, the module's ``r_max``; None: the model's edges."""
+        return None
+
     @abstractmethod
     def build(self, context: BuildContext) -> EnergyTermModule:
         """Make the module.

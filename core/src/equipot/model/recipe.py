@@ -183,6 +183,7 @@ class ModelBuilder(Options, ModelRecipe):
             cutoffs=None if uniform else tuple(tuple(row) for row in cutoffs.tolist()),
             model_dtype=self.model_dtype,
             units=units,
+            edge_sets=tuple((name, radius) for name, term in self._terms().items() if (radius := term.own_r_max()) is not None),
         )
 
     def unit_problems(self, units: Units) -> list[str]:
@@ -226,6 +227,8 @@ class ModelBuilder(Options, ModelRecipe):
             generator=torch.Generator().manual_seed(self.seed),
         )
         terms: dict[str, EnergyTermModule] = {name: term.build(context) for name, term in self._terms().items()}
+        if problems := self._radius_problems(terms):
+            raise ConfigError(problems)
         return GraphModel(
             info=info,
             energy=self.build_energy(context),
@@ -233,6 +236,14 @@ class ModelBuilder(Options, ModelRecipe):
             energy_terms=terms,
             config=to_config(self),
         )
+
+    def _radius_problems(self, modules: dict[str, EnergyTermModule]) -> list[str]:
+        """Terms whose options and module disagree about their cutoff radius."""
+        return [
+            problem(f"energy_terms.{name}", f"own_r_max() is {term.own_r_max()} but its module's r_max differs", got=modules[name].r_max, hint="report this to the author of the term")
+            for name, term in self._terms().items()
+            if term.own_r_max() != modules[name].r_max
+        ]
 
     def _scale_shift(self) -> ScaleShift:
         return ScaleShift(

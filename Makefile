@@ -1,0 +1,56 @@
+# Works with plain pip and in folders whose path has spaces: every target is relative.
+# Another interpreter:  make install PYTHON=python3.12
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest
+PROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml tests/*/pyproject.toml)
+# Compiled code is cached in the clone, so that all tests share it; torch's compiler wants a cache path without spaces.
+ifeq ($(words $(CURDIR)),1)
+export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint types docs ci clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+install: $(STAMP) ## Make .venv with all packages (editable) and tools
+
+$(STAMP): requirements-dev.txt constraints.txt $(PROJECTS)
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.10 to 3.13 found; say make PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $(STAMP)
+
+demo: install ## Train, compile and use a tiny model
+	$(BIN)/python examples/demo.py
+
+test: install ## Run the test suite, without the slow tests
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-slow: install ## Run the slow tests only
+	$(PYTEST) -m "slow" $(PYTEST_ARGS)
+
+lint: install ## Check style, spelling and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/lint-imports
+
+types: install ## Check types
+	$(BIN)/mypy
+
+docs: install ## Build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+ci: ## Everything above, with totals
+	.ci/run
+
+clean: ## Remove everything that make and the tools made
+	rm -rf .venv .cache .coverage htmlcov docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf core/dist plugins/*/dist demo_output outputs multirun
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

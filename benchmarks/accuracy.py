@@ -1,0 +1,188 @@
+"""Train on a labelled set for a stated time and store the errors for the docs.
+
+    python benchmarks/accuracy.py CASE [--minutes N] [--peer-python PYTHON]
+
+Cases that start with ``examples_`` use the project's own data; the others read public sets from the
+folder in ``EQUIPOT_EXTRA_DATA``. Results go to ``docs/results/CASE.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.io import write
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the accuracy page."""
+
+    title: str
+    description: str
+    config: str
+    minutes: float
+    overrides: tuple[str, ...] = ()
+    splits: str | None = None
+    """Name of the function that writes train, val and test files; None: the config's own data."""
+    published: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Published errors: energy (as in the source), force, stress or an empty string."""
+
+
+def _extra(name: str) -> Any:
+    folder = os.environ.get("EQUIPOT_EXTRA_DATA")
+    if not folder:
+        sys.exit("accuracy: set EQUIPOT_EXTRA_DATA to the folder with the public data sets")
+    spec = importlib.util.spec_from_file_location("extra_loaders", Path(folder) / "loaders.py")
+    if spec is None or spec.loader is None:
+        sys.exit(f"accuracy: {folder} has no loaders.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+def _rmd17_ethanol(n_train: int, n_val: int) -> dict[str, list[Any]]:
+    read = _extra("rmd17")
+    frames = read("ethanol", "train")
+    order = np.random.default_rng(1).permutation(len(frames))[: n_train + n_val]
+    chosen = [frames[index] for index in order]
+    return {"train": chosen[:n_train], "val": chosen[n_train:], "test": read("ethanol", "test")}
+
+
+def _silicon(fraction: float = 0.1) -> dict[str, list[Any]]:
+    read = _extra("mlearn")
+    frames = read("Si", "training")
+    order = np.random.default_rng(1).permutation(len(frames))
+    n_val = round(fraction * len(frames))
+    return {
+        "train": [frames[index] for index in order[n_val:]],
+        "val": [frames[index] for index in order[:n_val]],
+        "test": read("Si", "test"),
+    }
+
+
+SPLITS = {
+    "rmd17_ethanol_50": lambda: _rmd17_ethanol(40, 10),
+    "rmd17_ethanol_950": lambda: _rmd17_ethanol(950, 50),
+    "mlearn_si": _silicon,
+}
+
+CASES = {
+    "examples_ethanol": Case("Ethanol (ours, PBE/def2-SVP)", "180 training and 30 validation frames; 40 test frames.", "examples/ethanol.yaml", 8),
+    "examples_water": Case("Water (ours, GFN1-xTB, periodic, with stress)", "Energies, forces and stress; 80 % training, 10 % validation, 10 % test.", "examples/water.yaml", 8),
+    "examples_energy_only": Case("Ethanol, energies alone (ours)", "The frames of the first row without any force.", "examples/ethanol_energy_only.yaml", 4),
+    "rmd17_ethanol_50": Case(
+        "rMD17 ethanol, 50 frames",
+        "40 training and 10 validation frames of the published split 1; all 1000 test frames. Published rows use 50 frames in all and much longer training.",
+        "benchmarks/configs/rmd17.yaml", 10, splits="rmd17_ethanol_50",
+        published={"NequIP": ("8.7 meV", "40.2", ""), "MACE": ("6.7 meV", "32.6", ""), "ACE": ("8.6 meV", "43.0", "")},
+    ),
+    "rmd17_ethanol_950": Case(
+        "rMD17 ethanol, 950 frames",
+        "950 training and 50 validation frames of the published split 1; all 1000 test frames. Published rows were trained to convergence on GPUs.",
+        "benchmarks/configs/rmd17.yaml", 20, splits="rmd17_ethanol_950",
+        published={"NequIP": ("0.4 meV", "2.8", ""), "Allegro": ("0.4 meV", "2.1", ""), "MACE": ("0.4 meV", "2.1", ""), "ACE": ("1.2 meV", "7.3", "")},
+    ),
+    "mlearn_si": Case(
+        "mlearn Si, with stress",
+        "90 % of the published training frames for training, 10 % for validation; all published test frames. Surface frames have no stress label.",
+        "benchmarks/configs/silicon.yaml", 15, splits="mlearn_si",
+        published={"GAP": ("2.91 meV/atom", "70", ""), "MTP": ("2.21 meV/atom", "60", ""), "SNAP": ("6.44 meV/atom", "133", "")},
+    ),
+}
+
+
+def run(case: Case, minutes: float, work: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
+    """Train and evaluate.
+
+    Args:
+        case: What to train.
+        minutes: Wall time of the training.
+        work: Folder for data, checkpoints and metrics.
+        seed: Of weights and batches.
+
+    Returns:
+        Metrics of the test frames as ``equipot eval`` writes them, and the overrides used.
+    """
+    hours, rest = divmod(round(minutes * 60), 3600)
+    limit = f"00:{hours:02d}:{rest // 60:02d}:{rest % 60:02d}"
+    overrides = [
+        f"training_module.model.seed={seed}", "trainer.max_epochs=100000", f"+trainer.max_time='{limit}'",
+        "+trainer.enable_progress_bar=false", "run=[train,test]", *case.overrides,
+    ]
+    files = {}
+    if case.splits:
+        for part, frames in SPLITS[case.splits]().items():
+            files[part] = work / f"{part}.extxyz"
+            write(files[part], frames)
+            overrides.append(f"data.{part}_file_path='{files[part]}'")
+    script = Path(sys.executable).with_name("equipot-train")
+    subprocess.run([str(script), case.config, *overrides, f"hydra.run.dir='{work / 'run'}'"], cwd=ROOT, check=True)
+    test = files.get("test", work / "run" / "test.extxyz")
+    equipot = Path(sys.executable).with_name("equipot")
+    subprocess.run([str(equipot), "eval", str(work / "run" / "best.ckpt"), str(test), "--out", str(work)], cwd=ROOT, check=True)
+    return json.loads((work / "metrics.json").read_text(encoding="utf-8")), overrides
+
+
+def _row(label: str, minutes: float, metrics: dict[str, Any]) -> list[str]:
+    n_atoms = metrics["n_atoms"] / metrics["n_frames"]
+    energy = metrics["per_atom_energy_mae_mev"]
+    stress = metrics.get("stress_mae_mev_per_angstrom3")
+    force = metrics.get("forces_mae_mev_per_angstrom")
+    return [
+        label, f"{minutes:g} min", f"{energy:.2f} meV/atom ({energy * n_atoms:.1f} meV)",
+        "" if force is None else f"{force:.1f}", "" if stress is None else f"{stress:.2f}",
+    ]
+
+
+def main() -> int:
+    """Run one case and store its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--minutes", type=float, help="training time (default: the case's)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--peer-python", help="interpreter of a venv with nequip, trained on the same split for the same time")
+    options = parser.parse_args()
+    case = CASES[options.case]
+    minutes = options.minutes or case.minutes
+    with tempfile.TemporaryDirectory() as folder:
+        metrics, _ = run(case, minutes, Path(folder), options.seed)
+        rows = [_row("equipot", minutes, metrics)]
+        if options.peer_python:
+            import peer_accuracy
+
+            rows.append(_row("nequip (same split, same time)", minutes, peer_accuracy.run(options.peer_python, Path(folder), minutes, options.seed)))
+    rows += [[f"{name}, published", "", *errors] for name, errors in case.published.items()]
+    result = {
+        "title": case.title,
+        "description": case.description,
+        "columns": ["model", "training time", "energy MAE", "force MAE, meV/Å", "stress MAE, meV/Å³"],
+        "rows": rows,
+        "command": shlex.join(["python", "benchmarks/accuracy.py", *(word for word in sys.argv[1:] if not word.startswith("/"))]),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
+        "seed": options.seed,
+        "versions": {name: version(name) for name in ("equipot", "torch", "e3nn", "lightning")},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{options.case}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(json.dumps(rows, indent=1, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

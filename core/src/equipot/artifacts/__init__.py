@@ -1,0 +1,37 @@
+"""Artifacts: checkpoints, packages and compiled files. Every file is untrusted data."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equipot.artifacts.checkpoint import checkpoint_record, read_checkpoint
+    from equipot.artifacts.load import load, load_model, verify
+    from equipot.artifacts.manifest import Manifest
+    from equipot.artifacts.package import read_package, write_package
+    from equipot.artifacts.report import inspect_file
+
+_HOME = {
+    "Manifest": "manifest",
+    "checkpoint_record": "checkpoint",
+    "inspect_file": "report",
+    "load": "load",
+    "load_model": "load",
+    "read_checkpoint": "checkpoint",
+    "read_package": "package",
+    "verify": "load",
+    "write_package": "package",
+}
+
+__all__ = [
+    "Manifest", "checkpoint_record", "inspect_file", "load", "load_model", "read_checkpoint",
+    "read_package", "verify", "write_package",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: reading a manifest needs no torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"equipot.artifacts.{_HOME[name]}"), name)

@@ -1,0 +1,192 @@
+"""Checkpoints of training as sources of models, read with ``weights_only=True``.
+
+``checkpoint["equipot"]`` holds the model's config, modifiers and info; ``state_dict`` the weights,
+raw ones under ``model.`` and averaged ones under ``ema.``. Both sets are always complete.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from equipot.artifacts import archive
+from equipot.artifacts import manifest as manifests
+from equipot.artifacts.manifest import FORMAT_VERSION, Manifest, check_format_version
+from equipot.errors import ArtifactError, EquipotError, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from equipot.artifacts.stored import StoredModel
+    from equipot.model.graph_model import GraphModel
+
+Weights = Literal["ema", "raw"]
+KEY = "equipot"
+SUFFIX = ".ckpt"
+_PREFIX: dict[str, str] = {"ema": "ema.", "raw": "model."}
+
+
+def checkpoint_record(
+    model: GraphModel,
+    *,
+    training_config: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """What a checkpoint stores under ``"equipot"`` so that its model can be made again.
+
+    Args:
+        model: The model in training.
+        training_config: The resolved config, plain containers.
+        data: Hashes and census of the data.
+        metrics: Validation metrics when saved.
+
+    Returns:
+        Plain containers.
+    """
+    from equipot.modifiers import as_records
+
+    records = as_records(model.modifiers)
+    return {
+        "format_version": FORMAT_VERSION,
+        "model": {"config": model.config, "modifiers": records, "info": model.info.to_dict()},
+        "versions": manifests.current_versions(),
+        "plugins": _plugins(model.config, records),
+        "training_config": dict(training_config or {}),
+        "data": dict(data or {}),
+        "metrics": {key: float(value) for key, value in (metrics or {}).items()},
+    }
+
+
+def _plugins(config: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str, str]:
+    """Plugins used; empty for a model of a local file, which can be trained but not packaged."""
+    try:
+        return manifests.plugins_used(config, records)
+    except EquipotError:
+        return {}
+
+
+def load_plain(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint: tensors and plain containers, nothing executed.
+
+    Args:
+        path: A ``.ckpt`` file.
+
+    Raises:
+        ArtifactError: If it is missing, truncated, no checkpoint, or holds more than plain data.
+    """
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError(problem(str(path), "there is no such file"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except pickle.UnpicklingError as error:
+        reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
+        raise ArtifactError(problem(str(path), f"is no plain checkpoint ({reason})", hint="only tensors and plain containers are loaded")) from None
+    except (RuntimeError, ValueError, EOFError, KeyError, OSError, AttributeError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint ({reason})", hint="the file is truncated, damaged or of another kind")) from None
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
+        raise ArtifactError(problem(str(path), "is no checkpoint of equipot: it has no state_dict"))
+    return loaded
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
+    """Read a checkpoint's model.
+
+    Args:
+        path: A ``.ckpt`` file written by equipot.
+        weights: ``ema`` for the averaged weights, where there are any; ``raw`` for the others.
+
+    Returns:
+        The stored model; ``build()`` makes it.
+
+    Raises:
+        ArtifactError: If the file is damaged, too new, or no checkpoint of equipot.
+    """
+    from equipot.artifacts.stored import StoredModel, fingerprint
+
+    path = Path(path)
+    if weights not in _PREFIX:
+        raise ArtifactError(problem("weights", "must be 'ema' or 'raw'", got=weights))
+    loaded = load_plain(path)
+    manifest = _manifest(loaded, str(path))
+    tensors = loaded["state_dict"]
+    used = weights if any(str(name).startswith(_PREFIX[weights]) for name in tensors) else "raw"
+    state = {
+        name.removeprefix(_PREFIX[used]): value for name, value in tensors.items() if name.startswith(_PREFIX[used])
+    }
+    if not state:
+        raise ArtifactError(problem(str(path), "has no weights of a model", hint="the file is damaged"))
+    manifest = dataclasses.replace(
+        manifest,
+        fingerprint=fingerprint(manifest.hyperparameters, state),
+        provenance={**manifest.provenance, "weights": used},
+    )
+    return StoredModel(where=str(path), manifest=manifest, config=loaded[KEY]["model"]["config"], state=state)
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """What a checkpoint says of its model; weights are mapped, not read.
+
+    Raises:
+        ArtifactError: As for ``read_checkpoint``.
+    """
+    return _manifest(load_plain(path), str(path))
+
+
+def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
+    stored = _record(loaded, where)
+    model = stored["model"]
+    digests = manifests.option_digests(model["config"], model["modifiers"], str(model["info"].get("units")))
+    data = stored.get("data")
+    return Manifest(
+        kind="checkpoint",
+        model=model["info"],
+        modifiers=model["modifiers"],
+        plugins=_strings(stored.get("plugins")),
+        versions=_strings(stored.get("versions")),
+        hyperparameters=digests,
+        provenance={
+            "seed": model["config"].get("seed"),
+            "epoch": loaded.get("epoch"),
+            "step": loaded.get("global_step"),
+            "metrics": stored.get("metrics") or {},
+        },
+        data=data if isinstance(data, dict) else {},
+    )
+
+
+def _record(loaded: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The entry ``equipot``, checked as far as it is used."""
+    stored = loaded.get(KEY)
+    if not isinstance(stored, dict):
+        raise ArtifactError(problem(where, "is no checkpoint of equipot", hint="it lacks the entry 'equipot'"))
+    check_format_version(stored.get("format_version"), where)
+    model = stored.get("model")
+    wanted = {"config": dict, "modifiers": (list, tuple), "info": dict}
+    if not isinstance(model, dict) or not all(isinstance(model.get(key), kind) for key, kind in wanted.items()):  # type: ignore[arg-type]
+        raise ArtifactError(problem(f"{where}: equipot.model", "is damaged", hint="train again or use another checkpoint"))
+    return {**stored, "model": {**model, "modifiers": [dict(item) for item in model["modifiers"]]}}
+
+
+def _strings(value: object) -> dict[str, str]:
+    return {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def source_of(path: str | Path) -> dict[str, str]:
+    """Name and SHA-256 of a file, for the provenance of what is made from it."""
+    path = Path(path)
+    return {"source": path.name, "source_sha256": archive.file_digest(path)}

@@ -1,0 +1,1 @@
+"""Configs: load and compose, check everything before data are read, resolve, instantiate."""

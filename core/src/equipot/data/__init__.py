@@ -1,0 +1,84 @@
+"""Labelled data: reading, checking, splitting, batching and statistics.
+
+``equipot.data.NAME`` is every registered statistics manager too; nothing is imported before its
+first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equipot.data.census import Census
+    from equipot.data.dataset import FrameDataset
+    from equipot.data.frames import frame_from_atoms
+    from equipot.data.loader import TrainLoader, evaluation_loader
+    from equipot.data.module import ASEDataModule
+    from equipot.data.quantities import EdgeLengths, NumNeighbors, PerAtomModifier
+    from equipot.data.readers import read_atoms
+    from equipot.data.statistics import (
+        Count,
+        Max,
+        Mean,
+        MeanAbsolute,
+        Min,
+        RootMeanSquare,
+        StandardDeviation,
+    )
+    from equipot.data.stats_managers import (
+        CommonDataStatisticsManager,
+        DataStatisticsManager,
+        EnergyOnlyDataStatisticsManager,
+        StatsManager,
+    )
+
+_HOME = {
+    "census": ("Census",),
+    "dataset": ("FrameDataset",),
+    "frames": ("frame_from_atoms",),
+    "loader": ("TrainLoader", "evaluation_loader"),
+    "module": ("ASEDataModule",),
+    "quantities": ("EdgeLengths", "NumNeighbors", "PerAtomModifier"),
+    "readers": ("read_atoms",),
+    "statistics": ("Count", "Max", "Mean", "MeanAbsolute", "Min", "RootMeanSquare", "StandardDeviation"),
+    "stats_managers": (
+        "CommonDataStatisticsManager",
+        "DataStatisticsManager",
+        "EnergyOnlyDataStatisticsManager",
+        "StatsManager",
+    ),
+}
+_PUBLIC = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "ASEDataModule",
+    "Census",
+    "CommonDataStatisticsManager",
+    "Count",
+    "DataStatisticsManager",
+    "EdgeLengths",
+    "EnergyOnlyDataStatisticsManager",
+    "FrameDataset",
+    "Max",
+    "Mean",
+    "MeanAbsolute",
+    "Min",
+    "NumNeighbors",
+    "PerAtomModifier",
+    "RootMeanSquare",
+    "StandardDeviation",
+    "StatsManager",
+    "TrainLoader",
+    "evaluation_loader",
+    "frame_from_atoms",
+    "read_atoms",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"equipot.data.{_PUBLIC[name]}"), name)
+    from equipot.plugins import registered_attribute
+
+    return registered_attribute("stats_managers", __name__, name)

@@ -1,0 +1,231 @@
+"""Batches: a train loader that resumes exactly where it stopped, and plain ones for evaluation.
+
+The order of an epoch depends on (seed, epoch) alone, and the state is (epoch, batch index), so that
+a resumed run sees the same batches as an unbroken one, with any number of workers.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from equipot.errors import ConfigError, DataError, problem
+from equipot.graph import Graph, collate
+
+_EPOCH_STRIDE = 7919
+"""Prime that keeps the random streams of (seed, epoch) pairs apart for seeds up to its size."""
+
+
+class BatchOrder(Sampler[list[int]]):
+    """Frame indices of the batches of each epoch.
+
+    Args:
+        num_frames: Size of the set.
+        seed: With the epoch, decides the order.
+        batch_size: Frames in a batch; the last one may be smaller. Not together with ``sizes``.
+        sizes: Size of each frame (atoms or edges), for batches with a limit on their sum.
+        limit: Largest sum of sizes in a batch.
+        shuffle: False keeps the order of the set.
+    """
+
+    def __init__(
+        self,
+        num_frames: int,
+        seed: int,
+        *,
+        batch_size: int | None = None,
+        sizes: Sequence[int] | None = None,
+        limit: int | None = None,
+        shuffle: bool = True,
+    ) -> None:
+        self.num_frames, self.seed, self.shuffle = num_frames, seed, shuffle
+        self.batch_size, self.limit = batch_size, limit
+        self.sizes = list(sizes) if sizes is not None else None
+        self.epoch, self.batch, self.since = 0, 0, 0
+        self._packed: list[list[int]] = []
+        if self.sizes is not None and limit is not None:
+            self._packed = best_fit(self.sizes, limit)
+            trials = [len(next_fit(self._order(-1 - trial), self.sizes, limit)) for trial in range(4 if shuffle else 1)]
+            self._num_batches = min(max(len(self._packed), *trials), num_frames)
+        elif batch_size is not None:
+            self._num_batches = -(-num_frames // batch_size)
+        else:
+            raise ConfigError(problem("BatchOrder", "needs batch_size, or sizes and limit"))
+
+    def _order(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(self.num_frames))
+        generator = torch.Generator().manual_seed((self.seed * _EPOCH_STRIDE + epoch) % 2**63)
+        return torch.randperm(self.num_frames, generator=generator).tolist()
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """All batches of an epoch; their number is the same in every epoch."""
+        order = self._order(epoch)
+        if self.sizes is None or self.limit is None:
+            size = self.batch_size or 1
+            return [order[start : start + size] for start in range(0, self.num_frames, size)]
+        found = next_fit(order, self.sizes, self.limit)
+        if len(found) > self._num_batches:
+            rank = {frame: position for position, frame in enumerate(order)}
+            found = sorted(([*batch] for batch in self._packed), key=lambda batch: rank[batch[0]])
+        return _split_up(found, self._num_batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rank, world = _process()
+        batches = self.batches(self.epoch)
+        mine = [batches[index % len(batches)] for index in range(rank, len(self) * world, world)]
+        return iter(mine[self.batch :])
+
+    def __len__(self) -> int:
+        """Batches of a full epoch, for this process; the same for all processes."""
+        return -(-self._num_batches // _process()[1])
+
+
+class TrainLoader(DataLoader[Graph]):
+    """Shuffled batches that Lightning can stop and resume at any step.
+
+    Lightning stores ``state_dict()`` with its loops and gives it back after ``iter()`` was called, so
+    the order is made when the first batch is asked for.
+
+    Args:
+        dataset: The train set.
+        order: Which frames make up each batch.
+        **options: Other arguments of ``torch.utils.data.DataLoader``.
+    """
+
+    def __init__(self, dataset: Dataset[Graph], order: BatchOrder, **options: Any) -> None:
+        super().__init__(
+            dataset,
+            batch_sampler=order,
+            collate_fn=collate,
+            generator=torch.Generator(),  # the workers' seed must not come out of the global stream
+            **options,
+        )
+        self.order = order
+        self._restored = False
+
+    def __iter__(self) -> Iterator[Graph]:  # type: ignore[override]
+        """As many batches as an epoch has, or as were left when the state was saved."""
+        order = self.order
+        if self._restored:
+            self._restored = False
+        else:
+            order.since = 0
+        while True:
+            self.generator.manual_seed((order.seed * _EPOCH_STRIDE + order.epoch) % 2**63)
+            for batch in super().__iter__():
+                order.batch += 1
+                order.since += 1
+                if order.batch >= len(order):
+                    order.epoch, order.batch = order.epoch + 1, 0
+                finished = order.since >= len(order)
+                order.since = 0 if finished else order.since  # before the yield: Lightning never asks for the end
+                yield batch
+                if finished:
+                    return
+
+    def state_dict(self) -> dict[str, int]:
+        """Position in the run, in plain integers, and what must be the same when it goes on."""
+        order = self.order
+        return {
+            "epoch": order.epoch, "batch": order.batch, "since": order.since,
+            "seed": order.seed, "num_frames": order.num_frames, "num_batches": len(order),
+        }
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from a saved position.
+
+        Raises:
+            ConfigError: If seed, number of frames or number of batches differ from the saved run's.
+        """
+        order = self.order
+        now = {"seed": order.seed, "num_frames": order.num_frames, "num_batches": len(order)}
+        if different := [key for key, value in now.items() if state[key] != value]:
+            raise ConfigError([problem(f"data ({key})", f"the run to resume has {state[key]}", got=now[key], hint="resume with the same data and seed") for key in different])
+        order.epoch, order.batch, order.since = int(state["epoch"]), int(state["batch"]), int(state["since"])
+        self._restored = True
+
+
+def evaluation_loader(
+    dataset: Dataset[Graph], order: BatchOrder, **options: Any
+) -> DataLoader[Graph]:
+    """Batches in an order that is the same each time, for validation and test.
+
+    Args:
+        dataset: The set.
+        order: Which frames make up each batch.
+        **options: Other arguments of ``torch.utils.data.DataLoader``.
+    """
+    batches = order.batches(0)
+    return DataLoader(
+        dataset, batch_sampler=batches, collate_fn=collate, generator=torch.Generator().manual_seed(order.seed % 2**63), **options
+    )
+
+
+def check_sizes(sizes: Sequence[int], limit: int, places: Sequence[str], what: str, where: str) -> None:
+    """Refuse frames that are larger than a batch may be.
+
+    Args:
+        sizes: Size of each frame.
+        limit: Largest size of a batch.
+        places: File and index of each frame.
+        what: ``atoms`` or ``edges``.
+        where: Option that sets the limit.
+
+    Raises:
+        DataError: Naming the first frames that are too large.
+    """
+    large = [(place, size) for place, size in zip(places, sizes, strict=True) if size > limit]
+    if large:
+        shown = ", ".join(f"{place} ({size} {what})" for place, size in large[:5])
+        raise DataError(problem(where, f"{len(large)} frames are larger than a batch may be: {shown}", got=limit, hint=f"at least {max(size for _, size in large)} is needed"))
+
+
+def next_fit(order: Sequence[int], sizes: Sequence[int], limit: int) -> list[list[int]]:
+    """Batches in the given order, a new one whenever the next frame does not fit."""
+    batches: list[list[int]] = []
+    room = -1
+    for frame in order:
+        if not batches or sizes[frame] > room:
+            batches.append([])
+            room = limit
+        batches[-1].append(frame)
+        room -= sizes[frame]
+    return batches
+
+
+def best_fit(sizes: Sequence[int], limit: int) -> list[list[int]]:
+    """Few batches: largest frames first, each into the fullest batch that has room for it."""
+    batches: list[list[int]] = []
+    rooms: list[tuple[int, int]] = []
+    for frame in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
+        place = bisect.bisect_left(rooms, (sizes[frame], -1))
+        if place == len(rooms):
+            batches.append([])
+            room, batch = limit, len(batches) - 1
+        else:
+            room, batch = rooms.pop(place)
+        batches[batch].append(frame)
+        bisect.insort(rooms, (room - sizes[frame], batch))
+    return batches
+
+
+def _split_up(batches: list[list[int]], wanted: int) -> list[list[int]]:
+    """Halve the batches with most frames until there are as many as wanted."""
+    batches = list(batches)
+    while len(batches) < wanted:
+        place = max(range(len(batches)), key=lambda index: len(batches[index]))
+        batch = batches[place]
+        batches[place : place + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+    return batches
+
+
+def _process() -> tuple[int, int]:
+    """Rank and number of the processes that share an epoch."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

@@ -1,0 +1,115 @@
+"""Read labelled frames with ASE, and refuse files that would be read in part only.
+
+ASE stops at a blank line in an extxyz file and takes a number cut off by a full disk for a shorter
+number; both are looked for here before ASE reads the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipot.errors import DataError, did_you_mean, problem
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+logger = logging.getLogger(__name__)
+
+
+def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> list[Atoms]:
+    """All frames of a file in any format that ASE reads.
+
+    Args:
+        path: The file.
+        ase_args: Arguments of ``ase.io.iread``, e.g. ``{"format": "extxyz", "index": ":100"}``; all
+            frames by default.
+
+    Returns:
+        At least one frame, as ASE reads them (constraints are attached, never applied).
+
+    Raises:
+        DataError: If the file is missing, empty, cut off or not readable, with file and frame.
+    """
+    from ase.io import iread
+
+    file = Path(path)
+    arguments = {"index": ":", "do_not_split_by_at_sign": True, **(ase_args or {})}
+    if not file.is_file() and not file.is_dir():
+        raise DataError(_missing(file))
+    _check_complete(file, arguments.get("format"))
+    frames: list[Atoms] = []
+    try:
+        frames.extend(iread(str(file), **arguments))
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".strip(": ")
+        raise DataError(problem(str(file), f"cannot be read beyond frame {len(frames)} (counted from 0): {text}", hint="check the file, or give ase_args: {format: ...}")) from error
+    if not frames:
+        raise DataError(problem(str(file), "has no frames"))
+    return frames
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content (of all files below it, by name, for a folder)."""
+    digest = hashlib.sha256()
+    root = Path(path)
+    for file in [root] if root.is_file() else sorted(item for item in root.rglob("*") if item.is_file()):
+        if file != root:
+            digest.update(file.relative_to(root).as_posix().encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _missing(file: Path) -> str:
+    siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
+    hint = did_you_mean(file.name, siblings) or f"relative paths start from {Path.cwd()}"
+    return problem(str(file), "no such file", hint=hint)
+
+
+def _check_complete(file: Path, format_name: str | None) -> None:
+    if format_name is None:
+        plain = file.suffix.lower() in (".xyz", ".extxyz")
+    else:
+        plain = format_name == "extxyz" and file.suffix.lower() not in (".gz", ".bz2", ".xz")
+    if plain and file.is_file():
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            _scan_extxyz(file, iter(stream))
+
+
+def _scan_extxyz(file: Path, lines: Iterator[str]) -> None:
+    """Walk over the frames of an extxyz file: a count, a comment, that many atoms, repeated."""
+    number, frame, blank_at, line = 0, -1, 0, ""
+    for line in lines:
+        number += 1
+        if not line.strip():
+            blank_at = blank_at or number
+            continue
+        if line.lstrip().startswith("VEC") and frame >= 0:
+            continue
+        frame += 1
+        if blank_at:
+            raise DataError(problem(f"{file}, frame {frame}", f"follows a blank line (line {blank_at}), where ASE stops reading", hint="remove the blank line"))
+        number, line = _skip_frame(file, lines, frame, number, line)
+    if frame < 0:
+        raise DataError(problem(str(file), "is empty"))
+    if not line.endswith("\n"):
+        logger.warning("%s: the last line has no line end; if the file was cut off, its last number is wrong", file)
+
+
+def _skip_frame(file: Path, lines: Iterator[str], frame: int, number: int, header: str) -> tuple[int, str]:
+    where = f"{file}, frame {frame} (line {number})"
+    if not header.strip().isdigit():
+        raise DataError(problem(where, "must start with the number of atoms", got=header.strip()[:40]))
+    expected = int(header)
+    line = header
+    for count in range(expected + 1):
+        line = next(lines, "")
+        if not line:
+            raise DataError(problem(where, f"is cut off: {max(count - 1, 0)} of {expected} atoms", hint="write the file again"))
+        number += 1
+    return number, line

@@ -1,0 +1,26 @@
+"""Real Clebsch-Gordan tensors: the one place where e3nn is asked for them."""
+
+from __future__ import annotations
+
+import torch
+
+
+def clebsch_gordan(l_1: int, l_2: int, l_out: int) -> torch.Tensor:
+    """Wigner 3j tensor of real spherical harmonics, of Frobenius norm 1.
+
+    Components are in e3nn's order; for l = 1 that is x, y, z. Signs are pinned by stored numbers in
+    the tests, because trained weights depend on them.
+
+    Args:
+        l_1: Angular momentum of the first factor.
+        l_2: Angular momentum of the second factor.
+        l_out: Angular momentum of the product.
+
+    Returns:
+        Float64, shape [2 l_1 + 1, 2 l_2 + 1, 2 l_out + 1].
+
+    Source: Geiger and Smidt (2022), arXiv:2207.09453 (e3nn).
+    """
+    from e3nn.o3 import wigner_3j
+
+    return wigner_3j(l_1, l_2, l_out, dtype=torch.float64, device=torch.device("cpu"))

@@ -1,0 +1,28 @@
+"""Random initial weights from an explicit generator; torch's global random state is not touched."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def normal_parameter(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> torch.nn.Parameter:
+    """Parameter drawn from N(0, 1); the draw is in float64, so that both dtypes get the same numbers.
+
+    Args:
+        shape: Its shape.
+        dtype: Its data type.
+        generator: Where the numbers come from.
+    """
+    return torch.nn.Parameter(torch.randn(tuple(shape), dtype=torch.float64, generator=generator).to(dtype))
+
+
+def uniform_parameter(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> torch.nn.Parameter:
+    """Parameter drawn uniformly from (-√3, √3), which has variance 1; otherwise as ``normal_parameter``."""
+    unit = torch.rand(tuple(shape), dtype=torch.float64, generator=generator)
+    return torch.nn.Parameter(((2.0 * unit - 1.0) * math.sqrt(3.0)).to(dtype))

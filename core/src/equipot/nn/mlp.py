@@ -1,0 +1,108 @@
+"""Multi-layer perceptrons without bias, for scalars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from equipot.errors import ConfigError, problem
+from equipot.nn.init import uniform_parameter
+
+
+def shifted_softplus(x: torch.Tensor) -> torch.Tensor:
+    """Softplus minus its value at 0, so that 0 stays exactly 0; any shape."""
+    return F.softplus(x) - F.softplus(torch.zeros_like(x))
+
+
+NONLINEARITIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "silu": F.silu,
+    "mish": F.mish,
+    "gelu": F.gelu,
+    "ssp": shifted_softplus,
+    "tanh": torch.tanh,
+}
+"""Nonlinearities by name; all map 0 to 0."""
+
+NOT_ZERO_AT_ZERO = ("softplus", "sigmoid")
+"""Known nonlinearities that are refused: they do not map 0 to 0."""
+
+
+def nonlinearity_problem(name: str | None, where: str) -> str | None:
+    """What is wrong with the name of a nonlinearity.
+
+    Args:
+        name: Name given by the user; None is linear and right.
+        where: Place named in the message.
+
+    Returns:
+        One message, or None if it can be used.
+    """
+    if name is None or name in NONLINEARITIES:
+        return None
+    hint = f"use one of {', '.join(NONLINEARITIES)}"
+    if name in NOT_ZERO_AT_ZERO:
+        what = f"{name} is not 0 at 0, so an isolated atom would not get exactly its energy shift"
+        return problem(where, what, hint=hint)
+    return problem(where, "is not a known nonlinearity", got=name, hint=hint)
+
+
+class ScalarMLP(torch.nn.Module):
+    r"""Layers :math:`h \leftarrow f(h\,\alpha_k W_k)`, the last one without nonlinearity.
+
+    Weights are stored [in, out] and start uniform in (-√3, √3), with variance 1; the constant
+    :math:`\alpha_k = g_k / \sqrt{\text{fan}}` keeps activations (forward: fan in, :math:`g = 1` in the
+    first layer, else √2) or gradients (backward: fan out, :math:`g = 1` in the last) of order 1.
+    Without nonlinearity every gain is 1.
+
+    Args:
+        dims: Widths of input, hidden layers and output.
+        nonlinearity: A key of ``NONLINEARITIES``, or None for a linear map.
+        init: Which of the two scalings.
+        dtype: Data type of the weights.
+        generator: Source of the initial weights.
+
+    Raises:
+        ConfigError: On a nonlinearity that is unknown or not 0 at 0.
+    """
+
+    def __init__(
+        self,
+        dims: Sequence[int],
+        *,
+        dtype: torch.dtype,
+        generator: torch.Generator,
+        nonlinearity: str | None = "silu",
+        init: Literal["forward", "backward"] = "forward",
+    ) -> None:
+        super().__init__()
+        if wrong := nonlinearity_problem(nonlinearity, "ScalarMLP.nonlinearity"):
+            raise ConfigError(wrong)
+        self.dims = tuple(dims)
+        self.nonlinearity = nonlinearity
+        layers = list(zip(self.dims[:-1], self.dims[1:], strict=True))
+        self.weights = torch.nn.ParameterList(uniform_parameter(shape, dtype, generator) for shape in layers)
+        unit_gain = 0 if init == "forward" else len(layers) - 1
+        self.alphas = tuple(
+            (1.0 if nonlinearity is None or k == unit_gain else math.sqrt(2.0)) / math.sqrt(fans[init == "backward"])
+            for k, fans in enumerate(layers)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Evaluate.
+
+        Args:
+            x: Shape [n, dims[0]].
+
+        Returns:
+            Shape [n, dims[-1]].
+        """
+        activation = NONLINEARITIES.get(self.nonlinearity or "")
+        for k, (weight, alpha) in enumerate(zip(self.weights, self.alphas, strict=True)):
+            x = x @ (weight * alpha)
+            if activation is not None and k < len(self.alphas) - 1:
+                x = activation(x)
+        return x

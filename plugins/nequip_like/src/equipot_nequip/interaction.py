@@ -1,0 +1,105 @@
+"""One message-passing layer: linear, convolution, linear, self-connection, gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from equipot.nn.exchange import GhostExchange
+from equipot.nn.gate import Gate
+from equipot.nn.irreps import FeatureLayout, product_irreps
+from equipot.nn.linear import IrrepsLinear, PerTypeLinear
+from equipot.nn.mlp import ScalarMLP
+from equipot.nn.tensor_product import Convolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions:
+    """What all layers of a model share."""
+
+    layout_edge: FeatureLayout
+    """Irreps of the spherical harmonics."""
+    embedding_dim: int
+    """Width of the type embedding."""
+    radial_dims: tuple[int, ...]
+    """Widths of the radial network: input and hidden layers."""
+    dtype: torch.dtype
+    """Data type of weights and features."""
+    generator: torch.Generator
+    """Source of the initial weights."""
+
+
+def reachable(layout_in: FeatureLayout, layout_edge: FeatureLayout, wanted: FeatureLayout) -> FeatureLayout:
+    """The part of the wanted irreps that features times spherical harmonics can give."""
+    products = {
+        irrep
+        for block in layout_in.blocks
+        for attribute in layout_edge.blocks
+        for irrep in product_irreps(block.irrep, attribute.irrep)
+    }
+    return FeatureLayout((block.mul, block.irrep) for block in wanted.blocks if block.irrep in products)
+
+
+class InteractionLayer(torch.nn.Module):
+    r"""Update of all atoms' features from their neighbours.
+
+    .. math::
+        h_i' = \text{Gate}\Big(\text{Linear}_2 \sum_j \text{TP}\big(\text{Linear}_1(h_j) / \sqrt{\bar N_{t_j}},
+            Y(\hat r_{ij}); \text{MLP}(b(r_{ij}))\big) + \text{Linear}_{t_i}(h_i)\Big)
+
+    The last term, the self-connection, is missing in the first layer, so that an atom without
+    neighbours keeps features that are exactly zero.
+
+    Args:
+        layout_in: Irreps of the features.
+        wanted: Irreps of the result; those that cannot be reached are left out.
+        options: What the layers share.
+        self_connection: Whether an atom's own features enter; also whether the features may come
+            from other processes, hence pass through the exchange of ghost atoms.
+    """
+
+    def __init__(
+        self, layout_in: FeatureLayout, wanted: FeatureLayout, options: LayerOptions, *, self_connection: bool
+    ) -> None:
+        super().__init__()
+        random = {"dtype": options.dtype, "generator": options.generator}
+        self.layout_in = layout_in
+        self.layout_out = reachable(layout_in, options.layout_edge, wanted)
+        self.gate = Gate(self.layout_out)
+        target = self.gate.layout_in
+        self.linear_1 = IrrepsLinear(layout_in, layout_in, **random)
+        self.exchange = GhostExchange() if self_connection else None
+        self.convolution = Convolution(layout_in, options.layout_edge, target, dtype=options.dtype)
+        self.radial_mlp = ScalarMLP((*options.radial_dims, self.convolution.num_weights), **random)
+        self.linear_2 = IrrepsLinear(self.convolution.layout_out, target, **random)
+        self.self_connection = (
+            PerTypeLinear(layout_in, target, embedding_dim=options.embedding_dim, **random) if self_connection else None
+        )
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        normalization: torch.Tensor,
+        types: tuple[torch.Tensor, torch.Tensor],
+        edges: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """Update.
+
+        Args:
+            features: Shape [n_atoms, layout_in.dim].
+            normalization: 1/√(average number of neighbours of the atom's type), shape [n_atoms, 1].
+            types: One-hot types [n_atoms, n_types] and the table of the type embedding.
+            edges: Spherical harmonics [n_edges, (l_max+1)²], radial embedding [n_edges, num_bessels]
+                and centre and neighbour [2, n_edges].
+
+        Returns:
+            Shape [n_atoms, layout_out.dim].
+        """
+        attributes, radial, edge_index = edges
+        sent = self.linear_1(features) * normalization
+        if self.exchange is not None:
+            sent = self.exchange(sent)
+        received = self.linear_2(self.convolution(sent, attributes, self.radial_mlp(radial), edge_index))
+        if self.self_connection is not None:
+            received = received + self.self_connection(features, *types)
+        return self.gate(received)

@@ -1,0 +1,202 @@
+"""What is shipped: versions in lockstep, typing, entry points, wheels, and an installation from wheels alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli", reason="needs tomli on Python 3.10")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# distribution: (folder, package, id of its entry point)
+OURS = {
+    "equipot": ("core", "equipot", "core"),
+    "equipot-nequip": ("plugins/nequip_like", "equipot_nequip", "nequip"),
+    "equipot-zbl": ("plugins/zbl", "equipot_zbl", "zbl"),
+    "equipot-force-stress": ("plugins/force_stress", "equipot_force_stress", "force_stress"),
+}
+PLUGINS = {name: where for name, where in OURS.items() if name != "equipot"}
+
+
+def project(dist: str) -> dict:
+    folder = OURS[dist][0]
+    return tomllib.loads((ROOT / folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def version() -> str:
+    text = (ROOT / "core/src/equipot/_version.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE).group(1)
+
+
+def requirements(dist: str) -> dict[str, Requirement]:
+    return {canonicalize_name(r.name): r for r in map(Requirement, project(dist)["dependencies"])}
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(r.name): next(iter(r.specifier)).version for r in pinned}
+
+
+# ---------------------------------------------------------------- metadata
+
+
+def test_every_package_is_known_here():
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("plugins/[!_]*/pyproject.toml")}
+    assert folders == {folder for folder, _, _ in PLUGINS.values()}
+
+
+@pytest.mark.parametrize("dist", PLUGINS)
+def test_plugins_have_cores_version(dist):
+    assert project(dist)["version"] == version()
+    major_minor = ".".join(version().split(".")[:2])
+    assert str(requirements(dist)["equipot"].specifier) == f"~={major_minor}"
+
+
+def test_extra_and_citation_have_cores_version():
+    standard = {str(Requirement(line)) for line in project("equipot")["optional-dependencies"]["standard"]}
+    assert standard == {f"{dist}=={version()}" for dist in PLUGINS}
+    assert f"\nversion: {version()}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("dist", OURS)
+def test_entry_point_points_to_a_module(dist):
+    folder, package, plugin_id = OURS[dist]
+    declared = project(dist)["entry-points"]["equipot.plugins.v1"]
+    assert declared == {plugin_id: f"{package}.{'builtin' if dist == 'equipot' else 'plugin'}"}
+    assert (ROOT / folder / "src" / Path(*declared[plugin_id].split("."))).with_suffix(".py").is_file()
+
+
+def test_commands_point_to_modules():
+    targets = [*project("equipot")["scripts"].values(), project("equipot")["entry-points"]["pytest11"]["equipot"]]
+    files = [(ROOT / "core/src" / Path(*target.split(":")[0].split("."))).with_suffix(".py") for target in targets]
+    assert [str(path) for path in files if not path.is_file()] == []
+
+
+@pytest.mark.parametrize("dist", OURS)
+def test_package_is_typed_licensed_and_described(dist):
+    folder, package, _ = OURS[dist]
+    assert (ROOT / folder / "src" / package / "py.typed").is_file()
+    assert (ROOT / folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    assert (ROOT / folder / "README.md").read_text(encoding="utf-8").startswith(f"# {dist}\n")
+    assert project(dist)["license"] == "MIT"
+
+
+@pytest.mark.parametrize("dist", OURS)
+def test_tested_versions_are_allowed(dist):
+    ours = set(OURS)
+    wrong = [
+        f"{requirement}: tested with {pins().get(name)}"
+        for name, requirement in requirements(dist).items()
+        if name not in ours and (name not in pins() or not requirement.specifier.contains(pins()[name]))
+    ]
+    assert wrong == []
+
+
+def test_constraints_are_plain_versions():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    entry = re.compile(r'#.*|[a-z0-9.-]+==[0-9][0-9a-z.]*( ; python_version >= "3\.\d+")?')
+    assert [line for line in lines if not entry.fullmatch(line)] == []
+
+
+# ---------------------------------------------------------------- builds
+
+
+@pytest.fixture(scope="module")
+def dists(tmp_path_factory) -> Path:
+    """Folder with an sdist of each package and the wheel built from that sdist, outside of the tree."""
+    out = tmp_path_factory.mktemp("dists")
+    for folder, _, _ in OURS.values():
+        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT / folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dist", OURS)
+def test_wheel_holds_the_package_and_nothing_else(dist, dists):
+    folder, package, _ = OURS[dist]
+    source = ROOT / folder / "src"
+    wanted = {
+        path.relative_to(source).as_posix()
+        for path in (source / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    stem = f"{dist.replace('-', '_')}-{version()}"
+    info = f"{stem}.dist-info"
+    with zipfile.ZipFile(dists / f"{stem}-py3-none-any.whl") as wheel:
+        names = set(wheel.namelist())
+        metadata = wheel.read(f"{info}/METADATA").decode()
+    assert {name for name in names if not name.startswith(info)} == wanted
+    assert f"{info}/licenses/LICENSE" in names
+    assert "License-Expression: MIT" in metadata
+    assert f"# {dist}" in metadata
+    assert (dists / f"{stem}.tar.gz").is_file()
+
+
+# ---------------------------------------------------------------- installation
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    outside = {"PYTHONPATH", "PIP_CONSTRAINT"}
+    environment = {k: v for k, v in os.environ.items() if k not in outside and not k.startswith("EQUIPOT_")}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(dists, tmp_path_factory) -> Path:
+    """``bin`` of a fresh environment with our wheels; third parties are borrowed from this one, our own are not."""
+    base = tmp_path_factory.mktemp("installed")
+    borrowed = base / "third_parties"
+    borrowed.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not re.match(r"(_|__editable__)*equipot|_?virtualenv|distutils-precedence|pip\b", entry.name):
+            (borrowed / entry.name).symlink_to(entry)
+    run(sys.executable, "-m", "venv", "--without-pip", base / "env", cwd=base)
+    python = base / "env/bin/python"
+    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=base).strip()
+    Path(site, "third_parties.pth").write_text(f"{borrowed}\n", encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", python, "--isolated", "install", "--quiet"]
+    run(*pip, "--no-index", "--find-links", dists, f"equipot[standard]=={version()}", cwd=base)
+    return base / "env/bin"
+
+
+@pytest.mark.slow
+def test_installed_wheels_list_their_plugins(installed, tmp_path):
+    listed = json.loads(run(installed / "equipot", "plugins", "--json", cwd=tmp_path))
+    states = {record["id"]: (record["distribution"], record["version"], record["state"]) for record in listed}
+    assert states == {plugin_id: (dist, version(), "ok") for dist, (_, _, plugin_id) in OURS.items()}
+
+
+@pytest.mark.slow
+def test_installed_wheels_are_what_is_imported(installed, tmp_path):
+    packages = [package for _, package, _ in OURS.values()]
+    code = f"import importlib; [print(importlib.import_module(p).__file__) for p in {packages}]"
+    files = run(installed / "python", "-c", code, cwd=tmp_path).split()
+    assert len(files) == len(packages)
+    assert [file for file in files if not Path(file).is_relative_to(installed.parent)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["equipot", "equipot-train", "equipot-compile", "equipot-package"])
+def test_installed_commands_show_help(installed, tmp_path, command):
+    assert "usage" in run(installed / command, "--help", cwd=tmp_path).lower()
