@@ -48,7 +48,9 @@ def neighbor_list(
         ConfigError: On an unknown backend or a radius that is not positive.
     """
     if backend not in BACKENDS:
-        raise ConfigError(problem("neighbor_list.backend", "unknown", got=backend, hint=f"choose one of {list(BACKENDS)}"))
+        raise ConfigError(
+            problem("neighbor_list.backend", "unknown", got=backend, hint=f"choose one of {list(BACKENDS)}")
+        )
     if not r_max > 0.0:
         raise ConfigError(problem("neighbor_list.r_max", "must be greater than 0", got=r_max))
     positions = np.ascontiguousarray(positions, np.float64)
@@ -85,9 +87,7 @@ def _find_with_matscipy(
     return centre.astype(np.int64), neighbour.astype(np.int64), shift.reshape(-1, 3).astype(np.int64)
 
 
-def _complete_cell(
-    cell: FloatArray, pbc: npt.NDArray[np.bool_], positions: FloatArray, r_max: float
-) -> FloatArray:
+def _complete_cell(cell: FloatArray, pbc: npt.NDArray[np.bool_], positions: FloatArray, r_max: float) -> FloatArray:
     """A non-singular cell: directions without periodicity get a vector of their own.
 
     The vectors of non-periodic directions only bound the search (their shifts are zero), so they are
@@ -95,7 +95,12 @@ def _complete_cell(
     """
     if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
         raise DataError(
-            problem("cell", f"no volume along the periodic directions {pbc.tolist()}", got=cell.tolist(), hint="set pbc to false there or give the cell vectors")
+            problem(
+                "cell",
+                f"no volume along the periodic directions {pbc.tolist()}",
+                got=cell.tolist(),
+                hint="set pbc to false there or give the cell vectors",
+            )
         )
     if pbc.all():
         return cell
@@ -115,10 +120,15 @@ def _lengths(
 
 
 def _coincident(centre: IntArray, neighbour: IntArray, distance: FloatArray) -> str:
-    pairs = {(min(i, j), max(i, j)) for i, j in zip(*(x[distance < COINCIDENT].tolist() for x in (centre, neighbour)), strict=True)}
+    pairs = {
+        (min(i, j), max(i, j))
+        for i, j in zip(*(x[distance < COINCIDENT].tolist() for x in (centre, neighbour)), strict=True)
+    }
     shown = ", ".join(f"{i} and {j}" for i, j in sorted(pairs)[:5])
     more = f" and {len(pairs) - 5} more pairs" if len(pairs) > 5 else ""
-    return problem("positions", f"atoms at the same place: {shown}{more} (counted from 0)", hint="remove the duplicates")
+    return problem(
+        "positions", f"atoms at the same place: {shown}{more} (counted from 0)", hint="remove the duplicates"
+    )
 
 
 def add_neighbors(
@@ -146,7 +156,14 @@ def add_neighbors(
         DataError: If atoms coincide, a periodic direction has no cell vector, or the graph is a batch.
     """
     if frame["cell"].shape[0] != 1:
-        raise DataError(problem("add_neighbors", "works on one frame", got=f"{frame['cell'].shape[0]} frames", hint="use equipot.graph.split"))
+        raise DataError(
+            problem(
+                "add_neighbors",
+                "works on one frame",
+                got=f"{frame['cell'].shape[0]} frames",
+                hint="use equipot.graph.split",
+            )
+        )
     positions = frame["positions"].detach().cpu().numpy()
     cell = frame["cell"][0].detach().cpu().numpy()
     largest = max([r_max, *(radius for _, radius in edge_sets)])

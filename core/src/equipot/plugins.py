@@ -26,7 +26,7 @@ from equipot.declarations import (
     PairPotentialEntry,
     StatsManagerEntry,
 )
-from equipot.errors import PluginError, PluginNotFoundError, nearest
+from equipot.errors import PluginError, PluginNotFoundError, nearest, problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -101,6 +101,7 @@ class PluginHost:
         self._switch = switch
         self._strict = strict
         self._load_all()
+        self._check_switch()
 
     # ------------------------------------------------------------------ loading
 
@@ -133,10 +134,21 @@ class PluginHost:
             return True
         if self._switch == "none":
             return False
+        included, excluded = self._switched()
+        return plugin_id not in excluded and (not included or plugin_id in included)
+
+    def _switched(self) -> tuple[set[str], set[str]]:
+        """Ids that the switch asks for, and those it excludes."""
         names = [name.strip() for name in self._switch.split(",") if name.strip()]
         excluded = {name[1:] for name in names if name.startswith("-")}
-        included = {name for name in names if not name.startswith("-")}
-        return plugin_id not in excluded and (not included or plugin_id in included)
+        return {name for name in names if not name.startswith("-")} - {"none"}, excluded
+
+    def _check_switch(self) -> None:
+        """Refuse to load less than was asked for because of a misspelled id."""
+        ids = sorted({record.id for record in self.records})
+        for name in sorted(self._switched()[0] - set(ids)):
+            hint = f"did you mean {close!r}?" if (close := nearest(name, ids)) else f"installed: {ids}"
+            raise PluginError(problem("EQUIPOT_PLUGINS", "no installed plugin has this id", got=name, hint=hint))
 
     def _load(self, record: PluginRecord, entry_point: metadata.EntryPoint) -> None:
         module = None
@@ -167,6 +179,8 @@ class PluginHost:
                 for entry in implementation.function():
                     if not isinstance(entry, entry_type):
                         raise PluginError(f"equipot_{kind} must yield {entry_type.__name__}, got {type(entry).__name__}")
+                    if record.distribution != "equipot" and entry.name in _core_names(kind):
+                        raise PluginError(f"declares the {_singular(kind)} {entry.name!r}, a name of core's; choose another")
                     _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
                     yield Declared(kind, entry, record.id, record.distribution, record.version)
 
@@ -349,6 +363,11 @@ def _unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
         if requirement.name.lower() == "equipot" and applies and not requirement.specifier.contains(__version__, prereleases=True):
             return f"needs equipot{requirement.specifier}, this is {__version__}; pip install 'equipot{requirement.specifier}'"
     return None
+
+
+def _core_names(kind: str) -> tuple[str, ...]:
+    """Names that core itself has where users look for those of a kind."""
+    return tuple(getattr(importlib.import_module(NAMESPACES[kind]), "__all__", ())) if kind != "modifiers" else ()
 
 
 @functools.cache

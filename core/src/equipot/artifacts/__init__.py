@@ -6,26 +6,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipot.artifacts.checkpoint import checkpoint_record, read_checkpoint
-    from equipot.artifacts.load import load, load_model, verify
+    from equipot.artifacts.checkpoint import read_checkpoint
+    from equipot.artifacts.loading import load, load_model, verify
     from equipot.artifacts.manifest import Manifest
     from equipot.artifacts.package import read_package, write_package
     from equipot.artifacts.report import inspect_file
 
 _HOME = {
     "Manifest": "manifest",
-    "checkpoint_record": "checkpoint",
     "inspect_file": "report",
-    "load": "load",
-    "load_model": "load",
+    "load": "loading",
+    "load_model": "loading",
     "read_checkpoint": "checkpoint",
     "read_package": "package",
-    "verify": "load",
+    "verify": "loading",
     "write_package": "package",
 }
 
 __all__ = [
-    "Manifest", "checkpoint_record", "inspect_file", "load", "load_model", "read_checkpoint",
+    "Manifest", "inspect_file", "load", "load_model", "read_checkpoint",
     "read_package", "verify", "write_package",
 ]
 

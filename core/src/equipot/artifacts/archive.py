@@ -22,7 +22,9 @@ MAX_JSON_BYTES = 16 * 1024**2
 MAX_MEMBERS = 4096
 """Most members a file may have."""
 
-_TIME = (1980, 1, 1, 0, 0, 0)
+TIME = (1980, 1, 1, 0, 0, 0)
+"""Time stamp of every member, so that equal contents give equal files."""
+
 _TRUNCATED = "the file is truncated, damaged or of another kind: get it again"
 
 
@@ -76,7 +78,7 @@ def write_members(path: Path, members: Mapping[str, bytes]) -> None:
     """
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, raw in members.items():
-            archive.writestr(zipfile.ZipInfo(name, _TIME), raw)
+            archive.writestr(zipfile.ZipInfo(name, TIME), raw)
 
 
 @contextlib.contextmanager

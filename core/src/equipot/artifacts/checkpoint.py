@@ -14,59 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from equipot.artifacts import archive
 from equipot.artifacts import manifest as manifests
-from equipot.artifacts.manifest import FORMAT_VERSION, Manifest, check_format_version
-from equipot.errors import ArtifactError, EquipotError, problem
+from equipot.artifacts.manifest import Manifest, check_format_version
+from equipot.errors import ArtifactError, problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from equipot.artifacts.stored import StoredModel
-    from equipot.model.graph_model import GraphModel
 
 Weights = Literal["ema", "raw"]
 KEY = "equipot"
 SUFFIX = ".ckpt"
 _PREFIX: dict[str, str] = {"ema": "ema.", "raw": "model."}
-
-
-def checkpoint_record(
-    model: GraphModel,
-    *,
-    training_config: Mapping[str, Any] | None = None,
-    data: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, float] | None = None,
-) -> dict[str, Any]:
-    """What a checkpoint stores under ``"equipot"`` so that its model can be made again.
-
-    Args:
-        model: The model in training.
-        training_config: The resolved config, plain containers.
-        data: Hashes and census of the data.
-        metrics: Validation metrics when saved.
-
-    Returns:
-        Plain containers.
-    """
-    from equipot.modifiers import as_records
-
-    records = as_records(model.modifiers)
-    return {
-        "format_version": FORMAT_VERSION,
-        "model": {"config": model.config, "modifiers": records, "info": model.info.to_dict()},
-        "versions": manifests.current_versions(),
-        "plugins": _plugins(model.config, records),
-        "training_config": dict(training_config or {}),
-        "data": dict(data or {}),
-        "metrics": {key: float(value) for key, value in (metrics or {}).items()},
-    }
-
-
-def _plugins(config: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str, str]:
-    """Plugins used; empty for a model of a local file, which can be trained but not packaged."""
-    try:
-        return manifests.plugins_used(config, records)
-    except EquipotError:
-        return {}
 
 
 def load_plain(path: str | Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from equipot._version import __version__
-from equipot.errors import ArtifactError, problem
+from equipot.errors import ArtifactError, EquipotError, problem
 from equipot.plugins import NAMESPACES, plugins
 
 FORMAT_VERSION = 1
@@ -240,6 +240,14 @@ def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any
         used[str(modifier["distribution"])] = str(modifier["version"])
     used.pop("equipot", None)
     return dict(sorted(used.items()))
+
+
+def plugins_if_declared(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """As ``plugins_used``; empty for a model of a local file, which can be trained but not packaged."""
+    try:
+        return plugins_used(config, modifiers)
+    except EquipotError:
+        return {}
 
 
 def citations_of(config: Mapping[str, Any]) -> list[str]:

@@ -153,7 +153,7 @@ def store(
         atomic_numbers=None if numbers is None else list(numbers),
         hyperparameters=digests,
         fingerprint=fingerprint(digests, state),
-        provenance={"created": manifests.now(), "seed": model.config.get("seed"), **(provenance or {})},
+        provenance={"seed": model.config.get("seed"), **(provenance or {}), "created": manifests.now()},
         data=dict(data or {}),
         citations=manifests.citations_of(model.config),
     )

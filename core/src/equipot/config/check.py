@@ -60,6 +60,9 @@ class Checked:
     statistics: list[str]
     """Names of the statistics that the config uses."""
 
+    labels: dict[str, dict[str, str]]
+    """Set (``train``, ``val``, ``test``) to the labels it must have, each with the place that needs it."""
+
     allow: AllowList
 
 
@@ -105,7 +108,8 @@ class _Check:
             raise ConfigError(list(dict.fromkeys(self.problems)))
         assert recipe is not None and module is not BAD  # noqa: S101 - for the type checker
         return Checked(
-            self.config, self.resolved, stages, objects["data"], recipe, list(self.statistics), self.allow
+            self.config, self.resolved, stages, objects["data"], recipe, list(self.statistics),
+            cross_checks.needed_labels(self.walker, stages), self.allow,
         )
 
     # ------------------------------------------------------------------- root
@@ -172,7 +176,11 @@ class _Check:
         if names[marker.name] == "scalar":
             return 1.0
         types = self._type_names(path)
-        return BAD if types is None else dict.fromkeys(types, 1.0)
+        if types is None:
+            return BAD
+        if names[marker.name] == "per_type":
+            return dict.fromkeys(types, 1.0)
+        return {f"{centre}_{neighbour}": 1.0 for centre in types for neighbour in types}
 
     def _type_names(self, path: str) -> list[str] | None:
         """Type names of the model that a per-type statistic is for, None if they have a problem."""

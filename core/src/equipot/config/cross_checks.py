@@ -95,21 +95,43 @@ def _prediction_problems(walker: Walker, recipe: ModelRecipe | None) -> Iterator
             )
 
 
-def logged_names(walker: Walker) -> list[str]:
+def needed_labels(walker: Walker, stages: list[str]) -> dict[str, dict[str, str]]:
+    """Labels with weight in each kind of set, with the option that gives the weight."""
+    measures = {"train": ["loss"], "val": ["val_metrics"], "test": ["test_metrics"]}
+    if "training_module.test_metrics" not in walker.built:
+        measures["test"] = ["val_metrics"]
+    needed: dict[str, dict[str, str]] = {}
+    for kind, names in measures.items():
+        if kind not in stages and not (kind == "val" and "train" in stages):
+            continue
+        found = {}
+        for name in names:
+            path = f"training_module.{name}"
+            for label in getattr(walker.built.get(path), "labels", ()):
+                found[label] = path
+        needed[kind] = found
+    return needed
+
+
+def logged_names(walker: Walker, data: Mapping[str, Any]) -> list[str]:
     """Names that training will log, as far as the config tells."""
     names: list[str] = []
     for option, prefixes in (
         ("loss", ("train_loss_step", "train_loss_epoch")),
         ("train_metrics", ("train_metric_step", "train_metric_epoch")),
-        ("val_metrics", tuple(f"val{index}_epoch" for index in range(_num_val_sets(walker)))),
+        ("val_metrics", tuple(f"val{index}_epoch" for index in range(_num_val_sets(data)))),
     ):
         measure = walker.built.get(f"training_module.{option}")
         names += [f"{prefix}/{key}" for prefix in prefixes for key in getattr(measure, "names", ())]
     return names
 
 
-def _num_val_sets(walker: Walker) -> int:
-    return int(getattr(walker.built.get("data"), "num_val_sets", 1))
+def _num_val_sets(data: Mapping[str, Any]) -> int:
+    """Validation sets that the data section names: one a file or list of files, one from a split."""
+    files = data.get("val_file_path")
+    split = data.get("split_dataset")
+    named = len(files) if isinstance(files, list) else int(files is not None)
+    return named + int(isinstance(split, dict) and "val" in split)
 
 
 def _scheduler_problems(module: Mapping[str, Any], walker: Walker) -> Iterator[str]:
@@ -144,7 +166,8 @@ def _monitor_problems(resolved: Mapping[str, Any], walker: Walker) -> Iterator[s
     module = resolved["training_module"]
     if any(module.get(name) is not None and f"training_module.{name}" not in walker.built for name in _MEASURES):
         return
-    known = logged_names(walker)
+    data = resolved.get("data")
+    known = logged_names(walker, data if isinstance(data, dict) else {})
     for path, name in _monitors(resolved):
         if name not in known:
             hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"

@@ -91,6 +91,13 @@ class Walker:
             return [self.visit(item, f"{path}.{index}") for index, item in enumerate(value)]
         return value
 
+    def resolve(self, section: Mapping[str, Any], path: str) -> Any:
+        """The target of a section whose object the caller makes."""
+        try:
+            return resolve_target(section["_target_"], path, self.allow)
+        except TargetError as error:
+            raise ConfigError(str(error)) from None
+
     def _statistic(self, marker: Statistic, path: str) -> Any:
         if self.samples is None:
             self.problems.append(

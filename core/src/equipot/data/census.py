@@ -117,9 +117,9 @@ class Census:
             n_atoms = frame["positions"].shape[0]
             counted.frames += 1
             counted.atoms += n_atoms
-            for number, count in zip(*(x.tolist() for x in frame["atomic_numbers"].unique(return_counts=True)), strict=True):
+            for number in frame["atomic_numbers"].tolist():
                 symbol = chemical_symbols[number]
-                counted.elements[symbol] = counted.elements.get(symbol, 0) + count
+                counted.elements[symbol] = counted.elements.get(symbol, 0) + 1
             for label, rows in counted.labels.items():
                 rows.add(_present(frame, label), report[label], n_atoms, place)
             for key in found:
@@ -151,7 +151,9 @@ class Census:
         """Messages on labels with NaN or inf, naming the first files and frames."""
         messages = []
         for label in self.contract if labels is None else labels:
-            found = [place for one in self.sets.values() if label in one.labels for place in one.labels[label].non_finite]
+            found = [
+                place for one in self.sets.values() if label in one.labels for place in one.labels[label].non_finite
+            ]
             if found:
                 shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
                 hint = "correct the data, or mask_nan_labels: true to treat NaN as missing"
@@ -215,7 +217,18 @@ class Census:
         unit = FIELDS[label].unit.replace("eV", UNIT_SYSTEMS[self.units].energy)
         low, high = (f"{row.minimum:.6g}", f"{row.maximum:.6g}") if row.present else ("", "")
         key = ", ".join(row.sources) or row.key
-        return [set_name, label, key, str(row.present), str(row.missing), str(row.all_zero), low, high, unit, "; ".join(notes)]
+        return [
+            set_name,
+            label,
+            key,
+            str(row.present),
+            str(row.missing),
+            str(row.all_zero),
+            low,
+            high,
+            unit,
+            "; ".join(notes),
+        ]
 
 
 def _present(frame: Graph, label: str) -> torch.Tensor | None:

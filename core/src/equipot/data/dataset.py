@@ -46,7 +46,11 @@ class FrameDataset(Dataset[Graph]):
         self._frames = list(frames)
         self.places = list(places) if places is not None else [f"frame {index}" for index in range(len(self._frames))]
         if len(self.places) != len(self._frames):
-            raise DataError(problem("FrameDataset.places", f"must have one entry per frame ({len(self._frames)})", got=len(self.places)))
+            raise DataError(
+                problem(
+                    "FrameDataset.places", f"must have one entry per frame ({len(self._frames)})", got=len(self.places)
+                )
+            )
         self.transforms = list(transforms)
         self._cache: dict[int, Graph] = {}
         self._cache_left = cache_bytes
@@ -83,7 +87,9 @@ class FrameDataset(Dataset[Graph]):
         if self._cache_left <= 0:
             logger.info(
                 "neighbour lists of %d of %d frames fill %d MB; the others are made anew each time",
-                len(self._cache), len(self), self._cache_bytes // 1024**2,
+                len(self._cache),
+                len(self),
+                self._cache_bytes // 1024**2,
             )
 
     def raw(self, index: int) -> Graph:
@@ -142,7 +148,7 @@ _TAILS: dict[str, tuple[int, ...]] = {"forces": (3,), "stress": (3, 3), "virial"
 
 
 def _compacted(key: str, value: torch.Tensor) -> torch.Tensor:
-    base = key.split(":")[0]
+    base = key.split(":", 1)[0]
     if base not in _COMPACT or not value.numel():
         return value
     limit = torch.iinfo(_COMPACT[base]).max
@@ -151,4 +157,4 @@ def _compacted(key: str, value: torch.Tensor) -> torch.Tensor:
 
 def _expanded(cached: Graph) -> Graph:
     full = {"edge_index": torch.int64, "edge_cell_shift": torch.float64}
-    return {key: value.to(full.get(key.split(":")[0], value.dtype)) for key, value in cached.items()}
+    return {key: value.to(full.get(key.split(":", 1)[0], value.dtype)) for key, value in cached.items()}

@@ -80,6 +80,9 @@ def label_contract(labels: Mapping[str, str | Mapping[str, str]] | None, where: 
             hint = did_you_mean(label, allowed) or f"labels: {', '.join(allowed)}"
             problems.append(problem(place, "unknown label", hint=hint))
             continue
+        if not isinstance(given, (str, Mapping)):
+            problems.append(problem(place, "must be a string or a mapping", got=given))
+            continue
         options = {"key": given} if isinstance(given, str) else dict(given)
         if found := _source_problems(label, options, place):
             problems.extend(found)
@@ -100,7 +103,11 @@ def _source_problems(label: str, options: dict[str, Any], place: str) -> list[st
         problems.append(problem(f"{place}.key", "must be a string", got=options.get("key")))
     convention = options.get("convention", "stress")
     if convention not in get_args(Convention):
-        problems.append(problem(f"{place}.convention", "unknown", got=convention, hint=f"choose one of {list(get_args(Convention))}"))
+        problems.append(
+            problem(
+                f"{place}.convention", "unknown", got=convention, hint=f"choose one of {list(get_args(Convention))}"
+            )
+        )
     elif convention != "stress" and label != "stress":
         problems.append(problem(f"{place}.convention", "is for the label stress only", got=convention))
     return problems
@@ -132,7 +139,9 @@ def frame_from_atoms(
         found = _find(atoms, source.key, where)
         if found is None:
             if label in INPUTS:
-                raise DataError(problem(where, f"{label} is in the label contract but {source.key!r} is not in the frame"))
+                raise DataError(
+                    problem(where, f"{label} is in the label contract but {source.key!r} is not in the frame")
+                )
             continue
         reports[label].source = f"{found[0]}:{source.key.split(':')[-1]}"
         value = _shaped(label, found[1], len(atoms), f"{where}, {source.key}")
@@ -149,13 +158,20 @@ def frame_from_atoms(
 
 
 def _geometry(atoms: Atoms, where: str) -> Graph:
-    positions = np.array(atoms.get_positions(), dtype=np.float64)
+    positions = np.array(atoms.positions, dtype=np.float64)
     cell = np.array(atoms.cell.array, dtype=np.float64)
     pbc = np.array(atoms.pbc, dtype=np.bool_)
     if not np.isfinite(positions).all() or not np.isfinite(cell).all():
         raise DataError(problem(where, "positions or cell contain NaN or inf"))
     if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
-        raise DataError(problem(where, f"periodic ({pbc.tolist()}) but the cell has no volume there", got=cell.tolist(), hint="set pbc to F or give the cell"))
+        raise DataError(
+            problem(
+                where,
+                f"periodic ({pbc.tolist()}) but the cell has no volume there",
+                got=cell.tolist(),
+                hint="set pbc to F or give the cell",
+            )
+        )
     n = len(atoms)
     return {
         "positions": torch.from_numpy(positions),
@@ -177,7 +193,13 @@ def _find(atoms: Atoms, key: str, where: str) -> tuple[str, Any] | None:
     found = [(one, held[name]) for one, held in _held(atoms).items() if one in places and held.get(name) is not None]
     for other in found[1:]:
         if not np.array_equal(np.ravel(found[0][1]), np.ravel(other[1])):
-            raise DataError(problem(where, f"{name!r} has different values in calc.{found[0][0]} and {other[0]}", hint=f"say which one: '{other[0]}:{name}'"))
+            raise DataError(
+                problem(
+                    where,
+                    f"{name!r} has different values in calc.{found[0][0]} and {other[0]}",
+                    hint=f"say which one: '{other[0]}:{name}'",
+                )
+            )
     return found[0] if found else None
 
 
@@ -193,7 +215,9 @@ def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
     found = {}
     for place, held in _held(atoms).items():
         for key, value in held.items():
-            if (place, key) in (("arrays", "numbers"), ("arrays", "positions")) or isinstance(value, (str, bytes, bool, dict)):
+            if (place, key) in (("arrays", "numbers"), ("arrays", "positions")) or isinstance(
+                value, (str, bytes, bool, dict)
+            ):
                 continue
             array = np.asarray(value)
             if array.dtype.kind in "fi":
@@ -203,7 +227,13 @@ def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
 
 def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
     """Keys among those found that look like the label, e.g. ``dft_energy`` for total_energy."""
-    words = {"total_energy": "energy", "forces": "force", "stress": "stress", "virial": "virial", "atomic_energy": "energies"}
+    words = {
+        "total_energy": "energy",
+        "forces": "force",
+        "stress": "stress",
+        "virial": "virial",
+        "atomic_energy": "energies",
+    }
     word = words.get(label, label)
     hits = sorted({key.split(":", 1)[1] for key in found if word in key.lower()})
     return sorted(hits, key=lambda key: (not key.lower().endswith(word), len(key)))

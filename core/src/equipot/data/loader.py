@@ -7,6 +7,7 @@ a resumed run sees the same batches as an unbroken one, with any number of worke
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -82,7 +83,7 @@ class BatchOrder(Sampler[list[int]]):
 
     def __len__(self) -> int:
         """Batches of a full epoch, for this process; the same for all processes."""
-        return -(-self._num_batches // _process()[1])
+        return math.ceil(self._num_batches / _process()[1])
 
 
 class TrainLoader(DataLoader[Graph]):
@@ -132,8 +133,12 @@ class TrainLoader(DataLoader[Graph]):
         """Position in the run, in plain integers, and what must be the same when it goes on."""
         order = self.order
         return {
-            "epoch": order.epoch, "batch": order.batch, "since": order.since,
-            "seed": order.seed, "num_frames": order.num_frames, "num_batches": len(order),
+            "epoch": order.epoch,
+            "batch": order.batch,
+            "since": order.since,
+            "seed": order.seed,
+            "num_frames": order.num_frames,
+            "num_batches": len(order),
         }
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
@@ -145,14 +150,22 @@ class TrainLoader(DataLoader[Graph]):
         order = self.order
         now = {"seed": order.seed, "num_frames": order.num_frames, "num_batches": len(order)}
         if different := [key for key, value in now.items() if state[key] != value]:
-            raise ConfigError([problem(f"data ({key})", f"the run to resume has {state[key]}", got=now[key], hint="resume with the same data and seed") for key in different])
+            raise ConfigError(
+                [
+                    problem(
+                        f"data ({key})",
+                        f"the run to resume has {state[key]}",
+                        got=now[key],
+                        hint="resume with the same data and seed",
+                    )
+                    for key in different
+                ]
+            )
         order.epoch, order.batch, order.since = int(state["epoch"]), int(state["batch"]), int(state["since"])
         self._restored = True
 
 
-def evaluation_loader(
-    dataset: Dataset[Graph], order: BatchOrder, **options: Any
-) -> DataLoader[Graph]:
+def evaluation_loader(dataset: Dataset[Graph], order: BatchOrder, **options: Any) -> DataLoader[Graph]:
     """Batches in an order that is the same each time, for validation and test.
 
     Args:
@@ -162,7 +175,11 @@ def evaluation_loader(
     """
     batches = order.batches(0)
     return DataLoader(
-        dataset, batch_sampler=batches, collate_fn=collate, generator=torch.Generator().manual_seed(order.seed % 2**63), **options
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        generator=torch.Generator().manual_seed(order.seed % 2**63),
+        **options,
     )
 
 
@@ -182,7 +199,14 @@ def check_sizes(sizes: Sequence[int], limit: int, places: Sequence[str], what: s
     large = [(place, size) for place, size in zip(places, sizes, strict=True) if size > limit]
     if large:
         shown = ", ".join(f"{place} ({size} {what})" for place, size in large[:5])
-        raise DataError(problem(where, f"{len(large)} frames are larger than a batch may be: {shown}", got=limit, hint=f"at least {max(size for _, size in large)} is needed"))
+        raise DataError(
+            problem(
+                where,
+                f"{len(large)} frames are larger than a batch may be: {shown}",
+                got=limit,
+                hint=f"at least {max(size for _, size in large)} is needed",
+            )
+        )
 
 
 def next_fit(order: Sequence[int], sizes: Sequence[int], limit: int) -> list[list[int]]:

@@ -1,7 +1,6 @@
 """Quantities that statistics are taken of: a field, an energy per atom, neighbours, edge lengths.
 
-Each gives the values of one frame and says per what they are; entries whose label is masked out are
-not given.
+Each gives the values of a batch, says per what they are, and which of them are masked out.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from equipot.graph import Graph, compute_edge_vectors, per_what
 
 @dataclass(frozen=True)
 class Values:
-    """Values of one frame."""
+    """Values of a batch."""
 
     rows: torch.Tensor
     """float64, first axis per frame, atom or edge."""
@@ -40,8 +39,8 @@ class Quantity(Protocol):
         """Fields it reads."""
         ...
 
-    def values(self, frame: Graph) -> Values | None:
-        """Its values in one frame, None if the frame lacks the field."""
+    def values(self, batch: Graph) -> Values | None:
+        """Its values in a batch (or single frame), None if the field is absent."""
         ...
 
 
@@ -71,14 +70,12 @@ class FieldValues:
         """The field."""
         return (self.field,)
 
-    def values(self, frame: Graph) -> Values | None:
+    def values(self, batch: Graph) -> Values | None:
         """The field's rows."""
-        if self.field not in frame:
+        if self.field not in batch:
             return None
-        rows = frame[self.field].to(torch.float64)
-        if self.field == "edge_index":
-            rows = rows.T
-        present = frame.get(mask_key(self.field), torch.ones(rows.shape[0], dtype=torch.bool))
+        rows = batch[self.field].to(torch.float64)
+        present = batch.get(mask_key(self.field), torch.ones(rows.shape[0], dtype=torch.bool))
         return Values(rows, present)
 
 
@@ -113,12 +110,12 @@ class PerAtomModifier:
         """The field."""
         return (self.field,)
 
-    def values(self, frame: Graph) -> Values | None:
+    def values(self, batch: Graph) -> Values | None:
         """Field divided by the number of atoms."""
-        found = FieldValues(self.field).values(frame)
+        found = FieldValues(self.field).values(batch)
         if found is None:
             return None
-        n_atoms = frame["num_atoms"].to(torch.float64).reshape(-1, *[1] * (found.rows.ndim - 1))
+        n_atoms = batch["num_atoms"].to(torch.float64).reshape(-1, *[1] * (found.rows.ndim - 1))
         return Values(found.rows / n_atoms * (1.0 if self.factor is None else self.factor), found.present)
 
 
@@ -136,10 +133,10 @@ class NumNeighbors:
         """The edges."""
         return ("edge_index",)
 
-    def values(self, frame: Graph) -> Values:
+    def values(self, batch: Graph) -> Values:
         """Counts, zero for atoms without neighbours wherever they stand in the frame."""
-        n_atoms = frame["positions"].shape[0]
-        counts = torch.bincount(frame["edge_index"][0], minlength=n_atoms).to(torch.float64)
+        n_atoms = batch["positions"].shape[0]
+        counts = torch.bincount(batch["edge_index"][0], minlength=n_atoms).to(torch.float64)
         return Values(counts, torch.ones(n_atoms, dtype=torch.bool))
 
 
@@ -157,10 +154,10 @@ class EdgeLengths:
         """The edges."""
         return ("edge_index",)
 
-    def values(self, frame: Graph) -> Values:
+    def values(self, batch: Graph) -> Values:
         """Lengths, shape [n_edges]."""
         keys = ("positions", "cell", "edge_index", "edge_cell_shift", "batch")
-        lengths = torch.linalg.vector_norm(compute_edge_vectors(*(frame[key] for key in keys)), dim=-1)
+        lengths = torch.linalg.vector_norm(compute_edge_vectors(*(batch[key] for key in keys)), dim=-1)
         return Values(lengths, torch.ones(lengths.shape[0], dtype=torch.bool))
 
 

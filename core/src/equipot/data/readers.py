@@ -7,6 +7,7 @@ number; both are looked for here before ASE reads the file.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 logger = logging.getLogger(__name__)
+
+_DATABASES = (".db", ".json", ".aselmdb")
 
 
 def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> list[Atoms]:
@@ -41,15 +44,30 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
     if not file.is_file() and not file.is_dir():
         raise DataError(_missing(file))
     _check_complete(file, arguments.get("format"))
+    database = file.suffix.lower() in _DATABASES and not ase_args
     frames: list[Atoms] = []
     try:
-        frames.extend(iread(str(file), **arguments))
+        frames.extend(_database_rows(file) if database else iread(str(file), **arguments))
     except Exception as error:
         text = f"{type(error).__name__}: {error}".strip(": ")
-        raise DataError(problem(str(file), f"cannot be read beyond frame {len(frames)} (counted from 0): {text}", hint="check the file, or give ase_args: {format: ...}")) from error
+        raise DataError(
+            problem(
+                str(file),
+                f"cannot be read beyond frame {len(frames)} (counted from 0): {text}",
+                hint="check the file, or give ase_args: {format: ...}",
+            )
+        ) from error
     if not frames:
         raise DataError(problem(str(file), "has no frames"))
     return frames
+
+
+def _database_rows(file: Path) -> Iterator[Atoms]:
+    """Rows of an ASE database with their key-value pairs and data, which ``ase.io`` leaves out."""
+    from ase.db import connect
+
+    for row in connect(str(file)).select():
+        yield row.toatoms(add_additional_information=True)
 
 
 def file_hash(path: str | Path) -> str:
@@ -83,21 +101,22 @@ def _check_complete(file: Path, format_name: str | None) -> None:
 
 def _scan_extxyz(file: Path, lines: Iterator[str]) -> None:
     """Walk over the frames of an extxyz file: a count, a comment, that many atoms, repeated."""
-    number, frame, blank_at, line = 0, -1, 0, ""
-    for line in lines:
-        number += 1
-        if not line.strip():
+    number, frame, blank_at, last = 0, -1, 0, ""
+    for header in lines:
+        number, last = number + 1, header
+        if not header.strip():
             blank_at = blank_at or number
             continue
-        if line.lstrip().startswith("VEC") and frame >= 0:
+        if header.lstrip().startswith("VEC") and frame >= 0:
             continue
         frame += 1
         if blank_at:
-            raise DataError(problem(f"{file}, frame {frame}", f"follows a blank line (line {blank_at}), where ASE stops reading", hint="remove the blank line"))
-        number, line = _skip_frame(file, lines, frame, number, line)
+            what = f"follows a blank line (line {blank_at}), where ASE stops reading"
+            raise DataError(problem(f"{file}, frame {frame}", what, hint="remove the blank line"))
+        number, last = _skip_frame(file, lines, frame, number, header)
     if frame < 0:
         raise DataError(problem(str(file), "is empty"))
-    if not line.endswith("\n"):
+    if not last.endswith("\n"):
         logger.warning("%s: the last line has no line end; if the file was cut off, its last number is wrong", file)
 
 
@@ -106,10 +125,8 @@ def _skip_frame(file: Path, lines: Iterator[str], frame: int, number: int, heade
     if not header.strip().isdigit():
         raise DataError(problem(where, "must start with the number of atoms", got=header.strip()[:40]))
     expected = int(header)
-    line = header
-    for count in range(expected + 1):
-        line = next(lines, "")
-        if not line:
-            raise DataError(problem(where, f"is cut off: {max(count - 1, 0)} of {expected} atoms", hint="write the file again"))
-        number += 1
-    return number, line
+    body = list(itertools.islice(lines, expected + 1))
+    if len(body) <= expected:
+        what = f"is cut off: {max(len(body) - 1, 0)} of {expected} atoms"
+        raise DataError(problem(where, what, hint="write the file again"))
+    return number + len(body), body[-1]

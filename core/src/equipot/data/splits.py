@@ -26,9 +26,20 @@ def check_split(sizes: Mapping[str, float], where: str = "data.split_dataset") -
         elif isinstance(size, bool) or not isinstance(size, (int, float)):
             problems.append(problem(f"{where}.{part}", "must be a fraction or a number of frames", got=size))
         elif size <= 0:
-            problems.append(problem(f"{where}.{part}", "must be greater than 0", got=size, hint="leave the part out if it is not wanted"))
+            problems.append(
+                problem(
+                    f"{where}.{part}", "must be greater than 0", got=size, hint="leave the part out if it is not wanted"
+                )
+            )
         elif isinstance(size, float) and not size <= 1.0:
-            problems.append(problem(f"{where}.{part}", "a fraction is at most 1.0", got=size, hint="give a number of frames as an integer"))
+            problems.append(
+                problem(
+                    f"{where}.{part}",
+                    "a fraction is at most 1.0",
+                    got=size,
+                    hint="give a number of frames as an integer",
+                )
+            )
     total = sum(size for size in sizes.values() if isinstance(size, float))
     if not problems and total > 1.0 + 1e-9:
         problems.append(problem(where, f"the fractions sum to {total:.6g}, more than 1", got=dict(sizes)))
@@ -67,9 +78,13 @@ def split_indices(
             counts[part] += 1
     for part, count in counts.items():
         if count == 0:
-            problems.append(problem(f"{where}.{part}", f"gives an empty set out of {num_frames} frames", got=sizes[part]))
+            problems.append(
+                problem(f"{where}.{part}", f"gives an empty set out of {num_frames} frames", got=sizes[part])
+            )
     if sum(counts.values()) > num_frames:
-        problems.append(problem(where, f"wants {sum(counts.values())} frames, the files have {num_frames}", got=dict(sizes)))
+        problems.append(
+            problem(where, f"wants {sum(counts.values())} frames, the files have {num_frames}", got=dict(sizes))
+        )
     if problems:
         raise ConfigError(problems)
     order = torch.randperm(num_frames, generator=torch.Generator().manual_seed(seed)).tolist()

@@ -69,7 +69,7 @@ class ChemicalSpeciesToAtomTypeMapper:
         """Chemical symbols of a frame that have no type, by atomic number."""
         from ase.data import chemical_symbols
 
-        numbers = frame["atomic_numbers"].unique()
+        numbers = torch.unique(frame["atomic_numbers"])
         known = (numbers >= 0) & (numbers < len(self._type_of_number))
         known &= self._type_of_number[torch.where(known, numbers, 0)] >= 0
         return [
@@ -112,7 +112,9 @@ class NeighborListTransform:
         if not r_max > 0.0:
             raise ConfigError(problem(f"{where}.r_max", "must be greater than 0", got=r_max))
         if backend not in BACKENDS:
-            raise ConfigError(problem(f"{where}.backend", "unknown", got=backend, hint=f"choose one of {list(BACKENDS)}"))
+            raise ConfigError(
+                problem(f"{where}.backend", "unknown", got=backend, hint=f"choose one of {list(BACKENDS)}")
+            )
         if per_edge_type_cutoff is not None and type_names is None:
             raise ConfigError(problem(f"{where}.type_names", "is needed with per_edge_type_cutoff"))
         self.r_max = float(r_max)
@@ -134,9 +136,7 @@ class NeighborListTransform:
         Raises:
             DataError: If atoms coincide.
         """
-        return add_neighbors(
-            frame, self.r_max, cutoffs=self.cutoffs, edge_sets=self.edge_sets, backend=self.backend
-        )
+        return add_neighbors(frame, self.r_max, cutoffs=self.cutoffs, edge_sets=self.edge_sets, backend=self.backend)
 
 
 def default_transforms(info: ModelInfo) -> list[Transform]:
@@ -153,9 +153,13 @@ def mapper_for_model(info: ModelInfo) -> ChemicalSpeciesToAtomTypeMapper:
     species = info.chemical_species or species_of_types(info.type_names, None)
     hint = "give data.transforms with a ChemicalSpeciesToAtomTypeMapper"
     if species is None:
-        raise ConfigError(problem("data.transforms", f"the model's types {list(info.type_names)} are not all elements", hint=hint))
+        raise ConfigError(
+            problem("data.transforms", f"the model's types {list(info.type_names)} are not all elements", hint=hint)
+        )
     if len(set(species)) != len(species):
-        raise ConfigError(problem("data.transforms", "two of the model's types are the same element", got=list(species), hint=hint))
+        raise ConfigError(
+            problem("data.transforms", "two of the model's types are the same element", got=list(species), hint=hint)
+        )
     return ChemicalSpeciesToAtomTypeMapper(list(info.type_names), dict(zip(species, info.type_names, strict=True)))
 
 
@@ -194,9 +198,18 @@ def bind_transforms(transforms: Sequence[Transform] | None, info: ModelInfo) -> 
 
 def _mapper_problems(mapper: ChemicalSpeciesToAtomTypeMapper, info: ModelInfo, where: str) -> list[str]:
     if mapper.model_type_names != list(info.type_names):
-        return [problem(f"{where}.model_type_names", f"differ from the model's {list(info.type_names)}", got=mapper.model_type_names)]
+        return [
+            problem(
+                f"{where}.model_type_names",
+                f"differ from the model's {list(info.type_names)}",
+                got=mapper.model_type_names,
+            )
+        ]
     return [
-        problem(f"{where}.chemical_species_to_atom_type_map", f"maps {symbol!r} to the type {name!r}, which the model takes for {species!r}")
+        problem(
+            f"{where}.chemical_species_to_atom_type_map",
+            f"maps {symbol!r} to the type {name!r}, which the model takes for {species!r}",
+        )
         for name, species in zip(info.type_names, info.chemical_species or (), strict=False)
         for symbol, mapped in mapper.chemical_species_to_atom_type_map.items()
         if mapped == name and symbol != species
@@ -206,12 +219,22 @@ def _mapper_problems(mapper: ChemicalSpeciesToAtomTypeMapper, info: ModelInfo, w
 def _radius_problems(transform: NeighborListTransform, info: ModelInfo, where: str) -> list[str]:
     if transform.r_max != info.r_max:
         hint = "leave data.transforms out: the neighbour list follows from the model"
-        return [problem(f"{where}.r_max", f"differs from the model's r_max = {info.r_max}", got=transform.r_max, hint=hint)]
+        return [
+            problem(f"{where}.r_max", f"differs from the model's r_max = {info.r_max}", got=transform.r_max, hint=hint)
+        ]
     if transform.type_names is not None and transform.type_names != list(info.type_names):
-        return [problem(f"{where}.type_names", f"differ from the model's {list(info.type_names)}", got=transform.type_names)]
+        return [
+            problem(f"{where}.type_names", f"differ from the model's {list(info.type_names)}", got=transform.type_names)
+        ]
     given = None if transform.cutoffs is None else tuple(tuple(row) for row in transform.cutoffs.tolist())
     if given is not None and given != info.cutoffs:
-        return [problem(f"{where}.per_edge_type_cutoff", f"differs from the model's radii {info.cutoffs or info.r_max}", got=given)]
+        return [
+            problem(
+                f"{where}.per_edge_type_cutoff",
+                f"differs from the model's radii {info.cutoffs or info.r_max}",
+                got=given,
+            )
+        ]
     return []
 
 

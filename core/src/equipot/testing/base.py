@@ -82,8 +82,7 @@ class Conformance:
         plugin = plugins().lookup(self.kind, self.name).plugin
         module = next(record.target for record in plugins().records if record.id == plugin)
         code = (
-            f"import sys, {module}\n"
-            "print(*sorted({'torch', 'e3nn', 'lightning', 'numpy', 'ase'} & set(sys.modules)))"
+            f"import sys, {module}\nprint(*sorted({{'torch', 'e3nn', 'lightning', 'numpy', 'ase'}} & set(sys.modules)))"
         )
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         done = subprocess.run(  # noqa: S603 - our own interpreter on a fixed text

@@ -23,6 +23,7 @@ def check_close(law: str, actual: torch.Tensor, expected: torch.Tensor, *, toler
     Raises:
         AssertionError: With the size of the difference.
     """
+    actual, expected = actual.detach(), expected.detach()
     if actual.shape != expected.shape:
         raise AssertionError(f"{law}: shape {tuple(actual.shape)}, expected {tuple(expected.shape)}")
     if actual.numel() == 0:

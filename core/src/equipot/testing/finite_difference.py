@@ -24,7 +24,6 @@ _STENCIL = ((-2.0, 1.0 / 12.0), (-1.0, -2.0 / 3.0), (1.0, 2.0 / 3.0), (2.0, -1.0
 """Offsets in steps and weights of the central difference of fourth order."""
 
 
-
 def derivatives(
     model: Callable[[Graph], Graph], info: ModelInfo, variants: Sequence[Callable[[float], Structure]]
 ) -> torch.Tensor:

@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING
 from unittest import mock
 
+import pytest
 import torch
 
 from equipot.errors import ConfigError
@@ -15,9 +16,11 @@ from equipot.testing.checks import check_close, check_equal, check_outputs_equal
 from equipot.testing.frames import batch_of, bulk, lone_atom, molecule
 from equipot.testing.model_kit import cloned, parameters_of
 from equipot.testing.model_physics import ModelPhysicsChecks
-from equipot.testing.tracing import exported
+from equipot.testing.tracing import exported, runner, traced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from equipot.graph import Graph
     from equipot.model.graph_model import GraphModel
 
@@ -76,8 +79,8 @@ class ModelBuilderConformance(ModelPhysicsChecks):
         for name, structures in batches.items():
             batch = batch_of(structures, model.info)
             for training in (False, True):
-                output = model.train(training)(batch)
                 mode = "train" if training else "eval"
+                output = _outputs(f"{name} in {mode} mode", model.train(training), batch)
                 finite = all(bool(torch.isfinite(value).all()) for value in output.values())
                 check_that(finite, f"{name} in {mode} mode: outputs must be finite")
                 n_expected, shape = num_atoms(batch), tuple(output["forces"].shape)
@@ -96,7 +99,9 @@ class ModelBuilderConformance(ModelPhysicsChecks):
         tracked = [key for key, value in in_eval.items() if value.requires_grad]
         check_that(not tracked, f"eval mode: outputs must be detached, these are not: {tracked}")
         check_that(in_train["forces"].requires_grad, "train mode: forces must be differentiable")
-        _close_outputs("train mode against eval mode", {key: value.detach() for key, value in in_train.items()}, in_eval)
+        _close_outputs(
+            "train mode against eval mode", {key: value.detach() for key, value in in_train.items()}, in_eval
+        )
 
     def test_weight_gradients(self) -> None:
         """Gradients of a loss on energies and forces agree with finite differences of the weights."""
@@ -125,20 +130,32 @@ class ModelBuilderConformance(ModelPhysicsChecks):
         check_that(expected != 0.0, "the loss must depend on the weights")
         check_close(
             "weights: gradient of a loss on energies and forces, against finite differences",
-            torch.tensor(slope), torch.tensor(expected), tolerance=1e-5,
+            torch.tensor(slope),
+            torch.tensor(expected),
+            tolerance=1e-5,
         )
 
+    def test_trace(self) -> None:
+        """A trace with symbolic sizes equals the model at other sizes, down to one atom without edges."""
+        model = self.model()
+        graph, outputs = traced(model, batch_of(self.structures().values(), model.info))
+        self._check_program("traced model", runner(graph, model.info.inputs, outputs), model)
+
+    @pytest.mark.slow
     def test_export(self) -> None:
         """The exported model equals the eager one at other sizes, down to one atom without edges."""
-        model, n_types = self.model(), len(self.type_names)
-        program = exported(model, batch_of([bulk(n_types), molecule(n_types)], model.info))
+        model = self.model()
+        self._check_program("exported model", exported(model), model)
+
+    def _check_program(self, law: str, program: Callable[[Graph], Graph], model: GraphModel) -> None:
+        n_types = len(self.type_names)
         for name, structures in {
-            "bulk, slab, wire, molecule and lone atom": list(self.structures().values()),
+            "bulk, lone atoms and molecule": [bulk(n_types), lone_atom(), lone_atom(1), molecule(n_types)],
             "one lone atom": [lone_atom()],
             "one molecule": [molecule(n_types)],
         }.items():
             batch = batch_of(structures, model.info)
-            _close_outputs(f"exported model, {name}", program(batch), model(batch))
+            _close_outputs(f"{law}, {name}", program(batch), model(batch))
 
     def test_state_dict(self) -> None:
         """Weights saved and loaded into a model of another seed give the same bits."""
@@ -149,7 +166,10 @@ class ModelBuilderConformance(ModelPhysicsChecks):
         other.load_state_dict(torch.load(file, weights_only=True))
         batch = batch_of(self.structures().values(), model.info)
         check_outputs_equal("weights saved and loaded", other(batch), model(batch))
-        for what, twin in (("a deep copy", copy.deepcopy(model)), ("a model built from the config", self._rebuilt(model))):
+        for what, twin in (
+            ("a deep copy", copy.deepcopy(model)),
+            ("a model built from the config", self._rebuilt(model)),
+        ):
             check_outputs_equal(what, twin(batch), model(batch))
 
     def _rebuilt(self, model: GraphModel) -> GraphModel:
@@ -208,17 +228,22 @@ class ModelBuilderConformance(ModelPhysicsChecks):
     def test_model_dtype(self) -> None:
         """Floating-point weights of the energy module are in ``model_dtype``."""
         for name, dtype in (("float32", torch.float32), ("float64", torch.float64)):
-            wrong = [key for key, value in self.model(model_dtype=name).energy.named_parameters() if value.dtype != dtype]
+            wrong = [
+                key for key, value in self.model(model_dtype=name).energy.named_parameters() if value.dtype != dtype
+            ]
             check_that(not wrong, f"model_dtype {name}: weights of other types: {wrong}")
 
     def test_energy_only(self) -> None:
         """Without derivatives the energies are the same and autograd is never called."""
         with_forces, without = self.model(), self.model(do_derivatives=False)
         batch = batch_of(self.structures().values(), with_forces.info)
-        with mock.patch("torch.autograd.grad", side_effect=AssertionError("energy-only: torch.autograd.grad was called")):
+        with mock.patch(
+            "torch.autograd.grad", side_effect=AssertionError("energy-only: torch.autograd.grad was called")
+        ):
             output = without(batch)
         check_that(
-            set(output) == {"atomic_energy", "total_energy"}, f"energy-only: outputs must be energies, got {sorted(output)}"
+            set(output) == {"atomic_energy", "total_energy"},
+            f"energy-only: outputs must be energies, got {sorted(output)}",
         )
         expected = with_forces(batch)
         for key, value in output.items():
@@ -231,7 +256,7 @@ class ModelBuilderConformance(ModelPhysicsChecks):
         except (ConfigError, TypeError) as error:
             check_that("surely_not_an_option" in str(error), f"the error must name the unknown option, got: {error}")
         else:
-            check_that(False, "an unknown option must be refused")  # noqa: FBT003
+            check_that(False, "an unknown option must be refused")
 
     def test_wrong_type(self) -> None:
         """A wrong value is a ConfigError that names the option."""
@@ -240,7 +265,15 @@ class ModelBuilderConformance(ModelPhysicsChecks):
         except ConfigError as error:
             check_that("r_max" in str(error), f"the error must name the option, got: {error}")
         else:
-            check_that(False, "r_max='four' must be refused")  # noqa: FBT003
+            check_that(False, "r_max='four' must be refused")
+
+
+def _outputs(law: str, model: GraphModel, batch: Graph) -> Graph:
+    """Call the model; whatever it raises breaks the law."""
+    try:
+        return model(batch)
+    except Exception as error:
+        raise AssertionError(f"{law}: the model fails with {type(error).__name__}: {error}") from error
 
 
 def _close_outputs(law: str, actual: Graph, expected: Graph) -> None:

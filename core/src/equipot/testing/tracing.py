@@ -1,7 +1,4 @@
-"""Export a model the way compiled artifacts are made: make_fx of energy and derivatives, then export.
-
-Slow compilers are left out; what traces wrongly shows here within seconds.
-"""
+"""Trace a model as compiled files are made, without the slow compilers: what traces wrongly shows in seconds."""
 
 from __future__ import annotations
 
@@ -11,23 +8,24 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from equipot.graph import Graph
     from equipot.model.graph_model import GraphModel
 
 
-def exported(model: GraphModel, batch: Graph) -> Callable[[Graph], Graph]:
-    """The model as an exported program with dynamic sizes.
+def traced(model: GraphModel, batch: Graph) -> tuple[torch.fx.GraphModule, list[str]]:
+    """One graph of all operations of energy and derivatives, with symbolic sizes.
 
     Args:
         model: In eval mode; not changed.
-        batch: Example with at least 3 atoms and edges and 2 frames, all numbers different.
+        batch: Example whose numbers of atoms, edges and frames are larger than 3 and all different:
+            equal sizes, and sizes that occur as fixed ones (2 and 3), would be taken for one size.
 
     Returns:
-        Batch to outputs, for any sizes from 1 atom, 0 edges and 1 frame.
+        The graph, from the tensors in ``model.info.inputs`` to outputs, and the outputs' names.
     """
-    keys = list(model.info.inputs)
+    keys = model.info.inputs
     outputs = sorted(model(batch))
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -35,33 +33,34 @@ def exported(model: GraphModel, batch: Graph) -> Callable[[Graph], Graph]:
         output = model(dict(zip(keys, values, strict=True)))
         return [output[key] for key in outputs]
 
-    example = tuple(batch[key] for key in keys)
     try:
         for parameter in trainable:
             parameter.requires_grad_(False)
-        traced = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
+        example = [batch[key] for key in keys]
+        return make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example), outputs
     finally:
         for parameter in trainable:
             parameter.requires_grad_(True)
-    program = torch.export.export(traced, example, dynamic_shapes=_dynamic_shapes(keys), strict=False).module()
-
-    def run(graph: Graph) -> Graph:
-        return dict(zip(outputs, program(*(graph[key] for key in keys)), strict=True))
-
-    return run
 
 
-def _dynamic_shapes(keys: list[str]) -> tuple[dict[int, torch.export.Dim], ...]:
-    """Which axis of each input is which size."""
-    dims = {"frame": torch.export.Dim("n_frames", min=1), "atom": torch.export.Dim("n_atoms", min=1)}
-    edges: dict[str, torch.export.Dim] = {}
-    per_frame = ("cell", "pbc", "num_atoms", "total_charge", "spin_multiplicity")
-    shapes = []
-    for key in keys:
-        if key.startswith("edge_"):
-            name = key.partition(":")[2]
-            dim = edges.setdefault(name, torch.export.Dim(f"n_edges_{len(edges)}", min=0))
-            shapes.append({1 if key.startswith("edge_index") else 0: dim})
-        else:
-            shapes.append({0: dims["frame" if key in per_frame else "atom"]})
-    return tuple(shapes)
+def runner(
+    program: Callable[..., list[torch.Tensor]], keys: Iterable[str], outputs: list[str]
+) -> Callable[[Graph], Graph]:
+    """A function of a batch from one of a list of tensors."""
+    keys = tuple(keys)
+    return lambda graph: dict(zip(outputs, program(*(graph[key] for key in keys)), strict=True))
+
+
+def exported(model: GraphModel) -> Callable[[Graph], Graph]:
+    """The model as an exported program, as compiled files are made from it.
+
+    Args:
+        model: In eval mode; not changed.
+
+    Returns:
+        Batch to outputs, for any sizes from 1 atom, 0 edges and 1 frame.
+    """
+    from equipot.compile.export import export_model
+
+    found = export_model(model)
+    return runner(found.program.module(), found.inputs, list(found.outputs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equipot.artifacts import checkpoint, golden, package
+from equipot.artifacts import checkpoint, compiled_file, golden, package
 from equipot.artifacts.checkpoint import Weights
 from equipot.errors import ArtifactError, problem
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from equipot.artifacts.stored import StoredModel
     from equipot.compile.compiled import CompiledModel
     from equipot.model.graph_model import GraphModel
-
-COMPILED_SUFFIX = ".equipot.pt2"
 
 
 def read(path: str | Path, weights: Weights = "ema") -> StoredModel:
@@ -32,7 +30,7 @@ def read(path: str | Path, weights: Weights = "ema") -> StoredModel:
     path = Path(path)
     if path.name.endswith(package.SUFFIX):
         return package.read_package(path)
-    if path.name.endswith(COMPILED_SUFFIX):
+    if path.name.endswith(compiled_file.SUFFIX):
         raise ArtifactError(problem(str(path), "is a compiled file, which cannot become an eager model again", hint="use the package or checkpoint it was compiled from"))
     if path.name.endswith(checkpoint.SUFFIX):
         return checkpoint.read_checkpoint(path, weights)
@@ -73,7 +71,7 @@ def load(
     Raises:
         ArtifactError: Saying what is wrong with the file or what to do.
     """
-    if Path(path).name.endswith(COMPILED_SUFFIX):
+    if Path(path).name.endswith(compiled_file.SUFFIX):
         from equipot.compile.compiled import load_compiled
 
         return load_compiled(path, device, allow_native=allow_native)

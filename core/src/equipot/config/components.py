@@ -1,0 +1,74 @@
+"""All components that a config can name: registered ones and core's public names."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from equipot.config.targets import PUBLIC_MODULES
+from equipot.errors import ConfigError, EquipotError, did_you_mean, problem
+from equipot.plugins import NAMESPACES, load_target, plugins
+
+
+@dataclass(frozen=True)
+class Component:
+    """A class or function with options."""
+
+    path: str
+    """What configs write, e.g. ``equipot.pair_potentials.ZBL``."""
+
+    kind: str
+    """Kind of declaration (``pair_potentials``), or the module for core's own names."""
+
+    target: Any
+    origin: str
+    """Distribution and version."""
+
+
+def components() -> list[Component]:
+    """Everything installed that can be loaded, by path."""
+    from equipot import __version__
+
+    host = plugins()
+    found: dict[str, Component] = {}
+    for kind, namespace in NAMESPACES.items():
+        for declared in host.declared(kind):
+            try:
+                target = load_target(declared)
+            except EquipotError:
+                continue
+            path = f"{namespace}.{declared.entry.name}"
+            found[path] = Component(path, kind, target, f"{declared.distribution} {declared.version}")
+    for module_name in PUBLIC_MODULES:
+        module = importlib.import_module(module_name)
+        for name in getattr(module, "__all__", ()):
+            path = f"{module_name}.{name}"
+            target = getattr(module, name, None)
+            if path not in found and _has_options(target):
+                found[path] = Component(path, module_name, target, f"equipot {__version__}")
+    return sorted(found.values(), key=lambda one: one.path)
+
+
+def _has_options(target: Any) -> bool:
+    return inspect.isclass(target) and not inspect.isabstract(target) and not issubclass(target, Exception)
+
+
+def find(name: str) -> list[Component]:
+    """Components of a short name or a full path.
+
+    Args:
+        name: ``ZBL`` or ``equipot.pair_potentials.ZBL``.
+
+    Raises:
+        ConfigError: If there is none, with the nearest name or what to install.
+    """
+    known = components()
+    matches = [one for one in known if name in (one.path, one.path.rsplit(".", 1)[1])]
+    if matches:
+        return matches
+    short = name.rsplit(".", 1)[-1]
+    hint = next((text for kind in NAMESPACES if (text := plugins().install_hint(kind, short))), "")
+    names = [one.path if "." in name else one.path.rsplit(".", 1)[1] for one in known]
+    raise ConfigError(problem(name, "no such component", hint=hint or did_you_mean(name, names) or f"there are {', '.join(names)}"))

@@ -1,0 +1,409 @@
+"""The data section of a config as a LightningDataModule: read, check, split, batch, statistics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from torch.utils.data import DataLoader
+
+from equipot.data.census import Census
+from equipot.data.collection import FrameCollection, read_collection
+from equipot.data.dataset import FrameDataset, complete_labels, labels_present
+from equipot.data.frames import DEFAULT_LABELS, LabelSource, label_contract, suggest_keys
+from equipot.data.loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
+from equipot.data.options import LoaderOptions, file_groups, loader_options, split_options
+from equipot.data.readers import file_hash
+from equipot.data.splits import split_indices
+from equipot.data.statistics_cache import cached_statistics
+from equipot.data.stats_managers import StatisticKind, StatisticValue, StatsManager
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform, Transform, bind_transforms
+from equipot.errors import ConfigError, DataError, problem
+from equipot.fields import LABELS
+from equipot.graph import Graph
+from equipot.model.context import ModelInfo
+from equipot.units import UNIT_SYSTEMS
+
+logger = logging.getLogger(__name__)
+
+TRAIN = "train"
+
+
+class ASEDataModule(lightning.LightningDataModule):
+    """Labelled frames from files that ASE reads.
+
+    Args:
+        seed: Decides the split and the order of batches.
+        units: ``metal`` (eV, Å) or ``real`` (kcal/mol, Å): what the files are in.
+        split_dataset: ``file_path`` (a path or a list) and ``train``, ``val``, ``test`` as fractions
+            or numbers of frames. Frames with ``config_type=IsolatedAtom`` always go to train.
+        train_file_path: File or files of the train set.
+        val_file_path: File of a validation set, or a list with one file (or list of files) a set.
+        test_file_path: The same for test sets.
+        labels: Label to key in calc.results, info or arrays, e.g. ``{total_energy: REF_energy}``; by
+            default as in ASE's SinglePointCalculator.
+        transforms: Type mapper, neighbour list and others; by default they follow from the model.
+        ase_args: Arguments of ``ase.io.iread``, e.g. ``{format: extxyz}``.
+        train_dataloader: ``batch_size``, ``max_atoms`` or ``max_edges``; ``shuffle``,
+            ``num_workers``, ``pin_memory``, ``persistent_workers``, ``prefetch_factor``.
+        val_dataloader: The same for validation; batches as for training by default.
+        test_dataloader: The same for test.
+        stats_manager: Statistics of the train set for ``${training_data_stats:NAME}``.
+        mask_nan_labels: Treat NaN in a label as missing instead of refusing it.
+        cache_dir: Folder for statistics; None keeps none.
+
+    Raises:
+        ConfigError: With all problems that show before files are read.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of the data section
+        self,
+        seed: int,
+        *,
+        units: Literal["metal", "real"] = "metal",
+        split_dataset: dict[str, Any] | None = None,
+        train_file_path: str | list[str] | None = None,
+        val_file_path: str | list[Any] | None = None,
+        test_file_path: str | list[Any] | None = None,
+        labels: dict[str, Any] | None = None,
+        transforms: list[Any] | None = None,
+        ase_args: dict[str, Any] | None = None,
+        train_dataloader: dict[str, Any] | None = None,
+        val_dataloader: dict[str, Any] | None = None,
+        test_dataloader: dict[str, Any] | None = None,
+        stats_manager: StatsManager | None = None,
+        mask_nan_labels: bool = False,
+        cache_dir: str | None = ".equipot_cache",
+    ) -> None:
+        super().__init__()
+        problems: list[str] = []
+        self.seed, self.units = seed, units
+        if units not in UNIT_SYSTEMS:
+            problems.append(problem("data.units", "unknown", got=units, hint=f"choose one of {list(UNIT_SYSTEMS)}"))
+        self._split = split_options(split_dataset, "data.split_dataset", problems)
+        self._files = {
+            TRAIN: file_groups(train_file_path, "data.train_file_path", problems, one_set=True),
+            "val": file_groups(val_file_path, "data.val_file_path", problems, one_set=False),
+            "test": file_groups(test_file_path, "data.test_file_path", problems, one_set=False),
+        }
+        if self._split is not None and self._files[TRAIN] and TRAIN in self._split.sizes:
+            problems.append(
+                problem("data.split_dataset.train", "there is a train_file_path already", hint="give one of them")
+            )
+        if self._split is None and not any(self._files.values()):
+            problems.append(
+                problem(
+                    "data",
+                    "names no files",
+                    hint="give split_dataset or train_file_path, val_file_path, test_file_path",
+                )
+            )
+        self._contract = dict(DEFAULT_CONTRACT)
+        try:
+            self._contract = label_contract(labels)
+        except ConfigError as error:
+            problems.extend(error.problems)
+        self._labels_given = labels is not None
+        self._loaders: dict[str, LoaderOptions] = {}
+        given_loaders = {TRAIN: train_dataloader, "val": val_dataloader, "test": test_dataloader}
+        for part, given in given_loaders.items():
+            self._loaders[part] = loader_options(given, f"data.{part}_dataloader", problems)
+        if problems:
+            raise ConfigError(problems)
+        self._ase_args = dict(ase_args or {})
+        self._given_transforms: list[Transform] | None = list(transforms) if transforms else None
+        self._transforms: list[Transform] = list(transforms or [])
+        self.stats_manager = stats_manager
+        self.mask_nan_labels = mask_nan_labels
+        self.cache_dir = Path(cache_dir) if cache_dir is not None else None
+        self.info: ModelInfo | None = None
+        self.split_indices: dict[str, list[int]] = {}
+        """Frames of the split file in each part, by index."""
+        self._sets: dict[str, FrameDataset] = {}
+        self._census = Census(self._contract, self.units)
+
+    # ------------------------------------------------------------------ before data are read
+
+    def bind(self, info: ModelInfo) -> None:
+        """Take types, radii and edge sets from a model.
+
+        Args:
+            info: ``model.info`` or ``recipe.info(units)``.
+
+        Raises:
+            ConfigError: If units, transforms or the statistics' types contradict the model.
+            DataError: If frames read already hold elements the model does not know.
+        """
+        if info.units != self.units:
+            raise ConfigError(problem("data.units", f"differ from the model's {info.units!r}", got=self.units))
+        if self.stats_manager is not None:
+            self.stats_manager.resolve_type_names(info.type_names)
+        self._transforms = bind_transforms(self._given_transforms, info)
+        self.info = info
+        if self._sets:
+            self._sets = {name: one.with_transforms(self._transforms) for name, one in self._sets.items()}
+            self._check_elements()
+
+    def statistic_names(self) -> dict[str, StatisticKind]:
+        """Statistics that may be asked for; known before data are read."""
+        return self.stats_manager.names() if self.stats_manager is not None else {}
+
+    @property
+    def label_contract(self) -> dict[str, LabelSource]:
+        """Labels and where they are read from."""
+        return dict(self._contract)
+
+    # ------------------------------------------------------------------ reading
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, split and check everything; a second call does nothing.
+
+        Args:
+            stage: Lightning's; all sets are read at every stage.
+
+        Raises:
+            ConfigError: On an empty split or a batch larger than its set.
+            DataError: On files, labels or elements that cannot be used.
+        """
+        del stage
+        if self._sets:
+            return
+        collections = self._read()
+        self._check_labels(collections)
+        labels = [label for label in LABELS if any(label in labels_present(one.frames) for one in collections.values())]
+        self._sets = {
+            name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms)
+            for name, one in collections.items()
+        }
+        self._check_batch_sizes()
+        self._check_elements()
+
+    def _read(self) -> dict[str, FrameCollection]:
+        found: dict[str, FrameCollection] = {}
+        counters = {"val": 0, "test": 0}
+        for part, groups in self._files.items():
+            for group in groups:
+                name = part if part == TRAIN else f"{part}{counters[part]}"
+                counters[part] = counters.get(part, 0) + 1
+                found[name] = read_collection(group, self._contract, self._ase_args, mask_nan=self.mask_nan_labels)
+        if self._split is not None:
+            whole = read_collection(self._split.files, self._contract, self._ase_args, mask_nan=self.mask_nan_labels)
+            pool = [
+                index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in self._split.sizes
+            ]
+            parts = split_indices(len(pool), self._split.sizes, self.seed)
+            self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
+            if TRAIN in parts:
+                self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
+            for part, indices in self.split_indices.items():
+                name = part if part == TRAIN else f"{part}{counters[part]}"
+                found[name] = whole.subset(indices)
+        return found
+
+    def _check_labels(self, collections: dict[str, FrameCollection]) -> None:
+        self._census = Census(self._contract, self.units)
+        for name, one in collections.items():
+            self._census.add(name, one.frames, one.reports, one.places, one.keys)
+        problems = self._census.non_finite_problems()
+        found = {key for one in self._census.sets.values() for key in one.keys}
+        wanted = set(self._contract) & set(LABELS) if self._labels_given else {"total_energy"}
+        for label in self._contract:
+            absent = not any(row.sources or row.ignored or row.non_finite for row in self._rows(label))
+            if label in wanted and absent:
+                problems.append(_nowhere(label, self._contract[label].key, found, [*self._all_files()]))
+        if problems:
+            raise DataError("\n".join(problems))
+
+    def _rows(self, label: str) -> list[Any]:
+        return [one.labels[label] for one in self._census.sets.values() if label in one.labels]
+
+    def _all_files(self) -> list[str]:
+        files = [path for groups in self._files.values() for group in groups for path in group]
+        return list(dict.fromkeys(files + (self._split.files if self._split is not None else [])))
+
+    def _check_batch_sizes(self) -> None:
+        problems = []
+        for part, options in self._loaders.items():
+            sizes = [len(one) for name, one in self._sets.items() if name.startswith(part)]
+            if sizes and options.batch_size is not None and options.batch_size > max(sizes):
+                problems.append(
+                    problem(
+                        f"data.{part}_dataloader.batch_size",
+                        f"is larger than the {part} set of {max(sizes)} frames",
+                        got=options.batch_size,
+                        hint="make it smaller",
+                    )
+                )
+        if problems:
+            raise ConfigError(problems)
+
+    def _check_elements(self) -> None:
+        mapper = next((one for one in self._transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
+        if mapper is None:
+            return
+        first: dict[str, str] = {}
+        for one in self._sets.values():
+            for index in range(len(one)):
+                for symbol in mapper.unsupported(one.raw(index)):
+                    first.setdefault(symbol, one.places[index])
+        if first:
+            shown = ", ".join(f"{symbol} (first in {place})" for symbol, place in first.items())
+            raise DataError(
+                problem(
+                    "model.type_names",
+                    f"the data contain elements without a type: {shown}",
+                    hint=f"supported: {mapper.supported}",
+                )
+            )
+
+    # ------------------------------------------------------------------ what was read
+
+    def census(self) -> Census:
+        """What labels the sets have; prints as a table. Reads the data if that was not done."""
+        self.setup()
+        return self._census
+
+    def dataset(self, name: str = TRAIN) -> FrameDataset:
+        """A set: ``train``, ``val0``, ``test0``, ...
+
+        Raises:
+            ConfigError: If the data section gives no such set.
+        """
+        self.setup()
+        if name not in self._sets:
+            raise ConfigError(problem("data", f"no {name} set is given", hint=f"sets: {list(self._sets)}"))
+        return self._sets[name]
+
+    @property
+    def set_names(self) -> list[str]:
+        """Names of all sets, e.g. ``train``, ``val0``, ``test0``."""
+        self.setup()
+        return list(self._sets)
+
+    def file_hashes(self) -> dict[str, str]:
+        """SHA-256 of each file."""
+        return {path: file_hash(path) for path in self._all_files()}
+
+    def statistics(self, names: Collection[str] | None = None) -> dict[str, StatisticValue]:
+        """Statistics of the train set, from the cache if data, model and manager are the same.
+
+        Args:
+            names: What to compute; None for everything that the data allow, with a warning for each
+                statistic that has no value.
+
+        Raises:
+            ConfigError: If there is no manager, or it does not know a name.
+            DataError: If a statistic asked for has no value, naming it.
+        """
+        manager = self.stats_manager
+        if manager is None:
+            raise ConfigError(
+                problem(
+                    "data.stats_manager",
+                    "statistics are asked for but no manager is given",
+                    hint="add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}",
+                )
+            )
+        dataset = self._ready(TRAIN)
+        types = manager.resolve_type_names(self._type_names())
+        if names is not None:
+            manager.check_names(names)
+        key = {
+            "frames": dataset.content_hash(),
+            "types": list(types),
+            "manager": manager.config(),
+            "transforms": [_fingerprint(one) for one in self._transforms],
+            "requested": sorted(names) if names is not None else None,
+        }
+
+        def compute() -> dict[str, StatisticValue]:
+            if names is not None:
+                return manager.compute(_frames(dataset), types, names)
+            return manager.compute_possible(_frames(dataset), types)
+
+        return cached_statistics(self.cache_dir, key, compute)
+
+    def _type_names(self) -> Sequence[str] | None:
+        if self.info is not None:
+            return self.info.type_names
+        mapper = next((one for one in self._transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
+        return mapper.model_type_names if mapper is not None else None
+
+    # ------------------------------------------------------------------ loaders
+
+    def train_dataloader(self) -> TrainLoader:
+        """Shuffled, resumable batches of the train set."""
+        options = self._loaders[TRAIN]
+        dataset = self._ready(TRAIN)
+        order = self._order(dataset, options, TRAIN, shuffle=options.shuffle is not False)
+        return TrainLoader(dataset, order, **options.torch_options())
+
+    def val_dataloader(self) -> list[DataLoader[Graph]]:
+        """A loader per validation set; the first is ``val0``."""
+        return self._evaluation_loaders("val")
+
+    def test_dataloader(self) -> list[DataLoader[Graph]]:
+        """A loader per test set; the first is ``test0``."""
+        return self._evaluation_loaders("test")
+
+    def _evaluation_loaders(self, part: str) -> list[DataLoader[Graph]]:
+        self.setup()
+        options = self._loaders[part]
+        loaders = []
+        for name in self._sets:
+            if name.startswith(part):
+                dataset = self._ready(name)
+                order = self._order(dataset, options, part, shuffle=bool(options.shuffle))
+                loaders.append(evaluation_loader(dataset, order, **options.torch_options()))
+        return loaders
+
+    def _order(self, dataset: FrameDataset, options: LoaderOptions, part: str, *, shuffle: bool) -> BatchOrder:
+        where = f"data.{part}_dataloader"
+        if options.max_atoms is not None:
+            sizes, limit, what = dataset.num_atoms(), options.max_atoms, "atoms"
+        elif options.max_edges is not None:
+            sizes, limit, what = dataset.num_edges(), options.max_edges, "edges"
+        else:
+            batch_size = options.batch_size or self._loaders[TRAIN].batch_size or 1
+            return BatchOrder(len(dataset), self.seed, batch_size=batch_size, shuffle=shuffle)
+        check_sizes(sizes, limit, dataset.places, what, f"{where}.max_{what}")
+        return BatchOrder(len(dataset), self.seed, sizes=sizes, limit=limit, shuffle=shuffle)
+
+    def _ready(self, name: str) -> FrameDataset:
+        dataset = self.dataset(name)
+        kinds = (ChemicalSpeciesToAtomTypeMapper, NeighborListTransform)
+        if self.info is None and not all(any(isinstance(one, kind) for one in self._transforms) for kind in kinds):
+            raise ConfigError(
+                problem(
+                    "data.transforms",
+                    "types and edges are not known",
+                    hint="call bind(model.info), or give a type mapper and a neighbour list",
+                )
+            )
+        return dataset
+
+
+DEFAULT_CONTRACT = {label: LabelSource(key) for label, key in DEFAULT_LABELS.items()}
+
+
+def _frames(dataset: FrameDataset) -> Any:
+    return (dataset[index] for index in range(len(dataset)))
+
+
+def _fingerprint(transform: Transform) -> list[Any]:
+    """What a transform does, in plain containers: class and attributes."""
+    options = {
+        key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in vars(transform).items()
+    }
+    return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(sorted(options.items()))]
+
+
+def _nowhere(label: str, key: str, found: Collection[str], files: Sequence[str]) -> str:
+    candidates = [one for one in suggest_keys(label, found) if one != key]
+    names = ", ".join(sorted(one.split(":", 1)[1] for one in found)) or "none"
+    hint = f"write labels: {{{label}: {candidates[0]}}}; keys found: {names}" if candidates else f"keys found: {names}"
+    return problem(f"data.labels.{label}", f"no frame of {', '.join(files)} has the key {key!r}", hint=hint)

@@ -1,0 +1,53 @@
+"""Callbacks that training adds by itself."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+
+__all__ = ["RandomState"]
+
+
+class RandomState(lightning.Callback):
+    """Saves the random number generators with each checkpoint and restores them on resume.
+
+    They are restored right before the first batch, after everything else that may draw numbers.
+    """
+
+    def __init__(self) -> None:
+        """Start without a state to restore."""
+        self._restore: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """States of torch, numpy and Python, as tensors and plain containers."""
+        name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the global state is what libraries use
+        version, internal, gauss_next = random.getstate()
+        return {
+            "torch": torch.get_rng_state(),
+            "cuda": list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else [],
+            "numpy": [str(name), torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
+            "python": [version, list(internal), gauss_next],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the states until the first batch."""
+        self._restore = state_dict
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Restore the states before the first batch after a resume."""
+        if self._restore is None:
+            return
+        state, self._restore = self._restore, None
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+        name, keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+        version, internal, gauss_next = state["python"]
+        random.setstate((version, tuple(internal), gauss_next))

@@ -1,0 +1,400 @@
+"""The Lightning modules: one model, trained; and one with a second, averaged copy of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+
+from equipot.errors import ConfigError, DataError, problem
+from equipot.fields import mask_key
+from equipot.graph import num_frames
+from equipot.model.graph_model import GraphModel
+from equipot.model.recipe import ModelRecipe
+from equipot.train.losses import WEIGHTED_SUM, Loss
+from equipot.train.metrics import Metrics
+from equipot.train.measure import SUM_STATES
+from equipot.train.record import checkpoint_record
+from equipot.train.schedule import EpochSchedule, lightning_scheduler
+
+if TYPE_CHECKING:
+    from equipot.graph import Graph
+
+SWAPPING_CALLBACKS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
+"""Callbacks that exchange the model's weights, refused because averages live beside them here."""
+
+
+class LightningModule(lightning.LightningModule):
+    """Trains a model; validation, test and stored results use its weights as they are.
+
+    Logged names: ``train_loss_step/…`` and ``train_loss_epoch/…`` (terms of the loss),
+    ``train_metric_epoch/…``, ``val0_epoch/…`` and ``test0_epoch/…`` (metrics of each set).
+    """
+
+    weights = "raw"
+    """Which tensors of a checkpoint hold the model that results are of."""
+
+    def __init__(
+        self,
+        model: ModelRecipe | GraphModel,
+        loss: Loss | None = None,
+        train_metrics: Metrics | None = None,
+        val_metrics: Metrics | None = None,
+        test_metrics: Metrics | None = None,
+        optimizer: Callable[..., Any] | None = None,
+        lr_scheduler: Callable[..., Any] | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            model: A recipe, built here, or a built model.
+            loss: What training minimises.
+            train_metrics: Errors on the training set, accumulated while training.
+            val_metrics: Errors on the validation sets.
+            test_metrics: Errors on the test sets; default: as ``val_metrics``.
+            optimizer: Any optimizer of ``torch.optim``; gets ``params``.
+            lr_scheduler: A scheduler of ``torch.optim.lr_scheduler`` (gets ``optimizer``), or
+                Lightning's mapping ``scheduler``, ``monitor``, ``interval``, ``frequency``.
+        """
+        super().__init__()
+        self.model = model if isinstance(model, GraphModel) else model.build()
+        self.loss = loss
+        self.train_metrics = train_metrics
+        self.val_metrics = val_metrics
+        self.test_metrics = val_metrics if test_metrics is None else test_metrics
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.training_config: dict[str, Any] = {}
+        self.data_record: dict[str, Any] = {}
+        self._evaluations: torch.nn.ModuleList = torch.nn.ModuleList()
+        self._epoch_schedule: EpochSchedule | None = None
+        self._epochs_closed = 0
+        self._saved_metrics: dict[str, float] = {}
+        self._check_outputs()
+        if self.loss is not None:
+            self.loss.bind(self.model.info.type_names)
+        self.model.train()
+
+    def _check_outputs(self) -> None:
+        """Refuse labels that the model does not predict.
+
+        Raises:
+            ConfigError: Naming loss or metrics.
+        """
+        problems = []
+        for name in ("loss", "train_metrics", "val_metrics", "test_metrics"):
+            measure = getattr(self, name)
+            missing = [label for label in getattr(measure, "labels", ()) if label not in self.model.info.outputs]
+            if missing:
+                hint = "take an EnergyOnly class, or do_derivatives: true"
+                problems.append(problem(f"training_module.{name}", f"needs {' and '.join(missing)}, which the model does not predict", hint=hint))
+        if problems:
+            raise ConfigError(problems)
+
+    @property
+    def evaluation_model(self) -> GraphModel:
+        """The model that validation, test and stored results use."""
+        return self.model
+
+    def forward(self, batch: Graph) -> Graph:
+        """Predict with the evaluation model."""
+        outputs: Graph = self.evaluation_model(batch)
+        return outputs
+
+    # --------------------------------------------------------------- training
+
+    def on_fit_start(self) -> None:
+        """Refuse callbacks that exchange weights.
+
+        Raises:
+            ConfigError: Naming them.
+        """
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            names = {base.__name__ for base in type(callback).__mro__}
+            if names & set(SWAPPING_CALLBACKS):
+                hint = "use equipot.train.EMALightningModule for averaged weights"
+                raise ConfigError(problem("trainer.callbacks", f"{type(callback).__name__} swaps the model's weights", hint=hint))
+
+    def training_step(self, batch: Graph, batch_idx: int) -> torch.Tensor:
+        """Loss of one batch.
+
+        Args:
+            batch: With labels.
+            batch_idx: Its number in the epoch.
+
+        Raises:
+            DataError: If the loss is not finite, naming the step and the frames.
+        """
+        if self.loss is None:
+            raise ConfigError(problem("training_module.loss", "required option is missing", hint="training needs it"))
+        outputs = self.model(batch)
+        terms = self.loss(outputs, batch)
+        total: torch.Tensor = terms[WEIGHTED_SUM]
+        if not bool(torch.isfinite(total)):
+            raise DataError(not_finite(terms, outputs, batch, self.global_step, batch_idx))
+        shown = {f"train_loss_step/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(shown, on_step=True, on_epoch=False, batch_size=num_frames(batch))
+        self.log("loss", total.detach(), prog_bar=True, logger=False, on_step=True, on_epoch=False, batch_size=num_frames(batch))
+        if self.train_metrics is not None:
+            self.train_metrics.update(outputs, batch)
+        return total
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Differentiate with respect to the parameters only, which skips the geometry's gradients."""
+        if self.trainer.world_size == 1:
+            kwargs["inputs"] = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        loss.backward(*args, **kwargs)
+
+    def on_train_batch_start(self, batch: Graph, batch_idx: int) -> None:
+        """Make up for the end of an epoch that the resumed run did not come to."""
+        if self._epochs_closed < self.current_epoch:
+            self._close_epoch(self._saved_metrics)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's loss and metrics, and step the schedule."""
+        for prefix, measure in (("train_loss_epoch", self.loss), ("train_metric_epoch", self.train_metrics)):
+            if measure is not None:
+                self._log_values(prefix, measure.epoch_values())
+        if self.trainer.is_last_batch and self._epochs_closed <= self.current_epoch:
+            self._close_epoch({**self._saved_metrics, **self.trainer.callback_metrics})
+
+    def _close_epoch(self, metrics: Mapping[str, Any]) -> None:
+        """What is due once at the end of each epoch: schedule and fresh sums."""
+        if self._epoch_schedule is not None:
+            self._epoch_schedule.step(self._epochs_closed, metrics, self._validate_now)
+        self._epochs_closed += 1
+        for measure in (self.loss, self.train_metrics):
+            if measure is not None:
+                measure.reset()
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over the trainable parameters, and the scheduler.
+
+        Raises:
+            ConfigError: If there is no optimizer or nothing to train.
+        """
+        if self.optimizer is None:
+            raise ConfigError(problem("training_module.optimizer", "required option is missing", hint="training needs it"))
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise ConfigError(problem("training_module.model", "has no trainable parameter"))
+        optimizer = self.optimizer(params=parameters)
+        if self.lr_scheduler is None:
+            return optimizer
+        given = self.lr_scheduler
+        options = dict(given) if isinstance(given, Mapping) else {"scheduler": given}
+        made = options.pop("scheduler")(optimizer=optimizer)
+        scheduler, self._epoch_schedule = lightning_scheduler(made, options)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    # ------------------------------------------------------------- evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the metrics of each validation set."""
+        self._start(self.val_metrics, self.trainer.val_dataloaders)
+
+    def on_test_epoch_start(self) -> None:
+        """Start the metrics of each test set."""
+        self._start(self.test_metrics, self.trainer.test_dataloaders)
+
+    def _start(self, metrics: Metrics | None, loaders: Any) -> None:
+        count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
+        self._evaluations = torch.nn.ModuleList() if metrics is None else torch.nn.ModuleList(
+            copy.deepcopy(metrics).to(self.device) for _ in range(count)
+        )
+        for one in self._evaluations:
+            one.reset()  # type: ignore[operator]
+
+    def _validate_now(self) -> dict[str, torch.Tensor]:
+        """Metrics of the validation sets, outside Lightning's loop."""
+        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
+        loaders = datamodule.val_dataloader() if datamodule is not None else []
+        self.eval()
+        self._start(self.val_metrics, loaders)
+        for index, loader in enumerate(loaders):
+            for batch in loader:
+                self._evaluate(self.trainer.strategy.batch_to_device(batch, self.device), index)
+        values = {
+            f"val{index}_epoch/{name}": value
+            for index, metrics in enumerate(self._evaluations)
+            for name, value in metrics.epoch_values().items()  # type: ignore[operator]
+        }
+        self._evaluations = torch.nn.ModuleList()
+        self.train()
+        return values
+
+    def validation_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add one batch to the metrics of its set."""
+        self._evaluate(batch, dataloader_idx)
+
+    def test_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add one batch to the metrics of its set."""
+        self._evaluate(batch, dataloader_idx)
+
+    def _evaluate(self, batch: Graph, index: int) -> None:
+        outputs = self.evaluation_model(batch)
+        if index < len(self._evaluations):
+            self._evaluations[index].update(outputs, batch)  # type: ignore[operator]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of each validation set."""
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of each test set."""
+        self._finish("test")
+
+    def _finish(self, stage: str) -> None:
+        for index, metrics in enumerate(self._evaluations):
+            self._log_values(f"{stage}{index}_epoch", metrics.epoch_values())  # type: ignore[operator]
+        self._evaluations = torch.nn.ModuleList()
+
+    def _log_values(self, prefix: str, values: Mapping[str, torch.Tensor]) -> None:
+        """Log values that are the same on all processes already."""
+        named = {f"{prefix}/{name}": value.to(self.device) for name, value in values.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
+
+    # ------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what makes the model again: plain containers only."""
+        record = checkpoint_record(self.model, self.weights, self.training_config, self.data_record)
+        record["loop"] = {
+            "epochs_closed": self._epochs_closed,
+            "metrics": {key: float(value) for key, value in self.trainer.callback_metrics.items()},
+            "sums": {key: value.clone() for key, value in self._sums().items()},
+        }
+        checkpoint["equipot"] = record
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where the epoch was: sums of loss and metrics, and what is due at its end."""
+        loop = checkpoint.get("equipot", {}).get("loop", {})
+        self._epochs_closed = int(loop.get("epochs_closed", 0))
+        self._saved_metrics = dict(loop.get("metrics", {}))
+        for key, value in self._sums().items():
+            if key in loop.get("sums", {}):
+                value.copy_(loop["sums"][key])
+
+    def _sums(self) -> dict[str, torch.Tensor]:
+        """The running sums of the epoch, by name."""
+        found = {}
+        for name, measure in (("loss", self.loss), ("train_metrics", self.train_metrics)):
+            for key, sums in measure.sums.items() if measure is not None else ():
+                found |= {f"{name}.{key}.{state}": getattr(sums, state) for state in SUM_STATES}
+        return found
+
+
+class EMALightningModule(LightningModule):
+    """Trains a model and keeps the exponential moving average of its weights beside it.
+
+    After the n-th optimizer step (n from 0) the average moves towards the weights by 1 - d with
+    d = min(ema_decay, (1 + n) / (10 + n)); buffers are copied. Validation, test and stored results
+    use the average; weights are never swapped.
+    """
+
+    weights = "ema"
+
+    def __init__(
+        self,
+        model: ModelRecipe | GraphModel,
+        loss: Loss | None = None,
+        train_metrics: Metrics | None = None,
+        val_metrics: Metrics | None = None,
+        test_metrics: Metrics | None = None,
+        optimizer: Callable[..., Any] | None = None,
+        lr_scheduler: Callable[..., Any] | Mapping[str, Any] | None = None,
+        ema_decay: float = 0.999,
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            model: A recipe, built here, or a built model.
+            loss: What training minimises.
+            train_metrics: Errors on the training set, accumulated while training.
+            val_metrics: Errors on the validation sets.
+            test_metrics: Errors on the test sets; default: as ``val_metrics``.
+            optimizer: Any optimizer of ``torch.optim``; gets ``params``.
+            lr_scheduler: A scheduler of ``torch.optim.lr_scheduler`` (gets ``optimizer``), or
+                Lightning's mapping ``scheduler``, ``monitor``, ``interval``, ``frequency``.
+            ema_decay: Largest decay d of the average, at least 0 and below 1.
+
+        Raises:
+            ConfigError: If the decay is out of range.
+        """
+        if not 0.0 <= ema_decay < 1.0:
+            raise ConfigError(problem(f"{type(self).__name__}.ema_decay", "must be at least 0 and below 1", got=ema_decay))
+        super().__init__(model, loss, train_metrics, val_metrics, test_metrics, optimizer, lr_scheduler)
+        self.ema_decay = ema_decay
+        self.ema = copy.deepcopy(self.model)
+        self.ema.requires_grad_(False)
+        self.ema_updates: torch.Tensor
+        self.register_buffer("ema_updates", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def evaluation_model(self) -> GraphModel:
+        """The averaged model."""
+        return self.ema
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then move the average."""
+        super().optimizer_step(*args, **kwargs)
+        self.update_average()
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Move the averaged parameters towards the current ones; copy the buffers."""
+        done = int(self.ema_updates)
+        decay = min(self.ema_decay, (1 + done) / (10 + done))
+        pairs = zip(self.ema.parameters(), self.model.parameters(), strict=True)
+        for average, current in pairs:
+            average.lerp_(current.detach(), 1.0 - decay)
+        for average, current in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+            average.copy_(current)
+        self.ema_updates += 1
+
+
+def not_finite(terms: Mapping[str, torch.Tensor], outputs: Graph, batch: Graph, step: int, batch_idx: int) -> str:
+    """Say which step, term and frames made a loss NaN or infinite.
+
+    Args:
+        terms: Of the loss.
+        outputs: Of the model.
+        batch: The batch.
+        step: Optimizer steps done.
+        batch_idx: Number of the batch in the epoch.
+    """
+    names = [name for name, value in terms.items() if name != WEIGHTED_SUM and not bool(torch.isfinite(value))]
+    frames = _frames_not_finite(outputs, batch)
+    shown = ", ".join(_formula(batch, index) for index in frames[:5]) + (", …" if len(frames) > 5 else "")
+    where = f"training step {step}"
+    what = f"the loss is not finite ({', '.join(names) or WEIGHTED_SUM})"
+    got = f"frames {frames[:5]} of batch {batch_idx}: {shown}" if frames else f"batch {batch_idx}"
+    return f"{where}: {what}, got {got}; lower the learning rate, or look at these frames"
+
+
+def _frames_not_finite(outputs: Graph, batch: Graph) -> list[int]:
+    """Frames of a batch with a prediction or label that is not finite."""
+    wrong = torch.zeros(num_frames(batch), dtype=torch.bool, device=batch["num_atoms"].device)
+    for key in ("total_energy", "forces", "stress"):
+        for source in (outputs, batch):
+            if key not in source:
+                continue
+            rows = ~torch.isfinite(source[key]).reshape(source[key].shape[0], -1).all(1)
+            if source is batch and mask_key(key) in batch:
+                rows = rows & batch[mask_key(key)]
+            if rows.shape[0] == wrong.shape[0] and key != "forces":
+                wrong |= rows
+            else:
+                wrong[batch["batch"][rows]] = True
+    return [int(index) for index in wrong.nonzero().flatten()]
+
+
+def _formula(batch: Graph, index: int) -> str:
+    from ase.formula import Formula
+    from ase.symbols import Symbols
+
+    numbers = batch["atomic_numbers"][batch["batch"] == index].tolist() if "atomic_numbers" in batch else []
+    return str(Formula(Symbols(numbers).get_chemical_formula())) if numbers else f"frame {index}"

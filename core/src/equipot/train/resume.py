@@ -1,0 +1,104 @@
+"""Resume: read the config a checkpoint was made with, and refuse to go on with another one."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
+from equipot.train.record import plain
+
+
+def checkpoint_config(path: Path) -> dict[str, Any]:
+    """The resolved config stored in a checkpoint.
+
+    Args:
+        path: A ``.ckpt`` file of a training run.
+
+    Raises:
+        ArtifactError: If the file is missing, damaged or no checkpoint of equipot.
+    """
+    import torch
+
+    if not path.is_file():
+        raise ArtifactError(problem(str(path), "no such checkpoint"))
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint: {reason}", hint="it may be truncated")) from None
+    record = checkpoint.get("equipot") if isinstance(checkpoint, dict) else None
+    if not isinstance(record, dict) or "training_config" not in record:
+        raise ArtifactError(problem(str(path), "is no checkpoint of an equipot training run"))
+    config: dict[str, Any] = record["training_config"]
+    return config
+
+
+def check_same_config(saved: Mapping[str, Any], now: Mapping[str, Any], allow: Iterable[str] = ()) -> list[str]:
+    """Compare the config of the interrupted run with the present one.
+
+    Args:
+        saved: Resolved config of the checkpoint.
+        now: Resolved config of this run.
+        allow: Keys that may differ, with everything below them.
+
+    Returns:
+        The allowed differences, worded.
+
+    Raises:
+        ConfigError: With every difference that is not allowed, and keys in ``allow`` that are no keys.
+    """
+    before, after = dict(_flat(plain(saved))), dict(_flat(plain(now)))
+    allowed = tuple(allow)
+    known = sorted({*before, *after, *_parents([*before, *after])})
+    problems = [
+        problem("--allow", "no such key in the config", got=key, hint=did_you_mean(key, known)) for key in allowed if key not in known
+    ]
+    accepted = []
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key, _ABSENT), after.get(key, _ABSENT)
+        if _same(old, new):
+            continue
+        text = f"{key}: {old!r} in the checkpoint, {new!r} now"
+        if any(key == one or key.startswith(one + ".") for one in allowed):
+            accepted.append(text)
+        else:
+            problems.append(f"{text}; to resume with the change: --allow {key}")
+    if problems:
+        raise ConfigError(problems)
+    return accepted
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+_ABSENT = _Absent()
+
+
+def _same(old: object, new: object) -> bool:
+    return old is new or (type(old) is type(new) and (old == new or (old != old and new != new)))  # noqa: PLR0124 - NaN
+
+
+def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list) and value:
+        items = enumerate(value)
+    else:
+        yield path, value
+        return
+    for key, item in items:
+        yield from _flat(item, f"{path}.{key}" if path else str(key))
+
+
+def _parents(keys: Iterable[str]) -> set[str]:
+    found = set()
+    for key in keys:
+        parts = key.split(".")
+        found.update(".".join(parts[:count]) for count in range(1, len(parts)))
+    return found

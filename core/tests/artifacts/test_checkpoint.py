@@ -1,0 +1,124 @@
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from equipot.artifacts import golden, load, load_model, read_checkpoint
+from equipot.artifacts.report import inspect_file
+from equipot.errors import ArtifactError
+
+
+def energy(model):
+    return float(model(golden.random_frames(model.info)["molecule"])["total_energy"][0])
+
+
+def test_averaged_weights_are_the_default(make_model, make_checkpoint):
+    model = make_model()
+    path = make_checkpoint(model)
+    raw, averaged = load_model(path, weights="raw"), load_model(path)
+    assert energy(raw) == energy(model)
+    assert torch.equal(averaged.energy.weights, model.energy.weights * 1.01)
+    assert energy(averaged) != energy(model)
+    assert read_checkpoint(path).manifest.provenance["weights"] == "ema"
+    assert not averaged.training
+
+
+def test_without_averages_the_raw_weights_are_taken(make_model, make_checkpoint):
+    model = make_model()
+    stored = read_checkpoint(make_checkpoint(model, ema=False))
+    assert stored.manifest.provenance["weights"] == "raw"
+    assert energy(stored.build().eval()) == energy(model)
+
+
+def test_the_manifest_of_a_checkpoint(make_model, make_checkpoint):
+    manifest = read_checkpoint(make_checkpoint(make_model())).manifest
+    assert manifest.kind == "checkpoint"
+    assert set(manifest.plugins) == {"equipot-invariant", "equipot-zbl", "equipot-force-stress"}
+    assert manifest.provenance["step"] == 40
+
+
+def test_load_picks_the_loader_by_suffix(make_model, make_checkpoint, package_file, tmp_path):
+    model = make_model()
+    assert energy(load(package_file)) == energy(model)
+    assert energy(load(make_checkpoint(model), weights="raw")) == energy(model)
+    with pytest.raises(ArtifactError, match="is of no kind that equipot knows"):
+        load(tmp_path / "model.pth")
+    with pytest.raises(ArtifactError, match="cannot become an eager model again"):
+        load_model(tmp_path / "model.equipot.pt2")
+
+
+def test_weights_are_ema_or_raw(make_model, make_checkpoint):
+    with pytest.raises(ArtifactError, match="must be 'ema' or 'raw', got 'average'"):
+        read_checkpoint(make_checkpoint(make_model()), weights="average")
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_that_runs_code_is_refused(tmp_path, legacy):
+    canary, path = tmp_path / "canary", tmp_path / "evil.ckpt"
+    torch.save({"state_dict": {}, "evil": Payload(canary)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ArtifactError, match="is no plain checkpoint"):
+        read_checkpoint(path)
+    if not legacy:
+        report = inspect_file(path)
+        assert report.verdict == "contains unsafe pickle"
+        assert "io open" in report.advice
+        assert report.manifest is None
+    assert not canary.exists()
+
+
+def test_names_made_at_run_time_are_unsafe(tmp_path):
+    path = tmp_path / "evil.ckpt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("evil/data.pkl", pickle.dumps(Payload(tmp_path / "canary"), protocol=4))
+    assert inspect_file(path).verdict == "contains unsafe pickle"
+    assert not (tmp_path / "canary").exists()
+
+
+def test_inspecting_a_good_checkpoint(make_model, make_checkpoint):
+    report = inspect_file(make_checkpoint(make_model()))
+    assert report.verdict == "safe"
+    assert report.manifest is not None
+    assert report.manifest.model["type_names"] == ["C", "H", "O"]
+
+
+@pytest.mark.parametrize("size", [0, 20, 1000, -100])
+def test_truncated_checkpoints(make_model, make_checkpoint, size):
+    path = make_checkpoint(make_model())
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ArtifactError, match=r"cannot be read as a checkpoint|is no plain checkpoint"):
+        read_checkpoint(path)
+
+
+def test_files_that_are_no_checkpoint(tmp_path):
+    with pytest.raises(ArtifactError, match="there is no such file"):
+        read_checkpoint(tmp_path / "none.ckpt")
+    path = tmp_path / "a.ckpt"
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(ArtifactError, match="it has no state_dict"):
+        read_checkpoint(path)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(ArtifactError, match="it lacks the entry 'equipot'"):
+        read_checkpoint(path)
+
+
+def test_newer_and_damaged_checkpoints(make_model, make_checkpoint):
+    model = make_model()
+    with pytest.raises(ArtifactError, match="pip install --upgrade equipot"):
+        read_checkpoint(make_checkpoint(model, format_version=2))
+    with pytest.raises(ArtifactError, match=r"equipot.model: is damaged"):
+        read_checkpoint(make_checkpoint(model, model={"config": 3}))
+
+
+def test_a_checkpoint_of_a_missing_plugin(make_model, make_checkpoint):
+    stored = read_checkpoint(make_checkpoint(make_model(), plugins={"equipot-nowhere": "2.0"}))
+    with pytest.raises(ArtifactError, match=r"pip install --upgrade 'equipot-nowhere>=2.0'"):
+        stored.build()

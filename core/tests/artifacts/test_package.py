@@ -1,0 +1,294 @@
+import dataclasses
+import json
+import os
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from equipot.artifacts import archive, golden, load_model, package, read_package, verify, write_package
+from equipot.artifacts.manifest import Manifest
+from equipot.errors import ArtifactError, PluginError
+from equipot.graph import collate
+from equipot.testing.toy import ToyModel
+
+
+def members_of(path):
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def rewrite(path, changes, *, sign=True):
+    """Change members; with ``sign`` the manifest's digests follow, as a careful forger would do."""
+    members = {**members_of(path), **changes}
+    if sign:
+        manifest = Manifest.from_json(members["manifest.json"], "x")
+        digests = {name: archive.sha256(raw) for name, raw in members.items() if name != "manifest.json"}
+        members["manifest.json"] = dataclasses.replace(manifest, files=digests).to_json()
+    archive.write_members(path, members)
+
+
+def resaved(raw, tensors):
+    """Weights with other tensors and the same metadata."""
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    return save(tensors, metadata=header["__metadata__"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_round_trip_is_bit_equal(make_model, tmp_path, dtype):
+    model = make_model(model_dtype=dtype)
+    write_package(model, tmp_path / "a.equipot.zip")
+    loaded = load_model(tmp_path / "a.equipot.zip")
+    assert not loaded.training
+    assert loaded.config == model.config
+    batch = collate(list(golden.random_frames(model.info, 5).values()))
+    expected, found = model(batch), loaded(batch)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        assert torch.equal(value, found[key]), key
+
+
+def test_packaging_changes_nothing_in_the_model(make_model, tmp_path):
+    model = make_model().train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    write_package(model, tmp_path / "a.equipot.zip")
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_package_has_four_stored_members(package_file):
+    with zipfile.ZipFile(package_file) as file:
+        assert [info.filename for info in file.infolist()] == ["manifest.json", "config.json", "weights.safetensors", "golden.safetensors"]
+        assert {info.compress_type for info in file.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_golden_frames_are_a_crystal_a_molecule_and_an_atom(package_file):
+    frames = {frame.name: frame for frame in package.read_golden(package_file)}
+    assert frames.keys() == {"triclinic", "molecule", "atom"}
+    assert bool(frames["triclinic"].inputs["pbc"].all())
+    assert bool(frames["triclinic"].outputs["stress_mask"][0])
+    assert not bool(frames["molecule"].inputs["pbc"].any())
+    assert not bool(frames["molecule"].outputs["stress_mask"][0])
+    assert frames["atom"].inputs["edge_index"].shape == (2, 0)
+    assert float(frames["atom"].outputs["total_energy"][0]) == -2041.8
+    for frame in (frames["triclinic"], frames["molecule"]):
+        assert frame.inputs["edge_index"].shape[1] > 4
+        assert float(frame.outputs["forces"].abs().max()) > 1e-2
+
+
+def test_verify_replays_exactly(package_file):
+    assert set(verify(package_file).values()) == {0.0}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_changed_weight_makes_verify_fail(make_model, tmp_path, dtype):
+    path = tmp_path / "a.equipot.zip"
+    write_package(make_model(model_dtype=dtype), path)
+    raw = members_of(path)["weights.safetensors"]
+    tensors = load(raw)
+    tensors["energy.weights"][0, 0, 0] += 0.02
+    rewrite(path, {"weights.safetensors": resaved(raw, tensors)})
+    load_model(path)
+    with pytest.raises(ArtifactError, match="does not reproduce its golden frames"):
+        verify(path)
+
+
+def test_a_shift_off_by_a_millielectronvolt_makes_verify_fail(package_file):
+    raw = members_of(package_file)["weights.safetensors"]
+    tensors = load(raw)
+    tensors["scale_shift.shifts"] += 1e-3
+    rewrite(package_file, {"weights.safetensors": resaved(raw, tensors)})
+    with pytest.raises(ArtifactError, match="atomic_energy"):
+        verify(package_file)
+
+
+@pytest.mark.parametrize("member", ["config.json", "weights.safetensors", "golden.safetensors"])
+def test_one_changed_byte_is_noticed(package_file, member):
+    raw = bytearray(members_of(package_file)[member])
+    raw[-2] ^= 1
+    rewrite(package_file, {member: bytes(raw)}, sign=False)
+    with pytest.raises(ArtifactError):
+        verify(package_file)
+
+
+def test_an_edited_option_is_named_even_when_signed(package_file):
+    config = json.loads(members_of(package_file)["config.json"])
+    config["avg_num_neighbors"] = 24.0
+    config["pair_potential"]["polynomial_cutoff_p"] = 5.0
+    rewrite(package_file, {"config.json": json.dumps(config).encode()})
+    with pytest.raises(ArtifactError, match=r"saved with other values of \['model.avg_num_neighbors', 'model.pair_potential.polynomial_cutoff_p'\]"):
+        read_package(package_file)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system", "builtins.eval", "functools.partial", "hydra.utils.get_method", "logging.os.system",
+        "equipot.model.rebuild.rebuild_model", "equipot.modifiers.apply_modifier", "equipot_invariant.builder.InvariantModel", "",
+    ],
+)
+def test_a_package_cannot_name_code(package_file, target, tmp_path):
+    canary = tmp_path / "canary"
+    config = {"_target_": target, "command": f"touch {canary}", "_args_": [f"touch {canary}"]}
+    resign_options(package_file, config)
+    with pytest.raises(ArtifactError, match="names no registered component"):
+        load_model(package_file)
+    assert not canary.exists()
+
+
+def resign_options(path, config):
+    """Replace the config and all digests that belong to it."""
+    from equipot.artifacts.manifest import option_digests
+
+    members = members_of(path)
+    manifest = Manifest.from_json(members["manifest.json"], "x")
+    digests = option_digests(config, manifest.modifiers, manifest.model["units"])
+    weights = save(load(members["weights.safetensors"]), metadata={"hyperparameters": json.dumps(digests)})
+    rewrite(path, {"config.json": json.dumps(config).encode(), "weights.safetensors": weights})
+
+
+def test_an_unknown_builder_says_what_is_missing(package_file):
+    resign_options(package_file, {"_target_": "equipot.model.AllegroModel"})
+    with pytest.raises(PluginError, match="no model builder named 'AllegroModel'"):
+        load_model(package_file)
+
+
+def test_weights_that_do_not_fit_are_described(package_file):
+    raw = members_of(package_file)["weights.safetensors"]
+    tensors = load(raw)
+    tensors["energy.out"] = tensors["energy.out"][:, :3].contiguous()
+    tensors["other"] = tensors.pop("energy.weights")
+    rewrite(package_file, {"weights.safetensors": resaved(raw, tensors)})
+    with pytest.raises(ArtifactError, match=r"missing: \['energy.weights'\]; unknown: \['other'\]; of another shape or type: \['energy.out \(3, 3\)"):
+        load_model(package_file)
+
+
+def test_a_manifest_of_another_model_is_refused(package_file):
+    manifest = json.loads(members_of(package_file)["manifest.json"])
+    manifest["model"]["r_max"] = 5.0
+    rewrite(package_file, {"manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(ArtifactError, match="the model built is not the one described: r_max is 4.0, stored 5.0"):
+        load_model(package_file)
+
+
+# ------------------------------------------------------------------ hostile and damaged files
+
+
+@pytest.mark.parametrize("size", [0, 10, 100, 1000, -1, -30])
+def test_truncated_files(package_file, size):
+    raw = package_file.read_bytes()
+    package_file.write_bytes(raw[:size])
+    with pytest.raises(ArtifactError, match="truncated"):
+        read_package(package_file)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(ArtifactError, match="there is no such file"):
+        read_package(tmp_path / "none.equipot.zip")
+    folder = tmp_path / "folder.equipot.zip"
+    folder.mkdir()
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_package(folder)
+
+
+@pytest.mark.parametrize("name", ["../evil.json", "/etc/evil", "a/../../evil", "a\\..\\evil"])
+def test_path_traversal(package_file, name, tmp_path):
+    with zipfile.ZipFile(package_file, "a") as file:
+        file.writestr(zipfile.ZipInfo(name), b"evil")
+    with pytest.raises(ArtifactError, match="forbidden name"):
+        read_package(package_file)
+    assert {item.name for item in tmp_path.iterdir()} == {package_file.name}
+
+
+def test_duplicate_members(package_file):
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(package_file, "a") as file:
+        file.writestr("config.json", b"{}")
+    with pytest.raises(ArtifactError, match="forbidden name"):
+        read_package(package_file)
+
+
+def test_compressed_bombs_are_never_unpacked(package_file):
+    with zipfile.ZipFile(package_file, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bomb", b"\0" * 50_000_000)
+    assert package_file.stat().st_size < 200_000
+    with pytest.raises(ArtifactError, match="is compressed or encrypted"):
+        read_package(package_file)
+
+
+def test_too_many_members(package_file):
+    with zipfile.ZipFile(package_file, "a") as file:
+        for number in range(archive.MAX_MEMBERS):
+            file.writestr(f"m{number}", b"")
+    with pytest.raises(ArtifactError, match="must have at most"):
+        read_package(package_file)
+
+
+def test_unknown_members(package_file):
+    with zipfile.ZipFile(package_file, "a") as file:
+        file.writestr("code.py", b"print()")
+    with pytest.raises(ArtifactError, match=r"unknown members \['code.py'\]"):
+        read_package(package_file)
+
+
+def test_a_missing_member(package_file):
+    members = members_of(package_file)
+    del members["weights.safetensors"]
+    archive.write_members(package_file, members)
+    with pytest.raises(ArtifactError, match="has no member 'weights.safetensors'"):
+        read_package(package_file)
+
+
+def test_a_manifest_larger_than_allowed(package_file, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_JSON_BYTES", 100)
+    with pytest.raises(ArtifactError, match="must be at most 100 bytes"):
+        read_package(package_file)
+
+
+def test_damaged_tensors(package_file):
+    rewrite(package_file, {"weights.safetensors": b"\xff" * 64})
+    with pytest.raises(ArtifactError, match="weights.safetensors: is damaged"):
+        read_package(package_file)
+
+
+# ------------------------------------------------------------------ writing
+
+
+def test_the_name_must_end_in_the_suffix(make_model, tmp_path):
+    for name in ("a.zip", "a.equipot.pt2", ".equipot.zip"):
+        with pytest.raises(ArtifactError, match=r"must end in .equipot.zip"):
+            write_package(make_model(), tmp_path / name)
+
+
+def test_a_failed_write_leaves_the_old_file(package_file, make_model, monkeypatch):
+    before = package_file.read_bytes()
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_package(make_model(seed=2), package_file)
+    assert package_file.read_bytes() == before
+    assert os.listdir(package_file.parent) == [package_file.name]
+
+
+def test_a_folder_that_does_not_exist(make_model, tmp_path):
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        write_package(make_model(), tmp_path / "none" / "a.equipot.zip")
+
+
+def test_a_builder_that_no_plugin_declares(tmp_path):
+    model = ToyModel(type_names=["H"], r_max=3.0).build()
+    with pytest.raises(ArtifactError, match="'equipot.testing.toy.ToyModel' is not declared by an installed plugin"):
+        write_package(model, tmp_path / "a.equipot.zip")
+
+
+def test_a_model_that_gives_nan_is_not_packaged(make_model, tmp_path):
+    model = make_model()
+    with torch.no_grad():
+        model.energy.out[0] = float("nan")
+    with pytest.raises(ArtifactError, match="the model gives non-finite"):
+        write_package(model, tmp_path / "a.equipot.zip")
+    assert not any(tmp_path.iterdir())

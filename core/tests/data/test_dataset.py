@@ -1,0 +1,96 @@
+import pytest
+import torch
+
+from equipot.data.dataset import FrameDataset, complete_labels, labels_present
+from equipot.data.frames import frame_from_atoms, label_contract
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
+from equipot.errors import DataError
+
+
+@pytest.fixture
+def frames(water):
+    return [frame_from_atoms(atoms, label_contract(None))[0] for atoms in water(4)]
+
+
+class Counting:
+    def __init__(self, inner):
+        self.inner, self.calls = inner, 0
+
+    def __call__(self, frame):
+        self.calls += 1
+        return self.inner(frame)
+
+
+def transforms(r_max=3.0):
+    return [ChemicalSpeciesToAtomTypeMapper(["H", "O"]), Counting(NeighborListTransform(r_max))]
+
+
+def test_neighbours_are_made_once_and_come_back_equal(frames):
+    dataset = FrameDataset(frames, transforms=transforms())
+    first = [dataset[index] for index in range(4)]
+    second = [dataset[index] for index in range(4)]
+    assert dataset.transforms[1].calls == 4
+    for before, after in zip(first, second, strict=True):
+        assert before.keys() == after.keys()
+        for key, value in before.items():
+            assert value.dtype == after[key].dtype, key
+            assert torch.equal(value, after[key]), key
+
+
+def test_without_room_the_neighbours_are_made_anew(frames):
+    dataset = FrameDataset(frames, transforms=transforms(), cache_bytes=0)
+    assert torch.equal(dataset[1]["edge_index"], dataset[1]["edge_index"])
+    assert dataset.transforms[1].calls == 2
+
+
+def test_large_shifts_survive_the_cache(frames):
+    frame = {**frames[0], "cell": torch.eye(3, dtype=torch.float64)[None] * 9, "pbc": torch.ones((1, 3), dtype=torch.bool)}
+    frame["positions"] = frame["positions"].clone()
+    frame["positions"][0] += 9.0 * 70000
+    dataset = FrameDataset([frame], transforms=transforms())
+    first, again = dataset[0], dataset[0]
+    assert first["edge_cell_shift"].abs().max() == 70000
+    assert torch.equal(first["edge_cell_shift"], again["edge_cell_shift"])
+
+
+def test_changed_labels_are_cached_too(frames):
+    dataset = FrameDataset(frames, transforms=[lambda frame: {**frame, "forces": -frame["forces"]}])
+    assert torch.equal(dataset[0]["forces"], -frames[0]["forces"])
+    assert torch.equal(dataset[0]["forces"], -frames[0]["forces"])
+
+
+def test_refused_frames_are_named(frames):
+    dataset = FrameDataset(frames, ["a.xyz, frame 5"] * 4, [ChemicalSpeciesToAtomTypeMapper(["H"])])
+    with pytest.raises(DataError, match=r"^a.xyz, frame 5: atom types: no type for \['O'\]"):
+        dataset[2]
+    with pytest.raises(DataError, match=r"places: must have one entry per frame \(4\), got 1"):
+        FrameDataset(frames, ["a"])
+
+
+def test_sizes(frames):
+    dataset = FrameDataset(frames, transforms=transforms())
+    assert dataset.num_atoms() == [3] * 4
+    assert dataset.num_edges() == [6] * 4
+    assert len(dataset) == 4
+
+
+def test_content_hash_sees_every_value_and_the_order(frames):
+    reference = FrameDataset(frames).content_hash()
+    assert FrameDataset([dict(reversed(frame.items())) for frame in frames]).content_hash() == reference
+    assert FrameDataset(frames[::-1]).content_hash() != reference
+    changed = {**frames[0], "forces": frames[0]["forces"] + 1e-13}
+    assert FrameDataset([changed, *frames[1:]]).content_hash() != reference
+    masked = {**frames[0], "forces_mask": ~frames[0]["forces_mask"]}
+    assert FrameDataset([masked, *frames[1:]]).content_hash() != reference
+
+
+def test_labels_are_completed_for_all_frames(frames):
+    del frames[1]["forces"], frames[1]["forces_mask"]
+    assert labels_present(frames) == ["total_energy", "forces"]
+    completed = complete_labels(frames, ["total_energy", "forces", "stress", "atomic_energy"])
+    assert completed[1]["forces"].tolist() == [[0.0] * 3] * 3
+    assert completed[1]["forces_mask"].tolist() == [False] * 3
+    assert completed[0]["forces_mask"].tolist() == [True] * 3
+    assert completed[0]["stress"].shape == (1, 3, 3)
+    assert completed[0]["stress_mask"].tolist() == [False]
+    assert completed[0]["atomic_energy"].shape == (3,)

@@ -1,0 +1,69 @@
+import math
+
+import torch
+from e3nn import o3
+from equipot.nn.irreps import FeatureLayout
+from equipot.nn.linear import IrrepsLinear, PerTypeLinear
+
+IN = FeatureLayout.parse("4x0e+2x1e+3x1o+1x2e")
+OUT = FeatureLayout.parse("5x0e+2x0o+2x1o+3x2e")
+
+
+def random(seed: int = 0):
+    return {"dtype": torch.float64, "generator": torch.Generator().manual_seed(seed)}
+
+
+def test_linear_by_hand():
+    linear, x = IrrepsLinear(IN, OUT, **random()), torch.randn(6, IN.dim, dtype=torch.float64)
+    y = linear(x)
+    assert y.shape == (6, OUT.dim)
+    for block in OUT.blocks:
+        found = OUT.view(y, block)
+        if block.irrep not in IN:
+            assert str(block.irrep) == "0o"
+            assert (found == 0).all()
+            continue
+        source = IN.block(block.irrep)
+        weight = linear.weights[str(block.irrep)].detach()
+        expected = torch.einsum("nau,uw->naw", IN.view(x, source), weight) / math.sqrt(source.mul)
+        torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_only_irreps_on_both_sides_have_weights():
+    linear = IrrepsLinear(IN, OUT, **random())
+    assert {name: tuple(weight.shape) for name, weight in linear.state_dict().items()} == {
+        "weights.0e": (4, 5),
+        "weights.1o": (3, 2),
+        "weights.2e": (1, 3),
+    }
+
+
+def test_linear_equals_e3nn():
+    linear, x = IrrepsLinear(IN, OUT, **random()), torch.randn(6, IN.dim, dtype=torch.float64)
+    theirs = o3.Linear(str(IN), str(OUT)).double()
+    flat = [linear.weights[key].detach().flatten() for key in ("0e", "1o", "2e")]
+    expected = OUT.from_e3nn(theirs(IN.to_e3nn(x), torch.cat(flat)))
+    torch.testing.assert_close(linear(x).detach(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_per_type_linear_equals_the_product_with_the_embedding():
+    width, types = 3, torch.tensor([0, 2, 1, 1, 0])
+    linear = PerTypeLinear(IN, OUT, embedding_dim=width, **random())
+    table, x = torch.randn(3, width, dtype=torch.float64), torch.randn(5, IN.dim, dtype=torch.float64)
+    y = linear(x, torch.nn.functional.one_hot(types, 3).double(), table).detach()
+    theirs = o3.FullyConnectedTensorProduct(
+        str(IN), f"{width}x0e", str(OUT), internal_weights=False, shared_weights=True
+    ).double()
+    flat = torch.cat([linear.weights[key].detach().flatten() for key in ("0e", "1o", "2e")])
+    expected = OUT.from_e3nn(theirs(IN.to_e3nn(x), table[types], flat))
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_per_type_linear_with_one_type_and_with_no_atoms():
+    linear = PerTypeLinear(IN, OUT, embedding_dim=2, **random())
+    table, x = torch.randn(1, 2, dtype=torch.float64), torch.randn(4, IN.dim, dtype=torch.float64)
+    padded = torch.cat([table, torch.zeros(1, 2, dtype=torch.float64)])
+    one_hot = torch.ones(4, 1, dtype=torch.float64)
+    two_types = linear(x, torch.cat([one_hot, torch.zeros_like(one_hot)], dim=1), padded)
+    torch.testing.assert_close(linear(x, one_hot, table), two_types, rtol=1e-13, atol=1e-13)
+    assert linear(x[:0], one_hot[:0], table).shape == (0, OUT.dim)

@@ -1,0 +1,6 @@
+from equipot.testing.conformance import PairPotentialConformance
+
+
+class TestZBL(PairPotentialConformance):
+    name = "ZBL"
+    options = {"units": "real", "polynomial_cutoff_p": 5.0}  # noqa: RUF012 - read only
