@@ -83,26 +83,59 @@ SPLITS = {
 }
 
 CASES = {
-    "examples_ethanol": Case("Ethanol (ours, PBE/def2-SVP)", "180 training and 30 validation frames; 40 test frames.", "examples/ethanol.yaml", 8),
-    "examples_water": Case("Water (ours, GFN1-xTB, periodic, with stress)", "Energies, forces and stress; 80 % training, 10 % validation, 10 % test.", "examples/water.yaml", 8),
-    "examples_energy_only": Case("Ethanol, energies alone (ours)", "The frames of the first row without any force.", "examples/ethanol_energy_only.yaml", 4),
+    "examples_ethanol": Case(
+        "Ethanol (ours, PBE/def2-SVP)",
+        "180 training and 30 validation frames; 40 test frames.",
+        "examples/ethanol.yaml",
+        8,
+    ),
+    "examples_water": Case(
+        "Water (ours, GFN1-xTB, periodic, with stress)",
+        "Energies, forces and stress; 80 % training, 10 % validation, 10 % test.",
+        "examples/water.yaml",
+        8,
+    ),
+    "examples_energy_only": Case(
+        "Ethanol, energies alone (ours)",
+        "The frames of the first row without any force.",
+        "examples/ethanol_energy_only.yaml",
+        4,
+    ),
     "rmd17_ethanol_50": Case(
         "rMD17 ethanol, 50 frames",
-        "40 training and 10 validation frames of the published split 1; all 1000 test frames. Published rows use 50 frames in all and much longer training.",
-        "benchmarks/configs/rmd17.yaml", 10, splits="rmd17_ethanol_50",
+        "40 training and 10 validation frames of the published split 1; all 1000 test frames. "
+        "Published rows use 50 frames in all and much longer training.",
+        "benchmarks/configs/rmd17.yaml",
+        10,
+        splits="rmd17_ethanol_50",
         published={"NequIP": ("8.7 meV", "40.2", ""), "MACE": ("6.7 meV", "32.6", ""), "ACE": ("8.6 meV", "43.0", "")},
     ),
     "rmd17_ethanol_950": Case(
         "rMD17 ethanol, 950 frames",
-        "950 training and 50 validation frames of the published split 1; all 1000 test frames. Published rows were trained to convergence on GPUs.",
-        "benchmarks/configs/rmd17.yaml", 20, splits="rmd17_ethanol_950",
-        published={"NequIP": ("0.4 meV", "2.8", ""), "Allegro": ("0.4 meV", "2.1", ""), "MACE": ("0.4 meV", "2.1", ""), "ACE": ("1.2 meV", "7.3", "")},
+        "950 training and 50 validation frames of the published split 1; all 1000 test frames. "
+        "Published rows were trained to convergence.",
+        "benchmarks/configs/rmd17.yaml",
+        20,
+        splits="rmd17_ethanol_950",
+        published={
+            "NequIP": ("0.4 meV", "2.8", ""),
+            "Allegro": ("0.4 meV", "2.1", ""),
+            "MACE": ("0.4 meV", "2.1", ""),
+            "ACE": ("1.2 meV", "7.3", ""),
+        },
     ),
     "mlearn_si": Case(
         "mlearn Si, with stress",
-        "90 % of the published training frames for training, 10 % for validation; all published test frames. Surface frames have no stress label.",
-        "benchmarks/configs/silicon.yaml", 15, splits="mlearn_si",
-        published={"GAP": ("2.91 meV/atom", "70", ""), "MTP": ("2.21 meV/atom", "60", ""), "SNAP": ("6.44 meV/atom", "133", "")},
+        "90 % of the published training frames for training, 10 % for validation; all published test "
+        "frames. Surface frames have no stress label.",
+        "benchmarks/configs/silicon.yaml",
+        15,
+        splits="mlearn_si",
+        published={
+            "GAP": ("2.91 meV/atom", "70", ""),
+            "MTP": ("2.21 meV/atom", "60", ""),
+            "SNAP": ("6.44 meV/atom", "133", ""),
+        },
     ),
 }
 
@@ -122,8 +155,12 @@ def run(case: Case, minutes: float, work: Path, seed: int) -> tuple[dict[str, An
     hours, rest = divmod(round(minutes * 60), 3600)
     limit = f"00:{hours:02d}:{rest // 60:02d}:{rest % 60:02d}"
     overrides = [
-        f"training_module.model.seed={seed}", "trainer.max_epochs=100000", f"+trainer.max_time='{limit}'",
-        "+trainer.enable_progress_bar=false", "run=[train,test]", *case.overrides,
+        f"training_module.model.seed={seed}",
+        "trainer.max_epochs=100000",
+        f"+trainer.max_time='{limit}'",
+        "+trainer.enable_progress_bar=false",
+        "run=[train,test]",
+        *case.overrides,
     ]
     files = {}
     if case.splits:
@@ -135,7 +172,9 @@ def run(case: Case, minutes: float, work: Path, seed: int) -> tuple[dict[str, An
     subprocess.run([str(script), case.config, *overrides, f"hydra.run.dir='{work / 'run'}'"], cwd=ROOT, check=True)
     test = files.get("test", work / "run" / "test.extxyz")
     equipot = Path(sys.executable).with_name("equipot")
-    subprocess.run([str(equipot), "eval", str(work / "run" / "best.ckpt"), str(test), "--out", str(work)], cwd=ROOT, check=True)
+    subprocess.run(
+        [str(equipot), "eval", str(work / "run" / "best.ckpt"), str(test), "--out", str(work)], cwd=ROOT, check=True
+    )
     return json.loads((work / "metrics.json").read_text(encoding="utf-8")), overrides
 
 
@@ -145,8 +184,11 @@ def _row(label: str, minutes: float, metrics: dict[str, Any]) -> list[str]:
     stress = metrics.get("stress_mae_mev_per_angstrom3")
     force = metrics.get("forces_mae_mev_per_angstrom")
     return [
-        label, f"{minutes:g} min", f"{energy:.2f} meV/atom ({energy * n_atoms:.1f} meV)",
-        "" if force is None else f"{force:.1f}", "" if stress is None else f"{stress:.2f}",
+        label,
+        f"{minutes:g} min",
+        f"{energy:.2f} meV/atom ({energy * n_atoms:.1f} meV)",
+        "" if force is None else f"{force:.1f}",
+        "" if stress is None else f"{stress:.2f}",
     ]
 
 
@@ -156,7 +198,9 @@ def main() -> int:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--minutes", type=float, help="training time (default: the case's)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--peer-python", help="interpreter of a venv with nequip, trained on the same split for the same time")
+    parser.add_argument(
+        "--peer-python", help="interpreter of a venv with nequip, trained on the same split for the same time"
+    )
     options = parser.parse_args()
     case = CASES[options.case]
     minutes = options.minutes or case.minutes
@@ -166,20 +210,30 @@ def main() -> int:
         if options.peer_python:
             import peer_accuracy
 
-            rows.append(_row("nequip (same split, same time)", minutes, peer_accuracy.run(options.peer_python, Path(folder), minutes, options.seed)))
+            rows.append(
+                _row(
+                    "nequip (same split, same time)",
+                    minutes,
+                    peer_accuracy.run(options.peer_python, Path(folder), minutes, options.seed),
+                )
+            )
     rows += [[f"{name}, published", "", *errors] for name, errors in case.published.items()]
     result = {
         "title": case.title,
         "description": case.description,
         "columns": ["model", "training time", "energy MAE", "force MAE, meV/Å", "stress MAE, meV/Å³"],
         "rows": rows,
-        "command": shlex.join(["python", "benchmarks/accuracy.py", *(word for word in sys.argv[1:] if not word.startswith("/"))]),
+        "command": shlex.join(
+            ["python", "benchmarks/accuracy.py", *(word for word in sys.argv[1:] if not word.startswith("/"))]
+        ),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
         "seed": options.seed,
         "versions": {name: version(name) for name in ("equipot", "torch", "e3nn", "lightning")},
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{options.case}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (RESULTS / f"{options.case}.json").write_text(
+        json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     print(json.dumps(rows, indent=1, ensure_ascii=False))
     return 0
 

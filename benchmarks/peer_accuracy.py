@@ -37,7 +37,11 @@ trainer:
   enable_progress_bar: false
   logger: {{_target_: lightning.pytorch.loggers.CSVLogger, save_dir: '{work}/peer_logs'}}
   callbacks:
-    - {{_target_: lightning.pytorch.callbacks.ModelCheckpoint, monitor: val0_epoch/weighted_sum, dirpath: '{work}/peer', filename: best, save_last: true}}
+    - _target_: lightning.pytorch.callbacks.ModelCheckpoint
+      monitor: val0_epoch/weighted_sum
+      dirpath: '{work}/peer'
+      filename: best
+      save_last: true
 training_module:
   _target_: nequip.train.EMALightningModule
   ema_decay: 0.99
@@ -83,8 +87,10 @@ def run(python: str, work: Path, minutes: float, seed: int) -> dict[str, Any]:
     max_time = f"00:{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
     (work / "peer.yaml").write_text(_CONFIG.format(work=work, max_time=max_time, seed=seed), encoding="utf-8")
     script = str(Path(python).with_name("nequip-train"))
-    subprocess.run([script, "-cp", str(work), "-cn", "peer", f"hydra.run.dir={work / 'peer_run'}"], cwd=work, check=True)
-    rows = (sorted(work.glob("peer_logs/**/metrics.csv"))[-1]).read_text(encoding="utf-8").splitlines()
+    subprocess.run(
+        [script, "-cp", str(work), "-cn", "peer", f"hydra.run.dir={work / 'peer_run'}"], cwd=work, check=True
+    )
+    rows = max(work.glob("peer_logs/**/metrics.csv")).read_text(encoding="utf-8").splitlines()
     names = rows[0].split(",")
     values: dict[str, float] = {}
     for row in rows[1:]:

@@ -109,11 +109,18 @@ def main() -> int:
     out = ROOT / options.output
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    run_dir, package, compiled = options.output / "run", options.output / "ethanol.equipot.zip", options.output / "ethanol.equipot.pt2"
+    run_dir, package, compiled = (
+        options.output / "run",
+        options.output / "ethanol.equipot.zip",
+        options.output / "ethanol.equipot.pt2",
+    )
     seconds = {}
     seconds["train"] = command(
         "Train NequIP with ZBL on ethanol (PBE)",
-        "equipot-train", "examples/ethanol.yaml", f"trainer.max_epochs={options.epochs}", f"hydra.run.dir={run_dir}",
+        "equipot-train",
+        "examples/ethanol.yaml",
+        f"trainer.max_epochs={options.epochs}",
+        f"hydra.run.dir={run_dir}",
     )
     checkpoint = str(run_dir / "best.ckpt")
     seconds["package"] = command("Package", "equipot-package", "build", checkpoint, str(package))
@@ -121,7 +128,12 @@ def main() -> int:
     seconds["compile"] = command("Compile", "equipot-compile", str(package), str(compiled), "--mode", "aotinductor")
     seconds["evaluate"] = command(
         "Evaluate on the test frames, with parity plot",
-        "equipot", "eval", str(compiled), str(run_dir / "test.extxyz"), "--out", str(options.output),
+        "equipot",
+        "eval",
+        str(compiled),
+        str(run_dir / "test.extxyz"),
+        "--out",
+        str(options.output),
     )
     from equipot.ase import EquipotCalculator
 
@@ -132,11 +144,16 @@ def main() -> int:
     dynamics = molecular_dynamics(calculator, out)
     seconds["relax and MD"] = time.perf_counter() - start
     print(f"relaxation: {relaxation['steps']} steps, largest force {relaxation['largest_force']:.4f} eV/Å")
-    print(f"NVE, {MD_STEPS} steps of {TIMESTEP_FS} fs: energy drift {dynamics['drift']:+.4f} meV/atom/ps, {dynamics['ms_per_step']:.2f} ms/step")
+    print(
+        f"NVE, {MD_STEPS} steps of {TIMESTEP_FS} fs: energy drift {dynamics['drift']:+.4f} meV/atom/ps, "
+        f"{dynamics['ms_per_step']:.2f} ms/step"
+    )
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     demo_report.write(out, metrics=metrics, relaxation=relaxation, dynamics=dynamics, seconds=seconds, peak_mib=peak)
-    print(f"\nDone in {sum(seconds.values()):.0f} s, peak memory {peak:.0f} MiB. Open {options.output / 'summary.html'}")
+    print(
+        f"\nDone in {sum(seconds.values()):.0f} s, peak memory {peak:.0f} MiB. Open {options.output / 'summary.html'}"
+    )
     return 0
 
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>equipot demo</title><style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse; margin: 1rem 0 }} td, th {{ border-bottom: 1px solid #ccc; padding: .3rem 1rem .3rem 0; text-align: left }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+td, th {{ border-bottom: 1px solid #ccc; padding: .3rem 1rem .3rem 0; text-align: left }}
 img {{ max-width: 100% }}
 </style></head><body>
 <h1>A potential for ethanol</h1>
-<p>A NequIP-like model with ZBL, trained on {n_train_note} of PBE energies and forces, packaged, compiled and run with ASE.</p>
+<p>A NequIP-like model with ZBL, trained on {n_train_note} of PBE energies and forces,
+packaged, compiled and run with ASE.</p>
 <h2>Errors on the test frames</h2>{errors}
 <img alt="Parity plot of energies and forces" src="data:image/png;base64,{parity}">
 <h2>Relaxation and molecular dynamics</h2>{dynamics}
@@ -81,7 +83,9 @@ def write(
 
 
 def _table(rows: dict[str, object]) -> str:
-    cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows.items())
+    cells = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows.items()
+    )
     return f"<table>{cells}</table>"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,28 @@ def test_tested_versions_are_allowed(dist):
         if name not in ours and (name not in pins() or not requirement.specifier.contains(pins()[name]))
     ]
     assert wrong == []
+
+
+def imported(folder: Path) -> set[str]:
+    """Top-level names of all absolute imports below a folder, lazy ones too."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("dist", OURS)
+def test_imports_are_declared(dist):
+    folder, package, _ = OURS[dist]
+    declared = set(requirements(dist)) | {"pytest", canonicalize_name(dist)}  # pytest: the extra "testing"
+    owners = packages_distributions() | {package: [name] for name, (_, package, _) in OURS.items()}  # ours are editable
+    outside = imported(ROOT / folder / "src" / package) - set(sys.stdlib_module_names)
+    undeclared = {name for name in outside if not declared & {canonicalize_name(d) for d in owners.get(name, [])}}
+    assert undeclared == set()
 
 
 def test_constraints_are_plain_versions():

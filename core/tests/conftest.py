@@ -66,3 +66,111 @@ def make_checkpoint(tmp_path):
         return path
 
     return make
+
+
+CONFIG = """
+run: [train, val, test]
+cutoff_radius: 4.0
+chemical_symbols: [H, O]
+data:
+  _target_: equipot.data.ASEDataModule
+  seed: 1
+  split_dataset: {file_path: water.extxyz, train: 12, val: 4, test: 4}
+  train_dataloader: {batch_size: 4}
+  val_dataloader: {batch_size: 4}
+  test_dataloader: {batch_size: 4}
+  stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}
+trainer:
+  _target_: lightning.Trainer
+  max_epochs: 2
+  accelerator: cpu
+  enable_model_summary: false
+  enable_progress_bar: false
+  logger: false
+training_module:
+  _target_: equipot.train.EMALightningModule
+  loss: {_target_: equipot.train.EnergyForceLoss, coeffs: {total_energy: 1.0, forces: 1.0}}
+  val_metrics: {_target_: equipot.train.EnergyForceMetrics, coeffs: {per_atom_energy_rmse: 1, forces_rmse: 1}}
+  optimizer: {_target_: torch.optim.Adam, lr: 0.01}
+  lr_scheduler:
+    scheduler: {_target_: torch.optim.lr_scheduler.ReduceLROnPlateau, factor: 0.6, patience: 0, threshold: 0.5}
+    monitor: val0_epoch/weighted_sum
+  model:
+    _target_: equipot.model.InvariantModel
+    seed: 1
+    model_dtype: float64
+    type_names: ${chemical_symbols}
+    r_max: ${cutoff_radius}
+    avg_num_neighbors: ${training_data_stats:num_neighbors_mean}
+    per_type_energy_shifts: ${training_data_stats:per_atom_energy_mean}
+    per_type_energy_scales: ${training_data_stats:per_type_forces_rms}
+"""
+"""A config for the 20 frames of ``water_frames``."""
+
+
+def water_frames(number=20, *, forces=True):
+    """Distorted water molecules with harmonic bonds: energy in eV, forces in eV/Å."""
+    import numpy as np
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    random = np.random.default_rng(0)
+    frames = []
+    for _ in range(number):
+        positions = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]) + random.normal(0, 0.05, (3, 3))
+        energy, pulls = -10.0, np.zeros((3, 3))
+        for hydrogen in (1, 2):
+            bond = positions[hydrogen] - positions[0]
+            length = np.linalg.norm(bond)
+            energy += 5 * (length - 0.96) ** 2
+            pulls[hydrogen] -= 10 * (length - 0.96) * bond / length
+            pulls[0] += 10 * (length - 0.96) * bond / length
+        atoms = Atoms("OH2", positions=positions)
+        labels = {"energy": energy, "forces": pulls} if forces else {"energy": energy}
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+        frames.append(atoms)
+    return frames
+
+
+class RunFolder:
+    """A folder with data and a config, and the commands run in it."""
+
+    def __init__(self, path, capfd):
+        self.path = path
+        self._capfd = capfd
+
+    def write(self, text=CONFIG, name="config.yaml"):
+        """Write a config."""
+        (self.path / name).write_text(text)
+
+    def call(self, *arguments, command="train"):
+        """Exit code, standard output and error of a command on the config, in this process."""
+        from equipot.cli.main import main
+
+        self._capfd.readouterr()
+        code = main([command, "config.yaml", *arguments])
+        output = self._capfd.readouterr()
+        return code, output.out, output.err
+
+    def errors(self, *arguments, command="check"):
+        """The problems a command reports, without ``error: ``; it must exit with 2."""
+        code, _, text = self.call(*arguments, command=command)
+        assert code == 2, text
+        lines = [line for line in text.splitlines() if line.startswith("error: ")]
+        assert lines, text
+        assert "Traceback" not in text
+        return [line.removeprefix("error: ") for line in lines]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, capfd):
+    """A folder with ``water.extxyz`` and ``config.yaml``, made the current one."""
+    from ase.io import write
+
+    path = tmp_path / "a folder"
+    path.mkdir()
+    write(path / "water.extxyz", water_frames())
+    monkeypatch.chdir(path)
+    made = RunFolder(path, capfd)
+    made.write()
+    return made

@@ -31,6 +31,7 @@ class _TableDirective(SphinxDirective):
     optional_arguments = 1
 
     def lines(self) -> list[str]:
+        """Markdown to parse."""
         raise TypeError("a subclass gives the lines")
 
     def run(self) -> list[nodes.Node]:
@@ -46,12 +47,18 @@ class OptionsDirective(_TableDirective):
     optional_arguments = 0
 
     def lines(self) -> list[str]:
+        """Markdown to parse."""
         from equipot.describe import describe_options
 
         module, _, name = self.arguments[0].rpartition(".")
         target: Any = getattr(importlib.import_module(module), name)
         rows = [
-            [f"`{option.name}`", f"`{option.annotation}`", f"`{option.default}`" if option.default else "required", option.doc]
+            [
+                f"`{option.name}`",
+                f"`{option.annotation}`",
+                f"`{option.default}`" if option.default else "required",
+                option.doc,
+            ]
             for option in describe_options(target)
         ]
         return _markdown_table(["option", "type", "default", "meaning"], rows)
@@ -61,10 +68,18 @@ class FieldsDirective(_TableDirective):
     """``{equipot-fields}``: the table of data fields."""
 
     def lines(self) -> list[str]:
+        """Markdown to parse."""
         from equipot.fields import FIELDS
 
         rows = [
-            [f"`{field.key}`", field.per, f"`[{', '.join(str(n) for n in field.shape)}]`", field.dtype, field.unit, field.meaning]
+            [
+                f"`{field.key}`",
+                field.per,
+                f"`[{', '.join(str(n) for n in field.shape)}]`",
+                field.dtype,
+                field.unit,
+                field.meaning,
+            ]
             for field in FIELDS.values()
         ]
         return _markdown_table(["key", "per", "shape", "dtype", "unit", "meaning"], rows)
@@ -74,6 +89,7 @@ class PluginsDirective(_TableDirective):
     """``{equipot-registered}``: every registered name of the installed plugins."""
 
     def lines(self) -> list[str]:
+        """Markdown to parse."""
         from equipot.plugins import KINDS, NAMESPACES, plugins
 
         rows = [
@@ -88,6 +104,7 @@ class ResultsDirective(_TableDirective):
     """``{equipot-results}``: tables from ``docs/results/*.json``, each with its command."""
 
     def lines(self) -> list[str]:
+        """Markdown to parse."""
         lines: list[str] = []
         for path in sorted((Path(self.env.srcdir) / "results").glob("*.json")):
             result = json.loads(path.read_text(encoding="utf-8"))
@@ -95,7 +112,11 @@ class ResultsDirective(_TableDirective):
             lines += [f"**{result['title']}**", "", result["description"], ""]
             lines += _markdown_table(result["columns"], [[str(cell) for cell in row] for row in result["rows"]])
             versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-            lines += ["", f"Made with `{result['command']}` on {result['machine']}; seed {result['seed']}; {versions}.", ""]
+            lines += [
+                "",
+                f"Made with `{result['command']}` on {result['machine']}; seed {result['seed']}; {versions}.",
+                "",
+            ]
         return lines or ["No results are stored."]
 
 

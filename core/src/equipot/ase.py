@@ -22,6 +22,7 @@ from equipot.data.frames import LabelSource, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import Graph, edge_set_key
+from equipot.model.context import ModelInfo
 from equipot.model.graph_model import GraphModel
 from equipot.neighbors import add_neighbors
 from equipot.units import UNIT_SYSTEMS
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from equipot.compile.compiled import CompiledModel
-    from equipot.model.context import ModelInfo
 
 _WHERE = "EquipotCalculator"
 _EXTRA_INPUTS = ("total_charge", "spin_multiplicity")
@@ -75,7 +75,7 @@ class EquipotCalculator(Calculator):
             ArtifactError: If the file cannot be used.
             ConfigError: If symbols cannot be mapped to types.
         """
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         if not skin >= 0.0:
             raise ConfigError(problem(f"{_WHERE}.skin", "must be at least 0", got=skin))
         self.device = torch.device(device)
@@ -102,17 +102,27 @@ class EquipotCalculator(Calculator):
         Raises:
             DataError: On an element the model does not know, or an output that is not finite.
         """
-        super().calculate(atoms, list(properties), list(system_changes))
+        super().calculate(atoms, list(properties), list(system_changes))  # type: ignore[no-untyped-call]
         frame = self._frame(self.atoms)
         outputs = self.model({key: value.to(self.device) for key, value in frame.items()})
         if bad := non_finite(outputs):
-            raise DataError(problem(_WHERE, f"the model gives non-finite {bad}", hint="the frame is far from the training data, or atoms are too close"))
+            raise DataError(
+                problem(
+                    _WHERE,
+                    f"the model gives non-finite {bad}",
+                    hint="the frame is far from the training data, or atoms are too close",
+                )
+            )
         self.results = self._results({key: value.cpu() for key, value in outputs.items()})
 
     def _frame(self, atoms: Any) -> Graph:
         frame, _ = frame_from_atoms(atoms, self._contract, _WHERE)
         if unknown := self._mapper.unsupported(frame):
-            raise DataError(problem(_WHERE, f"the model knows no atom type for {unknown}", hint=f"supported: {self._mapper.supported}"))
+            raise DataError(
+                problem(
+                    _WHERE, f"the model knows no atom type for {unknown}", hint=f"supported: {self._mapper.supported}"
+                )
+            )
         return self.neighbors.update(self._mapper(frame))
 
     def _results(self, outputs: Graph) -> dict[str, Any]:
@@ -137,13 +147,17 @@ class EquipotCalculator(Calculator):
         """
         if name in type(self).implemented_properties and name not in self.implemented_properties:
             hint = "apply the modifier enable_ForceStressOutput (equipot package modify, equipot compile --modifiers)"
-            raise PropertyNotImplementedError(problem(_WHERE, f"this model has no {name}, only {self.implemented_properties}", hint=hint))
+            raise PropertyNotImplementedError(
+                problem(_WHERE, f"this model has no {name}, only {self.implemented_properties}", hint=hint)
+            )
         frame = self.atoms if atoms is None else atoms
-        if name == "stress" and frame is not None and (not frame.pbc.any() or frame.cell.rank < 3):  # noqa: PLR2004 - dimensions
+        if name == "stress" and frame is not None and (not frame.pbc.any() or frame.cell.rank < 3):
             if not allow_calculation:
                 return None
-            raise PropertyNotImplementedError(problem(_WHERE, "this frame has no stress: it is not periodic or its cell has no volume"))
-        return super().get_property(name, atoms, allow_calculation)
+            raise PropertyNotImplementedError(
+                problem(_WHERE, "this frame has no stress: it is not periodic or its cell has no volume")
+            )
+        return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
 
 
 class SkinNeighbors:
@@ -211,8 +225,15 @@ def _loaded(
         return load(model, device, weights=weights, allow_native=allow_native)
     if isinstance(model, GraphModel):
         return copy.deepcopy(model).eval().to(device)
-    if not callable(model) or not hasattr(model, "info"):
-        raise ConfigError(problem(f"{_WHERE}.model", "must be a file or a model", got=type(model).__name__, hint="a recipe is built with .build()"))
+    if not isinstance(getattr(model, "info", None), ModelInfo):
+        raise ConfigError(
+            problem(
+                f"{_WHERE}.model",
+                "must be a file or a model",
+                got=type(model).__name__,
+                hint="a recipe is built with .build()",
+            )
+        )
     return model
 
 
@@ -234,5 +255,7 @@ def _symbol_to_type(info: ModelInfo, types: Mapping[str, str] | None) -> dict[st
     if species is None:
         raise ConfigError(problem(f"{_WHERE}.types", "is needed: the model's types are no elements", hint=hint))
     if len(set(species)) < len(species):
-        raise ConfigError(problem(f"{_WHERE}.types", f"is needed: several types are of one element, {list(species)}", hint=hint))
+        raise ConfigError(
+            problem(f"{_WHERE}.types", f"is needed: several types are of one element, {list(species)}", hint=hint)
+        )
     return dict(zip(species, info.type_names, strict=True))

@@ -31,8 +31,7 @@ class Entry:
             raise ValueError(f"{type(self).__name__}.name: not a Python identifier, got {self.name!r}")
         if "." not in self.target or not all(part.isidentifier() for part in self.target.split(".")):
             raise ValueError(
-                f"{type(self).__name__}.target: not a dotted path, got {self.target!r}; "
-                "write 'package.module.Name'"
+                f"{type(self).__name__}.target: not a dotted path, got {self.target!r}; write 'package.module.Name'"
             )
 
 

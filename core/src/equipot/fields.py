@@ -28,7 +28,9 @@ class Field:
     meaning: str
 
 
-def _field(key: str, per: PerWhat, tail: tuple[int, ...], dtype: str, unit: str, irreps: str | None, meaning: str) -> Field:
+def _field(
+    key: str, per: PerWhat, tail: tuple[int, ...], dtype: str, unit: str, irreps: str | None, meaning: str
+) -> Field:
     shape: tuple[str | int, ...] = (f"n_{per}s", *tail)
     return Field(key=key, per=per, shape=shape, dtype=dtype, unit=unit, irreps=irreps, meaning=meaning)  # type: ignore[arg-type]
 
@@ -43,13 +45,20 @@ _TABLE = (
     _field("num_atoms", "frame", (), "int64", "", None, "number of atoms of each frame"),
     _field("owned", "atom", (), "bool", "", None, "False for ghost atoms: no energy of their own"),
     Field(
-        key="edge_index", per="edge", shape=(2, "n_edges"), dtype="int64", unit="", irreps=None,
+        key="edge_index",
+        per="edge",
+        shape=(2, "n_edges"),
+        dtype="int64",
+        unit="",
+        irreps=None,
         meaning="[0] centre (receives), [1] neighbour; sorted by centre",
     ),
     _field("edge_cell_shift", "edge", (3,), "float64", "", None, "integer cell shift S of the neighbour's image"),
     _field("edge_vectors", "edge", (3,), "float64", "Å", "1o", "positions[neighbour] + S @ cell - positions[centre]"),
     _field("edge_lengths", "edge", (), "float64", "Å", "0e", "length of edge_vectors"),
-    _field("normalized_edge_lengths", "edge", (), "float64", "", "0e", "edge_lengths / cutoff[centre type, neighbour type]"),
+    _field(
+        "normalized_edge_lengths", "edge", (), "float64", "", "0e", "edge_lengths / cutoff[centre type, neighbour type]"
+    ),
     _field("total_energy", "frame", (), "float64", "eV", "0e", "potential energy of the frame"),
     _field("atomic_energy", "atom", (), "float64", "eV", "0e", "energy assigned to the atom"),
     _field("forces", "atom", (3,), "float64", "eV/Å", "1o", "-dE/d(positions)"),
@@ -67,7 +76,14 @@ LABELS: tuple[str, ...] = ("total_energy", "forces", "stress", "atomic_energy", 
 """Fields that may be labels; each has a mask ``<label>_mask`` per frame (energies, stress) or per atom."""
 
 MODEL_INPUTS: tuple[str, ...] = (
-    "positions", "cell", "pbc", "atom_types", "batch", "num_atoms", "edge_index", "edge_cell_shift",
+    "positions",
+    "cell",
+    "pbc",
+    "atom_types",
+    "batch",
+    "num_atoms",
+    "edge_index",
+    "edge_cell_shift",
 )
 """What every GraphModel reads from a batch."""
 

@@ -38,7 +38,7 @@ def per_what(key: str) -> PerWhat:
     Raises:
         DataError: If the key is in no table.
     """
-    base = key.split(EDGE_SET_SEPARATOR)[0]
+    base = key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]
     if base.endswith("_mask") and base.removesuffix("_mask") in LABELS:
         base = base.removesuffix("_mask")
     if base not in FIELDS:

@@ -46,7 +46,12 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
     """
     if not isinstance(model, GraphModel):
         raise ConfigError(
-            problem(f"modifier {name}", "works on an eager GraphModel only", got=type(model).__name__, hint="apply modifiers before compiling, DDP or training")
+            problem(
+                f"modifier {name}",
+                "works on an eager GraphModel only",
+                got=type(model).__name__,
+                hint="apply modifiers before compiling, DDP or training",
+            )
         )
     host = plugins()
     declared = host.lookup("modifiers", name)
@@ -57,7 +62,10 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
     checked.pop("model")
     result = function(model, **checked)
     if not isinstance(result, GraphModel):
-        raise PluginError(f"modifier {name}: must return a GraphModel, got {type(result).__name__}; report this to {declared.distribution}")
+        raise PluginError(
+            f"modifier {name}: must return a GraphModel, got {type(result).__name__}; "
+            f"report this to the authors of {declared.distribution}"
+        )
     if result is model:
         logger.info("modifier %s: nothing to change, the model is already in the asked state", name)
         return model

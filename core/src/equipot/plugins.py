@@ -178,9 +178,13 @@ class PluginHost:
                     continue
                 for entry in implementation.function():
                     if not isinstance(entry, entry_type):
-                        raise PluginError(f"equipot_{kind} must yield {entry_type.__name__}, got {type(entry).__name__}")
+                        raise PluginError(
+                            f"equipot_{kind} must yield {entry_type.__name__}, got {type(entry).__name__}"
+                        )
                     if record.distribution != "equipot" and entry.name in _core_names(kind):
-                        raise PluginError(f"declares the {_singular(kind)} {entry.name!r}, a name of core's; choose another")
+                        raise PluginError(
+                            f"declares the {_singular(kind)} {entry.name!r}, a name of core's; choose another"
+                        )
                     _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
                     yield Declared(kind, entry, record.id, record.distribution, record.version)
 
@@ -218,9 +222,7 @@ class PluginHost:
         if len(items) == 1:
             return items[0]
         if items:
-            owners = " and ".join(
-                f"{item.distribution} {item.version} ({item.entry.target})" for item in items
-            )
+            owners = " and ".join(f"{item.distribution} {item.version} ({item.entry.target})" for item in items)
             raise PluginError(f"{_singular(kind)} {name!r} is declared by {owners}; use the full path of one of them")
         raise PluginNotFoundError(self._not_found(kind, name))
 
@@ -360,8 +362,13 @@ def _unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
         except InvalidRequirement:
             continue
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if requirement.name.lower() == "equipot" and applies and not requirement.specifier.contains(__version__, prereleases=True):
-            return f"needs equipot{requirement.specifier}, this is {__version__}; pip install 'equipot{requirement.specifier}'"
+        if (
+            requirement.name.lower() == "equipot"
+            and applies
+            and not requirement.specifier.contains(__version__, prereleases=True)
+        ):
+            wanted = f"equipot{requirement.specifier}"
+            return f"needs {wanted}, this is {__version__}; pip install '{wanted}'"
     return None
 
 

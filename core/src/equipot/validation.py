@@ -136,16 +136,16 @@ def _strict(annotation: Any) -> Any:
         return Union[tuple(_strict(arg) for arg in args)]  # noqa: UP007 - built at run time
     if origin in (list, tuple, dict, set, frozenset) and args:
         return origin[tuple(arg if arg is Ellipsis else _strict(arg) for arg in args)]
-    if inspect.isclass(annotation) and _is_instance_checked(annotation):
-        from pydantic import InstanceOf
-
-        return InstanceOf[annotation]
-    return annotation
+    return _instance_checked(annotation)
 
 
-def _is_instance_checked(annotation: type) -> bool:
-    """Whether a class is checked with isinstance instead of being taken apart by pydantic."""
-    return "__dataclass_fields__" in vars(annotation) or inspect.isabstract(annotation)
+def _instance_checked(annotation: Any) -> Any:
+    """Check dataclasses and abstract classes with isinstance; pydantic would take them apart."""
+    from pydantic import InstanceOf
+
+    is_class = inspect.isclass(annotation)
+    by_instance = is_class and ("__dataclass_fields__" in vars(annotation) or inspect.isabstract(annotation))
+    return InstanceOf[annotation] if by_instance else annotation
 
 
 def _number(value: object) -> object:

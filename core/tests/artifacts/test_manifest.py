@@ -27,13 +27,22 @@ def test_manifest_survives_the_round_trip(make_model, tmp_path):
 
 
 def test_a_newer_format_says_to_upgrade():
-    with pytest.raises(ArtifactError, match=r"a.equipot.zip: made with a newer equipot \(format 99.*\); pip install --upgrade equipot"):
+    with pytest.raises(
+        ArtifactError, match=r"a.equipot.zip: made with a newer equipot \(format 99.*\); pip install --upgrade equipot"
+    ):
         parse(plain(format_version=99))
 
 
 def test_an_older_format_is_upgraded_step_by_step(monkeypatch):
     monkeypatch.setattr(manifests, "FORMAT_VERSION", 3)
-    monkeypatch.setattr(manifests, "UPGRADES", {1: lambda old: {**old, "fingerprint": "one"}, 2: lambda old: {**old, "fingerprint": old["fingerprint"] + " two"}})
+    monkeypatch.setattr(
+        manifests,
+        "UPGRADES",
+        {
+            1: lambda old: {**old, "fingerprint": "one"},
+            2: lambda old: {**old, "fingerprint": old["fingerprint"] + " two"},
+        },
+    )
     assert parse(plain(format_version=1)).fingerprint == "one two"
     monkeypatch.setattr(manifests, "UPGRADES", {1: manifests.UPGRADES[1]})
     with pytest.raises(ArtifactError, match="has format 2, which this equipot can no longer read"):
@@ -56,7 +65,10 @@ def test_format_versions_are_positive_integers(version):
         (b'{"a": ' * 100_000, "is damaged"),
         (b'{"format_version": 1}', "manifest.kind: is missing"),
         (b'{"format_version": 1, "kind": "package", "model": 3}', "manifest.model: must be a JSON dict"),
-        (b'{"format_version": 1, "kind": "package", "model": {}, "plugins": {"a": 1}}', "manifest.plugins: must hold strings"),
+        (
+            b'{"format_version": 1, "kind": "package", "model": {}, "plugins": {"a": 1}}',
+            "manifest.plugins: must hold strings",
+        ),
     ],
 )
 def test_damaged_manifests_are_refused(raw, message):
@@ -73,7 +85,9 @@ def test_only_plugins_in_use_are_listed(make_model, tmp_path):
 
 def test_missing_and_older_plugins_give_the_pip_line():
     with pytest.raises(ArtifactError) as caught:
-        manifests.check_plugins({"equipot-nowhere": "1.2", "equipot-zbl": "99.0", "equipot-force-stress": "0.0.1"}, "a.equipot.zip")
+        manifests.check_plugins(
+            {"equipot-nowhere": "1.2", "equipot-zbl": "99.0", "equipot-force-stress": "0.0.1"}, "a.equipot.zip"
+        )
     assert str(caught.value) == (
         "a.equipot.zip: needs equipot-nowhere 1.2 (not installed), equipot-zbl 99.0 (installed: 0.1.0); "
         "pip install --upgrade 'equipot-nowhere>=1.2' 'equipot-zbl>=99.0'"
@@ -92,7 +106,9 @@ def test_a_file_cannot_put_anything_into_the_pip_line(name):
 def test_unregistered_components_cannot_be_stored():
     with pytest.raises(ArtifactError, match="'my.Model' is not declared by an installed plugin"):
         manifests.components({"_target_": "my.Model", "inner": [{"_target_": "equipot.pair_potentials.ZBL"}]})
-    found = manifests.components({"_target_": "equipot.model.A", "inner": [{"_target_": "equipot.pair_potentials.ZBL"}]})
+    found = manifests.components(
+        {"_target_": "equipot.model.A", "inner": [{"_target_": "equipot.pair_potentials.ZBL"}]}
+    )
     assert found == [("model_builders", "A"), ("pair_potentials", "ZBL")]
 
 

@@ -35,10 +35,18 @@ def test_modified_packages(make_model, package_file, tmp_path):
     steps = [modify.parse_modifier('modify_PerTypeScaleShift:shifts={"H": -15.0}'), ("disable_ForceStressOutput", {})]
     manifest = modify.modify_package(package_file, out, steps)
     assert package_file.read_bytes() == before
-    assert [item["name"] for item in manifest.modifiers] == ["enable_ForceStressOutput", "modify_PerTypeScaleShift", "disable_ForceStressOutput"]
+    assert [item["name"] for item in manifest.modifiers] == [
+        "enable_ForceStressOutput",
+        "modify_PerTypeScaleShift",
+        "disable_ForceStressOutput",
+    ]
     assert manifest.model["outputs"] == ["atomic_energy", "total_energy"]
     assert manifest.provenance["source"] == package_file.name
-    assert manifest.provenance["source_fingerprint"] == package.read_manifest(package_file).fingerprint != manifest.fingerprint
+    assert (
+        manifest.provenance["source_fingerprint"]
+        == package.read_manifest(package_file).fingerprint
+        != manifest.fingerprint
+    )
     model = load_model(out)
     assert model.scale_shift.values("shifts") == {"C": -1027.6, "H": -15.0, "O": -2041.8}
     assert model.derivatives is None

@@ -60,7 +60,12 @@ def test_packaging_changes_nothing_in_the_model(make_model, tmp_path):
 
 def test_a_package_has_four_stored_members(package_file):
     with zipfile.ZipFile(package_file) as file:
-        assert [info.filename for info in file.infolist()] == ["manifest.json", "config.json", "weights.safetensors", "golden.safetensors"]
+        assert [info.filename for info in file.infolist()] == [
+            "manifest.json",
+            "config.json",
+            "weights.safetensors",
+            "golden.safetensors",
+        ]
         assert {info.compress_type for info in file.infolist()} == {zipfile.ZIP_STORED}
 
 
@@ -118,15 +123,25 @@ def test_an_edited_option_is_named_even_when_signed(package_file):
     config["avg_num_neighbors"] = 24.0
     config["pair_potential"]["polynomial_cutoff_p"] = 5.0
     rewrite(package_file, {"config.json": json.dumps(config).encode()})
-    with pytest.raises(ArtifactError, match=r"saved with other values of \['model.avg_num_neighbors', 'model.pair_potential.polynomial_cutoff_p'\]"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"saved with other values of \['model.avg_num_neighbors', 'model.pair_potential.polynomial_cutoff_p'\]",
+    ):
         read_package(package_file)
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        "os.system", "builtins.eval", "functools.partial", "hydra.utils.get_method", "logging.os.system",
-        "equipot.model.rebuild.rebuild_model", "equipot.modifiers.apply_modifier", "equipot_invariant.builder.InvariantModel", "",
+        "os.system",
+        "builtins.eval",
+        "functools.partial",
+        "hydra.utils.get_method",
+        "logging.os.system",
+        "equipot.model.rebuild.rebuild_model",
+        "equipot.modifiers.apply_modifier",
+        "equipot_invariant.builder.InvariantModel",
+        "",
     ],
 )
 def test_a_package_cannot_name_code(package_file, target, tmp_path):
@@ -161,7 +176,10 @@ def test_weights_that_do_not_fit_are_described(package_file):
     tensors["energy.out"] = tensors["energy.out"][:, :3].contiguous()
     tensors["other"] = tensors.pop("energy.weights")
     rewrite(package_file, {"weights.safetensors": resaved(raw, tensors)})
-    with pytest.raises(ArtifactError, match=r"missing: \['energy.weights'\]; unknown: \['other'\]; of another shape or type: \['energy.out \(3, 3\)"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"missing: \['energy.weights'\]; unknown: \['other'\]; of another shape or type: \['energy.out \(3, 3\)",
+    ):
         load_model(package_file)
 
 

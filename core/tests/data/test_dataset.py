@@ -44,7 +44,11 @@ def test_without_room_the_neighbours_are_made_anew(frames):
 
 
 def test_large_shifts_survive_the_cache(frames):
-    frame = {**frames[0], "cell": torch.eye(3, dtype=torch.float64)[None] * 9, "pbc": torch.ones((1, 3), dtype=torch.bool)}
+    frame = {
+        **frames[0],
+        "cell": torch.eye(3, dtype=torch.float64)[None] * 9,
+        "pbc": torch.ones((1, 3), dtype=torch.bool),
+    }
     frame["positions"] = frame["positions"].clone()
     frame["positions"][0] += 9.0 * 70000
     dataset = FrameDataset([frame], transforms=transforms())

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -91,8 +93,7 @@ def test_constraints_are_never_applied(write):
     atoms = crystal(energy=1.0, forces=np.ones((2, 3)))
     atoms.set_constraint(FixAtoms([0]))
     path = write("fixed.extxyz", [atoms])
-    with open(path) as stream:
-        assert "move_mask" in stream.read()
+    assert "move_mask" in Path(path).read_text()
     (again,) = read_atoms(path)
     assert again.constraints, "ASE restores the constraint from move_mask"
     assert np.abs(again.get_forces()[0]).max() == 0, "and its accessor then hides the force"
@@ -157,10 +158,16 @@ def test_inf_is_always_reported():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a.set_cell(np.zeros((3, 3))), r"frame 7: periodic \(\[True, True, True\]\) but the cell has no volume"),
+        (
+            lambda a: a.set_cell(np.zeros((3, 3))),
+            r"frame 7: periodic \(\[True, True, True\]\) but the cell has no volume",
+        ),
         (lambda a: a.positions.__setitem__(0, np.nan), "positions or cell contain NaN or inf"),
         (lambda a: a.__delitem__([0, 1]), "frame 7: has no atoms"),
-        (lambda a: a.arrays.__setitem__("f", np.ones((2, 4))), r"frame 7, f: forces must have the shape \(2, 3\), got \(2, 4\)"),
+        (
+            lambda a: a.arrays.__setitem__("f", np.ones((2, 4))),
+            r"frame 7, f: forces must have the shape \(2, 3\), got \(2, 4\)",
+        ),
         (lambda a: a.info.__setitem__("e", "high"), r"frame 7, e: is no number, so no total_energy, got 'high'"),
         (lambda a: a.info.__setitem__("e", [1.0, 2.0]), r"total_energy must have the shape \(1,\), got \(2,\)"),
         (lambda a: a.info.__setitem__("s", [1.0, 2.0]), r"stress must have 6 \(Voigt\), 9 or 3x3 numbers, got \(2,\)"),
@@ -187,7 +194,9 @@ def test_inputs_of_models_must_be_in_every_frame():
 
 def test_contract_problems_come_at_once():
     with pytest.raises(ConfigError) as caught:
-        label_contract({"force": "f", "forces": 3, "stress": {"key": "s", "convention": "bar"}, "total_energy": {"kee": "e"}})
+        label_contract(
+            {"force": "f", "forces": 3, "stress": {"key": "s", "convention": "bar"}, "total_energy": {"kee": "e"}}
+        )
     assert caught.value.problems == [
         "data.labels.force: unknown label; did you mean 'forces'?",
         "data.labels.forces: must be a string or a mapping, got 3",

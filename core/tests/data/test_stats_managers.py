@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-import equipot.data as data
+from equipot import data
 from equipot.data.stats_managers import (
     CommonDataStatisticsManager,
     DataStatisticsManager,
@@ -50,6 +50,7 @@ def frames():
         frame([1], [[0.0, 0, 0]], energy=-1027.5),
         frame([2], [[0.0, 0, 0]], energy=-2041.25, forces=np.zeros((1, 3))),
         frame([0, 1], [[0.0, 0, 0], [0, 0, 1.1]], forces=forces(2)),
+        frame([1, 1], [[0.0, 0, 0], [0, 0, 1.3]], energy=-2060.0, forces=forces(2)),
     ]
 
 
@@ -202,7 +203,10 @@ def test_masked_labels_do_not_count(frames):
     masked["forces"] = full["forces"].clone()
     masked["forces"][2] = 1e6
     found = DataStatisticsManager(
-        [{"field": "forces", "metric": "RootMeanSquare", "name": "rms"}, {"field": "total_energy", "metric": "Count", "name": "n"}]
+        [
+            {"field": "forces", "metric": "RootMeanSquare", "name": "rms"},
+            {"field": "total_energy", "metric": "Count", "name": "n"},
+        ]
     ).compute([masked], TYPES)
     assert found["rms"] == pytest.approx(rms(full["forces"][:2].numpy()), rel=1e-14)
     assert found["n"] == 0
@@ -250,11 +254,15 @@ def test_missing_types_and_labels_are_named(frames):
         CommonDataStatisticsManager().compute(frames[3:5], (*TYPES, "Zr"))
     lines = str(caught.value).splitlines()
     assert lines == [
-        "statistic per_type_num_neighbors_mean: the train set has no (or too few, or NaN) values of edge_index "
-        "for the types ['O', 'Zr']",
+        (
+            "statistic per_type_num_neighbors_mean: the train set has no (or too few, or NaN) values of edge_index "
+            "for the types ['O', 'Zr']"
+        ),
         "statistic forces_rms: the train set has no (or too few, or NaN) values of forces",
-        "statistic per_type_forces_rms: the train set has no (or too few, or NaN) values of forces "
-        "for the types ['H', 'C', 'O', 'Zr']",
+        (
+            "statistic per_type_forces_rms: the train set has no (or too few, or NaN) values of forces "
+            "for the types ['H', 'C', 'O', 'Zr']"
+        ),
     ]
 
 
@@ -312,9 +320,11 @@ def test_unknown_names_get_the_nearest_one():
         CommonDataStatisticsManager().check_names(["force_rms", "median"])
     assert caught.value.problems == [
         "training_data_stats:force_rms: CommonDataStatisticsManager has no such statistic; did you mean 'forces_rms'?",
-        "training_data_stats:median: CommonDataStatisticsManager has no such statistic; statistics: "
-        "num_neighbors_mean, per_type_num_neighbors_mean, per_atom_energy_mean, forces_rms, per_type_forces_rms, "
-        "per_type_energy_shifts_lstsq, isolated_atom_energies",
+        (
+            "training_data_stats:median: CommonDataStatisticsManager has no such statistic; statistics: "
+            "num_neighbors_mean, per_type_num_neighbors_mean, per_atom_energy_mean, forces_rms, per_type_forces_rms, "
+            "per_type_energy_shifts_lstsq, isolated_atom_energies"
+        ),
     ]
 
 
@@ -375,7 +385,9 @@ class TestEnergyReferences:
         assert str(caught.value).endswith("the train set has no atoms of the types ['X']")
         for one in waters:
             one["atom_types"] = torch.tensor([0, 0, 1])
-        with pytest.raises(DataError, match=r"per_type_energy_shifts_lstsq: compositions are rank deficient: they determine 1 of 2"):
+        with pytest.raises(
+            DataError, match=r"per_type_energy_shifts_lstsq: compositions are rank deficient: they determine 1 of 2"
+        ):
             self.compute(waters, "per_type_energy_shifts_lstsq", ("H", "O"))
 
     def test_isolated_atoms(self, frames):
@@ -387,7 +399,9 @@ class TestEnergyReferences:
         assert self.compute([*frames, crystal], "isolated_atom_energies")["O"] == -2041.25
 
     def test_missing_or_contradicting_isolated_atoms(self, frames):
-        with pytest.raises(DataError, match=r"isolated_atom_energies: the train set has no isolated atom .* of the types \['C', 'O'\]"):
+        with pytest.raises(
+            DataError, match=r"isolated_atom_energies: the train set has no isolated atom .* of the types \['C', 'O'\]"
+        ):
             self.compute(frames[:4], "isolated_atom_energies")
         other = frame([0], [[0.0, 0, 0]], energy=-13.0)
         with pytest.raises(DataError, match=r"isolated atoms of type 'H' have different energies: \[-13.5, -13.0\]"):

@@ -51,8 +51,10 @@ class TestMapper:
         with pytest.raises(ConfigError) as caught:
             ChemicalSpeciesToAtomTypeMapper(["C", "Xx"])
         assert caught.value.problems == [
-            "ChemicalSpeciesToAtomTypeMapper: 'Xx' is not an element; "
-            "list chemical symbols or give chemical_species_to_atom_type_map"
+            (
+                "ChemicalSpeciesToAtomTypeMapper: 'Xx' is not an element; "
+                "list chemical symbols or give chemical_species_to_atom_type_map"
+            )
         ]
         with pytest.raises(ConfigError, match="'carbn' is not a type name; did you mean 'carbon'"):
             ChemicalSpeciesToAtomTypeMapper(["carbon"], {"C": "carbn"})
@@ -70,7 +72,10 @@ class TestNeighborList:
             ({"r_max": -1.0}, r"NeighborListTransform.r_max: must be greater than 0, got -1\.0"),
             ({"r_max": 3.0, "backend": "ase"}, r"NeighborListTransform.backend: unknown, got 'ase'"),
             ({"r_max": 3.0, "per_edge_type_cutoff": {"H": 2.0}}, "type_names: is needed with per_edge_type_cutoff"),
-            ({"r_max": 3.0, "per_edge_type_cutoff": {"H": 4.0}, "type_names": ["H"]}, r"at most r_max = 3\.0, got 4\.0"),
+            (
+                {"r_max": 3.0, "per_edge_type_cutoff": {"H": 4.0}, "type_names": ["H"]},
+                r"at most r_max = 3\.0, got 4\.0",
+            ),
         ],
     )
     def test_wrong_options(self, options, message):
@@ -113,7 +118,9 @@ class TestBinding:
 
     def test_given_ones_get_the_radii_of_the_model(self, make_info):
         info = make_info("H", "O", cutoffs=((3.0, 2.0), (1.0, 3.0)), edge_sets=(("far", 5.0),))
-        bound = bind_transforms([ChemicalSpeciesToAtomTypeMapper(["H", "O"]), NeighborListTransform(3.0, backend="matscipy")], info)
+        bound = bind_transforms(
+            [ChemicalSpeciesToAtomTypeMapper(["H", "O"]), NeighborListTransform(3.0, backend="matscipy")], info
+        )
         assert bound[1].backend == "matscipy"
         assert bound[1].cutoffs.tolist() == [[3.0, 2.0], [1.0, 3.0]]
         assert bound[1].edge_sets == (("far", 5.0),)
@@ -124,8 +131,10 @@ class TestBinding:
             bind_transforms(transforms, make_info("H", "O"))
         assert caught.value.problems == [
             "data.transforms.0.model_type_names: differ from the model's ['H', 'O'], got ['O', 'H']",
-            "data.transforms.1.r_max: differs from the model's r_max = 3.0, got 4.0; "
-            "leave data.transforms out: the neighbour list follows from the model",
+            (
+                "data.transforms.1.r_max: differs from the model's r_max = 3.0, got 4.0; "
+                "leave data.transforms out: the neighbour list follows from the model"
+            ),
         ]
 
     def test_radii_and_elements_must_be_the_model_s(self, make_info):

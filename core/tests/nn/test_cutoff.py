@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from equipot.nn.cutoff import polynomial_cutoff
 
 

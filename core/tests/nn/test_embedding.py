@@ -1,4 +1,5 @@
 import torch
+
 from equipot.nn.embedding import TypeEmbedding
 from equipot.nn.exchange import GhostExchange
 

@@ -1,6 +1,7 @@
 import torch
 from e3nn.math import normalize2mom
 from e3nn.nn import Gate as E3nnGate
+
 from equipot.nn.gate import SILU_SCALE, TANH_SCALE, Gate
 from equipot.nn.irreps import FeatureLayout
 
@@ -19,7 +20,11 @@ def test_by_hand():
     def silu(z):
         return SILU_SCALE * z / (1 + torch.exp(-torch.as_tensor(z)))
 
-    expected = [silu(scalar).item(), TANH_SCALE * torch.tanh(torch.tensor(odd)).item(), *(vectors * silu(gates)).flatten().tolist()]
+    expected = [
+        silu(scalar).item(),
+        TANH_SCALE * torch.tanh(torch.tensor(odd)).item(),
+        *(vectors * silu(gates)).flatten().tolist(),
+    ]
     torch.testing.assert_close(gate(x), torch.tensor([expected]))
 
 

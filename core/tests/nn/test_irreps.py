@@ -1,6 +1,7 @@
 import pytest
 import torch
 from e3nn import o3
+
 from equipot.nn.irreps import FeatureLayout, Irrep, product_irreps
 
 LAYOUT = FeatureLayout.parse("3x0e + 2x0o + 4x1e + 1x1o + 2x2e")
@@ -69,5 +70,7 @@ def test_empty_batches_keep_their_shape():
 def test_products_agree_with_e3nn():
     for first in ("0e", "1o", "2o", "3e"):
         for second in ("0o", "1e", "2e"):
-            ours = product_irreps(FeatureLayout.parse(first).blocks[0].irrep, FeatureLayout.parse(second).blocks[0].irrep)
+            ours = product_irreps(
+                FeatureLayout.parse(first).blocks[0].irrep, FeatureLayout.parse(second).blocks[0].irrep
+            )
             assert [str(irrep) for irrep in ours] == [str(irrep) for irrep in o3.Irrep(first) * o3.Irrep(second)]

@@ -2,6 +2,7 @@ import math
 
 import torch
 from e3nn import o3
+
 from equipot.nn.irreps import FeatureLayout
 from equipot.nn.linear import IrrepsLinear, PerTypeLinear
 

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+
 from equipot.errors import ConfigError
 from equipot.nn.mlp import NONLINEARITIES, NOT_ZERO_AT_ZERO, ScalarMLP
 
@@ -80,5 +81,7 @@ def test_nonlinearities_that_are_not_zero_at_zero_are_refused_with_the_reason(na
 
 
 def test_unknown_nonlinearity():
-    with pytest.raises(ConfigError, match="ScalarMLP.nonlinearity: is not a known nonlinearity, got 'relu6'; use one of silu"):
+    with pytest.raises(
+        ConfigError, match="ScalarMLP.nonlinearity: is not a known nonlinearity, got 'relu6'; use one of silu"
+    ):
         make([3, 1], nonlinearity="relu6")

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot.nn.radial import BesselBasis, RadialEmbedding
 

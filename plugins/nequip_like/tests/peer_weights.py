@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
+
     from equipot.model import GraphModel
     from equipot.nn.irreps import FeatureLayout, Irrep
 

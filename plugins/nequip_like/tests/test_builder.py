@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+
 from equipot.errors import ConfigError
 from equipot.model import NequIPGNNModel, PresetNequIPGNNModel
 
@@ -32,8 +33,10 @@ def test_defaults_are_those_users_know():
     [
         (
             {"avg_num_neighbors": None},
-            "avg_num_neighbors: required option is missing; "
-            "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type",
+            (
+                "avg_num_neighbors: required option is missing; "
+                "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type"
+            ),
         ),
         ({"avg_num_neighbors": 0.0}, "avg_num_neighbors: must be greater than 0, got 0.0"),
         ({"avg_num_neighbors": math.nan}, "avg_num_neighbors: must be greater than 0, got nan"),
@@ -47,18 +50,24 @@ def test_defaults_are_those_users_know():
         ),
         (
             {"num_features": [8, 4, 2]},
-            "num_features: must have one number for each l = 0 ... l_max, got [8, 4, 2]; "
-            "list l_max + 1 = 2 numbers, or give one for all l",
+            (
+                "num_features: must have one number for each l = 0 ... l_max, got [8, 4, 2]; "
+                "list l_max + 1 = 2 numbers, or give one for all l"
+            ),
         ),
         (
             {"readout_mlp_nonlinearity": "softplus"},
-            "readout_mlp_nonlinearity: softplus is not 0 at 0, so an isolated atom would not get exactly its energy "
-            "shift; use one of silu, mish, gelu, ssp, tanh",
+            (
+                "readout_mlp_nonlinearity: softplus is not 0 at 0, so an isolated atom would not get exactly its energy "
+                "shift; use one of silu, mish, gelu, ssp, tanh"
+            ),
         ),
         (
             {"readout_mlp_nonlinearity": "sigmoid"},
-            "readout_mlp_nonlinearity: sigmoid is not 0 at 0, so an isolated atom would not get exactly its energy "
-            "shift; use one of silu, mish, gelu, ssp, tanh",
+            (
+                "readout_mlp_nonlinearity: sigmoid is not 0 at 0, so an isolated atom would not get exactly its energy "
+                "shift; use one of silu, mish, gelu, ssp, tanh"
+            ),
         ),
         (
             {"readout_mlp_nonlinearity": "relu"},

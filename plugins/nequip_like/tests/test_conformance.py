@@ -1,10 +1,13 @@
+from typing import ClassVar
+
 import pytest
+
 from equipot.testing.conformance import ModelBuilderConformance
 
 
 class TestNequIPGNNModel(ModelBuilderConformance):
     name = "NequIPGNNModel"
-    options = {
+    options: ClassVar = {
         "num_layers": 2,
         "l_max": 2,
         "num_features": [4, 3, 2],

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from equipot.graph import Graph, compute_edge_vectors
 from equipot.model import GraphModel, NequIPGNNModel
 from equipot.pair_potentials import ZBL
-from safetensors.torch import load_file
 
 FOLDER = Path(__file__).parents[3] / "tests" / "reference" / "nequip"
 INDEX = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
@@ -57,7 +58,9 @@ def frame_of(frames: dict[str, torch.Tensor], name: str, case: dict, model: Grap
         "batch": torch.zeros(len(symbols), dtype=torch.int64),
         "num_atoms": torch.tensor([len(symbols)]),
         "edge_index": edge_index,
-        "edge_cell_shift": torch.zeros(edge_index.shape[1], 3, dtype=torch.float64) if shift is None else shift.double(),
+        "edge_cell_shift": torch.zeros(edge_index.shape[1], 3, dtype=torch.float64)
+        if shift is None
+        else shift.double(),
     }
     vectors = compute_edge_vectors(data["positions"], data["cell"], edge_index, data["edge_cell_shift"], data["batch"])
     types = data["atom_types"][edge_index]

@@ -24,8 +24,14 @@ _HOME = {
 }
 
 __all__ = [
-    "Manifest", "inspect_file", "load", "load_model", "read_checkpoint",
-    "read_package", "verify", "write_package",
+    "Manifest",
+    "inspect_file",
+    "load",
+    "load_model",
+    "read_checkpoint",
+    "read_package",
+    "verify",
+    "write_package",
 ]
 
 

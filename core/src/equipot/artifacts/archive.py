@@ -113,9 +113,17 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     for info in infos:
         parts = info.filename.split("/")
         if info.filename.startswith("/") or "\\" in info.filename or ".." in parts or count[info.filename] > 1:
-            raise ArtifactError(problem(str(path), "has a member with a forbidden name", got=info.filename, hint="do not use this file"))
+            raise ArtifactError(
+                problem(str(path), "has a member with a forbidden name", got=info.filename, hint="do not use this file")
+            )
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
-            raise ArtifactError(problem(str(path), f"member {info.filename!r} is compressed or encrypted", hint="equipot stores members as they are; do not use this file"))
+            raise ArtifactError(
+                problem(
+                    str(path),
+                    f"member {info.filename!r} is compressed or encrypted",
+                    hint="equipot stores members as they are; do not use this file",
+                )
+            )
     if sum(info.file_size for info in infos) > path.stat().st_size:
         raise ArtifactError(problem(str(path), "its members are larger than the file", hint="do not use this file"))
 
@@ -151,4 +159,10 @@ def check_digest(path: Path, name: str, raw: bytes, digests: Mapping[str, str]) 
         ArtifactError: If they differ or there is none.
     """
     if digests.get(name) != sha256(raw):
-        raise ArtifactError(problem(f"{path}: {name}", "does not have the SHA-256 that the manifest states", hint="the file was edited or damaged: get it again"))
+        raise ArtifactError(
+            problem(
+                f"{path}: {name}",
+                "does not have the SHA-256 that the manifest states",
+                hint="the file was edited or damaged: get it again",
+            )
+        )

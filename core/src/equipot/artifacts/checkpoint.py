@@ -48,10 +48,20 @@ def load_plain(path: str | Path) -> dict[str, Any]:
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
-        raise ArtifactError(problem(str(path), f"is no plain checkpoint ({reason})", hint="only tensors and plain containers are loaded")) from None
+        raise ArtifactError(
+            problem(
+                str(path), f"is no plain checkpoint ({reason})", hint="only tensors and plain containers are loaded"
+            )
+        ) from None
     except (RuntimeError, ValueError, EOFError, KeyError, OSError, AttributeError, IndexError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint ({reason})", hint="the file is truncated, damaged or of another kind")) from None
+        raise ArtifactError(
+            problem(
+                str(path),
+                f"cannot be read as a checkpoint ({reason})",
+                hint="the file is truncated, damaged or of another kind",
+            )
+        ) from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
         raise ArtifactError(problem(str(path), "is no checkpoint of equipot: it has no state_dict"))
     return loaded
@@ -137,7 +147,9 @@ def _record(loaded: Mapping[str, Any], where: str) -> dict[str, Any]:
     model = stored.get("model")
     wanted = {"config": dict, "modifiers": (list, tuple), "info": dict}
     if not isinstance(model, dict) or not all(isinstance(model.get(key), kind) for key, kind in wanted.items()):  # type: ignore[arg-type]
-        raise ArtifactError(problem(f"{where}: equipot.model", "is damaged", hint="train again or use another checkpoint"))
+        raise ArtifactError(
+            problem(f"{where}: equipot.model", "is damaged", hint="train again or use another checkpoint")
+        )
     return {**stored, "model": {**model, "modifiers": [dict(item) for item in model["modifiers"]]}}
 
 

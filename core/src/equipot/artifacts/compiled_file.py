@@ -23,7 +23,7 @@ _FACTS = {"device": str, "torch": str, "platform": str, "cpu": str, "outputs": l
 
 def member_names(names: Sequence[str]) -> dict[str, str]:
     """Our members of a compiled file, by base name; the root folder may have any name."""
-    return {parts[2]: name for name in names if len(parts := name.split("/")) == 3 and parts[1] == FOLDER}  # noqa: PLR2004 - root, folder, name
+    return {parts[2]: name for name in names if len(parts := name.split("/")) == 3 and parts[1] == FOLDER}
 
 
 def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
@@ -42,12 +42,16 @@ def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
     with archive.opened(path) as file:
         names = member_names(file.namelist())
         if set(names) != {MANIFEST, GOLDEN}:
-            raise ArtifactError(problem(str(path), "is no compiled file of equipot", hint="make one with equipot compile"))
+            raise ArtifactError(
+                problem(str(path), "is no compiled file of equipot", hint="make one with equipot compile")
+            )
         raw_manifest = archive.read_member(path, file, names[MANIFEST], archive.MAX_JSON_BYTES)
         raw_golden = archive.read_member(path, file, names[GOLDEN])
     manifest = Manifest.from_json(raw_manifest, str(path))
     archive.check_digest(path, GOLDEN, raw_golden, manifest.files)
     complete = all(isinstance(manifest.compiled.get(key), kind) for key, kind in _FACTS.items())
     if manifest.kind != "compiled" or not complete:
-        raise ArtifactError(problem(f"{path}: manifest", "is not of a compiled file", hint="make one with equipot compile"))
+        raise ArtifactError(
+            problem(f"{path}: manifest", "is not of a compiled file", hint="make one with equipot compile")
+        )
     return manifest, raw_golden

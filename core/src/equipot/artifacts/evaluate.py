@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,19 +46,37 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """A model against a data set."""
+
+    n_frames: int
+    compared: tuple[Compared, ...]
+    """One entry for each quantity that has labels and predictions."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat numbers such as ``forces_mae_mev_per_angstrom``."""
+        plain: dict[str, Any] = {"n_frames": self.n_frames}
+        for one in self.compared:
+            errors, suffix = one.errors(), _SUFFIX[one.name]
+            plain |= {f"{one.name}_{kind}_{suffix}": errors[kind] for kind in ("rmse", "mae", "max")}
+            plain[f"{one.name}_values"] = errors["values"]
+        return plain
+
+
+@dataclass(frozen=True)
 class _Quantity:
     name: str
     label: str
-    factor: float
     unit: str
 
 
 _QUANTITIES = (
-    _Quantity("per_atom_energy", "total_energy", 1e3, "meV/atom"),
-    _Quantity("forces", "forces", 1e3, "meV/Å"),
-    _Quantity("stress", "stress", 1e3, "meV/Å³"),
+    _Quantity("per_atom_energy", "total_energy", "meV/atom"),
+    _Quantity("forces", "forces", "meV/Å"),
+    _Quantity("stress", "stress", "meV/Å³"),
 )
-"""What is compared, from the unit of the data (eV after conversion) to the unit shown."""
+_SUFFIX = {"per_atom_energy": "mev", "forces": "mev_per_angstrom", "stress": "mev_per_angstrom3"}
+_MEV = 1e3
 
 
 def evaluate(
@@ -69,7 +87,7 @@ def evaluate(
     batch_size: int = 10,
     device: str | torch.device = "cpu",
     progress: Callable[[list[int]], Iterable[int]] = iter,
-) -> list[Compared]:
+) -> Evaluation:
     """Compare a model with labelled frames.
 
     Args:
@@ -93,7 +111,9 @@ def evaluate(
         batch = {key: value.to(device) for key, value in collate(frames[start : start + batch_size]).items()}
         outputs = model(batch)
         if bad := non_finite(outputs):
-            raise DataError(problem(f"{path}, frames {start} to {start + batch_size - 1}", f"the model gives non-finite {bad}"))
+            raise DataError(
+                problem(f"{path}, frames {start} to {start + batch_size - 1}", f"the model gives non-finite {bad}")
+            )
         for quantity in _QUANTITIES:
             pairs[quantity.name].append(_compared(quantity, batch, outputs, model.info.units))
     found = [
@@ -102,11 +122,24 @@ def evaluate(
     ]
     found = [one for one in found if one.labels.numel()]
     if not found:
-        raise DataError(problem(str(path), f"has no label that the model predicts ({', '.join(model.info.outputs)})", hint="name the keys: --labels total_energy=KEY forces=KEY"))
-    return found
+        raise DataError(_no_labels(model, path))
+    return Evaluation(len(frames), tuple(found))
 
 
-def _frames(model: GraphModel | CompiledModel, path: str | Path, labels: Mapping[str, str | Mapping[str, str]] | None) -> list[Graph]:
+def _no_labels(model: GraphModel | CompiledModel, path: str | Path) -> str:
+    """The keys in the file that look like labels, as they would be named."""
+    from equipot.data.frames import DEFAULT_LABELS, keys_found, suggest_keys
+    from equipot.data.readers import read_atoms
+
+    found = keys_found(read_atoms(path)[0])
+    named = [f"{label}={keys[0]}" for label in DEFAULT_LABELS if (keys := suggest_keys(label, found))]
+    hint = f"name the keys: --labels {' '.join(named) or 'total_energy=KEY forces=KEY'}"
+    return problem(str(path), f"has no label that the model predicts ({', '.join(model.info.outputs)})", hint=hint)
+
+
+def _frames(
+    model: GraphModel | CompiledModel, path: str | Path, labels: Mapping[str, str | Mapping[str, str]] | None
+) -> list[Graph]:
     from equipot.data.frames import frame_from_atoms, label_contract
     from equipot.data.readers import read_atoms
     from equipot.data.transforms import default_transforms
@@ -137,11 +170,11 @@ def _compared(quantity: _Quantity, batch: Graph, outputs: Graph, units: Units) -
     for source in (batch, outputs):
         if mask_key(quantity.label) in source:
             mask = mask & source[mask_key(quantity.label)]
-    factor = quantity.factor * UNIT_SYSTEMS[units].energy_in_ev
+    factor = _MEV * UNIT_SYSTEMS[units].energy_in_ev
     return label[mask].reshape(-1).cpu() * factor, prediction[mask].reshape(-1).cpu() * factor
 
 
-def parity_plot(compared: list[Compared], path: Path, title: str) -> None:
+def parity_plot(compared: Sequence[Compared], path: Path, title: str) -> None:
     """Predictions against labels, one panel a quantity, as an image file.
 
     Args:
@@ -161,6 +194,8 @@ def parity_plot(compared: list[Compared], path: Path, title: str) -> None:
         axis.set_xlabel(f"label, {one.unit}")
         axis.set_ylabel(f"prediction, {one.unit}")
         errors = one.errors()
-        axis.set_title(f"{one.name.replace('_', ' ')}: RMSE {errors['rmse']:.3g}, MAE {errors['mae']:.3g} {one.unit}", fontsize=9)
+        axis.set_title(
+            f"{one.name.replace('_', ' ')}: RMSE {errors['rmse']:.3g}, MAE {errors['mae']:.3g} {one.unit}", fontsize=9
+        )
     figure.suptitle(title)
     figure.savefig(path, dpi=150)

@@ -68,7 +68,11 @@ def record(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> list
             alone = model.scale_shift(torch.zeros_like(outputs["atomic_energy"]), kept["atom_types"].to(device))
             frame = GoldenFrame(name, kept, {key: value.cpu() for key, value in outputs.items()}, alone.detach().cpu())
             if text := non_finite(frame.outputs):
-                raise ArtifactError(problem(f"golden frame {name!r}", f"the model gives non-finite {text}", hint="its weights are unusable"))
+                raise ArtifactError(
+                    problem(
+                        f"golden frame {name!r}", f"the model gives non-finite {text}", hint="its weights are unusable"
+                    )
+                )
             frames.append(frame)
     finally:
         model.train(training)
@@ -77,22 +81,23 @@ def record(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> list
 
 def non_finite(outputs: Graph) -> str:
     """Names of the outputs that hold NaN or infinity, comma-separated."""
-    return ", ".join(key for key, value in outputs.items() if value.is_floating_point() and not bool(value.isfinite().all()))
+    return ", ".join(
+        key for key, value in outputs.items() if value.is_floating_point() and not bool(value.isfinite().all())
+    )
 
 
 # ---------------------------------------------------------------------- replay
 
 
-def replay(call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], model_dtype: str) -> dict[str, float]:
+def replay(call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame]) -> dict[str, float]:
     """Largest relative deviation of each output over the frames.
 
     Args:
         call: The model: inputs to outputs.
         frames: As recorded.
-        model_dtype: ``float32`` or ``float64``.
 
     Returns:
-        Output to deviation; at most ``TOLERANCE[model_dtype]`` is a pass.
+        Output to deviation, relative to the largest value of the quantity in the frame.
 
     Raises:
         ArtifactError: If an output is missing, has another shape or is not finite.
@@ -103,7 +108,11 @@ def replay(call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], model_
         for key, expected in frame.outputs.items():
             if key not in found or found[key].shape != expected.shape:
                 got = tuple(found[key].shape) if key in found else None
-                raise ArtifactError(problem(f"golden frame {frame.name!r}: {key}", f"must have the shape {tuple(expected.shape)}", got=got))
+                raise ArtifactError(
+                    problem(
+                        f"golden frame {frame.name!r}: {key}", f"must have the shape {tuple(expected.shape)}", got=got
+                    )
+                )
             deviation = _deviation(frame, key, found[key].detach().cpu())
             worst[key] = max(worst.get(key, 0.0), deviation)
     return worst
@@ -125,7 +134,9 @@ def _deviation(frame: GoldenFrame, key: str, found: torch.Tensor) -> float:
     return difference / max(float(scale), FLOOR.get(key, _DEFAULT_FLOOR))
 
 
-def check(call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], model_dtype: str, where: str) -> dict[str, float]:
+def check(
+    call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], model_dtype: str, where: str
+) -> dict[str, float]:
     """Replay and refuse what deviates.
 
     Returns:
@@ -136,12 +147,16 @@ def check(call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], model_d
     """
     if not frames:
         raise ArtifactError(problem(where, "has no golden frames", hint="the file is damaged: get it again"))
-    worst = replay(call, frames, model_dtype)
+    worst = replay(call, frames)
     tolerance = TOLERANCE[model_dtype]
     bad = {key: f"{value:.2g}" for key, value in worst.items() if not value <= tolerance}
     if bad:
         raise ArtifactError(
-            problem(where, f"does not reproduce its golden frames (relative deviations {bad}, allowed {tolerance:g})", hint="do not use it: the weights or the software changed")
+            problem(
+                where,
+                f"does not reproduce its golden frames (relative deviations {bad}, allowed {tolerance:g})",
+                hint="do not use it: the weights or the software changed",
+            )
         )
     return worst
 
@@ -200,23 +215,25 @@ def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
     crystal = _place(5, cell, distance, generator)
     no_cell = torch.zeros(3, 3, dtype=torch.float64)
     molecule = _place(many, torch.eye(3, dtype=torch.float64) * distance * (3.0 * many) ** (1 / 3), distance, generator)
-    made = {
-        "triclinic": frame_of(crystal, cell, True, _types(5, n_types, generator), info),
-        "molecule": frame_of(molecule, no_cell, False, torch.arange(many) % n_types, info),
-        "atom": frame_of(torch.zeros(1, 3, dtype=torch.float64), no_cell, False, torch.tensor([n_types - 1]), info),
+    atom = torch.zeros(1, 3, dtype=torch.float64)
+    return {
+        "triclinic": frame_of(crystal, cell, _types(5, n_types, generator), info, periodic=True),
+        "molecule": frame_of(molecule, no_cell, torch.arange(many) % n_types, info, periodic=False),
+        "atom": frame_of(atom, no_cell, torch.tensor([n_types - 1]), info, periodic=False),
     }
-    return made
 
 
-def frame_of(positions: torch.Tensor, cell: torch.Tensor, periodic: bool, atom_types: torch.Tensor, info: ModelInfo) -> Graph:  # noqa: FBT001 - one flag for three directions
+def frame_of(
+    positions: torch.Tensor, cell: torch.Tensor, atom_types: torch.Tensor, info: ModelInfo, *, periodic: bool
+) -> Graph:
     """A frame with the inputs a model needs.
 
     Args:
         positions: Å, shape [n_atoms, 3].
         cell: Å, shape [3, 3].
-        periodic: Along all three vectors or none.
         atom_types: Shape [n_atoms].
         info: The model's.
+        periodic: Along all three vectors or none.
     """
     frame = {
         "positions": positions,

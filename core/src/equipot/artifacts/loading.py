@@ -31,10 +31,22 @@ def read(path: str | Path, weights: Weights = "ema") -> StoredModel:
     if path.name.endswith(package.SUFFIX):
         return package.read_package(path)
     if path.name.endswith(compiled_file.SUFFIX):
-        raise ArtifactError(problem(str(path), "is a compiled file, which cannot become an eager model again", hint="use the package or checkpoint it was compiled from"))
+        raise ArtifactError(
+            problem(
+                str(path),
+                "is a compiled file, which cannot become an eager model again",
+                hint="use the package or checkpoint it was compiled from",
+            )
+        )
     if path.name.endswith(checkpoint.SUFFIX):
         return checkpoint.read_checkpoint(path, weights)
-    raise ArtifactError(problem(str(path), "is of no kind that equipot knows", hint=f"use a file ending in {checkpoint.SUFFIX} or {package.SUFFIX}"))
+    raise ArtifactError(
+        problem(
+            str(path),
+            "is of no kind that equipot knows",
+            hint=f"use a file ending in {checkpoint.SUFFIX} or {package.SUFFIX}",
+        )
+    )
 
 
 def load_model(path: str | Path, weights: Weights = "ema") -> GraphModel:

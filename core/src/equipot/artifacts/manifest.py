@@ -7,7 +7,7 @@ plugin. Files are untrusted: everything is checked before use.
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import hashlib
 import json
 import re
@@ -112,7 +112,9 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
     try:
         plain = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(problem(where, f"is damaged: {type(error).__name__}: {error}", hint="get the file again")) from None
+        raise ArtifactError(
+            problem(where, f"is damaged: {type(error).__name__}: {error}", hint="get the file again")
+        ) from None
     if not isinstance(plain, dict):
         raise ArtifactError(problem(where, "must hold a JSON object", got=type(plain).__name__))
     return plain
@@ -145,7 +147,13 @@ def _upgraded(plain: dict[str, Any], where: str) -> dict[str, Any]:
     version = check_format_version(plain.get("format_version"), where)
     while version < FORMAT_VERSION:
         if version not in UPGRADES:
-            raise ArtifactError(problem(where, f"has format {version}, which this equipot can no longer read", hint="load it with the equipot that made it and save it again"))
+            raise ArtifactError(
+                problem(
+                    where,
+                    f"has format {version}, which this equipot can no longer read",
+                    hint="load it with the equipot that made it and save it again",
+                )
+            )
         plain = UPGRADES[version](plain)
         version += 1
     return {**plain, "format_version": version}
@@ -177,7 +185,9 @@ def _checked(plain: dict[str, Any], where: str) -> dict[str, Any]:
     values = {key: plain[key] for key in _TYPES if key in plain}
     for key, value in values.items():
         if not isinstance(value, _TYPES[key]):
-            raise ArtifactError(problem(f"{where}: manifest.{key}", f"must be a JSON {_TYPES[key][0].__name__}", got=value))
+            raise ArtifactError(
+                problem(f"{where}: manifest.{key}", f"must be a JSON {_TYPES[key][0].__name__}", got=value)
+            )
     for key in ("plugins", "versions", "hyperparameters", "files"):
         if not all(isinstance(item, str) for item in values.get(key, {}).values()):
             raise ArtifactError(problem(f"{where}: manifest.{key}", "must hold strings", got=values[key]))
@@ -203,7 +213,8 @@ def components(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         if kind is None:
             raise ArtifactError(
                 problem(
-                    "model", f"{target!r} is not declared by an installed plugin, so it cannot be stored for others",
+                    "model",
+                    f"{target!r} is not declared by an installed plugin, so it cannot be stored for others",
                     hint="put it in a plugin and declare it (see the hook specs), then train with its registered name",
                 )
             )
@@ -280,7 +291,9 @@ def check_plugins(used: Mapping[str, str], where: str) -> None:
         try:
             fits = installed is not None and Version(installed) >= Version(version)
         except InvalidVersion:
-            raise ArtifactError(problem(f"{where}: manifest.plugins.{distribution}", "is no version", got=version)) from None
+            raise ArtifactError(
+                problem(f"{where}: manifest.plugins.{distribution}", "is no version", got=version)
+            ) from None
         if not fits:
             needed.append(f"'{distribution}>={version}'")
             texts.append(f"{distribution} {version} ({f'installed: {installed}' if installed else 'not installed'})")
@@ -303,7 +316,7 @@ def current_versions() -> dict[str, str]:
 
 def now() -> str:
     """Time of creation: UTC, ISO 8601, to the second."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
 
 
 # ------------------------------------------------------------------ fingerprints
@@ -344,4 +357,10 @@ def check_options_match(stored: Mapping[str, str], found: Mapping[str, str], whe
     """
     differing = sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
     if differing:
-        raise ArtifactError(problem(where, f"the weights were saved with other values of {differing}", hint="the file was edited or damaged: get it again"))
+        raise ArtifactError(
+            problem(
+                where,
+                f"the weights were saved with other values of {differing}",
+                hint="the file was edited or damaged: get it again",
+            )
+        )

@@ -40,7 +40,9 @@ def parse_modifier(text: str) -> tuple[str, dict[str, Any]]:
     for item in _split(rest):
         key, equals, value = item.partition("=")
         if not equals or not key.strip().isidentifier() or key.strip() in options:
-            raise ConfigError(problem("--modifiers", f"{item!r} is no option", got=text, hint="write NAME:key=value,key=value"))
+            raise ConfigError(
+                problem("--modifiers", f"{item!r} is no option", got=text, hint="write NAME:key=value,key=value")
+            )
         options[key.strip()] = _value(value.strip())
     if not name.isidentifier():
         raise ConfigError(problem("--modifiers", "must be NAME or NAME:key=value,…", got=text))
@@ -93,7 +95,9 @@ def package_checkpoint(
     return package.write_package(model, path, golden_inputs=frames, provenance=provenance, data=stored.manifest.data)
 
 
-def modify_package(source: str | Path, path: str | Path, modifiers: Iterable[tuple[str, Mapping[str, Any]]]) -> Manifest:
+def modify_package(
+    source: str | Path, path: str | Path, modifiers: Iterable[tuple[str, Mapping[str, Any]]]
+) -> Manifest:
     """Write a package with persistent modifiers applied to another's model.
 
     Args:
@@ -129,7 +133,13 @@ def check_persistent(names: Iterable[str]) -> None:
 
     hints = [name for name in names if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
     if hints:
-        raise ConfigError(problem("--modifiers", f"{hints} are not persistent, so they are not stored in a package", hint="give them to equipot compile, or to the calculator's model"))
+        raise ConfigError(
+            problem(
+                "--modifiers",
+                f"{hints} are not persistent, so they are not stored in a package",
+                hint="give them to equipot compile, or to the calculator's model",
+            )
+        )
 
 
 def frames_from_file(path: str | Path, info: ModelInfo, limit: int = GOLDEN_FROM_DATA) -> dict[str, Graph]:
@@ -147,7 +157,9 @@ def frames_from_file(path: str | Path, info: ModelInfo, limit: int = GOLDEN_FROM
     from equipot.data.readers import read_atoms
     from equipot.data.transforms import default_transforms
 
-    contract = {key: LabelSource(key) for key in ("total_charge", "spin_multiplicity") if key in info.inputs}
+    contract: dict[str, LabelSource] = {
+        key: LabelSource(key) for key in ("total_charge", "spin_multiplicity") if key in info.inputs
+    }
     frames = {}
     for number, atoms in enumerate(read_atoms(path)[:limit]):
         frame, _ = frame_from_atoms(atoms, contract, f"{path}, frame {number}")

@@ -169,7 +169,10 @@ def read_tensors(raw: bytes, where: str) -> tuple[dict[str, torch.Tensor], dict[
 
 def _check_options(path: Path, manifest: Manifest, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """The config, the modifiers and the units are those that the weights were saved with."""
-    saved = {key: str(value) for key, value in parse_json(metadata.get(_OPTIONS, "{}").encode(), f"{path}: {WEIGHTS}").items()}
+    saved = {
+        key: str(value)
+        for key, value in parse_json(metadata.get(_OPTIONS, "{}").encode(), f"{path}: {WEIGHTS}").items()
+    }
     try:
         found = option_digests(config, manifest.modifiers, str(manifest.model.get("units")))
     except (KeyError, TypeError, ValueError) as error:

@@ -26,8 +26,14 @@ _PLAIN_GLOBALS = frozenset(
         "torch Size",
         "torch device",
         "torch.serialization _get_layout",
-        *(f"torch {kind}Storage" for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")),
-        *(f"torch {dtype}" for dtype in ("float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool")),
+        *(
+            f"torch {kind}Storage"
+            for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+        ),
+        *(
+            f"torch {dtype}"
+            for dtype in ("float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
+        ),
     }
 )
 """All that a pickle of tensors and plain containers names."""
@@ -69,7 +75,7 @@ def inspect_file(path: str | Path) -> Report:
         return _compiled(path)
     if path.name.endswith(CHECKPOINT_SUFFIX):
         return _checkpoint(path)
-    kinds = ", ".join((CHECKPOINT_SUFFIX, package.SUFFIX, compiled_file.SUFFIX))
+    kinds = f"{CHECKPOINT_SUFFIX}, {package.SUFFIX}, {compiled_file.SUFFIX}"
     raise ArtifactError(problem(str(path), "is of no kind that equipot knows", hint=f"known: {kinds}"))
 
 
@@ -87,7 +93,9 @@ def _checked_package(path: Path) -> Manifest:
     manifest = package.read_manifest(path)
     with archive.opened(path) as file:
         if set(file.namelist()) != set(package.MEMBERS):
-            raise ArtifactError(problem(str(path), f"must have the members {list(package.MEMBERS)}", got=file.namelist()))
+            raise ArtifactError(
+                problem(str(path), f"must have the members {list(package.MEMBERS)}", got=file.namelist())
+            )
         for name in package.MEMBERS[1:]:
             archive.check_digest(path, name, archive.read_member(path, file, name), manifest.files)
     return manifest
@@ -98,7 +106,11 @@ def _compiled(path: Path) -> Report:
 
     manifest, _ = compiled_file.read_compiled(path)
     local = built_here(archive.file_digest(path))
-    origin = "it was built on this machine" if local else "it was not built on this machine: load it only if you trust its source"
+    origin = (
+        "it was built on this machine"
+        if local
+        else "it was not built on this machine: load it only if you trust its source"
+    )
     return _report(path, manifest, "contains native code", origin)
 
 
@@ -127,7 +139,17 @@ def pickle_globals(path: Path) -> list[str]:
     except OSError as error:
         raise ArtifactError(problem(str(path), f"cannot be read: {error.strerror}")) from None
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint ({error})", hint="the file is truncated, damaged or of another kind")) from None
+        raise ArtifactError(
+            problem(
+                str(path),
+                f"cannot be read as a checkpoint ({error})",
+                hint="the file is truncated, damaged or of another kind",
+            )
+        ) from None
     found = [str(argument) for opcode, argument, _ in operations if opcode.name in ("GLOBAL", "INST")]
-    found += [f"(name made at run time) {opcode.name}" for opcode, _, _ in operations if opcode.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4")]
+    found += [
+        f"(name made at run time) {opcode.name}"
+        for opcode, _, _ in operations
+        if opcode.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4")
+    ]
     return list(dict.fromkeys(found))

@@ -106,7 +106,11 @@ def info_of(manifest: Manifest, where: str) -> ModelInfo:
 
     fields = {item.name for item in dataclasses.fields(ModelInfo)}
     if unknown := sorted(manifest.model.keys() - fields):
-        raise ArtifactError(problem(f"{where}: manifest.model", f"has the unknown entries {unknown}", hint="pip install --upgrade equipot"))
+        raise ArtifactError(
+            problem(
+                f"{where}: manifest.model", f"has the unknown entries {unknown}", hint="pip install --upgrade equipot"
+            )
+        )
     try:
         info = ModelInfo.from_dict(manifest.model)
     except TypeError as error:
@@ -139,7 +143,13 @@ def store(
     from equipot.modifiers import as_records
 
     if not model.config:
-        raise ArtifactError(problem(where, "was not made by a model builder, so it cannot be stored", hint="build it with a registered builder"))
+        raise ArtifactError(
+            problem(
+                where,
+                "was not made by a model builder, so it cannot be stored",
+                hint="build it with a registered builder",
+            )
+        )
     records = as_records(model.modifiers)
     state = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(model.state_dict().items())}
     numbers = model.info.atomic_numbers

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from equipot.errors import ConfigError, EquipotError
+from equipot.errors import ConfigError, DataError, EquipotError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,7 +120,11 @@ def run_command(func: Callable[[argparse.Namespace], int | None], args: argparse
 
 def print_error(error: EquipotError) -> None:
     """Print an error to stderr, one ``error: …`` line for each problem."""
-    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+    problems = [str(error)]
+    if isinstance(error, ConfigError):
+        problems = error.problems
+    elif isinstance(error, DataError):
+        problems = str(error).splitlines()
     for text in problems:
         print(f"error: {text}", file=sys.stderr)  # noqa: T201 - command line output
     if len(problems) > 1:
@@ -153,7 +157,7 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         if record.name != "equipot.plugins":
-            self.setStream(sys.stderr)
+            self.stream = sys.stderr
             super().emit(record)
 
 

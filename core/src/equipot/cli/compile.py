@@ -22,14 +22,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("model", metavar="MODEL", help="checkpoint (.ckpt) or package (.equipot.zip)")
     parser.add_argument("output", metavar="OUT.equipot.pt2", help="file to write")
-    parser.add_argument("--compile-mode", "--mode", dest="mode", default="aotinductor", help="compiler: aotinductor (default)")
+    parser.add_argument(
+        "--compile-mode", "--mode", dest="mode", default="aotinductor", help="compiler: aotinductor (default)"
+    )
     parser.add_argument("--device", default="cpu", help="device it will run on: cpu (default) or cuda")
     parser.add_argument("--target", default="ase", help="engine it is for: ase (default)")
-    parser.add_argument("--weights", choices=("ema", "raw"), default="ema", help="weights of a checkpoint (default: ema, where present)")
     parser.add_argument(
-        "--modifiers", nargs="+", default=[], metavar="NAME[:key=value,…]", help="modifiers to apply before, in this order"
+        "--weights", choices=("ema", "raw"), default="ema", help="weights of a checkpoint (default: ema, where present)"
     )
-    parser.add_argument("--portable", action="store_true", help="use AVX2 instructions only, to run on other x86-64 machines")
+    parser.add_argument(
+        "--modifiers",
+        nargs="+",
+        default=[],
+        metavar="NAME[:key=value,…]",
+        help="modifiers to apply before, in this order",
+    )
+    parser.add_argument(
+        "--portable", action="store_true", help="use AVX2 instructions only, to run on other x86-64 machines"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,11 +69,17 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         target=args.target,
         portable=args.portable,
-        provenance={**stored.manifest.provenance, **source_of(args.model), "source_fingerprint": stored.manifest.fingerprint},
+        provenance={
+            **stored.manifest.provenance,
+            **source_of(args.model),
+            "source_fingerprint": stored.manifest.fingerprint,
+        },
         data=stored.manifest.data,
     )
     size = Path(args.output).stat().st_size / 1024**2
-    print(f"wrote {args.output} ({size:.1f} MB, {time.monotonic() - start:.0f} s): {', '.join(manifest.model['outputs'])}")
+    print(
+        f"wrote {args.output} ({size:.1f} MB, {time.monotonic() - start:.0f} s): {', '.join(manifest.model['outputs'])}"
+    )
     print("its outputs equal those of the eager model on golden frames and batches of other sizes")
     return 0
 
@@ -83,9 +99,17 @@ def _problems(args: argparse.Namespace, modifiers: list[str]) -> list[str]:
     for name in modifiers:
         entry: Any = plugins().lookup("modifiers", name).entry
         if entry.compile_modes and args.mode not in entry.compile_modes:
-            problems.append(problem("--modifiers", f"{name} does not work with {args.mode}", hint=f"it works with {list(entry.compile_modes)}"))
+            problems.append(
+                problem(
+                    "--modifiers",
+                    f"{name} does not work with {args.mode}",
+                    hint=f"it works with {list(entry.compile_modes)}",
+                )
+            )
         if entry.devices and device not in entry.devices:
-            problems.append(problem("--modifiers", f"{name} does not work on {device}", hint=f"it works on {list(entry.devices)}"))
+            problems.append(
+                problem("--modifiers", f"{name} does not work on {device}", hint=f"it works on {list(entry.devices)}")
+            )
     return problems
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from equipot.cli.common import run_module
 
 if TYPE_CHECKING:
-    from equipot.artifacts.evaluate import Compared
+    from equipot.artifacts.evaluate import Evaluation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +24,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=".ckpt, .equipot.zip or .equipot.pt2")
     parser.add_argument("data", metavar="DATA", help="labelled frames, e.g. test.extxyz")
     parser.add_argument("--out", metavar="DIR", help="folder for metrics.json and parity.png")
-    parser.add_argument("--labels", nargs="+", default=[], metavar="LABEL=KEY", help="where labels are, e.g. total_energy=REF_energy forces=REF_forces")
-    parser.add_argument("--batch-size", type=int, default=10, metavar="N", help="frames evaluated at once (default: 10)")
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        default=[],
+        metavar="LABEL=KEY",
+        help="where labels are, e.g. total_energy=REF_energy forces=REF_forces",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=10, metavar="N", help="frames evaluated at once (default: 10)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--weights", choices=("ema", "raw"), default="ema", help="weights of a checkpoint (default: ema, where present)")
-    parser.add_argument("--allow-native", action="store_true", help="also load a compiled file that was not built on this machine")
+    parser.add_argument(
+        "--weights", choices=("ema", "raw"), default="ema", help="weights of a checkpoint (default: ema, where present)"
+    )
+    parser.add_argument(
+        "--allow-native", action="store_true", help="also load a compiled file that was not built on this machine"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,12 +56,14 @@ def run(args: argparse.Namespace) -> int:
     from equipot.artifacts.loading import load
 
     model = load(args.model, args.device, weights=args.weights, allow_native=args.allow_native)
-    compared = evaluate(model, args.data, labels=labels, batch_size=args.batch_size, device=args.device, progress=_progress)
-    _print_table(compared)
+    found = evaluate(
+        model, args.data, labels=labels, batch_size=args.batch_size, device=args.device, progress=_progress
+    )
+    _print_table(found)
     if out is not None:
-        errors = {one.name: one.errors() for one in compared}
-        (out / "metrics.json").write_text(json.dumps(errors, indent=2) + "\n", encoding="utf-8")
-        parity_plot(compared, out / "parity.png", f"{Path(args.model).name} on {Path(args.data).name}")
+        record = {"model": Path(args.model).name, "data": Path(args.data).name, **found.to_dict()}
+        (out / "metrics.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        parity_plot(found.compared, out / "parity.png", f"{Path(args.model).name} on {Path(args.data).name}")
         print(f"wrote {out / 'metrics.json'} and {out / 'parity.png'}")
     return 0
 
@@ -61,7 +75,9 @@ def _labels(items: list[str]) -> dict[str, str] | None:
     for item in items:
         label, equals, key = item.partition("=")
         if not equals or not key:
-            raise ConfigError(problem("--labels", f"{item!r} is no label", hint="write LABEL=KEY, e.g. total_energy=REF_energy"))
+            raise ConfigError(
+                problem("--labels", f"{item!r} is no label", hint="write LABEL=KEY, e.g. total_energy=REF_energy")
+            )
         labels[label] = key
     return labels or None
 
@@ -85,11 +101,13 @@ def _progress(starts: list[int]) -> Iterable[int]:
     return track(starts, description="evaluating", console=console, disable=not console.is_terminal)
 
 
-def _print_table(compared: list[Compared]) -> None:
+def _print_table(found: Evaluation) -> None:
+    print(f"{found.n_frames} frames")
     print(f"{'quantity':<16} {'RMSE':>10} {'MAE':>10} {'max':>10} {'values':>8}  unit")
-    for one in compared:
+    for one in found.compared:
         row = one.errors()
-        print(f"{one.name:<16} {row['rmse']:>10.4g} {row['mae']:>10.4g} {row['max']:>10.4g} {row['values']:>8}  {row['unit']}")
+        numbers = " ".join(f"{row[kind]:>10.4g}" for kind in ("rmse", "mae", "max"))
+        print(f"{one.name:<16} {numbers} {row['values']:>8}  {row['unit']}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

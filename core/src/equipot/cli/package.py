@@ -6,7 +6,6 @@ A package holds weights, config, manifest and golden frames; no pickle and no co
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 
@@ -19,8 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build = actions.add_parser("build", help="make a package from a checkpoint")
     build.add_argument("checkpoint", metavar="CKPT", help="checkpoint written by equipot train")
     build.add_argument("output", metavar="OUT.equipot.zip", help="file to write")
-    build.add_argument("--weights", choices=("ema", "raw"), default="ema", help="weights to take (default: ema, where present)")
-    build.add_argument("--golden-from-data", metavar="FILE", help="store the first frames of FILE as golden frames, instead of random ones")
+    build.add_argument(
+        "--weights", choices=("ema", "raw"), default="ema", help="weights to take (default: ema, where present)"
+    )
+    build.add_argument(
+        "--golden-from-data",
+        metavar="FILE",
+        help="store the first frames of FILE as golden frames, instead of random ones",
+    )
     info = actions.add_parser("info", help="show what is in a package")
     info.add_argument("package", metavar="PACKAGE")
     info.add_argument("--json", action="store_true", help="print the manifest as JSON")
@@ -29,7 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     modify = actions.add_parser("modify", help="write another package with modifiers applied")
     modify.add_argument("package", metavar="IN")
     modify.add_argument("output", metavar="OUT.equipot.zip")
-    modify.add_argument("--modifiers", nargs="+", required=True, metavar="NAME[:key=value,…]", help="persistent modifiers, applied in this order")
+    modify.add_argument(
+        "--modifiers",
+        nargs="+",
+        required=True,
+        metavar="NAME[:key=value,…]",
+        help="persistent modifiers, applied in this order",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,7 +71,8 @@ def _verify(args: argparse.Namespace) -> int:
     from equipot.artifacts.loading import verify
 
     worst = verify(args.package)
-    print(f"{args.package}: reproduces its golden frames; largest relative deviations {json.dumps({key: float(f'{value:.2g}') for key, value in sorted(worst.items())})}")
+    shown = ", ".join(f"{key} {value:.1e}" for key, value in sorted(worst.items()))
+    print(f"{args.package}: reproduces its golden frames; largest relative deviations: {shown}")
     return 0
 
 

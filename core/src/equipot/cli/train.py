@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     config, hydra = compose(file, overrides)
     _refuse_hostile(hydra)
     show_plugin_warnings()
-    defaults = _output_defaults(args.output, file, hydra)
+    defaults = _output_defaults(args.output, file, hydra, multirun=any(flag in MULTIRUN_FLAGS for flag in flags))
     return _run_hydra(args, file, [*flags, *overrides, *defaults])
 
 
@@ -68,7 +68,7 @@ def _refuse_hostile(hydra: DictConfig) -> None:
         raise ConfigError(problems)
 
 
-def _output_defaults(output: str | None, file: Path, hydra: DictConfig) -> list[str]:
+def _output_defaults(output: str | None, file: Path, hydra: DictConfig, *, multirun: bool) -> list[str]:
     """Hydra overrides that choose the output folder, unless the user's config does."""
     from omegaconf import OmegaConf
 
@@ -77,7 +77,7 @@ def _output_defaults(output: str | None, file: Path, hydra: DictConfig) -> list[
     defaults = ["hydra.job.chdir=false"]
     if output is not None:
         quoted = str(Path(output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-        defaults.append(f"hydra.run.dir='{quoted}'")
+        defaults.append(f"hydra.{'sweep' if multirun else 'run'}.dir='{quoted}'")
     elif raw["hydra"]["run"]["dir"] == hydra_default:
         name = "".join(char if char.isalnum() or char in "-_." else "_" for char in file.stem)
         defaults.append(f"hydra.run.dir='outputs/{name}/${{now:%Y-%m-%d_%H-%M-%S}}'")

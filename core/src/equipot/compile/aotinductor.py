@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MODES = ("aotinductor",)
 TARGETS = ("ase",)
 
+_COMPILER_HINT = "install g++ (apt install g++, conda install gxx) or set CXX; running a compiled file needs none"
+
 _PORTABLE = {"cpp.march": "x86-64-v3", "cpp.simdlen": 256}
 """Runs on every x86-64 processor with AVX2 (2013 on)."""
 
@@ -94,7 +96,9 @@ def compile_model(
     return manifest
 
 
-def check_against_eager(model: GraphModel, compiled: CompiledModel, frames: list[GoldenFrame], where: str) -> dict[str, float]:
+def check_against_eager(
+    model: GraphModel, compiled: CompiledModel, frames: list[GoldenFrame], where: str
+) -> dict[str, float]:
     """Compare compiled and eager outputs: golden frames, a lone atom, and batches of several sizes.
 
     Args:
@@ -110,7 +114,9 @@ def check_against_eager(model: GraphModel, compiled: CompiledModel, frames: list
         ArtifactError: If they differ by more than rounding.
     """
     more: dict[str, Graph] = {f"batch {seed}": batch for seed, batch in enumerate(_batches(model))}
-    return golden.check(compiled, [*frames, *golden.record(model, more)], model.info.model_dtype, f"{where}: compiled model")
+    return golden.check(
+        compiled, [*frames, *golden.record(model, more)], model.info.model_dtype, f"{where}: compiled model"
+    )
 
 
 def _batches(model: GraphModel) -> list[Graph]:
@@ -127,10 +133,17 @@ def _batches(model: GraphModel) -> list[Graph]:
 
 def _check_tools(device: str) -> None:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise ArtifactError(problem("compile.device", "there is no CUDA device here", got=device, hint="compile on the machine that will run it"))
+        raise ArtifactError(
+            problem(
+                "compile.device",
+                "there is no CUDA device here",
+                got=device,
+                hint="compile on the machine that will run it",
+            )
+        )
     compiler = os.environ.get("CXX") or ("clang++" if platform_name().startswith("darwin") else "g++")
     if shutil.which(compiler.split()[0]) is None:
-        raise ArtifactError(problem("compile", "needs a C++ compiler", got=compiler, hint="install g++ (e.g. conda install gxx, apt install g++) or set CXX; running a compiled file needs none"))
+        raise ArtifactError(problem("compile", "needs a C++ compiler", got=compiler, hint=_COMPILER_HINT))
 
 
 def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: dict[str, Any]) -> None:
@@ -138,11 +151,18 @@ def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: di
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's own making, on every compilation
-            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs)
+            compiler = torch._inductor.aoti_compile_and_package  # noqa: SLF001 - torch documents it so
+            compiler(program, package_path=str(path), inductor_configs=configs)
     except Exception as error:
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
-        raise ArtifactError(problem("compile", f"AOTInductor failed ({reason})", hint="use the package instead; report this with the model's config")) from error
+        raise ArtifactError(
+            problem(
+                "compile",
+                f"AOTInductor failed ({reason})",
+                hint="use the package instead; report this with the model's config",
+            )
+        ) from error
 
 
 def _add_members(path: Path, manifest: Manifest, raw_golden: bytes) -> Manifest:

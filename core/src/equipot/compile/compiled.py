@@ -78,7 +78,9 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
         DataError: If an input is missing, has a wrong shape or an index out of range.
     """
     if missing := [key for key in info.inputs if key not in data]:
-        raise DataError(problem("compiled model", f"the inputs {missing} are missing", hint=f"give {list(info.inputs)}"))
+        raise DataError(
+            problem("compiled model", f"the inputs {missing} are missing", hint=f"give {list(info.inputs)}")
+        )
     ready = {}
     for key in info.inputs:
         ready[key] = data[key].detach().to(device, _dtype(key)).contiguous()
@@ -98,22 +100,27 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
 
 
 def _dtype(key: str) -> torch.dtype:
-    return _DTYPES[FIELDS[key.split(EDGE_SET_SEPARATOR)[0]].dtype]
+    return _DTYPES[FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]].dtype]
 
 
 def _check_shape(key: str, value: torch.Tensor, sizes: dict[str, int]) -> None:
-    symbols = FIELDS[key.split(EDGE_SET_SEPARATOR)[0]].shape
+    symbols = FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]].shape
     kind = per_what(key)
     wanted = tuple(sizes.get(kind, -1) if isinstance(size, str) else size for size in symbols)
-    fits = value.dim() == len(wanted) and all(want in (-1, got) for want, got in zip(wanted, value.shape, strict=True))
+    fits = value.dim() == len(wanted)
+    for want, got in zip(wanted, value.shape, strict=False):
+        fits = fits and want in (-1, got)
     if not fits:
         shown = ", ".join(str(size) for size in symbols)
         raise DataError(problem(key, f"must have the shape [{shown}] with {sizes}", got=tuple(value.shape)))
 
 
 def _check_range(key: str, value: torch.Tensor, stop: int) -> None:
-    if value.numel() and not (0 <= int(value.min()) and int(value.max()) < stop):
-        raise DataError(problem(key, f"must be from 0 to {stop - 1}", got=(int(value.min()), int(value.max()))))
+    if not value.numel():
+        return
+    least, largest = int(value.min()), int(value.max())
+    if least < 0 or largest >= stop:
+        raise DataError(problem(key, f"must be from 0 to {stop - 1}", got=(least, largest)))
 
 
 # ---------------------------------------------------------------------- files
@@ -156,13 +163,21 @@ def open_runner(path: Path) -> Any:
         ArtifactError: If torch cannot load it.
     """
     try:
-        loader = getattr(getattr(torch._C, "_aoti", None), "AOTIModelPackageLoader", None)  # noqa: SLF001 - the public wrapper takes seconds to import
+        # torch's own wrapper around this loader takes seconds to import
+        loader = getattr(getattr(torch._C, "_aoti", None), "AOTIModelPackageLoader", None)  # noqa: SLF001 - see above
         if loader is None:
-            model = torch._inductor.aoti_load_package(str(path))
+            model = torch._inductor.aoti_load_package(str(path))  # noqa: SLF001 - torch documents it so
             return lambda inputs: model(*inputs)
-        return loader(str(path), "model", False, 1, -1).run  # noqa: FBT003 - positional only
+        return loader(str(path), "model", False, 1, -1).run
     except RuntimeError as error:
-        raise ArtifactError(problem(str(path), f"torch cannot load its code ({str(error).splitlines()[0]})", hint="compile it again here")) from None
+        raise ArtifactError(
+            problem(str(path), f"torch cannot load its code ({_first_line(error)})", hint="compile it again here")
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
@@ -182,7 +197,13 @@ def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
     if need in _CAPABILITIES and have in _CAPABILITIES and _CAPABILITIES.index(have) < _CAPABILITIES.index(need):
         problems.append(f"it needs a processor with {need}, this one has {have}")
     if problems:
-        raise ArtifactError(problem(str(path), "; ".join(problems), hint=f"compile it again here: equipot compile MODEL {path.name} --device {device.type}"))
+        raise ArtifactError(
+            problem(
+                str(path),
+                "; ".join(problems),
+                hint=f"compile it again here: equipot compile MODEL {path.name} --device {device.type}",
+            )
+        )
 
 
 def platform_name() -> str:
@@ -193,4 +214,3 @@ def platform_name() -> str:
 def public_torch_version() -> str:
     """Torch's version without the local part (``+cpu``)."""
     return torch.__version__.split("+")[0]
-

@@ -123,7 +123,9 @@ def trace_batch(info: ModelInfo) -> Graph:
         sizes = {_size_name(key): value.shape[_axis(key)] for key, value in batch.items()}
         if len(set(sizes.values())) == len(sizes) and not _FORBIDDEN_SIZES & set(sizes.values()):
             return batch
-    raise ArtifactError(problem("compile", "found no batch to trace with", got={"r_max": info.r_max, "edge_sets": info.edge_sets}))
+    raise ArtifactError(
+        problem("compile", "found no batch to trace with", got={"r_max": info.r_max, "edge_sets": info.edge_sets})
+    )
 
 
 def _failure(error: Exception) -> str:
@@ -139,4 +141,8 @@ def _failure(error: Exception) -> str:
     if frames:
         last = frames[-1]
         text = f"{Path(last.filename).name}, line {last.lineno}, in {last.name} ({last.line}) {text}"
-    return problem("compile", text, hint="write this component with torch operations only, without .item(), branches on values or fixed sizes")
+    return problem(
+        "compile",
+        text,
+        hint="write this component with torch operations only, without .item(), branches on values or fixed sizes",
+    )

@@ -8,6 +8,7 @@ with the machines on which its golden frames were reproduced. Nothing in the fil
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 from equipot.artifacts import archive
 from equipot.errors import ArtifactError
+
+logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
@@ -53,7 +56,10 @@ def remember(digest: str, *, built: bool) -> None:
         with archive.atomic(path) as temporary:
             temporary.write_text(json.dumps(entry), encoding="utf-8")
     except (OSError, ArtifactError):
-        return  # a cache that cannot be written costs one replay a start, nothing else
+        text = (
+            "%s cannot be written, so compiled files will need --allow-native; EQUIPOT_CACHE_DIR names another folder"
+        )
+        logger.warning(text, path.parent)
 
 
 def _entry(digest: str) -> Path:

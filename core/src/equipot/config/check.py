@@ -7,6 +7,8 @@ metrics), so that problems between options are found as well.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from equipot.config import cross_checks
@@ -80,7 +82,27 @@ def check_config(config: DictConfig, allow: AllowList | None = None, hydra: Dict
     Raises:
         ConfigError: With all problems.
     """
-    return _Check(config, allow or AllowList()).run(hydra)
+    with _hydra_values(hydra):
+        return _Check(config, allow or AllowList()).run(hydra)
+
+
+@contextmanager
+def _hydra_values(hydra: DictConfig | None) -> Iterator[None]:
+    """Let ``${hydra:…}`` resolve although Hydra itself does not run; a folder's name is not known yet."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
+
+    if hydra is None or HydraConfig.initialized():
+        yield
+        return
+    values = OmegaConf.masked_copy(hydra, ["hydra"])
+    with open_dict(values):
+        values.hydra.runtime.output_dir = "outputs"
+    HydraConfig.instance().set_config(values)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = None
 
 
 class _Check:

@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
-from equipot.config.targets import PUBLIC_MODULES
+from equipot.config.targets import PUBLIC_MODULES, public_names
 from equipot.errors import ConfigError, EquipotError, did_you_mean, problem
 from equipot.plugins import NAMESPACES, load_target, plugins
 
@@ -43,7 +43,7 @@ def components() -> list[Component]:
             found[path] = Component(path, kind, target, f"{declared.distribution} {declared.version}")
     for module_name in PUBLIC_MODULES:
         module = importlib.import_module(module_name)
-        for name in getattr(module, "__all__", ()):
+        for name in public_names(module):
             path = f"{module_name}.{name}"
             target = getattr(module, name, None)
             if path not in found and _has_options(target):
@@ -52,7 +52,14 @@ def components() -> list[Component]:
 
 
 def _has_options(target: Any) -> bool:
-    return inspect.isclass(target) and not inspect.isabstract(target) and not issubclass(target, Exception)
+    """Whether a public name of core is something that configs are made of."""
+    if not inspect.isclass(target) or inspect.isabstract(target):
+        return False
+    if target.__module__.startswith("equipot.model."):
+        from equipot.model.recipe import ModelRecipe
+
+        return issubclass(target, ModelRecipe)
+    return target.__name__ not in ("Census", "FrameDataset", "TrainLoader", "Loss", "Metrics")
 
 
 def find(name: str) -> list[Component]:

@@ -195,9 +195,7 @@ def binding_problems(data: Any, recipe: ModelRecipe) -> list[str]:
     try:
         data.bind(recipe.info(units))
     except ConfigError as error:
-        name = type(data).__name__
-        problems += [text if text.startswith("data.") else relocate(text, type(data), "data") for text in error.problems]
-        problems = [text.replace(f"{name}.", "data.") for text in problems]
+        problems += [relocate(text, type(data), "data") for text in error.problems]
     return problems
 
 

@@ -181,6 +181,8 @@ def relocate(text: str, target: Any, path: str) -> str:
         'training_module.model.r_max: must be positive'
     """
     name = getattr(target, "__name__", "")
+    if text.startswith((f"{path}.", f"{path}:")):
+        return text
     if name and text.startswith((f"{name}.", f"{name}:")):
         return path + text[len(name) :]
     return f"{path}: {text}"

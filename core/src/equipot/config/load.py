@@ -123,7 +123,7 @@ def _single(overrides: Sequence[str]) -> list[str]:
     kept = []
     for text in overrides:
         try:
-            parsed = OverridesParser.create().parse_override(text)
+            parsed = OverridesParser.create().parse_overrides([text])[0]
         except OverrideParseException as error:
             hint = "overrides look like key=value"
             raise ConfigError(problem(f"override {text!r}", _first_lines(error), hint=hint)) from None

@@ -141,15 +141,25 @@ def _core(path: str, place: str) -> Any:
         raise TargetError(_not_public(path, place, module_name))
     module = _import(module_name, place)
     kinds = [kind for kind, namespace in NAMESPACES.items() if namespace == module_name]
+    names = public_names(module)
     try:
-        if name in getattr(module, "__all__", ()):
+        if name in names:
             return getattr(module, name)
         if kinds:
             return plugins().load(kinds[0], name)
     except PluginError as error:
         raise TargetError(f"{place}: {error}") from None
-    hint = did_you_mean(name, getattr(module, "__all__", ())) or f"it has {', '.join(sorted(module.__all__))}"
+    hint = did_you_mean(name, names) or f"it has {', '.join(names)}"
     raise TargetError(problem(place, f"{module_name} has no {name!r}", got=path, hint=hint))
+
+
+def public_names(module: Any) -> list[str]:
+    """Classes of a module of core that configs may use: those in ``__all__``, else its own."""
+    names = getattr(module, "__all__", None)
+    if names is None:
+        own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        names = [name for name in own if not name.startswith("_")]
+    return sorted(name for name in names if inspect.isclass(getattr(module, name)))
 
 
 def _not_public(path: str, place: str, module_name: str) -> str:

@@ -12,17 +12,19 @@ import torch
 from torch.utils.data import DataLoader
 
 from equipot.data.census import Census
+from equipot.data.checks import check_batch_sizes, check_elements, check_labels
 from equipot.data.collection import FrameCollection, read_collection
 from equipot.data.dataset import FrameDataset, complete_labels, labels_present
-from equipot.data.frames import DEFAULT_LABELS, LabelSource, label_contract, suggest_keys
+from equipot.data.frames import LabelContract, label_contract
 from equipot.data.loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data.options import LoaderOptions, file_groups, loader_options, split_options
+from equipot.data.options import LoaderOptions, data_files, loader_options
 from equipot.data.readers import file_hash
 from equipot.data.splits import split_indices
+from equipot.data.statistic_entries import StatisticKind, StatisticValue
 from equipot.data.statistics_cache import cached_statistics
-from equipot.data.stats_managers import StatisticKind, StatisticValue, StatsManager
+from equipot.data.stats_managers import StatsManager
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform, Transform, bind_transforms
-from equipot.errors import ConfigError, DataError, problem
+from equipot.errors import ConfigError, problem
 from equipot.fields import LABELS
 from equipot.graph import Graph
 from equipot.model.context import ModelInfo
@@ -84,36 +86,20 @@ class ASEDataModule(lightning.LightningDataModule):
         self.seed, self.units = seed, units
         if units not in UNIT_SYSTEMS:
             problems.append(problem("data.units", "unknown", got=units, hint=f"choose one of {list(UNIT_SYSTEMS)}"))
-        self._split = split_options(split_dataset, "data.split_dataset", problems)
-        self._files = {
-            TRAIN: file_groups(train_file_path, "data.train_file_path", problems, one_set=True),
-            "val": file_groups(val_file_path, "data.val_file_path", problems, one_set=False),
-            "test": file_groups(test_file_path, "data.test_file_path", problems, one_set=False),
-        }
-        if self._split is not None and self._files[TRAIN] and TRAIN in self._split.sizes:
-            problems.append(
-                problem("data.split_dataset.train", "there is a train_file_path already", hint="give one of them")
-            )
-        if self._split is None and not any(self._files.values()):
-            problems.append(
-                problem(
-                    "data",
-                    "names no files",
-                    hint="give split_dataset or train_file_path, val_file_path, test_file_path",
-                )
-            )
-        self._contract = dict(DEFAULT_CONTRACT)
+        files = {TRAIN: train_file_path, "val": val_file_path, "test": test_file_path}
+        self._files = data_files(files, split_dataset, problems)
+        self._contract: LabelContract = {}
         try:
             self._contract = label_contract(labels)
         except ConfigError as error:
             problems.extend(error.problems)
-        self._labels_given = labels is not None
-        self._loaders: dict[str, LoaderOptions] = {}
-        given_loaders = {TRAIN: train_dataloader, "val": val_dataloader, "test": test_dataloader}
-        for part, given in given_loaders.items():
-            self._loaders[part] = loader_options(given, f"data.{part}_dataloader", problems)
+        loaders = {TRAIN: train_dataloader, "val": val_dataloader, "test": test_dataloader}
+        self._loaders = {
+            part: loader_options(given, f"data.{part}_dataloader", problems) for part, given in loaders.items()
+        }
         if problems:
             raise ConfigError(problems)
+        self._labels_given = labels is not None
         self._ase_args = dict(ase_args or {})
         self._given_transforms: list[Transform] | None = list(transforms) if transforms else None
         self._transforms: list[Transform] = list(transforms or [])
@@ -142,18 +128,17 @@ class ASEDataModule(lightning.LightningDataModule):
             raise ConfigError(problem("data.units", f"differ from the model's {info.units!r}", got=self.units))
         if self.stats_manager is not None:
             self.stats_manager.resolve_type_names(info.type_names)
-        self._transforms = bind_transforms(self._given_transforms, info)
-        self.info = info
-        if self._sets:
-            self._sets = {name: one.with_transforms(self._transforms) for name, one in self._sets.items()}
-            self._check_elements()
+        transforms = bind_transforms(self._given_transforms, info)
+        sets = {name: one.with_transforms(transforms) for name, one in self._sets.items()}
+        check_elements(sets, transforms)
+        self._transforms, self._sets, self.info = transforms, sets, info
 
     def statistic_names(self) -> dict[str, StatisticKind]:
         """Statistics that may be asked for; known before data are read."""
         return self.stats_manager.names() if self.stats_manager is not None else {}
 
     @property
-    def label_contract(self) -> dict[str, LabelSource]:
+    def label_contract(self) -> LabelContract:
         """Labels and where they are read from."""
         return dict(self._contract)
 
@@ -173,29 +158,33 @@ class ASEDataModule(lightning.LightningDataModule):
         if self._sets:
             return
         collections = self._read()
-        self._check_labels(collections)
+        self._census = Census(self._contract, self.units)
+        for name, one in collections.items():
+            self._census.add(name, one.frames, one.reports, one.places, one.keys)
+        wanted = set(self._contract) & set(LABELS) if self._labels_given else {"total_energy"}
+        check_labels(self._census, wanted, self._files.paths())
         labels = [label for label in LABELS if any(label in labels_present(one.frames) for one in collections.values())]
-        self._sets = {
+        sets = {
             name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms)
             for name, one in collections.items()
         }
-        self._check_batch_sizes()
-        self._check_elements()
+        check_batch_sizes(sets, self._loaders)
+        check_elements(sets, self._transforms)
+        self._sets = sets
 
     def _read(self) -> dict[str, FrameCollection]:
         found: dict[str, FrameCollection] = {}
         counters = {"val": 0, "test": 0}
-        for part, groups in self._files.items():
+        for part, groups in self._files.groups.items():
             for group in groups:
                 name = part if part == TRAIN else f"{part}{counters[part]}"
                 counters[part] = counters.get(part, 0) + 1
                 found[name] = read_collection(group, self._contract, self._ase_args, mask_nan=self.mask_nan_labels)
-        if self._split is not None:
-            whole = read_collection(self._split.files, self._contract, self._ase_args, mask_nan=self.mask_nan_labels)
-            pool = [
-                index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in self._split.sizes
-            ]
-            parts = split_indices(len(pool), self._split.sizes, self.seed)
+        split = self._files.split
+        if split is not None:
+            whole = read_collection(split.files, self._contract, self._ase_args, mask_nan=self.mask_nan_labels)
+            pool = [index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in split.sizes]
+            parts = split_indices(len(pool), split.sizes, self.seed)
             self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
             if TRAIN in parts:
                 self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
@@ -203,62 +192,6 @@ class ASEDataModule(lightning.LightningDataModule):
                 name = part if part == TRAIN else f"{part}{counters[part]}"
                 found[name] = whole.subset(indices)
         return found
-
-    def _check_labels(self, collections: dict[str, FrameCollection]) -> None:
-        self._census = Census(self._contract, self.units)
-        for name, one in collections.items():
-            self._census.add(name, one.frames, one.reports, one.places, one.keys)
-        problems = self._census.non_finite_problems()
-        found = {key for one in self._census.sets.values() for key in one.keys}
-        wanted = set(self._contract) & set(LABELS) if self._labels_given else {"total_energy"}
-        for label in self._contract:
-            absent = not any(row.sources or row.ignored or row.non_finite for row in self._rows(label))
-            if label in wanted and absent:
-                problems.append(_nowhere(label, self._contract[label].key, found, [*self._all_files()]))
-        if problems:
-            raise DataError("\n".join(problems))
-
-    def _rows(self, label: str) -> list[Any]:
-        return [one.labels[label] for one in self._census.sets.values() if label in one.labels]
-
-    def _all_files(self) -> list[str]:
-        files = [path for groups in self._files.values() for group in groups for path in group]
-        return list(dict.fromkeys(files + (self._split.files if self._split is not None else [])))
-
-    def _check_batch_sizes(self) -> None:
-        problems = []
-        for part, options in self._loaders.items():
-            sizes = [len(one) for name, one in self._sets.items() if name.startswith(part)]
-            if sizes and options.batch_size is not None and options.batch_size > max(sizes):
-                problems.append(
-                    problem(
-                        f"data.{part}_dataloader.batch_size",
-                        f"is larger than the {part} set of {max(sizes)} frames",
-                        got=options.batch_size,
-                        hint="make it smaller",
-                    )
-                )
-        if problems:
-            raise ConfigError(problems)
-
-    def _check_elements(self) -> None:
-        mapper = next((one for one in self._transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
-        if mapper is None:
-            return
-        first: dict[str, str] = {}
-        for one in self._sets.values():
-            for index in range(len(one)):
-                for symbol in mapper.unsupported(one.raw(index)):
-                    first.setdefault(symbol, one.places[index])
-        if first:
-            shown = ", ".join(f"{symbol} (first in {place})" for symbol, place in first.items())
-            raise DataError(
-                problem(
-                    "model.type_names",
-                    f"the data contain elements without a type: {shown}",
-                    hint=f"supported: {mapper.supported}",
-                )
-            )
 
     # ------------------------------------------------------------------ what was read
 
@@ -286,7 +219,7 @@ class ASEDataModule(lightning.LightningDataModule):
 
     def file_hashes(self) -> dict[str, str]:
         """SHA-256 of each file."""
-        return {path: file_hash(path) for path in self._all_files()}
+        return {path: file_hash(path) for path in self._files.paths()}
 
     def statistics(self, names: Collection[str] | None = None) -> dict[str, StatisticValue]:
         """Statistics of the train set, from the cache if data, model and manager are the same.
@@ -387,9 +320,6 @@ class ASEDataModule(lightning.LightningDataModule):
         return dataset
 
 
-DEFAULT_CONTRACT = {label: LabelSource(key) for label, key in DEFAULT_LABELS.items()}
-
-
 def _frames(dataset: FrameDataset) -> Any:
     return (dataset[index] for index in range(len(dataset)))
 
@@ -400,10 +330,3 @@ def _fingerprint(transform: Transform) -> list[Any]:
         key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in vars(transform).items()
     }
     return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(sorted(options.items()))]
-
-
-def _nowhere(label: str, key: str, found: Collection[str], files: Sequence[str]) -> str:
-    candidates = [one for one in suggest_keys(label, found) if one != key]
-    names = ", ".join(sorted(one.split(":", 1)[1] for one in found)) or "none"
-    hint = f"write labels: {{{label}: {candidates[0]}}}; keys found: {names}" if candidates else f"keys found: {names}"
-    return problem(f"data.labels.{label}", f"no frame of {', '.join(files)} has the key {key!r}", hint=hint)

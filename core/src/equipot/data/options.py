@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from equipot.data.splits import check_split
+from equipot.data.splits import PARTS, check_split
 from equipot.errors import ConfigError, did_you_mean, problem
 from equipot.model.options import Options
 from equipot.validation import check_options
@@ -136,3 +136,40 @@ def split_options(given: Mapping[str, Any] | None, where: str, problems: list[st
     found.extend(check_split(sizes, where))
     problems.extend(found)
     return SplitDataset(files[0] if files else [], sizes)
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """All files of a data section."""
+
+    groups: dict[str, list[list[str]]]
+    """Files by ``train``, ``val``, ``test``, and in each by set."""
+
+    split: SplitDataset | None
+
+    def paths(self) -> list[str]:
+        """Each file once."""
+        own = [path for groups in self.groups.values() for group in groups for path in group]
+        return list(dict.fromkeys(own + (self.split.files if self.split is not None else [])))
+
+
+def data_files(given: Mapping[str, Any], split_dataset: Mapping[str, Any] | None, problems: list[str]) -> DataFiles:
+    """The checked files; problems are appended to the list.
+
+    Args:
+        given: ``train``, ``val`` and ``test`` to a path or lists of paths.
+        split_dataset: Files and parts, or None.
+        problems: Messages are appended here.
+    """
+    groups = {
+        part: file_groups(paths, f"data.{part}_file_path", problems, one_set=part == PARTS[0])
+        for part, paths in given.items()
+    }
+    split = split_options(split_dataset, "data.split_dataset", problems)
+    if split is not None and groups[PARTS[0]] and PARTS[0] in split.sizes:
+        where = f"data.split_dataset.{PARTS[0]}"
+        problems.append(problem(where, "there is a train_file_path already", hint="give one of them"))
+    if split is None and split_dataset is None and not any(groups.values()):
+        hint = "give split_dataset or train_file_path, val_file_path, test_file_path"
+        problems.append(problem("data", "names no files", hint=hint))
+    return DataFiles(groups, split)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipot.data.stats_managers import StatisticValue
+    from equipot.data.statistic_entries import StatisticValue
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipot.model.recipe import ModelBuilder, ModelRecipe
     from equipot.model.components import (
         Derivatives,
         EdgeSetGradient,
@@ -25,13 +24,20 @@ if TYPE_CHECKING:
     from equipot.model.function_builder import builder
     from equipot.model.graph_model import AppliedModifier, GraphModel
     from equipot.model.modification import modify
+    from equipot.model.recipe import ModelBuilder, ModelRecipe
     from equipot.model.scale_shift import ScaleShift
 
 _HOME = {
     "recipe": ("ModelBuilder", "ModelRecipe"),
     "components": (
-        "Derivatives", "EdgeSetGradient", "EnergyGradients", "EnergyModule", "EnergyTerm",
-        "EnergyTermModule", "PairEnergy", "PairPotential",
+        "Derivatives",
+        "EdgeSetGradient",
+        "EnergyGradients",
+        "EnergyModule",
+        "EnergyTerm",
+        "EnergyTermModule",
+        "PairEnergy",
+        "PairPotential",
     ),
     "context": ("BuildContext", "ModelInfo", "pair_index"),
     "from_file": ("ModelFromCheckpoint", "ModelFromPackage"),
@@ -43,9 +49,26 @@ _HOME = {
 _PUBLIC = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "AppliedModifier", "BuildContext", "Derivatives", "EdgeSetGradient", "EnergyGradients", "EnergyModule",
-    "EnergyTerm", "EnergyTermModule", "GraphModel", "ModelBuilder", "ModelFromCheckpoint", "ModelFromPackage",
-    "ModelInfo", "ModelRecipe", "PairEnergy", "PairPotential", "ScaleShift", "builder", "modify", "pair_index",
+    "AppliedModifier",
+    "BuildContext",
+    "Derivatives",
+    "EdgeSetGradient",
+    "EnergyGradients",
+    "EnergyModule",
+    "EnergyTerm",
+    "EnergyTermModule",
+    "GraphModel",
+    "ModelBuilder",
+    "ModelFromCheckpoint",
+    "ModelFromPackage",
+    "ModelInfo",
+    "ModelRecipe",
+    "PairEnergy",
+    "PairPotential",
+    "ScaleShift",
+    "builder",
+    "modify",
+    "pair_index",
 ]
 
 

@@ -90,7 +90,11 @@ class ModelInfo:
 
         plain: dict[str, Any] = {}
         for key, value in asdict(self).items():
-            plain[key] = [list(item) if isinstance(item, tuple) else item for item in value] if isinstance(value, tuple) else value
+            plain[key] = (
+                [list(item) if isinstance(item, tuple) else item for item in value]
+                if isinstance(value, tuple)
+                else value
+            )
         return plain
 
     @classmethod
@@ -126,14 +130,30 @@ def species_of_types(
         return tuple(type_names) if all(name in elements for name in type_names) else None
     if len(chemical_species) != len(type_names):
         raise ConfigError(
-            problem("chemical_species", f"must have one symbol per type name {list(type_names)}", got=list(chemical_species))
+            problem(
+                "chemical_species", f"must have one symbol per type name {list(type_names)}", got=list(chemical_species)
+            )
         )
     problems = []
     for name, symbol in zip(type_names, chemical_species, strict=True):
         if symbol not in elements:
-            problems.append(problem("chemical_species", f"{symbol!r} is not an element", got=list(chemical_species), hint="list chemical symbols"))
+            problems.append(
+                problem(
+                    "chemical_species",
+                    f"{symbol!r} is not an element",
+                    got=list(chemical_species),
+                    hint="list chemical symbols",
+                )
+            )
         elif name in elements and name != symbol:
-            problems.append(problem("chemical_species", f"type {name!r} is an element but its species is {symbol!r}", got=list(chemical_species), hint="use the order of type_names"))
+            problems.append(
+                problem(
+                    "chemical_species",
+                    f"type {name!r} is an element but its species is {symbol!r}",
+                    got=list(chemical_species),
+                    hint="use the order of type_names",
+                )
+            )
     if problems:
         raise ConfigError(problems)
     return tuple(chemical_species)

@@ -107,5 +107,11 @@ class ModelFromCheckpoint(Options, ModelRecipe):
 
 def _in_units(info: ModelInfo, units: Units, where: str) -> ModelInfo:
     if info.units != units:
-        raise ConfigError(problem(where, f"the model was trained in {info.units!r} units, data.units is {units!r}", hint="use data of the same units"))
+        raise ConfigError(
+            problem(
+                where,
+                f"the model was trained in {info.units!r} units, data.units is {units!r}",
+                hint="use data of the same units",
+            )
+        )
     return info

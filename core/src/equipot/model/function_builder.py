@@ -42,7 +42,10 @@ def builder(function: Callable[..., EnergyModule]) -> type[ModelBuilder]:
     parameters = list(inspect.signature(function).parameters.values())[1:]
     for parameter in parameters:
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY or parameter.name not in hints:
-            raise TypeError(f"{function.__name__}: option {parameter.name!r} must be keyword-only and annotated, as in '*, {parameter.name}: int = 1'")
+            raise TypeError(
+                f"{function.__name__}: option {parameter.name!r} must be keyword-only and annotated, "
+                f"as in '*, {parameter.name}: int = 1'"
+            )
 
     def build_energy(self: Any, context: BuildContext) -> EnergyModule:
         """Call the function with this recipe's options."""

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from equipot.model.context import ModelInfo
     from equipot.model.scale_shift import ScaleShift
 
-_FRONT_END = frozenset(
-    {*MODEL_INPUTS, "owned", "edge_vectors", "edge_lengths", "normalized_edge_lengths"}
-)
+_FRONT_END = frozenset({*MODEL_INPUTS, "owned", "edge_vectors", "edge_lengths", "normalized_edge_lengths"})
 _OPTIONAL_INPUTS = ("total_charge", "spin_multiplicity")
 
 
@@ -134,7 +132,11 @@ class GraphModel(torch.nn.Module):
         for name, component in [("energy", self.energy), *self.energy_terms.items()]:
             if missing := sorted(set(component.requires) - provided):
                 problems.append(
-                    problem(f"model.{name}", f"requires the fields {missing} that nothing provides", hint=f"available: {sorted(provided)}")
+                    problem(
+                        f"model.{name}",
+                        f"requires the fields {missing} that nothing provides",
+                        hint=f"available: {sorted(provided)}",
+                    )
                 )
             if name == "energy":
                 provided |= set(self.energy.provides)
@@ -144,9 +146,7 @@ class GraphModel(torch.nn.Module):
     def _inputs(self) -> tuple[str, ...]:
         extra = [key for key in _OPTIONAL_INPUTS if any(key in part.requires for part in self._components())]
         sets = [
-            edge_set_key(key, name)
-            for name, _ in self._own_edge_terms()
-            for key in ("edge_index", "edge_cell_shift")
+            edge_set_key(key, name) for name, _ in self._own_edge_terms() for key in ("edge_index", "edge_cell_shift")
         ]
         return (*MODEL_INPUTS, *extra, *sets)
 
@@ -184,8 +184,7 @@ class GraphModel(torch.nn.Module):
             )
         by_leaf = dict(zip(leaves, gradients, strict=True))
         sets = tuple(
-            EdgeSetGradient(view["edge_index"], view["edge_vectors"], by_leaf[name])
-            for name, view in geometry.items()
+            EdgeSetGradient(view["edge_index"], view["edge_vectors"], by_leaf[name]) for name, view in geometry.items()
         )
         packed = EnergyGradients(sets, by_leaf.get("@positions"), by_leaf.get("@cell"))
         assert self.derivatives is not None  # noqa: S101 - for the type checker

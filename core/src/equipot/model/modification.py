@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from equipot.errors import PluginError, problem
-from equipot.model.recipe import ModelRecipe
 from equipot.model.options import Options
+from equipot.model.recipe import ModelRecipe
 from equipot.units import Units
 
 if TYPE_CHECKING:

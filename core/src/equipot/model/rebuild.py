@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from equipot.errors import ArtifactError, problem
-from equipot.model.recipe import ModelBuilder
 from equipot.model.options import Options
+from equipot.model.recipe import ModelBuilder
 from equipot.plugins import NAMESPACES, plugins
 
 if TYPE_CHECKING:
@@ -40,7 +40,14 @@ def options_from_config(config: Mapping[str, Any], where: str = "model") -> Opti
     namespace, _, name = target.rpartition(".")
     kind = _KIND_OF_NAMESPACE.get(namespace)
     if kind not in ("model_builders", "pair_potentials"):
-        raise ArtifactError(problem(where, "names no registered component", got=target, hint="the file is damaged, or its model was made by a local file"))
+        raise ArtifactError(
+            problem(
+                where,
+                "names no registered component",
+                got=target,
+                hint="the file is damaged, or its model was made by a local file",
+            )
+        )
     options_class = plugins().load(kind, name)
     values = {
         key: options_from_config(value, f"{where}.{key}") if _is_component(value) else _nested(value, f"{where}.{key}")
@@ -57,7 +64,10 @@ def _is_component(value: object) -> bool:
 
 def _nested(value: Any, where: str) -> Any:
     if isinstance(value, dict):
-        return {key: options_from_config(item, f"{where}.{key}") if _is_component(item) else item for key, item in value.items()}
+        return {
+            key: options_from_config(item, f"{where}.{key}") if _is_component(item) else item
+            for key, item in value.items()
+        }
     return value
 
 
@@ -82,4 +92,3 @@ def rebuild_model(config: Mapping[str, Any], applied: Iterable[AppliedModifier],
     if not isinstance(builder, ModelBuilder):
         raise ArtifactError(problem("model", "is not a model builder", got=type(builder).__name__))
     return reapply(builder.build_energy_model(units), applied)
-

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 from pydantic import Field
 
-from equipot.errors import ConfigError, did_you_mean, problem
+from equipot.errors import ConfigError, problem
 from equipot.model.components import EnergyModule, EnergyTerm, EnergyTermModule, PairPotential
 from equipot.model.context import (
     DTYPES,
@@ -117,7 +117,9 @@ class ModelBuilder(Options, ModelRecipe):
         if cls.__module__ == __name__:
             return
         if redefined := sorted(set(vars(cls).get("__annotations__", {})) & _BASE_FIELDS):
-            raise TypeError(f"{cls.__name__}: redefines the fields {redefined} that ModelBuilder owns; give yours other names")
+            raise TypeError(
+                f"{cls.__name__}: redefines the fields {redefined} that ModelBuilder owns; give yours other names"
+            )
 
     # ------------------------------------------------------- a plugin's part
 
@@ -162,11 +164,15 @@ class ModelBuilder(Options, ModelRecipe):
         yield from self._term_problems()
 
     def _term_problems(self) -> Iterable[str]:
-        species = species_of_types(self.type_names, None) if self.chemical_species is None else tuple(self.chemical_species)
+        species = (
+            species_of_types(self.type_names, None) if self.chemical_species is None else tuple(self.chemical_species)
+        )
         for name, term in self._terms().items():
             given = term.expected_species() if isinstance(term, PairPotential) else None
             if given is not None and species is not None and given != species:
-                yield problem(f"{name}.chemical_species", f"must be the species of the types, {list(species)}", got=list(given))
+                yield problem(
+                    f"{name}.chemical_species", f"must be the species of the types, {list(species)}", got=list(given)
+                )
 
     def _terms(self) -> dict[str, EnergyTerm]:
         pair = {} if self.pair_potential is None else {PAIR_POTENTIAL: self.pair_potential}
@@ -183,7 +189,9 @@ class ModelBuilder(Options, ModelRecipe):
             cutoffs=None if uniform else tuple(tuple(row) for row in cutoffs.tolist()),
             model_dtype=self.model_dtype,
             units=units,
-            edge_sets=tuple((name, radius) for name, term in self._terms().items() if (radius := term.own_r_max()) is not None),
+            edge_sets=tuple(
+                (name, radius) for name, term in self._terms().items() if (radius := term.own_r_max()) is not None
+            ),
         )
 
     def unit_problems(self, units: Units) -> list[str]:
@@ -240,7 +248,12 @@ class ModelBuilder(Options, ModelRecipe):
     def _radius_problems(self, modules: dict[str, EnergyTermModule]) -> list[str]:
         """Terms whose options and module disagree about their cutoff radius."""
         return [
-            problem(f"energy_terms.{name}", f"own_r_max() is {term.own_r_max()} but its module's r_max differs", got=modules[name].r_max, hint="report this to the author of the term")
+            problem(
+                f"energy_terms.{name}",
+                f"own_r_max() is {term.own_r_max()} but its module's r_max differs",
+                got=modules[name].r_max,
+                hint="report this to the author of the term",
+            )
             for name, term in self._terms().items()
             if term.own_r_max() != modules[name].r_max
         ]

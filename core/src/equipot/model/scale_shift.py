@@ -32,13 +32,21 @@ def per_type_values(value: PerType, type_names: Sequence[str], where: str) -> li
     if not isinstance(value, dict):
         return [float(value)]
     problems = [
-        problem(f"{where}.{name}", f"{name!r} is not a type name", hint=did_you_mean(name, type_names) or f"types: {list(type_names)}")
+        problem(
+            f"{where}.{name}",
+            f"{name!r} is not a type name",
+            hint=did_you_mean(name, type_names) or f"types: {list(type_names)}",
+        )
         for name in value
         if name not in type_names
     ]
     missing = [name for name in type_names if name not in value]
     if missing:
-        problems.append(problem(where, f"no value for the types {missing}", got=value, hint=f"give one for each of {list(type_names)}"))
+        problems.append(
+            problem(
+                where, f"no value for the types {missing}", got=value, hint=f"give one for each of {list(type_names)}"
+            )
+        )
     if problems:
         raise ConfigError(problems)
     return [float(value[name]) for name in type_names]
@@ -94,7 +102,9 @@ class ScaleShift(torch.nn.Module):
             Energies in float64, shape [n_atoms].
         """
         return torch.addcmul(
-            self._of_atoms(self.shifts, atom_types), self._of_atoms(self.scales, atom_types), atomic_energy.to(torch.float64)
+            self._of_atoms(self.shifts, atom_types),
+            self._of_atoms(self.scales, atom_types),
+            atomic_energy.to(torch.float64),
         )
 
     @staticmethod
@@ -104,4 +114,6 @@ class ScaleShift(torch.nn.Module):
     def values(self, name: str) -> dict[str, float]:
         """Current ``scales`` or ``shifts`` as a mapping from type name."""
         tensor = getattr(self, name).detach()
-        return {type_name: float(tensor[min(index, tensor.shape[0] - 1)]) for index, type_name in enumerate(self.type_names)}
+        return {
+            type_name: float(tensor[min(index, tensor.shape[0] - 1)]) for index, type_name in enumerate(self.type_names)
+        }

@@ -91,7 +91,9 @@ class FeatureLayout:
         for term in text.split("+"):
             match = _TERM.fullmatch(term.strip())
             if match is None:
-                raise ValueError(f"FeatureLayout.parse: cannot be read, got {term.strip()!r}; write for example '16x0e + 8x1o'")
+                raise ValueError(
+                    f"FeatureLayout.parse: cannot be read, got {term.strip()!r}; write for example '16x0e + 8x1o'"
+                )
             terms.append((int(match[1] or 1), Irrep(int(match[2]), 1 if match[3] == "e" else -1)))
         return cls(terms)
 

@@ -118,6 +118,4 @@ class PerTypeLinear(torch.nn.Module):
 
 def zero_block(features: torch.Tensor, block: Block) -> torch.Tensor:
     """Zeros of shape [n, 2l+1, mul] for ``features`` of shape [n, ...]."""
-    return torch.zeros(
-        features.shape[0], block.irrep.dim, block.mul, dtype=features.dtype, device=features.device
-    )
+    return torch.zeros(features.shape[0], block.irrep.dim, block.mul, dtype=features.dtype, device=features.device)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from equipot.nn.clebsch_gordan import clebsch_gordan
-from equipot.nn.irreps import FeatureLayout, Irrep, product_irreps
+from equipot.nn.irreps import Block, FeatureLayout, Irrep, product_irreps
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -53,17 +53,12 @@ class Convolution(torch.nn.Module):
     Weights stand path by path in the order of ``paths``, each with the channels u of its feature
     block. Results of equal irrep are concatenated along the channels in the same order.
 
-    For every feature block the edge attributes times C give one small matrix an edge, which one
-    batched matrix product applies to all its channels.
-
     Args:
         layout_in: Irreps of the features.
         layout_edge: Irreps of the edge attributes, all of multiplicity 1.
         allowed: Irreps that the result may have.
         dtype: Data type of features and weights.
     """
-
-    clebsch_gordan: torch.Tensor
 
     def __init__(
         self, layout_in: FeatureLayout, layout_edge: FeatureLayout, allowed: Container[Irrep], *, dtype: torch.dtype
@@ -72,28 +67,15 @@ class Convolution(torch.nn.Module):
         self.layout_in, self.layout_edge = layout_in, layout_edge
         self.paths = coupling_paths(layout_in, layout_edge, allowed)
         self.layout_out = FeatureLayout((layout_in.blocks[path.source].mul, path.irrep) for path in self.paths)
-        self.num_weights = sum(layout_in.blocks[path.source].mul for path in self.paths)
-        matrices = []
-        for source in range(len(layout_in.blocks)):
-            paths = self._paths_of(source)
-            rows = [row for row, path in enumerate(paths) for _ in range(path.irrep.dim)]
-            # Which weight each row of the message takes: a path's weight serves all its components.
-            self.register_buffer(f"path_of_row_{source}", torch.tensor(rows, dtype=torch.int64), persistent=False)
-            matrices.extend(self._coupling(path) for path in paths)
-        coupling = torch.cat(matrices, dim=1).to(dtype)
-        self.register_buffer("clebsch_gordan", coupling, persistent=False)
-
-    def _paths_of(self, source: int) -> list[Path]:
-        return [path for path in self.paths if path.source == source]
-
-    def _coupling(self, path: Path) -> torch.Tensor:
-        """√(2l+1)·C of a path as a matrix [edge attributes, (components out, components in)]."""
-        block, attribute = self.layout_in.blocks[path.source], self.layout_edge.blocks[path.edge]
-        tensor = clebsch_gordan(block.irrep.l, attribute.irrep.l, path.irrep.l) * math.sqrt(path.irrep.dim)
-        matrix = torch.zeros(self.layout_edge.dim, path.irrep.dim * block.irrep.dim, dtype=torch.float64)
-        rows = slice(attribute.start, attribute.start + attribute.size)
-        matrix[rows] = tensor.permute(1, 2, 0).reshape(attribute.size, -1)
-        return matrix
+        by_source: dict[int, list[Path]] = {}
+        for path in self.paths:
+            by_source.setdefault(path.source, []).append(path)
+        self.parts = torch.nn.ModuleList(
+            _BlockConvolution(layout_in.blocks[source], layout_edge, paths, dtype)
+            for source, paths in by_source.items()
+        )
+        self._weights_of_part = [len(paths) * layout_in.blocks[source].mul for source, paths in by_source.items()]
+        self.num_weights = sum(self._weights_of_part)
 
     def forward(
         self, features: torch.Tensor, edge_attributes: torch.Tensor, weights: torch.Tensor, edge_index: torch.Tensor
@@ -109,35 +91,57 @@ class Convolution(torch.nn.Module):
         Returns:
             Sums over the neighbours of each centre, shape [n_atoms, layout_out.dim].
         """
-        centre, neighbour = edge_index[0], edge_index[1]
-        matrices = edge_attributes @ self.clebsch_gordan
-        gathered = features.index_select(0, neighbour)
-        column = first_weight = 0
-        sums: dict[int, torch.Tensor] = {}
-        for source, block in enumerate(self.layout_in.blocks):
-            path_of_row = self.get_buffer(f"path_of_row_{source}")
-            n_paths, n_rows = len(self._paths_of(source)), path_of_row.shape[0]
-            if n_paths == 0:
-                continue
-            size = n_rows * block.irrep.dim
-            matrix = matrices[:, column : column + size].view(-1, n_rows, block.irrep.dim)
-            x = self.layout_in.view(gathered, block)
-            message = matrix * x if block.irrep.dim == 1 else torch.bmm(matrix, x)
-            weight = weights[:, first_weight : first_weight + n_paths * block.mul].view(-1, n_paths, block.mul)
-            message = message * weight.index_select(1, path_of_row)
-            zeros = torch.zeros(
-                features.shape[0], n_rows, block.mul, dtype=message.dtype, device=message.device
-            )
-            sums[source] = zeros.index_add(0, centre, message)
-            column, first_weight = column + size, first_weight + n_paths * block.mul
-        return self._arranged(sums)
-
-    def _arranged(self, sums: dict[int, torch.Tensor]) -> torch.Tensor:
-        """Bring rows of equal irrep together, their channels side by side."""
         by_irrep: dict[Irrep, list[torch.Tensor]] = {block.irrep: [] for block in self.layout_out.blocks}
-        for source, rows in sums.items():
-            start = 0
-            for path in self._paths_of(source):
-                by_irrep[path.irrep].append(rows[:, start : start + path.irrep.dim])
-                start += path.irrep.dim
-        return self.layout_out.join([torch.cat(parts, dim=2) for parts in by_irrep.values()])
+        part: Any
+        for part, weight in zip(self.parts, weights.split(self._weights_of_part, dim=1), strict=True):
+            x = self.layout_in.view(features, part.block)
+            rows = part(x, edge_attributes, weight, edge_index).split(part.dims, dim=1)
+            for irrep, values in zip(part.irreps, rows, strict=True):
+                by_irrep[irrep].append(values)
+        return self.layout_out.join([torch.cat(values, dim=2) for values in by_irrep.values()])
+
+
+class _BlockConvolution(torch.nn.Module):
+    """The part of a convolution that starts from one block of features.
+
+    The edge attributes times the Clebsch-Gordan tensors give one small matrix for each edge, which
+    one batched product applies to all channels; no sum over components is done path by path.
+    """
+
+    coupling: torch.Tensor
+    path_of_row: torch.Tensor
+
+    def __init__(self, block: Block, layout_edge: FeatureLayout, paths: list[Path], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.block = block
+        self.irreps = [path.irrep for path in paths]
+        self.dims = [irrep.dim for irrep in self.irreps]
+        coupling = torch.cat([_coupling(path, block, layout_edge) for path in paths], dim=1).to(dtype)
+        # A path's weight serves all rows, that is components, of its result.
+        path_of_row = torch.repeat_interleave(torch.arange(len(paths)), torch.tensor(self.dims))
+        self.register_buffer("coupling", coupling, persistent=False)
+        self.register_buffer("path_of_row", path_of_row, persistent=False)
+
+    def forward(
+        self, x: torch.Tensor, edge_attributes: torch.Tensor, weights: torch.Tensor, edge_index: torch.Tensor
+    ) -> torch.Tensor:
+        """Rows of all paths below each other, shape [n_atoms, rows, mul], for x [n_atoms, 2l+1, mul]."""
+        n_rows, dim = self.path_of_row.shape[0], self.block.irrep.dim
+        gathered = x.index_select(0, edge_index[1])
+        matrix = (edge_attributes @ self.coupling).view(-1, n_rows, dim)
+        weights = weights.unflatten(1, (len(self.dims), self.block.mul))
+        if dim == 1:
+            message = matrix * (weights * gathered).index_select(1, self.path_of_row)
+        else:
+            message = torch.bmm(matrix, gathered) * weights.index_select(1, self.path_of_row)
+        zeros = torch.zeros(x.shape[0], n_rows, self.block.mul, dtype=message.dtype, device=message.device)
+        return zeros.index_add(0, edge_index[0], message)
+
+
+def _coupling(path: Path, block: Block, layout_edge: FeatureLayout) -> torch.Tensor:
+    """√(2l+1)·C of a path as a matrix [edge attributes, components out · components in], float64."""
+    attribute = layout_edge.blocks[path.edge]
+    tensor = clebsch_gordan(block.irrep.l, attribute.irrep.l, path.irrep.l) * math.sqrt(path.irrep.dim)
+    matrix = torch.zeros(layout_edge.dim, path.irrep.dim * block.irrep.dim, dtype=torch.float64)
+    matrix[attribute.start : attribute.start + attribute.size] = tensor.permute(1, 2, 0).reshape(attribute.size, -1)
+    return matrix

@@ -14,5 +14,11 @@ from __future__ import annotations
 from equipot.testing.model_conformance import ModelBuilderConformance
 from equipot.testing.modifier_conformance import ModifierConformance
 from equipot.testing.pair_conformance import PairPotentialConformance
+from equipot.testing.stats_conformance import StatsManagerConformance
 
-__all__ = ["ModelBuilderConformance", "ModifierConformance", "PairPotentialConformance"]
+__all__ = [
+    "ModelBuilderConformance",
+    "ModifierConformance",
+    "PairPotentialConformance",
+    "StatsManagerConformance",
+]

@@ -1,1 +1,38 @@
-"""Fixtures of the conformance kit, loaded by pytest through the entry point ``pytest11``."""
+"""What the conformance kit adds to pytest, loaded in every run through the entry point ``pytest11``.
+
+It imports nothing heavy; fixtures import torch when a test asks for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from equipot.testing.frames import Structure
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the kit's marker known, so that ``--strict-markers`` accepts it."""
+    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+
+
+@pytest.fixture
+def equipot_structures() -> Callable[[int], dict[str, Structure]]:
+    """Bulk, slab, wire, molecule and lone atom for a number of types, by name."""
+    from equipot.testing.frames import standard_structures
+
+    return standard_structures
+
+
+@pytest.fixture
+def fresh_plugins() -> Iterator[None]:
+    """Load plugins anew in this test, as the environment says then, and once more afterwards."""
+    from equipot.plugins import plugins
+
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()

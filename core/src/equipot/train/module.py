@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import lightning
 import torch
+from pydantic import Field
 
 from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import mask_key
@@ -306,7 +307,7 @@ class EMALightningModule(LightningModule):
         test_metrics: Metrics | None = None,
         optimizer: Callable[..., Any] | None = None,
         lr_scheduler: Callable[..., Any] | Mapping[str, Any] | None = None,
-        ema_decay: float = 0.999,
+        ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999,
     ) -> None:
         """Take the parts.
 
@@ -382,7 +383,7 @@ def _frames_not_finite(outputs: Graph, batch: Graph) -> list[int]:
         for source in (outputs, batch):
             if key not in source:
                 continue
-            rows = ~torch.isfinite(source[key]).reshape(source[key].shape[0], -1).all(1)
+            rows = ~torch.isfinite(source[key].square()).reshape(source[key].shape[0], -1).all(1)
             if source is batch and mask_key(key) in batch:
                 rows = rows & batch[mask_key(key)]
             if rows.shape[0] == wrong.shape[0] and key != "forces":

@@ -168,6 +168,8 @@ class _Run:
 
     def _trainer(self, module: LightningModule) -> lightning.Trainer:
         """The trainer with what every run needs: checkpoints, a log and the random state."""
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+
         walker = self._walker()
         section = {"default_root_dir": str(self.options.output), **self.resolved["trainer"], **FORCED_TRAINER_OPTIONS}
         target = walker.resolve(section, "trainer")
@@ -178,7 +180,10 @@ class _Run:
             from lightning.pytorch.loggers import CSVLogger
 
             given["logger"] = CSVLogger(self.options.output, name="logs", version="")
-        trainer: lightning.Trainer = target(**given)
+        try:
+            trainer: lightning.Trainer = target(**given)
+        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
+            raise ConfigError(problem("trainer", " ".join(str(error).split()))) from None
         return trainer
 
     def _callbacks(self, given: Any, module: LightningModule) -> list[Any]:

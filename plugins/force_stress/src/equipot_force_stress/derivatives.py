@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from equipot.graph import Graph
 from equipot.model import Derivatives, EnergyGradients
 
@@ -67,9 +68,7 @@ class ForceStress(Derivatives):
         return {"forces": forces, "virial": -strain, "stress": stress, "stress_mask": mask}
 
 
-def stress_of_frames(
-    strain: torch.Tensor, cell: torch.Tensor, pbc: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def stress_of_frames(strain: torch.Tensor, cell: torch.Tensor, pbc: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Stress where a frame has one: periodic along some direction and a cell with a volume.
 
     Args:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import torch
+from pydantic import Field
+
 from equipot.errors import ConfigError, problem
 from equipot.model import BuildContext, EnergyModule, ModelBuilder
 from equipot.model.scale_shift import per_type_values
@@ -15,8 +17,6 @@ from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.mlp import nonlinearity_problem
 from equipot.nn.radial import RadialEmbedding
 from equipot.nn.spherical import SphericalHarmonics
-from pydantic import Field
-
 from equipot_nequip.energy import NequIPEnergy, ReadoutOptions
 from equipot_nequip.interaction import LayerOptions
 
@@ -80,7 +80,9 @@ class NequIPGNNModel(ModelBuilder):
         yield from super().problems()
         if isinstance(self.num_features, list) and len(self.num_features) != self.l_max + 1:
             hint = f"list l_max + 1 = {self.l_max + 1} numbers, or give one for all l"
-            yield problem("num_features", "must have one number for each l = 0 ... l_max", got=self.num_features, hint=hint)
+            yield problem(
+                "num_features", "must have one number for each l = 0 ... l_max", got=self.num_features, hint=hint
+            )
         if wrong := nonlinearity_problem(self.readout_mlp_nonlinearity, "readout_mlp_nonlinearity"):
             yield wrong
         yield from self._neighbor_problems()

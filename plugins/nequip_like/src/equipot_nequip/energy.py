@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+
 from equipot.model import EnergyModule
 from equipot.nn.embedding import TypeEmbedding
 from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.mlp import ScalarMLP
 from equipot.nn.radial import RadialEmbedding
 from equipot.nn.spherical import SphericalHarmonics
-
 from equipot_nequip.interaction import InteractionLayer, LayerOptions
 
 if TYPE_CHECKING:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+
 from equipot.nn.exchange import GhostExchange
 from equipot.nn.gate import Gate
 from equipot.nn.irreps import FeatureLayout, product_irreps
@@ -62,7 +64,7 @@ class InteractionLayer(torch.nn.Module):
         self, layout_in: FeatureLayout, wanted: FeatureLayout, options: LayerOptions, *, self_connection: bool
     ) -> None:
         super().__init__()
-        random = {"dtype": options.dtype, "generator": options.generator}
+        random: dict[str, Any] = {"dtype": options.dtype, "generator": options.generator}
         self.layout_in = layout_in
         self.layout_out = reachable(layout_in, options.layout_edge, wanted)
         self.gate = Gate(self.layout_out)

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 from equipot.errors import ConfigError, problem
-
 from equipot_nequip.builder import NequIPGNNModel, Positive
 
 SHARED: dict[str, Any] = {
@@ -63,7 +62,9 @@ class PresetNequIPGNNModel(NequIPGNNModel):
         options = PRESETS.get(self.preset.upper()) if isinstance(self.preset, str) else None
         if options is None:
             where = f"{type(self).__name__}.preset"
-            raise ConfigError(problem(where, "is not a preset", got=self.preset, hint=f"use one of {', '.join(PRESETS)}"))
+            raise ConfigError(
+                problem(where, "is not a preset", got=self.preset, hint=f"use one of {', '.join(PRESETS)}")
+            )
         for name, value in options.items():
             if getattr(self, name) is _FROM_PRESET:
                 object.__setattr__(self, name, value)

@@ -15,5 +15,7 @@ if TYPE_CHECKING:
 def equipot_pair_potentials() -> Iterator[PairPotentialEntry]:
     """Declare ZBL."""
     yield PairPotentialEntry(
-        name="ZBL", target="equipot_zbl.potential.ZBL", summary="Screened nuclear repulsion (Ziegler, Biersack, Littmark)"
+        name="ZBL",
+        target="equipot_zbl.potential.ZBL",
+        summary="Screened nuclear repulsion (Ziegler, Biersack, Littmark)",
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
+
 from equipot.errors import ConfigError, problem
 from equipot.model import BuildContext, PairEnergy, PairPotential
 from equipot.units import COULOMB_CONSTANT
@@ -84,7 +85,12 @@ class ZBL(PairPotential):
         yield from super().problems()
         for symbol in self.chemical_species or ():
             if atomic_numbers.get(symbol, 0) < 1:
-                yield problem("chemical_species", f"{symbol!r} is not an element", got=self.chemical_species, hint="list chemical symbols")
+                yield problem(
+                    "chemical_species",
+                    f"{symbol!r} is not an element",
+                    got=self.chemical_species,
+                    hint="list chemical symbols",
+                )
 
     def build_pair_energy(self, context: BuildContext) -> PairEnergy:
         """Make the pair function for the model's species.
@@ -96,6 +102,12 @@ class ZBL(PairPotential):
 
         species = self.chemical_species or context.chemical_species
         if species is None:
-            raise ConfigError(problem("pair_potential.chemical_species", f"needed because the types {list(context.type_names)} are no elements", hint="list one chemical symbol per type"))
+            raise ConfigError(
+                problem(
+                    "pair_potential.chemical_species",
+                    f"needed because the types {list(context.type_names)} are no elements",
+                    hint="list one chemical symbol per type",
+                )
+            )
         numbers = tuple(atomic_numbers[symbol] for symbol in species)
         return ZBLPairEnergy(numbers, COULOMB_CONSTANT[self.units])

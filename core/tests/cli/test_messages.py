@@ -1,0 +1,237 @@
+"""Golden messages and exit codes of bad input, one test for each promise."""
+
+import numpy as np
+import pytest
+
+ZBL = "{_target_: equipot.pair_potentials.ZBL, units: real, chemical_species: [H, O]}"
+
+CHECKS = [
+    ("unknown key", ["+dta=1"], "dta: unknown key; did you mean 'data'?"),
+    ("unknown option", ["+data.sed=1"], "data.sed: unknown option; did you mean 'seed'?"),
+    (
+        "unknown option of a model",
+        ["+training_module.model.num_chanels=3"],
+        "training_module.model.num_chanels: unknown option; did you mean 'num_channels'?",
+    ),
+    ("unknown option of the trainer", ["+trainer.max_epoch=3"], "trainer.max_epoch: unknown option; did you mean 'max_epochs'?"),
+    ("wrong type", ["training_module.model.seed=1.5"], "training_module.model.seed: must be an integer, got 1.5"),
+    ("range", ["cutoff_radius=-1.0"], "training_module.model.r_max: must be greater than 0, got -1.0"),
+    (
+        "choice",
+        ["training_module.model.model_dtype=float16"],
+        "training_module.model.model_dtype: must be 'float32' or 'float64', got 'float16'",
+    ),
+    ("ema range", ["+training_module.ema_decay=1.0"], "training_module.ema_decay: must be less than 1, got 1.0"),
+    (
+        "missing plugin",
+        ["training_module.model._target_=equipot.model.AllegroModel"],
+        "training_module.model._target_: no model builder named 'AllegroModel'",
+    ),
+    (
+        "unknown statistic",
+        ["training_module.model.avg_num_neighbors='${training_data_stats:num_neighbours_mean}'"],
+        "training_module.model.avg_num_neighbors: unknown statistic, got '${training_data_stats:num_neighbours_mean}'; "
+        "did you mean 'num_neighbors_mean'?",
+    ),
+    (
+        "statistic in a text",
+        ["training_module.model.avg_num_neighbors='x${training_data_stats:num_neighbors_mean}'"],
+        "training_module.model.avg_num_neighbors: a statistic cannot be part of a longer text, "
+        "got 'x${training_data_stats:num_neighbors_mean}'; write ${training_data_stats:NAME} alone",
+    ),
+    (
+        "statistic of the wrong type",
+        ["training_module.model.avg_num_neighbors='${training_data_stats:per_type_forces_rms}'"],
+        "training_module.model.avg_num_neighbors: must be a number, got {'H': 1.0, 'O': 1.0}",
+    ),
+    (
+        "unknown interpolation",
+        ["training_module.model.type_names='${chemical_symbol}'"],
+        "training_module.model.type_names: unknown interpolation, got '${chemical_symbol}'; did you mean 'chemical_symbols'?",
+    ),
+    (
+        "units",
+        [f"+training_module.model.pair_potential={ZBL}"],
+        "training_module.model.pair_potential.units: must equal data.units = 'metal', got 'real'",
+    ),
+    (
+        "r_max mismatch",
+        ["+data.transforms=[{_target_: equipot.data.transforms.NeighborListTransform, r_max: 3.0}]"],
+        "data.transforms.0.r_max: differs from the model's r_max = 4.0, got 3.0",
+    ),
+    (
+        "forces without derivatives",
+        ["+training_module.model.do_derivatives=false"],
+        "training_module.loss: needs forces, which an energy-only model does not predict; use EnergyOnlyLoss, or do_derivatives: true",
+    ),
+    (
+        "monitor of the schedule",
+        ["training_module.lr_scheduler.monitor=val0_epoch/weigthed_sum"],
+        "training_module.lr_scheduler.monitor: no such metric is logged, got 'val0_epoch/weigthed_sum'; did you mean 'val0_epoch/weighted_sum'?",
+    ),
+    (
+        "monitor of a set that is not there",
+        ["training_module.lr_scheduler.monitor=val1_epoch/weighted_sum"],
+        "training_module.lr_scheduler.monitor: no such metric is logged, got 'val1_epoch/weighted_sum'",
+    ),
+    (
+        "monitor of a checkpoint",
+        ["+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, monitor: val0_epoch/force_mae}]"],
+        "trainer.callbacks.0.monitor: no such metric is logged, got 'val0_epoch/force_mae'; did you mean 'val0_epoch/forces_mae'?",
+    ),
+    (
+        "weight swapping",
+        ["+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.1}]"],
+        "trainer.callbacks.0: swaps the model's weights, got 'StochasticWeightAveraging'",
+    ),
+    ("inference mode", ["+trainer.inference_mode=true"], "trainer.inference_mode: is always False, got True; remove it"),
+    ("stage", ["run=[train,tset]"], "run.1: is no stage, got 'tset'; did you mean 'test'?"),
+    (
+        "loss name",
+        ["+training_module.loss.coeffs.force=1"],
+        "training_module.loss.coeffs.force: unknown name; did you mean 'forces'?",
+    ),
+    (
+        "plateau without monitor",
+        ["~training_module.lr_scheduler.monitor"],
+        "training_module.lr_scheduler.monitor: ReduceLROnPlateau needs a metric to monitor; for example val0_epoch/weighted_sum",
+    ),
+    ("required section", ["~trainer"], "trainer: required section is missing"),
+    ("override without value", ["data.seed"], "override 'data.seed': "),
+    ("override of nothing", ["data.seeed=1"], "Could not override 'data.seeed'"),
+    ("no loss", ["~training_module.loss"], "training_module.loss: required option is missing; run has 'train'"),
+    (
+        "target outside the allow list",
+        ["training_module.optimizer._target_=os.system"],
+        "training_module.optimizer._target_: is not on the list of allowed targets, got 'os.system'",
+    ),
+    (
+        "kind of section",
+        ["trainer._target_=lightning.pytorch.callbacks.Timer", "~trainer.max_epochs"],
+        "trainer._target_: must be a Trainer, got 'lightning.pytorch.callbacks.timer.Timer'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), [pytest.param(*case[1:], id=case[0]) for case in CHECKS])
+def test_check_finds(folder, overrides, message):
+    assert any(message in text for text in folder.errors(*overrides)), folder.errors(*overrides)
+
+
+def test_check_passes_what_is_right(folder):
+    code, output, errors = folder.call(command="check")
+    assert (code, output, errors) == (0, "config.yaml: ok (train val test; InvariantModel)\n", "")
+
+
+def test_all_problems_come_at_once(folder):
+    overrides = ["+data.sed=1", "cutoff_radius=-1.0", "+trainer.max_epoch=3", "training_module.optimizer.lr=fast"]
+    code, _, text = folder.call(*overrides, command="check")
+    assert code == 2
+    places = [line.removeprefix("error: ").split(":")[0] for line in text.splitlines() if line.startswith("error: ")]
+    assert places == ["data.sed", "trainer.max_epoch", "training_module.optimizer.lr", "training_module.model.r_max"]
+    assert text.splitlines()[-1] == "4 errors"
+
+
+def test_check_reads_no_data(folder):
+    (folder.path / "water.extxyz").unlink()
+    assert folder.call(command="check")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run: [train", "config.yaml:1: not valid YAML: "),
+        ("run: 1\nrun: 2\n", "config.yaml:2: not valid YAML: found duplicate key run"),
+        ("- 1\n", "config.yaml: must be a mapping"),
+        ("", "config.yaml: must be a mapping"),
+    ],
+    ids=["syntax", "duplicate", "list", "empty"],
+)
+def test_bad_yaml(folder, text, message):
+    folder.write(text)
+    assert folder.errors()[0].startswith(message)
+
+
+def test_no_config_file(folder):
+    (folder.path / "config.yaml").unlink()
+    assert folder.errors() == ["config.yaml: no such config file; the first argument is the path of a YAML file"]
+
+
+# ------------------------------------------------------------------------------ with data
+
+
+def _rewrite(folder, change):
+    from ase.io import read, write
+
+    frames = read(folder.path / "water.extxyz", ":")
+    write(folder.path / "water.extxyz", [change(atoms) for atoms in frames])
+
+
+def _labels(atoms, **labels):
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    atoms = atoms.copy()
+    atoms.calc = SinglePointCalculator(atoms, **labels)
+    return atoms
+
+
+def test_element_without_type(folder):
+    (text,) = folder.errors("chemical_symbols=[H,C]", command="train")
+    assert text.startswith("model.type_names: the data contain elements without a type: O (first in ")
+
+
+def test_label_missing(folder):
+    _rewrite(folder, lambda atoms: _labels(atoms, energy=atoms.get_potential_energy()))
+    problems = folder.errors(command="train")
+    assert problems[0].startswith("training_module.loss: forces is in none of the 12 train frames")
+    assert any(text.startswith("training_module.val_metrics: forces is in none of the 4 val0 frames") for text in problems)
+
+
+def test_label_all_zero(folder):
+    _rewrite(folder, lambda atoms: _labels(atoms, energy=atoms.get_potential_energy(), forces=np.zeros((3, 3))))
+    text = folder.errors(command="train")[0]
+    assert text.startswith("training_module.loss: forces is zero in all 12 train frames of more than one atom")
+
+
+def test_label_with_nan(folder):
+    _rewrite(folder, lambda atoms: _labels(atoms, energy=float("nan"), forces=atoms.get_forces()))
+    text = folder.errors(command="train")[0]
+    assert "total_energy is NaN or inf in " in text
+    assert "water.extxyz" in text
+
+
+def test_empty_split(folder):
+    assert folder.errors("data.split_dataset.val=0", command="train")[0].startswith("data.split_dataset.val: must be greater than 0, got 0")
+
+
+def test_batch_larger_than_the_set(folder):
+    (text,) = folder.errors("data.train_dataloader.batch_size=13", command="train")
+    assert text.startswith("data.train_dataloader.batch_size: is larger than the train set of 12 frames, got 13")
+
+
+def test_no_data_file(folder):
+    (folder.path / "water.extxyz").unlink()
+    (text,) = folder.errors(command="train")
+    assert "water.extxyz: no such file" in text
+
+
+def test_truncated_data_file(folder):
+    file = folder.path / "water.extxyz"
+    file.write_bytes(file.read_bytes()[:-60])
+    assert "water.extxyz" in folder.errors(command="train")[0]
+
+
+def test_loss_that_is_not_finite(folder):
+    (text,) = folder.errors("training_module.optimizer.lr=1e200", command="train")
+    assert text.startswith("training step 1: the loss is not finite (per_atom_energy_mse), got frames [0, 1, 2, 3] of batch 1: H2O, H2O, H2O, H2O")
+    assert text.endswith("; lower the learning rate, or look at these frames")
+
+
+def test_truncated_checkpoint(folder):
+    (folder.path / "broken.ckpt").write_bytes(b"PK\x03\x04 nothing")
+    (text,) = folder.errors("--resume", "broken.ckpt", command="train")
+    assert "broken.ckpt: cannot be read as a checkpoint" in text
+
+
+def test_allow_needs_resume(folder):
+    assert folder.errors("--allow", "seed", command="train") == ["--allow: means something with --resume only, got ['seed']"]

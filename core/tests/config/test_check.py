@@ -1,0 +1,114 @@
+import pytest
+
+from equipot.config.check import check_config
+from equipot.config.instantiate import Deferred, Walker
+from equipot.config.load import compose
+from equipot.errors import ConfigError
+
+
+def check(*overrides):
+    return check_config(*_composed(overrides))
+
+
+def _composed(overrides):
+    config, hydra = compose("config.yaml", overrides)
+    return config, None, hydra
+
+
+def test_what_a_check_makes(folder):
+    checked = check()
+    assert checked.stages == ["train", "val", "test"]
+    assert checked.statistics == ["num_neighbors_mean", "per_atom_energy_mean", "per_type_forces_rms"]
+    assert checked.labels["train"] == {"total_energy": "training_module.loss", "forces": "training_module.loss"}
+    assert set(checked.labels) == {"train", "val", "test"}
+    assert checked.recipe.type_names == ["H", "O"]
+    assert checked.data.info.r_max == 4.0
+
+
+def test_user_variables_must_be_used(folder):
+    assert check("+my_width=8", "+training_module.model.num_channels='${my_width}'").stages
+    with pytest.raises(ConfigError, match="my_width: unknown key; a key of your own must be used by some"):
+        check("+my_width=8")
+
+
+def test_statistics_belong_to_the_training_module(folder):
+    with pytest.raises(ConfigError, match=r"data\.seed: statistics can be used in training_module only"):
+        check("data.seed='${training_data_stats:num_neighbors_mean}'")
+
+
+def test_statistics_need_a_manager(folder):
+    with pytest.raises(ConfigError, match="no statistics without data.stats_manager") as error:
+        check("~data.stats_manager")
+    assert len(error.value.problems) == 3
+
+
+def test_type_names_of_a_nested_model(folder):
+    overrides = [
+        "training_module.model={_target_: equipot.model.modify, modifiers: [{modifier: modify_PerTypeScaleShift, "
+        "shifts: '${training_data_stats:per_type_forces_rms}'}], model: {_target_: equipot.model.InvariantModel, "
+        "type_names: '${chemical_symbols}', r_max: '${cutoff_radius}'}}",
+    ]
+    text = (folder.path / "config.yaml").read_text()
+    folder.write(text[: text.index("  model:")] + "  model: null\n")
+    assert check(*overrides).statistics == ["per_type_forces_rms"]
+
+
+def test_energy_only_config(folder):
+    overrides = [
+        "+training_module.model.do_derivatives=false",
+        "training_module.loss={_target_: equipot.train.EnergyOnlyLoss}",
+        "~training_module.loss.coeffs",
+        "training_module.val_metrics={_target_: equipot.train.EnergyOnlyMetrics}",
+        "~training_module.val_metrics.coeffs",
+        "training_module.model.per_type_energy_scales=1.0",
+        "data.stats_manager._target_=equipot.data.EnergyOnlyDataStatisticsManager",
+    ]
+    assert check(*overrides).labels["train"] == {"total_energy": "training_module.loss"}
+
+
+def test_hydra_values_resolve_in_a_check(folder):
+    callback = "{_target_: lightning.pytorch.callbacks.ModelCheckpoint, dirpath: '${hydra:runtime.output_dir}'}"
+    assert check(f"+trainer.callbacks=[{callback}]").stages
+
+
+def test_nested_schedulers_wait_for_the_optimizer():
+    walker = Walker(final=True, deferred={"s": ("optimizer",)})
+    node = {
+        "_target_": "torch.optim.lr_scheduler.SequentialLR",
+        "milestones": [2],
+        "schedulers": [
+            {"_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 0.5},
+            {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 0.9},
+        ],
+    }
+    made = walker.visit(node, "s")
+    assert walker.problems == []
+    assert isinstance(made, Deferred)
+    import torch
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = made(optimizer=optimizer)
+    assert type(scheduler).__name__ == "SequentialLR"
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_problems_of_nested_nodes_are_all_found():
+    walker = Walker(deferred={"s": ("optimizer",)})
+    node = {
+        "_target_": "torch.optim.lr_scheduler.SequentialLR",
+        "milestone": [2],
+        "schedulers": [{"_target_": "torch.optim.lr_scheduler.ConstantLR", "factr": 0.5}, {"_target_": "os.system"}],
+    }
+    walker.visit(node, "s")
+    assert [text.split(":")[0] for text in walker.problems] == [
+        "s.schedulers.0.factr", "s.schedulers.1._target_", "s.milestone", "s.milestones",
+    ]
+
+
+def test_partial_nodes_may_leave_options_open():
+    walker = Walker(final=True)
+    made = walker.visit({"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.5}, "x")
+    assert walker.problems == []
+    import torch
+
+    assert made(params=[torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] == 0.5

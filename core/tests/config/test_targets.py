@@ -1,0 +1,175 @@
+import sys
+
+import pytest
+
+from equipot.config.cross_checks import hydra_problems
+from equipot.config.targets import AllowList, TargetError, canonical, resolve_target
+
+HOSTILE = [
+    "os.system",
+    "posix.system",
+    "logging.os.system",
+    "functools.partial",
+    "hydra.utils.get_method",
+    "hydra.utils.instantiate",
+    "builtins.eval",
+    "builtins.exec",
+    "subprocess.Popen",
+    "importlib.import_module",
+    "torch.load",
+    "torch.hub.load",
+    "torch.optim.optimizer.functools.partial",
+    "torch.optim.lr_scheduler.math.sqrt",
+    "torch.nn.Module",
+    "torch.nn.Linear",
+    "lightning.seed_everything",
+    "lightning.logging.os.system",
+    "lightning.pytorch.cli.instantiate_class",
+    "torchmetrics.functional.accuracy",
+    "equipot.plugins.load_target",
+    "equipot.config.targets.importlib.import_module",
+    "equipot.data.read_atoms",
+    "equipot.data.transforms.torch.load",
+    "equipot_zbl.os.system",
+    "equipot_zbl.potential.torch.load",
+    "equipot.model",
+    "equipot",
+    "torch.optim",
+    "a b",
+    "",
+    3,
+    None,
+    ["os.system"],
+]
+
+
+@pytest.mark.parametrize("target", HOSTILE, ids=str)
+def test_hostile_targets_are_refused(target):
+    with pytest.raises(TargetError, match=r"^training_module\.loss\._target_: "):
+        resolve_target(target, "training_module.loss")
+
+
+@pytest.mark.parametrize(
+    ("target", "module", "name"),
+    [
+        ("torch.optim.Adam", "torch.optim.adam", "Adam"),
+        ("torch.optim.adam.Adam", "torch.optim.adam", "Adam"),
+        ("torch.optim.lr_scheduler.CosineAnnealingLR", "torch.optim.lr_scheduler", "CosineAnnealingLR"),
+        ("torch.nn.HuberLoss", "torch.nn.modules.loss", "HuberLoss"),
+        ("lightning.Trainer", "lightning.pytorch.trainer.trainer", "Trainer"),
+        ("lightning.pytorch.Trainer", "lightning.pytorch.trainer.trainer", "Trainer"),
+        ("lightning.pytorch.callbacks.EarlyStopping", "lightning.pytorch.callbacks.early_stopping", "EarlyStopping"),
+        ("lightning.pytorch.loggers.CSVLogger", "lightning.pytorch.loggers.csv_logs", "CSVLogger"),
+        ("torchmetrics.MeanSquaredError", "torchmetrics.regression.mse", "MeanSquaredError"),
+        ("equipot.train.EnergyOnlyLoss", "equipot.train.losses", "EnergyOnlyLoss"),
+        ("equipot.model.modify", "equipot.model.modification", "modify"),
+        ("equipot.model.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
+        ("equipot_invariant.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
+        ("equipot.pair_potentials.ZBL", "equipot_zbl.potential", "ZBL"),
+        ("equipot_zbl.ZBL", "equipot_zbl.potential", "ZBL"),
+    ],
+)
+def test_allowed_targets(target, module, name):
+    found = resolve_target(target, "somewhere")
+    assert (found.__module__, found.__name__) == (module, name)
+
+
+@pytest.mark.parametrize(
+    ("peer", "ours"),
+    [
+        ("nequip.data.datamodule.ASEDataModule", "equipot.data.ASEDataModule"),
+        ("nequip.data.transforms.NeighborListTransform", "equipot.data.transforms.NeighborListTransform"),
+        ("nequip.data.CommonDataStatisticsManager", "equipot.data.CommonDataStatisticsManager"),
+        ("nequip.train.EMALightningModule", "equipot.train.EMALightningModule"),
+        ("nequip.nn.pair_potential.ZBL", "equipot.pair_potentials.ZBL"),
+        ("nequip.model.InvariantModel", "equipot.model.InvariantModel"),
+    ],
+)
+def test_replacing_the_name_of_the_peer_is_enough(peer, ours):
+    replaced = peer.replace("nequip.", "equipot.")
+    assert canonical(replaced) == ours
+    assert resolve_target(replaced, "somewhere") is resolve_target(ours, "somewhere")
+    with pytest.raises(TargetError, match=f"write {replaced.replace('.', '[.]')}$"):
+        resolve_target(peer, "somewhere")
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("torch.optim.Adan", "did you mean 'Adam'"),
+        ("equipot.train.EnergyForcesLoss", "did you mean 'EnergyForceLoss'"),
+        ("equipot.model.AllegroModel", "pip install equipot-allegro"),
+        ("equipot_allegro.AllegroModel", "pip install equipot-allegro"),
+        ("mine.Loss", "--allow-target mine"),
+    ],
+)
+def test_refusals_say_what_to_do(target, hint):
+    with pytest.raises(TargetError) as error:
+        resolve_target(target, "somewhere")
+    assert hint in str(error.value)
+
+
+def test_allow_list_extends_by_package_or_by_name(tmp_path, monkeypatch):
+    (tmp_path / "my_losses.py").write_text("from os import system\nclass Mine:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TargetError):
+        resolve_target("my_losses.Mine", "x")
+    assert "my_losses" not in sys.modules
+    assert resolve_target("my_losses.Mine", "x", AllowList(("my_losses",))).__name__ == "Mine"
+    with pytest.raises(TargetError, match="is defined in 'posix'"):
+        resolve_target("my_losses.system", "x", AllowList(("my_losses",)))
+    assert resolve_target("torch.nn.Linear", "x", AllowList(("torch.nn.Linear",))).__name__ == "Linear"
+    monkeypatch.delitem(sys.modules, "my_losses")
+
+
+def test_nothing_hostile_runs_or_is_imported(folder):
+    """Python's audit hook sees every process start and import that the check would cause."""
+    import subprocess
+
+    hostile = ["os.system", "subprocess.Popen", "logging.os.system", "functools.partial", "antigravity.webbrowser.open"]
+    callbacks = ", ".join(f"{{_target_: {target}, args: [touch, hacked], command: touch hacked}}" for target in hostile)
+    script = f"""
+import sys
+seen = []
+def hook(event, args):
+    if event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "exec.eval") or (event == "import" and args[0] == "antigravity"):
+        seen.append(event)
+from equipot.cli.main import main
+import lightning, hydra  # what they start at import is theirs
+sys.addaudithook(hook)
+codes = [
+    main(["check", "config.yaml", "+trainer.callbacks=[{callbacks}]"]),
+    main(["train", "config.yaml", "+trainer.callbacks=[{callbacks}]"]),
+    main(["train", "config.yaml", "+hydra.callbacks.x={{_target_: subprocess.Popen, args: [touch, hacked]}}"]),
+    main(["train", "config.yaml", "hydra.launcher._target_=os.system"]),
+    main(["train", "config.yaml", "hydra.sweeper._target_=os.system", "-m"]),
+]
+print(codes, seen)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[2, 2, 2, 2, 2] []", done.stderr
+    for target in hostile:
+        assert f"got '{target}'" in done.stderr
+    assert not (folder.path / "hacked").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ({"callbacks": {"x": {"_target_": "os.system"}}}, "callbacks.x._target_"),
+        ({"job_logging": {"formatters": {"x": {"()": "os.system"}}}}, "job_logging.formatters.x.()"),
+        ({"hydra_logging": {"handlers": {"x": {"class": "logging.os.system"}}}}, "hydra_logging.handlers.x.class"),
+        ({"launcher": [{"_target_": "hydra_plugins"}]}, "launcher.0._target_"),
+    ],
+)
+def test_hydra_section(section, place):
+    from omegaconf import OmegaConf
+
+    (problem,) = hydra_problems(OmegaConf.create(section))
+    assert problem.startswith(f"{place}: ")
+
+
+def test_hydra_defaults_are_fine(folder):
+    from equipot.config.load import compose
+
+    assert hydra_problems(compose("config.yaml")[1]) == []

@@ -1,0 +1,190 @@
+"""Other people's files: odd keys, missing labels, boxes that are no periodicity, isolated atoms."""
+
+import ase.io
+import numpy as np
+import pytest
+
+from equipot.data import ASEDataModule, CommonDataStatisticsManager, EnergyOnlyDataStatisticsManager
+from equipot.errors import DataError
+
+
+@pytest.fixture
+def module(extra_data, make_info):
+    def make(path, *types, r_max=4.0, units="metal", **options):
+        given = {"train_file_path": str(extra_data / path), "units": units, "cache_dir": None, **options}
+        one = ASEDataModule(1, **given)
+        one.bind(make_info(*types, r_max=r_max, units=units))
+        return one
+
+    return make
+
+
+DFT = {"total_energy": "dft_energy", "forces": "dft_forces", "stress": "dft_stress"}
+
+
+def test_mixed_labels_of_one_file(module, extra_data):
+    path = "small_mixed/janus_mlip_train.xyz"
+    one = module(path, "C", "H", "O", "Zr", labels=DFT, train_dataloader={"batch_size": 11})
+    atoms = ase.io.read(extra_data / path, ":")
+    rows = one.census().sets["train"].labels
+    stressed = sum("dft_stress" in frame.info for frame in atoms)
+    assert 0 < stressed < len(atoms) == 22
+    assert (rows["stress"].present, rows["stress"].missing) == (stressed, 22 - stressed)
+    assert rows["total_energy"].present == 22
+    for batch in one.train_dataloader():
+        assert batch["stress_mask"].shape == (11,)
+        assert (batch["stress"][~batch["stress_mask"]] == 0).all()
+    frame = one.dataset()[0]
+    assert np.array_equal(frame["forces"].numpy(), atoms[0].arrays["dft_forces"])
+    assert frame["stress"][0, 1, 2] == atoms[0].info["dft_stress"][3], "Voigt yz"
+
+
+def test_odd_keys_are_suggested(module):
+    with pytest.raises(DataError) as caught:
+        module("small_mixed/janus_mlip_train.xyz", "C", "H", "O", "Zr").setup()
+    assert "write labels: {total_energy: dft_energy}; keys found: dft_energy, dft_forces, dft_stress" in str(
+        caught.value
+    )
+    one = module("small_mixed/carbon_reduced_100.xyz", "C")
+    (message,) = one.census().problems({"forces": "loss.coeffs.forces"})
+    assert message.endswith("read from the key 'forces'; did you mean labels: {forces: force}?")
+
+
+def test_virial_of_quip(module, extra_data):
+    path = "small_mixed/carbon_reduced_100.xyz"
+    labels = {"total_energy": "energy", "forces": "force", "stress": {"key": "virial", "convention": "virial"}}
+    frame = module(path, "C", labels=labels).dataset()[0]
+    atoms = ase.io.read(extra_data / path, 0)
+    expected = -np.array(atoms.info["virial"]).reshape(3, 3) / atoms.get_volume()
+    assert np.allclose(frame["stress"][0].numpy(), expected, rtol=1e-14, atol=0)
+    assert np.array_equal(frame["forces"].numpy(), atoms.arrays["force"])
+
+
+def test_energy_only_set(module):
+    one = module(
+        "small_mixed/qm9_reduced_100.xyz",
+        *("C", "H", "O", "N", "F"),
+        labels={"total_energy": "U0"},
+        stats_manager=EnergyOnlyDataStatisticsManager(),
+    )
+    assert not any(key.startswith("forces") for key in one.dataset()[0])
+    with pytest.raises(DataError, match="per_type_num_neighbors_mean: .* for the types .'F'."):
+        one.statistics(["per_type_num_neighbors_mean"])
+    assert one.statistics(["total_energy_std"])["total_energy_std"] > 0
+
+
+def test_one_stoichiometry_in_kcal(module):
+    one = module(
+        "small_mixed/ethanol_reduced_100.xyz",
+        *("C", "H", "O"),
+        units="real",
+        stats_manager=CommonDataStatisticsManager(),
+    )
+    assert "kcal/mol/Å" in str(one.census())
+    with pytest.raises(DataError, match="rank deficient: they determine 1 of 3 per-type energies"):
+        one.statistics(["per_type_energy_shifts_lstsq"])
+
+
+def test_box_without_periodicity(module):
+    """A 50 Å lattice with pbc F F F: pairs across the box are no neighbours."""
+    one = module("ethanol_botnet/test_H_removal.xyz", "C", "H", "O", r_max=45.0)
+    for index in range(0, len(one.dataset()), 5):
+        frame = one.dataset()[index]
+        n = frame["positions"].shape[0]
+        assert frame["cell"][0].diagonal().tolist() == pytest.approx([50.0] * 3)
+        assert not frame["pbc"].any()
+        assert not frame["edge_cell_shift"].any()
+        assert frame["edge_index"].shape[1] == n * (n - 1), "each pair once in each direction"
+
+
+def test_isolated_atoms_and_molecules(module, extra_data):
+    files = [str(extra_data / "acac" / name) for name in ("isolated_atoms.xyz", "train_300K.xyz")]
+    options = {"train_file_path": files, "ase_args": {"index": ":40"}}
+    one = module("", "C", "H", "O", stats_manager=CommonDataStatisticsManager(), **options)
+    values = one.statistics(["isolated_atom_energies", "per_type_energy_shifts_lstsq"])
+    frames = [frame for file in files for frame in ase.io.read(file, ":40")]
+    energies = np.array([frame.calc.results["energy"] for frame in frames])
+    atoms = {frame.symbols[0]: energy for frame, energy in zip(frames, energies, strict=True) if len(frame) == 1}
+    assert values["isolated_atom_energies"] == atoms
+    counts = np.array([[list(frame.symbols).count(name) for name in ("C", "H", "O")] for frame in frames], float)
+    solved = np.linalg.solve(counts.T @ counts, counts.T @ energies)
+    assert list(values["per_type_energy_shifts_lstsq"].values()) == pytest.approx(solved.tolist(), rel=1e-9)
+
+
+class TestStatisticsOfALiquidWithIsolatedAtoms:
+    """Two frames of 160 atoms and three isolated ones in a periodic box, against plain numpy."""
+
+    R_MAX = 4.5
+    TYPES = ("H", "C", "O")
+
+    @pytest.fixture
+    def atoms(self, extra_data):
+        frames = ase.io.read(extra_data / "ecemc" / "ECEMC.xyz", ":5")
+        assert [len(frame) for frame in frames] == [1, 1, 1, 160, 160]
+        return frames
+
+    @pytest.fixture
+    def module(self, module):
+        options = {"ase_args": {"index": ":5"}, "r_max": self.R_MAX}
+        return lambda manager: module("ecemc/ECEMC.xyz", *self.TYPES, stats_manager=manager, **options)
+
+    def neighbors(self, frame):
+        """Number of neighbours of each atom: all pairs in all images up to two cells away."""
+        shifts = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3), -1).reshape(-1, 3) @ frame.cell.array
+        wrapped = frame.get_positions(wrap=True)
+        counts = np.zeros(len(frame), int)
+        for shift in shifts:
+            distance = np.linalg.norm(wrapped[None] + shift - wrapped[:, None], axis=2)
+            counts += ((distance < self.R_MAX) & (distance > 0)).sum(axis=1)
+        return counts
+
+    def test_common(self, module, atoms):
+        symbols = np.concatenate([frame.get_chemical_symbols() for frame in atoms])
+        counts = np.concatenate([self.neighbors(frame) for frame in atoms])
+        forces = np.concatenate([frame.calc.results["forces"] for frame in atoms[3:]])
+        of_forces = np.concatenate([frame.get_chemical_symbols() for frame in atoms[3:]])
+        values = module(CommonDataStatisticsManager()).statistics()
+        expected = {
+            "num_neighbors_mean": counts.mean(),
+            "per_type_num_neighbors_mean": {name: counts[symbols == name].mean() for name in self.TYPES},
+            "per_atom_energy_mean": np.mean([frame.calc.results["energy"] / len(frame) for frame in atoms]),
+            "forces_rms": np.sqrt((forces**2).mean()),
+            "per_type_forces_rms": {name: np.sqrt((forces[of_forces == name] ** 2).mean()) for name in self.TYPES},
+        }
+        assert values.keys() == expected.keys()
+        for name, value in expected.items():
+            assert values[name] == pytest.approx(value, rel=1e-12), name
+        assert counts[:3].sum() == 0
+
+    def test_energy_only(self, module, atoms):
+        energies = np.array([frame.calc.results["energy"] for frame in atoms])
+        per_atom = energies / [len(frame) for frame in atoms]
+        values = module(EnergyOnlyDataStatisticsManager()).statistics()
+        assert values["per_atom_energy_mean"] == pytest.approx(per_atom.mean(), rel=1e-13)
+        assert values["per_atom_energy_std"] == pytest.approx(per_atom.std(ddof=1), rel=1e-13)
+        assert values["total_energy_std"] == pytest.approx(energies.std(ddof=1), rel=1e-13)
+
+    def test_isolated_atoms_in_a_periodic_box(self, module):
+        values = module(CommonDataStatisticsManager()).statistics(["isolated_atom_energies"])
+        stated = {"H": -12.353708076955, "C": -148.1794822322, "O": -431.46315818255}  # README of the data
+        assert values["isolated_atom_energies"] == pytest.approx(stated, rel=1e-14)
+
+
+def test_many_elements_and_sizes_in_batches_by_atoms(module, extra_data):
+    frames = ase.io.read(extra_data / "mattersim_dev" / "mptrj-random-1k.xyz", ":50")
+    types = sorted({symbol for frame in frames for symbol in frame.get_chemical_symbols()})
+    one = module(
+        "mattersim_dev/mptrj-random-1k.xyz", *types, ase_args={"index": ":50"}, train_dataloader={"max_atoms": 200}
+    )
+    batches = list(one.train_dataloader())
+    assert max(batch["positions"].shape[0] for batch in batches) <= 200
+    assert sum(batch["num_atoms"].shape[0] for batch in batches) == 50
+    assert sorted(np.concatenate([batch["num_atoms"].numpy() for batch in batches])) == sorted(map(len, frames))
+    with pytest.raises(DataError, match=r"elements without a type: .* \(first in .*mptrj-random-1k.xyz, frame \d+\)"):
+        module("mattersim_dev/mptrj-random-1k.xyz", *types[1:], ase_args={"index": ":50"}).setup()
+
+
+def test_vasp_outcar(module):
+    frame = module("small_mixed/OUTCAR_1_5", "Hf", "O").dataset()[0]
+    assert frame["stress_mask"].all()
+    assert frame["forces_mask"].all()
