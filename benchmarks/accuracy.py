@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.io import write
+from ase.io import read, write
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -169,13 +169,22 @@ def run(case: Case, minutes: float, work: Path, seed: int) -> tuple[dict[str, An
             write(files[part], frames)
             overrides.append(f"data.{part}_file_path='{files[part]}'")
     script = Path(sys.executable).with_name("equipot-train")
-    subprocess.run([str(script), case.config, *overrides, f"hydra.run.dir='{work / 'run'}'"], cwd=ROOT, check=True)
-    test = files.get("test", work / "run" / "test.extxyz")
+    subprocess.run([str(script), case.config, *overrides, "--output", str(work / "run")], cwd=ROOT, check=True)
+    test = files.get("test") or _held_out(work / "run", work / "test.extxyz")
     equipot = Path(sys.executable).with_name("equipot")
     subprocess.run(
         [str(equipot), "eval", str(work / "run" / "best.ckpt"), str(test), "--out", str(work)], cwd=ROOT, check=True
     )
-    return json.loads((work / "metrics.json").read_text(encoding="utf-8")), overrides
+    metrics = json.loads((work / "metrics.json").read_text(encoding="utf-8"))
+    return {**metrics, "n_atoms": sum(len(frame) for frame in read(test, ":"))}, overrides
+
+
+def _held_out(run_dir: Path, path: Path) -> Path:
+    """Write the test frames of a run on the project's own data."""
+    splits = json.loads((run_dir / "splits.json").read_text(encoding="utf-8"))
+    frames = read(ROOT / splits["file"], ":")
+    write(path, [frames[index] for index in splits["test"]])
+    return path
 
 
 def _row(label: str, minutes: float, metrics: dict[str, Any]) -> list[str]:

@@ -46,6 +46,19 @@ def command(title: str, *words: str) -> float:
     return time.perf_counter() - start
 
 
+def write_test_frames(run_dir: Path) -> Path:
+    """Collect the frames that the run kept for the test.
+
+    Returns:
+        The file, relative to the project's folder.
+    """
+    splits = json.loads((ROOT / run_dir / "splits.json").read_text(encoding="utf-8"))
+    frames = read(ROOT / DATA, ":")
+    path = run_dir / "test.extxyz"
+    write(ROOT / path, [frames[index] for index in splits["test"]])
+    return path
+
+
 def relax(calculator: object, out: Path) -> dict[str, float]:
     """Relax the first frame of the data set.
 
@@ -120,7 +133,8 @@ def main() -> int:
         "equipot-train",
         "examples/ethanol.yaml",
         f"trainer.max_epochs={options.epochs}",
-        f"hydra.run.dir={run_dir}",
+        "--output",
+        str(run_dir),
     )
     checkpoint = str(run_dir / "best.ckpt")
     seconds["package"] = command("Package", "equipot-package", "build", checkpoint, str(package))
@@ -131,7 +145,7 @@ def main() -> int:
         "equipot",
         "eval",
         str(compiled),
-        str(run_dir / "test.extxyz"),
+        str(write_test_frames(run_dir)),
         "--out",
         str(options.output),
     )

@@ -25,7 +25,7 @@ def model(make_model):
 def crystal():
     """A triclinic cell, smaller than twice the cutoff, without symmetry."""
     atoms = bulk("CO", "zincblende", a=4.4).repeat((2, 1, 1))
-    atoms.set_cell([*atoms.cell.array, [0.1, 0.2, 0.0], [0.0, -0.1, 0.3], [0.2, 0.0, 0.1]], scale_atoms=True)
+    atoms.set_cell(atoms.cell.array + np.array([[0.1, 0.2, 0.0], [0.0, -0.1, 0.3], [0.2, 0.0, 0.1]]), scale_atoms=True)
     atoms.rattle(0.1, seed=3)
     return atoms
 

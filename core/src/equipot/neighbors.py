@@ -58,7 +58,6 @@ def neighbor_list(
     box = _complete_cell(cell, pbc, positions, r_max)
     find = _find_with_vesin if backend == "vesin" else _find_with_matscipy
     centre, neighbour, shift = find(positions, box, pbc, r_max * (1.0 + 1e-10))  # r < r_max is decided below
-    shift[:, ~pbc] = 0
     distance = _lengths(positions, cell, centre, neighbour, shift)
     if (distance < COINCIDENT).any():
         raise DataError(_coincident(centre, neighbour, distance))

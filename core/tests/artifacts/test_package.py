@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import os
 import zipfile
 
 import pytest
@@ -289,7 +288,7 @@ def test_a_failed_write_leaves_the_old_file(package_file, make_model, monkeypatc
     with pytest.raises(OSError, match="disk full"):
         write_package(make_model(seed=2), package_file)
     assert package_file.read_bytes() == before
-    assert os.listdir(package_file.parent) == [package_file.name]
+    assert list(package_file.parent.iterdir()) == [package_file]
 
 
 def test_a_folder_that_does_not_exist(make_model, tmp_path):

@@ -165,12 +165,12 @@ def road(tmp_path_factory):
     )
     model = recipe.build()
     state = {f"{prefix}.{key}": value for prefix in ("model", "ema") for key, value in model.state_dict().items()}
-    torch.save({"state_dict": state, "equipot": checkpoint_record(model, "ema", {}, {})}, folder / "model.ckpt")
+    torch.save({"state_dict": state, "equipot": checkpoint_record(model, "ema", {}, {})}, folder / "energy_only.ckpt")
     environment = {**os.environ, "EQUIPOT_CACHE_DIR": str(tmp_path_factory.getbasetemp() / "cache")}
     command = [
         "equipot-compile",
-        "model.ckpt",
-        "compiled.equipot.pt2",
+        "energy_only.ckpt",
+        "forces.equipot.pt2",
         "--compile-mode",
         "aotinductor",
         "--modifiers",
@@ -187,17 +187,17 @@ def road(tmp_path_factory):
 
 @pytest.fixture
 def eager(road):
-    return apply_modifier(load_model(road / "model.ckpt"), "enable_ForceStressOutput").eval()
+    return apply_modifier(load_model(road / "energy_only.ckpt"), "enable_ForceStressOutput").eval()
 
 
 @pytest.fixture
 def pt2(road):
-    return road / "compiled.equipot.pt2"
+    return road / "forces.equipot.pt2"
 
 
 def crystal():
     atoms = bulk("CO", "zincblende", a=4.4).repeat((2, 1, 1))
-    atoms.set_cell([*atoms.cell.array, [0.1, 0.2, 0.0], [0.0, -0.1, 0.3], [0.2, 0.0, 0.1]], scale_atoms=True)
+    atoms.set_cell(atoms.cell.array + np.array([[0.1, 0.2, 0.0], [0.0, -0.1, 0.3], [0.2, 0.0, 0.1]]), scale_atoms=True)
     atoms.rattle(0.1, seed=3)
     return atoms
 
@@ -225,7 +225,7 @@ def test_calculators_of_all_kinds_of_files_agree(road, pt2, eager, tmp_path):
             calculator = EquipotCalculator(path)
             assert calculator.get_potential_energy(atoms) == pytest.approx(energy, abs=1e-11)
             assert np.abs(calculator.get_forces(atoms) - forces).max() < 1e-12
-        energy_only = EquipotCalculator(road / "model.ckpt")
+        energy_only = EquipotCalculator(road / "energy_only.ckpt")
         assert energy_only.get_potential_energy(atoms) == energy
         with pytest.raises(PropertyNotImplementedError, match="enable_ForceStressOutput"):
             energy_only.get_forces(atoms)
@@ -339,8 +339,9 @@ def test_inspecting_a_compiled_file(pt2):
     assert report.manifest.compiled["mode"] == "aotinductor"
     assert report.manifest.model["outputs"] == ["atomic_energy", "total_energy", "forces", "stress", "virial"]
     assert [item["name"] for item in report.manifest.modifiers] == ["enable_ForceStressOutput"]
-    assert report.manifest.provenance["source"] == "model.ckpt"
-    code = f"import sys\nfrom equipot.artifacts import inspect_file\ninspect_file({str(pt2)!r})\nassert 'torch' not in sys.modules"
+    assert report.manifest.provenance["source"] == "energy_only.ckpt"
+    code = f"import sys\nfrom equipot.artifacts import inspect_file\ninspect_file({str(pt2)!r})\n"
+    code += "assert 'torch' not in sys.modules"
     subprocess.run([os.sys.executable, "-c", code], check=True)
 
 

@@ -177,6 +177,15 @@ def test_pair_statistics_are_centre_first():
     assert {pair for pair, count in counts.items() if count} == {"O_H"}
 
 
+def test_neighbours_are_counted_at_their_centre():
+    one = frame([0, 2], [[0.0, 0, 0], [0, 0, 1.0]])
+    keep = one["atom_types"][one["edge_index"][0]] == 2
+    one["edge_index"], one["edge_cell_shift"] = one["edge_index"][:, keep], one["edge_cell_shift"][keep]
+    one["atom_types"] = torch.tensor([0, 1])
+    found = CommonDataStatisticsManager().compute([one], ("H", "O"), ["per_type_num_neighbors_mean"])
+    assert found == {"per_type_num_neighbors_mean": {"H": 0.0, "O": 1.0}}
+
+
 def test_isolated_first_atom_does_not_shift_neighbour_counts():
     one = frame([0, 2, 2, 1], [[30.0, 0, 0], [0, 0, 0], [0, 0, 1.2], [-30.0, 0, 0]])
     found = CommonDataStatisticsManager().compute([one], TYPES, ["per_type_num_neighbors_mean"])

@@ -151,7 +151,7 @@ def test_equivariance(inverted):
 
 def test_derivatives_of_first_and_second_order():
     convolution = make(FeatureLayout.parse("2x0e+1x1o"), FeatureLayout.parse("1x0e+1x1o+1x2e"))
-    *inputs, edge_index = random_input(convolution, n_atoms=2, n_edges=3)
+    *inputs, edge_index = random_input(convolution, n_atoms=2, n_edges=2)
     inputs = [tensor.requires_grad_() for tensor in inputs]
     assert torch.autograd.gradcheck(lambda *x: convolution(*x, edge_index), inputs)
     assert torch.autograd.gradgradcheck(lambda *x: convolution(*x, edge_index), inputs)
@@ -174,7 +174,7 @@ def test_order_of_edges_does_not_matter():
 
 
 def test_traces_with_symbolic_sizes():
-    convolution = make()
+    convolution = make(FeatureLayout.parse("2x0e+3x1o"), FeatureLayout.parse("1x0e+1x1e"))
     trace = make_fx(convolution, tracing_mode="symbolic", _allow_non_fake_inputs=True)
     traced = trace(*random_input(convolution))
     for n_atoms, n_edges in ((1, 0), (1, 3), (7, 20)):

@@ -85,7 +85,7 @@ def test_bulk_is_triclinic_and_smaller_than_the_cutoff_sphere():
     structure = bulk(3)
     assert set(structure.types.tolist()) == {0, 1, 2}
     gram = structure.cell @ structure.cell.T
-    assert (gram - gram.diagonal().diag()).abs().min() > 0.1
+    assert gram[[0, 0, 1], [1, 2, 2]].abs().min() > 1.0
     assert structure.cell.norm(dim=1).max() < 8.0
 
 
@@ -97,8 +97,8 @@ def test_molecules_and_lone_atoms_have_no_cell():
 
 
 def test_too_many_atoms_are_refused():
-    with pytest.raises(ValueError, match="90 atoms do not fit"):
-        random_structure(90, 2, seed=1, pbc=(True, True, True), cell=2.0 * torch.eye(3, dtype=torch.float64))
+    with pytest.raises(ValueError, match="3 atoms do not fit"):
+        random_structure(3, 2, seed=1, pbc=(True, True, True), cell=1.3 * torch.eye(3, dtype=torch.float64))
 
 
 def test_supercell_has_the_same_surroundings():
@@ -176,6 +176,7 @@ def test_pytest_plugin_costs_nothing_when_unused():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
 
 
+@pytest.mark.slow
 def test_a_third_party_needs_five_lines(tmp_path):
     (tmp_path / "test_conformance.py").write_text(
         "from equipot.testing.conformance import ModifierConformance\n\n\n"

@@ -51,8 +51,13 @@ def show(path: str, *, as_json: bool = False) -> int:
         *(_manifest_rows(report.manifest) if report.manifest else ()),
     ]
     for name, value in rows:
-        print(f"{name:<12}  {value}")
+        print(f"{name:<12}  {_printable(value)}")
     return 0
+
+
+def _printable(text: str) -> str:
+    """The text with control characters of an untrusted file made visible."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:

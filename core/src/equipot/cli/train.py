@@ -6,6 +6,7 @@ Everything after the config file goes to Hydra: overrides (key=value) and flags 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +92,7 @@ def _run_hydra(args: argparse.Namespace, file: Path, arguments: list[str]) -> in
     from equipot.cli.common import EXIT_ERROR, print_error
     from equipot.errors import EquipotError
 
-    @hydra.main(version_base=None, config_path=str(file.parent), config_name=file.stem if file.suffix == ".yaml" else file.name)
+    @hydra.main(version_base=None, config_path=str(file.parent), config_name=file.stem)
     def task(config: DictConfig) -> float | None:
         try:
             return _run_one(args, config)
@@ -124,13 +125,19 @@ def _run_one(args: argparse.Namespace, config: DictConfig) -> float | None:
 
 @contextmanager
 def _program_arguments(arguments: list[str]) -> Iterator[None]:
-    """Hydra reads ``sys.argv``."""
-    before = sys.argv
+    """Hydra reads ``sys.argv`` and leaves its log handlers in place; undo both afterwards."""
+    root = logging.getLogger()
+    before, handlers, level = sys.argv, root.handlers[:], root.level
     sys.argv = arguments
     try:
         yield
     finally:
         sys.argv = before
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -88,7 +88,7 @@ def compile_model(
         made = Path(folder) / "model.pt2"
         _run_compiler(exported.program, made, _PORTABLE if portable else {})
         manifest = _add_members(made, manifest, golden.to_bytes(frames))
-        compiled = CompiledModel(open_runner(made), manifest, model.info)
+        compiled = CompiledModel(open_runner(made, torch.device(device)), manifest, model.info)
         check_against_eager(model, compiled, frames, str(path))
         with archive.atomic(path) as temporary:
             shutil.copyfile(made, temporary)

@@ -149,14 +149,14 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
             f"{path}: holds native code and was not built on this machine; compile it here with "
             f"'equipot compile', or, if you trust its source, pass --allow-native (Python: allow_native=True)"
         )
-    model = CompiledModel(open_runner(path), manifest, info_of(manifest, str(path)))
+    model = CompiledModel(open_runner(path, torch.device(device)), manifest, info_of(manifest, str(path)))
     if not trust.verified_here(digest):
         golden.check(model, golden.from_bytes(raw, str(path)), model.info.model_dtype, str(path))
         trust.remember(digest, built=False)
     return model
 
 
-def open_runner(path: Path) -> Any:
+def open_runner(path: Path, device: torch.device) -> Any:
     """Load the native code: a function from a list of tensors to a sequence of tensors.
 
     Raises:
@@ -168,7 +168,7 @@ def open_runner(path: Path) -> Any:
         if loader is None:
             model = torch._inductor.aoti_load_package(str(path))  # noqa: SLF001 - torch documents it so
             return lambda inputs: model(*inputs)
-        return loader(str(path), "model", False, 1, -1).run
+        return loader(str(path), "model", False, 1, -1 if device.index is None else device.index).run
     except RuntimeError as error:
         raise ArtifactError(
             problem(str(path), f"torch cannot load its code ({_first_line(error)})", hint="compile it again here")

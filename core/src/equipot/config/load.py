@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-SUFFIXES = (".yaml", ".yml")
+SUFFIX = ".yaml"
+"""The only one that Hydra looks for."""
 
 
 def config_file(path: str | Path) -> Path:
@@ -32,7 +33,7 @@ def config_file(path: str | Path) -> Path:
     file = Path(path)
     if not file.is_file():
         raise ConfigError(problem(str(path), "no such config file", hint="the first argument is the path of a YAML file"))
-    if file.suffix not in SUFFIXES:
+    if file.suffix != SUFFIX:
         raise ConfigError(problem(str(path), "a config is a YAML file", got=file.name, hint="its name must end in .yaml"))
     return file.absolute()
 
@@ -62,8 +63,8 @@ def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig
     register_resolvers()
     previous = GlobalHydra.instance().hydra
     try:
-        with initialize_config_dir(version_base=None, config_dir=_config_dir(file)):
-            composed = hydra_compose(_config_name(file), overrides=_single(overrides), return_hydra_config=True)
+        with initialize_config_dir(version_base=None, config_dir=str(file.parent)):
+            composed = hydra_compose(file.stem, overrides=_single(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(problem(str(path), _first_lines(error))) from None
     finally:
@@ -74,14 +75,6 @@ def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig
         del composed["hydra"]
     OmegaConf.set_struct(composed, False)
     return composed, hydra
-
-
-def _config_dir(file: Path) -> str:
-    return str(file.parent)
-
-
-def _config_name(file: Path) -> str:
-    return file.stem if file.suffix == ".yaml" else file.name
 
 
 def _check_yaml(file: Path) -> None:
@@ -171,7 +164,7 @@ _RESOLVERS.update(
 
 STATISTICS_RESOLVER = "training_data_stats"
 
-_INTERPOLATION = re.compile(r"\$\{\s*([A-Za-z_]\w*)\s*(?=[.}\[])")
+_INTERPOLATION = re.compile(r"\$\{\s*([A-Za-z_]\w*)\b(?!(?:\.\w+)*\s*:)")
 
 
 def used_root_keys(container: object) -> set[str]:

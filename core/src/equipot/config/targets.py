@@ -163,7 +163,7 @@ def public_names(module: Any) -> list[str]:
 
 
 def _not_public(path: str, place: str, module_name: str) -> str:
-    names = [f"{module}.{path.rsplit('.', 1)[1]}" for module in PUBLIC_MODULES]
+    names = [f"{module}.{path.rpartition('.')[2]}" for module in PUBLIC_MODULES]
     hint = did_you_mean(module_name, PUBLIC_MODULES) or did_you_mean(path, names)
     return problem(place, "is no public name of equipot", got=path, hint=hint or f"modules: {', '.join(PUBLIC_MODULES)}")
 

@@ -49,6 +49,7 @@ _HOME = {
         "StatsManager",
     ),
 }
+_MODULES = ("transforms",)
 _PUBLIC = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
@@ -79,6 +80,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(importlib.import_module(f"equipot.data.{_PUBLIC[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"equipot.data.{name}")
     from equipot.plugins import registered_attribute
 
     return registered_attribute("stats_managers", __name__, name)

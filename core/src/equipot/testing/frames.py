@@ -138,7 +138,7 @@ def random_structure(
     generator = torch.Generator().manual_seed(seed)
     region = torch.tensor(CELL, dtype=torch.float64) if cell is None else cell
     placed: list[torch.Tensor] = []
-    for _ in range(20000):
+    for _ in range(500):
         if len(placed) == n_atoms:
             break
         place = torch.rand(3, generator=generator, dtype=torch.float64) @ region

@@ -74,6 +74,7 @@ class LightningModule(lightning.LightningModule):
         self._epoch_schedule: EpochSchedule | None = None
         self._epochs_closed = 0
         self._saved_metrics: dict[str, float] = {}
+        self._saved_loader: dict[str, int] = {}
         self._check_outputs()
         if self.loss is not None:
             self.loss.bind(self.model.info.type_names)
@@ -148,6 +149,13 @@ class LightningModule(lightning.LightningModule):
         if self.trainer.world_size == 1:
             kwargs["inputs"] = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         loss.backward(*args, **kwargs)
+
+    def on_train_start(self) -> None:
+        """Put the train loader where it was; Lightning does so inside an epoch, but not between two."""
+        loader = self.trainer.train_dataloader
+        if self._saved_loader and hasattr(loader, "load_state_dict"):
+            loader.load_state_dict(self._saved_loader)
+        self._saved_loader = {}
 
     def on_train_batch_start(self, batch: Graph, batch_idx: int) -> None:
         """Make up for the end of an epoch that the resumed run did not come to."""
@@ -263,9 +271,11 @@ class LightningModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the model again: plain containers only."""
         record = checkpoint_record(self.model, self.weights, self.training_config, self.data_record)
+        loader = self.trainer.train_dataloader
         record["loop"] = {
             "epochs_closed": self._epochs_closed,
             "metrics": {key: float(value) for key, value in self.trainer.callback_metrics.items()},
+            "loader": loader.state_dict() if hasattr(loader, "state_dict") else {},
             "sums": {key: value.clone() for key, value in self._sums().items()},
         }
         checkpoint["equipot"] = record
@@ -275,6 +285,7 @@ class LightningModule(lightning.LightningModule):
         loop = checkpoint.get("equipot", {}).get("loop", {})
         self._epochs_closed = int(loop.get("epochs_closed", 0))
         self._saved_metrics = dict(loop.get("metrics", {}))
+        self._saved_loader = dict(loop.get("loader", {}))
         for key, value in self._sums().items():
             if key in loop.get("sums", {}):
                 value.copy_(loop["sums"][key])

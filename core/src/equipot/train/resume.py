@@ -11,11 +11,14 @@ from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
 from equipot.train.record import plain
 
 
-def checkpoint_config(path: Path) -> dict[str, Any]:
-    """The resolved config stored in a checkpoint.
+def checkpoint_data(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of the run it belongs to.
 
     Args:
         path: A ``.ckpt`` file of a training run.
+
+    Returns:
+        The entry ``equipot``: ``training_config``, ``data`` and others.
 
     Raises:
         ArtifactError: If the file is missing, damaged or no checkpoint of equipot.
@@ -32,8 +35,25 @@ def checkpoint_config(path: Path) -> dict[str, Any]:
     record = checkpoint.get("equipot") if isinstance(checkpoint, dict) else None
     if not isinstance(record, dict) or "training_config" not in record:
         raise ArtifactError(problem(str(path), "is no checkpoint of an equipot training run"))
-    config: dict[str, Any] = record["training_config"]
-    return config
+    return record
+
+
+def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on with other frames.
+
+    Args:
+        saved: Entry ``data`` of the checkpoint.
+        now: The same of this run.
+        path: The checkpoint.
+
+    Raises:
+        ConfigError: Naming the sets.
+    """
+    before, after = saved.get("frames", {}), now.get("frames", {})
+    different = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    if different:
+        hint = "resume with the same files and split"
+        raise ConfigError(problem(str(path), f"the data differ from those of the interrupted run in {', '.join(different)}", hint=hint))
 
 
 def check_same_config(saved: Mapping[str, Any], now: Mapping[str, Any], allow: Iterable[str] = ()) -> list[str]:

@@ -19,7 +19,7 @@ from equipot.config.resolve import resolve_phase2
 from equipot.config.targets import AllowList
 from equipot.errors import ConfigError, problem
 from equipot.train.record import plain
-from equipot.train.resume import check_same_config, checkpoint_config
+from equipot.train.resume import check_same_config, check_same_data, checkpoint_data
 from equipot.train.table import results_table
 
 if TYPE_CHECKING:
@@ -84,19 +84,26 @@ class _Run:
     def run(self) -> dict[str, dict[str, float]]:
         import lightning
 
-        saved = None if self.options.resume is None else checkpoint_config(self.options.resume)
+        resume = self.options.resume
+        saved = None if resume is None else checkpoint_data(resume)
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
         self.data.setup()
         _say(str(self.data.census()))
         self._check_labels()
         statistics = self._statistics()
         self.resolved = plain(resolve_phase2(self.checked.config, statistics))
-        if saved is not None:
-            check_same_config(saved, self.resolved, self.options.allow)
+        if saved is not None and resume is not None:
+            changes = check_same_config(saved["training_config"], self.resolved, self.options.allow)
+            _say("\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
+            if not any(key.startswith("data") for key in self.options.allow):
+                check_same_data(saved["data"], self._data_record(), resume)
         module = self._module()
         trainer = self._trainer(module)
         if trainer.is_global_zero:
             self._write("config.json", self.resolved)
+            if self.data.split_indices:
+                files = self.resolved["data"]["split_dataset"]["file_path"]
+                self._write("splits.json", {"file": files, **self.data.split_indices})
         for stage in self.checked.stages:
             self._stage(stage, trainer, module)
         if trainer.is_global_zero:
@@ -271,6 +278,7 @@ def _say(text: str) -> None:
 
 _HARMLESS: Sequence[str] = (
     r".*does not have many workers.*",
+    r".*Skipping val loop.*",
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*Experiment logs directory .* exists and is not empty.*",
     r".*is smaller than the logging interval.*",

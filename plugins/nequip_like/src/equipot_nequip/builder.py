@@ -30,6 +30,8 @@ class NequIPGNNModel(ModelBuilder):
     Source: Batzner et al. (2022), doi:10.1038/s41467-022-29939-5.
     """
 
+    citations = ("Batzner et al., Nat. Commun. 13, 2453 (2022), doi:10.1038/s41467-022-29939-5",)
+
     avg_num_neighbors: float | dict[str, float] | None = None
     """Average number of neighbours of an atom, one or per type; required, usually a statistic of the training data."""
 

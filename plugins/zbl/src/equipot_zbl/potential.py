@@ -72,6 +72,8 @@ class ZBLPairEnergy(PairEnergy):
 class ZBL(PairPotential):
     """Screened nuclear repulsion that keeps atoms apart where there are no training data."""
 
+    citations = ("Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Matter, Pergamon (1985)",)
+
     units: Literal["metal", "real"]
     """Unit system: metal (eV, Å) or real (kcal/mol, Å); must be the data's."""
 

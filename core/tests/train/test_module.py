@@ -1,0 +1,203 @@
+"""The Lightning modules in a Python loop: averages, schedules, what is refused."""
+
+import functools
+
+import lightning
+import pytest
+import torch
+
+from equipot.errors import ConfigError, DataError
+from equipot.graph import collate
+from equipot.train import EMALightningModule, EnergyForceLoss, EnergyForceMetrics, EnergyOnlyLoss, LightningModule
+from equipot.train.module import not_finite
+
+ADAM = functools.partial(torch.optim.Adam, lr=0.02)
+
+
+def recipe(**options):
+    from equipot.model import InvariantModel
+
+    return InvariantModel(type_names=["H", "O"], r_max=3.0, model_dtype="float64", **options)
+
+
+@pytest.fixture
+def frames(folder):
+    """Twelve labelled frames with neighbours."""
+    from equipot.data import ASEDataModule
+
+    data = ASEDataModule(1, train_file_path="water.extxyz", cache_dir=None)
+    data.bind(recipe().info())
+    return [data.dataset()[index] for index in range(12)]
+
+
+def fit(module, frames, callbacks=(), **options):
+    """Train on the frames, three in a batch."""
+    batches = [collate(frames[start : start + 3]) for start in range(0, len(frames), 3)]
+    trainer = lightning.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, inference_mode=False, num_sanity_val_steps=0, callbacks=list(callbacks), **options,
+    )
+    loaders = torch.utils.data.DataLoader(batches, batch_size=None)
+    trainer.fit(module, loaders, [loaders] if module.val_metrics is not None else None)
+    return trainer
+
+
+class Weights(lightning.Callback):
+    """The weights after each optimizer step."""
+
+    def __init__(self):
+        self.steps, self.seen = [], 0
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if trainer.global_step != self.seen:
+            self.seen = trainer.global_step
+            self.steps.append([parameter.detach().clone() for parameter in pl_module.model.parameters()])
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*Skipping val loop.*")
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_average_of_the_weights(frames, accumulate):
+    module = EMALightningModule(recipe(), EnergyForceLoss(), optimizer=ADAM, ema_decay=0.3)
+    expected = [parameter.detach().clone() for parameter in module.model.parameters()]
+    recorder = Weights()
+    fit(module, frames, [recorder], accumulate_grad_batches=accumulate)
+    assert len(recorder.steps) == int(module.ema_updates) == 8 // accumulate
+    for number, weights in enumerate(recorder.steps):
+        decay = min(0.3, (1 + number) / (10 + number))
+        expected = [decay * average + (1 - decay) * current for average, current in zip(expected, weights, strict=True)]
+    for average, value in zip(module.ema.parameters(), expected, strict=True):
+        torch.testing.assert_close(average, value, rtol=1e-13, atol=1e-15)
+        assert not average.requires_grad
+    assert not torch.equal(next(module.ema.parameters()), next(module.model.parameters()))
+
+
+def test_buffers_are_copied_not_averaged():
+    module = EMALightningModule(recipe(per_type_energy_shifts=1.0), EnergyForceLoss(), optimizer=ADAM)
+    module.model.scale_shift.shifts.fill_(7.0)
+    module.update_average()
+    assert module.ema.scale_shift.shifts.item() == 7.0
+
+
+def test_validation_uses_the_average_and_leaves_the_weights_alone(frames):
+    module = EMALightningModule(recipe(), EnergyForceLoss(), val_metrics=EnergyForceMetrics(), optimizer=ADAM)
+    trainer = fit(module, frames)
+    metrics = EnergyForceMetrics()
+    for frame in frames:
+        metrics.update(module.ema.eval()(frame), frame)
+    logged = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val0_epoch/")}
+    assert logged == {f"val0_epoch/{key}": pytest.approx(float(value)) for key, value in metrics.epoch_values().items()}
+    raw = EnergyForceMetrics()
+    for frame in frames:
+        raw.update(module.model.eval()(frame), frame)
+    assert float(raw.epoch_values()["forces_mae"]) != pytest.approx(logged["val0_epoch/forces_mae"])
+
+
+def test_logged_names(frames):
+    module = LightningModule(recipe(), EnergyForceLoss(), EnergyForceMetrics(), EnergyForceMetrics(), optimizer=ADAM)
+    logged = set(fit(module, frames).callback_metrics)
+    terms = {"per_atom_energy_mse", "forces_mse", "weighted_sum"}
+    assert logged >= {f"train_loss_{when}/{term}" for when in ("step", "epoch") for term in terms}
+    assert {"val0_epoch/weighted_sum", "val0_epoch/forces_mae", "train_metric_epoch/forces_rmse"} <= logged
+
+
+def test_backward_reaches_exactly_what_full_backward_does(frames):
+    module = LightningModule(recipe(per_type_energy_shifts_trainable=True), EnergyForceLoss(), optimizer=ADAM)
+    batch = collate(frames[:3])
+
+    class Alone:
+        world_size = 1
+
+    gradients = []
+    for backward in (lambda loss: module.backward(loss), lambda loss: loss.backward()):
+        module.zero_grad()
+        module._trainer = Alone()  # type: ignore[assignment]
+        backward(module.loss(module.model(batch), batch)["weighted_sum"])
+        gradients.append([parameter.grad.clone() for parameter in module.model.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_frozen_parameters_stay(frames):
+    module = LightningModule(recipe(), EnergyForceLoss(), optimizer=ADAM)
+    module.model.energy.out.requires_grad_(requires_grad=False)
+    before = {key: value.clone() for key, value in module.model.state_dict().items()}
+    fit(module, frames)
+    assert torch.equal(module.model.energy.out, before["energy.out"])
+    assert not torch.equal(module.model.energy.weights, before["energy.weights"])
+
+
+def test_energy_only_training_never_differentiates_positions(frames, monkeypatch):
+    calls = []
+    real = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *args, **kwargs: (calls.append(args), real(*args, **kwargs))[1])
+    from equipot.train import EnergyOnlyMetrics
+
+    class NoForces(dict):
+        def __getitem__(self, key):
+            assert key != "forces"
+            return super().__getitem__(key)
+
+    options = {"val_metrics": EnergyOnlyMetrics(), "optimizer": ADAM}
+    module = EMALightningModule(recipe(do_derivatives=False), EnergyOnlyLoss(), **options)
+    batch = NoForces(collate(frames[:3]))
+    module.loss(module.model(batch), batch)["weighted_sum"].backward()
+    fit(module, frames)
+    assert calls == []
+    fit(LightningModule(recipe(), EnergyOnlyLoss(), **options), frames)
+    assert calls != []
+
+
+def test_schedule_by_epochs(frames):
+    options = {"scheduler": functools.partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1), "frequency": 2}
+    module = LightningModule(recipe(), EnergyForceLoss(), optimizer=ADAM, lr_scheduler=options)
+    trainer = fit(module, frames)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.002)
+
+
+def test_schedule_by_steps(frames):
+    options = {"scheduler": functools.partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5), "interval": "step"}
+    module = LightningModule(recipe(), EnergyForceLoss(), optimizer=ADAM, lr_scheduler=options)
+    assert fit(module, frames).optimizers[0].param_groups[0]["lr"] == pytest.approx(0.02 * 0.5**8)
+
+
+def test_schedule_on_plateau(frames):
+    plateau = functools.partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=0, threshold=0.99, factor=0.1)
+    options = {"scheduler": plateau, "monitor": "val0_epoch/forces_rmse"}
+    module = LightningModule(recipe(), EnergyForceLoss(), val_metrics=EnergyForceMetrics(), optimizer=ADAM, lr_scheduler=options)
+    assert fit(module, frames).optimizers[0].param_groups[0]["lr"] == pytest.approx(0.002)
+
+
+def test_swapping_callbacks_are_refused(frames):
+    module = EMALightningModule(recipe(), EnergyForceLoss(), optimizer=ADAM)
+    with pytest.raises(ConfigError, match="StochasticWeightAveraging swaps the model's weights"):
+        fit(module, frames, [lightning.pytorch.callbacks.StochasticWeightAveraging(swa_lrs=0.1)])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LightningModule(recipe(do_derivatives=False), EnergyForceLoss()), "needs forces, which the model does not predict"),
+        (lambda: EMALightningModule(recipe(), ema_decay=1.0), "ema_decay: must be at least 0 and below 1, got 1.0"),
+        (lambda: LightningModule(recipe()).configure_optimizers(), "optimizer: required option is missing"),
+    ],
+)
+def test_wrong_parts(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_message_names_step_and_frames(frames):
+    batch = collate(frames[:4])
+    outputs = {"total_energy": torch.zeros(4, dtype=torch.float64), "forces": torch.zeros(12, 3, dtype=torch.float64)}
+    outputs["forces"][7, 1] = torch.nan
+    terms = {"forces_mse": torch.tensor(torch.nan), "per_atom_energy_mse": torch.tensor(1.0)}
+    text = not_finite(terms, outputs, batch, 41, 3)
+    assert text.startswith("training step 41: the loss is not finite (forces_mse), got frames [2] of batch 3: H2O;")
+
+
+def test_loss_that_is_not_finite_stops_the_run(frames):
+    frames[4]["forces"][0, 0] = torch.nan
+    with pytest.raises(DataError, match=r"training step 1: the loss is not finite \(forces_mse\), got frames \[1\] of batch 1: H2O"):
+        fit(LightningModule(recipe(), EnergyForceLoss(), optimizer=ADAM), frames)

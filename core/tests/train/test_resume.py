@@ -1,0 +1,150 @@
+"""A resumed run equals the unbroken one bit for bit, wherever it was broken."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from equipot.errors import ConfigError
+from equipot.train.resume import check_same_config
+
+STATE = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
+
+def saving(every):
+    return (
+        "+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, filename: 'step{step}', save_top_k: -1, "
+        f"every_n_train_steps: {every}, auto_insert_metric_name: false, enable_version_counter: false}}]"
+    )
+
+
+def flat(value, path=""):
+    if isinstance(value, dict):
+        return {key: item for name, part in value.items() for key, item in flat(part, f"{path}/{name}").items()}
+    if isinstance(value, (list, tuple)):
+        return {key: item for index, part in enumerate(value) for key, item in flat(part, f"{path}/{index}").items()}
+    return {path: value}
+
+
+def state(path):
+    checkpoint = torch.load(path, weights_only=True)
+    return flat({key: checkpoint[key] for key in STATE})
+
+
+def differences(one, other):
+    one, other = state(one), state(other)
+    same = {
+        key: torch.equal(one[key], other[key]) if isinstance(one[key], torch.Tensor) else one[key] == other[key]
+        for key in one.keys() & other.keys()
+    }
+    return [key for key in sorted(one.keys() | other.keys()) if not same.get(key, False)]
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())["train"]
+
+
+def compare(folder, overrides, stops, final):
+    """Train once unbroken; then resume at each stop and compare the end."""
+    assert folder.call("--output", "whole", *overrides)[0] == 0
+    whole = folder.path / "whole"
+    for stop in stops:
+        code, _, errors = folder.call("--output", f"from {stop}", "--resume", f"whole/step{stop}.ckpt", *overrides)
+        assert code == 0, errors
+        resumed = folder.path / f"from {stop}"
+        assert differences(whole / f"step{final}.ckpt", resumed / f"step{final}.ckpt") == [], f"resumed at {stop}"
+        assert results(whole) == results(resumed)
+
+
+def test_ten_steps_are_five_and_five(folder):
+    """Three batches an epoch: step 5 is inside the second epoch."""
+    compare(folder, ["run=[train]", "trainer.max_epochs=4", saving(5)], [5], 10)
+
+
+def test_every_step_can_be_resumed_with_a_schedule_on_a_metric(folder):
+    """Steps 3 and 6 are the ends of epochs, where Lightning would lose validation and schedule."""
+    compare(folder, ["run=[train]", "trainer.max_epochs=3", saving(1)], [2, 3, 6, 7], 9)
+
+
+def test_schedule_by_epochs_is_resumed(folder):
+    text = (folder.path / "config.yaml").read_text()
+    start, end = text.index("    scheduler:"), text.index("  model:")
+    scheduler = "    scheduler: {_target_: torch.optim.lr_scheduler.StepLR, step_size: 1, gamma: 0.7}\n"
+    folder.write(text[:start] + scheduler + text[end:])
+    compare(folder, ["run=[train]", "trainer.max_epochs=3", saving(1)], [3, 4], 9)
+
+
+def test_default_checkpoint_resumes_with_more_epochs(folder):
+    assert folder.call("--output", "whole", "run=[train]", "trainer.max_epochs=4")[0] == 0
+    assert folder.call("--output", "short", "run=[train]", "trainer.max_epochs=2")[0] == 0
+    overrides = ["run=[train]", "trainer.max_epochs=4", "--resume", "short/last.ckpt"]
+    (problem,) = folder.errors("--output", "rest", *overrides, command="train")
+    assert problem == "trainer.max_epochs: 2 in the checkpoint, 4 now; to resume with the change: --allow trainer.max_epochs"
+    assert folder.call("--output", "rest", *overrides, "--allow", "trainer.max_epochs")[0] == 0
+    assert differences(folder.path / "whole" / "last.ckpt", folder.path / "rest" / "last.ckpt") == []
+
+
+def test_moved_run_folder_can_be_resumed(folder):
+    overrides = ["run=[train]", saving(5)]
+    assert folder.call("--output", "whole", *overrides)[0] == 0
+    (folder.path / "whole").rename(folder.path / "moved")
+    assert folder.call("--output", "rest", "--resume", "moved/step5.ckpt", *overrides)[0] == 0
+
+
+def test_other_data_are_refused(folder):
+    assert folder.call("--output", "out", "run=[train]")[0] == 0
+    from ase.io import read, write
+
+    frames = read(folder.path / "water.extxyz", ":")
+    frames[3].positions[0, 0] += 0.01
+    write(folder.path / "water.extxyz", frames)
+    problems = folder.errors("--output", "rest", "run=[train]", "--resume", "out/last.ckpt", command="train")
+    assert any("the data differ from those of the interrupted run" in text for text in problems)
+
+
+def test_differences_are_listed_with_the_way_to_allow_them():
+    saved = {"a": {"b": 1, "c": [1, 2]}, "d": float("nan"), "e": 1}
+    now = {"a": {"b": 2, "c": [1, 2, 3]}, "d": float("nan"), "e": True}
+    with pytest.raises(ConfigError) as error:
+        check_same_config(saved, now)
+    assert error.value.problems == [
+        "a.b: 1 in the checkpoint, 2 now; to resume with the change: --allow a.b",
+        "e: 1 in the checkpoint, True now; to resume with the change: --allow e",
+        "a.c.2: absent in the checkpoint, 3 now; to resume with the change: --allow a.c.2",
+    ]
+    assert check_same_config(saved, now, ["a", "e"]) == [
+        "a.b: 1 in the checkpoint, 2 now", "e: 1 in the checkpoint, True now", "a.c.2: absent in the checkpoint, 3 now",
+    ]
+    with pytest.raises(ConfigError, match="--allow: no such key in the config, got 'a.bb'; did you mean 'a.b'"):
+        check_same_config(saved, now, ["a", "e", "a.bb"])
+
+
+@pytest.mark.slow
+def test_killed_process(folder):
+    """kill -9 inside an epoch, then resume from the newest file."""
+    overrides = ["run=[train]", "trainer.max_epochs=60", saving(1)]
+    assert folder.call("--output", "whole", *overrides)[0] == 0
+    command = [sys.executable, "-m", "equipot.cli.main", "train", "config.yaml", "--output", "killed", *overrides]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (folder.path / "killed" / "step20.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    saved = sorted(int(file.stem[4:]) for file in (folder.path / "killed").glob("step*.ckpt"))
+    newest = next(step for step in reversed(saved) if _is_whole(folder.path / "killed" / f"step{step}.ckpt"))
+    assert 20 <= newest < 180
+    assert folder.call("--output", "rest", "--resume", f"killed/step{newest}.ckpt", *overrides)[0] == 0
+    assert differences(folder.path / "whole" / "step180.ckpt", folder.path / "rest" / "step180.ckpt") == []
+
+
+def _is_whole(path):
+    try:
+        torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, OSError):
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""The road from a config to results, in a folder whose name has a space."""
+
+import json
+
+import torch
+
+from equipot.model.context import ModelInfo
+from equipot.train.record import plain
+from equipot.train.table import results_table
+
+
+def plain_only(value):
+    """Whether a checkpoint entry is made of tensors and plain containers only."""
+    if isinstance(value, dict):
+        return type(value).__name__ in ("dict", "OrderedDict", "defaultdict") and all(plain_only(item) for item in value.values())
+    if type(value) in (list, tuple):
+        return all(plain_only(item) for item in value)
+    return value is None or type(value) in (bool, int, float, str) or isinstance(value, torch.Tensor)
+
+
+def test_train_validate_and_test(folder):
+    code, output, errors = folder.call("--output", "out 1", "trainer.max_epochs=3")
+    assert code == 0, errors
+    assert "Labels in the data" in output
+    assert "per_atom_energy_mean: -3.3" in output
+    assert "meV/atom" in output
+    results = json.loads((folder.path / "out 1" / "results.json").read_text())
+    assert list(results) == ["train", "val", "test"]
+    assert results["test"]["test0_epoch/forces_mae"] > 0
+    config = json.loads((folder.path / "out 1" / "config.json").read_text())
+    assert set(config["training_module"]["model"]["per_type_energy_scales"]) == {"H", "O"}
+    assert isinstance(config["training_module"]["model"]["avg_num_neighbors"], float)
+    assert (folder.path / "out 1" / "best.ckpt").is_file()
+    assert (folder.path / "out 1" / "last.ckpt").is_file()
+
+
+def test_checkpoint_holds_tensors_and_plain_containers(folder):
+    assert folder.call("--output", "out", "run=[train]")[0] == 0
+    checkpoint = torch.load(folder.path / "out" / "last.ckpt", weights_only=True)
+    assert plain_only(checkpoint)
+    record = checkpoint["equipot"]
+    assert record["format_version"] == 1
+    assert record["weights"] == "ema"
+    assert record["model"]["config"]["_target_"] == "equipot.model.InvariantModel"
+    assert [one["name"] for one in record["model"]["modifiers"]] == ["enable_ForceStressOutput"]
+    assert ModelInfo.from_dict(record["model"]["info"]).type_names == ("H", "O")
+    assert record["training_config"]["training_module"]["model"]["avg_num_neighbors"] == 2.0
+    assert {"equipot", "equipot-invariant", "torch"} <= record["versions"].keys()
+    assert set(record["data"]["frames"]) == {"train", "val0", "test0"}
+    prefixes = {key.split(".")[0] for key in checkpoint["state_dict"]}
+    assert prefixes == {"model", "ema", "ema_updates"}
+
+
+def test_validation_and_test_use_the_best_checkpoint(folder):
+    """A learning rate that ruins the later epochs: best and last differ."""
+    overrides = ["training_module.optimizer.lr=3.0", "~training_module.lr_scheduler", "trainer.max_epochs=4"]
+    assert folder.call("--output", "out", *overrides)[0] == 0
+    results = json.loads((folder.path / "out" / "results.json").read_text())
+    name = "val0_epoch/weighted_sum"
+    best = torch.load(folder.path / "out" / "best.ckpt", weights_only=True)["equipot"]["loop"]["metrics"][name]
+    assert results["val"][name] == best
+    assert results["val"][name] < results["train"][name]
+
+
+def test_raw_module_stores_raw_weights(folder):
+    assert folder.call("--output", "out", "run=[train]", "training_module._target_=equipot.train.LightningModule")[0] == 0
+    checkpoint = torch.load(folder.path / "out" / "last.ckpt", weights_only=True)
+    assert checkpoint["equipot"]["weights"] == "raw"
+    assert {key.split(".")[0] for key in checkpoint["state_dict"]} == {"model"}
+
+
+def test_checkpoint_callback_of_the_user_writes_into_the_output(folder):
+    callback = "{_target_: lightning.pytorch.callbacks.ModelCheckpoint, monitor: val0_epoch/forces_mae, filename: mine}"
+    assert folder.call("--output", "out", f"+trainer.callbacks=[{callback}]")[0] == 0
+    assert (folder.path / "out" / "mine.ckpt").is_file()
+    assert not (folder.path / "out" / "best.ckpt").exists()
+
+
+def test_same_seed_same_result(folder):
+    for name in ("a", "b"):
+        assert folder.call("--output", name, "run=[train]")[0] == 0
+    first, second = (torch.load(folder.path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("a", "b"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_output_folder_by_default(folder):
+    assert folder.call("run=[val]")[0] == 0
+    (made,) = (folder.path / "outputs" / "config").iterdir()
+    assert (made / "results.json").is_file()
+    assert "train" not in json.loads((made / "results.json").read_text())
+
+
+def test_multirun(folder):
+    code, _, errors = folder.call("--output", "sweep", "--multirun", "run=[val]", "training_module.model.seed=1,2")
+    assert code == 0, errors
+    results = [json.loads((folder.path / "sweep" / str(job) / "results.json").read_text()) for job in (0, 1)]
+    assert results[0] != results[1]
+
+
+def test_multirun_stops_with_the_message_and_code_two(folder):
+    (text,) = folder.errors("--multirun", "trainer.max_epochs=1,many", "run=[val]", "--output", "sweep", command="train")
+    assert text == "trainer.max_epochs: must be an integer, got 'many'"
+
+
+def test_energy_only_run_on_data_without_forces(folder):
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import read, write
+
+    frames = read(folder.path / "water.extxyz", ":")
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, energy=atoms.get_potential_energy())
+    write(folder.path / "water.extxyz", frames)
+    code, output, errors = folder.call(
+        "--output", "out",
+        "+training_module.model.do_derivatives=false",
+        "training_module.loss={_target_: equipot.train.EnergyOnlyLoss}", "~training_module.loss.coeffs",
+        "training_module.val_metrics={_target_: equipot.train.EnergyOnlyMetrics}", "~training_module.val_metrics.coeffs",
+        "data.stats_manager._target_=equipot.data.EnergyOnlyDataStatisticsManager",
+        "training_module.model.per_type_energy_scales='${training_data_stats:per_atom_energy_std}'",
+    )
+    assert code == 0, errors
+    assert "meV/atom" in output
+    assert "meV/Å " not in output
+
+
+def test_plain():
+    import numpy as np
+
+    class Text(str):
+        __slots__ = ()
+
+    value = plain({"a": (1, Text("x")), "b": np.float64(1.5), 3: [np.int64(2), np.bool_(True), None]})
+    assert value == {"a": [1, "x"], "b": 1.5, "3": [2, True, None]}
+    assert plain_only(value)
+
+
+def test_table_converts_to_mev():
+    metrics = {"val0_epoch/per_atom_energy_mae": 0.001, "val0_epoch/forces_rmse": 2.0, "val0_epoch/forces_mae": 1.0}
+    metal = results_table({"val": metrics}, "metal")
+    assert "1000" in metal
+    assert "2000" in metal
+    assert "meV/atom" in metal
+    assert "meV/Å³" not in metal
+    assert "43.36" in results_table({"val": metrics}, "real")
+    assert results_table({"train": {"loss": 1.0}}, "metal") == ""

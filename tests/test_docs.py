@@ -1,0 +1,100 @@
+"""Commands and code shown in README and docs work as shown."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from equipot.cli.common import add_plugin_options
+from equipot.cli.main import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SCRIPTS = {"equipot-train": "train", "equipot-compile": "compile", "equipot-package": "package"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Words of every command of ours in the page's bash blocks."""
+    found = []
+    for block in blocks(page, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words and words[0].split("-")[0] == "equipot":
+                found.append(words)
+    return found
+
+
+SHOWN = [(page, words) for page in PAGES for words in commands(page)]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), SHOWN, ids=[f"{page.stem}: {' '.join(words)}"[:90] for page, words in SHOWN]
+)
+def test_command_parses(page: Path, words: list[str]) -> None:
+    if words[0] == "equipot" and (len(words) == 1 or words[1].startswith("-")):
+        return
+    name, rest = (SCRIPTS[words[0]], words[1:]) if words[0] in SCRIPTS else (words[1], words[2:])
+    assert name in COMMANDS, f"{page.name} shows a command that does not exist: {words}"
+    module = importlib.import_module(COMMANDS[name][0])
+    parser = argparse.ArgumentParser(prog=name, exit_on_error=False)
+    module.add_arguments(parser)
+    add_plugin_options(parser)
+    _, unknown = parser.parse_known_args(rest)
+    allowed = getattr(module, "PASS_UNKNOWN", False)
+    assert not unknown or allowed, f"{page.name}: {words} has the unknown arguments {unknown}"
+
+
+def test_every_page_is_in_the_contents() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in PAGES[1:]:
+        where = page.relative_to(ROOT / "docs")
+        listed = str(where.with_suffix("")) in index or f"{where.parts[0]}/*" in index
+        assert listed or where.name == "index.md", f"{where} is on no page's list"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorials/quick-start.md"])
+def test_commands_run(page: str, tmp_path: Path) -> None:
+    """Every command and Python block of the two first pages, in order, with two epochs."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for words in commands(ROOT / page):
+        script = Path(sys.executable).with_name(words[0])
+        extra = ["trainer.max_epochs=2"] if words[0] == "equipot-train" else []
+        done = subprocess.run(
+            [str(script), *words[1:], *extra], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    for code in blocks(ROOT / page, "python"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_example_trains_two_steps(config: Path, tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("equipot-train")
+    overrides = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "+trainer.limit_val_batches=1"]
+    done = subprocess.run(
+        [str(script), str(config), *overrides, "--output", str(tmp_path / "run")],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert (tmp_path / "run" / "best.ckpt").is_file()
