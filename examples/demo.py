@@ -164,7 +164,16 @@ def main() -> int:
     )
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
-    demo_report.write(out, metrics=metrics, relaxation=relaxation, dynamics=dynamics, seconds=seconds, peak_mib=peak)
+    splits = json.loads((ROOT / run_dir / "splits.json").read_text(encoding="utf-8"))
+    demo_report.write(
+        out,
+        metrics=metrics,
+        relaxation=relaxation,
+        dynamics=dynamics,
+        seconds=seconds,
+        peak_mib=peak,
+        n_train=len(splits["train"]),
+    )
     print(
         f"\nDone in {sum(seconds.values()):.0f} s, peak memory {peak:.0f} MiB. Open {options.output / 'summary.html'}"
     )

@@ -44,6 +44,7 @@ def write(
     dynamics: dict[str, Any],
     seconds: dict[str, float],
     peak_mib: float,
+    n_train: int,
 ) -> None:
     """Write ``summary.html`` with all pictures inside.
 
@@ -54,6 +55,7 @@ def write(
         dynamics: Times in ps, energies in meV/atom, drift, fluctuation and time per step.
         seconds: Wall time of each stage.
         peak_mib: Largest resident memory of any stage, MiB.
+        n_train: Number of training frames.
     """
     errors = {
         "frames": metrics["n_frames"],
@@ -70,7 +72,7 @@ def write(
     timing = {f"{name}, s": f"{value:.1f}" for name, value in seconds.items()}
     timing["peak memory, MiB"] = f"{peak_mib:.0f}"
     page = _PAGE.format(
-        n_train_note="180 frames",
+        n_train_note=f"{n_train} frames",
         errors=_table(errors),
         dynamics=_table(motion),
         seconds=_table(timing),
