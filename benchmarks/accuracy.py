@@ -85,7 +85,7 @@ SPLITS = {
 CASES = {
     "examples_ethanol": Case(
         "Ethanol (ours, PBE/def2-SVP)",
-        "180 training and 30 validation frames; 40 test frames.",
+        "130 training and 20 validation frames; 30 test frames.",
         "examples/ethanol.yaml",
         8,
     ),

@@ -89,6 +89,7 @@ def worker(side: str, path: Path, threads: int) -> None:
 
 def _ours(frame: dict[str, Any]) -> Any:
     import torch
+
     from equipot.model import NequIPGNNModel
 
     model = NequIPGNNModel(**MODEL).build().eval()

@@ -120,10 +120,36 @@ class ResultsDirective(_TableDirective):
         return lines or ["No results are stored."]
 
 
+class CommandDirective(SphinxDirective):
+    """``{equipot-command} NAME``: the help text of a command."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The help as a literal block, 90 columns wide wherever it is built."""
+        import os
+
+        from equipot.cli.common import make_parser
+        from equipot.cli.main import COMMANDS
+
+        name = self.arguments[0]
+        module = importlib.import_module(COMMANDS[name][0])
+        before = os.environ.get("COLUMNS")
+        os.environ["COLUMNS"] = "90"
+        try:
+            text = make_parser(module, f"equipot {name}").format_help()
+        finally:
+            os.environ.pop("COLUMNS")
+            if before is not None:
+                os.environ["COLUMNS"] = before
+        return [nodes.literal_block(text, text, language="text")]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("equipot-options", OptionsDirective)
     app.add_directive("equipot-fields", FieldsDirective)
     app.add_directive("equipot-registered", PluginsDirective)
     app.add_directive("equipot-results", ResultsDirective)
+    app.add_directive("equipot-command", CommandDirective)
     return {"parallel_read_safe": True}

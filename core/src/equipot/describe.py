@@ -97,7 +97,7 @@ def _docstrings_under_fields(cls: type) -> dict[str, str]:
 
 def _argument_docs(target: Callable[..., Any]) -> dict[str, str]:
     """The ``Args`` section of a Google-style docstring, of ``__init__`` for a plain class."""
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = target.__init__ if inspect.isclass(target) else target
     text = inspect.cleandoc(getattr(function, "__doc__", None) or "") + "\n" + inspect.cleandoc(target.__doc__ or "")
     match = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", text, flags=re.MULTILINE)
     if match is None:

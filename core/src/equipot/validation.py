@@ -101,7 +101,7 @@ def _adapters(target: Callable[..., Any]) -> dict[str, Any]:
     return {name: adapter for name, adapter in adapters.items() if adapter is not None}
 
 
-def _plain_adapter(annotation: object) -> Any:
+def _plain_adapter(annotation: Any) -> Any:
     from pydantic import TypeAdapter
 
     try:
@@ -114,7 +114,7 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     try:
         if inspect.isclass(target) and "__dataclass_fields__" in vars(target):
             return typing.get_type_hints(target, include_extras=True)
-        function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+        function = target.__init__ if inspect.isclass(target) else target
         return typing.get_type_hints(function, include_extras=True)
     except Exception:  # noqa: BLE001 - annotations of foreign packages may name what is not imported
         return {}
@@ -143,9 +143,10 @@ def _instance_checked(annotation: Any) -> Any:
     """Check dataclasses and abstract classes with isinstance; pydantic would take them apart."""
     from pydantic import InstanceOf
 
+    checked: Any = InstanceOf
     is_class = inspect.isclass(annotation)
     by_instance = is_class and ("__dataclass_fields__" in vars(annotation) or inspect.isabstract(annotation))
-    return InstanceOf[annotation] if by_instance else annotation
+    return checked[annotation] if by_instance else annotation
 
 
 def _number(value: object) -> object:

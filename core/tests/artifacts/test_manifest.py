@@ -22,6 +22,7 @@ def test_manifest_survives_the_round_trip(make_model, tmp_path):
     manifest = write_package(make_model(), tmp_path / "a.equipot.zip")
     assert Manifest.from_json(manifest.to_json(), "x") == manifest
     assert manifest.atomic_numbers == [6, 1, 8]
+    assert any("Ziegler" in text for text in manifest.citations)
     assert manifest.model["r_max"] == 4.0
     assert manifest.model["outputs"] == ["atomic_energy", "total_energy", "forces", "stress", "virial"]
 

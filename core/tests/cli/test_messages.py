@@ -1,5 +1,7 @@
 """Golden messages and exit codes of bad input, one test for each promise."""
 
+# ruff: noqa: E501, ISC004 - messages stand here as users see them
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,11 @@ CHECKS = [
         ["+training_module.model.num_chanels=3"],
         "training_module.model.num_chanels: unknown option; did you mean 'num_channels'?",
     ),
-    ("unknown option of the trainer", ["+trainer.max_epoch=3"], "trainer.max_epoch: unknown option; did you mean 'max_epochs'?"),
+    (
+        "unknown option of the trainer",
+        ["+trainer.max_epoch=3"],
+        "trainer.max_epoch: unknown option; did you mean 'max_epochs'?",
+    ),
     ("wrong type", ["training_module.model.seed=1.5"], "training_module.model.seed: must be an integer, got 1.5"),
     ("range", ["cutoff_radius=-1.0"], "training_module.model.r_max: must be greater than 0, got -1.0"),
     (
@@ -84,7 +90,11 @@ CHECKS = [
         ["+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.1}]"],
         "trainer.callbacks.0: swaps the model's weights, got 'StochasticWeightAveraging'",
     ),
-    ("inference mode", ["+trainer.inference_mode=true"], "trainer.inference_mode: is always False, got True; remove it"),
+    (
+        "inference mode",
+        ["+trainer.inference_mode=true"],
+        "trainer.inference_mode: is always False, got True; remove it",
+    ),
     ("stage", ["run=[train,tset]"], "run.1: is no stage, got 'tset'; did you mean 'test'?"),
     (
         "loss name",
@@ -184,7 +194,9 @@ def test_label_missing(folder):
     _rewrite(folder, lambda atoms: _labels(atoms, energy=atoms.get_potential_energy()))
     problems = folder.errors(command="train")
     assert problems[0].startswith("training_module.loss: forces is in none of the 12 train frames")
-    assert any(text.startswith("training_module.val_metrics: forces is in none of the 4 val0 frames") for text in problems)
+    assert any(
+        text.startswith("training_module.val_metrics: forces is in none of the 4 val0 frames") for text in problems
+    )
 
 
 def test_label_all_zero(folder):
@@ -201,7 +213,9 @@ def test_label_with_nan(folder):
 
 
 def test_empty_split(folder):
-    assert folder.errors("data.split_dataset.val=0", command="train")[0].startswith("data.split_dataset.val: must be greater than 0, got 0")
+    assert folder.errors("data.split_dataset.val=0", command="train")[0].startswith(
+        "data.split_dataset.val: must be greater than 0, got 0"
+    )
 
 
 def test_batch_larger_than_the_set(folder):
@@ -223,7 +237,9 @@ def test_truncated_data_file(folder):
 
 def test_loss_that_is_not_finite(folder):
     (text,) = folder.errors("training_module.optimizer.lr=1e200", command="train")
-    assert text.startswith("training step 1: the loss is not finite (per_atom_energy_mse), got frames [0, 1, 2, 3] of batch 1: H2O, H2O, H2O, H2O")
+    assert text.startswith(
+        "training step 1: the loss is not finite (per_atom_energy_mse), got frames [0, 1, 2, 3] of batch 1: H2O, H2O, H2O, H2O"
+    )
     assert text.endswith("; lower the learning rate, or look at these frames")
 
 
@@ -234,4 +250,13 @@ def test_truncated_checkpoint(folder):
 
 
 def test_allow_needs_resume(folder):
-    assert folder.errors("--allow", "seed", command="train") == ["--allow: means something with --resume only, got ['seed']"]
+    assert folder.errors("--allow", "seed", command="train") == [
+        "--allow: means something with --resume only, got ['seed']"
+    ]
+
+
+def test_options_that_nobody_has(folder):
+    assert folder.errors("--resum", "x.ckpt", command="train") == ["--resum: unknown option; did you mean '--resume'?"]
+    assert folder.errors("--allow-targets=mine") == [
+        "--allow-targets=mine: unknown option; did you mean '--allow-target'?"
+    ]

@@ -43,14 +43,14 @@ def test_statistics_need_a_manager(folder):
 
 
 def test_type_names_of_a_nested_model(folder):
-    overrides = [
+    override = (
         "training_module.model={_target_: equipot.model.modify, modifiers: [{modifier: modify_PerTypeScaleShift, "
         "shifts: '${training_data_stats:per_type_forces_rms}'}], model: {_target_: equipot.model.InvariantModel, "
-        "type_names: '${chemical_symbols}', r_max: '${cutoff_radius}'}}",
-    ]
+        "type_names: '${chemical_symbols}', r_max: '${cutoff_radius}'}}"
+    )
     text = (folder.path / "config.yaml").read_text()
     folder.write(text[: text.index("  model:")] + "  model: null\n")
-    assert check(*overrides).statistics == ["per_type_forces_rms"]
+    assert check(override).statistics == ["per_type_forces_rms"]
 
 
 def test_energy_only_config(folder):
@@ -101,7 +101,10 @@ def test_problems_of_nested_nodes_are_all_found():
     }
     walker.visit(node, "s")
     assert [text.split(":")[0] for text in walker.problems] == [
-        "s.schedulers.0.factr", "s.schedulers.1._target_", "s.milestone", "s.milestones",
+        "s.schedulers.0.factr",
+        "s.schedulers.1._target_",
+        "s.milestone",
+        "s.milestones",
     ]
 
 

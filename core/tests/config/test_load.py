@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - messages and configs stand here as users see them
 import pytest
 
 from equipot.config.load import compose, used_root_keys
@@ -57,7 +58,10 @@ def test_statistics_are_marked_also_through_other_keys(tmp_path):
         ("a: x${training_data_stats:n}", "a: a statistic cannot be part of a longer text"),
         ("a: ${bb.c}\nbb: {d: 1}", "a: unknown interpolation, got '${bb.c}'"),
         ("alpha: 1\nb: {c: '${alpa}'}", "b.c: unknown interpolation, got '${alpa}'; did you mean 'alpha'?"),
-        ("a: ${trainin_data_stats:n}", "a: unknown resolver, got '${trainin_data_stats:n}'; did you mean 'training_data_stats'?"),
+        (
+            "a: ${trainin_data_stats:n}",
+            "a: unknown resolver, got '${trainin_data_stats:n}'; did you mean 'training_data_stats'?",
+        ),
         ("a: ???", "a: needs a value, got '???'"),
         ("a: ${int_div:7,2}", "int_div: 7 is not a multiple of 2"),
         ("a: ${a}", "a: "),
@@ -71,7 +75,9 @@ def test_interpolation_problems(tmp_path, text, problem):
 
 
 def test_phase_two_uses_the_same_unresolved_config(tmp_path):
-    config, _ = compose(write(tmp_path / "c.yaml", "a: ${training_data_stats:x}\nb: {c: '${a}'}\nd: ${training_data_stats:y}\n"))
+    config, _ = compose(
+        write(tmp_path / "c.yaml", "a: ${training_data_stats:x}\nb: {c: '${a}'}\nd: ${training_data_stats:y}\n")
+    )
     resolve_phase1(config)
     values = {"x": 1.5, "y": {"H": 2.0, "O": 3.0}}
     assert resolve_phase2(config, values) == {"a": 1.5, "b": {"c": 1.5}, "d": {"H": 2.0, "O": 3.0}}

@@ -365,58 +365,6 @@ def test_config_tells_managers_apart():
     assert len({repr(one) for one in different}) == len(different)
 
 
-class TestEnergyReferences:
-    def compute(self, frames, name, types=TYPES):
-        return CommonDataStatisticsManager().compute(frames, types, [name])[name]
-
-    def test_least_squares_recovers_additive_energies(self):
-        shifts = {"H": -13.6, "C": -1027.6, "O": -2041.8}
-        rng = np.random.default_rng(0)
-        made = []
-        for _ in range(12):
-            types = rng.integers(0, 3, size=rng.integers(2, 6)).tolist()
-            positions = rng.uniform(0, 20, size=(len(types), 3))
-            made.append(frame(types, positions, energy=sum(shifts[TYPES[t]] for t in types)))
-        assert self.compute(made, "per_type_energy_shifts_lstsq") == pytest.approx(shifts, rel=1e-12)
-
-    def test_least_squares_minimises_the_residual(self, frames):
-        labelled = [one for one in frames if "total_energy" in one]
-        counts = np.array([[one["atom_types"].tolist().count(t) for t in range(3)] for one in labelled], float)
-        energies = np.array([float(one["total_energy"][0]) for one in labelled])
-        expected = np.linalg.solve(counts.T @ counts, counts.T @ energies)
-        found = self.compute(frames, "per_type_energy_shifts_lstsq")
-        assert list(found.values()) == pytest.approx(expected.tolist(), rel=1e-10)
-
-    def test_one_stoichiometry_is_refused(self):
-        waters = [frame([0, 0, 2], np.random.default_rng(k).uniform(0, 9, (3, 3)), energy=-5.0 - k) for k in range(4)]
-        with pytest.raises(DataError) as caught:
-            self.compute(waters, "per_type_energy_shifts_lstsq", ("H", "X", "O"))
-        assert str(caught.value).endswith("the train set has no atoms of the types ['X']")
-        for one in waters:
-            one["atom_types"] = torch.tensor([0, 0, 1])
-        with pytest.raises(
-            DataError, match=r"per_type_energy_shifts_lstsq: compositions are rank deficient: they determine 1 of 2"
-        ):
-            self.compute(waters, "per_type_energy_shifts_lstsq", ("H", "O"))
-
-    def test_isolated_atoms(self, frames):
-        found = self.compute(frames, "isolated_atom_energies")
-        assert found == {"H": -13.5, "C": -1027.5, "O": -2041.25}
-
-    def test_one_atom_crystals_are_not_isolated(self, frames):
-        crystal = frame([2], [[0.0, 0, 0]], box=2.0, energy=-99.0)
-        assert self.compute([*frames, crystal], "isolated_atom_energies")["O"] == -2041.25
-
-    def test_missing_or_contradicting_isolated_atoms(self, frames):
-        with pytest.raises(
-            DataError, match=r"isolated_atom_energies: the train set has no isolated atom .* of the types \['C', 'O'\]"
-        ):
-            self.compute(frames[:4], "isolated_atom_energies")
-        other = frame([0], [[0.0, 0, 0]], energy=-13.0)
-        with pytest.raises(DataError, match=r"isolated atoms of type 'H' have different energies: \[-13.5, -13.0\]"):
-            self.compute([*frames, other], "isolated_atom_energies")
-
-
 def test_registered_managers_are_found_by_name():
     from equipot.plugins import plugins
 

@@ -133,7 +133,10 @@ def test_epoch_averages_are_over_entries_not_over_batches():
     values = {key: value.item() for key, value in metrics.epoch_values().items()}
     assert loss.epoch_values()["forces_mse"].item() == pytest.approx(np.mean(forces**2), rel=1e-13)
     for name, errors in (
-        ("forces", forces), ("total_energy", energies), ("per_atom_energy", energies / sizes), ("stress", stress),
+        ("forces", forces),
+        ("total_energy", energies),
+        ("per_atom_energy", energies / sizes),
+        ("stress", stress),
     ):
         assert values[f"{name}_rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-13)
         assert values[f"{name}_mae"] == pytest.approx(np.mean(np.abs(errors)), rel=1e-13)
@@ -183,12 +186,21 @@ def test_coefficients_choose_labels():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: EnergyForceLoss(coeffs={"force": 1.0}), "EnergyForceLoss.coeffs.force: unknown name; did you mean 'forces'"),
-        (lambda: EnergyForceLoss(coeffs={"forces": -1.0}), "EnergyForceLoss.coeffs.forces: must not be negative, got -1.0"),
+        (
+            lambda: EnergyForceLoss(coeffs={"force": 1.0}),
+            "EnergyForceLoss.coeffs.force: unknown name; did you mean 'forces'",
+        ),
+        (
+            lambda: EnergyForceLoss(coeffs={"forces": -1.0}),
+            "EnergyForceLoss.coeffs.forces: must not be negative, got -1.0",
+        ),
         (lambda: EnergyForceLoss(coeffs={"forces": 0.0}), "EnergyForceLoss.coeffs: one must be greater than 0"),
         (lambda: EnergyForceMetrics(coeffs={"forces_mse": 1.0}), "EnergyForceMetrics.coeffs.forces_mse: unknown name"),
         (lambda: EnergyForceLoss(per_type_forces_coeffs={"H": 0.0}), "must be greater than 0 for every type"),
-        (lambda: EnergyForceLoss(per_type_forces_coeffs={"H": 1.0}).bind(["H", "O"]), r"no weight for the types \['O'\]"),
+        (
+            lambda: EnergyForceLoss(per_type_forces_coeffs={"H": 1.0}).bind(["H", "O"]),
+            r"no weight for the types \['O'\]",
+        ),
         (lambda: EnergyForceLoss(per_type_forces_coeffs={"H": 1.0, "X": 1.0}).bind(["H"]), "X: is not a type name"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
 from equipot.train import EMALightningModule, EnergyForceLoss, EnergyForceMetrics, EnergyOnlyLoss, LightningModule
-from equipot.train.module import not_finite
+from equipot.train.diagnose import not_finite
 
 ADAM = functools.partial(torch.optim.Adam, lr=0.02)
 
@@ -34,8 +34,16 @@ def fit(module, frames, callbacks=(), **options):
     """Train on the frames, three in a batch."""
     batches = [collate(frames[start : start + 3]) for start in range(0, len(frames), 3)]
     trainer = lightning.Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, inference_mode=False, num_sanity_val_steps=0, callbacks=list(callbacks), **options,
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        inference_mode=False,
+        num_sanity_val_steps=0,
+        callbacks=list(callbacks),
+        **options,
     )
     loaders = torch.utils.data.DataLoader(batches, batch_size=None)
     trainer.fit(module, loaders, [loaders] if module.val_metrics is not None else None)
@@ -54,7 +62,9 @@ class Weights(lightning.Callback):
             self.steps.append([parameter.detach().clone() for parameter in pl_module.model.parameters()])
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*Skipping val loop.*")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*Skipping val loop.*"
+)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -110,7 +120,7 @@ def test_backward_reaches_exactly_what_full_backward_does(frames):
         world_size = 1
 
     gradients = []
-    for backward in (lambda loss: module.backward(loss), lambda loss: loss.backward()):
+    for backward in (module.backward, torch.Tensor.backward):
         module.zero_grad()
         module._trainer = Alone()  # type: ignore[assignment]
         backward(module.loss(module.model(batch), batch)["weighted_sum"])
@@ -165,7 +175,9 @@ def test_schedule_by_steps(frames):
 def test_schedule_on_plateau(frames):
     plateau = functools.partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=0, threshold=0.99, factor=0.1)
     options = {"scheduler": plateau, "monitor": "val0_epoch/forces_rmse"}
-    module = LightningModule(recipe(), EnergyForceLoss(), val_metrics=EnergyForceMetrics(), optimizer=ADAM, lr_scheduler=options)
+    module = LightningModule(
+        recipe(), EnergyForceLoss(), val_metrics=EnergyForceMetrics(), optimizer=ADAM, lr_scheduler=options
+    )
     assert fit(module, frames).optimizers[0].param_groups[0]["lr"] == pytest.approx(0.002)
 
 
@@ -178,7 +190,10 @@ def test_swapping_callbacks_are_refused(frames):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LightningModule(recipe(do_derivatives=False), EnergyForceLoss()), "needs forces, which the model does not predict"),
+        (
+            lambda: LightningModule(recipe(do_derivatives=False), EnergyForceLoss()),
+            "needs forces, which the model does not predict",
+        ),
         (lambda: EMALightningModule(recipe(), ema_decay=1.0), "ema_decay: must be at least 0 and below 1, got 1.0"),
         (lambda: LightningModule(recipe()).configure_optimizers(), "optimizer: required option is missing"),
     ],
@@ -199,5 +214,7 @@ def test_message_names_step_and_frames(frames):
 
 def test_loss_that_is_not_finite_stops_the_run(frames):
     frames[4]["forces"][0, 0] = torch.nan
-    with pytest.raises(DataError, match=r"training step 1: the loss is not finite \(forces_mse\), got frames \[1\] of batch 1: H2O"):
+    with pytest.raises(
+        DataError, match=r"training step 1: the loss is not finite \(forces_mse\), got frames \[1\] of batch 1: H2O"
+    ):
         fit(LightningModule(recipe(), EnergyForceLoss(), optimizer=ADAM), frames)

@@ -15,10 +15,12 @@ from equipot.train.resume import check_same_config
 
 STATE = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
 
+
 def saving(every):
     return (
-        "+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, filename: 'step{step}', save_top_k: -1, "
-        f"every_n_train_steps: {every}, auto_insert_metric_name: false, enable_version_counter: false}}]"
+        "+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, filename: 'step{step}', "
+        f"save_top_k: -1, every_n_train_steps: {every}, "
+        "auto_insert_metric_name: false, enable_version_counter: false}]"
     )
 
 
@@ -83,7 +85,10 @@ def test_default_checkpoint_resumes_with_more_epochs(folder):
     assert folder.call("--output", "short", "run=[train]", "trainer.max_epochs=2")[0] == 0
     overrides = ["run=[train]", "trainer.max_epochs=4", "--resume", "short/last.ckpt"]
     (problem,) = folder.errors("--output", "rest", *overrides, command="train")
-    assert problem == "trainer.max_epochs: 2 in the checkpoint, 4 now; to resume with the change: --allow trainer.max_epochs"
+    assert (
+        problem
+        == "trainer.max_epochs: 2 in the checkpoint, 4 now; to resume with the change: --allow trainer.max_epochs"
+    )
     assert folder.call("--output", "rest", *overrides, "--allow", "trainer.max_epochs")[0] == 0
     assert differences(folder.path / "whole" / "last.ckpt", folder.path / "rest" / "last.ckpt") == []
 
@@ -117,7 +122,9 @@ def test_differences_are_listed_with_the_way_to_allow_them():
         "a.c.2: absent in the checkpoint, 3 now; to resume with the change: --allow a.c.2",
     ]
     assert check_same_config(saved, now, ["a", "e"]) == [
-        "a.b: 1 in the checkpoint, 2 now", "e: 1 in the checkpoint, True now", "a.c.2: absent in the checkpoint, 3 now",
+        "a.b: 1 in the checkpoint, 2 now",
+        "e: 1 in the checkpoint, True now",
+        "a.c.2: absent in the checkpoint, 3 now",
     ]
     with pytest.raises(ConfigError, match="--allow: no such key in the config, got 'a.bb'; did you mean 'a.b'"):
         check_same_config(saved, now, ["a", "e", "a.bb"])

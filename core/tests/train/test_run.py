@@ -12,7 +12,9 @@ from equipot.train.table import results_table
 def plain_only(value):
     """Whether a checkpoint entry is made of tensors and plain containers only."""
     if isinstance(value, dict):
-        return type(value).__name__ in ("dict", "OrderedDict", "defaultdict") and all(plain_only(item) for item in value.values())
+        return type(value).__name__ in ("dict", "OrderedDict", "defaultdict") and all(
+            plain_only(item) for item in value.values()
+        )
     if type(value) in (list, tuple):
         return all(plain_only(item) for item in value)
     return value is None or type(value) in (bool, int, float, str) or isinstance(value, torch.Tensor)
@@ -63,7 +65,9 @@ def test_validation_and_test_use_the_best_checkpoint(folder):
 
 
 def test_raw_module_stores_raw_weights(folder):
-    assert folder.call("--output", "out", "run=[train]", "training_module._target_=equipot.train.LightningModule")[0] == 0
+    assert (
+        folder.call("--output", "out", "run=[train]", "training_module._target_=equipot.train.LightningModule")[0] == 0
+    )
     checkpoint = torch.load(folder.path / "out" / "last.ckpt", weights_only=True)
     assert checkpoint["equipot"]["weights"] == "raw"
     assert {key.split(".")[0] for key in checkpoint["state_dict"]} == {"model"}
@@ -79,7 +83,9 @@ def test_checkpoint_callback_of_the_user_writes_into_the_output(folder):
 def test_same_seed_same_result(folder):
     for name in ("a", "b"):
         assert folder.call("--output", name, "run=[train]")[0] == 0
-    first, second = (torch.load(folder.path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("a", "b"))
+    first, second = (
+        torch.load(folder.path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("a", "b")
+    )
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
@@ -99,7 +105,9 @@ def test_multirun(folder):
 
 
 def test_multirun_stops_with_the_message_and_code_two(folder):
-    (text,) = folder.errors("--multirun", "trainer.max_epochs=1,many", "run=[val]", "--output", "sweep", command="train")
+    (text,) = folder.errors(
+        "--multirun", "trainer.max_epochs=1,many", "run=[val]", "--output", "sweep", command="train"
+    )
     assert text == "trainer.max_epochs: must be an integer, got 'many'"
 
 
@@ -112,10 +120,13 @@ def test_energy_only_run_on_data_without_forces(folder):
         atoms.calc = SinglePointCalculator(atoms, energy=atoms.get_potential_energy())
     write(folder.path / "water.extxyz", frames)
     code, output, errors = folder.call(
-        "--output", "out",
+        "--output",
+        "out",
         "+training_module.model.do_derivatives=false",
-        "training_module.loss={_target_: equipot.train.EnergyOnlyLoss}", "~training_module.loss.coeffs",
-        "training_module.val_metrics={_target_: equipot.train.EnergyOnlyMetrics}", "~training_module.val_metrics.coeffs",
+        "training_module.loss={_target_: equipot.train.EnergyOnlyLoss}",
+        "~training_module.loss.coeffs",
+        "training_module.val_metrics={_target_: equipot.train.EnergyOnlyMetrics}",
+        "~training_module.val_metrics.coeffs",
         "data.stats_manager._target_=equipot.data.EnergyOnlyDataStatisticsManager",
         "training_module.model.per_type_energy_scales='${training_data_stats:per_atom_energy_std}'",
     )

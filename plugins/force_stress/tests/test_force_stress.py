@@ -10,7 +10,17 @@ from equipot.model import EnergyTerm, EnergyTermModule
 from equipot.modifiers import apply_modifier
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot.testing.finite_difference import fd_forces, fd_strain_gradient
-from equipot.testing.frames import Structure, batch_of, bulk, lone_atom, molecule, slab, standard_structures, wire
+from equipot.testing.frames import (
+    Structure,
+    batch_of,
+    bulk,
+    cluster,
+    lone_atom,
+    molecule,
+    slab,
+    standard_structures,
+    wire,
+)
 from equipot.testing.toy import ToyModel
 from equipot_force_stress.derivatives import ForceStress, stress_of_frames
 
@@ -142,6 +152,15 @@ def test_term_with_edges_of_its_own():
     graph = bulk(3).graph(model.info)
     assert graph["edge_index:long_range"].shape[1] > graph["edge_index"].shape[1]
     check_against_finite_differences(model, list(standard_structures(3).values()))
+
+
+def test_lengths_of_further_edges_are_relative_to_their_own_radius():
+    model = toy(energy_terms={"long_range": LongRange()})
+    dimer = cluster([[0.0, 0.0, 0.0], [0.0, 4.8, 0.0]], [0, 1])
+    pair = 1 * 3 / 4.8 * polynomial_cutoff(torch.tensor(4.8 / 5.5, dtype=torch.float64), 6)
+    assert pair > 1e-3
+    expected = torch.stack([pair, 2 * 2 / 3 * pair])
+    torch.testing.assert_close(model(dimer.graph(model.info))["atomic_energy"], expected)
 
 
 def test_recipe_tells_the_data_layer_of_further_edges():

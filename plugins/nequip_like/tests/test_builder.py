@@ -58,15 +58,15 @@ def test_defaults_are_those_users_know():
         (
             {"readout_mlp_nonlinearity": "softplus"},
             (
-                "readout_mlp_nonlinearity: softplus is not 0 at 0, so an isolated atom would not get exactly its energy "
-                "shift; use one of silu, mish, gelu, ssp, tanh"
+                "readout_mlp_nonlinearity: softplus is not 0 at 0, so an isolated atom would not get exactly its "
+                "energy shift; use one of silu, mish, gelu, ssp, tanh"
             ),
         ),
         (
             {"readout_mlp_nonlinearity": "sigmoid"},
             (
-                "readout_mlp_nonlinearity: sigmoid is not 0 at 0, so an isolated atom would not get exactly its energy "
-                "shift; use one of silu, mish, gelu, ssp, tanh"
+                "readout_mlp_nonlinearity: sigmoid is not 0 at 0, so an isolated atom would not get exactly its "
+                "energy shift; use one of silu, mish, gelu, ssp, tanh"
             ),
         ),
         (

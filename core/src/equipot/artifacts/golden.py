@@ -258,7 +258,7 @@ def _least_distance(info: ModelInfo) -> float:
     from ase.data import covalent_radii
 
     radii = [float(covalent_radii[number]) for number in info.atomic_numbers]
-    return min(2.0 * sum(radii) / len(radii), 0.55 * smallest)
+    return min(max(2.0 * sum(radii) / len(radii), 0.2 * smallest), 0.55 * smallest)
 
 
 def _triclinic_cell(volume: float, generator: torch.Generator) -> torch.Tensor:

@@ -17,20 +17,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_target_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--allow-target``."""
     parser.add_argument(
-        "--allow-target", action="append", default=[], metavar="PACKAGE",
+        "--allow-target",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
         help="let _target_ in the config name this package or object too (repeatable)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the config; a message and 0 if it is fine."""
-    from equipot.cli.common import parse_overrides, show_plugin_warnings
+    from equipot.cli.common import hydra_arguments, show_plugin_warnings
     from equipot.config.check import check_config
     from equipot.config.load import compose
     from equipot.config.targets import AllowList
 
-    config, hydra = compose(args.config, parse_overrides([*args.overrides, *args.extra]))
+    overrides, _ = hydra_arguments([*args.overrides, *args.extra], ["--allow-target"])
+    config, hydra = compose(args.config, overrides)
     show_plugin_warnings()
     checked = check_config(config, AllowList(tuple(args.allow_target)), hydra)
-    print(f"{args.config}: ok ({' '.join(checked.stages)}; {type(checked.recipe).__name__})")  # noqa: T201
+    print(f"{args.config}: ok ({' '.join(checked.stages)}; {type(checked.recipe).__name__})")
     return 0

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from equipot.errors import ConfigError, DataError, EquipotError
+from equipot.errors import ConfigError, DataError, EquipotError, did_you_mean, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,9 @@ def add_plugin_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("plugins")
     choice = group.add_mutually_exclusive_group()
     choice.add_argument(
-        "--plugins", metavar="IDS", default=None,
+        "--plugins",
+        metavar="IDS",
+        default=None,
         help="load only these plugin ids (a,b) or all but some (--plugins=-c)",
     )
     choice.add_argument("--no-plugins", action="store_true", default=False, help="load no plugin, core only")
@@ -64,6 +66,24 @@ def apply_plugin_options(args: argparse.Namespace) -> None:
         os.environ["EQUIPOT_TRACE_PLUGINS"] = "1"
 
 
+def make_parser(module: Any, prog: str) -> argparse.ArgumentParser:
+    """The parser of a command.
+
+    Args:
+        module: The command's module (see ``Command``).
+        prog: Name shown in the help, e.g. ``equipot-train``.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=(module.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    add_plugin_options(parser)
+    return parser
+
+
 def run_module(module: Any, prog: str, argv: Sequence[str] | None = None) -> int:
     """Parse arguments and run a command.
 
@@ -75,18 +95,11 @@ def run_module(module: Any, prog: str, argv: Sequence[str] | None = None) -> int
     Returns:
         The exit code: 0, or 2 after an error whose message was printed.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=(module.__doc__ or "").strip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    module.add_arguments(parser)
-    add_plugin_options(parser)
-    if getattr(module, "PASS_UNKNOWN", False):
-        args, args.extra = parser.parse_known_args(argv)
-    else:
-        args = parser.parse_args(argv)
+    parser = make_parser(module, prog)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and not getattr(module, "PASS_UNKNOWN", False):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    args.extra = unknown
     apply_plugin_options(args)
     return run_command(module.run, args)
 
@@ -109,7 +122,7 @@ def run_command(func: Callable[[argparse.Namespace], int | None], args: argparse
         print_error(error)
         return EXIT_ERROR
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)  # noqa: T201 - command line output
+        print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -126,9 +139,9 @@ def print_error(error: EquipotError) -> None:
     elif isinstance(error, DataError):
         problems = str(error).splitlines()
     for text in problems:
-        print(f"error: {text}", file=sys.stderr)  # noqa: T201 - command line output
+        print(f"error: {text}", file=sys.stderr)
     if len(problems) > 1:
-        print(f"{len(problems)} errors", file=sys.stderr)  # noqa: T201 - command line output
+        print(f"{len(problems)} errors", file=sys.stderr)
 
 
 def show_plugin_warnings() -> None:
@@ -140,7 +153,7 @@ def show_plugin_warnings() -> None:
         if record.error and record.label not in _shown:
             _shown.add(record.label)
             text = f"warning: plugin {record.label} is {record.state}: {record.error}"
-            print(text, file=sys.stderr)  # noqa: T201 - command line output
+            print(text, file=sys.stderr)
 
 
 class _Format(logging.Formatter):
@@ -172,6 +185,30 @@ def configure_logging() -> None:
         root.propagate = False
 
 
-def parse_overrides(texts: Sequence[str]) -> list[str]:
-    """Remove empty arguments, which a shell variable without a value leaves."""
-    return [text for text in texts if text.strip()]
+HYDRA_FLAGS = (
+    "-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run", "-i", "--info",
+    "-cd", "--config-dir", "--hydra-help", "--experimental-rerun",
+)  # fmt: skip
+"""Hydra's own flags; their values are written with ``=``, as in ``--cfg=job``."""
+
+
+def hydra_arguments(texts: Sequence[str], options: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split what is meant for Hydra into overrides and flags.
+
+    Args:
+        texts: Arguments that the command itself does not know.
+        options: The command's own options, for hints.
+
+    Returns:
+        Overrides, flags.
+
+    Raises:
+        ConfigError: On options that neither the command nor Hydra has.
+    """
+    given = [text for text in texts if text.strip()]
+    flags = [text for text in given if text.startswith("-")]
+    unknown = [flag for flag in flags if flag.split("=")[0] not in HYDRA_FLAGS]
+    if unknown:
+        known = (*options, *HYDRA_FLAGS)
+        raise ConfigError(problem(flag, "unknown option", hint=did_you_mean(flag, known)) for flag in unknown)
+    return [text for text in given if not text.startswith("-")], flags

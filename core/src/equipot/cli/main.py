@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, rest = rest[0], rest[1:]
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS) or f"commands: {', '.join(COMMANDS)}"
-        print(f"error: equipot: unknown command, got {name!r}; {hint}", file=sys.stderr)  # noqa: T201
+        print(f"error: equipot: unknown command, got {name!r}; {hint}", file=sys.stderr)
         return EXIT_ERROR
     module = _load(name)
     return EXIT_ERROR if module is None else run_module(module, f"equipot {name}", rest)
@@ -69,7 +69,7 @@ def _load(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(path)
     except ImportError as error:
-        print(f"error: equipot {name}: cannot be loaded: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: equipot {name}: cannot be loaded: {error}", file=sys.stderr)
         return None
 
 

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     host = plugins()
     if args.json:
-        print(json.dumps(listing(host), indent=2))  # noqa: T201 - command line output
+        print(json.dumps(listing(host), indent=2))
     else:
         _print_table(host)
         show_plugin_warnings()

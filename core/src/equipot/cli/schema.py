@@ -21,5 +21,5 @@ def run(args: argparse.Namespace) -> int:
     else:
         found = find(args.name)
         shown = component_schema(found[0]) if len(found) == 1 else {one.path: component_schema(one) for one in found}
-    print(json.dumps(shown, indent=2, ensure_ascii=False))  # noqa: T201 - command line output
+    print(json.dumps(shown, indent=2, ensure_ascii=False))
     return 0

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PASS_UNKNOWN = True
 
+OPTIONS = ("--output", "--resume", "--allow", "--allow-target")
+
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
@@ -28,10 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("config", metavar="CONFIG.yaml", help="the config file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides and flags")
-    parser.add_argument("--output", metavar="DIR", help="folder for checkpoints, logs and results (default: outputs/CONFIG/DATE_TIME)")
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder for checkpoints, logs and results (default: outputs/CONFIG/DATE_TIME)"
+    )
     parser.add_argument("--resume", metavar="FILE.ckpt", help="go on with an interrupted run, exactly where it stopped")
     parser.add_argument(
-        "--allow", action="append", default=[], metavar="KEY",
+        "--allow",
+        action="append",
+        default=[],
+        metavar="KEY",
         help="with --resume: this config key may differ from the interrupted run (repeatable)",
     )
     add_target_option(parser)
@@ -39,17 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the config without Hydra's machinery, then run it inside."""
-    from equipot.cli.common import parse_overrides, show_plugin_warnings
+    from equipot.cli.common import hydra_arguments, show_plugin_warnings
     from equipot.config.load import compose, config_file
     from equipot.errors import ConfigError, problem
 
-    arguments = parse_overrides([*args.overrides, *args.extra])
-    overrides = [text for text in arguments if not text.startswith("-")]
-    flags = [text for text in arguments if text.startswith("-")]
+    overrides, flags = hydra_arguments([*args.overrides, *args.extra], OPTIONS)
     if args.allow and not args.resume:
         raise ConfigError(problem("--allow", "means something with --resume only", got=args.allow))
     file = config_file(args.config)
-    config, hydra = compose(file, overrides)
+    _, hydra = compose(file, overrides)
     _refuse_hostile(hydra)
     show_plugin_warnings()
     defaults = _output_defaults(args.output, file, hydra, multirun=any(flag in MULTIRUN_FLAGS for flag in flags))

@@ -122,16 +122,22 @@ class _Check:
         stages = self._stages()
         objects = {name: self._visit(name) for name in ("data", "trainer")}
         self.walker.samples = self._sample
-        module = self._visit("training_module")
+        self._visit("training_module")
         self.problems.extend(self.walker.problems)
         recipe = self._recipe()
         self._between_sections(objects["data"], recipe, stages)
         if self.problems:
             raise ConfigError(list(dict.fromkeys(self.problems)))
-        assert recipe is not None and module is not BAD  # noqa: S101 - for the type checker
+        assert recipe is not None  # noqa: S101 - for the type checker
         return Checked(
-            self.config, self.resolved, stages, objects["data"], recipe, list(self.statistics),
-            cross_checks.needed_labels(self.walker, stages), self.allow,
+            self.config,
+            self.resolved,
+            stages,
+            objects["data"],
+            recipe,
+            list(self.statistics),
+            cross_checks.needed_labels(self.walker, stages),
+            self.allow,
         )
 
     # ------------------------------------------------------------------- root
@@ -159,7 +165,9 @@ class _Check:
         if isinstance(stages, str):
             stages = [stages]
         if not isinstance(stages, list) or ("run" in self.resolved and not stages):
-            self.problems.append(problem("run", "must be a list of stages", got=stages, hint=f"stages: {', '.join(STAGES)}"))
+            self.problems.append(
+                problem("run", "must be a list of stages", got=stages, hint=f"stages: {', '.join(STAGES)}")
+            )
             return []
         for index, stage in enumerate(stages):
             if stage not in STAGES:
@@ -187,7 +195,9 @@ class _Check:
         if manager is None:
             if "stats_manager" not in (self.resolved.get("data") or {}):
                 hint = "add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager} to data"
-                self.walker.problems.append(problem(path, "no statistics without data.stats_manager", got=raw, hint=hint))
+                self.walker.problems.append(
+                    problem(path, "no statistics without data.stats_manager", got=raw, hint=hint)
+                )
             return BAD
         names: Mapping[str, str] = manager.names()
         if marker.name not in names:
@@ -215,7 +225,7 @@ class _Check:
             if not isinstance(node.get("model"), dict):
                 break
             node = node["model"]
-        made = Walker(self.allow).visit(node, path) if isinstance(node, dict) else None
+        made: Any = Walker(self.allow).visit(node, path) if isinstance(node, dict) else None
         return list(made.info().type_names) if hasattr(made, "info") else None
 
     # ------------------------------------------------------- between sections

@@ -78,4 +78,6 @@ def find(name: str) -> list[Component]:
     short = name.rsplit(".", 1)[-1]
     hint = next((text for kind in NAMESPACES if (text := plugins().install_hint(kind, short))), "")
     names = [one.path if "." in name else one.path.rsplit(".", 1)[1] for one in known]
-    raise ConfigError(problem(name, "no such component", hint=hint or did_you_mean(name, names) or f"there are {', '.join(names)}"))
+    raise ConfigError(
+        problem(name, "no such component", hint=hint or did_you_mean(name, names) or f"there are {', '.join(names)}")
+    )

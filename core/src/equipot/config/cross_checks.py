@@ -56,7 +56,9 @@ def trainer_problems(resolved: Mapping[str, Any], targets: Mapping[str, Any]) ->
         names = [base.__name__ for base in getattr(target, "__mro__", ())]
         if path.startswith("trainer.callbacks") and set(names) & set(SWAPPING_CALLBACKS):
             yield problem(
-                path, "swaps the model's weights", got=target.__name__,
+                path,
+                "swaps the model's weights",
+                got=target.__name__,
                 hint="use training_module: {_target_: equipot.train.EMALightningModule}",
             )
 
@@ -89,9 +91,12 @@ def _prediction_problems(walker: Walker, recipe: ModelRecipe | None) -> Iterator
         measure = walker.built.get(f"training_module.{name}")
         derived = [label for label in getattr(measure, "labels", ()) if label in ("forces", "stress", "virial")]
         if derived:
-            hint = f"use {type(measure).__name__.replace('ForceStress', 'Only').replace('Force', 'Only')}, or do_derivatives: true"
+            energy_only = type(measure).__name__.replace("ForceStress", "Only").replace("Force", "Only")
+            hint = f"use {energy_only}, or do_derivatives: true"
             yield problem(
-                f"training_module.{name}", f"needs {' and '.join(derived)}, which an energy-only model does not predict", hint=hint
+                f"training_module.{name}",
+                f"needs {' and '.join(derived)}, which an energy-only model does not predict",
+                hint=hint,
             )
 
 
@@ -147,11 +152,15 @@ def _scheduler_problems(module: Mapping[str, Any], walker: Walker) -> Iterator[s
         return
     for key in node:
         if key not in keys:
-            yield problem(f"{path}.{key}", "unknown option", hint=did_you_mean(key, keys) or f"options: {', '.join(keys)}")
+            yield problem(
+                f"{path}.{key}", "unknown option", hint=did_you_mean(key, keys) or f"options: {', '.join(keys)}"
+            )
     if "scheduler" not in node:
         yield problem(f"{path}.scheduler", "required option is missing", hint="a mapping with _target_")
     elif _is_plateau(walker.targets.get(f"{path}.scheduler")) and "monitor" not in node:
-        yield problem(f"{path}.monitor", "ReduceLROnPlateau needs a metric to monitor", hint="for example val0_epoch/weighted_sum")
+        yield problem(
+            f"{path}.monitor", "ReduceLROnPlateau needs a metric to monitor", hint="for example val0_epoch/weighted_sum"
+        )
     interval = node.get("interval", "epoch")
     if interval not in ("epoch", "step", BAD):
         yield problem(f"{path}.interval", "must be 'epoch' or 'step'", got=interval)
@@ -221,7 +230,9 @@ def _hydra_walk(value: Any, path: str) -> Iterator[str]:
     for key, item in items:
         place = f"{path}.{key}" if path else str(key)
         if key == "_target_" and not _is_hydra_target(item):
-            yield problem(place, "is not on the list of allowed targets", got=item, hint="only Hydra and installed Hydra plugins")
+            yield problem(
+                place, "is not on the list of allowed targets", got=item, hint="only Hydra and installed Hydra plugins"
+            )
         elif "_logging." in place and key in ("()", "class") and not _LOGGING_CLASS.fullmatch(str(item)):
             yield problem(place, "must be a class of logging", got=item)
         else:

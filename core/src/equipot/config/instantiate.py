@@ -66,7 +66,11 @@ class Walker:
     """
 
     def __init__(
-        self, allow: AllowList | None = None, *, final: bool = False, deferred: Mapping[str, tuple[str, ...]] | None = None
+        self,
+        allow: AllowList | None = None,
+        *,
+        final: bool = False,
+        deferred: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.allow = allow or AllowList()
         self.final = final
@@ -101,7 +105,11 @@ class Walker:
     def _statistic(self, marker: Statistic, path: str) -> Any:
         if self.samples is None:
             self.problems.append(
-                problem(path, "statistics can be used in training_module only", got=f"${{training_data_stats:{marker.name}}}")
+                problem(
+                    path,
+                    "statistics can be used in training_module only",
+                    got=f"${{training_data_stats:{marker.name}}}",
+                )
             )
             return BAD
         return self.samples(marker, path)

@@ -32,9 +32,13 @@ def config_file(path: str | Path) -> Path:
     """
     file = Path(path)
     if not file.is_file():
-        raise ConfigError(problem(str(path), "no such config file", hint="the first argument is the path of a YAML file"))
+        raise ConfigError(
+            problem(str(path), "no such config file", hint="the first argument is the path of a YAML file")
+        )
     if file.suffix != SUFFIX:
-        raise ConfigError(problem(str(path), "a config is a YAML file", got=file.name, hint="its name must end in .yaml"))
+        raise ConfigError(
+            problem(str(path), "a config is a YAML file", got=file.name, hint="its name must end in .yaml")
+        )
     return file.absolute()
 
 

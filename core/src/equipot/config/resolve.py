@@ -100,7 +100,7 @@ def _plain(node: Any, path: str, problems: list[str], known: list[str]) -> Any:
     from omegaconf import DictConfig, ListConfig
 
     if isinstance(node, DictConfig):
-        return {str(key): _entry(node, key, f"{path}{key}", problems, known) for key in node}
+        return {str(key): _entry(node, key, f"{path}{key!s}", problems, known) for key in node}
     if isinstance(node, ListConfig):
         return [_entry(node, index, f"{path}{index}", problems, known) for index in range(len(node))]
     return node

@@ -33,7 +33,10 @@ def config_schema() -> dict[str, Any]:
                 "minItems": 1,
                 "items": {"enum": ["train", "val", "test"]},
             },
-            "seed": {"description": "Seed of everything that data.seed and model.seed do not cover.", "type": "integer"},
+            "seed": {
+                "description": "Seed of everything that data.seed and model.seed do not cover.",
+                "type": "integer",
+            },
             "data": any_of(("equipot.data.ASEDataModule",), "Labelled data."),
             "trainer": {
                 "description": "lightning.Trainer and its options.",

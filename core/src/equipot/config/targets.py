@@ -104,7 +104,7 @@ def resolve_target(path: object, where: str, allow: AllowList | None = None) -> 
 
 
 def _advice(path: str) -> str:
-    root = path.split(".")[0]
+    root = path.split(".", maxsplit=1)[0]
     if root in ("nequip", "allegro"):
         return f"write equipot.{path.partition('.')[2]}"
     if root.startswith("equipot"):
@@ -165,7 +165,9 @@ def public_names(module: Any) -> list[str]:
 def _not_public(path: str, place: str, module_name: str) -> str:
     names = [f"{module}.{path.rpartition('.')[2]}" for module in PUBLIC_MODULES]
     hint = did_you_mean(module_name, PUBLIC_MODULES) or did_you_mean(path, names)
-    return problem(place, "is no public name of equipot", got=path, hint=hint or f"modules: {', '.join(PUBLIC_MODULES)}")
+    return problem(
+        place, "is no public name of equipot", got=path, hint=hint or f"modules: {', '.join(PUBLIC_MODULES)}"
+    )
 
 
 def _import(module_name: str, place: str) -> Any:
@@ -191,7 +193,9 @@ def _locate(path: str, place: str) -> Any:
             hint = did_you_mean(part, [name for name in dir(parent) if not name.startswith("_")])
             raise TargetError(problem(place, f"{'.'.join(parts[:index])} has no {part!r}", got=path, hint=hint))
         if inspect.ismodule(found) and not _inside(found.__name__, parts[0]):
-            raise TargetError(problem(place, "leaves its package", got=path, hint=f"{found.__name__!r} is another package"))
+            raise TargetError(
+                problem(place, "leaves its package", got=path, hint=f"{found.__name__!r} is another package")
+            )
     return found
 
 
@@ -209,7 +213,9 @@ def _of_kind(path: str, place: str, bases: tuple[str, ...]) -> Any:
     allowed = tuple(_locate(base, place) for base in bases)
     if not inspect.isclass(found) or not issubclass(found, allowed):
         kinds = ", ".join(base.rsplit(".", 1)[1].lstrip("_") for base in bases)
-        raise TargetError(problem(place, "is not on the list of allowed targets", got=path, hint=f"must be one of: {kinds}"))
+        raise TargetError(
+            problem(place, "is not on the list of allowed targets", got=path, hint=f"must be one of: {kinds}")
+        )
     return found
 
 

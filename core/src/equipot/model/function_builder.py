@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import types
 import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,9 @@ def builder(function: Callable[..., EnergyModule]) -> type[ModelBuilder]:
     for parameter in parameters:
         if parameter.default is not inspect.Parameter.empty:
             namespace[parameter.name] = _field_default(parameter.default)
-    made = type(ModelBuilder)(function.__name__, (ModelBuilder,), namespace)
+    made: type[ModelBuilder] = types.new_class(
+        function.__name__, (ModelBuilder,), exec_body=lambda body: body.update(namespace)
+    )
     return dataclasses.dataclass(frozen=True, kw_only=True)(made)
 
 

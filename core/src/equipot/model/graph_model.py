@@ -51,6 +51,8 @@ class GraphModel(torch.nn.Module):
     and what the derivatives slot provides. In eval mode all outputs are detached.
     """
 
+    cutoffs: torch.Tensor
+
     def __init__(
         self,
         *,
@@ -87,7 +89,9 @@ class GraphModel(torch.nn.Module):
         self.info = dataclasses.replace(
             info,
             locality=_joint_locality([energy, *self.energy_terms.values()]),
-            edge_sets=tuple((name, term.r_max) for name, term in self._own_edge_terms()),
+            edge_sets=tuple(
+                (name, radius) for name, term in self._own_edge_terms() if (radius := term.r_max) is not None
+            ),
             inputs=self._inputs(),
             outputs=("atomic_energy", "total_energy", *(derivatives.provides if derivatives else ())),
         )
@@ -129,7 +133,8 @@ class GraphModel(torch.nn.Module):
     def _check_fields(self) -> None:
         provided = {*_FRONT_END, *_OPTIONAL_INPUTS}
         problems = []
-        for name, component in [("energy", self.energy), *self.energy_terms.items()]:
+        named: list[tuple[str, Any]] = [("energy", self.energy), *self.energy_terms.items()]
+        for name, component in named:
             if missing := sorted(set(component.requires) - provided):
                 problems.append(
                     problem(

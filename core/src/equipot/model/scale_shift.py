@@ -58,6 +58,9 @@ class ScaleShift(torch.nn.Module):
     A single value serves all types without a lookup; a trainable one is kept per type.
     """
 
+    scales: torch.Tensor
+    shifts: torch.Tensor
+
     def __init__(
         self,
         type_names: Sequence[str],

@@ -24,12 +24,19 @@ class RandomState(lightning.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """States of torch, numpy and Python, as tensors and plain containers."""
-        name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the global state is what libraries use
+        # numpy's global state is what libraries draw from
+        name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
         version, internal, gauss_next = random.getstate()
         return {
             "torch": torch.get_rng_state(),
             "cuda": list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else [],
-            "numpy": [str(name), torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
+            "numpy": [
+                str(name),
+                torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+                int(position),
+                int(has_gauss),
+                float(gauss),
+            ],
             "python": [version, list(internal), gauss_next],
         }
 

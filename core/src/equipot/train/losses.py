@@ -59,16 +59,16 @@ class Loss(torch.nn.Module):
         self.quantities = tuple(quantity for quantity in quantities if quantity.label in self.coeffs)
         self.per_type_forces_coeffs = per_type_forces_coeffs
         if per_type_forces_coeffs is not None:
-            wrong = {key: value for key, value in per_type_forces_coeffs.items() if value <= 0}
-            if wrong or not per_type_forces_coeffs:
-                raise ConfigError(problem(f"{name}.per_type_forces_coeffs", "must be greater than 0 for every type", got=per_type_forces_coeffs))
+            where, what = f"{name}.per_type_forces_coeffs", "must be greater than 0 for every type"
+            if not per_type_forces_coeffs or min(per_type_forces_coeffs.values()) <= 0:
+                raise ConfigError(problem(where, what, got=per_type_forces_coeffs))
         self.type_weights: torch.Tensor | None = None
         self.sums = self._new_sums(1)
 
     def _new_sums(self, num_types: int) -> torch.nn.ModuleDict:
         grouped = self.per_type_forces_coeffs is not None
         return torch.nn.ModuleDict(
-            {quantity.name: ErrorSums(num_types if grouped and quantity is FORCES else 1) for quantity in self.quantities}
+            {one.name: ErrorSums(num_types if grouped and one is FORCES else 1) for one in self.quantities}
         )
 
     def bind(self, type_names: Sequence[str]) -> None:
@@ -83,9 +83,9 @@ class Loss(torch.nn.Module):
         weights = self.per_type_forces_coeffs
         if weights is None:
             return
-        where = f"{type(self).__name__}.per_type_forces_coeffs"
+        where, known = f"{type(self).__name__}.per_type_forces_coeffs", list(type_names)
         problems = [
-            problem(f"{where}.{name}", "is not a type name", hint=did_you_mean(name, type_names) or f"types: {list(type_names)}")
+            problem(f"{where}.{name}", "is not a type name", hint=did_you_mean(name, type_names) or f"types: {known}")
             for name in weights
             if name not in type_names
         ]
@@ -150,7 +150,7 @@ class Loss(torch.nn.Module):
     def epoch_values(self) -> dict[str, torch.Tensor]:
         """The terms over the epoch, for the labels that occurred, on all processes."""
         values: dict[str, torch.Tensor] = {}
-        total = 0.0
+        total: torch.Tensor | float = 0.0
         for quantity in self.quantities:
             sums = computed(self._sums(quantity))
             if not bool(sums["count"].any()):
@@ -175,8 +175,8 @@ def _weighted_mean(squares: torch.Tensor, counts: torch.Tensor, weights: torch.T
     return (present * squares / counts.clamp(min=1)).sum() / present.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
-def _energy(per_atom_energy: bool) -> Quantity:
-    return PER_ATOM_ENERGY if per_atom_energy else TOTAL_ENERGY
+def _energy(*, per_atom: bool) -> Quantity:
+    return PER_ATOM_ENERGY if per_atom else TOTAL_ENERGY
 
 
 class EnergyForceLoss(Loss):
@@ -185,6 +185,7 @@ class EnergyForceLoss(Loss):
     def __init__(
         self,
         coeffs: dict[str, float] | None = None,
+        *,
         per_atom_energy: bool = True,
         per_type_forces_coeffs: dict[str, float] | None = None,
     ) -> None:
@@ -197,7 +198,7 @@ class EnergyForceLoss(Loss):
                 all atoms alike.
         """
         weights = {"total_energy": 1.0, "forces": 1.0} if coeffs is None else coeffs
-        super().__init__([_energy(per_atom_energy), FORCES], weights, per_type_forces_coeffs)
+        super().__init__([_energy(per_atom=per_atom_energy), FORCES], weights, per_type_forces_coeffs)
 
 
 class EnergyForceStressLoss(Loss):
@@ -206,6 +207,7 @@ class EnergyForceStressLoss(Loss):
     def __init__(
         self,
         coeffs: dict[str, float] | None = None,
+        *,
         per_atom_energy: bool = True,
         per_type_forces_coeffs: dict[str, float] | None = None,
     ) -> None:
@@ -219,16 +221,16 @@ class EnergyForceStressLoss(Loss):
                 all atoms alike.
         """
         weights = {"total_energy": 1.0, "forces": 1.0, "stress": 1.0} if coeffs is None else coeffs
-        super().__init__([_energy(per_atom_energy), FORCES, STRESS], weights, per_type_forces_coeffs)
+        super().__init__([_energy(per_atom=per_atom_energy), FORCES, STRESS], weights, per_type_forces_coeffs)
 
 
 class EnergyOnlyLoss(Loss):
     """Energies alone; force labels are never read."""
 
-    def __init__(self, per_atom_energy: bool = True) -> None:
+    def __init__(self, *, per_atom_energy: bool = True) -> None:
         """Choose the energy.
 
         Args:
             per_atom_energy: Compare energies divided by the number of atoms.
         """
-        super().__init__([_energy(per_atom_energy)], {"total_energy": 1.0})
+        super().__init__([_energy(per_atom=per_atom_energy)], {"total_energy": 1.0})

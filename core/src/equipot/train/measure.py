@@ -130,7 +130,8 @@ def normalised(coeffs: dict[str, float], where: str) -> dict[str, float]:
     """
     from equipot.errors import ConfigError, problem
 
-    problems = [problem(f"{where}.{name}", "must not be negative", got=value) for name, value in coeffs.items() if value < 0]
+    negative = {name: value for name, value in coeffs.items() if value < 0}
+    problems = [problem(f"{where}.{name}", "must not be negative", got=value) for name, value in negative.items()]
     total = sum(coeffs.values())
     if not problems and total <= 0:
         problems.append(problem(where, "one must be greater than 0", got=dict(coeffs)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from equipot.errors import ConfigError
+from equipot.train.losses import WEIGHTED_SUM
 from equipot.train.measure import (
     FORCES,
     PER_ATOM_ENERGY,
@@ -19,7 +20,6 @@ from equipot.train.measure import (
     errors,
     normalised,
 )
-from equipot.train.losses import WEIGHTED_SUM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ class Metrics(torch.nn.Module):
     @property
     def labels(self) -> tuple[str, ...]:
         """Labels of metrics with a weight above 0."""
-        weighted = [quantity.label for quantity in self.quantities if any(f"{quantity.name}_{kind}" in self.coeffs for kind in KINDS)]
+        weighted = [one.label for one in self.quantities if any(f"{one.name}_{kind}" in self.coeffs for kind in KINDS)]
         return tuple(dict.fromkeys(weighted))
 
     @property

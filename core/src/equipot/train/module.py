@@ -11,13 +11,13 @@ import torch
 from pydantic import Field
 
 from equipot.errors import ConfigError, DataError, problem
-from equipot.fields import mask_key
 from equipot.graph import num_frames
 from equipot.model.graph_model import GraphModel
 from equipot.model.recipe import ModelRecipe
+from equipot.train.diagnose import not_finite
 from equipot.train.losses import WEIGHTED_SUM, Loss
-from equipot.train.metrics import Metrics
 from equipot.train.measure import SUM_STATES
+from equipot.train.metrics import Metrics
 from equipot.train.record import checkpoint_record
 from equipot.train.schedule import EpochSchedule, lightning_scheduler
 
@@ -91,8 +91,9 @@ class LightningModule(lightning.LightningModule):
             measure = getattr(self, name)
             missing = [label for label in getattr(measure, "labels", ()) if label not in self.model.info.outputs]
             if missing:
+                what = f"needs {' and '.join(missing)}, which the model does not predict"
                 hint = "take an EnergyOnly class, or do_derivatives: true"
-                problems.append(problem(f"training_module.{name}", f"needs {' and '.join(missing)}, which the model does not predict", hint=hint))
+                problems.append(problem(f"training_module.{name}", what, hint=hint))
         if problems:
             raise ConfigError(problems)
 
@@ -118,7 +119,8 @@ class LightningModule(lightning.LightningModule):
             names = {base.__name__ for base in type(callback).__mro__}
             if names & set(SWAPPING_CALLBACKS):
                 hint = "use equipot.train.EMALightningModule for averaged weights"
-                raise ConfigError(problem("trainer.callbacks", f"{type(callback).__name__} swaps the model's weights", hint=hint))
+                what = f"{type(callback).__name__} swaps the model's weights"
+                raise ConfigError(problem("trainer.callbacks", what, hint=hint))
 
     def training_step(self, batch: Graph, batch_idx: int) -> torch.Tensor:
         """Loss of one batch.
@@ -139,7 +141,7 @@ class LightningModule(lightning.LightningModule):
             raise DataError(not_finite(terms, outputs, batch, self.global_step, batch_idx))
         shown = {f"train_loss_step/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(shown, on_step=True, on_epoch=False, batch_size=num_frames(batch))
-        self.log("loss", total.detach(), prog_bar=True, logger=False, on_step=True, on_epoch=False, batch_size=num_frames(batch))
+        self.log("loss", total.detach(), prog_bar=True, logger=False, on_step=True, batch_size=num_frames(batch))
         if self.train_metrics is not None:
             self.train_metrics.update(outputs, batch)
         return total
@@ -152,7 +154,7 @@ class LightningModule(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """Put the train loader where it was; Lightning does so inside an epoch, but not between two."""
-        loader = self.trainer.train_dataloader
+        loader: Any = self.trainer.train_dataloader
         if self._saved_loader and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._saved_loader)
         self._saved_loader = {}
@@ -186,7 +188,8 @@ class LightningModule(lightning.LightningModule):
             ConfigError: If there is no optimizer or nothing to train.
         """
         if self.optimizer is None:
-            raise ConfigError(problem("training_module.optimizer", "required option is missing", hint="training needs it"))
+            place = "training_module.optimizer"
+            raise ConfigError(problem(place, "required option is missing", hint="training needs it"))
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not parameters:
             raise ConfigError(problem("training_module.model", "has no trainable parameter"))
@@ -211,8 +214,10 @@ class LightningModule(lightning.LightningModule):
 
     def _start(self, metrics: Metrics | None, loaders: Any) -> None:
         count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
-        self._evaluations = torch.nn.ModuleList() if metrics is None else torch.nn.ModuleList(
-            copy.deepcopy(metrics).to(self.device) for _ in range(count)
+        self._evaluations = (
+            torch.nn.ModuleList()
+            if metrics is None
+            else torch.nn.ModuleList(copy.deepcopy(metrics).to(self.device) for _ in range(count))
         )
         for one in self._evaluations:
             one.reset()  # type: ignore[operator]
@@ -271,7 +276,7 @@ class LightningModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the model again: plain containers only."""
         record = checkpoint_record(self.model, self.weights, self.training_config, self.data_record)
-        loader = self.trainer.train_dataloader
+        loader: Any = self.trainer.train_dataloader
         record["loop"] = {
             "epochs_closed": self._epochs_closed,
             "metrics": {key: float(value) for key, value in self.trainer.callback_metrics.items()},
@@ -292,7 +297,7 @@ class LightningModule(lightning.LightningModule):
 
     def _sums(self) -> dict[str, torch.Tensor]:
         """The running sums of the epoch, by name."""
-        found = {}
+        found: dict[str, torch.Tensor] = {}
         for name, measure in (("loss", self.loss), ("train_metrics", self.train_metrics)):
             for key, sums in measure.sums.items() if measure is not None else ():
                 found |= {f"{name}.{key}.{state}": getattr(sums, state) for state in SUM_STATES}
@@ -337,7 +342,8 @@ class EMALightningModule(LightningModule):
             ConfigError: If the decay is out of range.
         """
         if not 0.0 <= ema_decay < 1.0:
-            raise ConfigError(problem(f"{type(self).__name__}.ema_decay", "must be at least 0 and below 1", got=ema_decay))
+            place = f"{type(self).__name__}.ema_decay"
+            raise ConfigError(problem(place, "must be at least 0 and below 1", got=ema_decay))
         super().__init__(model, loss, train_metrics, val_metrics, test_metrics, optimizer, lr_scheduler)
         self.ema_decay = ema_decay
         self.ema = copy.deepcopy(self.model)
@@ -360,53 +366,8 @@ class EMALightningModule(LightningModule):
         """Move the averaged parameters towards the current ones; copy the buffers."""
         done = int(self.ema_updates)
         decay = min(self.ema_decay, (1 + done) / (10 + done))
-        pairs = zip(self.ema.parameters(), self.model.parameters(), strict=True)
-        for average, current in pairs:
+        for average, current in zip(self.ema.parameters(), self.model.parameters(), strict=True):
             average.lerp_(current.detach(), 1.0 - decay)
-        for average, current in zip(self.ema.buffers(), self.model.buffers(), strict=True):
-            average.copy_(current)
+        for kept, buffer in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(buffer)
         self.ema_updates += 1
-
-
-def not_finite(terms: Mapping[str, torch.Tensor], outputs: Graph, batch: Graph, step: int, batch_idx: int) -> str:
-    """Say which step, term and frames made a loss NaN or infinite.
-
-    Args:
-        terms: Of the loss.
-        outputs: Of the model.
-        batch: The batch.
-        step: Optimizer steps done.
-        batch_idx: Number of the batch in the epoch.
-    """
-    names = [name for name, value in terms.items() if name != WEIGHTED_SUM and not bool(torch.isfinite(value))]
-    frames = _frames_not_finite(outputs, batch)
-    shown = ", ".join(_formula(batch, index) for index in frames[:5]) + (", …" if len(frames) > 5 else "")
-    where = f"training step {step}"
-    what = f"the loss is not finite ({', '.join(names) or WEIGHTED_SUM})"
-    got = f"frames {frames[:5]} of batch {batch_idx}: {shown}" if frames else f"batch {batch_idx}"
-    return f"{where}: {what}, got {got}; lower the learning rate, or look at these frames"
-
-
-def _frames_not_finite(outputs: Graph, batch: Graph) -> list[int]:
-    """Frames of a batch with a prediction or label that is not finite."""
-    wrong = torch.zeros(num_frames(batch), dtype=torch.bool, device=batch["num_atoms"].device)
-    for key in ("total_energy", "forces", "stress"):
-        for source in (outputs, batch):
-            if key not in source:
-                continue
-            rows = ~torch.isfinite(source[key].square()).reshape(source[key].shape[0], -1).all(1)
-            if source is batch and mask_key(key) in batch:
-                rows = rows & batch[mask_key(key)]
-            if rows.shape[0] == wrong.shape[0] and key != "forces":
-                wrong |= rows
-            else:
-                wrong[batch["batch"][rows]] = True
-    return [int(index) for index in wrong.nonzero().flatten()]
-
-
-def _formula(batch: Graph, index: int) -> str:
-    from ase.formula import Formula
-    from ase.symbols import Symbols
-
-    numbers = batch["atomic_numbers"][batch["batch"] == index].tolist() if "atomic_numbers" in batch else []
-    return str(Formula(Symbols(numbers).get_chemical_formula())) if numbers else f"frame {index}"

@@ -31,7 +31,8 @@ def checkpoint_data(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint: {reason}", hint="it may be truncated")) from None
+        what = f"cannot be read as a checkpoint: {reason}"
+        raise ArtifactError(problem(str(path), what, hint="it may be truncated")) from None
     record = checkpoint.get("equipot") if isinstance(checkpoint, dict) else None
     if not isinstance(record, dict) or "training_config" not in record:
         raise ArtifactError(problem(str(path), "is no checkpoint of an equipot training run"))
@@ -52,8 +53,8 @@ def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path
     before, after = saved.get("frames", {}), now.get("frames", {})
     different = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     if different:
-        hint = "resume with the same files and split"
-        raise ConfigError(problem(str(path), f"the data differ from those of the interrupted run in {', '.join(different)}", hint=hint))
+        what = f"the data differ from those of the interrupted run in {', '.join(different)}"
+        raise ConfigError(problem(str(path), what, hint="resume with the same files and split"))
 
 
 def check_same_config(saved: Mapping[str, Any], now: Mapping[str, Any], allow: Iterable[str] = ()) -> list[str]:
@@ -74,7 +75,9 @@ def check_same_config(saved: Mapping[str, Any], now: Mapping[str, Any], allow: I
     allowed = tuple(allow)
     known = sorted({*before, *after, *_parents([*before, *after])})
     problems = [
-        problem("--allow", "no such key in the config", got=key, hint=did_you_mean(key, known)) for key in allowed if key not in known
+        problem("--allow", "no such key in the config", got=key, hint=did_you_mean(key, known))
+        for key in allowed
+        if key not in known
     ]
     accepted = []
     for key in dict.fromkeys([*before, *after]):
@@ -117,7 +120,7 @@ def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _parents(keys: Iterable[str]) -> set[str]:
-    found = set()
+    found: set[str] = set()
     for key in keys:
         parts = key.split(".")
         found.update(".".join(parts[:count]) for count in range(1, len(parts)))

@@ -210,7 +210,7 @@ class _Run:
     def _default_checkpoints(self, module: LightningModule) -> list[Any]:
         from lightning.pytorch.callbacks import ModelCheckpoint
 
-        common = {"dirpath": self.options.output, "enable_version_counter": False, "save_top_k": 1}
+        common: dict[str, Any] = {"dirpath": self.options.output, "enable_version_counter": False, "save_top_k": 1}
         last = ModelCheckpoint(filename=LAST, every_n_epochs=1, save_on_train_epoch_end=True, **common)
         if module.val_metrics is None or not self.data.val_dataloader():
             return [last]
@@ -236,7 +236,7 @@ class _Run:
         file = self.options.output / name
         temporary = file.with_name(f".{name}.tmp")
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, file)
+        temporary.replace(file)
 
 
 def objective(results: Mapping[str, Mapping[str, float]]) -> float | None:

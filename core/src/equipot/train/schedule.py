@@ -17,6 +17,8 @@ NEVER = 2**62
 
 Metrics = Mapping[str, Any]
 
+_MONITOR = "training_module.lr_scheduler.monitor"
+
 
 class EpochSchedule:
     """A scheduler that is stepped at the end of epochs.
@@ -33,7 +35,7 @@ class EpochSchedule:
         self.strict = bool(options.get("strict", True))
         self.on_plateau = bool(options.get("reduce_on_plateau", type(scheduler).__name__ == "ReduceLROnPlateau"))
         if self.on_plateau and self.monitor is None:
-            raise ConfigError(problem("training_module.lr_scheduler.monitor", "ReduceLROnPlateau needs a metric to monitor"))
+            raise ConfigError(problem(_MONITOR, "ReduceLROnPlateau needs a metric to monitor"))
 
     def step(self, epoch: int, metrics: Metrics, validate: Callable[[], Metrics]) -> None:
         """Step at the end of an epoch, if it is its turn.
@@ -49,7 +51,7 @@ class EpochSchedule:
         """
         if (epoch + 1) % self.frequency:
             return
-        if not self.on_plateau:
+        if not self.on_plateau or self.monitor is None:
             self.scheduler.step()
             return
         if self.monitor not in metrics:
@@ -57,8 +59,8 @@ class EpochSchedule:
         if self.monitor in metrics:
             self.scheduler.step(metrics[self.monitor])
         elif self.strict:
-            hint = did_you_mean(str(self.monitor), metrics) or f"there are {', '.join(metrics) or 'none'}"
-            raise ConfigError(problem("training_module.lr_scheduler.monitor", "no such metric is logged", got=self.monitor, hint=hint))
+            hint = did_you_mean(self.monitor, metrics) or f"there are {', '.join(metrics) or 'none'}"
+            raise ConfigError(problem(_MONITOR, "no such metric is logged", got=self.monitor, hint=hint))
 
 
 def lightning_scheduler(made: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], EpochSchedule | None]:

@@ -50,6 +50,8 @@ def zbl_energy(r: torch.Tensor, z_i: torch.Tensor, z_j: torch.Tensor, coulomb_co
 class ZBLPairEnergy(PairEnergy):
     """ZBL as a function of distance and atom types."""
 
+    charges: torch.Tensor
+
     def __init__(self, atomic_numbers: tuple[int, ...], coulomb_constant: float) -> None:
         """Keep charges and constant.
 
@@ -58,8 +60,7 @@ class ZBLPairEnergy(PairEnergy):
             coulomb_constant: In energy·Å of the model's unit system.
         """
         super().__init__()
-        charges = torch.tensor(atomic_numbers, dtype=torch.float64)
-        self.register_buffer("charges", charges, persistent=False)
+        self.register_buffer("charges", torch.tensor(atomic_numbers, dtype=torch.float64), persistent=False)
         self.coulomb_constant = coulomb_constant
 
     def forward(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:

@@ -7,10 +7,11 @@ import math
 from typing import Annotated
 
 import torch
+from pydantic import Field
+
 from equipot.graph import Graph
 from equipot.model import BuildContext, EnergyModule, ModelBuilder, pair_index
 from equipot.nn.cutoff import polynomial_cutoff
-from pydantic import Field
 
 
 class InvariantEnergy(EnergyModule):
