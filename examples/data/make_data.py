@@ -3,7 +3,7 @@
 Needs only ``pip install pyscf tblite ase numpy`` (preferably in an environment of its own)::
 
     export OMP_NUM_THREADS=1
-    python make_data.py ethanol --frames 250
+    python make_data.py ethanol --frames 180
     python make_data.py water --frames 140
     python make_data.py isolated-atoms
     python make_data.py ethanol --extend 100   # 100 more frames, after those there are
@@ -207,7 +207,7 @@ class DataSet:
 
 
 DATA_SETS = {
-    "ethanol": DataSet(HERE / "ethanol_pbe.extxyz", PBE, ethanol_block, pbe, 250),
+    "ethanol": DataSet(HERE / "ethanol_pbe.extxyz", PBE, ethanol_block, pbe, 180),
     "water": DataSet(HERE / "water_gfn1.extxyz", GFN1, water_block, gfn1, 140),
 }
 
@@ -278,7 +278,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("system", choices=[*DATA_SETS, "isolated-atoms"])
     number = parser.add_mutually_exclusive_group()
-    number.add_argument("--frames", type=int, help="frames the file shall have (default: 250 ethanol, 140 water)")
+    number.add_argument("--frames", type=int, help="frames the file shall have (default: 180 ethanol, 140 water)")
     number.add_argument("--extend", type=int, metavar="N", help="add N frames to the file, keeping those there are")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=HERE, help="where the files are (default: next to the script)")
