@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from equipot.cli.common import add_plugin_options
 from equipot.cli.main import COMMANDS
 
@@ -29,7 +30,7 @@ def commands(page: Path) -> list[list[str]]:
     found = []
     for block in blocks(page, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
+            words = shlex.split(line.removeprefix("$ ").split(" > ")[0].split(" | ")[0], comments=True)
             if words and words[0].split("-")[0] == "equipot":
                 found.append(words)
     return found
@@ -74,7 +75,12 @@ def test_commands_run(page: str, tmp_path: Path) -> None:
         script = Path(sys.executable).with_name(words[0])
         extra = ["trainer.max_epochs=2"] if words[0] == "equipot-train" else []
         done = subprocess.run(
-            [str(script), *words[1:], *extra], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            [str(script), *words[1:], *extra],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
     for code in blocks(ROOT / page, "python"):

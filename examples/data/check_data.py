@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 from make_data import DATA_SETS, HERE, DataSet, load
 
-DISPLACEMENT = 2e-3  # Å
+DISPLACEMENT = 5e-4  # Å
 STRAIN = 1e-3
 
 

@@ -69,9 +69,10 @@ def test_ten_steps_are_five_and_five(folder):
 
 def test_every_step_can_be_resumed_with_a_schedule_on_a_metric(folder):
     """Steps 3 and 6 are the ends of epochs, where Lightning would lose validation and schedule."""
-    compare(folder, ["run=[train]", "trainer.max_epochs=3", saving(1)], [2, 3, 6, 7], 9)
+    compare(folder, ["run=[train]", "trainer.max_epochs=3", saving(1)], [3, 7], 9)
 
 
+@pytest.mark.slow
 def test_schedule_by_epochs_is_resumed(folder):
     text = (folder.path / "config.yaml").read_text()
     start, end = text.index("    scheduler:"), text.index("  model:")
@@ -83,7 +84,8 @@ def test_schedule_by_epochs_is_resumed(folder):
 def test_default_checkpoint_resumes_with_more_epochs(folder):
     assert folder.call("--output", "whole", "run=[train]", "trainer.max_epochs=4")[0] == 0
     assert folder.call("--output", "short", "run=[train]", "trainer.max_epochs=2")[0] == 0
-    overrides = ["run=[train]", "trainer.max_epochs=4", "--resume", "short/last.ckpt"]
+    (folder.path / "short").rename(folder.path / "moved")
+    overrides = ["run=[train]", "trainer.max_epochs=4", "--resume", "moved/last.ckpt"]
     (problem,) = folder.errors("--output", "rest", *overrides, command="train")
     assert (
         problem
@@ -91,13 +93,6 @@ def test_default_checkpoint_resumes_with_more_epochs(folder):
     )
     assert folder.call("--output", "rest", *overrides, "--allow", "trainer.max_epochs")[0] == 0
     assert differences(folder.path / "whole" / "last.ckpt", folder.path / "rest" / "last.ckpt") == []
-
-
-def test_moved_run_folder_can_be_resumed(folder):
-    overrides = ["run=[train]", saving(5)]
-    assert folder.call("--output", "whole", *overrides)[0] == 0
-    (folder.path / "whole").rename(folder.path / "moved")
-    assert folder.call("--output", "rest", "--resume", "moved/step5.ckpt", *overrides)[0] == 0
 
 
 def test_other_data_are_refused(folder):

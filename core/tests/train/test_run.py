@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 
 from equipot.model.context import ModelInfo
@@ -80,16 +81,6 @@ def test_checkpoint_callback_of_the_user_writes_into_the_output(folder):
     assert not (folder.path / "out" / "best.ckpt").exists()
 
 
-def test_same_seed_same_result(folder):
-    for name in ("a", "b"):
-        assert folder.call("--output", name, "run=[train]")[0] == 0
-    first, second = (
-        torch.load(folder.path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("a", "b")
-    )
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
-
-
 def test_output_folder_by_default(folder):
     assert folder.call("run=[val]")[0] == 0
     (made,) = (folder.path / "outputs" / "config").iterdir()
@@ -97,6 +88,7 @@ def test_output_folder_by_default(folder):
     assert "train" not in json.loads((made / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_multirun(folder):
     code, _, errors = folder.call("--output", "sweep", "--multirun", "run=[val]", "training_module.model.seed=1,2")
     assert code == 0, errors
