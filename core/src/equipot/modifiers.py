@@ -126,7 +126,7 @@ def add_derivatives(model: GraphModel) -> GraphModel:
             problem(
                 "do_derivatives",
                 "no installed plugin provides forces and stress",
-                hint=f"{host.install_hint('modifiers', 'enable_ForceStressOutput')}, or set do_derivatives: false",
+                hint=f"{host.install_hint('provides', 'forces')}, or set do_derivatives: false",
             )
         )
     return apply_modifier(model, names[0])

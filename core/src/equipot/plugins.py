@@ -240,7 +240,10 @@ class PluginHost:
 
     @staticmethod
     def install_hint(kind: str, name: str) -> str:
-        """``pip install DIST`` for a name that a known distribution brings, else an empty string."""
+        """``pip install DIST`` for a name that a known distribution brings, else an empty string.
+
+        ``provides`` is a kind too: output fields such as ``forces``.
+        """
         distribution = _known(kind).get(name)
         return f"pip install {distribution}" if distribution else ""
 

@@ -128,20 +128,20 @@ def test_differences_are_listed_with_the_way_to_allow_them():
 @pytest.mark.slow
 def test_killed_process(folder):
     """kill -9 inside an epoch, then resume from the newest file."""
-    overrides = ["run=[train]", "trainer.max_epochs=60", saving(1)]
+    overrides = ["run=[train]", "trainer.max_epochs=20", saving(1)]
     assert folder.call("--output", "whole", *overrides)[0] == 0
     command = [sys.executable, "-m", "equipot.cli.main", "train", "config.yaml", "--output", "killed", *overrides]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
-    while not (folder.path / "killed" / "step20.ckpt").exists() and time.monotonic() < deadline:
+    while not (folder.path / "killed" / "step10.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     saved = sorted(int(file.stem[4:]) for file in (folder.path / "killed").glob("step*.ckpt"))
     newest = next(step for step in reversed(saved) if _is_whole(folder.path / "killed" / f"step{step}.ckpt"))
-    assert 20 <= newest < 180
+    assert 10 <= newest < 60
     assert folder.call("--output", "rest", "--resume", f"killed/step{newest}.ckpt", *overrides)[0] == 0
-    assert differences(folder.path / "whole" / "step180.ckpt", folder.path / "rest" / "step180.ckpt") == []
+    assert differences(folder.path / "whole" / "step60.ckpt", folder.path / "rest" / "step60.ckpt") == []
 
 
 def _is_whole(path):

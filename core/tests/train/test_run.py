@@ -1,6 +1,10 @@
 """The road from a config to results, in a folder whose name has a space."""
 
 import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -147,3 +151,24 @@ def test_table_converts_to_mev():
     assert "meV/Å³" not in metal
     assert "43.36" in results_table({"val": metrics}, "real")
     assert results_table({"train": {"loss": 1.0}}, "metal") == ""
+
+
+@pytest.mark.slow
+def test_two_processes(folder):
+    """DDP with gloo: both train, and the errors equal those that one process finds for the checkpoint."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = Path(sys.executable).with_name("torchrun")
+    command = [torchrun, "--nproc-per-node", "2", "--master-port", str(port), "-m", "equipot.cli.train", "config.yaml"]
+    done = subprocess.run(
+        [*command, "+trainer.devices=2", "--output", "two"], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    two = json.loads((folder.path / "two" / "results.json").read_text())
+    steps = torch.load(folder.path / "two" / "last.ckpt", weights_only=True)["global_step"]
+    assert steps == 4  # 12 frames, 4 in a batch, 2 processes, 2 epochs
+    allowed = ["--allow", "run", "--allow", "trainer.devices"]
+    assert folder.call("run=[test]", "--resume", "two/best.ckpt", "--output", "one", *allowed)[0] == 0
+    one = json.loads((folder.path / "one" / "results.json").read_text())
+    assert one["test"] == pytest.approx(two["test"], rel=1e-12)

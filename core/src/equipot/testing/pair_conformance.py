@@ -159,25 +159,23 @@ class PairPotentialConformance(Conformance):
 
     def test_half_of_each_directed_edge(self) -> None:
         """A centre gets 1/2 · pair energy · u(r / R[centre, neighbour]), also where R is not symmetric."""
+        types = torch.arange(len(self.type_names))
+        distances = torch.tensor([0.9, 2.5, 3.1, 3.9], dtype=torch.float64)
+        index = torch.cartesian_prod(types, types, torch.arange(len(distances)))
+        i, j, r = index[:, 0], index[:, 1], distances[index[:, 2]]
+        dimers = [
+            cluster([[0.0, 0.0, 0.0], [0.0, float(distance), 0.0]], [int(first), int(second)])
+            for first, second, distance in zip(i, j, r, strict=True)
+        ]
+        pair = self.pair_energy()(r, i, j)
         for cutoffs in (None, self.asymmetric):
-            model = self.model(per_edge_type_cutoff=cutoffs)
             radii = resolve_cutoffs(list(self.type_names), self.r_max, cutoffs)
-            n_types = len(self.type_names)
-            for i in range(n_types):
-                for j in range(n_types):
-                    for distance in (0.9, 2.5, 3.1, 3.9):
-                        pair = self.pair_energy()(
-                            torch.tensor([distance], dtype=torch.float64), torch.tensor([i]), torch.tensor([j])
-                        )
-                        scaled = distance / torch.stack([radii[i, j], radii[j, i]])
-                        expected = 0.5 * pair * polynomial_cutoff(scaled, self.potential().polynomial_cutoff_p)
-                        dimer = cluster([[0.0, 0.0, 0.0], [0.0, distance, 0.0]], [i, j])
-                        check_close(
-                            f"{self.type_names[i]}-{self.type_names[j]} at {distance} Å: energies of the two atoms",
-                            self.energies(model, [dimer]),
-                            expected.detach(),
-                            tolerance=TIGHT,
-                        )
+            scaled = r[:, None] / torch.stack([radii[i, j], radii[j, i]], dim=1)
+            expected = 0.5 * pair[:, None] * polynomial_cutoff(scaled, self.potential().polynomial_cutoff_p)
+            found = self.energies(self.model(per_edge_type_cutoff=cutoffs), dimers).reshape(-1, 2)
+            for row in range(len(dimers)):
+                names = f"{self.type_names[int(i[row])]}-{self.type_names[int(j[row])]} at {float(r[row])} Å"
+                check_close(f"{names}: energies of the two atoms", found[row], expected[row], tolerance=TIGHT)
 
     def test_adds_to_the_model(self) -> None:
         """Terms add up: the model's own energies are not touched, by scales and shifts neither."""
@@ -197,9 +195,11 @@ class PairPotentialConformance(Conformance):
 
     def test_forces(self) -> None:
         """Autograd on positions agrees with finite differences, with asymmetric cutoffs too."""
-        for cutoffs in (None, self.asymmetric):
+        structures = standard_structures(len(self.type_names))
+        for cutoffs, names in ((None, ("bulk", "molecule")), (self.asymmetric, tuple(structures))):
             model = self.model(per_edge_type_cutoff=cutoffs)
-            for name, structure in standard_structures(len(self.type_names)).items():
+            for name in names:
+                structure = structures[name]
                 graph = structure.graph(model.info)
                 graph["positions"].requires_grad_()
                 (gradient,) = torch.autograd.grad(model(graph)["total_energy"].sum(), graph["positions"])
