@@ -91,7 +91,8 @@ CASES = {
     ),
     "examples_water": Case(
         "Water (ours, GFN1-xTB, periodic, with stress)",
-        "Energies, forces and stress; 80 % training, 10 % validation, 10 % test; frames of one short MD run are correlated.",
+        "Energies, forces and stress; 80 % training, 10 % validation, 10 % test. Frames of one short MD run "
+        "are correlated.",
         "examples/water.yaml",
         8,
     ),

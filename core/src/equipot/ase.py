@@ -41,9 +41,10 @@ class EquipotCalculator(Calculator):
 
     ``implemented_properties`` are those the model has; a stress also needs a periodic frame.
 
-    Example:
-        >>> atoms.calc = EquipotCalculator("water.equipot.zip")  # doctest: +SKIP
-        >>> atoms.get_potential_energy()  # doctest: +SKIP
+    Example::
+
+        atoms.calc = EquipotCalculator("water.equipot.zip")
+        atoms.get_potential_energy()
     """
 
     name = "equipot"

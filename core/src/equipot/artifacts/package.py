@@ -52,10 +52,6 @@ def write_package(
 
     Raises:
         ArtifactError: If the name ends otherwise, or the model cannot be stored.
-
-    Example:
-        >>> write_package(model, "water.equipot.zip").plugins  # doctest: +SKIP
-        {'equipot-nequip': '0.1.0'}
     """
     from safetensors.torch import save
 

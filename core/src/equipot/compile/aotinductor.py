@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils import cpp_extension
 
 from equipot.artifacts import archive, golden
 from equipot.artifacts.compiled_file import FOLDER, GOLDEN, MANIFEST, SUFFIX, member_names
@@ -149,7 +151,7 @@ def _check_tools(device: str) -> None:
 def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: dict[str, Any]) -> None:
     configs = {"cpp.dynamic_threads": True, **options}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _library_path_without_spaces():
             warnings.simplefilter("ignore")  # of torch's own making, on every compilation
             compiler = torch._inductor.aoti_compile_and_package  # noqa: SLF001 - torch documents it so
             compiler(program, package_path=str(path), inductor_configs=configs)
@@ -163,6 +165,23 @@ def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: di
                 hint="use the package instead; report this with the model's config",
             )
         ) from error
+
+
+@contextlib.contextmanager
+def _library_path_without_spaces() -> Iterator[None]:
+    """Where torch is installed below a folder with a space, its compiler cannot link: it does not quote ``-L``."""
+    original = cpp_extension.TORCH_LIB_PATH
+    if " " not in original:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, "lib")
+        link.symlink_to(original)
+        cpp_extension.TORCH_LIB_PATH = str(link)
+        try:
+            yield
+        finally:
+            cpp_extension.TORCH_LIB_PATH = original
 
 
 def _add_members(path: Path, manifest: Manifest, raw_golden: bytes) -> Manifest:
