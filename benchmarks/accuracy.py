@@ -108,6 +108,7 @@ CASES = {
         "Published rows use 50 frames in all and much longer training.",
         "benchmarks/configs/rmd17.yaml",
         5,
+        overrides=("data.val_dataloader.batch_size=10",),
         splits="rmd17_ethanol_50",
         published={"NequIP": ("8.7 meV", "40.2", ""), "MACE": ("6.7 meV", "32.6", ""), "ACE": ("8.6 meV", "43.0", "")},
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import os
 import re
 import subprocess
@@ -224,3 +225,85 @@ def test_installed_wheels_are_what_is_imported(installed, tmp_path):
 @pytest.mark.parametrize("command", ["equipot", "equipot-train", "equipot-compile", "equipot-package"])
 def test_installed_commands_show_help(installed, tmp_path, command):
     assert "usage" in run(installed / command, "--help", cwd=tmp_path).lower()
+
+
+SHORT_ROAD = """\
+run: [train, val, test]
+chemical_symbols: [C, H, O]
+cutoff_radius: 4.0
+data:
+  _target_: equipot.data.ASEDataModule
+  seed: 1
+  split_dataset: {file_path: frames.extxyz, train: 8, val: 2, test: 2}
+  train_dataloader: {batch_size: 4}
+  val_dataloader: {batch_size: 2}
+  test_dataloader: {batch_size: 2}
+  stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}
+trainer: {_target_: lightning.Trainer, accelerator: cpu, max_epochs: 2}
+training_module:
+  _target_: equipot.train.EMALightningModule
+  loss: {_target_: equipot.train.EnergyForceLoss, coeffs: {total_energy: 1.0, forces: 1.0}}
+  val_metrics: {_target_: equipot.train.EnergyForceMetrics, coeffs: {per_atom_energy_mae: 1.0, forces_mae: 1.0}}
+  optimizer: {_target_: torch.optim.Adam, lr: 0.01}
+  model:
+    _target_: equipot.model.NequIPGNNModel
+    type_names: ${chemical_symbols}
+    r_max: ${cutoff_radius}
+    num_layers: 1
+    l_max: 1
+    num_features: 4
+    radial_mlp_width: 8
+    avg_num_neighbors: ${training_data_stats:num_neighbors_mean}
+    per_type_energy_shifts: {C: -1027.6, H: -13.6, O: -2041.8}
+    per_type_energy_scales: ${training_data_stats:per_type_forces_rms}
+    pair_potential:
+      _target_: equipot.pair_potentials.ZBL
+      units: metal
+      chemical_species: ${chemical_symbols}
+"""
+
+CALCULATE = """\
+import json
+from ase.io import read
+from equipot.ase import EquipotCalculator
+
+atoms = read("frames.extxyz", "0")
+label = atoms.get_potential_energy()
+atoms.calc = EquipotCalculator("model.equipot.zip")
+print(json.dumps({"label": label, "energy": atoms.get_potential_energy(), "forces": atoms.get_forces().tolist()}))
+"""
+
+
+@pytest.fixture
+def short_road(installed, tmp_path) -> Path:
+    """An empty folder outside of the tree with twelve labelled frames, a config, and the run of it."""
+    from ase.io import read, write
+
+    frames = read(ROOT / "examples/data/ethanol_pbe.extxyz", ":12")
+    write(tmp_path / "frames.extxyz", frames)
+    (tmp_path / "config.yaml").write_text(SHORT_ROAD, encoding="utf-8")
+    run(installed / "equipot-train", "config.yaml", "--output", "run", cwd=tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_installed_wheels_go_the_short_road(installed, short_road):
+    results = json.loads((short_road / "run/results.json").read_text(encoding="utf-8"))
+    assert set(results) == {"train", "val", "test"}
+    assert 0 < results["test"]["test0_epoch/forces_mae"] < math.inf
+
+    wrote = run(installed / "equipot-package", "build", "run/best.ckpt", "model.equipot.zip", cwd=short_road)
+    assert wrote.startswith("wrote model.equipot.zip (ema weights, fingerprint ")
+    replayed = run(installed / "equipot-package", "verify", "model.equipot.zip", cwd=short_road)
+    assert "reproduces its golden frames" in replayed
+
+    report = json.loads(run(installed / "equipot", "inspect", "--json", "model.equipot.zip", cwd=short_road))
+    assert report["verdict"] == "safe"
+    assert report["manifest"]["plugins"] == {"equipot-nequip": version(), "equipot-zbl": version()}
+
+    answer = json.loads(run(installed / "python", "-c", CALCULATE, cwd=short_road))
+    assert abs(answer["energy"] - answer["label"]) / 9 < 50  # eV/atom: shifts give the bulk of 4000 eV
+    forces = [component for force in answer["forces"] for component in force]
+    assert len(forces) == 27
+    assert max(map(abs, forces)) > 1e-3
+    assert [abs(sum(forces[axis::3])) < 1e-3 for axis in range(3)] == [True] * 3

@@ -41,6 +41,19 @@ def test_trainable_values_become_parameters():
     assert {"scale_shift.scales", "scale_shift.shifts"} <= dict(changed.named_parameters()).keys()
 
 
+def test_what_was_trained_is_trained_on_unless_asked_otherwise():
+    model = toy(per_type_energy_scales=2.0, per_type_energy_scales_trainable=True)
+
+    def trained(**options):
+        changed = apply_modifier(model, NAME, options)
+        return [name for name, _ in changed.named_parameters() if name.startswith("scale_shift.")]
+
+    assert trained(shifts={"H": 1.0}) == ["scale_shift.scales"]
+    assert trained(scales=3.0) == ["scale_shift.scales"]
+    assert trained(shifts=1.0, shifts_trainable=True) == ["scale_shift.scales", "scale_shift.shifts"]
+    assert trained(scales_trainable=False) == []
+
+
 def test_energies_follow_the_new_values():
     model = toy().eval()
     changed = apply_modifier(model, NAME, {"scales": 3.0, "shifts": {"H": 1.0, "C": -2.0}}).eval()

@@ -137,17 +137,17 @@ def modify_PerTypeScaleShift(  # noqa: N802 - registered names keep the field's 
     *,
     scales: float | dict[str, float] | None = None,
     shifts: float | dict[str, float] | None = None,
-    scales_trainable: bool = False,
-    shifts_trainable: bool = False,
+    scales_trainable: bool | None = None,
+    shifts_trainable: bool | None = None,
 ) -> GraphModel:
-    """Change scales and shifts of the atomic energies; types not named keep their values.
+    """Change scales and shifts of the atomic energies; what is not given stays as it is.
 
     Args:
         model: The model.
         scales: New factors, one or for some types.
         shifts: New energies of isolated atoms, one or for some types.
-        scales_trainable: Train the scales.
-        shifts_trainable: Train the shifts.
+        scales_trainable: Train the scales, or not; default: as the model has it.
+        shifts_trainable: Train the shifts, or not; default: as the model has it.
 
     Returns:
         The model with new scales and shifts.
@@ -157,18 +157,21 @@ def modify_PerTypeScaleShift(  # noqa: N802 - registered names keep the field's 
         old.type_names,
         scales=_updated(old.values("scales"), scales),
         shifts=_updated(old.values("shifts"), shifts),
-        scales_trainable=scales_trainable,
-        shifts_trainable=shifts_trainable,
+        scales_trainable=_is_trainable(old, "scales") if scales_trainable is None else scales_trainable,
+        shifts_trainable=_is_trainable(old, "shifts") if shifts_trainable is None else shifts_trainable,
     )
     return model if _same_scale_shift(old, new) else model.replace(scale_shift=new)
 
 
 def _same_scale_shift(old: ScaleShift, new: ScaleShift) -> bool:
     return all(
-        old.values(name) == new.values(name)
-        and isinstance(getattr(old, name), torch.nn.Parameter) == isinstance(getattr(new, name), torch.nn.Parameter)
+        old.values(name) == new.values(name) and _is_trainable(old, name) == _is_trainable(new, name)
         for name in ("scales", "shifts")
     )
+
+
+def _is_trainable(scale_shift: ScaleShift, name: str) -> bool:
+    return isinstance(getattr(scale_shift, name), torch.nn.Parameter)
 
 
 def _updated(old: dict[str, float], new: float | dict[str, float] | None) -> dict[str, float]:
