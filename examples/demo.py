@@ -19,7 +19,7 @@ import numpy as np
 from ase import units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
@@ -83,7 +83,7 @@ def molecular_dynamics(calculator: object, out: Path) -> dict[str, object]:
     atoms = read(out / "relaxed.extxyz")
     atoms.calc = calculator
     rng = np.random.default_rng(1)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=rng)
+    thermalize_momenta(atoms, 300, rng=rng)
     Stationary(atoms)
     ZeroRotation(atoms)
     dynamics = VelocityVerlet(atoms, timestep=TIMESTEP_FS * units.fs)
@@ -133,6 +133,7 @@ def main() -> int:
         "equipot-train",
         "examples/ethanol.yaml",
         f"trainer.max_epochs={options.epochs}",
+        "training_module.model.num_layers=2",
         "--output",
         str(run_dir),
     )

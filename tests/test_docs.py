@@ -9,12 +9,14 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from equipot.cli.common import add_plugin_options
-from equipot.cli.main import COMMANDS
+from equipot.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -62,6 +64,26 @@ def test_every_page_is_in_the_contents() -> None:
         where = page.relative_to(ROOT / "docs")
         listed = str(where.with_suffix("")) in index or f"{where.parts[0]}/*" in index
         assert listed or where.name == "index.md", f"{where} is on no page's list"
+
+
+def readme_config() -> str:
+    """The example's config with the model that the README shows."""
+    (model,) = blocks(ROOT / "README.md", "yaml")
+    example = (ROOT / "examples/ethanol.yaml").read_text(encoding="utf-8")
+    start = example[: example.index("  model:\n")]
+    start = re.sub(r"^(chemical_symbols|cutoff_radius): .*\n", "", start, flags=re.MULTILINE)  # its variables
+    return start + textwrap.indent(model, "  ")
+
+
+def train_page_config() -> str:
+    return next(block for block in blocks(ROOT / "docs/how-to/train.md", "yaml") if block.startswith("run:"))
+
+
+@pytest.mark.parametrize("config", [readme_config, train_page_config])
+def test_shown_config_is_valid(config: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_text(config(), encoding="utf-8")
+    code = main(["check", str(tmp_path / "config.yaml")])
+    assert code == 0, capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -182,4 +182,4 @@ def test_a_switched_off_plugin_is_missing_with_a_hint(run):
     source = "import equipot.pair_potentials\nequipot.pair_potentials.ZBL"
     code, _, err = run("-c", source, EQUIPOT_PLUGINS="none")
     assert code == 1
-    assert "no pair potential named 'ZBL'; installed: []; pip install equipot-zbl" in err
+    assert "no pair potential named 'ZBL'; installed: []; EQUIPOT_PLUGINS switches off equipot-zbl" in err

@@ -230,21 +230,35 @@ def test_equal_ids_load_neither(install):
 # ------------------------------------------------------------------------- not found
 
 
-def test_a_missing_first_party_plugin_says_what_to_install():
-    with pytest.raises(PluginNotFoundError) as caught:
+@pytest.fixture
+def core_alone():
+    """A host of an installation that has the core only."""
+    host = PluginHost("none")
+    host.records = [record for record in host.records if record.id == "core"]
+    return host
+
+
+def test_a_plugin_that_is_switched_off_says_so(install):
+    install("equipot-zbl", "ours", declaring(*PAIR, "ZBL"))
+    with pytest.raises(PluginNotFoundError, match=r"'ZBL'; installed: \[\]; EQUIPOT_PLUGINS switches off equipot-zbl$"):
         PluginHost("none").lookup("pair_potentials", "ZBL")
+
+
+def test_a_missing_first_party_plugin_says_what_to_install(core_alone):
+    with pytest.raises(PluginNotFoundError) as caught:
+        core_alone.lookup("pair_potentials", "ZBL")
     text = "no pair potential named 'ZBL'; installed: []; pip install equipot-zbl"
     assert str(caught.value).splitlines()[0] == text
     assert isinstance(caught.value, AttributeError)
     assert isinstance(caught.value, EquipotError)
 
 
-def test_a_misspelled_name_gets_the_nearest(install):
+def test_a_misspelled_name_gets_the_nearest(install, core_alone):
     install("nice-potentials", "nice", declaring(*PAIR, "Morse"))
     with pytest.raises(PluginNotFoundError, match="Did you mean 'Morse'"):
         PluginHost("nice").lookup("pair_potentials", "Mores")
     with pytest.raises(PluginNotFoundError, match=r"Did you mean 'ZBL'\? \(pip install equipot-zbl\)"):
-        PluginHost("none").lookup("pair_potentials", "zbl")
+        core_alone.lookup("pair_potentials", "zbl")
 
 
 def test_lookup_is_case_sensitive(install):

@@ -17,7 +17,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot.artifacts.checkpoint import Weights
 from equipot.artifacts.golden import non_finite
-from equipot.artifacts.loading import load
+from equipot.artifacts.loading import load, usable_device
 from equipot.data.frames import LabelSource, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
@@ -74,12 +74,12 @@ class EquipotCalculator(Calculator):
 
         Raises:
             ArtifactError: If the file cannot be used.
-            ConfigError: If symbols cannot be mapped to types.
+            ConfigError: If symbols cannot be mapped to types, or the device cannot be used.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         if not skin >= 0.0:
             raise ConfigError(problem(f"{_WHERE}.skin", "must be at least 0", got=skin))
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         self.model = _loaded(model, self.device, weights, allow_native=allow_native)
         self.info: ModelInfo = self.model.info
         self.implemented_properties = _properties(self.info)  # type: ignore[misc]

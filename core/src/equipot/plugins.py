@@ -238,13 +238,11 @@ class PluginHost:
                 text += f"\n  plugin {record.label} {record.state}: {record.error}"
         return text
 
-    @staticmethod
-    def install_hint(kind: str, name: str) -> str:
-        """``pip install DIST`` for a name that a known distribution brings, else an empty string.
-
-        ``provides`` is a kind too: output fields such as ``forces``.
-        """
+    def install_hint(self, kind: str, name: str) -> str:
+        """How to get a name (kind ``provides``: an output field) of a known distribution, or an empty string."""
         distribution = _known(kind).get(name)
+        if any(record.distribution == distribution and record.state == "disabled" for record in self.records):
+            return f"EQUIPOT_PLUGINS switches off {distribution}"
         return f"pip install {distribution}" if distribution else ""
 
     def load(self, kind: str, name: str) -> Any:

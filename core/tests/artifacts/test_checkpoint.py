@@ -6,7 +6,8 @@ import torch
 
 from equipot.artifacts import golden, load, load_model, read_checkpoint
 from equipot.artifacts.report import inspect_file
-from equipot.errors import ArtifactError
+from equipot.ase import EquipotCalculator
+from equipot.errors import ArtifactError, ConfigError
 
 
 def energy(model):
@@ -96,6 +97,36 @@ def test_truncated_checkpoints(make_model, make_checkpoint, size):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ArtifactError, match=r"cannot be read as a checkpoint|is no plain checkpoint"):
         read_checkpoint(path)
+
+
+def test_a_changed_weight_is_seen(make_model, make_checkpoint):
+    path = make_checkpoint(make_model())
+    with zipfile.ZipFile(path) as file:
+        member = max((info for info in file.infolist() if "/data/" in info.filename), key=lambda info: info.file_size)
+        content = file.read(member)
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(content) + len(content) // 2] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(ArtifactError, match=rf"cannot be read as a checkpoint \(.*{member.filename}"):
+        read_checkpoint(path)
+
+
+def test_a_package_is_no_checkpoint(package_file, tmp_path):
+    with pytest.raises(ArtifactError, match=r"model.equipot.zip: is no checkpoint but a package; give a .ckpt file"):
+        read_checkpoint(package_file)
+    other = tmp_path / "other.zip"
+    with zipfile.ZipFile(other, "w") as file:
+        file.writestr("hello.txt", "hello")
+    with pytest.raises(ArtifactError, match="is no checkpoint but a zip file of another kind"):
+        read_checkpoint(other)
+
+
+@pytest.mark.parametrize("device", ["gpu", "xpu:77"])
+def test_a_device_that_is_not_there(package_file, device):
+    with pytest.raises(ConfigError, match=rf"device: cannot be used here \(.*\), got '{device}'; use 'cpu'"):
+        load(package_file, device)
+    with pytest.raises(ConfigError, match="device: cannot be used here"):
+        EquipotCalculator(package_file, device)
 
 
 def test_files_that_are_no_checkpoint(tmp_path):

@@ -2,6 +2,10 @@
 
 # ruff: noqa: E501, ISC004 - messages stand here as users see them
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -31,7 +35,34 @@ CHECKS = [
     (
         "missing plugin",
         ["training_module.model._target_=equipot.model.AllegroModel"],
-        "training_module.model._target_: no model builder named 'AllegroModel'",
+        "training_module.model._target_: no model builder named 'AllegroModel'; installed: ['InvariantModel', "
+        "'NequIPGNNModel', 'PresetNequIPGNNModel']; pip install equipot-allegro",
+    ),
+    (
+        "missing plugin, its own path",
+        ["training_module.model._target_=equipot_allegro.AllegroModel"],
+        "training_module.model._target_: is not on the list of allowed targets, got 'equipot_allegro.AllegroModel'; "
+        "no installed plugin has the package 'equipot_allegro'; pip install equipot-allegro",
+    ),
+    (
+        "shift of a type that is none",
+        ["training_module.model.per_type_energy_shifts={H: -1.0, O: -2.0, C: -3.0}"],
+        "training_module.model.per_type_energy_shifts.C: 'C' is not a type name; types: ['H', 'O']",
+    ),
+    (
+        "type without a shift",
+        ["training_module.model.per_type_energy_shifts={H: -1.0}"],
+        "training_module.model.per_type_energy_shifts: no value for the types ['O'], got {'H': -1.0}; "
+        "give one for each of ['H', 'O']",
+    ),
+    (
+        "readout that shifts isolated atoms",
+        [
+            "training_module.model._target_=equipot.model.NequIPGNNModel",
+            "+training_module.model.readout_mlp_nonlinearity=softplus",
+        ],
+        "training_module.model.readout_mlp_nonlinearity: softplus is not 0 at 0, so an isolated atom would not get "
+        "exactly its energy shift; use one of silu, mish, gelu, ssp, tanh",
     ),
     (
         "unknown statistic",
@@ -108,18 +139,48 @@ CHECKS = [
     ),
     ("required section", ["~trainer"], "trainer: required section is missing"),
     ("override without value", ["data.seed"], "override 'data.seed': "),
-    ("override of nothing", ["data.seeed=1"], "Could not override 'data.seeed'"),
+    (
+        "override of nothing",
+        ["data.seeed=1"],
+        "Could not override 'data.seeed'; To append to your config use +data.seeed=1; did you mean 'data.seed'?",
+    ),
+    (
+        "override with new keys",
+        ["data.train_dataloader={max_atoms: 30}"],
+        "to give it keys that it does not have, write ++data.train_dataloader={…}",
+    ),
+    (
+        "value that an optimizer refuses",
+        ["training_module.optimizer.lr=-1"],
+        "training_module.optimizer: Adam refuses its options: Invalid learning rate: -1",
+    ),
+    (
+        "value that a scheduler refuses",
+        ["training_module.lr_scheduler.scheduler.factor=2.0"],
+        "training_module.lr_scheduler.scheduler: ReduceLROnPlateau refuses its options: Factor should be < 1.0.",
+    ),
     ("no loss", ["~training_module.loss"], "training_module.loss: required option is missing; run has 'train'"),
     (
         "target outside the allow list",
         ["training_module.optimizer._target_=os.system"],
-        "training_module.optimizer._target_: is not on the list of allowed targets, got 'os.system'",
+        "training_module.optimizer._target_: is not on the list of allowed targets, got 'os.system'; allowed are "
+        "equipot, installed plugins and torch.optim, torch.nn, lightning, torchmetrics; if you trust it: --allow-target os",
     ),
     (
         "kind of section",
         ["trainer._target_=lightning.pytorch.callbacks.Timer", "~trainer.max_epochs"],
         "trainer._target_: must be a Trainer, got 'lightning.pytorch.callbacks.timer.Timer'",
     ),
+]
+
+ENERGY_ONLY = [
+    "+training_module.model.do_derivatives=false",
+    "training_module.loss={_target_: equipot.train.EnergyOnlyLoss}",
+    "~training_module.loss.coeffs",
+    "training_module.val_metrics={_target_: equipot.train.EnergyOnlyMetrics}",
+    "~training_module.val_metrics.coeffs",
+    "data.stats_manager._target_=equipot.data.EnergyOnlyDataStatisticsManager",
+    "training_module.model.per_type_energy_scales='${training_data_stats:per_atom_energy_std}'",
 ]
 
 
@@ -212,6 +273,74 @@ def test_label_with_nan(folder):
     assert "water.extxyz" in text
 
 
+def test_force_label_with_nan(folder):
+    forces = np.zeros((3, 3))
+    forces[1, 2] = np.nan
+    _rewrite(folder, lambda atoms: _labels(atoms, energy=atoms.get_potential_energy(), forces=forces))
+    (text,) = folder.errors(command="train")
+    assert text.startswith("data.labels: forces is NaN or inf in water.extxyz, frame ")
+
+
+def test_energies_alone_do_not_mind_what_the_forces_are(folder):
+    forces = np.full((3, 3), np.nan)
+    _rewrite(folder, lambda atoms: _labels(atoms, energy=atoms.get_potential_energy(), forces=forces))
+    code, output, errors = folder.call("--output", "out", "trainer.max_epochs=1", *ENERGY_ONLY)
+    assert code == 0, errors
+    assert "meV/atom" in output
+
+
+def test_split_that_rounds_to_nothing(folder):
+    assert folder.errors("data.split_dataset={file_path: water.extxyz, train: 0.5, val: 0.01}", command="train") == [
+        "data.split_dataset.val: gives an empty set out of 20 frames, got 0.01"
+    ]
+
+
+def test_split_of_more_frames_than_there_are(folder):
+    (text,) = folder.errors("data.split_dataset.train=19", command="train")
+    assert text.startswith("data.split_dataset: wants 27 frames, the files have 20, got ")
+
+
+def test_batch_larger_than_the_validation_set(folder):
+    assert folder.errors("data.val_dataloader.batch_size=5", command="train") == [
+        "data.val_dataloader.batch_size: is larger than the val set of 4 frames, got 5; make it smaller"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "water.extxyz: is empty"),
+        ("rubbish\n", "water.extxyz, frame 0 (line 1): must start with the number of atoms, got 'rubbish'"),
+        ("3\nenergy=1\nH 0 0 0\n", "water.extxyz, frame 0 (line 1): is cut off: 1 of 3 atoms; write the file again"),
+    ],
+    ids=["empty", "rubbish", "cut off"],
+)
+def test_data_file_that_cannot_be_read(folder, content, message):
+    (folder.path / "water.extxyz").write_text(content)
+    (text,) = folder.errors(command="train")
+    assert text.startswith(message)
+
+
+def _start_from(folder, package):
+    text = (folder.path / "config.yaml").read_text()
+    model = f"  model: {{_target_: equipot.model.ModelFromPackage, package_path: {package}}}\n"
+    unused = ("cutoff_radius:", "chemical_symbols:")
+    kept = [line for line in text[: text.index("  model:")].splitlines(True) if not line.startswith(unused)]
+    folder.write("".join(kept) + model)
+
+
+def test_package_that_is_not_there(folder):
+    _start_from(folder, "none.equipot.zip")
+    assert folder.errors() == ["training_module.model.package_path: none.equipot.zip: there is no such file"]
+
+
+def test_truncated_package(folder, package_file):
+    (folder.path / "cut.equipot.zip").write_bytes(package_file.read_bytes()[:-400])
+    _start_from(folder, "cut.equipot.zip")
+    (text,) = folder.errors()
+    assert text.startswith("training_module.model.package_path: cut.equipot.zip: cannot be read as a zip file")
+
+
 def test_empty_split(folder):
     assert folder.errors("data.split_dataset.val=0", command="train")[0].startswith(
         "data.split_dataset.val: must be greater than 0, got 0"
@@ -260,3 +389,69 @@ def test_options_that_nobody_has(folder):
     assert folder.errors("--allow-targets=mine") == [
         "--allow-targets=mine: unknown option; did you mean '--allow-target'?"
     ]
+
+
+# ------------------------------------------------------------------ the installed command
+
+
+def _no_forces(folder):
+    _rewrite(folder, lambda atoms: _labels(atoms, energy=atoms.get_potential_energy()))
+
+
+def _cut(folder):
+    file = folder.path / "water.extxyz"
+    file.write_bytes(file.read_bytes()[:-60])
+
+
+INSTALLED = [
+    ("unknown key", None, ["+data.sed=1"], "data.sed: unknown option; did you mean 'seed'?"),
+    ("type", None, ["training_module.model.seed=1.5"], "training_module.model.seed: must be an integer, got 1.5"),
+    (
+        "missing plugin",
+        None,
+        ["training_module.model._target_=equipot.model.AllegroModel"],
+        "training_module.model._target_: no model builder named 'AllegroModel'; installed: ",
+    ),
+    (
+        "r_max",
+        None,
+        ["+data.transforms=[{_target_: equipot.data.transforms.NeighborListTransform, r_max: 3.0}]"],
+        "data.transforms.0.r_max: differs from the model's r_max = 4.0, got 3.0",
+    ),
+    (
+        "target",
+        None,
+        ["training_module.optimizer._target_=os.system"],
+        "training_module.optimizer._target_: is not on the list of allowed targets, got 'os.system'",
+    ),
+    (
+        "element",
+        None,
+        ["chemical_symbols=[H,C]"],
+        "model.type_names: the data contain elements without a type: O (first in ",
+    ),
+    ("label", _no_forces, [], "training_module.loss: forces is in none of the 12 train frames"),
+    ("split", None, ["data.split_dataset.val=0"], "data.split_dataset.val: must be greater than 0, got 0"),
+    (
+        "batch",
+        None,
+        ["data.train_dataloader.batch_size=13"],
+        "data.train_dataloader.batch_size: is larger than the train set of 12 frames, got 13",
+    ),
+    ("truncated file", _cut, [], "water.extxyz: cannot be read beyond frame 19"),
+    ("loss", None, ["training_module.optimizer.lr=1e200"], "training step 1: the loss is not finite"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "overrides", "message"), [pytest.param(*case[1:], id=case[0]) for case in INSTALLED]
+)
+def test_the_installed_command_says_so_and_exits_with_two(folder, change, overrides, message):
+    if change is not None:
+        change(folder)
+    command = [Path(sys.executable).with_name("equipot-train"), "config.yaml", *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert any(line.startswith(f"error: {message}") for line in done.stderr.splitlines()), done.stderr
+    assert "Traceback" not in done.stderr

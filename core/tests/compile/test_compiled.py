@@ -257,7 +257,8 @@ def test_strides_and_types_of_inputs_do_not_matter(pt2, eager, batch):
         assert not value.requires_grad
     with torch.inference_mode():
         inside = model(batch)
-    assert torch.equal(inside["forces"], model(odd)["forces"])
+    # Sums over edges may be in another order in each call, with several threads.
+    assert torch.allclose(inside["forces"], model(odd)["forces"], rtol=0, atol=1e-12)
 
 
 @pytest.mark.slow

@@ -118,7 +118,9 @@ def test_derivatives_are_recorded_as_the_modifier_that_made_them():
 
 
 def test_without_a_plugin_for_forces_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("equipot.modifiers.plugins", lambda: PluginHost("none"))
+    host = PluginHost("none")
+    host.records = [record for record in host.records if record.id == "core"]
+    monkeypatch.setattr("equipot.modifiers.plugins", lambda: host)
     with pytest.raises(PluginError) as caught:
         recipe().build()
     assert str(caught.value) == (

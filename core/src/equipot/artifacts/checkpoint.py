@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 Weights = Literal["ema", "raw"]
 KEY = "equipot"
 SUFFIX = ".ckpt"
+_DAMAGED = "the file is truncated, damaged or of another kind"
 _PREFIX: dict[str, str] = {"ema": "ema.", "raw": "model."}
 
 
@@ -42,6 +45,8 @@ def load_plain(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(problem(str(path), "there is no such file"))
+    if _is_zip(path):
+        _check_zip(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -55,13 +60,7 @@ def load_plain(path: str | Path) -> dict[str, Any]:
         ) from None
     except (RuntimeError, ValueError, EOFError, KeyError, OSError, AttributeError, IndexError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtifactError(
-            problem(
-                str(path),
-                f"cannot be read as a checkpoint ({reason})",
-                hint="the file is truncated, damaged or of another kind",
-            )
-        ) from None
+        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint ({reason})", hint=_DAMAGED)) from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
         raise ArtifactError(problem(str(path), "is no checkpoint of equipot: it has no state_dict"))
     return loaded
@@ -70,6 +69,26 @@ def load_plain(path: str | Path) -> dict[str, Any]:
 def _is_zip(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == b"PK\x03\x04"
+
+
+def _check_zip(path: Path) -> None:
+    """Compare all members with their checksums, which torch does not do.
+
+    Raises:
+        ArtifactError: If a byte of the file changed, or torch did not write it.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            if not any(name.endswith("/data.pkl") for name in file.namelist()):
+                kind = "a package" if "manifest.json" in file.namelist() else "a zip file of another kind"
+                hint = "give a .ckpt file of a training run"
+                raise ArtifactError(problem(str(path), f"is no checkpoint but {kind}", hint=hint))
+            damaged = file.testzip()
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
+        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint ({error})", hint=_DAMAGED)) from None
+    if damaged is not None:
+        what = f"cannot be read as a checkpoint (the checksum of {damaged} is wrong)"
+        raise ArtifactError(problem(str(path), what, hint=_DAMAGED))
 
 
 def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
@@ -108,7 +127,7 @@ def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """What a checkpoint says of its model; weights are mapped, not read.
+    """What a checkpoint says of its model.
 
     Raises:
         ArtifactError: As for ``read_checkpoint``.

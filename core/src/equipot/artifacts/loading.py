@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from equipot.artifacts import checkpoint, compiled_file, golden, package
 from equipot.artifacts.checkpoint import Weights
-from equipot.errors import ArtifactError, problem
+from equipot.errors import ArtifactError, ConfigError, problem
 
 if TYPE_CHECKING:
     import torch
@@ -82,12 +82,35 @@ def load(
 
     Raises:
         ArtifactError: Saying what is wrong with the file or what to do.
+        ConfigError: If torch has no such device here.
     """
+    device = usable_device(device)
     if Path(path).name.endswith(compiled_file.SUFFIX):
         from equipot.compile.compiled import load_compiled
 
         return load_compiled(path, device, allow_native=allow_native)
     return load_model(path, weights).to(device)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, after a tensor has been put there.
+
+    Args:
+        device: As torch names them, ``cpu`` or ``cuda`` for example.
+
+    Raises:
+        ConfigError: If torch knows no such device, or cannot use it here.
+    """
+    import torch
+
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        what = f"cannot be used here ({reason})"
+        raise ConfigError(problem("device", what, got=str(device), hint="use 'cpu', or 'cuda' with a GPU")) from None
+    return found
 
 
 def verify(path: str | Path) -> dict[str, float]:

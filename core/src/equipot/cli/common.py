@@ -127,6 +127,11 @@ def run_command(func: Callable[[argparse.Namespace], int | None], args: argparse
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return EXIT_ERROR
     show_plugin_warnings()
     return int(code or 0)
 

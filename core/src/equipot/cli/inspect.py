@@ -75,8 +75,9 @@ def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("plugins", _pairs(manifest.plugins) or "none"),
         ("made with", _pairs(manifest.versions)),
         ("provenance", _pairs(manifest.provenance)),
-        ("fingerprint", manifest.fingerprint),
     ]
+    if manifest.fingerprint:
+        rows.append(("fingerprint", manifest.fingerprint))
     if manifest.compiled:
         rows.append(("compiled", _pairs({key: value for key, value in manifest.compiled.items() if key != "outputs"})))
     rows += [("cite", text) for text in manifest.citations]

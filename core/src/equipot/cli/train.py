@@ -6,9 +6,13 @@ Everything after the config file goes to Hydra: overrides (key=value) and flags 
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
+import os
 import sys
+import tempfile
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +23,12 @@ if TYPE_CHECKING:
 
 PASS_UNKNOWN = True
 
-OPTIONS = ("--output", "--resume", "--allow", "--allow-target")
+OPTIONS = ("--output", "--overwrite", "--resume", "--allow", "--allow-target")
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
+
+RUN_FILES = ("best.ckpt", "last.ckpt", "results.json", "multirun.yaml")
+"""Files that tell that a folder holds a run."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="DIR", help="folder for checkpoints, logs and results (default: outputs/CONFIG/DATE_TIME)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="write into a folder that holds a run already")
     parser.add_argument("--resume", metavar="FILE.ckpt", help="go on with an interrupted run, exactly where it stopped")
     parser.add_argument(
         "--allow",
@@ -47,17 +55,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the config without Hydra's machinery, then run it inside."""
     from equipot.cli.common import hydra_arguments, show_plugin_warnings
+    from equipot.config.check import check_config
     from equipot.config.load import compose, config_file
+    from equipot.config.targets import AllowList
     from equipot.errors import ConfigError, problem
 
     overrides, flags = hydra_arguments([*args.overrides, *args.extra], OPTIONS)
     if args.allow and not args.resume:
         raise ConfigError(problem("--allow", "means something with --resume only", got=args.allow))
     file = config_file(args.config)
-    _, hydra = compose(file, overrides)
+    config, hydra = compose(file, overrides)
     _refuse_hostile(hydra)
     show_plugin_warnings()
-    defaults = _output_defaults(args.output, file, hydra, multirun=any(flag in MULTIRUN_FLAGS for flag in flags))
+    if not flags:
+        check_config(config, AllowList(tuple(args.allow_target)), hydra)  # before anything is written
+    if args.output is not None:
+        _check_output(Path(args.output), replace=args.overwrite or args.resume is not None)
+    defaults = _output_defaults(args.output, file, hydra, flags)
     return _run_hydra(args, file, [*flags, *overrides, *defaults])
 
 
@@ -74,7 +88,31 @@ def _refuse_hostile(hydra: DictConfig) -> None:
         raise ConfigError(problems)
 
 
-def _output_defaults(output: str | None, file: Path, hydra: DictConfig, *, multirun: bool) -> list[str]:
+def _check_output(folder: Path, *, replace: bool) -> None:
+    """Make the output folder, and refuse one that cannot be written or holds another run.
+
+    Raises:
+        ConfigError: Saying which.
+    """
+    from equipot.errors import ConfigError, problem
+
+    if "LOCAL_RANK" in os.environ:  # a further process of a run that checked it
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        what = f"cannot be written: {error.strerror}"
+        raise ConfigError(problem("--output", what, got=str(folder), hint="choose another folder")) from None
+    found = [name for name in RUN_FILES if (folder / name).exists()]
+    if found and not replace:
+        what = f"the folder holds a run already ({', '.join(found)})"
+        hint = "choose another folder, or add --overwrite"
+        raise ConfigError(problem("--output", what, got=str(folder), hint=hint))
+
+
+def _output_defaults(output: str | None, file: Path, hydra: DictConfig, flags: Sequence[str]) -> list[str]:
     """Hydra overrides that choose the output folder, unless the user's config does."""
     from omegaconf import OmegaConf
 
@@ -83,11 +121,34 @@ def _output_defaults(output: str | None, file: Path, hydra: DictConfig, *, multi
     defaults = ["hydra.job.chdir=false"]
     if output is not None:
         quoted = str(Path(output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-        defaults.append(f"hydra.{'sweep' if multirun else 'run'}.dir='{quoted}'")
+        defaults.append(f"hydra.{'sweep' if any(flag in MULTIRUN_FLAGS for flag in flags) else 'run'}.dir='{quoted}'")
     elif raw["hydra"]["run"]["dir"] == hydra_default:
         name = "".join(char if char.isalnum() or char in "-_." else "_" for char in file.stem)
-        defaults.append(f"hydra.run.dir='outputs/{name}/${{now:%Y-%m-%d_%H-%M-%S}}'")
+        stamp = "${now:%Y-%m-%d_%H-%M-%S}" if flags else _new_folder(Path("outputs", name))
+        defaults.append(f"hydra.run.dir='outputs/{name}/{stamp}'")
     return defaults
+
+
+def _new_folder(parent: Path) -> str:
+    """Make a folder named after date and time, of this run alone; return its name.
+
+    Raises:
+        ConfigError: If it cannot be made.
+    """
+    from equipot.errors import ConfigError, problem
+
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")  # noqa: DTZ005 - the user's time, as in Hydra's names
+    for count in itertools.count(1):
+        name = stamp if count == 1 else f"{stamp}_{count}"
+        try:
+            (parent / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            what = f"cannot be written: {error.strerror}"
+            raise ConfigError(problem(str(parent), what, hint="choose another folder with --output")) from None
+        return name
+    return stamp
 
 
 def _run_hydra(args: argparse.Namespace, file: Path, arguments: list[str]) -> int:

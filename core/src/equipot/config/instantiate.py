@@ -8,6 +8,7 @@ together; and optimizers and schedulers stay deferred until there are parameters
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -132,7 +133,7 @@ class Walker:
         if len(self.problems) > before or _contains(options, BAD):
             return BAD
         if later or value.get("_partial_"):
-            return Deferred(target, options)
+            return self._deferred(Deferred(target, options), path, later)
         if not self.final and (not is_cheap(target) or _contains_later(options)):
             return Later(target)
         return self._make(target, options, path)
@@ -156,6 +157,27 @@ class Walker:
                 hint = did_you_mean(key, names) or f"options: {', '.join(names) or 'none'}"
                 self.problems.append(problem(f"{path}.{key}", "unknown option", hint=hint))
 
+    def _deferred(self, made: Deferred, path: str, later: tuple[str, ...]) -> Any:
+        """Call torch's own optimizers and schedulers once on one number, to find wrong values early."""
+        if not later or not made.target.__module__.startswith("torch.optim"):
+            return made
+        import torch
+
+        number = [torch.nn.Parameter(torch.zeros(1))]
+        samples = {"params": number, "optimizer": torch.optim.SGD(number, lr=0.1, momentum=0.9)}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                made(**{name: samples[name] for name in later})
+        except (TypeError, ValueError) as error:
+            self._refused(made.target, path, error)
+            return BAD
+        return made
+
+    def _refused(self, target: Any, path: str, error: Exception) -> None:
+        text = " ".join(str(error).split())
+        self.problems.append(problem(path, f"{target.__name__} refuses its options: {text}"))
+
     def _make(self, target: Any, options: dict[str, Any], path: str) -> Any:
         try:
             made = target(**options)
@@ -166,8 +188,7 @@ class Walker:
             self.problems.append(f"{path}: {error}")
             return BAD
         except (TypeError, ValueError, AttributeError, OSError, ImportError) as error:
-            text = " ".join(str(error).split())
-            self.problems.append(problem(path, f"{target.__name__} refuses its options: {text}"))
+            self._refused(target, path, error)
             return BAD
         self.built[path] = made
         return made

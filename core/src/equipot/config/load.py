@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, did_you_mean, problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +69,8 @@ def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig
     try:
         with initialize_config_dir(version_base=None, config_dir=str(file.parent)):
             composed = hydra_compose(file.stem, overrides=_single(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(problem(str(path), _first_lines(error))) from None
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(problem(str(path), _first_lines(error), hint=_nearest_key(error, file))) from None
     finally:
         if previous is not None:
             GlobalHydra.instance().initialize(previous)
@@ -110,6 +110,27 @@ def _first_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     skipped = ("full_key:", "object_type=", "Config search path", "provider=", "reference_type=")
     return "; ".join(line.rstrip(".") for line in lines if not line.startswith(skipped)) or type(error).__name__
+
+
+def _nearest_key(error: Exception, file: Path) -> str:
+    """A hint for an override of a key that is not there: the most similar one that is, or ``++``."""
+    from omegaconf import OmegaConf
+
+    found = re.search(r"Could not override '([^']+)'", str(error))
+    if found is None:
+        return ""
+    keys = _key_paths(OmegaConf.to_container(OmegaConf.load(file), resolve=False))
+    if found[1] in keys:
+        return f"to give it keys that it does not have, write ++{found[1]}={{…}}"
+    return did_you_mean(found[1], keys)
+
+
+def _key_paths(container: object, prefix: str = "") -> list[str]:
+    """Every key of nested mappings, as a dotted path."""
+    if not isinstance(container, dict):
+        return []
+    paths = [(f"{prefix}{key}", value) for key, value in container.items()]
+    return [path for path, _ in paths] + [below for path, value in paths for below in _key_paths(value, f"{path}.")]
 
 
 def _single(overrides: Sequence[str]) -> list[str]:

@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from equipot.data.options import LoaderOptions
 
 
-def check_labels(census: Census, wanted: Collection[str], files: Sequence[str]) -> None:
+def check_labels(
+    census: Census, wanted: Collection[str], files: Sequence[str], used: Collection[str] | None = None
+) -> None:
     """Refuse labels that are NaN or inf somewhere, and wanted ones that are nowhere.
 
     Args:
         census: Of all sets.
         wanted: Labels that must be in at least one frame.
         files: Where they were looked for.
+        used: Labels that must be finite; None: all.
 
     Raises:
         DataError: With all problems, and keys that look like the missing labels.
     """
-    problems = census.non_finite_problems()
+    problems = census.non_finite_problems(label for label in census.contract if used is None or label in used)
     found = {key for one in census.sets.values() for key in one.keys}
     for label, source in census.contract.items():
         rows = [one.labels[label] for one in census.sets.values() if label in one.labels]

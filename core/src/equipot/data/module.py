@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +111,7 @@ class ASEDataModule(lightning.LightningDataModule):
         """Frames of the split file in each part, by index."""
         self._sets: dict[str, FrameDataset] = {}
         self._census = Census(self._contract, self.units)
+        self._used: frozenset[str] | None = None
 
     # ------------------------------------------------------------------ before data are read
 
@@ -132,6 +133,14 @@ class ASEDataModule(lightning.LightningDataModule):
         sets = {name: one.with_transforms(transforms) for name, one in self._sets.items()}
         check_elements(sets, transforms)
         self._transforms, self._sets, self.info = transforms, sets, info
+
+    def use_labels(self, labels: Iterable[str]) -> None:
+        """Say what will be trained on or compared with, before data are read.
+
+        Args:
+            labels: Labels beside the energy; NaN in others is no error then.
+        """
+        self._used = frozenset({"total_energy", *labels})
 
     def statistic_names(self) -> dict[str, StatisticKind]:
         """Statistics that may be asked for; known before data are read."""
@@ -162,7 +171,7 @@ class ASEDataModule(lightning.LightningDataModule):
         for name, one in collections.items():
             self._census.add(name, one.frames, one.reports, one.places, one.keys)
         wanted = set(self._contract) & set(LABELS) if self._labels_given else {"total_energy"}
-        check_labels(self._census, wanted, self._files.paths())
+        check_labels(self._census, wanted, self._files.paths(), self._used)
         labels = [label for label in LABELS if any(label in labels_present(one.frames) for one in collections.values())]
         sets = {
             name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms)

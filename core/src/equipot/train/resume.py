@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from equipot.artifacts.checkpoint import load_plain
 from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
 from equipot.train.record import plain
 
@@ -23,17 +23,8 @@ def checkpoint_data(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: If the file is missing, damaged or no checkpoint of equipot.
     """
-    import torch
-
-    if not path.is_file():
-        raise ArtifactError(problem(str(path), "no such checkpoint"))
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        what = f"cannot be read as a checkpoint: {reason}"
-        raise ArtifactError(problem(str(path), what, hint="it may be truncated")) from None
-    record = checkpoint.get("equipot") if isinstance(checkpoint, dict) else None
+    checkpoint = load_plain(path)
+    record = checkpoint.get("equipot")
     if not isinstance(record, dict) or "training_config" not in record:
         raise ArtifactError(problem(str(path), "is no checkpoint of an equipot training run"))
     return record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 OBJECTIVE = "val0_epoch/weighted_sum"
 """What the default checkpoint monitors, and what a sweep minimises."""
+
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 BEST, LAST = "best", "last"
 """Names of the default checkpoints, without ``.ckpt``."""
@@ -87,6 +91,7 @@ class _Run:
         resume = self.options.resume
         saved = None if resume is None else checkpoint_data(resume)
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
+        self.data.use_labels(label for required in self.checked.labels.values() for label in required)
         self.data.setup()
         _say(str(self.data.census()))
         self._check_labels()
@@ -105,7 +110,8 @@ class _Run:
                 files = self.resolved["data"]["split_dataset"]["file_path"]
                 self._write("splits.json", {"file": files, **self.data.split_indices})
         for stage in self.checked.stages:
-            self._stage(stage, trainer, module)
+            with _interrupts(trainer, self.options.output):
+                self._stage(stage, trainer, module)
         if trainer.is_global_zero:
             self._write("results.json", self.results)
             _say(results_table(self.results, self.data.units))
@@ -274,6 +280,20 @@ def _say(text: str) -> None:
     """Print on the first process only."""
     if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0:
         print(text, flush=True)  # noqa: T201 - command line output
+
+
+@contextmanager
+def _interrupts(trainer: lightning.Trainer, output: Path) -> Iterator[None]:
+    """Say how to go on after Ctrl-C, where Lightning ends the process without a word."""
+    try:
+        yield
+    except SystemExit:
+        if str(trainer.state.status.value) != "interrupted":
+            raise
+        last = output / f"{LAST}.ckpt"
+        hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
+        print(f"interrupted; {hint}", file=sys.stderr)  # noqa: T201 - command line output
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 _HARMLESS: Sequence[str] = (

@@ -1,0 +1,121 @@
+"""The conformance kit on everything that installed plugins declare, with small options.
+
+Unmarked: each declaration loads and keeps the rules of its kind. Slow: all checks of the kit.
+"""
+
+import inspect
+import json
+from importlib import resources
+from typing import ClassVar
+
+import pytest
+
+from equipot.data import DataStatisticsManager, MeanAbsolute
+from equipot.plugins import KINDS, plugins
+from equipot.testing import conformance
+
+KITS = {
+    "model_builders": conformance.ModelBuilderConformance,
+    "pair_potentials": conformance.PairPotentialConformance,
+    "modifiers": conformance.ModifierConformance,
+    "stats_managers": conformance.StatsManagerConformance,
+}
+SMALL = {"num_features": [4, 2], "type_embed_num_features": 3, "radial_mlp_width": 6, "num_bessels": 4}
+
+ELSEWHERE = {"test_export": None, "test_trace": None}
+"""Checks of half a minute that the builders' own conformance tests run."""
+
+
+def _spread(_self):
+    """A manager that has no statistics unless the user names some."""
+    return DataStatisticsManager(metrics=[{"field": "forces", "metric": MeanAbsolute(), "name": "spread"}])
+
+
+ATTRIBUTES = {
+    "InvariantModel": {"options": {"num_channels": 4, "avg_num_neighbors": 20.0}, **ELSEWHERE},
+    "NequIPGNNModel": {
+        "options": {**SMALL, "num_layers": 2, "avg_num_neighbors": {"H": 9.0, "C": 12.0, "O": 15.0}},
+        **ELSEWHERE,
+    },
+    "PresetNequIPGNNModel": {"options": {**SMALL, "preset": "S", "avg_num_neighbors": 12.0}},
+    "ZBL": {"options": {"units": "metal", "chemical_species": ["H", "C", "O"]}},
+    "enable_ForceStressOutput": {},
+    "disable_ForceStressOutput": {"model_options": {"do_derivatives": True}},
+    "modify_PerTypeScaleShift": {
+        "options": {"shifts": {"H": 3.0}, "scales": 2.0},
+        "changes": ("scale_shift.",),
+        "keeps_energies": False,
+    },
+    "CommonDataStatisticsManager": {},
+    "EnergyOnlyDataStatisticsManager": {"reads": ("total_energy",)},
+    "DataStatisticsManager": {"reads": ("forces",), "manager": _spread},
+}
+"""Options and other class attributes; a declaration that is not here is tested with its defaults."""
+
+DECLARED = [declared for kind in KINDS for declared in plugins().declared(kind)]
+
+
+def _kit(declared):
+    name = declared.entry.name
+    base = KITS[declared.kind]
+    return type(f"Test_{name}", (base,), {"name": name, **ATTRIBUTES.get(name, {})})
+
+
+for _declared in DECLARED:
+    globals()[f"Test_{_declared.entry.name}"] = pytest.mark.slow(_kit(_declared))
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=lambda declared: declared.entry.name)
+def test_each_declaration_keeps_the_rules_of_its_kind(declared):
+    kit = _kit(declared)()
+    assert kit.component() is plugins().load(declared.kind, declared.entry.name)
+    assert declared.entry.summary
+    kit.test_options_documented()
+    kit.test_no_open_options()
+    if declared.kind == "modifiers":
+        kit.test_signature()
+
+
+def test_every_hook_has_a_kit():
+    assert KITS.keys() == KINDS.keys()
+
+
+def test_no_declaration_of_ours_is_without_small_options():
+    ours = ("equipot", "equipot-nequip", "equipot-zbl", "equipot-force-stress", "equipot-invariant")
+    names = {declared.entry.name for declared in DECLARED if declared.distribution in ours}
+    assert names == ATTRIBUTES.keys()
+
+
+def test_missing_plugins_of_ours_can_be_named():
+    """What our plugins declare is known to core without them, for the hint what to install."""
+    known = json.loads(resources.files("equipot").joinpath("known_plugins.json").read_text(encoding="utf-8"))
+    for declared in DECLARED:
+        if declared.distribution in ("equipot-nequip", "equipot-zbl", "equipot-force-stress"):
+            assert known[declared.kind][declared.entry.name] == declared.distribution
+
+
+class TestPresetSizes:
+    """Each preset as users get it, built only: the large ones take seconds to run."""
+
+    expected: ClassVar = {"S": (2, 1), "M": (4, 2), "L": (6, 3), "XL": (6, 4)}
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("preset", expected)
+    def test_builds(self, preset):
+        builder = plugins().load("model_builders", "PresetNequIPGNNModel")
+        recipe = builder(preset=preset, type_names=["H", "O"], r_max=4.0, avg_num_neighbors=10.0)
+        assert (recipe.num_layers, recipe.l_max) == self.expected[preset]
+        model = recipe.build()
+        assert model.info.outputs[:2] == ("atomic_energy", "total_energy")
+        assert "forces" in model.info.outputs
+
+
+def test_hooks_have_examples_that_run():
+    """Each hook is documented, its example makes a declaration; the doctests run with the suite."""
+    from equipot import hookspecs
+
+    for kind, entry in KINDS.items():
+        hook = getattr(hookspecs, f"equipot_{kind}")
+        text = inspect.getdoc(hook)
+        assert f">>> entry = {entry.__name__}(" in text
+        assert "Since 0." in text
