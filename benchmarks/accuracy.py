@@ -222,13 +222,8 @@ def main() -> int:
         if options.peer_python:
             import peer_accuracy
 
-            rows.append(
-                _row(
-                    "nequip (same split, same time)",
-                    minutes,
-                    peer_accuracy.run(options.peer_python, Path(folder), minutes, options.seed),
-                )
-            )
+            errors = peer_accuracy.run(options.peer_python, Path(folder), minutes, options.seed)
+            rows.append(_row("nequip (same split, same time)", minutes, {**metrics, **errors}))
     rows += [[f"{name}, published", "", *errors] for name, errors in case.published.items()]
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     result = {

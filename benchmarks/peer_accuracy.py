@@ -5,7 +5,6 @@ Same hyperparameters as ``configs/rmd17.yaml``: architecture, loss, optimiser, E
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -95,10 +94,7 @@ def run(python: str, work: Path, minutes: float, seed: int) -> dict[str, Any]:
     values: dict[str, float] = {}
     for row in rows[1:]:
         values.update({name: float(value) for name, value in zip(names, row.split(","), strict=True) if value})
-    ours = json.loads((work / "metrics.json").read_text(encoding="utf-8"))
     return {
-        "n_frames": ours["n_frames"],
-        "n_atoms": ours["n_atoms"],
         "per_atom_energy_mae_mev": 1000 * values["test0_epoch/per_atom_energy_mae"],
         "forces_mae_mev_per_angstrom": 1000 * values["test0_epoch/forces_mae"],
     }

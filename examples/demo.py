@@ -26,6 +26,8 @@ from ase.optimize import BFGS
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path("examples/data/ethanol_pbe.extxyz")
 MD_STEPS = 2000
+MARKER = ".made-by-the-demo"
+"""File that says a folder may be replaced."""
 TIMESTEP_FS = 0.5
 
 
@@ -120,8 +122,11 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder for results")
     options = parser.parse_args()
     out = ROOT / options.output
+    if out.exists() and not (out / MARKER).exists():
+        parser.error(f"--output: {out} exists and was not made by the demo; name another folder")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
+    (out / MARKER).touch()
     run_dir, package, compiled = (
         options.output / "run",
         options.output / "ethanol.equipot.zip",

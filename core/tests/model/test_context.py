@@ -49,8 +49,10 @@ def test_species_follow_from_type_names_that_are_elements():
         (
             ["H", "C"],
             ["C", "H"],
-            ("chemical_species: type 'H' is an element but its species is 'C', got ['C', 'H']; "
-            "use the order of type_names"),
+            (
+                "chemical_species: type 'H' is an element but its species is 'C', got ['C', 'H']; "
+                "use the order of type_names"
+            ),
         ),
     ],
 )
