@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; 
 BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
+# The models of tests and demo are small: more threads only make them slower.
+export OMP_NUM_THREADS ?= 1
 PROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml tests/*/pyproject.toml)
 # Compiled code is cached in the clone, so that all tests share it; torch's compiler wants a cache path without spaces.
 ifeq ($(words $(CURDIR)),1)
