@@ -191,6 +191,7 @@ def parity_plot(compared: Sequence[Compared], path: Path, title: str) -> None:
         axis.scatter(labels, predictions, s=6, alpha=0.4, linewidths=0)
         ends = [min(labels.min(), predictions.min()), max(labels.max(), predictions.max())]
         axis.plot(ends, ends, color="black", linewidth=0.8)
+        axis.locator_params(axis="x", nbins=4)
         axis.set_xlabel(f"label, {one.unit}")
         axis.set_ylabel(f"prediction, {one.unit}")
         errors = one.errors()
