@@ -31,6 +31,10 @@ OURS = {
     "equipot-nequip": ("plugins/nequip_like", "equipot_nequip", "nequip"),
     "equipot-zbl": ("plugins/zbl", "equipot_zbl", "zbl"),
     "equipot-force-stress": ("plugins/force_stress", "equipot_force_stress", "force_stress"),
+    "equipot-allegro": ("plugins/allegro_like", "equipot_allegro", "allegro"),
+    "equipot-kernels": ("plugins/kernels", "equipot_kernels", "kernels"),
+    "equipot-from-nequip": ("plugins/from_nequip", "equipot_from_nequip", "from_nequip"),
+    "equipot-toolbox": ("plugins/toolbox", "equipot_toolbox", "toolbox"),
 }
 PLUGINS = {name: where for name, where in OURS.items() if name != "equipot"}
 

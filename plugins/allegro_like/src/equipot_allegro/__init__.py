@@ -1,0 +1,1 @@
+"""Allegro-like strictly local equivariant models for equipot."""

@@ -1,0 +1,1 @@
+"""Weights and configs of nequip users for equipot."""

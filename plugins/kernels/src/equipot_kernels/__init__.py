@@ -1,0 +1,1 @@
+"""Fast CPU kernels and radial splines for equipot models."""

@@ -1,0 +1,1 @@
+"""Further losses, callbacks, training modules and datasets for equipot."""
