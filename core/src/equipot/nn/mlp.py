@@ -50,7 +50,7 @@ def nonlinearity_problem(name: str | None, where: str) -> str | None:
     return problem(where, "is not a known nonlinearity", got=name, hint=hint)
 
 
-class ScalarMLP(torch.nn.Module):
+class DenseLayers(torch.nn.Module):
     r"""Layers :math:`h \leftarrow f(h\,\alpha_k W_k)`, the last one without nonlinearity.
 
     Weights are stored [in, out] and start uniform in (-√3, √3), with variance 1; the constant
@@ -91,7 +91,7 @@ class ScalarMLP(torch.nn.Module):
             for k, fans in enumerate(layers)
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def apply_layers(self, x: torch.Tensor) -> torch.Tensor:
         """Evaluate.
 
         Args:
@@ -106,3 +106,11 @@ class ScalarMLP(torch.nn.Module):
             if activation is not None and k < len(self.alphas) - 1:
                 x = activation(x)
         return x
+
+
+class ScalarMLP(DenseLayers):
+    """``DenseLayers`` as a module of their own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Evaluate at x [n, dims[0]]; shape [n, dims[-1]]."""
+        return self.apply_layers(x)

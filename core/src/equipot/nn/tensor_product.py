@@ -14,9 +14,12 @@ import torch
 
 from equipot.nn.clebsch_gordan import clebsch_gordan
 from equipot.nn.irreps import Block, FeatureLayout, Irrep, product_irreps
+from equipot.nn.slots import KernelSlot
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
+
+    from equipot.nn.edges import Edges
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def coupling_paths(layout_in: FeatureLayout, layout_edge: FeatureLayout, allowed
     ]
 
 
-class Convolution(torch.nn.Module):
+class Convolution(KernelSlot):
     r"""Sum over neighbours of the weighted tensor product of their features with edge attributes.
 
     .. math::
@@ -77,25 +80,24 @@ class Convolution(torch.nn.Module):
         self._weights_of_part = [len(paths) * layout_in.blocks[source].mul for source, paths in by_source.items()]
         self.num_weights = sum(self._weights_of_part)
 
-    def forward(
-        self, features: torch.Tensor, edge_attributes: torch.Tensor, weights: torch.Tensor, edge_index: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, radial: Callable[[Edges], torch.Tensor], edges: Edges) -> torch.Tensor:
         """Aggregate messages.
 
         Args:
             features: Features of the atoms, shape [n_atoms, layout_in.dim].
-            edge_attributes: Spherical harmonics of the edges, shape [n_edges, layout_edge.dim].
-            weights: Weights of the paths, shape [n_edges, num_weights].
-            edge_index: Centre and neighbour, shape [2, n_edges].
+            radial: Gives the weights of the paths, shape [n_edges, num_weights]; usually a
+                ``RadialFunction``. Called here, so that a kernel can take both in one.
+            edges: Centres, neighbours and spherical harmonics [n_edges, layout_edge.dim].
 
         Returns:
             Sums over the neighbours of each centre, shape [n_atoms, layout_out.dim].
         """
+        weights = radial(edges)
         by_irrep: dict[Irrep, list[torch.Tensor]] = {block.irrep: [] for block in self.layout_out.blocks}
         part: Any
         for part, weight in zip(self.parts, weights.split(self._weights_of_part, dim=1), strict=True):
             x = self.layout_in.view(features, part.block)
-            rows = part(x, edge_attributes, weight, edge_index).split(part.dims, dim=1)
+            rows = part(x, edges.attributes, weight, edges.index).split(part.dims, dim=1)
             for irrep, values in zip(part.irreps, rows, strict=True):
                 by_irrep[irrep].append(values)
         return self.layout_out.join([torch.cat(values, dim=2) for values in by_irrep.values()])

@@ -119,13 +119,6 @@ class NequIPGNNModel(ModelBuilder):
     def build_energy(self, context: BuildContext) -> EnergyModule:
         """Make the module with its initial weights."""
         spherical = SphericalHarmonics(self.l_max)
-        options = LayerOptions(
-            layout_edge=spherical.layout,
-            embedding_dim=self.type_embed_num_features or self._channels()[0],
-            radial_dims=(self.num_bessels, *[self.radial_mlp_width] * self.radial_mlp_depth),
-            dtype=context.model_dtype,
-            generator=context.generator,
-        )
         radial = RadialEmbedding(
             self.num_bessels,
             trainable=self.bessel_trainable,
@@ -134,11 +127,18 @@ class NequIPGNNModel(ModelBuilder):
             # Brings the radial features to order 1; r_max here also where pairs have their own radius.
             scale=2.0 * math.pi / self.r_max**2,
         )
+        options = LayerOptions(
+            layout_edge=spherical.layout,
+            embedding_dim=self.type_embed_num_features or self._channels()[0],
+            radial=radial,
+            radial_dims=(self.num_bessels, *[self.radial_mlp_width] * self.radial_mlp_depth),
+            dtype=context.model_dtype,
+            generator=context.generator,
+        )
         neighbors = per_type_values(self.avg_num_neighbors or 1.0, context.type_names, "avg_num_neighbors")
         return NequIPEnergy(
             context.num_types,
             spherical=spherical,
-            radial=radial,
             feature_layouts=self.feature_layouts(),
             options=options,
             readout=ReadoutOptions(

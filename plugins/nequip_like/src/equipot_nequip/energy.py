@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from equipot.model import EnergyModule
+from equipot.nn.edges import Edges
 from equipot.nn.embedding import TypeEmbedding
 from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.mlp import ScalarMLP
-from equipot.nn.radial import RadialEmbedding
 from equipot.nn.spherical import SphericalHarmonics
 from equipot_nequip.interaction import InteractionLayer, LayerOptions
 
@@ -35,7 +35,6 @@ class NequIPEnergy(EnergyModule):
     Args:
         num_types: Number of atom types.
         spherical: Spherical harmonics of the edges.
-        radial: Radial embedding of the edges.
         feature_layouts: Wanted irreps of the features after each layer.
         options: What the layers share.
         readout: The network from scalars to the energy.
@@ -52,7 +51,6 @@ class NequIPEnergy(EnergyModule):
         num_types: int,
         *,
         spherical: SphericalHarmonics,
-        radial: RadialEmbedding,
         feature_layouts: list[FeatureLayout],
         options: LayerOptions,
         readout: ReadoutOptions,
@@ -61,7 +59,7 @@ class NequIPEnergy(EnergyModule):
         super().__init__()
         self.locality = f"hops({len(feature_layouts)})"
         self.num_types = num_types
-        self.spherical, self.radial = spherical, radial
+        self.spherical, self.radial = spherical, options.radial
         self.type_embedding = TypeEmbedding(
             num_types, options.embedding_dim, dtype=options.dtype, generator=options.generator
         )
@@ -85,7 +83,7 @@ class NequIPEnergy(EnergyModule):
         atom_types, dtype = data["atom_types"], self.normalization.dtype
         directions = data["edge_vectors"] / data["edge_lengths"].unsqueeze(1)
         attributes = self.spherical(directions).to(dtype)
-        edges = (attributes, self.radial(data["normalized_edge_lengths"]), data["edge_index"])
+        edges = Edges(data["edge_index"], data["normalized_edge_lengths"], attributes)
         one_hot = torch.nn.functional.one_hot(atom_types, self.num_types).to(dtype)
         types = (one_hot, self.type_embedding.weight)
         normalization = self.normalization.index_select(0, atom_types).unsqueeze(1)

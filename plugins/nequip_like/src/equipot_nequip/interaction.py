@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,8 +11,12 @@ from equipot.nn.exchange import GhostExchange
 from equipot.nn.gate import Gate
 from equipot.nn.irreps import FeatureLayout, product_irreps
 from equipot.nn.linear import IrrepsLinear, PerTypeLinear
-from equipot.nn.mlp import ScalarMLP
+from equipot.nn.radial_function import RadialNetwork
 from equipot.nn.tensor_product import Convolution
+
+if TYPE_CHECKING:
+    from equipot.nn.edges import Edges
+    from equipot.nn.radial import RadialEmbedding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,8 @@ class LayerOptions:
     """Irreps of the spherical harmonics."""
     embedding_dim: int
     """Width of the type embedding."""
+    radial: RadialEmbedding
+    """Radial embedding of the edges; belongs to the energy module."""
     radial_dims: tuple[int, ...]
     """Widths of the radial network: input and hidden layers."""
     dtype: torch.dtype
@@ -72,7 +78,7 @@ class InteractionLayer(torch.nn.Module):
         self.linear_1 = IrrepsLinear(layout_in, layout_in, **random)
         self.exchange = GhostExchange() if self_connection else None
         self.convolution = Convolution(layout_in, options.layout_edge, target, dtype=options.dtype)
-        self.radial_mlp = ScalarMLP((*options.radial_dims, self.convolution.num_weights), **random)
+        self.radial_mlp = RadialNetwork(options.radial, (*options.radial_dims, self.convolution.num_weights), **random)
         self.linear_2 = IrrepsLinear(self.convolution.layout_out, target, **random)
         self.self_connection = (
             PerTypeLinear(layout_in, target, embedding_dim=options.embedding_dim, **random) if self_connection else None
@@ -83,7 +89,7 @@ class InteractionLayer(torch.nn.Module):
         features: torch.Tensor,
         normalization: torch.Tensor,
         types: tuple[torch.Tensor, torch.Tensor],
-        edges: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        edges: Edges,
     ) -> torch.Tensor:
         """Update.
 
@@ -91,17 +97,15 @@ class InteractionLayer(torch.nn.Module):
             features: Shape [n_atoms, layout_in.dim].
             normalization: 1/√(average number of neighbours of the atom's type), shape [n_atoms, 1].
             types: One-hot types [n_atoms, n_types] and the table of the type embedding.
-            edges: Spherical harmonics [n_edges, (l_max+1)²], radial embedding [n_edges, num_bessels]
-                and centre and neighbour [2, n_edges].
+            edges: The edges of the call, with their spherical harmonics.
 
         Returns:
             Shape [n_atoms, layout_out.dim].
         """
-        attributes, radial, edge_index = edges
         sent = self.linear_1(features) * normalization
         if self.exchange is not None:
             sent = self.exchange(sent)
-        received = self.linear_2(self.convolution(sent, attributes, self.radial_mlp(radial), edge_index))
+        received = self.linear_2(self.convolution(sent, self.radial_mlp, edges))
         if self.self_connection is not None:
             received = received + self.self_connection(features, *types)
         return self.gate(received)

@@ -1,0 +1,54 @@
+"""Modules that a kernel plugin may put a faster one in place of.
+
+A modifier calls ``replace_slots(model.energy, make)`` with a function that knows the slot classes it
+has kernels for; it never looks at names or at the structure of a model.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class KernelSlot(torch.nn.Module):
+    """Base of the modules that may be replaced by ones with the same ``forward``.
+
+    A replacement registers the same parameters and persistent buffers under the same names, so that
+    state dicts do not depend on it; what else it needs it keeps in non-persistent buffers.
+    """
+
+
+def replace_slots(module: torch.nn.Module, make: Callable[[KernelSlot], torch.nn.Module | None]) -> torch.nn.Module:
+    """A module in which slots are replaced; the argument is unchanged.
+
+    Args:
+        module: Any module, for example a model's energy module.
+        make: Gives the replacement of a slot, or None to leave it as it is. Called once a slot.
+
+    Returns:
+        A copy that shares all tensors and all submodules in which nothing was replaced; the argument
+        itself if nothing was.
+    """
+    done: dict[torch.nn.Module, torch.nn.Module] = {}
+
+    def visit(current: torch.nn.Module) -> torch.nn.Module:
+        if current not in done:
+            new = make(current) if isinstance(current, KernelSlot) else None
+            done[current] = new if new is not None else _with_children(current, visit)
+        return done[current]
+
+    return visit(module)
+
+
+def _with_children(module: torch.nn.Module, visit: Callable[[torch.nn.Module], torch.nn.Module]) -> torch.nn.Module:
+    children = {name: None if child is None else visit(child) for name, child in module._modules.items()}  # noqa: SLF001 - named_children skips repeated modules
+    if all(new is module._modules[name] for name, new in children.items()):  # noqa: SLF001
+        return module
+    copied = copy.copy(module)
+    copied.__dict__["_modules"] = children
+    return copied
