@@ -3,6 +3,7 @@
 Unmarked: each declaration loads and keeps the rules of its kind. Slow: all checks of the kit.
 """
 
+import argparse
 import inspect
 import json
 from importlib import resources
@@ -10,8 +11,9 @@ from typing import ClassVar
 
 import pytest
 
+from equipot.cli.main import command_module
 from equipot.data import DataStatisticsManager, MeanAbsolute
-from equipot.plugins import KINDS, plugins
+from equipot.plugins import HOOKS, KINDS, plugins
 from equipot.testing import conformance
 
 KITS = {
@@ -76,8 +78,19 @@ def test_each_declaration_keeps_the_rules_of_its_kind(declared):
         kit.test_signature()
 
 
-def test_every_hook_has_a_kit():
+def test_every_kind_of_component_has_a_kit():
+    """Aliases and commands are no components: what they name is tested where it is."""
     assert KITS.keys() == KINDS.keys()
+    assert HOOKS.keys() - KINDS.keys() == {"target_aliases", "commands"}
+
+
+def test_each_declared_command_has_its_two_functions():
+    for declared in plugins().declared("commands"):
+        module = command_module(declared.entry.name)
+        module.add_arguments(argparse.ArgumentParser())
+        assert callable(module.run)
+        assert module.__doc__
+        assert declared.entry.summary
 
 
 def test_no_declaration_of_ours_is_without_small_options():
@@ -114,7 +127,7 @@ def test_hooks_have_examples_that_run():
     """Each hook is documented, its example makes a declaration; the doctests run with the suite."""
     from equipot import hookspecs
 
-    for kind, entry in KINDS.items():
+    for kind, entry in HOOKS.items():
         hook = getattr(hookspecs, f"equipot_{kind}")
         text = inspect.getdoc(hook)
         assert f">>> entry = {entry.__name__}(" in text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import re
 import shlex
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from equipot.cli.common import add_plugin_options
-from equipot.cli.main import COMMANDS, main
+from equipot.cli.main import command_module, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -48,8 +47,7 @@ def test_command_parses(page: Path, words: list[str]) -> None:
     if words[0] == "equipot" and (len(words) == 1 or words[1].startswith("-")):
         return
     name, rest = (SCRIPTS[words[0]], words[1:]) if words[0] in SCRIPTS else (words[1], words[2:])
-    assert name in COMMANDS, f"{page.name} shows a command that does not exist: {words}"
-    module = importlib.import_module(COMMANDS[name][0])
+    module = command_module(name)
     parser = argparse.ArgumentParser(prog=name, exit_on_error=False)
     module.add_arguments(parser)
     add_plugin_options(parser)

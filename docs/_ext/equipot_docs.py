@@ -130,10 +130,10 @@ class CommandDirective(SphinxDirective):
         import os
 
         from equipot.cli.common import make_parser
-        from equipot.cli.main import COMMANDS
+        from equipot.cli.main import command_module
 
         name = self.arguments[0]
-        module = importlib.import_module(COMMANDS[name][0])
+        module = command_module(name)
         before = os.environ.get("COLUMNS")
         os.environ["COLUMNS"] = "90"
         try:

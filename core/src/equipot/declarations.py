@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +31,13 @@ class Entry:
         """
         if not self.name.isidentifier():
             raise ValueError(f"{type(self).__name__}.name: not a Python identifier, got {self.name!r}")
-        if "." not in self.target or not all(part.isidentifier() for part in self.target.split(".")):
+        self._check_path("target")
+
+    def _check_path(self, field: str) -> None:
+        path = getattr(self, field)
+        if "." not in path or not all(part.isidentifier() for part in path.split(".")):
             raise ValueError(
-                f"{type(self).__name__}.target: not a dotted path, got {self.target!r}; write 'package.module.Name'"
+                f"{type(self).__name__}.{field}: not a dotted path, got {path!r}; write 'package.module.Name'"
             )
 
 
@@ -65,3 +71,74 @@ class ModifierEntry(Entry):
 
     compile_modes: tuple[str, ...] = ()
     """Compile modes it works with, e.g. ``("aotinductor",)``; empty: all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetAliasEntry(Entry):
+    """Declares what a name in configs of another program stands for, so that those configs run here.
+
+    A config is translated before it is checked: checkpoints and packages hold the names of equipot
+    only. An alias gives no right: the target must be one that a config may name by itself.
+    """
+
+    name: str
+    """Dotted path of a ``_target_``, name of a resolver or root key, as ``form`` says."""
+
+    target: str = ""
+    """What to take: a ``_target_`` of equipot or a plugin, or the function of a resolver; empty: see ``instead``."""
+
+    form: Literal["target", "resolver", "section"] = "target"
+    """``target``: a ``_target_``. ``resolver``: ``${name:…}``. ``section``: a root key, taken out of the config."""
+
+    options: str = ""
+    """Dotted path of a function ``(options: dict) -> dict`` that translates what stands beside the ``_target_``
+    (or in the section), interpolations unresolved; it may choose another ``_target_`` and raises ``ConfigError``
+    with one problem an option that it cannot translate. Empty: the options are the same."""
+
+    instead: str = ""
+    """What to use where there is no counterpart; then ``target`` is empty, and a config with the name is refused."""
+
+    def __post_init__(self) -> None:
+        """Check what the host relies on.
+
+        Raises:
+            ValueError: On names of core's own, malformed paths, or neither or both of target and instead.
+        """
+        where = type(self).__name__
+        if self.form not in ("target", "resolver", "section"):
+            raise ValueError(f"{where}.form: unknown, got {self.form!r}; 'target', 'resolver' or 'section'")
+        if self.form == "target":
+            self._check_path("name")
+        elif not self.name.isidentifier():
+            raise ValueError(f"{where}.name: not a Python identifier, got {self.name!r}")
+        if self.name.split(".")[0].startswith("equipot"):
+            raise ValueError(f"{where}.name: equipot's own names have no aliases, got {self.name!r}")
+        if self.form != "section" and bool(self.target) == bool(self.instead):
+            raise ValueError(f"{where}.target: give either target or instead, got {self.target!r} and {self.instead!r}")
+        for field in ("target", "options"):
+            if getattr(self, field):
+                self._check_path(field)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandEntry(Entry):
+    """Declares a subcommand ``equipot NAME …``: a module with ``add_arguments(parser)`` and ``run(args) -> int``.
+
+    ``equipot.cli.common.Command`` describes such a module; it is imported when the command is called.
+    """
+
+    name: str
+    """What users type: lower-case words joined by hyphens, e.g. ``import-nequip``."""
+
+    target: str
+    """Dotted path of the module, e.g. ``equipot_from_nequip.command``."""
+
+    def __post_init__(self) -> None:
+        """Check what the host relies on.
+
+        Raises:
+            ValueError: If the name cannot be typed as a command or the target is no dotted path.
+        """
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.name):
+            raise ValueError(f"{type(self).__name__}.name: not lower-case words joined by hyphens, got {self.name!r}")
+        self._check_path("target")

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from equipot.declarations import (
+        CommandEntry,
         ModelBuilderEntry,
         ModifierEntry,
         PairPotentialEntry,
         StatsManagerEntry,
+        TargetAliasEntry,
     )
 
 PROJECT = "equipot"
@@ -90,6 +92,43 @@ def equipot_stats_managers() -> Iterable[StatsManagerEntry]:
         >>> from equipot.declarations import StatsManagerEntry
         >>> entry = StatsManagerEntry(
         ...     name="MyStats", target="my_package.stats.MyStats", summary="Median energies"
+        ... )
+
+    Returns:
+        The declarations. Since 0.1.
+    """
+    return ()
+
+
+@hookspec
+def equipot_target_aliases() -> Iterable[TargetAliasEntry]:
+    """Declare what names in another program's configs stand for, so that those configs run unchanged.
+
+    Called once, when a name is first looked up or plugins are listed.
+
+    Example:
+        >>> from equipot.declarations import TargetAliasEntry
+        >>> entry = TargetAliasEntry(
+        ...     name="other.train.EMAModule", target="equipot.train.EMALightningModule",
+        ...     summary="Training with averaged weights", options="my_package.options.ema_module",
+        ... )
+
+    Returns:
+        The declarations. Since 0.1.
+    """
+    return ()
+
+
+@hookspec
+def equipot_commands() -> Iterable[CommandEntry]:
+    """Declare subcommands of ``equipot``: modules with ``add_arguments(parser)`` and ``run(args)``.
+
+    Called once, when ``equipot`` is asked for its help or for a command that is not core's.
+
+    Example:
+        >>> from equipot.declarations import CommandEntry
+        >>> entry = CommandEntry(
+        ...     name="import-other", target="my_package.import_other", summary="Import models of another program"
         ... )
 
     Returns:

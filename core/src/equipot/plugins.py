@@ -12,29 +12,30 @@ import json
 import logging
 import os
 import sys
-from dataclasses import dataclass, field
-from importlib import metadata, resources
+from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from equipot import hookspecs
 from equipot.declarations import (
+    CommandEntry,
     Entry,
     ModelBuilderEntry,
     ModifierEntry,
     PairPotentialEntry,
     StatsManagerEntry,
+    TargetAliasEntry,
 )
+from equipot.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
 from equipot.errors import PluginError, PluginNotFoundError, nearest, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
+    from importlib import metadata
 
 logger = logging.getLogger(__name__)
-
-API_MAJOR = 1
-GROUP = f"equipot.plugins.v{API_MAJOR}"
 
 KINDS: dict[str, type[Entry]] = {
     "model_builders": ModelBuilderEntry,
@@ -42,7 +43,10 @@ KINDS: dict[str, type[Entry]] = {
     "modifiers": ModifierEntry,
     "stats_managers": StatsManagerEntry,
 }
-"""Kinds of declaration; the hook is ``equipot_<kind>``."""
+"""Kinds of component that configs name; the hook is ``equipot_<kind>``."""
+
+HOOKS: dict[str, type[Entry]] = {**KINDS, "target_aliases": TargetAliasEntry, "commands": CommandEntry}
+"""Everything that plugins declare: components, names of other programs, commands."""
 
 NAMESPACES: dict[str, str] = {
     "model_builders": "equipot.model",
@@ -51,26 +55,6 @@ NAMESPACES: dict[str, str] = {
     "stats_managers": "equipot.data",
 }
 """Where users find the registered names of each kind in configs and in Python."""
-
-
-@dataclass
-class PluginRecord:
-    """One entry point and what became of it."""
-
-    id: str
-    distribution: str
-    version: str
-    api: str
-    target: str
-    state: str = "installed"
-    """``ok``, ``failed``, ``refused`` (API), ``disabled`` or ``ambiguous`` (two plugins, one id)."""
-    error: str | None = None
-    declares: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """Id with distribution and version."""
-        return f"{self.id!r} ({self.distribution} {self.version})"
 
 
 @dataclass(frozen=True)
@@ -95,7 +79,7 @@ class PluginHost:
 
     def __init__(self, switch: str = "", *, strict: bool = False) -> None:
         self.records: list[PluginRecord] = []
-        self._declared: dict[str, dict[str, list[Declared]]] = {kind: {} for kind in KINDS}
+        self._declared: dict[str, dict[str, list[Declared]]] = {kind: {} for kind in HOOKS}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._switch = switch
@@ -106,7 +90,7 @@ class PluginHost:
     # ------------------------------------------------------------------ loading
 
     def _load_all(self) -> None:
-        found = sorted(_entry_points(), key=lambda pair: (pair[0].distribution, pair[0].id))
+        found = sorted(entry_points(), key=lambda pair: (pair[0].distribution, pair[0].id))
         by_id: dict[tuple[str, str], list[PluginRecord]] = {}
         for record, _ in found:
             by_id.setdefault((record.api, record.id), []).append(record)
@@ -122,7 +106,7 @@ class PluginHost:
                 record.state = "ambiguous"
                 owners = " and ".join(f"{one.distribution} {one.version}" for one in clashing)
                 record.error = f"two plugins have the id {record.id!r}: {owners}; uninstall one"
-            elif reason := _unmet_requirement(entry_point):
+            elif reason := unmet_requirement(entry_point):
                 record.state, record.error = "refused", reason
             else:
                 self._load(record, entry_point)
@@ -171,7 +155,7 @@ class PluginHost:
             self._declared[item.kind].setdefault(item.entry.name, []).append(item)
 
     def _collect(self, record: PluginRecord, module: object) -> Iterator[Declared]:
-        for kind, entry_type in KINDS.items():
+        for kind, entry_type in HOOKS.items():
             hook = getattr(self._manager.hook, f"equipot_{kind}")
             for implementation in hook.get_hookimpls():
                 if implementation.plugin is not module:
@@ -211,7 +195,7 @@ class PluginHost:
         """The declaration of a registered name.
 
         Args:
-            kind: A key of ``KINDS``.
+            kind: A key of ``HOOKS``.
             name: The name, case-sensitive.
 
         Raises:
@@ -327,55 +311,13 @@ def _is_target(declared: Declared, target: object) -> bool:
     return module is not None and getattr(module, attribute, None) is target
 
 
-def _entry_points() -> Iterable[tuple[PluginRecord, metadata.EntryPoint]]:
-    prefix = "equipot.plugins.v"
-    seen = set()
-    for group in metadata.entry_points().groups:
-        if not group.startswith(prefix):
-            continue
-        for entry_point in metadata.entry_points(group=group):
-            distribution = entry_point.dist
-            name = distribution.name if distribution else "unknown"
-            if (group, name, entry_point.name, entry_point.value) in seen:
-                continue
-            seen.add((group, name, entry_point.name, entry_point.value))
-            version = distribution.version if distribution else "0"
-            api = group.removeprefix(prefix)
-            yield PluginRecord(entry_point.name, name, version, api, entry_point.value), entry_point
-
-
-def _unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
-    """Why a plugin does not fit this core, read from metadata before import, or None."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    from equipot import __version__
-
-    if entry_point.group != GROUP:
-        wanted = entry_point.group.removeprefix("equipot.plugins.v")
-        newer = wanted.isdigit() and int(wanted) > API_MAJOR
-        advice = "pip install --upgrade equipot" if newer else "install a newer version of the plugin"
-        return f"needs plugin API {wanted}, this is equipot {__version__} with API {API_MAJOR}; {advice}"
-    if entry_point.dist is None:
-        return None
-    for line in entry_point.dist.requires or []:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if (
-            requirement.name.lower() == "equipot"
-            and applies
-            and not requirement.specifier.contains(__version__, prereleases=True)
-        ):
-            wanted = f"equipot{requirement.specifier}"
-            return f"needs {wanted}, this is {__version__}; pip install '{wanted}'"
-    return None
-
-
 def _core_names(kind: str) -> tuple[str, ...]:
     """Names that core itself has where users look for those of a kind."""
-    return tuple(getattr(importlib.import_module(NAMESPACES[kind]), "__all__", ())) if kind != "modifiers" else ()
+    if kind == "commands":
+        return tuple(importlib.import_module("equipot.cli.main").COMMANDS)
+    if kind == "modifiers" or kind not in NAMESPACES:
+        return ()
+    return tuple(getattr(importlib.import_module(NAMESPACES[kind]), "__all__", ()))
 
 
 @functools.cache
@@ -390,7 +332,7 @@ def _known(kind: str) -> dict[str, str]:
 
 
 def _singular(kind: str) -> str:
-    return {"stats_managers": "stats manager"}.get(kind, kind.removesuffix("s").replace("_", " "))
+    return {"target_aliases": "target alias"}.get(kind, kind.removesuffix("s").replace("_", " "))
 
 
 def _trace(message: str) -> None:

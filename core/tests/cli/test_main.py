@@ -9,6 +9,8 @@ import pytest
 
 from equipot import __version__
 from equipot.cli.main import COMMANDS, main
+from equipot.declarations import CommandEntry
+from equipot.plugins import Declared, PluginHost
 
 BIN = Path(sys.executable).parent
 
@@ -52,6 +54,39 @@ def test_a_command_that_cannot_be_imported_does_not_stop_the_others(monkeypatch,
     monkeypatch.setitem(COMMANDS, "broken", ("equipot.cli.not_there", "broken"))
     assert main(["broken"]) == 2
     assert capsys.readouterr().err.startswith("error: equipot broken: cannot be loaded: No module named")
+
+
+def a_host_with(*commands):
+    """A host whose only plugin declares these commands."""
+    declared = [Declared("commands", command, "more", "equipot-more", "1.0") for command in commands]
+
+    class Host(PluginHost):
+        def _load_all(self):
+            for one in declared:
+                self._declared["commands"][one.entry.name] = [one]
+
+    return Host
+
+
+def test_a_command_of_a_plugin_runs_and_is_in_the_help(monkeypatch, capsys):
+    entry = CommandEntry(name="list-all", target="equipot.cli.plugins", summary="Everything")
+    host = a_host_with(entry)()
+    monkeypatch.setattr("equipot.plugins.plugins", lambda: host)
+    monkeypatch.setattr("equipot.cli.common.show_plugin_warnings", lambda: None)
+    assert main(["list-all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main([]) == 0
+    assert "  list-all  Everything\n" in capsys.readouterr().out
+    assert main(["list-al"]) == 2
+    assert "did you mean 'list-all'?" in capsys.readouterr().err
+
+
+def test_a_command_of_a_missing_plugin_says_what_to_install(monkeypatch, capsys):
+    host = a_host_with()()
+    monkeypatch.setattr("equipot.plugins.plugins", lambda: host)
+    assert main(["import-nequip", "model.ckpt", "out.equipot.zip"]) == 2
+    message = "error: equipot: no command named 'import-nequip'; installed: []; pip install equipot-from-nequip\n"
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize("name", ["train", "check", "plugins", "describe", "schema"])

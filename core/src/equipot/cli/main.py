@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from equipot._version import __version__
 from equipot.cli.common import EXIT_ERROR, add_plugin_options, apply_plugin_options, run_module
-from equipot.errors import did_you_mean
+from equipot.errors import PluginError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "describe": ("equipot.cli.describe", "options of an installed component"),
     "schema": ("equipot.cli.schema", "JSON Schema of the installed components"),
 }
-"""Name to module and summary."""
+"""Core's commands: name to module and summary. Plugins declare further ones (``equipot_commands``)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,12 +47,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0 if not arguments else EXIT_ERROR
     name, rest = rest[0], rest[1:]
-    if name not in COMMANDS:
-        hint = did_you_mean(name, COMMANDS) or f"commands: {', '.join(COMMANDS)}"
-        print(f"error: equipot: unknown command, got {name!r}; {hint}", file=sys.stderr)
+    try:
+        module = command_module(name)
+    except PluginError as error:
+        print(f"error: equipot: {error}", file=sys.stderr)
         return EXIT_ERROR
-    module = _load(name)
-    return EXIT_ERROR if module is None else run_module(module, f"equipot {name}", rest)
+    except ImportError as error:
+        print(f"error: equipot {name}: cannot be loaded: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    return run_module(module, f"equipot {name}", rest)
+
+
+def command_table() -> dict[str, str]:
+    """Every command, core's and the installed plugins', and its summary."""
+    from equipot.plugins import plugins
+
+    own = {name: summary for name, (_, summary) in COMMANDS.items()}
+    return own | {one.entry.name: one.entry.summary for one in plugins().declared("commands")}
+
+
+def command_module(name: str) -> ModuleType:
+    """Import a command.
+
+    Args:
+        name: Of core's commands or of one that a plugin declares.
+
+    Raises:
+        PluginError: If there is no such command, saying what is near or to be installed.
+        ImportError: If this installation lacks what it needs.
+    """
+    if name in COMMANDS:
+        return importlib.import_module(COMMANDS[name][0])
+    from equipot.plugins import plugins
+
+    host = plugins()
+    known = host.names("commands")
+    if name not in known and not (hint := host.install_hint("commands", name)):
+        hint = did_you_mean(name, [*COMMANDS, *known]) or f"commands: {', '.join([*COMMANDS, *known])}"
+        raise PluginError(f"unknown command, got {name!r}; {hint}")
+    return importlib.import_module(host.lookup("commands", name).entry.target)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -63,24 +96,23 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:index], arguments[index:]
 
 
-def _load(name: str) -> ModuleType | None:
-    """Import a command's module; None, after a message, if this installation lacks it."""
-    path = COMMANDS[name][0]
-    try:
-        return importlib.import_module(path)
-    except ImportError as error:
-        print(f"error: equipot {name}: cannot be loaded: {error}", file=sys.stderr)
-        return None
+class _Parser(argparse.ArgumentParser):
+    """Makes the list of commands when the help is shown: only then plugins load."""
+
+    def format_help(self) -> str:
+        """The help with all commands."""
+        commands = command_table()
+        width = max(len(name) for name in commands)
+        table = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in commands.items())
+        self.epilog = f"commands:\n{table}\n\n'equipot COMMAND --help' shows the options of one."
+        return super().format_help()
 
 
 def _parser() -> argparse.ArgumentParser:
-    width = max(len(name) for name in COMMANDS)
-    table = "\n".join(f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="equipot",
         usage="equipot [options] COMMAND …",
         description="Plugin ecosystem for E(3)-equivariant interatomic potentials.",
-        epilog=f"commands:\n{table}\n\n'equipot COMMAND --help' shows the options of one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from equipot.plugins import PluginHost
 
 
+MOST_NAMES = 12
+"""Longer lists are counted in the table."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -37,6 +41,10 @@ def listing(host: PluginHost) -> list[dict[str, Any]]:
     return [{key: asdict(record)[key] for key in keys} for record in host.records]
 
 
+def _shown(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} names (--json lists them)"
+
+
 def _print_table(host: PluginHost) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -46,7 +54,7 @@ def _print_table(host: PluginHost) -> None:
         table.add_column(title, overflow="fold")
     for record in host.records:
         declares = "\n".join(
-            f"{kind.replace('_', ' ')}: {', '.join(names)}" for kind, names in sorted(record.declares.items())
+            f"{kind.replace('_', ' ')}: {_shown(names)}" for kind, names in sorted(record.declares.items())
         )
         table.add_row(record.id, record.distribution, record.version, record.api, declares, record.state)
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from equipot.config import cross_checks
+from equipot.config.aliases import translate
 from equipot.config.instantiate import Walker
 from equipot.config.load import used_root_keys
 from equipot.config.resolve import BAD, Statistic, resolve_phase1
@@ -47,7 +48,7 @@ class Checked:
     """A config without problems, and what the check made of it."""
 
     config: DictConfig
-    """As composed, unresolved."""
+    """As composed, unresolved; names of other programs are translated."""
 
     resolved: dict[str, Any]
     """Plain containers, statistics as markers."""
@@ -109,9 +110,10 @@ class _Check:
     """One check, with what its steps share."""
 
     def __init__(self, config: DictConfig, allow: AllowList) -> None:
-        self.config = config
+        self.config, problems = translate(config)
         self.allow = allow
-        self.resolved, self.problems = resolve_phase1(config)
+        self.resolved, self.problems = resolve_phase1(self.config)
+        self.problems = [*problems, *self.problems]
         self.walker = Walker(allow, deferred=DEFERRED)
         self.statistics: dict[str, None] = {}
 

@@ -157,8 +157,31 @@ def register_resolvers() -> None:
     """Register the resolvers that configs may use beside OmegaConf's own ``oc.…``."""
     from omegaconf import OmegaConf
 
-    for name, function in _RESOLVERS.items():
+    for name, function in (*_RESOLVERS.items(), *_declared_resolvers().items()):
         OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def _declared_resolvers() -> dict[str, Any]:
+    """Resolvers of other programs that plugins declare; their functions are imported when they are used."""
+    from equipot.config.aliases import aliases, load_function
+
+    def call(path: str) -> Any:
+        def called(*arguments: Any) -> Any:
+            return load_function(path)(*arguments)
+
+        return called
+
+    def refuse(instead: str) -> Any:
+        def refused(*_: Any) -> None:
+            raise ValueError(f"has no counterpart; {instead}")
+
+        return refused
+
+    return {
+        name: call(entry.target) if entry.target else refuse(entry.instead)
+        for name, entry in aliases("resolver").items()
+        if name not in _RESOLVERS
+    }
 
 
 def _int_div(a: int, b: int) -> int:

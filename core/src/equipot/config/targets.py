@@ -104,9 +104,11 @@ def resolve_target(path: object, where: str, allow: AllowList | None = None) -> 
 
 
 def _advice(path: str) -> str:
+    from equipot.config import aliases
+
     root = path.split(".", maxsplit=1)[0]
-    if root in ("nequip", "allegro"):
-        return f"write equipot.{path.partition('.')[2]}"
+    if hint := aliases.advice(path):
+        return hint
     if root.startswith("equipot"):
         return f"no installed plugin has the package {root!r}; pip install {root.replace('_', '-')}"
     return f"allowed are equipot, installed plugins and {', '.join(FOREIGN)}; if you trust it: --allow-target {root}"

@@ -1,0 +1,80 @@
+"""Where plugins are found: the entry points of installed distributions and what their metadata say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+API_MAJOR = 1
+GROUP = f"equipot.plugins.v{API_MAJOR}"
+
+
+@dataclass
+class PluginRecord:
+    """One entry point and what became of it."""
+
+    id: str
+    distribution: str
+    version: str
+    api: str
+    target: str
+    state: str = "installed"
+    """``ok``, ``failed``, ``refused`` (API), ``disabled`` or ``ambiguous`` (two plugins, one id)."""
+    error: str | None = None
+    declares: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Id with distribution and version."""
+        return f"{self.id!r} ({self.distribution} {self.version})"
+
+
+def entry_points() -> Iterator[tuple[PluginRecord, metadata.EntryPoint]]:
+    """Every plugin entry point of whatever version of the API, each once."""
+    prefix = "equipot.plugins.v"
+    seen = set()
+    for group in metadata.entry_points().groups:
+        if not group.startswith(prefix):
+            continue
+        for entry_point in metadata.entry_points(group=group):
+            distribution = entry_point.dist
+            name = distribution.name if distribution else "unknown"
+            if (group, name, entry_point.name, entry_point.value) in seen:
+                continue
+            seen.add((group, name, entry_point.name, entry_point.value))
+            version = distribution.version if distribution else "0"
+            api = group.removeprefix(prefix)
+            yield PluginRecord(entry_point.name, name, version, api, entry_point.value), entry_point
+
+
+def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
+    """Why a plugin does not fit this core, read from metadata before import, or None."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    from equipot import __version__
+
+    if entry_point.group != GROUP:
+        wanted = entry_point.group.removeprefix("equipot.plugins.v")
+        newer = wanted.isdigit() and int(wanted) > API_MAJOR
+        advice = "pip install --upgrade equipot" if newer else "install a newer version of the plugin"
+        return f"needs plugin API {wanted}, this is equipot {__version__} with API {API_MAJOR}; {advice}"
+    if entry_point.dist is None:
+        return None
+    for line in entry_point.dist.requires or []:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if (
+            requirement.name.lower() == "equipot"
+            and applies
+            and not requirement.specifier.contains(__version__, prereleases=True)
+        ):
+            wanted = f"equipot{requirement.specifier}"
+            return f"needs {wanted}, this is {__version__}; pip install '{wanted}'"
+    return None

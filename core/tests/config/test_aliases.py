@@ -1,0 +1,142 @@
+"""Configs of another program: what a plugin declares is translated before anything is checked."""
+
+import sys
+import types
+
+import pytest
+from omegaconf import OmegaConf
+
+from equipot.config import aliases
+from equipot.config.load import compose
+from equipot.config.resolve import resolve_phase1
+from equipot.config.targets import TargetError, resolve_target
+from equipot.declarations import TargetAliasEntry
+from equipot.errors import ConfigError, problem
+from equipot.plugins import Declared
+
+EMA = TargetAliasEntry(
+    name="other.train.EMA", target="equipot.train.EMALightningModule", summary="Averages", options="other_names.ema"
+)
+SGD = TargetAliasEntry(name="other.optim.SGD", target="torch.optim.SGD", summary="The same options")
+NONE = TargetAliasEntry(name="other.train.Magic", instead="use equipot.train.EnergyForceLoss", summary="Magic")
+SETTINGS = TargetAliasEntry(name="settings", form="section", options="other_names.settings", summary="Switches")
+TWICE = TargetAliasEntry(name="twice", form="resolver", target="other_names.twice", summary="Doubles")
+GONE = TargetAliasEntry(name="thrice", form="resolver", instead="multiply yourself", summary="Triples")
+
+
+class Host:
+    """A host with one plugin that declares the entries above."""
+
+    def declared(self, kind):
+        entries = [EMA, SGD, NONE, SETTINGS, TWICE, GONE] if kind == "target_aliases" else []
+        return [Declared(kind, entry, "other", "equipot-from-other", "1.0") for entry in entries]
+
+    def ambiguous(self):
+        owners = [Declared("target_aliases", EMA, name, f"equipot-{name}", "1.0") for name in ("a", "b")]
+        return {"target_aliases.other.Double": owners}
+
+    def install_hint(self, kind, name):
+        return "pip install equipot-from-elsewhere" if (kind, name) == ("target_roots", "elsewhere") else ""
+
+
+def ema(options):
+    if "decay" not in options:
+        raise ConfigError([problem("decay", "is missing")])
+    return {"ema_decay": options["decay"], "optimizer": options["optimizer"]}
+
+
+def settings(options):
+    if options.get("fast"):
+        raise ConfigError(problem("fast", "has no counterpart", got=options["fast"]))
+    return options
+
+
+@pytest.fixture(autouse=True)
+def host(monkeypatch):
+    module = types.ModuleType("other_names")
+    module.ema, module.settings, module.twice = ema, settings, lambda x: 2 * x
+    monkeypatch.setitem(sys.modules, "other_names", module)
+    monkeypatch.setattr(aliases, "plugins", Host)
+
+
+def translated(config):
+    found, problems = aliases.translate(OmegaConf.create(config))
+    return OmegaConf.to_container(found, resolve=False), problems
+
+
+def test_names_and_options_are_translated_at_every_depth_and_interpolations_are_kept():
+    config = {
+        "d": 0.9,
+        "settings": {"fast": False},
+        "module": {
+            "_target_": "other.train.EMA",
+            "decay": "${d}",
+            "optimizer": [{"_target_": "other.optim.SGD", "_partial_": True, "lr": "${training_data_stats:x}"}],
+        },
+    }
+    found, problems = translated(config)
+    assert problems == []
+    assert found == {
+        "d": 0.9,
+        "module": {
+            "_target_": "equipot.train.EMALightningModule",
+            "ema_decay": "${d}",
+            "optimizer": [{"_target_": "torch.optim.SGD", "_partial_": True, "lr": "${training_data_stats:x}"}],
+        },
+    }
+
+
+def test_a_config_without_foreign_names_is_returned_as_it_is():
+    config = OmegaConf.create({"a": {"_target_": "torch.optim.SGD", "lr": "???"}})
+    assert aliases.translate(config)[0] is config
+
+
+def test_every_problem_is_told_with_its_place():
+    config = {
+        "settings": {"fast": True},
+        "module": {"_target_": "other.train.EMA"},
+        "losses": [{"_target_": "other.train.Magic", "x": 1}],
+        "both": {"_target_": "other.Double"},
+    }
+    _, problems = translated(config)
+    assert problems == [
+        "settings.fast: has no counterpart, got True",
+        "module.decay: is missing",
+        "losses.0._target_: has no counterpart, got 'other.train.Magic'; use equipot.train.EnergyForceLoss",
+        "both._target_: is translated by equipot-a and equipot-b, got 'other.Double'; keep one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("other.train.EMAA", "did you mean 'other.train.EMA'?"),
+        ("other.train.EMA", "write equipot.train.EMALightningModule"),
+        ("other.train.Magic", "use equipot.train.EnergyForceLoss"),
+        ("other.something_else_altogether", "no counterpart of this part of other is known"),
+        ("elsewhere.Model", "pip install equipot-from-elsewhere"),
+    ],
+)
+def test_a_foreign_target_without_alias_says_what_to_do(path, hint):
+    with pytest.raises(TargetError) as caught:
+        resolve_target(path, "model")
+    assert str(caught.value).endswith(f"got {path!r}; {hint}")
+
+
+def test_an_alias_gives_no_right(monkeypatch):
+    """What an alias stands for is checked like any target."""
+    hostile = TargetAliasEntry(name="other.run", target="os.system", summary="Runs")
+    monkeypatch.setattr(Host, "declared", lambda _, kind: [Declared(kind, hostile, "other", "x", "1")])
+    found, _ = translated({"a": {"_target_": "other.run", "command": "true"}})
+    with pytest.raises(TargetError, match="not on the list of allowed targets, got 'os.system'"):
+        resolve_target(found["a"]["_target_"], "a")
+
+
+def test_declared_resolvers_work_and_missing_ones_say_what_to_use(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("a: ${twice:3}\nb: ${thrice:3}\n", encoding="utf-8")
+    resolved, problems = resolve_phase1(compose(file)[0])
+    assert resolved["a"] == 6
+    assert len(problems) == 1
+    assert problems[0].startswith("b: ")
+    assert "multiply yourself" in problems[0]
