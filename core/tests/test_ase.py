@@ -12,6 +12,7 @@ from ase.optimize import BFGS
 
 from equipot.ase import EquipotCalculator, SkinNeighbors
 from equipot.errors import ConfigError, DataError
+from equipot.model import EnergyTerm, EnergyTermModule
 from equipot.modifiers import apply_modifier
 from equipot.neighbors import add_neighbors
 from equipot.units import KCAL_PER_MOL_IN_EV
@@ -284,6 +285,61 @@ def test_other_cells_boundaries_and_atoms_make_a_new_list(model):
         change(atoms)
         assert calculator.get_potential_energy(atoms) == fresh.get_potential_energy(atoms)
         assert np.array_equal(calculator.get_forces(atoms), fresh.get_forces(atoms))
+
+
+def test_a_list_outlives_small_changes_of_the_cell(make_model):
+    info = make_model().info
+    cutoffs = torch.tensor(info.cutoffs, dtype=torch.float64)
+    kept = SkinNeighbors(info, 1.0)
+    random = np.random.default_rng(5)
+    cell, places = np.array([[4.0, 0, 0], [0.7, 4.4, 0], [-0.3, 0.2, 3.9]]), random.random((9, 3))
+    moves = 0.1 * random.normal(size=(9, 3))
+    differing = 0
+    for step in range(40):
+        mapping = np.eye(3) + 0.01 * step * np.array([[-1.0, 0.4, 0.0], [0.0, -0.7, 0.3], [0.2, 0.0, 0.5]])
+        frame = frame_at(places @ cell @ mapping + 0.1 * step * moves)
+        frame["cell"] = torch.from_numpy(cell @ mapping)[None]
+        found, fresh = kept.update(frame), add_neighbors(frame, info.r_max, cutoffs=cutoffs)
+        for key in ("edge_index", "edge_cell_shift"):
+            assert torch.equal(found[key], fresh[key])
+        differing += found["edge_index"].shape[1] != kept._wide[""].pairs.shape[1]
+    assert 3 <= kept.builds < 20
+    assert differing > 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChargeTerm(EnergyTerm):
+    """Adds the net charge to every atom's energy."""
+
+    def build(self, context):
+        class Module(EnergyTermModule):
+            requires = ("total_charge", "atom_types")
+
+            def forward(self, data):
+                return data["total_charge"].expand(len(data["atom_types"]))
+
+        return Module()
+
+
+def test_another_charge_is_another_calculation(make_model):
+    atoms = Atoms("H", info={"total_charge": 1.0})
+    atoms.calc = EquipotCalculator(make_model(energy_terms={"charge": ChargeTerm()}, pair_potential=None))
+    neutral = atoms.get_potential_energy() - 1.0
+    atoms.info["total_charge"] = -2.0
+    assert atoms.get_potential_energy() == neutral - 2.0
+    atoms.positions += 1.0
+    assert atoms.get_potential_energy() == neutral - 2.0
+
+
+def test_magnetic_moments_do_not_repeat_a_calculation(model):
+    atoms = crystal()
+    atoms.calc = EquipotCalculator(model)
+    forces = atoms.get_forces()
+    atoms.set_initial_magnetic_moments([1.0] * 4)
+    assert atoms.calc.check_state(atoms) == []
+    atoms.positions[0, 0] += 1e-15
+    assert atoms.calc.check_state(atoms) == ["positions"]
+    assert np.abs(atoms.get_forces() - forces).max() < 1e-12
 
 
 def test_unwrapped_atoms_have_the_same_energy(model):

@@ -108,6 +108,19 @@ def test_radius_is_exclusive(backend):
     assert neighbor_list(*arguments, np.nextafter(2.0, 3.0), backend=backend)[0].shape[1] == 2
 
 
+def test_order_with_shifts_too_large_for_one_sorting_key():
+    rng = np.random.default_rng(6)
+    cell = np.array([[3.0, 0, 0], [0.5, 3.2, 0], [0.1, 0.3, 2.8]])
+    positions = rng.uniform(0, 3, size=(6, 3))
+    far = positions + (rng.integers(-1, 2, size=(6, 3)) * 2**22) @ cell
+    for where in (positions, far):
+        edges, shifts = neighbor_list(where, cell, np.ones(3, bool), 3.5)
+        rows = as_rows(edges, shifts)
+        assert rows == sorted(rows)
+        assert len(rows) > 100
+    assert np.ptp(shifts, axis=0).min() > 2**22
+
+
 def test_wrapping_atoms_changes_shifts_and_not_vectors():
     rng = np.random.default_rng(4)
     cell = np.array([[4.0, 0, 0], [0.5, 4.2, 0], [0.1, 0.3, 3.8]])

@@ -6,7 +6,7 @@ ASE always gets eV and Å, whatever units the model was trained in.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,13 +18,13 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from equipot.artifacts.checkpoint import Weights
 from equipot.artifacts.golden import non_finite
 from equipot.artifacts.loading import load, usable_device
-from equipot.data.frames import LabelSource, frame_from_atoms
+from equipot.data.frames import LabelSource, finite_positions, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
-from equipot.graph import Graph, edge_set_key
+from equipot.graph import Graph
 from equipot.model.context import ModelInfo
 from equipot.model.graph_model import GraphModel
-from equipot.neighbors import add_neighbors
+from equipot.skin import SkinNeighbors
 from equipot.units import UNIT_SYSTEMS
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from equipot.compile.compiled import CompiledModel
 
 _WHERE = "EquipotCalculator"
+_READ: dict[str, Callable[[Any], Any]] = {
+    "positions": lambda atoms: atoms.positions,
+    "numbers": lambda atoms: atoms.numbers,
+    "cell": lambda atoms: atoms.cell.array,
+    "pbc": lambda atoms: atoms.pbc,
+}
+"""What a model reads of a frame, under ASE's names."""
+
 _EXTRA_INPUTS = ("total_charge", "spin_multiplicity")
 
 
@@ -86,6 +94,7 @@ class EquipotCalculator(Calculator):
         self._mapper = ChemicalSpeciesToAtomTypeMapper(list(self.info.type_names), _symbol_to_type(self.info, types))
         self.neighbors = SkinNeighbors(self.info, skin)
         self._contract = {key: LabelSource(key) for key in _EXTRA_INPUTS if key in self.info.inputs}
+        self._kept: tuple[Atoms, Graph] | None = None
 
     def calculate(
         self,
@@ -103,7 +112,8 @@ class EquipotCalculator(Calculator):
         Raises:
             DataError: On an element the model does not know, or an output that is not finite.
         """
-        super().calculate(atoms, list(properties), list(system_changes))  # type: ignore[no-untyped-call]
+        if atoms is not None and self.check_state(atoms):
+            self.atoms = atoms.copy()
         frame = self._frame(self.atoms)
         outputs = self.model({key: value.to(self.device) for key, value in frame.items()})
         if bad := non_finite(outputs):
@@ -116,7 +126,18 @@ class EquipotCalculator(Calculator):
             )
         self.results = self._results({key: value.cpu() for key, value in outputs.items()})
 
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What differs from the last frame, exactly; charges and magnetic moments of atoms are not read."""
+        return list(all_changes) if self.atoms is None else self._changes(self.atoms, atoms)
+
+    def _changes(self, old: Any, new: Any) -> list[str]:
+        changes = [name for name, array in _READ.items() if not np.array_equal(array(old), array(new))]
+        return changes + [key for key in self._contract if not np.array_equal(old.info.get(key), new.info.get(key))]
+
     def _frame(self, atoms: Any) -> Graph:
+        """The frame with its edges; along a trajectory only positions and edges are made anew."""
+        if self._kept is not None and set(self._changes(self._kept[0], atoms)) <= {"positions"}:
+            return self.neighbors.update({**self._kept[1], "positions": finite_positions(atoms, _WHERE)})
         frame, _ = frame_from_atoms(atoms, self._contract, _WHERE)
         if unknown := self._mapper.unsupported(frame):
             raise DataError(
@@ -124,7 +145,9 @@ class EquipotCalculator(Calculator):
                     _WHERE, f"the model knows no atom type for {unknown}", hint=f"supported: {self._mapper.supported}"
                 )
             )
-        return self.neighbors.update(self._mapper(frame))
+        frame = self._mapper(frame)
+        self._kept = (atoms, frame)
+        return self.neighbors.update(frame)
 
     def _results(self, outputs: Graph) -> dict[str, Any]:
         factor = UNIT_SYSTEMS[self.info.units].energy_in_ev
@@ -159,64 +182,6 @@ class EquipotCalculator(Calculator):
                 problem(_WHERE, "this frame has no stress: it is not periodic or its cell has no volume")
             )
         return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
-
-
-class SkinNeighbors:
-    """A neighbour list with a skin: made for a larger radius, filtered to the model's every step.
-
-    Args:
-        info: Cutoffs and edge sets of the model.
-        skin: Å; 0 for a new list every time.
-    """
-
-    def __init__(self, info: ModelInfo, skin: float) -> None:
-        self.skin = skin
-        self.builds = 0
-        """How often a list was made."""
-        self._r_max = info.r_max
-        self._edge_sets = info.edge_sets
-        self._cutoffs = None if info.cutoffs is None else torch.tensor(info.cutoffs, dtype=torch.float64)
-        self._kept: Graph | None = None
-
-    def update(self, frame: Graph) -> Graph:
-        """The frame with its edges: those, in that order, that a new list would have.
-
-        Args:
-            frame: One frame with positions, cell, pbc and atom_types, on the CPU.
-        """
-        if self.skin == 0.0:
-            self.builds += 1
-            return add_neighbors(frame, self._r_max, cutoffs=self._cutoffs, edge_sets=self._edge_sets)
-        if self._kept is None or self._is_stale(frame, self._kept):
-            wide = [(name, radius + self.skin) for name, radius in self._edge_sets]
-            self._kept = add_neighbors(frame, self._r_max + self.skin, edge_sets=wide)
-            self.builds += 1
-        edges: Graph = {}
-        for name, radius in (("", self._r_max), *self._edge_sets):
-            edges.update(self._filtered(frame, self._kept, name, radius))
-        return {**frame, **edges}
-
-    def _is_stale(self, frame: Graph, kept: Graph) -> bool:
-        if frame["positions"].shape != kept["positions"].shape:
-            return True
-        if not (torch.equal(frame["cell"], kept["cell"]) and torch.equal(frame["pbc"], kept["pbc"])):
-            return True
-        moved = (frame["positions"] - kept["positions"]).square().sum(1).max()
-        return bool(moved > (0.5 * self.skin) ** 2)
-
-    def _filtered(self, frame: Graph, kept: Graph, name: str, radius: float) -> Graph:
-        index, shift = edge_set_key("edge_index", name), edge_set_key("edge_cell_shift", name)
-        pairs, images = kept[index].numpy(), kept[shift].numpy()
-        positions, types = frame["positions"].numpy(), frame["atom_types"].numpy()
-        vectors = positions[pairs[1]] - positions[pairs[0]] + images @ frame["cell"][0].numpy()
-        limit: Any = radius
-        if name == "" and self._cutoffs is not None:
-            limit = self._cutoffs.numpy()[types[pairs[0]], types[pairs[1]]]
-        keep = np.sqrt((vectors * vectors).sum(axis=1)) < limit
-        return {
-            index: torch.from_numpy(np.ascontiguousarray(pairs[:, keep])),
-            shift: torch.from_numpy(images[keep]),
-        }
 
 
 def _loaded(

@@ -51,7 +51,7 @@ _TABLE = (
         dtype="int64",
         unit="",
         irreps=None,
-        meaning="[0] centre (receives), [1] neighbour; sorted by centre",
+        meaning="[0] centre (receives), never descending along the edges; [1] neighbour",
     ),
     _field("edge_cell_shift", "edge", (3,), "float64", "", None, "integer cell shift S of the neighbour's image"),
     _field("edge_vectors", "edge", (3,), "float64", "Å", "1o", "positions[neighbour] + S @ cell - positions[centre]"),

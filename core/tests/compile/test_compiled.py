@@ -69,6 +69,7 @@ def test_inputs_of_any_type_and_stride_are_converted(batch, info):
         (lambda b: b.update(edge_index=b["edge_index"] + 100), "edge_index: must be from 0 to 11, got"),
         (lambda b: b.update(edge_index=b["edge_index"] - 1), "edge_index: must be from 0 to 11, got"),
         (lambda b: b.update(edge_cell_shift=b["edge_cell_shift"][:-1]), "must have as many edges"),
+        (lambda b: b.update(edge_index=b["edge_index"].flip(1)), "edge_index: must be sorted by centre"),
         (lambda b: b.update(atom_types=b["atom_types"] + 2), "atom_types: must be from 0 to 2"),
         (lambda b: b.update(batch=b["batch"] + 1), "batch: must be from 0 to 2"),
     ],

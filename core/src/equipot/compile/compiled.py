@@ -57,7 +57,7 @@ class CompiledModel:
             The outputs of the eager model, on the model's device.
 
         Raises:
-            DataError: If an input is missing, has a wrong shape or an index out of range.
+            DataError: If an input is missing, has a wrong shape, an index out of range or unsorted edges.
         """
         prepared = prepare(data, self.info, self._device)
         return dict(zip(self._outputs, self._runner(prepared), strict=True))
@@ -75,7 +75,7 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
         One tensor for each of ``info.inputs``, in that order.
 
     Raises:
-        DataError: If an input is missing, has a wrong shape or an index out of range.
+        DataError: If an input is missing, has a wrong shape, an index out of range or unsorted edges.
     """
     if missing := [key for key in info.inputs if key not in data]:
         raise DataError(
@@ -94,6 +94,8 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
     for name in ("", *(name for name, _ in info.edge_sets)):
         key = edge_set_key("edge_index", name)
         _check_range(key, ready[key], sizes["atom"])
+        if bool((ready[key][0].diff() < 0).any()):
+            raise DataError(problem(key, "must be sorted by centre", hint="use equipot.neighbors.add_neighbors"))
         if ready[key].shape[1] != ready[edge_set_key("edge_cell_shift", name)].shape[0]:
             raise DataError(problem(key, "must have as many edges as its edge_cell_shift", got=ready[key].shape[1]))
     return list(ready.values())

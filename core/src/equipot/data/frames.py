@@ -30,6 +30,7 @@ INPUTS: tuple[str, ...] = ("total_charge", "spin_multiplicity")
 DEFAULT_LABELS: dict[str, str] = {"total_energy": "energy", "forces": "forces", "stress": "stress"}
 """Labels as in ASE's ``SinglePointCalculator``."""
 
+_NOT_FINITE = "positions or cell contain NaN or inf"
 _PLACES = ("results", "info", "arrays")
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -158,11 +159,11 @@ def frame_from_atoms(
 
 
 def _geometry(atoms: Atoms, where: str) -> Graph:
-    positions = np.array(atoms.positions, dtype=np.float64)
+    positions = finite_positions(atoms, where)
     cell = np.array(atoms.cell.array, dtype=np.float64)
     pbc = np.array(atoms.pbc, dtype=np.bool_)
-    if not np.isfinite(positions).all() or not np.isfinite(cell).all():
-        raise DataError(problem(where, "positions or cell contain NaN or inf"))
+    if not np.isfinite(cell).all():
+        raise DataError(problem(where, _NOT_FINITE))
     if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
         raise DataError(
             problem(
@@ -174,13 +175,25 @@ def _geometry(atoms: Atoms, where: str) -> Graph:
         )
     n = len(atoms)
     return {
-        "positions": torch.from_numpy(positions),
+        "positions": positions,
         "cell": torch.from_numpy(cell).reshape(1, 3, 3),
         "pbc": torch.from_numpy(pbc).reshape(1, 3),
         "atomic_numbers": torch.from_numpy(np.array(atoms.numbers, dtype=np.int64)),
         "batch": torch.zeros(n, dtype=torch.int64),
         "num_atoms": torch.tensor([n], dtype=torch.int64),
     }
+
+
+def finite_positions(atoms: Atoms, where: str) -> torch.Tensor:
+    """A copy of the positions in Å, float64, shape [n_atoms, 3].
+
+    Raises:
+        DataError: If there is NaN or infinity in them.
+    """
+    positions = np.array(atoms.positions, dtype=np.float64)
+    if not np.isfinite(positions).all():
+        raise DataError(problem(where, _NOT_FINITE))
+    return torch.from_numpy(positions)
 
 
 def _find(atoms: Atoms, key: str, where: str) -> tuple[str, Any] | None:
