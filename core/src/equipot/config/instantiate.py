@@ -134,7 +134,7 @@ class Walker:
             return BAD
         if later or value.get("_partial_"):
             return self._deferred(Deferred(target, options), path, later)
-        if not self.final and (not is_cheap(target) or _contains_later(options)):
+        if not self.final and (not (_made_early(path) or is_cheap(target)) or _contains_later(options)):
             return Later(target)
         return self._make(target, options, path)
 
@@ -215,6 +215,20 @@ def relocate(text: str, target: Any, path: str) -> str:
     if name and text.startswith((f"{name}.", f"{name}:")):
         return path + text[len(name) :]
     return f"{path}: {text}"
+
+
+MADE_EARLY = (
+    "data",
+    "training_module.loss",
+    "training_module.train_metrics",
+    "training_module.val_metrics",
+    "training_module.test_metrics",
+)
+"""Sections whose objects phase 1 makes whatever their target: by contract their constructors read no data."""
+
+
+def _made_early(path: str) -> bool:
+    return any(path == section or path.startswith(f"{section}.") for section in MADE_EARLY)
 
 
 def is_cheap(target: Any) -> bool:

@@ -6,18 +6,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipot.train.losses import EnergyForceLoss, EnergyForceStressLoss, EnergyOnlyLoss, Loss
-    from equipot.train.metrics import EnergyForceMetrics, EnergyForceStressMetrics, EnergyOnlyMetrics, Metrics
-    from equipot.train.module import EMALightningModule, LightningModule
+    from equipot.train.averaging import AveragingLightningModule, EMALightningModule
+    from equipot.train.base import Loss, Metrics
+    from equipot.train.losses import EnergyForceLoss, EnergyForceStressLoss, EnergyOnlyLoss
+    from equipot.train.metrics import EnergyForceMetrics, EnergyForceStressMetrics, EnergyOnlyMetrics
+    from equipot.train.module import LightningModule
 
 _HOME = {
-    "losses": ("EnergyForceLoss", "EnergyForceStressLoss", "EnergyOnlyLoss", "Loss"),
-    "metrics": ("EnergyForceMetrics", "EnergyForceStressMetrics", "EnergyOnlyMetrics", "Metrics"),
-    "module": ("EMALightningModule", "LightningModule"),
+    "averaging": ("AveragingLightningModule", "EMALightningModule"),
+    "base": ("Loss", "Metrics"),
+    "losses": ("EnergyForceLoss", "EnergyForceStressLoss", "EnergyOnlyLoss"),
+    "metrics": ("EnergyForceMetrics", "EnergyForceStressMetrics", "EnergyOnlyMetrics"),
+    "module": ("LightningModule",),
 }
 _PUBLIC = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "AveragingLightningModule",
     "EMALightningModule",
     "EnergyForceLoss",
     "EnergyForceMetrics",

@@ -9,7 +9,7 @@ import torch
 
 from equipot.fields import mask_key
 from equipot.graph import num_frames
-from equipot.train.losses import WEIGHTED_SUM
+from equipot.train.base import WEIGHTED_SUM
 
 if TYPE_CHECKING:
     from equipot.graph import Graph

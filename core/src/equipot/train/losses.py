@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from equipot.errors import ConfigError, did_you_mean, problem
+from equipot.train.base import WEIGHTED_SUM, Loss
 from equipot.train.measure import (
     FORCES,
     PER_ATOM_ENERGY,
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
 
     from equipot.graph import Graph
 
-WEIGHTED_SUM = "weighted_sum"
 
-
-class Loss(torch.nn.Module):
+class SquaredErrorLoss(Loss):
     """Weighted sum of mean squared errors.
 
     Each error is averaged over the scalar entries that have a label; a batch without any label of
@@ -51,12 +50,13 @@ class Loss(torch.nn.Module):
         Raises:
             ConfigError: On unknown names and weights that are negative or all 0.
         """
-        super().__init__()
         name = type(self).__name__
         if problems := check_names(coeffs, [quantity.label for quantity in quantities], f"{name}.coeffs"):
             raise ConfigError(problems)
-        self.coeffs = normalised(coeffs, f"{name}.coeffs")
-        self.quantities = tuple(quantity for quantity in quantities if quantity.label in self.coeffs)
+        weights = normalised(coeffs, f"{name}.coeffs")
+        used = tuple(quantity for quantity in quantities if quantity.label in weights)
+        super().__init__({_term(quantity): weights[quantity.label] for quantity in used})
+        self.quantities = used
         self.per_type_forces_coeffs = per_type_forces_coeffs
         if per_type_forces_coeffs is not None:
             where, what = f"{name}.per_type_forces_coeffs", "must be greater than 0 for every type"
@@ -105,7 +105,7 @@ class Loss(torch.nn.Module):
     @property
     def names(self) -> tuple[str, ...]:
         """Names under which terms are logged."""
-        return (*(f"{quantity.name}_mse" for quantity in self.quantities), WEIGHTED_SUM)
+        return (*(_term(quantity) for quantity in self.quantities), WEIGHTED_SUM)
 
     def forward(self, outputs: Graph, batch: Graph) -> dict[str, torch.Tensor]:
         """The terms and their weighted sum for a batch, and their addition to the epoch's sums.
@@ -124,8 +124,8 @@ class Loss(torch.nn.Module):
             group = batch["atom_types"] if self._is_grouped(quantity) else None
             self._sums(quantity).update(difference, mask, group)
             term = self._mean_square(difference, mask, group)
-            terms[f"{quantity.name}_mse"] = term
-            total = total + self.coeffs[quantity.label] * term
+            terms[_term(quantity)] = term
+            total = total + self.coefficients[_term(quantity)] * term
         terms[WEIGHTED_SUM] = total
         return terms
 
@@ -159,14 +159,18 @@ class Loss(torch.nn.Module):
             if self._is_grouped(quantity) and self.type_weights is not None:
                 weights = self.type_weights.to(weights.device)
             value = _weighted_mean(sums["squares"], sums["count"], weights)
-            values[f"{quantity.name}_mse"] = value
-            total = total + self.coeffs[quantity.label] * value
+            values[_term(quantity)] = value
+            total = total + self.coefficients[_term(quantity)] * value
         return {**values, WEIGHTED_SUM: torch.as_tensor(total)} if values else {}
 
     def reset(self) -> None:
         """Forget the epoch's sums."""
         for quantity in self.quantities:
             self._sums(quantity).reset()
+
+
+def _term(quantity: Quantity) -> str:
+    return f"{quantity.name}_mse"
 
 
 def _weighted_mean(squares: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -179,7 +183,7 @@ def _energy(*, per_atom: bool) -> Quantity:
     return PER_ATOM_ENERGY if per_atom else TOTAL_ENERGY
 
 
-class EnergyForceLoss(Loss):
+class EnergyForceLoss(SquaredErrorLoss):
     """Energies and forces."""
 
     def __init__(
@@ -201,7 +205,7 @@ class EnergyForceLoss(Loss):
         super().__init__([_energy(per_atom=per_atom_energy), FORCES], weights, per_type_forces_coeffs)
 
 
-class EnergyForceStressLoss(Loss):
+class EnergyForceStressLoss(SquaredErrorLoss):
     """Energies, forces and stress; frames without a stress add nothing to its error."""
 
     def __init__(
@@ -224,7 +228,7 @@ class EnergyForceStressLoss(Loss):
         super().__init__([_energy(per_atom=per_atom_energy), FORCES, STRESS], weights, per_type_forces_coeffs)
 
 
-class EnergyOnlyLoss(Loss):
+class EnergyOnlyLoss(SquaredErrorLoss):
     """Energies alone; force labels are never read."""
 
     def __init__(self, *, per_atom_energy: bool = True) -> None:

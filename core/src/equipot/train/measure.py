@@ -61,10 +61,6 @@ def errors(quantity: Quantity, outputs: Graph, batch: Graph) -> tuple[torch.Tens
     return difference, mask
 
 
-SUM_STATES = ("squares", "absolutes", "count", "largest")
-"""States of ``ErrorSums``."""
-
-
 class ErrorSums(Metric):
     """Sums over an epoch from which mean, root mean square and largest error follow.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from equipot.errors import ConfigError
-from equipot.train.losses import WEIGHTED_SUM
+from equipot.train.base import WEIGHTED_SUM, Metrics
 from equipot.train.measure import (
     FORCES,
     PER_ATOM_ENERGY,
@@ -30,7 +30,7 @@ KINDS = ("rmse", "mae", "maxabserr")
 """Root mean square, mean absolute and largest absolute error."""
 
 
-class Metrics(torch.nn.Module):
+class ErrorMetrics(Metrics):
     """Errors accumulated over an epoch, named ``<quantity>_<rmse|mae|maxabserr>``.
 
     ``weighted_sum`` is the sum of some of them with coefficients normalised to sum 1.
@@ -107,7 +107,7 @@ class Metrics(torch.nn.Module):
             self._sums(quantity).reset()
 
 
-class EnergyForceMetrics(Metrics):
+class EnergyForceMetrics(ErrorMetrics):
     """Errors of energies and forces."""
 
     def __init__(self, coeffs: dict[str, float] | None = None) -> None:
@@ -121,7 +121,7 @@ class EnergyForceMetrics(Metrics):
         super().__init__([TOTAL_ENERGY, PER_ATOM_ENERGY, FORCES], weights)
 
 
-class EnergyForceStressMetrics(Metrics):
+class EnergyForceStressMetrics(ErrorMetrics):
     """Errors of energies, forces and stress."""
 
     def __init__(self, coeffs: dict[str, float] | None = None) -> None:
@@ -135,7 +135,7 @@ class EnergyForceStressMetrics(Metrics):
         super().__init__([TOTAL_ENERGY, PER_ATOM_ENERGY, FORCES, STRESS], weights)
 
 
-class EnergyOnlyMetrics(Metrics):
+class EnergyOnlyMetrics(ErrorMetrics):
     """Errors of energies; force labels are never read."""
 
     def __init__(self, coeffs: dict[str, float] | None = None) -> None:

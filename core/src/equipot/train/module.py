@@ -1,23 +1,20 @@
-"""The Lightning modules: one model, trained; and one with a second, averaged copy of it."""
+"""The Lightning module: one model, trained."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
-from pydantic import Field
 
 from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import num_frames
 from equipot.model.graph_model import GraphModel
 from equipot.model.recipe import ModelRecipe
+from equipot.train.base import WEIGHTED_SUM, Loss, Metrics
 from equipot.train.diagnose import not_finite
-from equipot.train.losses import WEIGHTED_SUM, Loss
-from equipot.train.measure import SUM_STATES
-from equipot.train.metrics import Metrics
 from equipot.train.record import checkpoint_record
 from equipot.train.schedule import EpochSchedule, lightning_scheduler
 
@@ -56,7 +53,7 @@ class LightningModule(lightning.LightningModule):
             train_metrics: Errors on the training set, accumulated while training.
             val_metrics: Errors on the validation sets.
             test_metrics: Errors on the test sets; default: as ``val_metrics``.
-            optimizer: Any optimizer of ``torch.optim``; gets ``params``.
+            optimizer: Any optimizer of ``torch.optim``; gets ``params``, pairs of name and parameter.
             lr_scheduler: A scheduler of ``torch.optim.lr_scheduler`` (gets ``optimizer``), or
                 Lightning's mapping ``scheduler``, ``monitor``, ``interval``, ``frequency``.
         """
@@ -76,8 +73,9 @@ class LightningModule(lightning.LightningModule):
         self._saved_metrics: dict[str, float] = {}
         self._saved_loader: dict[str, int] = {}
         self._check_outputs()
-        if self.loss is not None:
-            self.loss.bind(self.model.info.type_names)
+        for measure in dict.fromkeys((self.loss, self.train_metrics, self.val_metrics, self.test_metrics)):
+            if measure is not None:
+                measure.bind(self.model.info.type_names)
         self.model.train()
 
     def _check_outputs(self) -> None:
@@ -166,9 +164,9 @@ class LightningModule(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's loss and metrics, and step the schedule."""
-        for prefix, measure in (("train_loss_epoch", self.loss), ("train_metric_epoch", self.train_metrics)):
-            if measure is not None:
-                self._log_values(prefix, measure.epoch_values())
+        prefixes = {"loss": "train_loss_epoch", "train_metrics": "train_metric_epoch"}
+        for name, measure in self._training_measures():
+            self._log_values(prefixes[name], measure.epoch_values())
         if self.trainer.is_last_batch and self._epochs_closed <= self.current_epoch:
             self._close_epoch({**self._saved_metrics, **self.trainer.callback_metrics})
 
@@ -177,9 +175,8 @@ class LightningModule(lightning.LightningModule):
         if self._epoch_schedule is not None:
             self._epoch_schedule.step(self._epochs_closed, metrics, self._validate_now)
         self._epochs_closed += 1
-        for measure in (self.loss, self.train_metrics):
-            if measure is not None:
-                measure.reset()
+        for _, measure in self._training_measures():
+            measure.reset()
 
     def configure_optimizers(self) -> Any:
         """The optimizer over the trainable parameters, and the scheduler.
@@ -190,7 +187,7 @@ class LightningModule(lightning.LightningModule):
         if self.optimizer is None:
             place = "training_module.optimizer"
             raise ConfigError(problem(place, "required option is missing", hint="training needs it"))
-        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        parameters = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
         if not parameters:
             raise ConfigError(problem("training_module.model", "has no trainable parameter"))
         optimizer = self.optimizer(params=parameters)
@@ -240,18 +237,19 @@ class LightningModule(lightning.LightningModule):
         self.train()
         return values
 
-    def validation_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Add one batch to the metrics of its set."""
-        self._evaluate(batch, dataloader_idx)
+    def validation_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> Graph:
+        """Add one batch to the metrics of its set; callbacks get the predictions."""
+        return self._evaluate(batch, dataloader_idx)
 
-    def test_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Add one batch to the metrics of its set."""
-        self._evaluate(batch, dataloader_idx)
+    def test_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> Graph:
+        """Add one batch to the metrics of its set; callbacks get the predictions."""
+        return self._evaluate(batch, dataloader_idx)
 
-    def _evaluate(self, batch: Graph, index: int) -> None:
-        outputs = self.evaluation_model(batch)
+    def _evaluate(self, batch: Graph, index: int) -> Graph:
+        outputs: Graph = self.evaluation_model(batch)
         if index < len(self._evaluations):
             self._evaluations[index].update(outputs, batch)  # type: ignore[operator]
+        return outputs
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of each validation set."""
@@ -281,7 +279,7 @@ class LightningModule(lightning.LightningModule):
             "epochs_closed": self._epochs_closed,
             "metrics": {key: float(value) for key, value in self.trainer.callback_metrics.items()},
             "loader": loader.state_dict() if hasattr(loader, "state_dict") else {},
-            "sums": {key: value.clone() for key, value in self._sums().items()},
+            "measures": {name: measure.state() for name, measure in self._training_measures()},
         }
         checkpoint["equipot"] = record
 
@@ -291,83 +289,10 @@ class LightningModule(lightning.LightningModule):
         self._epochs_closed = int(loop.get("epochs_closed", 0))
         self._saved_metrics = dict(loop.get("metrics", {}))
         self._saved_loader = dict(loop.get("loader", {}))
-        for key, value in self._sums().items():
-            if key in loop.get("sums", {}):
-                value.copy_(loop["sums"][key])
+        for name, measure in self._training_measures():
+            measure.load_state(loop.get("measures", {}).get(name, {}))
 
-    def _sums(self) -> dict[str, torch.Tensor]:
-        """The running sums of the epoch, by name."""
-        found: dict[str, torch.Tensor] = {}
-        for name, measure in (("loss", self.loss), ("train_metrics", self.train_metrics)):
-            for key, sums in measure.sums.items() if measure is not None else ():
-                found |= {f"{name}.{key}.{state}": getattr(sums, state) for state in SUM_STATES}
-        return found
-
-
-class EMALightningModule(LightningModule):
-    """Trains a model and keeps the exponential moving average of its weights beside it.
-
-    After the n-th optimizer step (n from 0) the average moves towards the weights by 1 - d with
-    d = min(ema_decay, (1 + n) / (10 + n)); buffers are copied. Validation, test and stored results
-    use the average; weights are never swapped.
-    """
-
-    weights = "ema"
-
-    def __init__(
-        self,
-        model: ModelRecipe | GraphModel,
-        loss: Loss | None = None,
-        train_metrics: Metrics | None = None,
-        val_metrics: Metrics | None = None,
-        test_metrics: Metrics | None = None,
-        optimizer: Callable[..., Any] | None = None,
-        lr_scheduler: Callable[..., Any] | Mapping[str, Any] | None = None,
-        ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999,
-    ) -> None:
-        """Take the parts.
-
-        Args:
-            model: A recipe, built here, or a built model.
-            loss: What training minimises.
-            train_metrics: Errors on the training set, accumulated while training.
-            val_metrics: Errors on the validation sets.
-            test_metrics: Errors on the test sets; default: as ``val_metrics``.
-            optimizer: Any optimizer of ``torch.optim``; gets ``params``.
-            lr_scheduler: A scheduler of ``torch.optim.lr_scheduler`` (gets ``optimizer``), or
-                Lightning's mapping ``scheduler``, ``monitor``, ``interval``, ``frequency``.
-            ema_decay: Largest decay d of the average, at least 0 and below 1.
-
-        Raises:
-            ConfigError: If the decay is out of range.
-        """
-        if not 0.0 <= ema_decay < 1.0:
-            place = f"{type(self).__name__}.ema_decay"
-            raise ConfigError(problem(place, "must be at least 0 and below 1", got=ema_decay))
-        super().__init__(model, loss, train_metrics, val_metrics, test_metrics, optimizer, lr_scheduler)
-        self.ema_decay = ema_decay
-        self.ema = copy.deepcopy(self.model)
-        self.ema.requires_grad_(False)
-        self.ema_updates: torch.Tensor
-        self.register_buffer("ema_updates", torch.zeros((), dtype=torch.int64))
-
-    @property
-    def evaluation_model(self) -> GraphModel:
-        """The averaged model."""
-        return self.ema
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, then move the average."""
-        super().optimizer_step(*args, **kwargs)
-        self.update_average()
-
-    @torch.no_grad()
-    def update_average(self) -> None:
-        """Move the averaged parameters towards the current ones; copy the buffers."""
-        done = int(self.ema_updates)
-        decay = min(self.ema_decay, (1 + done) / (10 + done))
-        for average, current in zip(self.ema.parameters(), self.model.parameters(), strict=True):
-            average.lerp_(current.detach(), 1.0 - decay)
-        for kept, buffer in zip(self.ema.buffers(), self.model.buffers(), strict=True):
-            kept.copy_(buffer)
-        self.ema_updates += 1
+    def _training_measures(self) -> list[tuple[str, Metrics]]:
+        """What is summed up over a training epoch."""
+        named = (("loss", self.loss), ("train_metrics", self.train_metrics))
+        return [(name, measure) for name, measure in named if measure is not None]
