@@ -82,3 +82,43 @@ def test_copies_use_their_own_embedding():
         copied.embedding.bessel.roots += 0.1
     x = torch.tensor([0.3], dtype=torch.float64)
     assert not torch.equal(copied.layers[0].evaluate(x), parts.layers[0].evaluate(x))
+
+
+class Adopting(KernelSlot):
+    def __init__(self, module):
+        super().__init__()
+        self.adopt(module)
+
+
+def test_adopted_tensors_are_shared_for_good():
+    source = torch.nn.BatchNorm1d(2)
+    slot = Adopting(source)
+    assert list(slot.state_dict()) == list(source.state_dict())
+    slot.to(torch.float64)  # replaces buffers
+    assert source.running_mean is slot.running_mean
+    assert source.running_mean.dtype == torch.float64
+    copied = copy.deepcopy(slot)
+    assert copied.weight is not slot.weight
+    assert slot.exact() is None
+
+
+def test_values_for_tables_are_float64_whatever_the_weights():
+    generator = torch.Generator().manual_seed(0)
+    embedding = RadialEmbedding(3, trainable=False, polynomial_cutoff_p=6.0, dtype=torch.float32)
+    network = RadialNetwork(embedding, (3, 4, 2), dtype=torch.float32, generator=generator)
+    x = torch.tensor([0.2, 0.9, 1.0], dtype=torch.float64)
+    values = network.evaluate(x)
+    assert values.dtype == torch.float64
+    assert network.value_dtype() == torch.float32
+    assert bool((values[-1] == 0.0).all())
+    torch.testing.assert_close(network(Edges(torch.zeros(2, 3), x, torch.ones(3, 1))), values.float())
+    twin_embedding = RadialEmbedding(3, trainable=False, polynomial_cutoff_p=6.0, dtype=torch.float64)
+    twin = RadialNetwork(twin_embedding, (3, 4, 2), dtype=torch.float64, generator=generator)
+    twin.load_state_dict(network.state_dict())
+    torch.testing.assert_close(values, twin(Edges(torch.zeros(2, 3), x, torch.ones(3, 1))), rtol=0, atol=0)
+
+
+def test_sources_are_all_that_values_depend_on():
+    parts = networks()
+    expected = [*parts.layers[1].weights, parts.embedding.bessel.roots]
+    assert {id(tensor) for tensor in parts.layers[1].sources()} == {id(tensor) for tensor in expected}

@@ -92,7 +92,7 @@ class DenseLayers(torch.nn.Module):
         )
 
     def apply_layers(self, x: torch.Tensor) -> torch.Tensor:
-        """Evaluate.
+        """Evaluate, in the data type of x.
 
         Args:
             x: Shape [n, dims[0]].
@@ -102,7 +102,7 @@ class DenseLayers(torch.nn.Module):
         """
         activation = NONLINEARITIES.get(self.nonlinearity or "")
         for k, (weight, alpha) in enumerate(zip(self.weights, self.alphas, strict=True)):
-            x = x @ (weight * alpha)
+            x = x @ (weight.to(x.dtype) * alpha)
             if activation is not None and k < len(self.alphas) - 1:
                 x = activation(x)
         return x

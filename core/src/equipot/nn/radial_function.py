@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
@@ -9,7 +10,7 @@ from equipot.nn.mlp import DenseLayers
 from equipot.nn.slots import KernelSlot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import torch
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class RadialFunction(KernelSlot, ABC):
     """Values of each edge that depend on its relative length x and its pair of types only.
 
-    They are smooth in x, and exactly zero from x = 1 on.
+    They are smooth in x, and exactly zero with zero slope from x = 1 on.
     """
 
     dim: int
@@ -33,16 +34,26 @@ class RadialFunction(KernelSlot, ABC):
         """Values of the edges of a call, shape [n_edges, dim]."""
 
     @abstractmethod
-    def evaluate(self, x: torch.Tensor, pair_type: int) -> torch.Tensor:
-        """Values at any relative lengths.
+    def evaluate(self, x: torch.Tensor, pair_type: int = 0) -> torch.Tensor:
+        """Values at any relative lengths, for tables: in float64 throughout, whatever the weights' dtype.
+
+        Autograd can differentiate it three times, in x and in the parameters.
 
         Args:
             x: Lengths divided by the cutoff radius, float64, shape [n].
             pair_type: Index of the ordered pair of types, below ``num_pairs``.
 
         Returns:
-            Shape [n, dim].
+            Float64, shape [n, dim].
         """
+
+    def value_dtype(self) -> torch.dtype:
+        """Data type of what ``forward`` returns; that of the first parameter unless a subclass says otherwise."""
+        return next(self.parameters()).dtype
+
+    def sources(self) -> Iterable[torch.Tensor]:
+        """All tensors that the values depend on; a subclass adds those of modules that it does not own."""
+        return itertools.chain(self.parameters(), self.buffers())
 
 
 class RadialNetwork(DenseLayers, RadialFunction):
@@ -78,6 +89,11 @@ class RadialNetwork(DenseLayers, RadialFunction):
         return self.apply_layers(edges.once(embedding, lambda: embedding(edges.x)))
 
     def evaluate(self, x: torch.Tensor, pair_type: int = 0) -> torch.Tensor:
-        """Values at any relative lengths x [n], shape [n, dim]."""
+        """Values at any relative lengths x [n], float64, shape [n, dim]."""
         (embedding,) = self._embedding
-        return self.apply_layers(embedding(x))
+        return self.apply_layers(embedding.evaluate(x))
+
+    def sources(self) -> Iterable[torch.Tensor]:
+        """Weights, and the tensors of the embedding."""
+        (embedding,) = self._embedding
+        return itertools.chain(self.parameters(), embedding.parameters(), embedding.buffers())

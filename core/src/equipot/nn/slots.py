@@ -18,9 +18,24 @@ if TYPE_CHECKING:
 class KernelSlot(torch.nn.Module):
     """Base of the modules that may be replaced by ones with the same ``forward``.
 
-    A replacement registers the same parameters and persistent buffers under the same names, so that
-    state dicts do not depend on it; what else it needs it keeps in non-persistent buffers.
+    A replacement holds the same parameters and buffers under the same names (see ``adopt``), so that
+    state dicts do not depend on it.
     """
+
+    def adopt(self, module: torch.nn.Module) -> None:
+        """Hold the parameters, buffers and submodules of another module instead of own ones.
+
+        Both share them from now on: what is loaded into or moved with one is seen by the other.
+
+        Args:
+            module: The module that this one replaces.
+        """
+        for held in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
+            self.__dict__[held] = module.__dict__[held]
+
+    def exact(self) -> torch.nn.Module | None:
+        """What this module approximates, on the same weights; None: it is exact to rounding."""
+        return None
 
 
 def replace_slots(module: torch.nn.Module, make: Callable[[KernelSlot], torch.nn.Module | None]) -> torch.nn.Module:
