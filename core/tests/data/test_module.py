@@ -123,9 +123,9 @@ def test_problems_of_options_come_at_once():
             val_dataloader={"batch_size": -3},
         )
     assert caught.value.problems == [
-        "data.units: unknown, got 'si'; choose one of ['metal', 'real']",
         "data.split_dataset.train: a fraction is at most 1.0, got 1.5; give a number of frames as an integer",
         "data.split_dataset.train: there is a train_file_path already; give one of them",
+        "data.units: unknown, got 'si'; choose one of ['metal', 'real']",
         "data.labels.energy: unknown label; did you mean 'total_energy'?",
         "data.train_dataloader.batch: unknown option; did you mean 'batch_size'?",
         "data.val_dataloader.batch_size: must be greater than 0, got -3",

@@ -59,7 +59,7 @@ def _has_options(target: Any) -> bool:
         from equipot.model.recipe import ModelRecipe
 
         return issubclass(target, ModelRecipe)
-    return target.__name__ not in ("Census", "FrameDataset", "TrainLoader", "Loss", "Metrics")
+    return target.__name__ not in ("Census", "FrameCollection", "FrameDataset", "LazyFrames", "TrainLoader")
 
 
 def find(name: str) -> list[Component]:

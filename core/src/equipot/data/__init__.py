@@ -10,18 +10,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from equipot.data.base import DataModule, name_sets
     from equipot.data.census import Census
+    from equipot.data.collection import FrameCollection, collect_frames
     from equipot.data.dataset import FrameDataset
     from equipot.data.frames import frame_from_atoms
+    from equipot.data.lazy import LazyFrames
     from equipot.data.loader import TrainLoader, evaluation_loader
     from equipot.data.module import ASEDataModule
-    from equipot.data.quantities import EdgeLengths, NumNeighbors, PerAtomModifier
+    from equipot.data.quantities import EdgeLengths, NumNeighbors, PerAtomModifier, as_quantity
     from equipot.data.readers import read_atoms
+    from equipot.data.statistic_entries import EntryCollector, StatisticEntry, StatisticKind
     from equipot.data.statistics import (
         Count,
         Max,
         Mean,
         MeanAbsolute,
+        Metric,
         Min,
         RootMeanSquare,
         StandardDeviation,
@@ -34,14 +39,18 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "base": ("DataModule", "name_sets"),
     "census": ("Census",),
+    "collection": ("FrameCollection", "collect_frames"),
     "dataset": ("FrameDataset",),
     "frames": ("frame_from_atoms",),
+    "lazy": ("LazyFrames",),
     "loader": ("TrainLoader", "evaluation_loader"),
     "module": ("ASEDataModule",),
-    "quantities": ("EdgeLengths", "NumNeighbors", "PerAtomModifier"),
+    "quantities": ("EdgeLengths", "NumNeighbors", "PerAtomModifier", "as_quantity"),
     "readers": ("read_atoms",),
-    "statistics": ("Count", "Max", "Mean", "MeanAbsolute", "Min", "RootMeanSquare", "StandardDeviation"),
+    "statistic_entries": ("EntryCollector", "StatisticEntry", "StatisticKind"),
+    "statistics": ("Count", "Max", "Mean", "MeanAbsolute", "Metric", "Min", "RootMeanSquare", "StandardDeviation"),
     "stats_managers": (
         "CommonDataStatisticsManager",
         "DataStatisticsManager",
@@ -57,22 +66,32 @@ __all__ = [
     "Census",
     "CommonDataStatisticsManager",
     "Count",
+    "DataModule",
     "DataStatisticsManager",
     "EdgeLengths",
     "EnergyOnlyDataStatisticsManager",
+    "EntryCollector",
+    "FrameCollection",
     "FrameDataset",
+    "LazyFrames",
     "Max",
     "Mean",
     "MeanAbsolute",
+    "Metric",
     "Min",
     "NumNeighbors",
     "PerAtomModifier",
     "RootMeanSquare",
     "StandardDeviation",
+    "StatisticEntry",
+    "StatisticKind",
     "StatsManager",
     "TrainLoader",
+    "as_quantity",
+    "collect_frames",
     "evaluation_loader",
     "frame_from_atoms",
+    "name_sets",
     "read_atoms",
 ]
 

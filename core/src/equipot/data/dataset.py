@@ -1,7 +1,8 @@
-"""Frames in memory with their transforms; what the transforms add is computed once and kept."""
+"""Frames with their transforms; what the transforms add is computed once and kept."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import Dataset
 
+from equipot.data.lazy import LazyFrames
 from equipot.errors import DataError, problem
-from equipot.fields import LABELS, mask_key
+from equipot.fields import mask_key
 from equipot.graph import Graph, per_what
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class FrameDataset(Dataset[Graph]):
     """Frames with transforms, e.g. the train set.
 
     Args:
-        frames: Frames as read from files.
+        frames: Frames as read from files, in memory or lazy.
         places: File and index of each frame, for messages.
         transforms: Applied in order when a frame is fetched.
         cache_bytes: Memory for what the transforms add.
@@ -43,7 +45,7 @@ class FrameDataset(Dataset[Graph]):
         *,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self._frames = list(frames)
+        self._frames = frames
         self.places = list(places) if places is not None else [f"frame {index}" for index in range(len(self._frames))]
         if len(self.places) != len(self._frames):
             raise DataError(
@@ -119,29 +121,26 @@ class FrameDataset(Dataset[Graph]):
         return digest.hexdigest()
 
 
-def complete_labels(frames: Sequence[Graph], labels: Sequence[str]) -> list[Graph]:
+def complete_labels(frames: Sequence[Graph], labels: Sequence[str]) -> Sequence[Graph]:
     """Give every frame each of the labels, zero and masked out where it has none.
 
     Args:
         frames: Frames as read.
         labels: Labels that at least one frame of the run has.
     """
-    completed = []
-    for frame in frames:
-        extra: Graph = {}
-        for label in labels:
-            if label not in frame:
-                per_atom = per_what(label) == "atom"
-                rows = frame["positions"].shape[0] if per_atom else frame["num_atoms"].shape[0]
-                extra[label] = torch.zeros((rows, *_TAILS.get(label, ())), dtype=torch.float64)
-                extra[mask_key(label)] = torch.zeros(rows, dtype=torch.bool)
-        completed.append({**frame, **extra})
-    return completed
+    complete = functools.partial(_complete, labels=tuple(labels))
+    return frames.map(complete) if isinstance(frames, LazyFrames) else [complete(frame) for frame in frames]
 
 
-def labels_present(frames: Sequence[Graph]) -> list[str]:
-    """Labels that any of the frames has."""
-    return [label for label in LABELS if any(label in frame for frame in frames)]
+def _complete(frame: Graph, labels: Sequence[str]) -> Graph:
+    extra: Graph = {}
+    for label in labels:
+        if label not in frame:
+            per_atom = per_what(label) == "atom"
+            rows = frame["positions"].shape[0] if per_atom else frame["num_atoms"].shape[0]
+            extra[label] = torch.zeros((rows, *_TAILS.get(label, ())), dtype=torch.float64)
+            extra[mask_key(label)] = torch.zeros(rows, dtype=torch.bool)
+    return {**frame, **extra}
 
 
 _TAILS: dict[str, tuple[int, ...]] = {"forces": (3,), "stress": (3, 3), "virial": (3, 3)}

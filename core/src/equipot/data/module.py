@@ -1,41 +1,17 @@
-"""The data section of a config as a LightningDataModule: read, check, split, batch, statistics."""
+"""The data section of a config whose frames are in files that ASE reads."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Literal
 
-import lightning
-import torch
-from torch.utils.data import DataLoader
-
-from equipot.data.census import Census
-from equipot.data.checks import check_batch_sizes, check_elements, check_labels
+from equipot.data.base import DataModule, name_sets
 from equipot.data.collection import FrameCollection, read_collection
-from equipot.data.dataset import FrameDataset, complete_labels, labels_present
-from equipot.data.frames import LabelContract, label_contract
-from equipot.data.loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data.options import LoaderOptions, data_files, loader_options
-from equipot.data.readers import file_hash
-from equipot.data.splits import split_indices
-from equipot.data.statistic_entries import StatisticKind, StatisticValue
-from equipot.data.statistics_cache import cached_statistics
+from equipot.data.options import data_files
 from equipot.data.stats_managers import StatsManager
-from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform, Transform, bind_transforms
-from equipot.errors import ConfigError, problem
-from equipot.fields import LABELS
-from equipot.graph import Graph
-from equipot.model.context import ModelInfo
-from equipot.units import UNIT_SYSTEMS
-
-logger = logging.getLogger(__name__)
-
-TRAIN = "train"
 
 
-class ASEDataModule(lightning.LightningDataModule):
+class ASEDataModule(DataModule):
     """Labelled frames from files that ASE reads.
 
     Args:
@@ -81,261 +57,42 @@ class ASEDataModule(lightning.LightningDataModule):
         mask_nan_labels: bool = False,
         cache_dir: str | None = ".equipot_cache",
     ) -> None:
-        super().__init__()
         problems: list[str] = []
-        self.seed, self.units = seed, units
-        if units not in UNIT_SYSTEMS:
-            problems.append(problem("data.units", "unknown", got=units, hint=f"choose one of {list(UNIT_SYSTEMS)}"))
-        files = {TRAIN: train_file_path, "val": val_file_path, "test": test_file_path}
+        files = {"train": train_file_path, "val": val_file_path, "test": test_file_path}
         self._files = data_files(files, split_dataset, problems)
-        self._contract: LabelContract = {}
-        try:
-            self._contract = label_contract(labels)
-        except ConfigError as error:
-            problems.extend(error.problems)
-        loaders = {TRAIN: train_dataloader, "val": val_dataloader, "test": test_dataloader}
-        self._loaders = {
-            part: loader_options(given, f"data.{part}_dataloader", problems) for part, given in loaders.items()
-        }
-        if problems:
-            raise ConfigError(problems)
-        self._labels_given = labels is not None
+        self._split_file = (split_dataset or {}).get("file_path")
         self._ase_args = dict(ase_args or {})
-        self._given_transforms: list[Transform] | None = list(transforms) if transforms else None
-        self._transforms: list[Transform] = list(transforms or [])
-        self.stats_manager = stats_manager
-        self.mask_nan_labels = mask_nan_labels
-        self.cache_dir = Path(cache_dir) if cache_dir is not None else None
-        self.info: ModelInfo | None = None
-        self.split_indices: dict[str, list[int]] = {}
-        """Frames of the split file in each part, by index."""
-        self._sets: dict[str, FrameDataset] = {}
-        self._census = Census(self._contract, self.units)
-        self._used: frozenset[str] | None = None
+        super().__init__(
+            seed,
+            units=units,
+            labels=labels,
+            transforms=transforms,
+            dataloaders={"train": train_dataloader, "val": val_dataloader, "test": test_dataloader},
+            stats_manager=stats_manager,
+            mask_nan_labels=mask_nan_labels,
+            cache_dir=cache_dir,
+            problems=problems,
+        )
 
-    # ------------------------------------------------------------------ before data are read
-
-    def bind(self, info: ModelInfo) -> None:
-        """Take types, radii and edge sets from a model.
-
-        Args:
-            info: ``model.info`` or ``recipe.info(units)``.
-
-        Raises:
-            ConfigError: If units, transforms or the statistics' types contradict the model.
-            DataError: If frames read already hold elements the model does not know.
-        """
-        if info.units != self.units:
-            raise ConfigError(problem("data.units", f"differ from the model's {info.units!r}", got=self.units))
-        if self.stats_manager is not None:
-            self.stats_manager.resolve_type_names(info.type_names)
-        transforms = bind_transforms(self._given_transforms, info)
-        sets = {name: one.with_transforms(transforms) for name, one in self._sets.items()}
-        check_elements(sets, transforms)
-        self._transforms, self._sets, self.info = transforms, sets, info
-
-    def use_labels(self, labels: Iterable[str]) -> None:
-        """Say what will be trained on or compared with, before data are read.
-
-        Args:
-            labels: Labels beside the energy; NaN in others is no error then.
-        """
-        self._used = frozenset({"total_energy", *labels})
-
-    def statistic_names(self) -> dict[str, StatisticKind]:
-        """Statistics that may be asked for; known before data are read."""
-        return self.stats_manager.names() if self.stats_manager is not None else {}
+    def source_files(self) -> list[str]:
+        """Every file, once."""
+        return self._files.paths()
 
     @property
-    def label_contract(self) -> LabelContract:
-        """Labels and where they are read from."""
-        return dict(self._contract)
+    def split_source(self) -> Any:
+        """The file or files that are split, as given."""
+        return self._split_file
 
-    # ------------------------------------------------------------------ reading
+    def read_sets(self) -> dict[str, FrameCollection]:
+        """Frames of all files, by set."""
+        return name_sets(self._parts())
 
-    def setup(self, stage: str | None = None) -> None:
-        """Read, split and check everything; a second call does nothing.
-
-        Args:
-            stage: Lightning's; all sets are read at every stage.
-
-        Raises:
-            ConfigError: On an empty split or a batch larger than its set.
-            DataError: On files, labels or elements that cannot be used.
-        """
-        del stage
-        if self._sets:
-            return
-        collections = self._read()
-        self._census = Census(self._contract, self.units)
-        for name, one in collections.items():
-            self._census.add(name, one.frames, one.reports, one.places, one.keys)
-        wanted = set(self._contract) & set(LABELS) if self._labels_given else {"total_energy"}
-        check_labels(self._census, wanted, self._files.paths(), self._used)
-        labels = [label for label in LABELS if any(label in labels_present(one.frames) for one in collections.values())]
-        sets = {
-            name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms)
-            for name, one in collections.items()
-        }
-        check_batch_sizes(sets, self._loaders)
-        check_elements(sets, self._transforms)
-        self._sets = sets
-
-    def _read(self) -> dict[str, FrameCollection]:
-        found: dict[str, FrameCollection] = {}
-        counters = {"val": 0, "test": 0}
+    def _parts(self) -> Iterator[tuple[str, FrameCollection]]:
         for part, groups in self._files.groups.items():
             for group in groups:
-                name = part if part == TRAIN else f"{part}{counters[part]}"
-                counters[part] = counters.get(part, 0) + 1
-                found[name] = read_collection(group, self._contract, self._ase_args, mask_nan=self.mask_nan_labels)
-        split = self._files.split
-        if split is not None:
-            whole = read_collection(split.files, self._contract, self._ase_args, mask_nan=self.mask_nan_labels)
-            pool = [index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in split.sizes]
-            parts = split_indices(len(pool), split.sizes, self.seed)
-            self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
-            if TRAIN in parts:
-                self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
-            for part, indices in self.split_indices.items():
-                name = part if part == TRAIN else f"{part}{counters[part]}"
-                found[name] = whole.subset(indices)
-        return found
+                yield part, self._read(group)
+        if self._files.split is not None:
+            yield from self.split(self._read(self._files.split.files), self._files.split.sizes).items()
 
-    # ------------------------------------------------------------------ what was read
-
-    def census(self) -> Census:
-        """What labels the sets have; prints as a table. Reads the data if that was not done."""
-        self.setup()
-        return self._census
-
-    def dataset(self, name: str = TRAIN) -> FrameDataset:
-        """A set: ``train``, ``val0``, ``test0``, ...
-
-        Raises:
-            ConfigError: If the data section gives no such set.
-        """
-        self.setup()
-        if name not in self._sets:
-            raise ConfigError(problem("data", f"no {name} set is given", hint=f"sets: {list(self._sets)}"))
-        return self._sets[name]
-
-    @property
-    def set_names(self) -> list[str]:
-        """Names of all sets, e.g. ``train``, ``val0``, ``test0``."""
-        self.setup()
-        return list(self._sets)
-
-    def file_hashes(self) -> dict[str, str]:
-        """SHA-256 of each file."""
-        return {path: file_hash(path) for path in self._files.paths()}
-
-    def statistics(self, names: Collection[str] | None = None) -> dict[str, StatisticValue]:
-        """Statistics of the train set, from the cache if data, model and manager are the same.
-
-        Args:
-            names: What to compute; None for everything that the data allow, with a warning for each
-                statistic that has no value.
-
-        Raises:
-            ConfigError: If there is no manager, or it does not know a name.
-            DataError: If a statistic asked for has no value, naming it.
-        """
-        manager = self.stats_manager
-        if manager is None:
-            raise ConfigError(
-                problem(
-                    "data.stats_manager",
-                    "statistics are asked for but no manager is given",
-                    hint="add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}",
-                )
-            )
-        dataset = self._ready(TRAIN)
-        types = manager.resolve_type_names(self._type_names())
-        if names is not None:
-            manager.check_names(names)
-        key = {
-            "frames": dataset.content_hash(),
-            "types": list(types),
-            "manager": manager.config(),
-            "transforms": [_fingerprint(one) for one in self._transforms],
-            "requested": sorted(names) if names is not None else None,
-        }
-
-        def compute() -> dict[str, StatisticValue]:
-            if names is not None:
-                return manager.compute(_frames(dataset), types, names)
-            return manager.compute_possible(_frames(dataset), types)
-
-        return cached_statistics(self.cache_dir, key, compute)
-
-    def _type_names(self) -> Sequence[str] | None:
-        if self.info is not None:
-            return self.info.type_names
-        mapper = next((one for one in self._transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
-        return mapper.model_type_names if mapper is not None else None
-
-    # ------------------------------------------------------------------ loaders
-
-    def train_dataloader(self) -> TrainLoader:
-        """Shuffled, resumable batches of the train set."""
-        options = self._loaders[TRAIN]
-        dataset = self._ready(TRAIN)
-        order = self._order(dataset, options, TRAIN, shuffle=options.shuffle is not False)
-        return TrainLoader(dataset, order, **options.torch_options())
-
-    def val_dataloader(self) -> list[DataLoader[Graph]]:
-        """A loader per validation set; the first is ``val0``."""
-        return self._evaluation_loaders("val")
-
-    def test_dataloader(self) -> list[DataLoader[Graph]]:
-        """A loader per test set; the first is ``test0``."""
-        return self._evaluation_loaders("test")
-
-    def _evaluation_loaders(self, part: str) -> list[DataLoader[Graph]]:
-        self.setup()
-        options = self._loaders[part]
-        loaders = []
-        for name in self._sets:
-            if name.startswith(part):
-                dataset = self._ready(name)
-                order = self._order(dataset, options, part, shuffle=bool(options.shuffle))
-                loaders.append(evaluation_loader(dataset, order, **options.torch_options()))
-        return loaders
-
-    def _order(self, dataset: FrameDataset, options: LoaderOptions, part: str, *, shuffle: bool) -> BatchOrder:
-        where = f"data.{part}_dataloader"
-        if options.max_atoms is not None:
-            sizes, limit, what = dataset.num_atoms(), options.max_atoms, "atoms"
-        elif options.max_edges is not None:
-            sizes, limit, what = dataset.num_edges(), options.max_edges, "edges"
-        else:
-            batch_size = options.batch_size or self._loaders[TRAIN].batch_size or 1
-            return BatchOrder(len(dataset), self.seed, batch_size=batch_size, shuffle=shuffle)
-        check_sizes(sizes, limit, dataset.places, what, f"{where}.max_{what}")
-        return BatchOrder(len(dataset), self.seed, sizes=sizes, limit=limit, shuffle=shuffle)
-
-    def _ready(self, name: str) -> FrameDataset:
-        dataset = self.dataset(name)
-        kinds = (ChemicalSpeciesToAtomTypeMapper, NeighborListTransform)
-        if self.info is None and not all(any(isinstance(one, kind) for one in self._transforms) for kind in kinds):
-            raise ConfigError(
-                problem(
-                    "data.transforms",
-                    "types and edges are not known",
-                    hint="call bind(model.info), or give a type mapper and a neighbour list",
-                )
-            )
-        return dataset
-
-
-def _frames(dataset: FrameDataset) -> Any:
-    return (dataset[index] for index in range(len(dataset)))
-
-
-def _fingerprint(transform: Transform) -> list[Any]:
-    """What a transform does, in plain containers: class and attributes."""
-    options = {
-        key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in vars(transform).items()
-    }
-    return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(sorted(options.items()))]
+    def _read(self, files: list[str]) -> FrameCollection:
+        return read_collection(files, self._contract, self._ase_args, mask_nan=self.mask_nan_labels)

@@ -107,8 +107,7 @@ class _Run:
         if trainer.is_global_zero:
             self._write("config.json", self.resolved)
             if self.data.split_indices:
-                files = self.resolved["data"]["split_dataset"]["file_path"]
-                self._write("splits.json", {"file": files, **self.data.split_indices})
+                self._write("splits.json", {"file": self.data.split_source, **self.data.split_indices})
         for stage in self.checked.stages:
             with _interrupts(trainer, self.options.output):
                 self._stage(stage, trainer, module)

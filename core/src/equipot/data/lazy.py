@@ -1,0 +1,58 @@
+"""Frames that are made anew each time, for sets larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
+
+from equipot.graph import Graph
+
+
+class LazyFrames(Sequence[Graph]):
+    """Frames by index, each made when it is asked for.
+
+    Args:
+        make: The frame of an index; a picklable function, as loaders may run it in other processes.
+        indices: Indices of the frames, in order.
+    """
+
+    def __init__(self, make: Callable[[int], Graph], indices: Sequence[int]) -> None:
+        self._make = make
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Graph: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> LazyFrames: ...
+
+    def __getitem__(self, index: int | slice) -> Graph | LazyFrames:
+        """The frame, or some of the frames."""
+        if isinstance(index, slice):
+            return LazyFrames(self._make, self._indices[index])
+        return self._make(self._indices[index])
+
+    def __iter__(self) -> Iterator[Graph]:
+        return (self._make(index) for index in self._indices)
+
+    def subset(self, indices: Sequence[int]) -> LazyFrames:
+        """Some of the frames, in the given order."""
+        return LazyFrames(self._make, [self._indices[index] for index in indices])
+
+    def map(self, function: Callable[[Graph], Graph]) -> LazyFrames:
+        """The same frames with a picklable function applied to each."""
+        return LazyFrames(_Chain(self._make, function), self._indices)
+
+
+class _Chain:
+    """A function of what another makes of an index."""
+
+    def __init__(self, make: Callable[[int], Graph], function: Callable[[Graph], Graph]) -> None:
+        self.make = make
+        self.function = function
+
+    def __call__(self, index: int) -> Graph:
+        return self.function(self.make(index))
