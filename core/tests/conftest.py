@@ -13,6 +13,16 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
+def missing_plugin(monkeypatch):
+    """The builder ``CubeModel`` is known to be that of the distribution equipot-cube, which is not installed."""
+    from equipot.plugins import PluginHost
+
+    hint = PluginHost.install_hint
+    known = {"CubeModel": "pip install equipot-cube"}
+    monkeypatch.setattr(PluginHost, "install_hint", lambda host, kind, name: known.get(name) or hint(host, kind, name))
+
+
+@pytest.fixture
 def make_model():
     """A small model of C, H and O with shifts, ZBL and asymmetric cutoffs: ``make_model(model_dtype="float32")``."""
 

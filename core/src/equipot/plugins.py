@@ -247,6 +247,14 @@ class PluginHost:
                         return declared
         return None
 
+    def owner_of(self, path: str) -> PluginRecord | None:
+        """The loaded plugin, other than core, in whose package a dotted path lies, or None."""
+        root = path.split(".", maxsplit=1)[0]
+        for record in self.records:
+            if record.state == "ok" and record.id != "core" and record.target.split(".")[0] == root:
+                return record
+        return None
+
 
 def load_target(declared: Declared) -> Any:
     """Import the target of a declaration.
@@ -281,14 +289,17 @@ def plugins() -> PluginHost:
 
 
 def public_target(target: object) -> str:
-    """The dotted path that configs use for a class: its registered name, else where it is defined.
+    """The dotted path that configs use for a class: its registered name, else where its package has it.
 
-    Example: ``equipot.model.NequIPGNNModel`` for a registered builder.
+    Example: ``equipot.model.NequIPGNNModel`` for a registered builder, and for a part of one's options
+    ``equipot_allegro.TwoBodyBesselScalarEmbed``, or the module it is defined in.
     """
     declared = plugins().find_class(target)
     if declared is not None:
         return f"{NAMESPACES[declared.kind]}.{declared.entry.name}"
-    return f"{target.__module__}.{target.__qualname__}"  # type: ignore[attr-defined]
+    module, name = target.__module__, target.__qualname__  # type: ignore[attr-defined]
+    root = module.split(".", maxsplit=1)[0]
+    return f"{root}.{name}" if getattr(sys.modules.get(root), name, None) is target else f"{module}.{name}"
 
 
 def registered_attribute(kind: str, module: str, name: str) -> Any:

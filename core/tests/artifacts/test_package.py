@@ -164,8 +164,8 @@ def resign_options(path, config):
 
 
 def test_an_unknown_builder_says_what_is_missing(package_file):
-    resign_options(package_file, {"_target_": "equipot.model.AllegroModel"})
-    with pytest.raises(PluginError, match="no model builder named 'AllegroModel'"):
+    resign_options(package_file, {"_target_": "equipot.model.CubeModel"})
+    with pytest.raises(PluginError, match="no model builder named 'CubeModel'"):
         load_model(package_file)
 
 

@@ -34,15 +34,14 @@ CHECKS = [
     ("ema range", ["+training_module.ema_decay=1.0"], "training_module.ema_decay: must be less than 1, got 1.0"),
     (
         "missing plugin",
-        ["training_module.model._target_=equipot.model.AllegroModel"],
-        "training_module.model._target_: no model builder named 'AllegroModel'; installed: ['InvariantModel', "
-        "'NequIPGNNModel', 'PresetNequIPGNNModel']; pip install equipot-allegro",
+        ["training_module.model._target_=equipot.model.CubeModel"],
+        "training_module.model._target_: no model builder named 'CubeModel'; installed: [",
     ),
     (
         "missing plugin, its own path",
-        ["training_module.model._target_=equipot_allegro.AllegroModel"],
-        "training_module.model._target_: is not on the list of allowed targets, got 'equipot_allegro.AllegroModel'; "
-        "no installed plugin has the package 'equipot_allegro'; pip install equipot-allegro",
+        ["training_module.model._target_=equipot_cube.CubeModel"],
+        "training_module.model._target_: is not on the list of allowed targets, got 'equipot_cube.CubeModel'; "
+        "no installed plugin has the package 'equipot_cube'; pip install equipot-cube",
     ),
     (
         "shift of a type that is none",
@@ -184,6 +183,7 @@ ENERGY_ONLY = [
 ]
 
 
+@pytest.mark.usefixtures("missing_plugin")
 @pytest.mark.parametrize(("overrides", "message"), [pytest.param(*case[1:], id=case[0]) for case in CHECKS])
 def test_check_finds(folder, overrides, message):
     assert any(message in text for text in folder.errors(*overrides)), folder.errors(*overrides)
@@ -409,8 +409,8 @@ INSTALLED = [
     (
         "missing plugin",
         None,
-        ["training_module.model._target_=equipot.model.AllegroModel"],
-        "training_module.model._target_: no model builder named 'AllegroModel'; installed: ",
+        ["training_module.model._target_=equipot.model.CubeModel"],
+        "training_module.model._target_: no model builder named 'CubeModel'; installed: ",
     ),
     (
         "r_max",

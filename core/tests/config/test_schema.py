@@ -35,11 +35,12 @@ def test_training_components_document_every_option():
     assert missing == []
 
 
+@pytest.mark.usefixtures("missing_plugin")
 def test_find_by_short_name_and_path():
     (short,) = find("ZBL")
     assert find("equipot.pair_potentials.ZBL") == [short]
     assert short.origin.startswith("equipot-zbl ")
     with pytest.raises(ConfigError, match="did you mean 'ZBL'"):
         find("ZBLL")
-    with pytest.raises(ConfigError, match="pip install equipot-allegro"):
-        find("AllegroModel")
+    with pytest.raises(ConfigError, match="pip install equipot-cube"):
+        find("CubeModel")

@@ -98,11 +98,12 @@ def test_replacing_the_name_of_the_peer_is_enough(peer, ours):
     [
         ("torch.optim.Adan", "did you mean 'Adam'"),
         ("equipot.train.EnergyForcesLoss", "did you mean 'EnergyForceLoss'"),
-        ("equipot.model.AllegroModel", "pip install equipot-allegro"),
-        ("equipot_allegro.AllegroModel", "pip install equipot-allegro"),
+        ("equipot.model.CubeModel", "pip install equipot-cube"),
+        ("equipot_cube.CubeModel", "pip install equipot-cube"),
         ("mine.Loss", "--allow-target mine"),
     ],
 )
+@pytest.mark.usefixtures("missing_plugin")
 def test_refusals_say_what_to_do(target, hint):
     with pytest.raises(TargetError) as error:
         resolve_target(target, "somewhere")

@@ -46,9 +46,10 @@ def test_a_file_can_never_name_code(target):
         options_from_config(config(pair_potential={**ZBL, "_target_": target}))
 
 
+@pytest.mark.usefixtures("missing_plugin")
 def test_missing_plugin_says_what_to_install():
-    with pytest.raises(PluginNotFoundError, match="pip install equipot-allegro"):
-        options_from_config(config(_target_="equipot.model.AllegroModel"))
+    with pytest.raises(PluginNotFoundError, match="pip install equipot-cube"):
+        options_from_config(config(_target_="equipot.model.CubeModel"))
 
 
 def test_a_pair_potential_is_no_model():

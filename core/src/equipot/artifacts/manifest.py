@@ -69,6 +69,10 @@ class Manifest:
     data: dict[str, Any] = field(default_factory=dict)
     """Hashes and census of the training data, as far as known."""
 
+    approximations: dict[str, Any] = field(default_factory=dict)
+    """Of a model with modules that approximate others: ``modules``, a list of texts, and ``deviations``, the
+    largest difference of each output from the exact model's on the golden frames, in the output's unit."""
+
     compiled: dict[str, Any] = field(default_factory=dict)
     """Of a compiled file: mode, target, device, platform, cpu, torch."""
 
@@ -171,6 +175,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "files": (dict,),
     "provenance": (dict,),
     "data": (dict,),
+    "approximations": (dict,),
     "compiled": (dict,),
     "citations": (list,),
     "format_version": (int,),
@@ -198,18 +203,21 @@ def _checked(plain: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def components(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Kind and registered name of every component that a model's config names.
+    """Kind and registered name of every declared component that a model's config names.
 
     Args:
         config: ``GraphModel.config``.
 
     Raises:
-        ArtifactError: If one is no registered name, so that the file could not be loaded again.
+        ArtifactError: If a target is neither registered nor a part of an installed plugin's package,
+            so that the file could not be loaded again.
     """
     found = []
-    for target in _targets(config):
+    for index, target in enumerate(_targets(config)):
         namespace, _, name = target.rpartition(".")
         kind = _KIND_OF_NAMESPACE.get(namespace)
+        if kind is None and index > 0 and plugins().owner_of(target):
+            continue  # a part of a component's options
         if kind is None:
             raise ArtifactError(
                 problem(
@@ -247,8 +255,12 @@ def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any
     for kind, name in components(config):
         declared = host.lookup(kind, name)
         used[declared.distribution] = declared.version
+    for target in _targets(config):
+        if owner := host.owner_of(target):
+            used[owner.distribution] = owner.version
     for modifier in modifiers:
-        used[str(modifier["distribution"])] = str(modifier["version"])
+        if not modifier.get("exact_without"):
+            used[str(modifier["distribution"])] = str(modifier["version"])
     used.pop("equipot", None)
     return dict(sorted(used.items()))
 

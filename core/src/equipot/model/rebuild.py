@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
+from equipot.config.targets import TargetError, resolve_target
 from equipot.errors import ArtifactError, problem
 from equipot.model.options import Options
 from equipot.model.recipe import ModelBuilder
-from equipot.plugins import NAMESPACES, plugins
+from equipot.plugins import NAMESPACES, plugins, public_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from equipot.model.graph_model import AppliedModifier, GraphModel
     from equipot.units import Units
 
 _KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
+_KINDS = ("model_builders", "pair_potentials", "energy_terms")
 
 
 def options_from_config(config: Mapping[str, Any], where: str = "model") -> Options:
     """Make a builder or energy term from stored plain containers.
 
-    Only registered names are resolved (``equipot.model.NAME``, ``equipot.pair_potentials.NAME``):
-    a file can never name code.
+    Only registered names are resolved (``equipot.model.NAME``, ``equipot.pair_potentials.NAME``), and,
+    for what stands inside a component, options that an installed plugin's package defines: a file can
+    never name other code.
 
     Args:
         config: Mapping with ``_target_`` and options, as made by ``to_config``.
@@ -32,14 +36,17 @@ def options_from_config(config: Mapping[str, Any], where: str = "model") -> Opti
         The checked options.
 
     Raises:
-        ArtifactError: If a target is no registered name.
+        ArtifactError: If a target is no registered name, nor such options.
         PluginNotFoundError: If the plugin is not installed, saying what to install.
         ConfigError: If the options do not fit the installed version.
     """
+    return _options(config, where, _registered)
+
+
+def _options(config: Mapping[str, Any], where: str, find: Callable[[str], Any]) -> Options:
     target = str(config.get("_target_", ""))
-    namespace, _, name = target.rpartition(".")
-    kind = _KIND_OF_NAMESPACE.get(namespace)
-    if kind not in ("model_builders", "pair_potentials"):
+    options_class = find(target)
+    if options_class is None:
         raise ArtifactError(
             problem(
                 where,
@@ -48,27 +55,35 @@ def options_from_config(config: Mapping[str, Any], where: str = "model") -> Opti
                 hint="the file is damaged, or its model was made by a local file",
             )
         )
-    options_class = plugins().load(kind, name)
-    values = {
-        key: options_from_config(value, f"{where}.{key}") if _is_component(value) else _nested(value, f"{where}.{key}")
-        for key, value in config.items()
-        if key != "_target_"
-    }
+    values = {key: _nested(value, f"{where}.{key}") for key, value in config.items() if key != "_target_"}
     options: Options = options_class(**values)
     return options
 
 
-def _is_component(value: object) -> bool:
-    return isinstance(value, dict) and "_target_" in value
+def _registered(target: str) -> Any:
+    namespace, _, name = target.rpartition(".")
+    kind = _KIND_OF_NAMESPACE.get(namespace)
+    return plugins().load(kind, name) if kind in _KINDS else None
+
+
+def _registered_or_part(target: str) -> Any:
+    """A registered component, or options by the path that ``public_target`` gives them."""
+    if (found := _registered(target)) is not None or plugins().owner_of(target) is None:
+        return found
+    try:
+        found = resolve_target(target, "model")
+    except TargetError:
+        return None
+    is_part = inspect.isclass(found) and issubclass(found, Options) and public_target(found) == target
+    return found if is_part else None
 
 
 def _nested(value: Any, where: str) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: options_from_config(item, f"{where}.{key}") if _is_component(item) else item
-            for key, item in value.items()
-        }
-    return value
+    if not isinstance(value, dict):
+        return value
+    if "_target_" in value:
+        return _options(value, where, _registered_or_part)
+    return {key: _nested(item, f"{where}.{key}") for key, item in value.items()}
 
 
 def rebuild_model(config: Mapping[str, Any], applied: Iterable[AppliedModifier], units: Units = "metal") -> GraphModel:

@@ -1,1 +1,26 @@
 """What this package declares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equipot import hookimpl
+from equipot.declarations import ModelBuilderEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@hookimpl
+def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
+    """Declare the model and its presets."""
+    yield ModelBuilderEntry(
+        name="AllegroModel",
+        target="equipot_allegro.builder.AllegroModel",
+        summary="Strictly local equivariant potential (Allegro)",
+    )
+    yield ModelBuilderEntry(
+        name="PresetAllegroModel",
+        target="equipot_allegro.presets.PresetAllegroModel",
+        summary="AllegroModel in one of the sizes S, M, L",
+    )

@@ -1,0 +1,24 @@
+from typing import ClassVar
+
+import pytest
+
+from equipot.testing.conformance import ModelBuilderConformance
+from equipot_allegro import TwoBodyBesselScalarEmbed
+
+
+class TestAllegroModel(ModelBuilderConformance):
+    name = "AllegroModel"
+    options: ClassVar = {
+        "l_max": 2,
+        "radial_chemical_embed": TwoBodyBesselScalarEmbed(num_bessels=4),
+        "scalar_embed_mlp_hidden_layers_width": 8,
+        "num_scalar_features": 6,
+        "num_tensor_features": 3,
+        "allegro_mlp_hidden_layers_width": 8,
+        "readout_mlp_hidden_layers_width": 5,
+        "avg_num_neighbors": 12.0,
+    }
+
+    @pytest.mark.slow
+    def test_trace(self):
+        super().test_trace()
