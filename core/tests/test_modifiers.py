@@ -92,6 +92,7 @@ def test_records_survive_plain_containers():
             "options": {"shifts": {"H": 2.0}},
             "distribution": "equipot",
             "version": model.modifiers[0].version,
+            "exact_without": False,
         }
     ]
     assert from_records(records) == model.modifiers

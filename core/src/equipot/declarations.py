@@ -23,6 +23,9 @@ class Entry:
     summary: str
     """One line for listings."""
 
+    deprecated: str = ""
+    """If the name is on its way out: what to use instead, and the version that removes it."""
+
     def __post_init__(self) -> None:
         """Check what the host relies on.
 
@@ -52,6 +55,11 @@ class PairPotentialEntry(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnergyTermEntry(Entry):
+    """Declares a subclass of ``equipot.model.EnergyTerm`` that is no pair potential."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatsManagerEntry(Entry):
     """Declares a subclass of ``equipot.data.StatsManager``."""
 
@@ -62,6 +70,10 @@ class ModifierEntry(Entry):
 
     persistent: bool
     """True: changes what the model is and is stored with it. False: a hint, skipped if missing."""
+
+    exact_without: bool = False
+    """Of a persistent one that only approximates: where its plugin is missing, a stored model is used without
+    it, hence exactly; results then differ by the deviations stored with the model."""
 
     provides: tuple[str, ...] = ()
     """Output fields the modified model gains, e.g. ``("forces", "stress", "virial")``."""

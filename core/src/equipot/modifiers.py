@@ -71,7 +71,7 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
         return model
     entry: ModifierEntry = declared.entry  # type: ignore[assignment]
     if entry.persistent:
-        applied = AppliedModifier(name, checked, declared.distribution, declared.version)
+        applied = AppliedModifier(name, checked, declared.distribution, declared.version, entry.exact_without)
         result.modifiers = (*model.modifiers, applied)
     else:
         result.modifiers = model.modifiers
@@ -96,14 +96,20 @@ def apply_modifiers(model: GraphModel, modifiers: Iterable[tuple[str, Mapping[st
 def reapply(model: GraphModel, applied: Iterable[AppliedModifier]) -> GraphModel:
     """Apply the recorded persistent modifiers of a stored model.
 
+    One that only approximates is left out where its plugin is missing, with a warning.
+
     Raises:
-        PluginError: Naming the distribution to install, if a modifier is missing.
+        PluginError: Naming the distribution to install, if another modifier is missing.
     """
     for modifier in applied:
         try:
             plugins().lookup("modifiers", modifier.name)
         except PluginError as error:
             needed = f"pip install '{modifier.distribution}>={modifier.version}'"
+            if modifier.exact_without:
+                text = "the model was made with %s, which is not installed: it is evaluated exactly; for its numbers %s"
+                logger.warning(text, modifier.name, needed)
+                continue
             raise PluginError(f"the model was made with the modifier {modifier.name!r}: {error}; {needed}") from None
         model = apply_modifier(model, modifier.name, modifier.options)
     return model

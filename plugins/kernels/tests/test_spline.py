@@ -176,6 +176,15 @@ def test_a_kept_table_follows_the_weights(change):
     torch.testing.assert_close(after, SplineRadial(source, 17).eval()(edges), rtol=0, atol=0)
 
 
+def test_a_kept_table_follows_a_fused_optimizer_which_counts_no_versions():
+    spline, edges = SplineRadial(network(), 17).eval(), edges_at(lengths())
+    before = spline(edges).detach()
+    spline.train()
+    spline(edges_at(lengths())).sum().backward()
+    torch.optim.AdamW(spline.parameters(), lr=0.1, fused=True).step()
+    assert not torch.equal(spline.eval()(edges), before)
+
+
 def test_copies_have_tables_of_their_own():
     spline, edges = SplineRadial(network(), 17).eval(), edges_at(lengths())
     before = spline(edges)

@@ -139,7 +139,7 @@ def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
     stored = _record(loaded, where)
     model = stored["model"]
     digests = manifests.option_digests(model["config"], model["modifiers"], str(model["info"].get("units")))
-    data = stored.get("data")
+    data, approximations = stored.get("data"), stored.get("approximations")
     return Manifest(
         kind="checkpoint",
         model=model["info"],
@@ -154,6 +154,7 @@ def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
             "metrics": stored.get("metrics") or {},
         },
         data=data if isinstance(data, dict) else {},
+        approximations=approximations if isinstance(approximations, dict) else {},
     )
 
 

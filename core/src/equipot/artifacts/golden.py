@@ -89,12 +89,15 @@ def non_finite(outputs: Graph) -> str:
 # ---------------------------------------------------------------------- replay
 
 
-def replay(call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame]) -> dict[str, float]:
+def replay(
+    call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], allowed: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """Largest relative deviation of each output over the frames.
 
     Args:
         call: The model: inputs to outputs.
         frames: As recorded.
+        allowed: Output to a difference, in its unit, that does not count.
 
     Returns:
         Output to deviation, relative to the largest value of the quantity in the frame.
@@ -113,12 +116,12 @@ def replay(call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame]) -> dic
                         f"golden frame {frame.name!r}: {key}", f"must have the shape {tuple(expected.shape)}", got=got
                     )
                 )
-            deviation = _deviation(frame, key, found[key].detach().cpu())
+            deviation = _deviation(frame, key, found[key].detach().cpu(), (allowed or {}).get(key, 0.0))
             worst[key] = max(worst.get(key, 0.0), deviation)
     return worst
 
 
-def _deviation(frame: GoldenFrame, key: str, found: torch.Tensor) -> float:
+def _deviation(frame: GoldenFrame, key: str, found: torch.Tensor, allowed: float) -> float:
     expected = frame.outputs[key]
     if not expected.is_floating_point():
         return 0.0 if torch.equal(expected, found) else float("inf")
@@ -126,18 +129,29 @@ def _deviation(frame: GoldenFrame, key: str, found: torch.Tensor) -> float:
         raise ArtifactError(problem(f"golden frame {frame.name!r}: {key}", "is not finite"))
     if expected.numel() == 0:
         return 0.0
-    scale, allowed = expected.abs().max(), 0.0
+    scale = expected.abs().max()
     if key in _ENERGIES:
         scale = (frame.outputs["atomic_energy"] - frame.shifts).abs().max()
-        allowed = _ROUNDING * float(frame.shifts.abs().sum())
+        allowed += _ROUNDING * float(frame.shifts.abs().sum())
     difference = max(float((found - expected).abs().max()) - allowed, 0.0)
     return difference / max(float(scale), FLOOR.get(key, _DEFAULT_FLOOR))
 
 
 def check(
-    call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], model_dtype: str, where: str
+    call: Callable[[Graph], Graph],
+    frames: Sequence[GoldenFrame],
+    model_dtype: str,
+    where: str,
+    allowed: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Replay and refuse what deviates.
+
+    Args:
+        call: The model: inputs to outputs.
+        frames: As recorded.
+        model_dtype: Decides how much may differ.
+        where: File named in errors.
+        allowed: As for ``replay``.
 
     Returns:
         The deviations of ``replay``.
@@ -147,7 +161,7 @@ def check(
     """
     if not frames:
         raise ArtifactError(problem(where, "has no golden frames", hint="the file is damaged: get it again"))
-    worst = replay(call, frames)
+    worst = replay(call, frames, allowed)
     tolerance = TOLERANCE[model_dtype]
     bad = {key: f"{value:.2g}" for key, value in worst.items() if not value <= tolerance}
     if bad:

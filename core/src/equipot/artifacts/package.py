@@ -59,7 +59,7 @@ def write_package(
     from equipot.artifacts.stored import store
 
     path = checked_path(path)
-    stored = store(model, "package", where=str(path), provenance=provenance, data=data)
+    stored = store(model, "package", where=str(path), provenance=provenance, data=data, golden_inputs=golden_inputs)
     frames = golden.record(model, golden_inputs)
     options = {_OPTIONS: json.dumps(stored.manifest.hyperparameters, sort_keys=True)}
     members = {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from equipot.graph import Graph
     from equipot.model.context import ModelInfo
     from equipot.model.graph_model import AppliedModifier, GraphModel
 
@@ -127,6 +128,7 @@ def store(
     where: str = "model",
     provenance: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
+    golden_inputs: Mapping[str, Graph] | None = None,
 ) -> StoredModel:
     """Take a model apart for storing.
 
@@ -136,10 +138,12 @@ def store(
         where: Name for messages.
         provenance: What is known of its origin; the time is added.
         data: Hashes and census of its training data.
+        golden_inputs: Frames on which approximations are measured; default: random ones.
 
     Raises:
         ArtifactError: If its builder is not declared by a plugin.
     """
+    from equipot.artifacts.approximations import approximations_of
     from equipot.modifiers import as_records
 
     if not model.config:
@@ -165,6 +169,7 @@ def store(
         fingerprint=fingerprint(digests, state),
         provenance={"seed": model.config.get("seed"), **(provenance or {}), "created": manifests.now()},
         data=dict(data or {}),
+        approximations=approximations_of(model, golden_inputs),
         citations=manifests.citations_of(model.config),
     )
     return StoredModel(where=where, manifest=manifest, config=model.config, state=state)

@@ -78,10 +78,18 @@ def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
     ]
     if manifest.fingerprint:
         rows.append(("fingerprint", manifest.fingerprint))
+    if manifest.approximations:
+        rows.append(("approximate", _approximations(manifest.approximations)))
     if manifest.compiled:
         rows.append(("compiled", _pairs({key: value for key, value in manifest.compiled.items() if key != "outputs"})))
     rows += [("cite", text) for text in manifest.citations]
     return [(name, str(value)) for name, value in rows]
+
+
+def _approximations(stored: dict[str, Any]) -> str:
+    modules, deviations = stored.get("modules", []), stored.get("deviations", {})
+    found = ", ".join(f"{key} {value:.1e}" if isinstance(value, float) else key for key, value in deviations.items())
+    return f"{', '.join(map(str, modules))}; largest deviations on golden frames: {found}"
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 
+from equipot.attribution import name_plugin
 from equipot.errors import ConfigError, problem
 from equipot.fields import MODEL_INPUTS
 from equipot.graph import Graph, compute_edge_vectors, edge_set_key
@@ -22,6 +23,7 @@ from equipot.model.components import (
     EnergyModule,
     EnergyTermModule,
 )
+from equipot.nn.slots import replace_slots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,8 @@ class AppliedModifier:
     options: dict[str, Any]
     distribution: str
     version: str
+    exact_without: bool = False
+    """As its declaration says: the model can be used without it."""
 
 
 @final
@@ -122,6 +126,14 @@ class GraphModel(torch.nn.Module):
         new.to(next(iter(self.state_dict().values())).device)
         return new
 
+    def exact(self) -> GraphModel:
+        """This model without what approximates parts of its energy module; itself where nothing does.
+
+        It shares all tensors with this one.
+        """
+        energy = replace_slots(self.energy, lambda slot: slot.exact())
+        return self if energy is self.energy else self.replace(energy=energy)
+
     def _own_edge_terms(self) -> list[tuple[str, EnergyTermModule]]:
         """Terms whose radius differs from the model's, by name."""
         named: list[tuple[str, Any]] = list(self.energy_terms.items())
@@ -166,7 +178,13 @@ class GraphModel(torch.nn.Module):
         Returns:
             The fields in ``info.outputs``; with a stress also ``stress_mask``.
         """
-        data = {key: data[key] for key in (*self.info.inputs, "owned") if key in data}
+        try:
+            return self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
+        except Exception as error:
+            name_plugin(error)
+            raise
+
+    def _evaluate(self, data: Graph) -> Graph:
         if self.derivatives is None:
             outputs = self._energies(data, self._geometry(data))
             return outputs if self.training else _detached(outputs)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from equipot._version import __version__
+from equipot.artifacts.approximations import approximations_of
 from equipot.artifacts.manifest import plugins_if_declared
 from equipot.modifiers import as_records
 from equipot.plugins import plugins
@@ -43,6 +44,7 @@ def checkpoint_record(
                 "info": model.info.to_dict(),
             },
             "weights": weights,
+            "approximations": approximations_of(model),
             "training_config": training_config,
             "versions": versions(),
             "plugins": plugins_if_declared(model.config, as_records(model.modifiers)),

@@ -117,6 +117,16 @@ class SplineRadial(RadialFunction):
         """All tensors that the table depends on."""
         return self.source.sources()
 
+    def extra_repr(self) -> str:
+        """Number of knots."""
+        return f"num_knots={self.num_knots}"
+
+    def train(self, mode: bool = True) -> SplineRadial:  # noqa: FBT001, FBT002 - torch's signature
+        """Change the mode; what was kept is forgotten, as not every optimizer leaves traces in the weights."""
+        if mode:
+            self._kept = None
+        return super().train(mode)
+
     def table(self, edges: Edges) -> torch.Tensor:
         """Coefficients for one call.
 
