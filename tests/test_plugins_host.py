@@ -68,7 +68,7 @@ def test_first_party_plugins_are_listed(equipot):
     code, out, _ = equipot("plugins", "--json")
     assert code == 0
     records = listed(out)
-    assert set(records["core"]) == {"id", "distribution", "version", "api", "declares", "state", "error"}
+    assert set(records["core"]) == {"id", "distribution", "version", "api", "declares", "state", "error", "notes"}
     for plugin_id, distribution, kind, name in (
         ("zbl", "equipot-zbl", "pair_potentials", "ZBL"),
         ("force_stress", "equipot-force-stress", "modifiers", "enable_ForceStressOutput"),

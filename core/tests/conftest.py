@@ -1,6 +1,7 @@
 """Small stored models for the tests of artifacts, compilation and the calculator."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -76,6 +77,30 @@ def make_checkpoint(tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Make a distribution with one plugin importable: ``install(dist, id, source)``."""
+    monkeypatch.syspath_prepend(tmp_path)
+    made = []
+
+    def make(distribution, plugin_id, source, *, group="equipot.plugins.v1", requires=(), version="1.2.3"):
+        module = f"fake_{distribution.replace('-', '_')}_{len(made)}"
+        (tmp_path / f"{module}.py").write_text(source, encoding="utf-8")
+        folder = tmp_path / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir(exist_ok=True)
+        lines = ["Metadata-Version: 2.1", f"Name: {distribution}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {line}" for line in requires]
+        (folder / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with (folder / "entry_points.txt").open("a", encoding="utf-8") as file:
+            file.write(f"[{group}]\n{plugin_id} = {module}\n")
+        made.append(module)
+        return module
+
+    yield make
+    for module in made:
+        sys.modules.pop(module, None)
 
 
 CONFIG = """

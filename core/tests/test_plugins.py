@@ -24,30 +24,6 @@ def declaring(kind, entry, *names, target="math.sqrt"):
 PAIR = ("pair_potentials", "PairPotentialEntry")
 
 
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Make a distribution with one plugin importable: ``install(dist, id, source)``."""
-    monkeypatch.syspath_prepend(tmp_path)
-    made = []
-
-    def make(distribution, plugin_id, source, *, group="equipot.plugins.v1", requires=(), version="1.2.3"):
-        module = f"fake_{distribution.replace('-', '_')}_{len(made)}"
-        (tmp_path / f"{module}.py").write_text(source, encoding="utf-8")
-        folder = tmp_path / f"{distribution.replace('-', '_')}-{version}.dist-info"
-        folder.mkdir(exist_ok=True)
-        lines = ["Metadata-Version: 2.1", f"Name: {distribution}", f"Version: {version}"]
-        lines += [f"Requires-Dist: {line}" for line in requires]
-        (folder / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        with (folder / "entry_points.txt").open("a", encoding="utf-8") as file:
-            file.write(f"[{group}]\n{plugin_id} = {module}\n")
-        made.append(module)
-        return module
-
-    yield make
-    for module in made:
-        sys.modules.pop(module, None)
-
-
 def record_of(host, plugin_id):
     (record,) = [record for record in host.records if record.id == plugin_id]
     return record
@@ -168,7 +144,7 @@ def test_a_newer_api_is_refused_without_import(install):
 
 def test_an_older_api_is_refused_with_other_advice(install):
     install("from-the-past", "past", "raise SystemExit\n", group="equipot.plugins.v0")
-    assert record_of(PluginHost(), "past").error.endswith("with API 1; install a newer version of the plugin")
+    assert record_of(PluginHost(), "past").error.endswith("with API 1; pip install --upgrade from-the-past")
 
 
 def test_a_plugin_for_two_apis_is_loaded_for_ours(install):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from packaging.requirements import Requirement
+
 API_MAJOR = 1
 GROUP = f"equipot.plugins.v{API_MAJOR}"
 
@@ -26,6 +28,13 @@ class PluginRecord:
     """``ok``, ``failed``, ``refused`` (API), ``disabled`` or ``ambiguous`` (two plugins, one id)."""
     error: str | None = None
     declares: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What importing it did to the process, see ``equipot.guard``."""
+
+    @property
+    def package(self) -> str:
+        """Top-level package of its module."""
+        return self.target.split(".")[0]
 
     @property
     def label(self) -> str:
@@ -60,7 +69,8 @@ def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
     if entry_point.group != GROUP:
         wanted = entry_point.group.removeprefix("equipot.plugins.v")
         newer = wanted.isdigit() and int(wanted) > API_MAJOR
-        advice = "pip install --upgrade equipot" if newer else "install a newer version of the plugin"
+        plugin = entry_point.dist.name if entry_point.dist else entry_point.name
+        advice = f"pip install --upgrade {'equipot' if newer else plugin}"
         return f"needs plugin API {wanted}, this is equipot {__version__} with API {API_MAJOR}; {advice}"
     if entry_point.dist is None:
         return None
@@ -76,5 +86,16 @@ def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
             and not requirement.specifier.contains(__version__, prereleases=True)
         ):
             wanted = f"equipot{requirement.specifier}"
-            return f"needs {wanted}, this is {__version__}; pip install '{wanted}'"
+            advice = f"pip install '{wanted}'"
+            if _too_new(requirement, __version__):
+                advice = f"pip install --upgrade {entry_point.dist.name}, or {advice}"
+            return f"needs {wanted}, this is {__version__}; {advice}"
     return None
+
+
+def _too_new(requirement: Requirement, version: str) -> bool:
+    """Whether a version is above all that a requirement allows, as for a plugin that is no longer cared for."""
+    from packaging.version import Version
+
+    bounds = [Version(one.version.removesuffix(".*")) for one in requirement.specifier if one.operator != "!="]
+    return all(bound <= Version(version) for bound in bounds)

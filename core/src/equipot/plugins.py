@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import sys
-from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +28,13 @@ from equipot.declarations import (
     TargetAliasEntry,
 )
 from equipot.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
+from equipot.declared import Declared, is_target, load_target, singular, warn_if_deprecated
 from equipot.errors import PluginError, PluginNotFoundError, nearest, problem
 
+from equipot.guard import guarded
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib import metadata
+    from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
 
 logger = logging.getLogger(__name__)
 
@@ -57,17 +58,6 @@ NAMESPACES: dict[str, str] = {
 """Where users find the registered names of each kind in configs and in Python."""
 
 
-@dataclass(frozen=True)
-class Declared:
-    """A declaration and the plugin it came from."""
-
-    kind: str
-    entry: Entry
-    plugin: str
-    distribution: str
-    version: str
-
-
 class PluginHost:
     """What is installed, loaded once.
 
@@ -77,7 +67,8 @@ class PluginHost:
         strict: Raise at the first plugin that fails to load.
     """
 
-    def __init__(self, switch: str = "", *, strict: bool = False) -> None:
+    def __init__(self, switch: str = "", *, strict: bool = False, files: Iterable[str] = ()) -> None:
+        files: Local Python files to take as plugins, see ``equipot.local_file``.
         self.records: list[PluginRecord] = []
         self._declared: dict[str, dict[str, list[Declared]]] = {kind: {} for kind in HOOKS}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -89,6 +80,8 @@ class PluginHost:
 
     # ------------------------------------------------------------------ loading
 
+        for path in files:
+            self._load_file(path)
     def _load_all(self) -> None:
         found = sorted(entry_points(), key=lambda pair: (pair[0].distribution, pair[0].id))
         by_id: dict[tuple[str, str], list[PluginRecord]] = {}
@@ -109,7 +102,7 @@ class PluginHost:
             elif reason := unmet_requirement(entry_point):
                 record.state, record.error = "refused", reason
             else:
-                self._load(record, entry_point)
+                self._load(record, entry_point.load)
             if self._strict and record.error:
                 raise PluginError(f"plugin {record.label}: {record.error}")
 
@@ -134,17 +127,16 @@ class PluginHost:
             hint = f"did you mean {close!r}?" if (close := nearest(name, ids)) else f"installed: {ids}"
             raise PluginError(problem("EQUIPOT_PLUGINS", "no installed plugin has this id", got=name, hint=hint))
 
-    def _load(self, record: PluginRecord, entry_point: metadata.EntryPoint) -> None:
+    def _load(self, record: PluginRecord, load: Callable[[], ModuleType]) -> None:
         module = None
         try:
-            module = entry_point.load()
-            self._manager.register(module, name=record.id)
-            self._manager.check_pending()
-            declared = list(self._collect(record, module))
+            with guarded(record.notes, declaring=True):
+                module = load()
+                declared = self._register(record, module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may even raise SystemExit at import
-            if module is not None and self._manager.is_registered(module):
+            if module is not None and self._manager.get_name(module) == record.id:
                 self._manager.unregister(module)
             record.state, record.error = "failed", f"{type(error).__name__}: {error}".strip(": ")
             logger.warning("plugin %s failed to load: %s", record.label, record.error)
@@ -152,10 +144,40 @@ class PluginHost:
         record.state = "ok"
         for item in declared:
             record.declares.setdefault(item.kind, []).append(item.entry.name)
+        self._add(record, declared)
+
+    def _register(self, record: PluginRecord, module: ModuleType) -> list[Declared]:
+        if other := self._manager.get_name(module):
+            raise PluginError(f"its module {record.target!r} is that of the plugin {other!r} already; name it once")
+        self._manager.register(module, name=record.id)
+        self._manager.check_pending()
+        return list(self._collect(record, module))
+
+    def _load_file(self, path: str) -> None:
+        """Take a local file as a plugin; whoever names one on the command line wants to see it fail."""
+        from equipot import local_file
+
+        module = local_file.load_file(path)
+        name = module.__name__
+        record = PluginRecord(name, path, local_file.VERSION, str(API_MAJOR), name)
+        self.records.append(record)
+        try:
+            if local_file.has_hooks(module):
+                declared = self._register(record, module)
+            else:
+                facts = (record.id, record.distribution, record.version)
+                declared = [Declared(kind, entry, *facts) for kind, entry in local_file.entries_of(module)]
+        except (PluginError, pluggy.PluginValidationError, TypeError, ValueError) as error:
+            raise PluginError(f"plugin {record.label}: {error}") from error
+        self._add(record, declared)
+
+    def _add(self, record: PluginRecord, declared: list[Declared]) -> None:
             self._declared[item.kind].setdefault(item.entry.name, []).append(item)
 
     def _collect(self, record: PluginRecord, module: object) -> Iterator[Declared]:
         for kind, entry_type in HOOKS.items():
+        for note in record.notes:
+            logger.warning("plugin %s: %s", record.label, note)
             hook = getattr(self._manager.hook, f"equipot_{kind}")
             for implementation in hook.get_hookimpls():
                 if implementation.plugin is not module:
@@ -163,15 +185,19 @@ class PluginHost:
                 for entry in implementation.function():
                     if not isinstance(entry, entry_type):
                         raise PluginError(
+                names: set[str] = set()
                             f"equipot_{kind} must yield {entry_type.__name__}, got {type(entry).__name__}"
                         )
-                    if record.distribution != "equipot" and entry.name in _core_names(kind):
+                    if record.distribution != "equipot" and entry.name in core_names(kind):
                         raise PluginError(
-                            f"declares the {_singular(kind)} {entry.name!r}, a name of core's; choose another"
+                            f"declares the {singular(kind)} {entry.name!r}, a name of core's; choose another"
                         )
                     _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
                     yield Declared(kind, entry, record.id, record.distribution, record.version)
 
+                    if entry.name in names:
+                        raise PluginError(f"equipot_{kind} yields the name {entry.name!r} twice")
+                    names.add(entry.name)
     # ------------------------------------------------------------------ look-up
 
     def declared(self, kind: str) -> list[Declared]:
@@ -181,6 +207,10 @@ class PluginHost:
     def names(self, kind: str) -> list[str]:
         """Registered names of a kind, ambiguous ones included."""
         return sorted(self._declared[kind])
+    def declarations(self, kind: str) -> list[Declared]:
+        """All declarations of a kind, those with ambiguous names too."""
+        return [item for _, items in sorted(self._declared[kind].items()) for item in items]
+
 
     def ambiguous(self) -> dict[str, list[Declared]]:
         """Names that more than one plugin declares for the same kind, as ``kind.name``."""
@@ -204,14 +234,14 @@ class PluginHost:
         """
         items = self._declared[kind].get(name, [])
         if len(items) == 1:
-            return items[0]
+            return warn_if_deprecated(items[0])
         if items:
             owners = " and ".join(f"{item.distribution} {item.version} ({item.entry.target})" for item in items)
-            raise PluginError(f"{_singular(kind)} {name!r} is declared by {owners}; use the full path of one of them")
+            raise PluginError(f"{singular(kind)} {name!r} is declared by {owners}; use the full path of one of them")
         raise PluginNotFoundError(self._not_found(kind, name))
 
     def _not_found(self, kind: str, name: str) -> str:
-        text = f"no {_singular(kind)} named {name!r}; installed: {self.names(kind)}"
+        text = f"no {singular(kind)} named {name!r}; installed: {self.names(kind)}"
         if hint := self.install_hint(kind, name):
             text += f"; {hint}"
         elif close := nearest(name, [*self.names(kind), *_known(kind)]):
@@ -240,12 +270,8 @@ class PluginHost:
 
     def find_class(self, target: object) -> Declared | None:
         """The declaration whose target is the given class or function, or None."""
-        for kind in KINDS:
-            for items in self._declared[kind].values():
-                for declared in items:
-                    if _is_target(declared, target):
-                        return declared
-        return None
+        found = [one for kind in KINDS for one in self.declarations(kind) if is_target(one, target)]
+        return min(found, key=lambda one: bool(one.entry.deprecated), default=None)
 
     def owner_of(self, path: str) -> PluginRecord | None:
         """The loaded plugin, other than core, in whose package a dotted path lies, or None."""
@@ -254,25 +280,6 @@ class PluginHost:
             if record.state == "ok" and record.id != "core" and record.target.split(".")[0] == root:
                 return record
         return None
-
-
-def load_target(declared: Declared) -> Any:
-    """Import the target of a declaration.
-
-    Raises:
-        PluginError: With plugin, version and reason.
-    """
-    module_name, _, attribute = declared.entry.target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise PluginError(
-            f"plugin {declared.plugin!r} ({declared.distribution} {declared.version}): cannot import "
-            f"{declared.entry.target!r} of {_singular(declared.kind)} {declared.entry.name!r}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
 
 
 @functools.cache
@@ -288,8 +295,31 @@ def plugins() -> PluginHost:
     )
 
 
+        files=tuple(_files),
 def public_target(target: object) -> str:
     """The dotted path that configs use for a class: its registered name, else where its package has it.
+
+_files: list[str] = []
+
+
+def use_file(path: str) -> None:
+    """Take a local Python file as a plugin from now on, as ``--plugin`` does on the command line.
+
+    Args:
+        path: A file with hook implementations, or with classes of components.
+
+    Raises:
+        PluginError: If it cannot be used.
+    """
+    if path not in _files:
+        _files.append(path)
+        plugins.cache_clear()
+    try:
+        plugins()
+    except PluginError:
+        _files.remove(path)
+        raise
+
 
     Example: ``equipot.model.NequIPGNNModel`` for a registered builder, and for a part of one's options
     ``equipot_allegro.TwoBodyBesselScalarEmbed``, or the module it is defined in.
@@ -314,15 +344,7 @@ def registered_attribute(kind: str, module: str, name: str) -> Any:
     return plugins().load(kind, name)
 
 
-def _is_target(declared: Declared, target: object) -> bool:
-    module_name, _, attribute = declared.entry.target.rpartition(".")
-    if attribute != getattr(target, "__name__", None):
-        return False
-    module = sys.modules.get(module_name)
-    return module is not None and getattr(module, attribute, None) is target
-
-
-def _core_names(kind: str) -> tuple[str, ...]:
+def core_names(kind: str) -> tuple[str, ...]:
     """Names that core itself has where users look for those of a kind."""
     if kind == "commands":
         return tuple(importlib.import_module("equipot.cli.main").COMMANDS)
@@ -332,18 +354,15 @@ def _core_names(kind: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _known_plugins() -> dict[str, dict[str, str]]:
+def known_plugins() -> dict[str, dict[str, str]]:
+    """Kind to registered name to the distribution that has it, of those that core can name without them."""
     text = resources.files("equipot").joinpath("known_plugins.json").read_text(encoding="utf-8")
     known: dict[str, dict[str, str]] = json.loads(text)
     return known
 
 
 def _known(kind: str) -> dict[str, str]:
-    return _known_plugins().get(kind, {})
-
-
-def _singular(kind: str) -> str:
-    return {"target_aliases": "target alias"}.get(kind, kind.removesuffix("s").replace("_", " "))
+    return known_plugins().get(kind, {})
 
 
 def _trace(message: str) -> None:

@@ -102,7 +102,7 @@ def test_help_of_commands(name, capsys):
 def test_plugins_as_json(capsys):
     assert main(["plugins", "--json"]) == 0
     listed = {one["id"]: one for one in json.loads(capsys.readouterr().out)}
-    assert list(listed["zbl"]) == ["id", "distribution", "version", "api", "declares", "state", "error"]
+    assert list(listed["zbl"]) == ["id", "distribution", "version", "api", "declares", "state", "error", "notes"]
     assert listed["zbl"]["declares"] == {"pair_potentials": ["ZBL"]}
     assert listed["core"]["state"] == "ok"
 

@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from equipot.attribution import name_plugin
 from equipot.errors import ConfigError, DataError, EquipotError, did_you_mean, problem
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def add_plugin_options(parser: argparse.ArgumentParser) -> None:
         "--strict-plugins", action="store_true", default=False, help="stop at the first plugin that fails to load"
     )
     group.add_argument("--trace-plugins", action="store_true", default=False, help="print what each plugin declares")
+    group.add_argument(
+        "--plugin",
+        metavar="FILE.py",
+        action="append",
+        default=[],
+        help="take a local file with a model, pair potential, … as a plugin too (repeatable)",
+    )
 
 
 def apply_plugin_options(args: argparse.Namespace) -> None:
@@ -64,6 +72,23 @@ def apply_plugin_options(args: argparse.Namespace) -> None:
         os.environ["EQUIPOT_STRICT_PLUGINS"] = "1"
     if getattr(args, "trace_plugins", False):
         os.environ["EQUIPOT_TRACE_PLUGINS"] = "1"
+    for path in getattr(args, "plugin", ()):
+        from equipot.local_file import NOTICE
+        from equipot.plugins import use_file
+
+        print(f"note: --plugin {path}: {NOTICE}", file=sys.stderr)
+        use_file(path)
+
+
+def split_plugin_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Take the plugin switches out of a command's arguments, wherever they stand.
+
+    Returns:
+        The switches, and all other arguments in their order.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_plugin_options(parser)
+    return parser.parse_known_args(argv)
 
 
 def make_parser(module: Any, prog: str) -> argparse.ArgumentParser:
@@ -96,12 +121,18 @@ def run_module(module: Any, prog: str, argv: Sequence[str] | None = None) -> int
         The exit code: 0, or 2 after an error whose message was printed.
     """
     parser = make_parser(module, prog)
-    args, unknown = parser.parse_known_args(argv)
+    switches, rest = split_plugin_options(sys.argv[1:] if argv is None else argv)
+    args, unknown = parser.parse_known_args(rest)
     if unknown and not getattr(module, "PASS_UNKNOWN", False):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.extra = unknown
-    apply_plugin_options(args)
-    return run_command(module.run, args)
+
+    def command(args: argparse.Namespace) -> int | None:
+        apply_plugin_options(switches)
+        code: int | None = module.run(args)
+        return code
+
+    return run_command(command, args)
 
 
 def run_command(func: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
@@ -132,6 +163,9 @@ def run_command(func: Callable[[argparse.Namespace], int | None], args: argparse
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return EXIT_ERROR
+    except Exception as error:
+        name_plugin(error)
+        raise
     show_plugin_warnings()
     return int(code or 0)
 

@@ -42,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, rest = _split(arguments)
     args = parser.parse_args(own)
-    apply_plugin_options(args)
+    try:
+        apply_plugin_options(args)
+    except PluginError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_ERROR
     if not rest:
         parser.print_help()
         return 0 if not arguments else EXIT_ERROR
@@ -92,7 +96,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Options before the command, and the command with everything after it."""
     index = 0
     while index < len(arguments) and arguments[index].startswith("-"):
-        index += 2 if arguments[index] == "--plugins" else 1
+        index += 2 if arguments[index] in ("--plugins", "--plugin") else 1
     return arguments[:index], arguments[index:]
 
 
@@ -101,7 +105,11 @@ class _Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """The help with all commands."""
-        commands = command_table()
+        try:
+            commands = command_table()
+        except PluginError as error:  # a strict or misspelled switch must not hide the help
+            print(f"error: {error}", file=sys.stderr)
+            commands = {name: summary for name, (_, summary) in COMMANDS.items()}
         width = max(len(name) for name in commands)
         table = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in commands.items())
         self.epilog = f"commands:\n{table}\n\n'equipot COMMAND --help' shows the options of one."

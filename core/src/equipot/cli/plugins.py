@@ -1,8 +1,12 @@
-"""List installed plugins: id, distribution, version, API, what each declares, state and error."""
+"""Installed plugins: list them, show one, write a new one, check one.
+
+Without an action: a table of all plugins, what each declares, and its state.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from dataclasses import asdict
@@ -11,18 +15,43 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equipot.plugins import PluginHost
 
+ACTIONS: dict[str, tuple[str, str]] = {
+    "info": ("equipot.cli.plugins_info", "everything about one plugin"),
+    "new": ("equipot.cli.plugins_new", "write a new plugin: an installable package with tests"),
+    "check": ("equipot.cli.plugins_check", "run the conformance kit on a plugin and report in plain words"),
+}
+"""Name to module and summary."""
 
 MOST_NAMES = 12
 """Longer lists are counted in the table."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the actions and their arguments."""
     parser.add_argument("--json", action="store_true", help="machine-readable output")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", help="list (the default), " + ", ".join(ACTIONS))
+    listed = actions.add_parser("list", help="the table of all plugins")
+    listed.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
+    for name, (path, summary) in ACTIONS.items():
+        if importlib.util.find_spec(path) is None:
+            continue
+        module = importlib.import_module(path)
+        action = actions.add_parser(
+            name,
+            help=summary,
+            description=(module.__doc__ or "").strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(action)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table, or JSON."""
+    """Do the action, or list."""
+    if args.action in ACTIONS:
+        module: Any = importlib.import_module(ACTIONS[args.action][0])
+        code: int = module.run(args)
+        return code
     from equipot.cli.common import show_plugin_warnings
     from equipot.plugins import plugins
 
@@ -37,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def listing(host: PluginHost) -> list[dict[str, Any]]:
     """One mapping a plugin, as ``--json`` prints it."""
-    keys = ("id", "distribution", "version", "api", "declares", "state", "error")
+    keys = ("id", "distribution", "version", "api", "declares", "state", "error", "notes")
     return [{key: asdict(record)[key] for key in keys} for record in host.records]
 
 
