@@ -27,11 +27,11 @@ from equipot.declarations import (
     StatsManagerEntry,
     TargetAliasEntry,
 )
-from equipot.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
 from equipot.declared import Declared, is_target, load_target, singular, warn_if_deprecated
+from equipot.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
 from equipot.errors import PluginError, PluginNotFoundError, nearest, problem
-
 from equipot.guard import guarded
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
@@ -65,10 +65,10 @@ class PluginHost:
         switch: Value of ``EQUIPOT_PLUGINS``: empty (all), ``none``, ``a,b`` (only these) or
             ``-c`` (all but these). Core's own declarations are always there.
         strict: Raise at the first plugin that fails to load.
+        files: Local Python files to take as plugins, see ``equipot.local_file``.
     """
 
     def __init__(self, switch: str = "", *, strict: bool = False, files: Iterable[str] = ()) -> None:
-        files: Local Python files to take as plugins, see ``equipot.local_file``.
         self.records: list[PluginRecord] = []
         self._declared: dict[str, dict[str, list[Declared]]] = {kind: {} for kind in HOOKS}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -77,11 +77,11 @@ class PluginHost:
         self._strict = strict
         self._load_all()
         self._check_switch()
+        for path in files:
+            self._load_file(path)
 
     # ------------------------------------------------------------------ loading
 
-        for path in files:
-            self._load_file(path)
     def _load_all(self) -> None:
         found = sorted(entry_points(), key=lambda pair: (pair[0].distribution, pair[0].id))
         by_id: dict[tuple[str, str], list[PluginRecord]] = {}
@@ -141,9 +141,6 @@ class PluginHost:
             record.state, record.error = "failed", f"{type(error).__name__}: {error}".strip(": ")
             logger.warning("plugin %s failed to load: %s", record.label, record.error)
             return
-        record.state = "ok"
-        for item in declared:
-            record.declares.setdefault(item.kind, []).append(item.entry.name)
         self._add(record, declared)
 
     def _register(self, record: PluginRecord, module: ModuleType) -> list[Declared]:
@@ -172,45 +169,48 @@ class PluginHost:
         self._add(record, declared)
 
     def _add(self, record: PluginRecord, declared: list[Declared]) -> None:
+        record.state = "ok"
+        for item in declared:
+            record.declares.setdefault(item.kind, []).append(item.entry.name)
             self._declared[item.kind].setdefault(item.entry.name, []).append(item)
+        for note in record.notes:
+            logger.warning("plugin %s: %s", record.label, note)
 
     def _collect(self, record: PluginRecord, module: object) -> Iterator[Declared]:
         for kind, entry_type in HOOKS.items():
-        for note in record.notes:
-            logger.warning("plugin %s: %s", record.label, note)
             hook = getattr(self._manager.hook, f"equipot_{kind}")
             for implementation in hook.get_hookimpls():
                 if implementation.plugin is not module:
                     continue
+                names: set[str] = set()
                 for entry in implementation.function():
                     if not isinstance(entry, entry_type):
                         raise PluginError(
-                names: set[str] = set()
                             f"equipot_{kind} must yield {entry_type.__name__}, got {type(entry).__name__}"
                         )
                     if record.distribution != "equipot" and entry.name in core_names(kind):
                         raise PluginError(
                             f"declares the {singular(kind)} {entry.name!r}, a name of core's; choose another"
                         )
-                    _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
-                    yield Declared(kind, entry, record.id, record.distribution, record.version)
-
                     if entry.name in names:
                         raise PluginError(f"equipot_{kind} yields the name {entry.name!r} twice")
                     names.add(entry.name)
+                    _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
+                    yield Declared(kind, entry, record.id, record.distribution, record.version)
+
     # ------------------------------------------------------------------ look-up
 
     def declared(self, kind: str) -> list[Declared]:
         """All unambiguous declarations of a kind, by name."""
         return [items[0] for _, items in sorted(self._declared[kind].items()) if len(items) == 1]
 
-    def names(self, kind: str) -> list[str]:
-        """Registered names of a kind, ambiguous ones included."""
-        return sorted(self._declared[kind])
     def declarations(self, kind: str) -> list[Declared]:
         """All declarations of a kind, those with ambiguous names too."""
         return [item for _, items in sorted(self._declared[kind].items()) for item in items]
 
+    def names(self, kind: str) -> list[str]:
+        """Registered names of a kind, ambiguous ones included."""
+        return sorted(self._declared[kind])
 
     def ambiguous(self) -> dict[str, list[Declared]]:
         """Names that more than one plugin declares for the same kind, as ``kind.name``."""
@@ -292,12 +292,9 @@ def plugins() -> PluginHost:
     return PluginHost(
         os.environ.get("EQUIPOT_PLUGINS", "").strip(),
         strict=os.environ.get("EQUIPOT_STRICT_PLUGINS", "") not in ("", "0"),
+        files=tuple(_files),
     )
 
-
-        files=tuple(_files),
-def public_target(target: object) -> str:
-    """The dotted path that configs use for a class: its registered name, else where its package has it.
 
 _files: list[str] = []
 
@@ -320,6 +317,9 @@ def use_file(path: str) -> None:
         _files.remove(path)
         raise
 
+
+def public_target(target: object) -> str:
+    """The dotted path that configs use for a class: its registered name, else where its package has it.
 
     Example: ``equipot.model.NequIPGNNModel`` for a registered builder, and for a part of one's options
     ``equipot_allegro.TwoBodyBesselScalarEmbed``, or the module it is defined in.
