@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
 # The models of tests and demo are small: more threads only make them slower.
 export OMP_NUM_THREADS ?= 1
-PROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml tests/*/pyproject.toml)
+PROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml tests/*/pyproject.toml examples/plugins/*/pyproject.toml)
 # Compiled code is cached in the clone, so that all tests share it; torch's compiler wants a cache path without spaces.
 ifeq ($(words $(CURDIR)),1)
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor

@@ -19,6 +19,7 @@ from equipot.testing import conformance
 KITS = {
     "model_builders": conformance.ModelBuilderConformance,
     "pair_potentials": conformance.PairPotentialConformance,
+    "energy_terms": conformance.EnergyTermConformance,
     "modifiers": conformance.ModifierConformance,
     "stats_managers": conformance.StatsManagerConformance,
 }
@@ -41,6 +42,17 @@ ATTRIBUTES = {
     },
     "PresetNequIPGNNModel": {"options": {**SMALL, "preset": "S", "avg_num_neighbors": 12.0}},
     "ZBL": {"options": {"units": "metal", "chemical_species": ["H", "C", "O"]}},
+    "PaiNNModel": {
+        "options": {"num_layers": 1, "num_features": 4, "num_bessels": 3, "avg_num_neighbors": 12.0},
+        **ELSEWHERE,
+    },
+    "D3Dispersion": {"options": {"functional": "pbe", "r_max": 5.0}, **ELSEWHERE},
+    "freeze_Parameters": {
+        "options": {"parts": ["scale_shift"]},
+        "model_options": {"do_derivatives": False, "per_type_energy_shifts_trainable": True},
+        "changes": ("scale_shift.",),
+    },
+    "RobustStatisticsManager": {"reads": ("forces",)},
     "enable_ForceStressOutput": {},
     "disable_ForceStressOutput": {"model_options": {"do_derivatives": True}},
     "modify_PerTypeScaleShift": {
@@ -63,7 +75,10 @@ def _kit(declared):
     return type(f"Test_{name}", (base,), {"name": name, **ATTRIBUTES.get(name, {})})
 
 
-for _declared in DECLARED:
+OWN_TESTS = ("equipot-painn", "equipot-d3", "equipot-freeze", "equipot-robust-stats")
+"""Example plugins: each runs the whole kit in its own tests."""
+
+for _declared in (one for one in DECLARED if one.distribution not in OWN_TESTS):
     globals()[f"Test_{_declared.entry.name}"] = pytest.mark.slow(_kit(_declared))
 
 

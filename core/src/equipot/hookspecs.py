@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from equipot.declarations import (
         CommandEntry,
+        EnergyTermEntry,
         ModelBuilderEntry,
         ModifierEntry,
         PairPotentialEntry,
@@ -55,6 +56,24 @@ def equipot_pair_potentials() -> Iterable[PairPotentialEntry]:
         >>> from equipot.declarations import PairPotentialEntry
         >>> entry = PairPotentialEntry(
         ...     name="Morse", target="my_package.morse.Morse", summary="Morse pair potential"
+        ... )
+
+    Returns:
+        The declarations. Since 0.1.
+    """
+    return ()
+
+
+@hookspec
+def equipot_energy_terms() -> Iterable[EnergyTermEntry]:
+    """Declare energy terms: subclasses of ``equipot.model.EnergyTerm`` that are no pair potentials.
+
+    Called once, when a name is first looked up or plugins are listed.
+
+    Example:
+        >>> from equipot.declarations import EnergyTermEntry
+        >>> entry = EnergyTermEntry(
+        ...     name="Dispersion", target="my_package.dispersion.Dispersion", summary="D3 dispersion"
         ... )
 
     Returns:

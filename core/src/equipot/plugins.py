@@ -20,6 +20,7 @@ import pluggy
 from equipot import hookspecs
 from equipot.declarations import (
     CommandEntry,
+    EnergyTermEntry,
     Entry,
     ModelBuilderEntry,
     ModifierEntry,
@@ -29,7 +30,7 @@ from equipot.declarations import (
 )
 from equipot.declared import Declared, is_target, load_target, singular, warn_if_deprecated
 from equipot.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
-from equipot.errors import PluginError, PluginNotFoundError, nearest, problem
+from equipot.errors import PluginError, PluginNotFoundError, did_you_mean, nearest, problem
 from equipot.guard import guarded
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 KINDS: dict[str, type[Entry]] = {
     "model_builders": ModelBuilderEntry,
     "pair_potentials": PairPotentialEntry,
+    "energy_terms": EnergyTermEntry,
     "modifiers": ModifierEntry,
     "stats_managers": StatsManagerEntry,
 }
@@ -49,9 +51,12 @@ KINDS: dict[str, type[Entry]] = {
 HOOKS: dict[str, type[Entry]] = {**KINDS, "target_aliases": TargetAliasEntry, "commands": CommandEntry}
 """Everything that plugins declare: components, names of other programs, commands."""
 
+HOOK_NAMES = tuple(f"equipot_{kind}" for kind in HOOKS)
+
 NAMESPACES: dict[str, str] = {
     "model_builders": "equipot.model",
     "pair_potentials": "equipot.pair_potentials",
+    "energy_terms": "equipot.energy_terms",
     "modifiers": "equipot.modifiers",
     "stats_managers": "equipot.data",
 }
@@ -146,6 +151,10 @@ class PluginHost:
     def _register(self, record: PluginRecord, module: ModuleType) -> list[Declared]:
         if other := self._manager.get_name(module):
             raise PluginError(f"its module {record.target!r} is that of the plugin {other!r} already; name it once")
+        for name, value in vars(module).items():
+            if hasattr(value, "equipot_impl") and name not in HOOK_NAMES:
+                hint = did_you_mean(name, HOOK_NAMES) or f"hooks: {', '.join(HOOK_NAMES)}"
+                raise PluginError(f"implements the hook {name!r}, which is unknown; {hint}")
         self._manager.register(module, name=record.id)
         self._manager.check_pending()
         return list(self._collect(record, module))

@@ -17,6 +17,7 @@ from equipot.plugins import NAMESPACES, plugins
 PUBLIC_MODULES = (
     "equipot.model",
     "equipot.pair_potentials",
+    "equipot.energy_terms",
     "equipot.data",
     "equipot.data.transforms",
     "equipot.train",

@@ -1,0 +1,1 @@
+"""D3(BJ) dispersion for any equipot model."""

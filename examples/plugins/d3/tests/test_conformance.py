@@ -1,0 +1,18 @@
+from typing import ClassVar
+
+import pytest
+
+from equipot.testing.conformance import EnergyTermConformance
+
+
+class TestD3Dispersion(EnergyTermConformance):
+    name = "D3Dispersion"
+    options: ClassVar = {"functional": "pbe", "r_max": 6.0}
+
+    @pytest.mark.slow
+    def test_trace(self):
+        super().test_trace()
+
+    @pytest.mark.slow
+    def test_export(self):
+        super().test_export()

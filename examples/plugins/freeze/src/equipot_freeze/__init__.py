@@ -1,0 +1,1 @@
+"""A modifier that freezes parts of an equipot model for fine-tuning."""

@@ -1,0 +1,1 @@
+"""A PaiNN-like model builder for equipot."""

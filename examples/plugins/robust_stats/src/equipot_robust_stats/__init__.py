@@ -1,0 +1,1 @@
+"""Statistics for equipot that outliers do not move."""
