@@ -75,7 +75,7 @@ class FieldValues:
         if self.field not in batch:
             return None
         rows = batch[self.field].to(torch.float64)
-        present = batch.get(mask_key(self.field), torch.ones(rows.shape[0], dtype=torch.bool))
+        present = batch.get(mask_key(self.field), torch.ones(rows.shape[0], dtype=torch.bool, device=rows.device))
         return Values(rows, present)
 
 

@@ -1,1 +1,1 @@
-"""What this package declares."""
+"""The entry point: this package declares nothing, its classes are reached by ``_target_``."""

@@ -1,0 +1,216 @@
+"""Errors as torchmetrics: mean absolute, squared, largest, Huber and stratified Huber.
+
+Averages are over scalar entries of everything seen, in float64; not means of means.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from equipot.errors import ConfigError, problem
+
+Reduction = Literal["mean", "sum"]
+
+
+class ElementwiseMetric(Metric, abc.ABC):
+    """Mean or sum of a function of predictions and labels, entry by entry.
+
+    Args:
+        reduction: ``mean`` over the entries, or their ``sum``.
+    """
+
+    is_differentiable = True
+    higher_is_better = False
+    full_state_update = False
+    short_name: ClassVar[str]
+    """What follows the field in the default name of a metric."""
+    total: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, reduction: Reduction = "mean") -> None:
+        super().__init__()
+        if reduction not in ("mean", "sum"):
+            where = f"{type(self).__name__}.reduction"
+            raise ConfigError(problem(where, "unknown", got=reduction, hint="choose one of ['mean', 'sum']"))
+        self.reduction = reduction
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    @abc.abstractmethod
+    def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The function, same shape as its arguments.
+
+        Args:
+            preds: Predictions.
+            target: Labels.
+        """
+
+    def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
+        """Add predictions.
+
+        Args:
+            preds: Shape [n, …].
+            target: The same shape.
+        """
+        values = self.entries(preds, target).to(torch.float64)
+        self.total = self.total + values.sum()
+        self.count = self.count + values.numel()
+
+    def compute(self) -> torch.Tensor:
+        """The mean or sum, a scalar."""
+        return self.total if self.reduction == "sum" else self.total / self.count.clamp(min=1.0)
+
+
+class MeanAbsoluteError(ElementwiseMetric):
+    """Mean of ``|prediction - label|``."""
+
+    short_name = "mae"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Absolute differences."""
+        return (preds - target).abs()
+
+
+class MeanSquaredError(ElementwiseMetric):
+    """Mean of ``(prediction - label)²``."""
+
+    short_name = "mse"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Squared differences."""
+        return (preds - target).square()
+
+
+class RootMeanSquaredError(MeanSquaredError):
+    """Square root of the mean of ``(prediction - label)²``."""
+
+    short_name = "rmse"
+
+    def compute(self) -> torch.Tensor:
+        """The root, with gradient 0 where there is no error."""
+        mean = super().compute()
+        return torch.where(mean > 0.0, mean, 1.0).sqrt() * (mean > 0.0)
+
+
+class MaximumAbsoluteError(Metric):
+    """Largest ``|prediction - label|``."""
+
+    is_differentiable = True
+    higher_is_better = False
+    full_state_update = False
+    short_name: ClassVar[str] = "maxabserr"
+    largest: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("largest", torch.zeros((), dtype=torch.float64), dist_reduce_fx="max")
+
+    def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
+        """Add predictions.
+
+        Args:
+            preds: Shape [n, …], not empty.
+            target: The same shape.
+        """
+        self.largest = torch.maximum(self.largest, (preds - target).abs().max().to(torch.float64))
+
+    def compute(self) -> torch.Tensor:
+        """The largest, a scalar."""
+        return self.largest
+
+
+class HuberLoss(ElementwiseMetric):
+    """Huber's function of the differences, as ``torch.nn.HuberLoss``.
+
+    Half the square up to ``delta``, ``delta * (|difference| - delta / 2)`` beyond.
+
+    Args:
+        reduction: ``mean`` over the entries, or their ``sum``.
+        delta: Where it becomes linear, in the unit of the field.
+    """
+
+    short_name = "huber"
+
+    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        if not delta > 0.0:
+            raise ConfigError(problem("HuberLoss.delta", "must be greater than 0", got=delta))
+        self.delta = float(delta)
+
+    def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Huber's function."""
+        return F.huber_loss(preds, target, reduction="none", delta=self.delta)
+
+
+class StratifiedHuberForceLoss(ElementwiseMetric):
+    """Huber's function with a ``delta`` for each range of the label's magnitude.
+
+    Vectors shorter than the smallest bound get half the squared difference.
+
+    Args:
+        delta_dict: Lower bound of a range of ``|label|`` to the delta in it, in the unit of the
+            field; at least two ranges.
+        reduction: ``mean`` over the entries, or their ``sum``.
+    """
+
+    short_name = "stratified_huber"
+
+    def __init__(self, delta_dict: dict[float | str, float], reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        ranges = _ranges(delta_dict)
+        self.bounds = [bound for bound, _ in ranges]
+        self.deltas = [torch.inf, *(delta for _, delta in ranges)]
+
+    def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Huber's function, with the delta of each row's range.
+
+        Args:
+            preds: Shape [n, 3].
+            target: The same shape.
+        """
+        length = torch.linalg.vector_norm(target, dim=-1, keepdim=True)
+        bounds = torch.tensor(self.bounds, dtype=length.dtype, device=length.device)
+        deltas = torch.tensor(self.deltas, dtype=length.dtype, device=length.device)
+        delta = deltas[torch.bucketize(length, bounds, right=True)]
+        difference = (preds - target).abs()
+        inner = torch.minimum(difference, delta)
+        linear = torch.where(difference > delta, difference - inner, 0.0)
+        return 0.5 * inner.square() + torch.where(linear > 0.0, delta, 0.0) * linear
+
+
+def _ranges(delta_dict: Mapping[float | str, float]) -> list[tuple[float, float]]:
+    """Bounds, ascending, with their deltas; keys of a YAML mapping may be text.
+
+    Raises:
+        ConfigError: With all problems.
+    """
+    where = "StratifiedHuberForceLoss.delta_dict"
+    problems = []
+    ranges = []
+    for key, delta in delta_dict.items():
+        try:
+            ranges.append((float(key), float(delta)))
+        except ValueError:
+            problems.append(problem(where, "bounds and deltas must be numbers", got={key: delta}))
+    problems += [
+        problem(f"{where}.{bound:g}", "bound must be at least 0 and delta greater than 0", got=delta)
+        for bound, delta in ranges
+        if bound < 0.0 or not delta > 0.0
+    ]
+    if len({bound for bound, _ in ranges}) < 2 and not problems:
+        problems.append(problem(where, "needs at least two ranges", got=delta_dict, hint="else use HuberLoss"))
+    if problems:
+        raise ConfigError(problems)
+    return sorted(ranges)
