@@ -77,7 +77,7 @@ BROKEN = {
     "import fails": ("import surely_not_a_module\n", "ModuleNotFoundError: No module named 'surely_not_a_module'"),
     "exits at import": ("raise SystemExit(3)\n", "SystemExit: 3"),
     "syntax": ("def (:\n", "SyntaxError"),
-    "mistyped hook": (HEADER + "@hookimpl\ndef equipot_pair_potential():\n    return ()\n", "unknown hook"),
+    "mistyped hook": (HEADER + "@hookimpl\ndef equipot_pair_potential():\n    return ()\n", "which is unknown"),
     "hook with arguments": (HEADER + "@hookimpl\ndef equipot_modifiers(model):\n    return ()\n", "'model'"),
     "hook fails": (HEADER + "@hookimpl\ndef equipot_modifiers():\n    return 1 / 0\n", "ZeroDivisionError"),
     "other declaration": (
@@ -296,7 +296,7 @@ def test_registered_objects_are_named_by_their_public_path():
     from equipot.modifiers import modify_PerTypeScaleShift
 
     assert public_target(modify_PerTypeScaleShift) == "equipot.modifiers.modify_PerTypeScaleShift"
-    assert re.fullmatch(r"json\.decoder\.JSONDecoder", public_target(json.JSONDecoder))
+    assert public_target(json.JSONDecoder) == "json.JSONDecoder"  # where its package has it
 
 
 def test_module_attribute_of_a_missing_name_is_both_errors():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import TYPE_CHECKING
 
 from equipot.errors import EquipotError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+    from typing import ParamSpec, TypeVar
 
     from equipot.discovery import PluginRecord
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 
 def name_plugin(error: BaseException) -> None:
@@ -25,12 +31,25 @@ def name_plugin(error: BaseException) -> None:
     """
     if isinstance(error, EquipotError) or (record := _owner(error.__traceback__)) is None:
         return
-    text = f"plugin {record.label}: "
     if len(error.args) == 1 and isinstance(error.args[0], str):
         if not error.args[0].startswith("plugin "):
-            error.args = (text + error.args[0],)
-    elif sys.version_info >= (3, 11) and text not in getattr(error, "__notes__", ()):
-        error.add_note(text)
+            error.args = (f"plugin {record.label}: {error.args[0]}",)
+    elif sys.version_info >= (3, 11) and not getattr(error, "__notes__", ()):
+        error.add_note(f"raised in plugin {record.label}")
+
+
+def naming_plugins(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the errors that leave a function say which plugin's code raised them."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            name_plugin(error)
+            raise
+
+    return call
 
 
 def _owner(traceback: TracebackType | None) -> PluginRecord | None:

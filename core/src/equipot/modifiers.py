@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from equipot.attribution import naming_plugins
 from equipot.errors import ConfigError, PluginError, problem
 from equipot.model.graph_model import AppliedModifier, GraphModel
 from equipot.model.scale_shift import ScaleShift
@@ -29,6 +30,7 @@ DERIVATIVES = ("forces", "stress", "virial")
 """What the modifier chosen by ``do_derivatives: true`` must provide."""
 
 
+@naming_plugins
 def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | None = None) -> GraphModel:
     """Apply one installed modifier by its registered name.
 

@@ -184,15 +184,18 @@ def print_error(error: EquipotError) -> None:
 
 
 def show_plugin_warnings() -> None:
-    """Warn once about plugins that did not load; does nothing while the host is not loaded."""
+    """Warn once about plugins that did not load or had side effects; nothing while the host is not loaded."""
     host_module = sys.modules.get("equipot.plugins")
     if host_module is None or not host_module.plugins.cache_info().currsize:
         return
     for record in host_module.plugins().records:
-        if record.error and record.label not in _shown:
-            _shown.add(record.label)
-            text = f"warning: plugin {record.label} is {record.state}: {record.error}"
-            print(text, file=sys.stderr)
+        told = [f"plugin {record.label}: {note}" for note in record.notes]
+        if record.error:
+            told.insert(0, f"plugin {record.label} is {record.state}: {record.error}")
+        for text in told:
+            if text not in _shown:
+                _shown.add(text)
+                print(f"warning: {text}", file=sys.stderr)
 
 
 class _Format(logging.Formatter):

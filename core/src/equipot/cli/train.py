@@ -155,6 +155,7 @@ def _run_hydra(args: argparse.Namespace, file: Path, arguments: list[str]) -> in
     """Let Hydra make the output folder and call the task, once or for every point of a sweep."""
     import hydra
 
+    from equipot.attribution import name_plugin
     from equipot.cli.common import EXIT_ERROR, print_error
     from equipot.errors import EquipotError
 
@@ -165,6 +166,9 @@ def _run_hydra(args: argparse.Namespace, file: Path, arguments: list[str]) -> in
         except EquipotError as error:
             print_error(error)
             raise SystemExit(EXIT_ERROR) from None
+        except Exception as error:
+            name_plugin(error)
+            raise
 
     with _program_arguments(["equipot-train", *arguments]):
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 from pydantic import Field
 
+from equipot.attribution import naming_plugins
 from equipot.errors import ConfigError, problem
 from equipot.model.components import EnergyModule, EnergyTerm, EnergyTermModule, PairPotential
 from equipot.model.context import (
@@ -220,6 +221,7 @@ class ModelBuilder(Options, ModelRecipe):
         model = self.build_energy_model(units)
         return add_derivatives(model) if self.do_derivatives else model
 
+    @naming_plugins
     def build_energy_model(self, units: Units = "metal") -> GraphModel:
         """Make the model without its derivatives, whatever ``do_derivatives`` says."""
         if problems := self.unit_problems(units):

@@ -1,1 +1,36 @@
 """What this package declares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equipot import hookimpl
+from equipot.declarations import ModifierEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@hookimpl
+def equipot_modifiers() -> Iterator[ModifierEntry]:
+    """Declare the modifiers."""
+    yield ModifierEntry(
+        name="enable_FusedKernels",
+        target="equipot_kernels.modifier.enable_FusedKernels",
+        summary="Compute message passing by compiled CPU kernels",
+        persistent=False,
+        devices=("cpu",),
+    )
+    yield ModifierEntry(
+        name="enable_RadialSplines",
+        target="equipot_kernels.radial_splines.enable_RadialSplines",
+        summary="Interpolate radial functions, as finely as the forces need",
+        persistent=False,
+    )
+    yield ModifierEntry(
+        name="train_with_RadialSplines",
+        target="equipot_kernels.radial_splines.train_with_RadialSplines",
+        summary="Make interpolated radial functions part of the model, in training too",
+        persistent=True,
+        exact_without=True,
+    )

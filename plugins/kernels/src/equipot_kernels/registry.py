@@ -31,6 +31,7 @@ Spec = Mapping[str, Any]
 
 FAMILIES: dict[str, str] = {
     "convolution": "equipot_kernels.convolution_family",
+    "edge_lists": "equipot_kernels.edge_lists",
 }
 """Name of a family and its module."""
 

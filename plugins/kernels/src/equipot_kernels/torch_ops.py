@@ -53,3 +53,25 @@ def threads() -> int:
 def pointer(tensor: torch.Tensor | None) -> int | None:
     """Address of a contiguous tensor's data; None stays None."""
     return None if tensor is None else tensor.data_ptr()
+
+
+def needed(ctx: Any, count: int) -> list[bool]:
+    """Which of the first arguments of an op, all tensors, need a gradient in the running backward pass.
+
+    ``ctx.needs_input_grad`` does not know what ``backward(inputs=…)`` left out; torch's engine does.
+
+    Args:
+        ctx: Of the op's derivative.
+        count: Number of arguments asked for.
+    """
+    wanted = []
+    for needs, (node, _) in zip(ctx.needs_input_grad[:count], ctx.next_functions[:count], strict=True):
+        wanted.append(bool(needs and node is not None and _runs(node)))
+    return wanted
+
+
+def _runs(node: Any) -> bool:
+    try:
+        return bool(torch._C._will_engine_execute_node(node))  # noqa: SLF001 - what torch's own checkpointing asks
+    except RuntimeError:  # torch does not say it of leaves in autograd.grad
+        return True

@@ -1,0 +1,51 @@
+"""The convolution on kernels, in the place of core's reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from equipot.nn.slots import KernelSlot
+from equipot_kernels import registry
+from equipot_kernels.convolution_ops import conv_forward
+from equipot_kernels.convolution_plan import spec_of_convolution
+from equipot_kernels.edge_lists import SPEC as EDGE_LISTS
+from equipot_kernels.edge_lists import edge_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from equipot.nn.edges import Edges
+    from equipot.nn.tensor_product import Convolution
+
+
+class FusedConvolution(KernelSlot):
+    """Gather, tensor product and sum over neighbours in one pass over the edges.
+
+    Called like ``Convolution``. Tensors that are not on the CPU, or of a dtype without kernels, go through the
+    reference.
+
+    Args:
+        reference: What it stands for.
+    """
+
+    def __init__(self, reference: Convolution) -> None:
+        super().__init__()
+        self.reference = reference
+        self.layout_in, self.layout_edge = reference.layout_in, reference.layout_edge
+        self.layout_out, self.num_weights = reference.layout_out, reference.num_weights
+        self._specs = {dtype: spec_of_convolution(reference, dtype) for dtype in (torch.float32, torch.float64)}
+        self.handles = {dtype: registry.handle_of(spec) for dtype, spec in self._specs.items()}
+
+    def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:
+        """Specs of the kernels that a model of this dtype calls."""
+        return [EDGE_LISTS, self._specs[dtype]]
+
+    def forward(self, features: torch.Tensor, radial: Callable[[Edges], torch.Tensor], edges: Edges) -> torch.Tensor:
+        """Aggregate messages: features [n_atoms, layout_in.dim] to [n_atoms, layout_out.dim]."""
+        handle = self.handles.get(features.dtype)
+        if handle is None or features.device.type != "cpu":
+            return self.reference(features, radial, edges)
+        lists = edge_lists(edges, features.shape[0])
+        return conv_forward(features, edges.attributes, radial(edges), edges.index, *lists, handle)
