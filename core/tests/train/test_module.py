@@ -36,14 +36,12 @@ def fit(module, frames, callbacks=(), **options):
     trainer = lightning.Trainer(
         max_epochs=2,
         accelerator="cpu",
-        logger=False,
         enable_checkpointing=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
         inference_mode=False,
         num_sanity_val_steps=0,
         callbacks=list(callbacks),
-        **options,
+        **{"logger": False, "enable_progress_bar": False, **options},
     )
     loaders = torch.utils.data.DataLoader(batches, batch_size=None)
     trainer.fit(module, loaders, [loaders] if module.val_metrics is not None else None)
@@ -112,12 +110,58 @@ def test_logged_names(frames):
     assert {"val0_epoch/weighted_sum", "val0_epoch/forces_mae", "train_metric_epoch/forces_rmse"} <= logged
 
 
+class Shown(lightning.Callback):
+    """What callbacks and a progress bar see after each step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_batch_end(self, trainer, *_):
+        self.steps.append(
+            (
+                float(trainer.callback_metrics["train_loss_step/weighted_sum"]),
+                float(trainer.progress_bar_metrics.get("loss", "nan")),
+            )
+        )
+
+
+class Logger(lightning.pytorch.loggers.logger.DummyLogger):
+    """Keeps the values of steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.logged = {}
+
+    def log_metrics(self, metrics, step):
+        if "train_loss_step/weighted_sum" in metrics:
+            self.logged[step] = metrics["train_loss_step/weighted_sum"]
+
+
+class Bar(lightning.pytorch.callbacks.ProgressBar):
+    """Counts as a progress bar that shows every third batch, and the last one."""
+
+    is_enabled, refresh_rate = True, 3
+
+
+def test_step_values_reach_callbacks_always_and_displays_when_due(frames):
+    module = LightningModule(recipe(), EnergyForceLoss(), optimizer=ADAM)
+    shown, logger = Shown(), Logger()
+    fit(module, frames, [shown, Bar()], log_every_n_steps=4, enable_progress_bar=True, logger=logger)
+    values, displayed = zip(*shown.steps, strict=True)
+    assert len(set(values)) == len(values) == 8
+    assert logger.logged == {step: pytest.approx(values[step], rel=1e-6) for step in (3, 7)}
+    assert displayed[2:4] == pytest.approx(values[2:4], rel=1e-3)
+    assert displayed[6:8] == pytest.approx(values[6:8], rel=1e-3)
+    assert displayed[4:6] == (displayed[3], displayed[3])
+
+
 def test_backward_reaches_exactly_what_full_backward_does(frames):
     module = LightningModule(recipe(per_type_energy_shifts_trainable=True), EnergyForceLoss(), optimizer=ADAM)
     batch = collate(frames[:3])
 
     class Alone:
         world_size = 1
+        optimizers = (ADAM(module.model.parameters()),)
 
     gradients = []
     for backward in (module.backward, torch.Tensor.backward):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 import torch
@@ -42,6 +43,21 @@ class AveragingLightningModule(LightningModule, abc.ABC):
         """The averaged model."""
         return self.ema
 
+    @cached_property
+    def parameters_of_both(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Averaged and current parameters, in the same order; collected once, which takes longer than averaging."""
+        return list(self.ema.parameters()), list(self.model.parameters())
+
+    @cached_property
+    def _buffers_of_both(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        return list(self.ema.buffers()), list(self.model.buffers())
+
+    def on_fit_start(self) -> None:
+        """Collect the tensors anew: the models may have been changed before."""
+        super().on_fit_start()
+        for name in ("parameters_of_both", "_buffers_of_both"):
+            self.__dict__.pop(name, None)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then move the average."""
         super().optimizer_step(*args, **kwargs)
@@ -51,8 +67,7 @@ class AveragingLightningModule(LightningModule, abc.ABC):
     def update_average(self) -> None:
         """Move the averaged parameters; copy the buffers."""
         self.average_parameters()
-        for kept, buffer in zip(self.ema.buffers(), self.model.buffers(), strict=True):
-            kept.copy_(buffer)
+        torch._foreach_copy_(*self._buffers_of_both)
 
     @abc.abstractmethod
     def average_parameters(self) -> None:
@@ -114,6 +129,6 @@ class EMALightningModule(AveragingLightningModule):
         """Move the averaged parameters towards the current ones."""
         done = int(self.ema_updates)
         decay = min(self.ema_decay, (1 + done) / (10 + done))
-        for average, current in zip(self.ema.parameters(), self.model.parameters(), strict=True):
-            average.lerp_(current.detach(), 1.0 - decay)
+        averaged, current = self.parameters_of_both
+        torch._foreach_lerp_(averaged, current, 1.0 - decay)
         self.ema_updates += 1

@@ -137,17 +137,34 @@ class LightningModule(lightning.LightningModule):
         total: torch.Tensor = terms[WEIGHTED_SUM]
         if not bool(torch.isfinite(total)):
             raise DataError(not_finite(terms, outputs, batch, self.global_step, batch_idx))
-        shown = {f"train_loss_step/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(shown, on_step=True, on_epoch=False, batch_size=num_frames(batch))
-        self.log("loss", total.detach(), prog_bar=True, logger=False, on_step=True, batch_size=num_frames(batch))
+        self._show_terms(terms, batch, batch_idx)
         if self.train_metrics is not None:
             self.train_metrics.update(outputs, batch)
         return total
 
+    def _show_terms(self, terms: Mapping[str, torch.Tensor], batch: Graph, batch_idx: int) -> None:
+        """Pass the terms on: to callbacks now, to loggers and the progress bar when they will take them.
+
+        Lightning's ``log`` takes a good millisecond for them, a small model's step not much more.
+        """
+        trainer = self.trainer
+        shown = {f"train_loss_step/{name}": value.detach() for name, value in terms.items()}
+        total = terms[WEIGHTED_SUM].detach()
+        trainer.callback_metrics.update({**shown, "loss": total})
+        every = getattr(trainer, "log_every_n_steps", 0)
+        if every and (self.global_step + 1) % every == 0:
+            self.log_dict(shown, on_step=True, on_epoch=False, batch_size=num_frames(batch))
+        bar: Any = trainer.progress_bar_callback
+        refreshed = bar is not None and (batch_idx + 1) % max(getattr(bar, "refresh_rate", 1), 1) == 0
+        if bar is not None and bar.is_enabled and (refreshed or trainer.is_last_batch):
+            self.log("loss", total, prog_bar=True, logger=False, on_step=True, batch_size=num_frames(batch))
+
     def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         """Differentiate with respect to the parameters only, which skips the geometry's gradients."""
         if self.trainer.world_size == 1:
-            kwargs["inputs"] = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+            trained = [parameter for group in groups for parameter in group["params"]]
+            kwargs["inputs"] = [parameter for parameter in trained if parameter.requires_grad]
         loss.backward(*args, **kwargs)
 
     def on_train_start(self) -> None:
