@@ -20,6 +20,7 @@ import pluggy
 from equipot import hookspecs
 from equipot.declarations import (
     CommandEntry,
+    EnergyTermEntry,
     Entry,
     ModelBuilderEntry,
     ModifierEntry,
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 KINDS: dict[str, type[Entry]] = {
     "model_builders": ModelBuilderEntry,
     "pair_potentials": PairPotentialEntry,
+    "energy_terms": EnergyTermEntry,
     "modifiers": ModifierEntry,
     "stats_managers": StatsManagerEntry,
 }
@@ -54,6 +56,7 @@ HOOK_NAMES = tuple(f"equipot_{kind}" for kind in HOOKS)
 NAMESPACES: dict[str, str] = {
     "model_builders": "equipot.model",
     "pair_potentials": "equipot.pair_potentials",
+    "energy_terms": "equipot.energy_terms",
     "modifiers": "equipot.modifiers",
     "stats_managers": "equipot.data",
 }
