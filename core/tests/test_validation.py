@@ -109,3 +109,4 @@ def test_annotations_that_cannot_be_read_accept_anything():
         return thing, count
 
     assert check_options(function, {"thing": 1, "count": 2}, "f")[1] == []
+    assert check_options(function, {"thing": 1, "count": "2"}, "f")[1] == ["f.count: must be an integer, got '2'"]

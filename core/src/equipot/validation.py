@@ -111,13 +111,24 @@ def _plain_adapter(annotation: Any) -> Any:
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    if inspect.isclass(target) and "__dataclass_fields__" not in vars(target):
+        target = target.__init__
     try:
-        if inspect.isclass(target) and "__dataclass_fields__" in vars(target):
-            return typing.get_type_hints(target, include_extras=True)
-        function = target.__init__ if inspect.isclass(target) else target
-        return typing.get_type_hints(function, include_extras=True)
-    except Exception:  # noqa: BLE001 - annotations of foreign packages may name what is not imported
-        return {}
+        return typing.get_type_hints(target, include_extras=True)
+    except Exception:  # noqa: BLE001 - annotations may name what is imported for type checkers only
+        return _resolvable_hints(target)
+
+
+def _resolvable_hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations that can be resolved, each taken by itself."""
+    found: dict[str, Any] = {}
+    for name, annotation in getattr(target, "__annotations__", {}).items():
+        single = types.SimpleNamespace(__annotations__={name: annotation})
+        try:
+            found |= typing.get_type_hints(single, getattr(target, "__globals__", {}), include_extras=True)
+        except Exception:  # noqa: BLE001, S112 - this one is not checked then
+            continue
+    return found
 
 
 def _strict(annotation: Any) -> Any:
