@@ -105,5 +105,5 @@ def entries_of(module: ModuleType) -> list[tuple[str, Entry]]:
             found.append((kind, entry_type(name=name, target=f"{module.__name__}.{name}", summary=summary)))
     if not found:
         hint = "define a subclass of equipot.model.ModelBuilder or PairPotential, or a hookimpl"
-        raise PluginError(problem("--plugin", "declares nothing", got=module.__file__, hint=hint))
+        raise PluginError(f"declares nothing; {hint}")
     return found

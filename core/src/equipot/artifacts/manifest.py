@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Literal
 
+from equipot import local_file
 from equipot._version import __version__
 from equipot.errors import ArtifactError, EquipotError, problem
 from equipot.plugins import NAMESPACES, plugins
@@ -247,9 +248,23 @@ def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any
         modifiers: Records of the applied modifiers.
 
     Raises:
-        ArtifactError: If a component is not declared by a plugin.
+        ArtifactError: If a component is not declared by a plugin, or by a local file.
         PluginError: If a plugin is missing.
     """
+    used = _owners(config, modifiers)
+    if local := [path for path, version in used.items() if version == local_file.VERSION]:
+        raise ArtifactError(
+            problem(
+                "model",
+                f"a part of it is defined in the local file {local[0]}, so it cannot be packaged or compiled",
+                hint="make a plugin of the file (equipot plugins new), install it, and train with it",
+            )
+        )
+    return used
+
+
+def _owners(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """As ``plugins_used``, local files too."""
     host = plugins()
     used = {}
     for kind, name in components(config):
@@ -266,11 +281,12 @@ def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any
 
 
 def plugins_if_declared(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """As ``plugins_used``; empty for a model of a local file, which can be trained but not packaged."""
+    """As ``plugins_used``, but a model of a local file, which can be trained but not packaged, is no error."""
     try:
-        return plugins_used(config, modifiers)
+        used = _owners(config, modifiers)
     except EquipotError:
         return {}
+    return {name: version for name, version in used.items() if version != local_file.VERSION}
 
 
 def citations_of(config: Mapping[str, Any]) -> list[str]:

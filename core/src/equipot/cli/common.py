@@ -76,8 +76,8 @@ def apply_plugin_options(args: argparse.Namespace) -> None:
         from equipot.local_file import NOTICE
         from equipot.plugins import use_file
 
-        print(f"note: --plugin {path}: {NOTICE}", file=sys.stderr)
         use_file(path)
+        print(f"note: --plugin {path}: {NOTICE}", file=sys.stderr)
 
 
 def split_plugin_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
