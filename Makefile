@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; 
 BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
+# nequip and nequip-allegro, for `make parity` alone.
+PEER ?= .cache/peer
 # The models of tests and demo are small: more threads only make them slower.
 export OMP_NUM_THREADS ?= 1
 PROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml tests/*/pyproject.toml examples/plugins/*/pyproject.toml)
@@ -15,7 +17,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint types docs ci clean
+.PHONY: help install demo test test-slow parity lint types docs ci clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -36,6 +38,13 @@ test: install ## Run the test suite, without the slow tests
 
 test-slow: install ## Run the slow tests only
 	$(PYTEST) -m "slow" $(PYTEST_ARGS)
+
+parity: install ## Run nequip and allegro anew, compare, in a venv PEER
+	test -x $(PEER)/bin/python || "$(PYTHON)" -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/reference/requirements.txt
+	$(PEER)/bin/python tests/reference/make_nequip_reference.py --check
+	$(PEER)/bin/python tests/reference/make_allegro_reference.py --check
+	$(BIN)/python tests/reference/parity.py
 
 lint: install ## Check style, spelling and import rules
 	$(BIN)/ruff check .

@@ -90,6 +90,7 @@ def _linear(
 
 
 def _mlp(given: Mapping[str, torch.Tensor], prefix: str, name: str) -> dict[str, torch.Tensor]:
-    """The layers of a network: nequip numbers them 0, 2, 4, ... (nonlinearities lie between)."""
-    numbers = sorted(int(key.split(".")[-2]) for key in given if key.startswith(f"{prefix}."))
-    return {f"{name}.weights.{k}": given[f"{prefix}.{number}.weight"] for k, number in enumerate(numbers)}
+    """The layers of a network, numbered 0, 2, 4, ... (nonlinearities lie between) or, all linear, 0, 1, 2, ..."""
+    layer = re.compile(re.escape(prefix) + r"\.(?:(\d+)\.weight|weights\.(\d+))")
+    found = {int(match[1] or match[2]): value for key, value in given.items() if (match := layer.fullmatch(key))}
+    return {f"{name}.weights.{k}": found[number] for k, number in enumerate(sorted(found))}

@@ -1,0 +1,356 @@
+"""Write reference numbers of nequip-allegro's Allegro model for a grid of configurations.
+
+Run it in an environment of its own, see README.md::
+
+    oracle/bin/python make_allegro_reference.py
+
+It writes ``allegro/frames.safetensors``, ``allegro/<case>.safetensors`` and ``allegro/index.json``
+next to this file. ``--check`` compares a new run with the stored files instead of writing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peer_reference
+import torch
+from peer_reference import (
+    ETHANOL,
+    HCO,
+    HCO_NEIGHBORS,
+    HCO_SHIFTS,
+    HCO_TYPES,
+    HO,
+    HO_ASYMMETRIC,
+    HO_NEIGHBORS,
+    HO_SCALES,
+    HO_SHIFTS,
+    SI,
+    WATER,
+    ZBL,
+    Case,
+    Peer,
+)
+
+BESSEL = {
+    "_target_": "allegro.nn.TwoBodyBesselScalarEmbed",
+    "num_bessels": 8,
+    "bessel_trainable": False,
+    "polynomial_cutoff_p": 6,
+}
+SPLINE = {"_target_": "allegro.nn.TwoBodySplineScalarEmbed", "num_splines": 16, "spline_span": 12}
+BASE: dict[str, Any] = {
+    "type_names": ["H", "O"],
+    "r_max": 3.0,
+    "per_edge_type_cutoff": None,
+    "l_max": 1,
+    "parity": True,
+    "radial_chemical_embed": BESSEL,
+    "radial_chemical_embed_dim": None,
+    "scalar_embed_mlp_hidden_layers_depth": 1,
+    "scalar_embed_mlp_hidden_layers_width": 7,
+    "scalar_embed_mlp_nonlinearity": "silu",
+    "num_layers": 2,
+    "num_scalar_features": 6,
+    "num_tensor_features": 3,
+    "allegro_mlp_hidden_layers_depth": 1,
+    "allegro_mlp_hidden_layers_width": 8,
+    "allegro_mlp_nonlinearity": "silu",
+    "tp_path_channel_coupling": True,
+    "readout_mlp_hidden_layers_depth": 1,
+    "readout_mlp_hidden_layers_width": 5,
+    "readout_mlp_nonlinearity": "silu",
+    "avg_num_neighbors": 8.0,
+    "weight_individual_irreps": True,
+    "per_type_energy_scales": None,
+    "per_type_energy_shifts": None,
+    "per_type_energy_scales_trainable": False,
+    "per_type_energy_shifts_trainable": False,
+    "pair_potential": None,
+    "forward_normalize": True,
+}
+HO_ENERGY = {"per_type_energy_scales": HO_SCALES, "per_type_energy_shifts": HO_SHIFTS}
+HO_ZBL = {"pair_potential": {**ZBL, "chemical_species": ["H", "O"]}}
+HCO_ALL = {
+    "type_names": HCO_TYPES,
+    "avg_num_neighbors": HCO_NEIGHBORS,
+    "per_type_energy_scales": {"H": 2.5, "C": 1.5, "O": 4.0},
+    "per_type_energy_shifts": HCO_SHIFTS,
+}
+
+
+def fresh_cases() -> dict[str, Case]:
+    """Weights as the peer draws them; each config lists what differs from ``BASE``."""
+    return {
+        "l0_two_layers": Case("scalars only; no scales, no shifts", HO, {"seed": 200, "l_max": 0}),
+        "l1_parity": Case("no scales, no shifts", (*HO, "ho_lone"), {"seed": 201}),
+        "l1_natural_one_layer": Case(
+            "one layer, hence one path of the tensor product for each l; linear readout",
+            HO,
+            {
+                "seed": 202,
+                "num_layers": 1,
+                "parity": False,
+                "readout_mlp_hidden_layers_depth": 0,
+                "per_type_energy_shifts": HO_SHIFTS,
+            },
+        ),
+        "l1_parity_four_layers": Case(
+            "four layers", HO, {"seed": 203, "num_layers": 4, "avg_num_neighbors": HO_NEIGHBORS, **HO_ENERGY}
+        ),
+        "l2_parity_three_layers": Case(
+            "own width of the embedding, everything per type",
+            (*HO, "ho_lone"),
+            {
+                "seed": 204,
+                "l_max": 2,
+                "num_layers": 3,
+                "radial_chemical_embed_dim": 4,
+                "avg_num_neighbors": HO_NEIGHBORS,
+                **HO_ENERGY,
+            },
+        ),
+        "l2_natural_reversed_types": Case(
+            "natural parity; types listed as O, H; one scale for all",
+            HO,
+            {
+                "seed": 205,
+                "type_names": ["O", "H"],
+                "l_max": 2,
+                "parity": False,
+                "avg_num_neighbors": HO_NEIGHBORS,
+                "per_type_energy_scales": 0.8,
+                "per_type_energy_shifts": HO_SHIFTS,
+            },
+        ),
+        "l3_natural_three_types": Case(
+            "l_max 3, natural parity, three types, longer radius",
+            HCO,
+            {"seed": 206, "r_max": 3.5, "l_max": 3, "parity": False, "num_layers": 3, **HCO_ALL},
+        ),
+        "l3_parity_one_type": Case(
+            "l_max 3 with parity, three layers, one type",
+            SI,
+            {
+                "seed": 207,
+                "type_names": ["Si"],
+                "r_max": 3.5,
+                "l_max": 3,
+                "num_layers": 3,
+                "num_tensor_features": 2,
+                "avg_num_neighbors": 13.0,
+                "per_type_energy_scales": 17.5,
+                "per_type_energy_shifts": -3.5,
+            },
+        ),
+        "spline": Case(
+            "spline embedding with the default options",
+            (*HO, "ho_lone"),
+            {"seed": 208, "radial_chemical_embed": SPLINE},
+        ),
+        "spline_backward_uncoupled_shared": Case(
+            "spline of few bumps, backward scaling, path weights and environment weights shared",
+            HCO,
+            {
+                "seed": 209,
+                "l_max": 2,
+                "radial_chemical_embed": {**SPLINE, "num_splines": 7, "spline_span": 5},
+                "radial_chemical_embed_dim": 5,
+                "tp_path_channel_coupling": False,
+                "weight_individual_irreps": False,
+                "forward_normalize": False,
+                **HCO_ALL,
+            },
+        ),
+        "uncoupled": Case(
+            "path weights shared by the channels",
+            HO,
+            {"seed": 210, "l_max": 2, "num_layers": 3, "tp_path_channel_coupling": False, **HO_ENERGY},
+        ),
+        "uncoupled_one_path": Case(
+            "path weights shared, and one path only: l_max 0",
+            HO,
+            {"seed": 211, "l_max": 0, "num_layers": 1, "tp_path_channel_coupling": False},
+        ),
+        "shared_irreps": Case(
+            "environment weights shared by the irreps",
+            HO,
+            {"seed": 212, "l_max": 2, "parity": False, "weight_individual_irreps": False, **HO_ENERGY},
+        ),
+        "backward_deep": Case(
+            "backward scaling, two hidden layers in every network",
+            HO,
+            {
+                "seed": 213,
+                "forward_normalize": False,
+                "scalar_embed_mlp_hidden_layers_depth": 2,
+                "allegro_mlp_hidden_layers_depth": 2,
+                "readout_mlp_hidden_layers_depth": 2,
+                "avg_num_neighbors": HO_NEIGHBORS,
+                **HO_ENERGY,
+            },
+        ),
+        "no_hidden_layers": Case(
+            "no hidden layers anywhere",
+            HO,
+            {
+                "seed": 214,
+                "scalar_embed_mlp_hidden_layers_depth": 0,
+                "allegro_mlp_hidden_layers_depth": 0,
+                "readout_mlp_hidden_layers_depth": 0,
+                **HO_ENERGY,
+            },
+        ),
+        "nonlinearities": Case(
+            "tanh, mish and none",
+            HO,
+            {
+                "seed": 215,
+                "scalar_embed_mlp_nonlinearity": "tanh",
+                "allegro_mlp_nonlinearity": "mish",
+                "readout_mlp_nonlinearity": None,
+                **HO_ENERGY,
+            },
+        ),
+        **cutoff_cases(),
+    }
+
+
+def cutoff_cases() -> dict[str, Case]:
+    """Cutoffs by pair of types, and ZBL."""
+    return {
+        "asymmetric_cutoffs_three_types": Case(
+            "one radius for all neighbours of H, one listed pair of C, O not listed",
+            HCO,
+            {"seed": 216, "r_max": 3.5, "per_edge_type_cutoff": {"H": 2.125, "C": {"O": 2.625}}, **HCO_ALL},
+        ),
+        "zbl": Case(
+            "ZBL in metal units; shifts but no scales",
+            (*HO, "ho_contacts"),
+            {"seed": 217, "per_type_energy_shifts": HO_SHIFTS, **HO_ZBL},
+        ),
+        "zbl_asymmetric_cutoffs": Case(
+            "ZBL and R[H,O] != R[O,H]",
+            (*HO, "ho_contacts"),
+            {
+                "seed": 218,
+                "l_max": 2,
+                "radial_chemical_embed": {**BESSEL, "num_bessels": 5, "polynomial_cutoff_p": 5},
+                "per_edge_type_cutoff": HO_ASYMMETRIC,
+                "avg_num_neighbors": HO_NEIGHBORS,
+                **HO_ENERGY,
+                "pair_potential": {**HO_ZBL["pair_potential"], "polynomial_cutoff_p": 4.0},
+            },
+        ),
+        "zbl_asymmetric_cutoffs_spline": Case(
+            "ZBL and R[H,O] != R[O,H] with the spline embedding",
+            (*HO, "ho_contacts"),
+            {
+                "seed": 219,
+                "radial_chemical_embed": SPLINE,
+                "per_edge_type_cutoff": HO_ASYMMETRIC,
+                "avg_num_neighbors": HO_NEIGHBORS,
+                **HO_ENERGY,
+                **HO_ZBL,
+            },
+        ),
+    }
+
+
+def moved_cases() -> dict[str, Case]:
+    """Weights away from their start: by random factors, or by training on real frames."""
+    trainable = {"per_type_energy_scales_trainable": True, "per_type_energy_shifts_trainable": True}
+    ethanol = {
+        **HCO_ALL,
+        "r_max": 3.5,
+        "avg_num_neighbors": {"H": 6.0, "C": 7.5, "O": 7.0},
+        "per_type_energy_shifts": {"H": -13.6, "C": -1027.8, "O": -2040.7},
+    }
+    return {
+        "perturbed_l2_everything": Case(
+            "trainable Bessel roots, scales and shifts, asymmetric cutoffs, ZBL, deep readout",
+            (*HO, "ho_contacts"),
+            {
+                "seed": 220,
+                "l_max": 2,
+                "num_layers": 3,
+                "radial_chemical_embed": {**BESSEL, "bessel_trainable": True},
+                "readout_mlp_hidden_layers_depth": 2,
+                "per_edge_type_cutoff": HO_ASYMMETRIC,
+                "avg_num_neighbors": HO_NEIGHBORS,
+                "per_type_energy_scales": 1.5,
+                "per_type_energy_shifts": HO_SHIFTS,
+                **trainable,
+                **HO_ZBL,
+            },
+            perturb=True,
+        ),
+        "perturbed_l3_four_layers": Case(
+            "l_max 3 with parity, four layers, three types",
+            HCO,
+            {"seed": 221, "l_max": 3, "num_layers": 4, "num_tensor_features": 2, **HCO_ALL},
+            perturb=True,
+        ),
+        "perturbed_spline_natural": Case(
+            "spline, natural parity, shared weights",
+            HO,
+            {
+                "seed": 222,
+                "l_max": 3,
+                "parity": False,
+                "radial_chemical_embed": SPLINE,
+                "tp_path_channel_coupling": False,
+                "weight_individual_irreps": False,
+                **HO_ENERGY,
+            },
+            perturb=True,
+        ),
+        "trained_l2_ethanol": Case(
+            "trained on real frames: ethanol, three types",
+            ("ethanol_test", *ETHANOL),
+            {"seed": 223, "l_max": 2, "num_scalar_features": 8, "num_tensor_features": 4, **ethanol},
+            train=ETHANOL,
+        ),
+        "trained_l1_ethanol_spline": Case(
+            "trained on real frames: ethanol, spline embedding, natural parity",
+            ("ethanol_test", *ETHANOL),
+            {"seed": 224, "parity": False, "radial_chemical_embed": SPLINE, **ethanol},
+            train=ETHANOL,
+        ),
+        "trained_l2_water": Case(
+            "trained on real frames: periodic water with ZBL, asymmetric cutoffs, all that can be trained",
+            ("water_test", *WATER),
+            {
+                "seed": 225,
+                "l_max": 2,
+                "radial_chemical_embed": {**BESSEL, "bessel_trainable": True},
+                "per_edge_type_cutoff": HO_ASYMMETRIC,
+                "avg_num_neighbors": {"H": 9.0, "O": 8.0},
+                "per_type_energy_scales": 1.5,
+                "per_type_energy_shifts": {"H": -10.7, "O": -136.0},
+                **trainable,
+                **HO_ZBL,
+            },
+            train=WATER,
+        ),
+    }
+
+
+def build(**options: Any) -> torch.nn.Module:
+    """nequip-allegro's model."""
+    from allegro.model import AllegroModel
+
+    return AllegroModel(**options)
+
+
+if __name__ == "__main__":
+    peer_reference.prepare_peer()
+    peer_reference.main(
+        Peer(
+            name="allegro",
+            build=build,
+            base=BASE,
+            cases={**fresh_cases(), **moved_cases()},
+            distributions=("nequip", "nequip-allegro", "torch", "e3nn", "numpy"),
+        )
+    )
