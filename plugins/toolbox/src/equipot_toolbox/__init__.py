@@ -6,29 +6,11 @@ Configs name everything as ``equipot_toolbox.NAME``; nothing is imported before 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from equipot_toolbox.error_metrics import (
-        HuberLoss,
-        MaximumAbsoluteError,
-        MeanAbsoluteError,
-        MeanSquaredError,
-        RootMeanSquaredError,
-        StratifiedHuberForceLoss,
-    )
-    from equipot_toolbox.fields import MappedFieldModifier
-    from equipot_toolbox.measures import (
-        EnergyForceLoss,
-        EnergyForceMetrics,
-        EnergyForceStressLoss,
-        EnergyForceStressMetrics,
-        EnergyOnlyLoss,
-        EnergyOnlyMetrics,
-    )
-    from equipot_toolbox.metrics_manager import MetricsManager
+from typing import Any
 
 _HOME = {
+    "coefficients": ("LinearLossCoefficientScheduler", "LossCoefficientMonitor", "LossCoefficientScheduler"),
+    "conflict_free": ("ConFIGLightningModule", "EMAConFIGLightningModule"),
     "error_metrics": (
         "HuberLoss",
         "MaximumAbsoluteError",
@@ -47,28 +29,26 @@ _HOME = {
         "EnergyOnlyMetrics",
     ),
     "metrics_manager": ("MetricsManager",),
+    "monitors": ("TF32Scheduler", "TrainingStatsMonitor"),
+    "muon": ("MuonParamGroups", "MuonWithAuxAdam"),
+    "schedule_free": ("AdamWScheduleFree", "RAdamScheduleFree", "SGDScheduleFree", "ScheduleFreeLightningModule"),
+    "softadapt": ("SoftAdapt",),
+    "xyz": ("TestTimeXYZFileWriter", "ValTimeXYZFileWriter"),
 }
+_EXTRAS = {"schedule_free": "schedulefree"}
 _PUBLIC = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = [  # noqa: RUF022 - by module
-    "HuberLoss",
-    "MaximumAbsoluteError",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "RootMeanSquaredError",
-    "StratifiedHuberForceLoss",
-    "MappedFieldModifier",
-    "EnergyForceLoss",
-    "EnergyForceMetrics",
-    "EnergyForceStressLoss",
-    "EnergyForceStressMetrics",
-    "EnergyOnlyLoss",
-    "EnergyOnlyMetrics",
-    "MetricsManager",
-]
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"equipot_toolbox.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _PUBLIC[name]
+    try:
+        return getattr(importlib.import_module(f"equipot_toolbox.{home}"), name)
+    except ModuleNotFoundError as error:
+        if home not in _EXTRAS or str(error.name).startswith("equipot"):
+            raise
+        hint = f"pip install 'equipot-toolbox[{_EXTRAS[home]}]'"
+        raise ModuleNotFoundError(f"{name} needs the package {error.name!r}; {hint}", name=error.name) from None

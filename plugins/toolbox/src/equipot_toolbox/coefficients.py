@@ -1,0 +1,185 @@
+"""Callbacks that change the coefficients of the loss while training, and one that logs them.
+
+The loss keeps its coefficients and stores them with checkpoints; a resumed run goes on with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import lightning
+from pydantic import Field
+
+from equipot.errors import ConfigError, problem
+from equipot.train.base import Loss
+
+Interval = Literal["batch", "epoch"]
+Frequency = Annotated[int, Field(ge=1)]
+
+
+def loss_of(module: lightning.LightningModule, who: str) -> Loss:
+    """The loss of a training module.
+
+    Args:
+        module: In training.
+        who: Callback named in the error.
+
+    Raises:
+        ConfigError: If the module has no loss with coefficients.
+    """
+    loss = getattr(module, "loss", None)
+    if not isinstance(loss, Loss):
+        raise ConfigError(problem(who, "needs a loss with coefficients", got=type(loss).__name__))
+    return loss
+
+
+class LossCoefficientScheduler(lightning.Callback):
+    """Sets coefficients of the loss at the start of some epochs.
+
+    Args:
+        schedule: Epoch (from 0) to the weight of every term of the loss, normalised to sum 1.
+
+    Raises:
+        ConfigError: If a key is no epoch.
+    """
+
+    def __init__(self, schedule: dict[int | str, dict[str, float]]) -> None:
+        self.schedule = by_epoch(schedule, "LossCoefficientScheduler.schedule")
+        self._epoch: int | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch whose coefficients are set."""
+        return {"epoch": self._epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._epoch = state_dict["epoch"]
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Check all terms and weights.
+
+        Raises:
+            ConfigError: If they do not fit the loss.
+        """
+        for epoch, coefficients in self.schedule.items():
+            where = f"LossCoefficientScheduler.schedule.{epoch}"
+            loss_of(pl_module, "LossCoefficientScheduler").checked_coefficients(coefficients, where)
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set what the schedule has for an epoch, at its first batch.
+
+        Lightning does not announce the epoch that follows the last batch of a broken run.
+        """
+        epoch, before = trainer.current_epoch, self._epoch
+        self._epoch = epoch
+        if epoch != before and epoch in self.schedule:
+            loss_of(pl_module, type(self).__name__).set_coefficients(self.schedule[epoch])
+
+
+def by_epoch(schedule: Mapping[int | str, Any], where: str) -> dict[int, Any]:
+    """A schedule with integer keys, ascending; keys of a YAML mapping may be text.
+
+    Args:
+        schedule: Epoch to anything.
+        where: Place named in errors.
+
+    Raises:
+        ConfigError: If a key is no epoch, or there is none.
+    """
+    wrong = [key for key in schedule if not str(key).isdecimal()]
+    if wrong or not schedule:
+        raise ConfigError(problem(where, "keys must be epochs, from 0", got=wrong or dict(schedule)))
+    return dict(sorted(((int(key), value) for key, value in schedule.items()), key=lambda item: item[0]))
+
+
+class LinearLossCoefficientScheduler(lightning.Callback):
+    """Moves the coefficients of the loss linearly from what they are to others.
+
+    In epoch ``start_epoch + n`` the fraction ``n / transition_epochs`` of the way is done. Several of
+    them may follow each other.
+
+    Args:
+        final_coeffs: Weight of every term of the loss at the end, normalised to sum 1.
+        transition_epochs: Length of the way in epochs.
+        start_epoch: Epoch (from 0) whose coefficients are the start.
+    """
+
+    def __init__(
+        self,
+        final_coeffs: dict[str, float],
+        transition_epochs: Annotated[int, Field(ge=1)],
+        start_epoch: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        self.final_coeffs = dict(final_coeffs)
+        self.transition_epochs = transition_epochs
+        self.start_epoch = start_epoch
+        self._start: dict[str, float] | None = None
+        self._epoch: int | None = None
+
+    @property
+    def state_key(self) -> str:
+        """One for each part of the schedule."""
+        return self._generate_state_key(start_epoch=self.start_epoch, transition_epochs=self.transition_epochs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the way started, and the epoch whose coefficients are set."""
+        return {"start": self._start, "epoch": self._epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._start, self._epoch = state_dict["start"], state_dict["epoch"]
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Check all terms and weights.
+
+        Raises:
+            ConfigError: If they do not fit the loss.
+        """
+        where = "LinearLossCoefficientScheduler"
+        self._final = loss_of(pl_module, where).checked_coefficients(self.final_coeffs, f"{where}.final_coeffs")
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set the coefficients of an epoch, at its first batch."""
+        if self._epoch == trainer.current_epoch:
+            return
+        self._epoch = trainer.current_epoch
+        done = trainer.current_epoch - self.start_epoch
+        if not 0 <= done <= self.transition_epochs:
+            return
+        loss = loss_of(pl_module, type(self).__name__)
+        if self._start is None:
+            self._start = loss.coefficients
+        part = done / self.transition_epochs
+        between = {name: (1.0 - part) * start + part * self._final[name] for name, start in self._start.items()}
+        loss.set_coefficients(between)
+
+
+class LossCoefficientMonitor(lightning.Callback):
+    """Logs the coefficients of the loss as ``loss_coefficient/<term>``.
+
+    Args:
+        interval: ``batch`` or ``epoch``.
+        frequency: Every how many of them.
+    """
+
+    def __init__(self, interval: Interval = "epoch", frequency: Frequency = 1) -> None:
+        self.interval = interval
+        self.frequency = frequency
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log those that the batch was weighted with."""
+        by_batch = self.interval == "batch"
+        number = batch_idx if by_batch else trainer.current_epoch
+        if number % self.frequency == 0 and (by_batch or batch_idx == 0):
+            pl_module.log_dict(self._named(pl_module), on_step=by_batch, on_epoch=not by_batch, batch_size=1)
+
+    def _named(self, module: lightning.LightningModule) -> dict[str, Any]:
+        coefficients = loss_of(module, type(self).__name__).coefficients
+        return {f"loss_coefficient/{name}": value for name, value in coefficients.items()}

@@ -1,0 +1,146 @@
+"""SoftAdapt: coefficients of the loss that follow how fast each term falls."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import lightning
+import torch
+from pydantic import Field
+
+from equipot.train.base import Loss
+from equipot_toolbox.coefficients import Frequency, Interval, loss_of
+
+
+def softadapt_weights(losses: torch.Tensor, previous: torch.Tensor, beta: float, eps: float = 1e-8) -> torch.Tensor:
+    r"""Weights of terms by their rates of change, the slower ones heavier.
+
+    .. math:: w_k = \mathrm{softmax}_k\left(\beta \, \frac{s_k}{\lVert s \rVert_2 + \epsilon}\right),
+        \qquad s_k = L_k(t) - L_k(t - 1)
+
+    Args:
+        losses: Terms now, shape [n_terms].
+        previous: Terms before, shape [n_terms].
+        beta: How much the rates count; 0 gives equal weights.
+        eps: Keeps the quotient finite.
+
+    Returns:
+        Weights that sum to 1, shape [n_terms].
+
+    Source: Heydari, Thompson, Mehmood (2019), arXiv:1912.12355, its normalised variant.
+    """
+    slopes = losses - previous
+    return torch.softmax(beta * slopes / (torch.linalg.vector_norm(slopes) + eps), dim=0)
+
+
+class SoftAdapt(lightning.Callback):
+    """Multiplies the coefficients that the loss started with by SoftAdapt's weights.
+
+    The weights are averaged over ``frequency`` intervals; then the coefficients are set, normalised to
+    sum 1. Terms with coefficient 0 stay at 0.
+
+    Args:
+        beta: How much the rates of change count.
+        interval: Compare terms of batches or of whole epochs; where some batches lack labels, a batch
+            without any counts as a term of 0, so take ``epoch``.
+        frequency: Number of intervals between changes of the coefficients.
+        eps: Keeps the quotient finite.
+    """
+
+    def __init__(
+        self,
+        beta: float,
+        interval: Interval = "epoch",
+        frequency: Frequency = 1,
+        eps: Annotated[float, Field(gt=0.0)] = 1e-8,
+    ) -> None:
+        self.beta, self.interval, self.frequency, self.eps = beta, interval, frequency, eps
+        self._base: dict[str, float] = {}
+        self._previous: torch.Tensor | None = None
+        self._weights: list[torch.Tensor] = []
+        self._pending: dict[str, float] | None = None
+        self._epochs_seen = 0
+        self._terms: dict[str, torch.Tensor] = {}
+        self._hook: Any = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next coefficients follow from."""
+        return {
+            "base": self._base,
+            "previous": self._previous,
+            "weights": list(self._weights),
+            "pending": self._pending,
+            "epochs_seen": self._epochs_seen,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._base = dict(state_dict["base"])
+        self._previous = state_dict["previous"]
+        self._weights = list(state_dict["weights"])
+        self._pending = state_dict["pending"]
+        self._epochs_seen = int(state_dict["epochs_seen"])
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note the coefficients to start from, and look at the terms of each batch."""
+        loss = loss_of(pl_module, type(self).__name__)
+        self._base = self._base or loss.coefficients
+        if self.interval == "batch":
+            self._hook = loss.register_forward_hook(self._keep)
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Leave the loss alone."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    def _keep(self, module: torch.nn.Module, arguments: Any, terms: dict[str, torch.Tensor]) -> None:
+        self._terms = {name: value.detach() for name, value in terms.items()}
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set new coefficients, if they are due.
+
+        An epoch whose end a resumed run did not come to is made up for: its sums are there still.
+        """
+        loss = loss_of(pl_module, type(self).__name__)
+        if self.interval == "epoch" and self._epochs_seen < trainer.current_epoch:
+            self._see_epoch(trainer, loss, trainer.current_epoch)
+        if self._pending is not None:
+            loss.set_coefficients(self._pending)
+            self._pending = None
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Compare the batch with the one before."""
+        if self.interval == "batch":
+            self._see(trainer, self._terms)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Compare the epoch with the one before, unless it was left in the middle."""
+        whole = trainer.is_last_batch and self._epochs_seen <= trainer.current_epoch
+        if self.interval == "epoch" and whole:
+            self._see_epoch(trainer, loss_of(pl_module, type(self).__name__), trainer.current_epoch + 1)
+
+    def _see_epoch(self, trainer: lightning.Trainer, loss: Loss, seen: int) -> None:
+        self._epochs_seen = seen
+        values = loss.epoch_values()
+        if values.keys() >= self._base.keys():
+            self._see(trainer, values)
+
+    def _see(self, trainer: lightning.Trainer, terms: dict[str, torch.Tensor]) -> None:
+        """Take in one interval's terms; every ``frequency`` of them, say what the coefficients become."""
+        values = torch.stack([terms[name].to(torch.float64) for name in self._base])
+        if trainer.world_size > 1:
+            values = torch.as_tensor(trainer.strategy.reduce(values, reduce_op="mean"))
+        values = values.cpu()
+        previous, self._previous = self._previous, values
+        if previous is None:
+            return
+        self._weights.append(softadapt_weights(values, previous, self.beta, self.eps))
+        if len(self._weights) == self.frequency:
+            mean = torch.stack(self._weights).mean(0).tolist()
+            self._pending = {name: base * weight for (name, base), weight in zip(self._base.items(), mean, strict=True)}
+            self._weights = []

@@ -1,0 +1,189 @@
+"""Configs with the toolbox's parts, run and resumed from the command line on small water frames."""
+
+import json
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+
+from equipot.cli.main import main
+
+CONFIG = """
+run: [train, test]
+data:
+  _target_: equipot.data.ASEDataModule
+  seed: 1
+  split_dataset: {file_path: water.extxyz, train: 12, val: 4, test: 4}
+  train_dataloader: {batch_size: 4}
+trainer:
+  _target_: lightning.Trainer
+  max_epochs: 3
+  accelerator: cpu
+  enable_model_summary: false
+  enable_progress_bar: false
+  callbacks:
+    - _target_: lightning.pytorch.callbacks.ModelCheckpoint
+      filename: "step{step}"
+      save_top_k: -1
+      every_n_train_steps: 1
+      auto_insert_metric_name: false
+      enable_version_counter: false
+CALLBACKS
+training_module:
+  _target_: MODULE
+  loss: LOSS
+  val_metrics: {_target_: equipot.train.EnergyForceMetrics}
+  optimizer: OPTIMIZER
+  model:
+    _target_: equipot.model.InvariantModel
+    seed: 1
+    model_dtype: float64
+    type_names: [H, O]
+    r_max: 3.0
+    avg_num_neighbors: 2.0
+"""
+"""Twelve frames in batches of four: steps 3, 6 and 9 end epochs."""
+
+PARTS = {
+    "MODULE": "equipot.train.EMALightningModule",
+    "LOSS": "{_target_: equipot.train.EnergyForceLoss}",
+    "OPTIMIZER": "{_target_: torch.optim.Adam, lr: 0.01}",
+    "CALLBACKS": "",
+}
+
+SCHEDULES = """
+- _target_: equipot_toolbox.LossCoefficientScheduler
+  schedule: {1: {per_atom_energy_mse: 5.0, forces_mse: 1.0}}
+- _target_: equipot_toolbox.LinearLossCoefficientScheduler
+  final_coeffs: {per_atom_energy_mse: 0.0, forces_mse: 1.0}
+  start_epoch: 1
+  transition_epochs: 1
+- {_target_: equipot_toolbox.LossCoefficientMonitor, interval: batch, frequency: 1}
+- {_target_: equipot_toolbox.TrainingStatsMonitor, log_freq: 2}
+- {_target_: equipot_toolbox.TF32Scheduler, schedule: {0: false, 1: true}}
+"""
+SOFTADAPT = "- {_target_: equipot_toolbox.SoftAdapt, beta: 1.1, interval: %s, frequency: %d}"
+MANAGER = """
+  _target_: equipot_toolbox.MetricsManager
+  metrics:
+    - field: {_target_: equipot.data.PerAtomModifier, field: total_energy}
+      metric: {_target_: equipot_toolbox.HuberLoss, delta: 0.05}
+      coeff: 1.0
+    - field: forces
+      metric: {_target_: equipot_toolbox.StratifiedHuberForceLoss, delta_dict: {0.0: 0.01, 0.5: 0.1}}
+      coeff: 3.0
+      per_type: true
+      per_type_coeffs: {H: 2.0, O: 1.0}
+    - field: forces
+      metric: {_target_: torchmetrics.R2Score}
+      name: forces_r2
+"""
+VARIANTS = {
+    "schedules": {"CALLBACKS": SCHEDULES},
+    "softadapt by epochs": {"CALLBACKS": SOFTADAPT % ("epoch", 1)},
+    "softadapt by batches": {"CALLBACKS": SOFTADAPT % ("batch", 2)},
+    "manager": {"LOSS": MANAGER},
+    "config": {"MODULE": "equipot_toolbox.ConFIGLightningModule"},
+    "ema config": {"MODULE": "equipot_toolbox.EMAConFIGLightningModule"},
+    "schedule-free": {
+        "MODULE": "equipot_toolbox.ScheduleFreeLightningModule",
+        "OPTIMIZER": "{_target_: equipot_toolbox.AdamWScheduleFree, lr: 0.01, warmup_steps: 4}",
+    },
+    "muon": {
+        "OPTIMIZER": "{_target_: equipot_toolbox.MuonWithAuxAdam, param_groups: {_target_: "
+        "equipot_toolbox.MuonParamGroups, muon: {lr: 0.02, weight_decay: 1.0e-3}, adam: {lr: 0.01}}}"
+    },
+}
+FAST = ("softadapt by epochs",)
+
+
+def config_of(parts):
+    text = CONFIG
+    for key, value in {**PARTS, **parts}.items():
+        lines = value.strip("\n")
+        inner = "\n" + textwrap.indent(lines, "  ") if key == "LOSS" and "\n" in lines else lines
+        text = text.replace(key, textwrap.indent(inner, "    ") if key == "CALLBACKS" else inner)
+    return text
+
+
+def water_frames(number=20):
+    """Water molecules with harmonic bonds: energy in eV, forces in eV/Å."""
+    random = np.random.default_rng(0)
+    for _ in range(number):
+        positions = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]) + random.normal(0, 0.05, (3, 3))
+        bonds = positions[1:] - positions[0]
+        lengths = np.linalg.norm(bonds, axis=1)
+        pulls = -10 * (lengths - 0.96)[:, None] * bonds / lengths[:, None]
+        atoms = Atoms("OH2", positions=positions)
+        labels = {"energy": 5 * ((lengths - 0.96) ** 2).sum(), "forces": np.vstack([-pulls.sum(0), pulls])}
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+        yield atoms
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """Train in a folder with data; gives the output folder of a run with some parts."""
+    write(tmp_path / "water.extxyz", list(water_frames()))
+    monkeypatch.chdir(tmp_path)
+
+    def call(parts, output, *arguments):
+        (tmp_path / "config.yaml").write_text(config_of(parts))
+        code = main(["train", "config.yaml", "--output", output, *arguments])
+        assert code == 0, capfd.readouterr().err
+        return tmp_path / output
+
+    return call
+
+
+def flat(value, path=""):
+    if isinstance(value, dict):
+        return {key: item for name, part in value.items() for key, item in flat(part, f"{path}/{name}").items()}
+    if isinstance(value, (list, tuple)):
+        return {key: item for index, part in enumerate(value) for key, item in flat(part, f"{path}/{index}").items()}
+    return {path: value}
+
+
+def state(path):
+    """What a checkpoint says of training: weights, optimizer, sums and coefficients of the loss, callbacks."""
+    checkpoint = torch.load(path, weights_only=True)
+    kept = {key: checkpoint[key] for key in ("state_dict", "optimizer_states", "global_step", "epoch")}
+    callbacks = {key: value for key, value in checkpoint["callbacks"].items() if "ModelCheckpoint" not in key}
+    return flat({**kept, "callbacks": callbacks, "measures": checkpoint["equipot"]["loop"]["measures"]})
+
+
+def differences(one, other):
+    one, other = state(one), state(other)
+    same = {
+        key: torch.equal(one[key], other[key]) if isinstance(one[key], torch.Tensor) else one[key] == other[key]
+        for key in one.keys() & other.keys()
+    }
+    return [key for key in sorted(one.keys() | other.keys()) if not same.get(key, False)]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in VARIANTS]
+)
+def test_resumed_equals_unbroken(run, name):
+    """Within an epoch, and from the last batch of one, whose end the broken run did not come to."""
+    parts = VARIANTS[name]
+    whole = run(parts, "whole")
+    for stop in (4, 6):
+        resumed = run(parts, f"from{stop}", "--resume", f"whole/step{stop}.ckpt")
+        assert differences(whole / "step9.ckpt", resumed / "step9.ckpt") == [], f"resumed at {stop}"
+    ours, theirs = (json.loads((one / "results.json").read_text()) for one in (whole, resumed))
+    assert ours["test"] == theirs["test"]
+
+
+def coefficients(path):
+    return torch.load(path, weights_only=True)["equipot"]["loop"]["measures"]["loss"].get("coefficients")
+
+
+def test_coefficients_follow_their_schedules(run):
+    whole = run(VARIANTS["schedules"], "whole")
+    assert coefficients(whole / "step3.ckpt") is None, "those of the config"
+    assert coefficients(whole / "step6.ckpt") == pytest.approx({"per_atom_energy_mse": 5 / 6, "forces_mse": 1 / 6})
+    assert coefficients(whole / "step9.ckpt") == {"per_atom_energy_mse": 0.0, "forces_mse": 1.0}
