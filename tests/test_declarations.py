@@ -12,6 +12,7 @@ from typing import ClassVar
 import pytest
 
 from equipot.cli.main import command_module
+from equipot.config.targets import resolve_target
 from equipot.data import DataStatisticsManager, MeanAbsolute
 from equipot.plugins import HOOKS, KINDS, plugins
 from equipot.testing import conformance
@@ -24,6 +25,12 @@ KITS = {
     "stats_managers": conformance.StatsManagerConformance,
 }
 SMALL = {"num_features": [4, 2], "type_embed_num_features": 3, "radial_mlp_width": 6, "num_bessels": 4}
+SPLINE = resolve_target("equipot_allegro.TwoBodySplineScalarEmbed", "tests")(num_splines=6, spline_span=4)
+SMALL_ALLEGRO = {
+    "num_scalar_features": 4,
+    "num_tensor_features": 2,
+    "avg_num_neighbors": {"H": 9.0, "C": 12.0, "O": 15.0},
+}
 
 ELSEWHERE = {"test_export": None, "test_trace": None}
 """Checks of half a minute that the builders' own conformance tests run."""
@@ -41,6 +48,13 @@ ATTRIBUTES = {
         **ELSEWHERE,
     },
     "PresetNequIPGNNModel": {"options": {**SMALL, "preset": "S", "avg_num_neighbors": 12.0}},
+    # The other embedding than in the plugin's own test; splines keep their weights in float64.
+    "AllegroModel": {
+        "options": {**SMALL_ALLEGRO, "l_max": 1, "radial_chemical_embed": SPLINE},
+        "test_model_dtype": None,
+        **ELSEWHERE,
+    },
+    "PresetAllegroModel": {"options": {**SMALL_ALLEGRO, "preset": "S"}, **ELSEWHERE},
     "ZBL": {"options": {"units": "metal", "chemical_species": ["H", "C", "O"]}},
     "PaiNNModel": {
         "options": {"num_layers": 1, "num_features": 4, "num_bessels": 3, "avg_num_neighbors": 12.0},
@@ -109,8 +123,7 @@ def test_each_declared_command_has_its_two_functions():
 
 
 def test_no_declaration_of_ours_is_without_small_options():
-    ours = ("equipot", "equipot-nequip", "equipot-zbl", "equipot-force-stress", "equipot-invariant")
-    names = {declared.entry.name for declared in DECLARED if declared.distribution in ours}
+    names = {declared.entry.name for declared in DECLARED if declared.distribution.startswith("equipot")}
     assert names == ATTRIBUTES.keys()
 
 
@@ -118,7 +131,7 @@ def test_missing_plugins_of_ours_can_be_named():
     """What our plugins declare is known to core without them, for the hint what to install."""
     known = json.loads(resources.files("equipot").joinpath("known_plugins.json").read_text(encoding="utf-8"))
     for declared in DECLARED:
-        if declared.distribution in ("equipot-nequip", "equipot-zbl", "equipot-force-stress"):
+        if declared.distribution in ("equipot-nequip", "equipot-allegro", "equipot-zbl", "equipot-force-stress"):
             assert known[declared.kind][declared.entry.name] == declared.distribution
 
 

@@ -189,6 +189,8 @@ def main() -> None:
         for row, worst in rows.items():
             values = f"energy {worst.energy:.1e}, forces {worst.forces:.1e}, stress {worst.stress:.1e}"
             print(f"  {row}: {values}")  # noqa: T201
+        if max(rows["float64"]) > FLOAT64_TOLERANCE:
+            raise SystemExit(f"{name}: the float64 models differ by more than {FLOAT64_TOLERANCE}")
 
 
 if __name__ == "__main__":

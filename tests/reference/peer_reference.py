@@ -30,6 +30,8 @@ from peer_frames import ATOMIC_NUMBERS, Frame, make_frames, neighbor_list
 from safetensors.torch import load_file, save
 
 OUTPUTS = ("atomic_energy", "total_energy", "forces", "stress")
+TOLERANCE = 1e-9
+"""Of a second run on any machine, relative above 1."""
 # Derived constants (Clebsch-Gordan tensors, masks of ones): no information in them.
 CONSTANT_BUFFERS = ("output_mask", "w3j")
 
@@ -342,7 +344,10 @@ def main(peer: Peer) -> None:
         force, stress = check_derivatives(energy, frame, exact)
         print(f"{name}: central differences, forces {force:.1e}, stress {stress:.1e}")
     if args.check:
-        print(f"largest deviation from the stored files: {largest_difference(args.output, files):.1e}")
+        worst = largest_difference(args.output, files)
+        print(f"largest deviation from the stored files: {worst:.1e}")
+        if worst > TOLERANCE:
+            raise SystemExit(f"{peer.name}: the peer does not give the stored numbers again")
         return
     args.output.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
