@@ -11,6 +11,8 @@ from typing import Any
 _HOME = {
     "coefficients": ("LinearLossCoefficientScheduler", "LossCoefficientMonitor", "LossCoefficientScheduler"),
     "conflict_free": ("ConFIGLightningModule", "EMAConFIGLightningModule"),
+    "data_module": ("FrameDataModule",),
+    "datasets": ("ASEDataset", "FrameSource", "NPZDataset"),
     "error_metrics": (
         "HuberLoss",
         "MaximumAbsoluteError",
@@ -20,6 +22,8 @@ _HOME = {
         "StratifiedHuberForceLoss",
     ),
     "fields": ("MappedFieldModifier",),
+    "hdf5": ("HDF5Dataset",),
+    "lmdb_dataset": ("LMDBDataset", "write_lmdb"),
     "measures": (
         "EnergyForceLoss",
         "EnergyForceMetrics",
@@ -35,7 +39,7 @@ _HOME = {
     "softadapt": ("SoftAdapt",),
     "xyz": ("TestTimeXYZFileWriter", "ValTimeXYZFileWriter"),
 }
-_EXTRAS = {"schedule_free": "schedulefree"}
+_EXTRAS = {"hdf5": "hdf5", "lmdb_dataset": "lmdb", "schedule_free": "schedulefree"}
 _PUBLIC = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = list(_PUBLIC)

@@ -1,0 +1,41 @@
+"""``python -m equipot_toolbox.convert DATA… OUT.lmdb``: files that ASE reads to one LMDB file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from equipot.data import read_atoms
+from equipot.errors import EquipotError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Convert files.
+
+    Args:
+        arguments: Command line; None: that of the process.
+
+    Returns:
+        Exit code: 0, or 2 after a message on standard error.
+    """
+    parser = argparse.ArgumentParser(prog="python -m equipot_toolbox.convert", description=__doc__)
+    parser.add_argument("data", nargs="+", help="files that ASE reads, e.g. extxyz; their frames follow each other")
+    parser.add_argument("out", help="the new LMDB file; an old one is replaced")
+    given = parser.parse_args(arguments)
+    if Path(given.out).suffix != ".lmdb":
+        parser.error(f"the last argument is the new file, whose name ends in .lmdb, got {given.out!r}")
+    from equipot_toolbox.lmdb_dataset import write_lmdb
+
+    try:
+        count = write_lmdb(given.out, (atoms for file in given.data for atoms in read_atoms(file)))
+    except EquipotError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - command line output
+        return 2
+    print(f"{given.out}: {count} frames")  # noqa: T201 - command line output
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

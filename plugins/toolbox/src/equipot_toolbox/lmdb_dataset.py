@@ -1,0 +1,209 @@
+"""Frames in an LMDB file: safetensors as values, so that nothing is unpickled, and random access.
+
+Key ``format`` holds JSON with the format's version and the number of frames; key ``000000000000`` and
+following hold the frames in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from equipot.errors import DataError, problem
+from equipot_toolbox.datasets import FrameSource
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FORMAT_KEY = b"format"
+FORMAT = "equipot frames"
+FORMAT_VERSION = 1
+_MAP_SIZE = 2**40  # an upper limit of the address space, not of the file
+_COMMIT_EVERY = 1000
+
+
+class LMDBDataset(FrameSource):
+    """Frames in a file that ``python -m equipot_toolbox.convert`` or ``write_lmdb`` wrote.
+
+    They are read when they are needed, so that sets may be larger than memory. LMDB files of other
+    programs, whose values are pickled objects, are refused.
+
+    Args:
+        file_path: The file.
+    """
+
+    in_memory = False
+
+    def __init__(self, file_path: str) -> None:
+        self.file_path = file_path
+        self._environment: Any = None
+        self._frames = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open file, which other processes open by themselves."""
+        return {**self.__dict__, "_environment": None}
+
+    def paths(self) -> list[str]:
+        """The file."""
+        return [self.file_path]
+
+    def _open(self) -> Any:
+        """The environment; a forked process goes on with the one it inherits, which it only reads."""
+        if self._environment is None:
+            self._environment = _environment(self.file_path)
+            self._frames = self._checked_length()
+        return self._environment
+
+    def _checked_length(self) -> int:
+        with self._environment.begin() as transaction:
+            raw = transaction.get(FORMAT_KEY)
+        hint = "make one with: python -m equipot_toolbox.convert data.extxyz data.lmdb"
+        try:
+            header = json.loads(bytes(raw or b"{}"))
+            name, version, frames = header["format"], int(header["version"]), int(header["frames"])
+        except (ValueError, KeyError, TypeError):
+            raise DataError(problem(self.file_path, "holds no frames of equipot", hint=hint)) from None
+        if name != FORMAT or version != FORMAT_VERSION:
+            raise DataError(problem(self.file_path, "has an unknown format", got=f"{name} {version}", hint=hint))
+        return frames
+
+    def __len__(self) -> int:
+        self._open()
+        return self._frames
+
+    def atoms(self, index: int) -> Atoms:
+        """A frame.
+
+        Raises:
+            DataError: If it is missing or damaged.
+        """
+        with self._open().begin() as transaction:
+            value = transaction.get(_key(index))
+        try:
+            return atoms_of(load(bytes(value or b"")))
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise DataError(problem(self.place(index), f"is damaged: {error}")) from None
+
+    def place(self, index: int) -> str:
+        """File and number there."""
+        return f"{self.file_path}, frame {index}"
+
+
+_ENVIRONMENTS: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+"""Files open in this process, by path: LMDB refuses to open one twice."""
+
+
+def _environment(path: str) -> Any:
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(problem(path, "no such file", hint=f"relative paths start from {Path.cwd()}"))
+    key = str(file.resolve())
+    found = _ENVIRONMENTS.get(key)
+    if found is None:
+        try:
+            found = lmdb.open(key, subdir=False, readonly=True, lock=False, readahead=False, max_dbs=0)
+        except lmdb.Error as error:
+            raise DataError(problem(path, f"cannot be read: {error}", hint="an LMDB file")) from None
+        _ENVIRONMENTS[key] = found
+    return found
+
+
+def write_lmdb(path: str | Path, frames: Iterable[Atoms]) -> int:
+    """Write frames with their labels, whole or not at all.
+
+    Args:
+        path: The new file; an old one is replaced.
+        frames: As ASE reads them; everything numeric in results, info and arrays is kept.
+
+    Returns:
+        Number of frames.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    count = 0
+    try:
+        with lmdb.open(str(temporary), subdir=False, map_size=_MAP_SIZE, lock=False, sync=True) as environment:
+            transaction = environment.begin(write=True)
+            for atoms in frames:
+                transaction.put(_key(count), save(record_of(atoms)))
+                count += 1
+                if count % _COMMIT_EVERY == 0:
+                    transaction.commit()
+                    transaction = environment.begin(write=True)
+            header = {"format": FORMAT, "version": FORMAT_VERSION, "frames": count}
+            transaction.put(FORMAT_KEY, json.dumps(header).encode())
+            transaction.commit()
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _key(index: int) -> bytes:
+    return f"{index:012d}".encode()
+
+
+def record_of(atoms: Atoms) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """A frame as named arrays: geometry, then ``<results|info|arrays>/<key>``, and ``config_type`` as bytes.
+
+    Args:
+        atoms: The frame.
+    """
+    record = {
+        "positions": np.asarray(atoms.positions, dtype=np.float64),
+        "atomic_numbers": np.asarray(atoms.numbers, dtype=np.int64),
+        "cell": np.asarray(atoms.cell.array, dtype=np.float64),
+        "pbc": np.asarray(atoms.pbc, dtype=np.bool_),
+    }
+    results = getattr(atoms.calc, "results", None) or {}
+    for place, held in (("results", results), ("info", atoms.info), ("arrays", atoms.arrays)):
+        for key, value in held.items():
+            if (place, key) in (("arrays", "positions"), ("arrays", "numbers")):
+                continue
+            array = np.asarray(value) if not isinstance(value, (str, dict)) and value is not None else np.asarray("")
+            if array.dtype.kind in "fiub":
+                record[f"{place}/{key}"] = array
+    if config_type := str(atoms.info.get("config_type", "")):
+        record["config_type"] = np.frombuffer(config_type.encode(), dtype=np.uint8)
+    return {key: np.array(value, order="C", ndmin=1) for key, value in record.items()}
+
+
+def atoms_of(record: dict[str, np.ndarray[Any, np.dtype[Any]]]) -> Atoms:
+    """The frame of named arrays.
+
+    Args:
+        record: As of ``record_of``.
+
+    Raises:
+        KeyError: If geometry is missing.
+    """
+    from ase import Atoms
+    from ase.calculators.calculator import all_properties
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    geometry = {name: record[name] for name in ("positions", "cell", "pbc")}
+    atoms = Atoms(numbers=record["atomic_numbers"], **geometry)
+    results = {}
+    for name, array in record.items():
+        place, _, key = name.partition("/")
+        value = array.item() if array.size == 1 and place != "arrays" else array
+        if place == "results" and key in all_properties:
+            results[key] = array if key in ("forces", "energies") else value
+        elif place == "arrays":
+            atoms.arrays[key] = array
+        elif key:
+            atoms.info[key] = value
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    if "config_type" in record:
+        atoms.info["config_type"] = record["config_type"].tobytes().decode()
+    return atoms

@@ -1,0 +1,276 @@
+"""Data sets in NPZ, HDF5 and LMDB files: the same frames as from extxyz, and what is refused."""
+
+import pickle
+from pathlib import Path
+
+import h5py
+import lmdb
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+
+from equipot.data import ASEDataModule
+from equipot.errors import ConfigError, DataError
+from equipot.graph import collate
+from equipot.testing.toy import ToyModel
+from equipot_toolbox import ASEDataset, FrameDataModule, HDF5Dataset, LMDBDataset, NPZDataset, write_lmdb
+from equipot_toolbox.convert import main as convert
+from equipot_toolbox.datasets import JoinedFrames
+
+RECIPE = ToyModel(type_names=["C", "H", "O", "Cu"], r_max=3.0)
+
+
+def labelled(atoms, random):
+    """A copy, shaken, with EMT's labels."""
+    atoms = atoms.copy()
+    atoms.rattle(0.05, rng=random)
+    atoms.calc = EMT()
+    names = ["energy", "forces", *(["stress"] if atoms.pbc.any() else [])]
+    results = {name: atoms.calc.get_property(name, atoms) for name in names}
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+@pytest.fixture
+def frames():
+    """Molecules of three kinds and a periodic cell, so that labels and sizes differ."""
+    random = np.random.default_rng(0)
+    kinds = [molecule("CH4"), molecule("H2O"), molecule("CO2"), bulk("Cu", "fcc", a=3.6, cubic=True)]
+    return [labelled(kinds[index % 4], random) for index in range(12)]
+
+
+@pytest.fixture
+def molecules():
+    """Six frames of methane."""
+    random = np.random.default_rng(0)
+    return [labelled(molecule("CH4"), random) for _ in range(6)]
+
+
+def module(dataset, **options):
+    made = FrameDataModule(1, train_dataset=dataset, cache_dir=None, **options)
+    made.bind(RECIPE.info())
+    return made
+
+
+def assert_same(one, other, number):
+    """The same fields with the same values, to the bit."""
+    for index in range(number):
+        ours, theirs = one[index], other[index]
+        assert ours.keys() == theirs.keys()
+        for key, value in ours.items():
+            assert torch.equal(value, theirs[key]), key
+
+
+def test_lmdb_gives_the_frames_that_were_written(tmp_path, frames, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames[1].info["config_type"] = "bent"
+    write("some.extxyz", frames[:7])
+    write("more.extxyz", frames[7:])
+    assert convert(["some.extxyz", "more.extxyz", "all.lmdb"]) == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["all.lmdb", "more.extxyz", "some.extxyz"]
+    dataset = LMDBDataset("all.lmdb")
+    assert len(dataset) == 12
+    assert dataset.atoms(1).info["config_type"] == "bent"
+    reference = ASEDataModule(1, train_file_path=["some.extxyz", "more.extxyz"], cache_dir=None)
+    reference.bind(RECIPE.info())
+    assert_same(module(dataset).dataset(), reference.dataset(), 12)
+
+
+def test_lmdb_is_read_by_other_processes(tmp_path, molecules):
+    write_lmdb(tmp_path / "a.lmdb", molecules)
+    data = module(LMDBDataset(str(tmp_path / "a.lmdb")), train_dataloader={"batch_size": 2, "num_workers": 1})
+    batches = list(data.train_dataloader())
+    assert [batch["num_atoms"].tolist() for batch in batches] == [[5, 5]] * 3
+    assert torch.equal(collate([data.dataset()[0]])["positions"], torch.from_numpy(molecules[0].positions))
+
+
+def test_a_broken_conversion_leaves_nothing(tmp_path, frames):
+    def broken():
+        yield frames[0]
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_lmdb(tmp_path / "a.lmdb", broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def put(path, key, value):
+    options = {"subdir": False, "map_size": 2**20, "lock": False}
+    with lmdb.open(str(path), **options) as environment, environment.begin(write=True) as transaction:
+        transaction.put(key, value)
+
+
+def test_lmdb_with_pickles_is_refused_unread(tmp_path, capsys):
+    class Canary:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "canary",))
+
+    path = tmp_path / "other.lmdb"
+    put(path, b"0", pickle.dumps(Canary()))
+    with pytest.raises(DataError, match="holds no frames of equipot; make one with: python -m equipot_toolbox.convert"):
+        len(LMDBDataset(str(path)))
+    write_lmdb(tmp_path / "ours.lmdb", [Atoms("H")])
+    put(tmp_path / "ours.lmdb", b"000000000000", pickle.dumps(Canary()))
+    with pytest.raises(DataError, match=r"ours.lmdb, frame 0: is damaged"):
+        LMDBDataset(str(tmp_path / "ours.lmdb")).atoms(0)
+    assert not (tmp_path / "canary").exists()
+
+
+def arrays_of(molecules):
+    return {
+        "R": np.stack([atoms.positions for atoms in molecules]),
+        "z": molecules[0].numbers,
+        "E": np.array([[atoms.get_potential_energy()] for atoms in molecules]),
+        "F": np.stack([atoms.get_forces() for atoms in molecules]),
+    }
+
+
+RMD17 = {"R": "coords", "z": "nuclear_charges", "E": "energies", "F": "forces"}
+
+
+@pytest.mark.parametrize("names", [{}, RMD17])
+def test_npz_in_the_layouts_of_sgdml_and_rmd17(tmp_path, molecules, names):
+    arrays = {names.get(key, key): value for key, value in arrays_of(molecules).items()}
+    np.savez(tmp_path / "a.npz", **arrays, theory="EMT", old_indices=np.arange(6))
+    write(tmp_path / "a.extxyz", molecules)
+    data = module(NPZDataset(str(tmp_path / "a.npz")))
+    reference = module(ASEDataset(str(tmp_path / "a.extxyz")))
+    for index in range(6):
+        for key in ("positions", "atom_types", "total_energy", "forces", "edge_index"):
+            torch.testing.assert_close(data.dataset()[index][key], reference.dataset()[index][key], rtol=0, atol=1e-7)
+    with pytest.raises(ConfigError, match="differ"):
+        module(NPZDataset(str(tmp_path / "a.npz")), units="real")
+
+
+def test_npz_with_objects_is_refused(tmp_path, molecules):
+    np.savez(tmp_path / "a.npz", **arrays_of(molecules), extra=np.array([{}, {}], dtype=object))
+    with pytest.raises(DataError, match=r"a.npz: cannot be read: Object arrays cannot be loaded"):
+        len(NPZDataset(str(tmp_path / "a.npz")))
+
+
+def test_npz_names_that_are_missing_or_double(tmp_path, molecules):
+    arrays = arrays_of(molecules)
+    np.savez(tmp_path / "a.npz", **{"xyz" if key == "R" else key: value for key, value in arrays.items()})
+    with pytest.raises(DataError, match=r"no array is the positions; give key_mapping; arrays: xyz, z, E, F"):
+        len(NPZDataset(str(tmp_path / "a.npz")))
+    assert len(NPZDataset(str(tmp_path / "a.npz"), {"xyz": "pos", "E": "total_energy"})) == 6
+    np.savez(tmp_path / "b.npz", **arrays, energies=arrays["E"])
+    with pytest.raises(DataError, match="more than one array is the energy"):
+        len(NPZDataset(str(tmp_path / "b.npz")))
+
+
+def write_hdf5(path, frames):
+    """A group for each composition."""
+    groups = {}
+    for atoms in frames:
+        groups.setdefault(str(atoms.symbols), []).append(atoms)
+    with h5py.File(path, "w") as file:
+        for name, members in groups.items():
+            group = file.create_group(name)
+            group["atomic_numbers"] = members[0].numbers
+            group["pos"] = np.stack([atoms.positions for atoms in members])
+            group["cell"] = np.stack([atoms.cell.array for atoms in members])
+            group["pbc"] = members[0].pbc
+            group["energy"] = [atoms.get_potential_energy() for atoms in members]
+            group["forces"] = np.stack([atoms.get_forces() for atoms in members])
+            if members[0].pbc.any():
+                group["stress"] = np.stack([atoms.get_stress(voigt=False) for atoms in members])
+    return [atoms for _, members in sorted(groups.items()) for atoms in members]
+
+
+def test_hdf5_groups_are_read_frame_by_frame(tmp_path, frames):
+    ordered = write_hdf5(tmp_path / "a.h5", frames)
+    write_lmdb(tmp_path / "a.lmdb", ordered)
+    data = module(HDF5Dataset(str(tmp_path / "a.h5")))
+    assert_same(data.dataset(), module(LMDBDataset(str(tmp_path / "a.lmdb"))).dataset(), 12)
+    assert data.dataset().places[3].endswith("a.h5:CO2, frame 0")
+    restored = pickle.loads(pickle.dumps(data.dataset()))  # noqa: S301 - as loaders do for their processes
+    assert torch.equal(restored.raw(5)["positions"], data.dataset().raw(5)["positions"])
+
+
+def test_hdf5_of_three_atoms_keeps_stress_per_frame(tmp_path):
+    cell = bulk("Cu", "fcc", a=3.6) * (3, 1, 1)
+    ordered = write_hdf5(tmp_path / "a.h5", [labelled(cell, np.random.default_rng(0)) for _ in range(2)])
+    frame = module(HDF5Dataset(str(tmp_path / "a.h5"))).dataset()[1]
+    np.testing.assert_array_equal(frame["stress"][0].numpy(), ordered[1].get_stress(voigt=False))
+
+
+def test_hdf5_never_leaves_its_file(tmp_path, molecules):
+    write_hdf5(tmp_path / "a.h5", molecules)
+    (tmp_path / "secret").write_bytes(bytes(8 * 90))
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["linked"] = h5py.ExternalLink("a.h5", "/CH4")
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file.create_dataset("pos", (6, 5, 3), "f8", external=[(str(tmp_path / "secret"), 0, h5py.h5f.UNLIMITED)])
+    layout = h5py.VirtualLayout((6, 5, 3), "f8")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "a.h5"), "CH4/pos", (6, 5, 3))
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file.create_virtual_dataset("pos", layout)
+    for name, what in (("b.h5:linked", "is a link"), ("c.h5:pos", "is stored"), ("d.h5:pos", "is stored")):
+        with pytest.raises(DataError, match=f"{name}: {what}"):
+            len(HDF5Dataset(str(tmp_path / name.split(":")[0])))
+
+
+@pytest.mark.parametrize("kind", [NPZDataset, HDF5Dataset, LMDBDataset])
+def test_files_that_are_missing_or_something_else(tmp_path, kind):
+    made = kind(str(tmp_path / "a"))
+    with pytest.raises(DataError, match="a: no such file; relative paths start from"):
+        len(made)
+    (tmp_path / "a").write_bytes(b"text")
+    with pytest.raises(DataError, match="a: cannot be read"):
+        len(made)
+
+
+def test_sets_of_several_sources_and_a_split(tmp_path, frames, molecules):
+    write(tmp_path / "a.extxyz", frames)
+    write_lmdb(tmp_path / "b.lmdb", molecules)
+    sources = [ASEDataset(str(tmp_path / "a.extxyz")), LMDBDataset(str(tmp_path / "b.lmdb"))]
+    data = FrameDataModule(
+        3,
+        split_dataset={"dataset": sources, "train": 10, "val": 4},
+        val_dataset=sources[1],
+        test_dataset=sources,
+        cache_dir=None,
+    )
+    data.bind(RECIPE.info())
+    assert {name: len(data.dataset(name)) for name in data.set_names} == {
+        "train": 10, "val0": 6, "val1": 4, "test0": 12, "test1": 6,
+    }  # fmt: skip
+    assert data.split_source == data.source_files() == [str(tmp_path / "a.extxyz"), str(tmp_path / "b.lmdb")]
+    whole = JoinedFrames(sources)
+    for position, index in enumerate(data.split_indices["train"]):
+        place = data.dataset().places[position]
+        assert place == whole.place(index)
+        np.testing.assert_array_equal(data.dataset().raw(position)["positions"], whole.atoms(index).positions)
+    assert data.dataset("val1")[0]["stress_mask"].dtype == torch.bool, "labels that only some frames have"
+
+
+def test_problems_of_options_come_at_once(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        FrameDataModule(
+            1, train_dataset="a.npz", split_dataset={"train": 0.5, "part": 1}, train_dataloader={"batch_size": 0}
+        )
+    first, *others = caught.value.problems
+    assert first.startswith(
+        "data.train_dataset: must be a data set or a list of them, got 'a.npz'; for example {_target"
+    )
+    assert others == [
+        "data.split_dataset.part: unknown option; options: dataset, train, val, test",
+        "data.split_dataset.dataset: required option is missing",
+        "data.train_dataloader.batch_size: must be greater than 0, got 0",
+    ]
+    with pytest.raises(ConfigError, match="data: names no data set"):
+        FrameDataModule(1)
+
+
+def test_converter_says_what_is_wrong(tmp_path, capsys):
+    assert convert([str(tmp_path / "none.extxyz"), str(tmp_path / "a.lmdb")]) == 2
+    assert "none.extxyz: no such file" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        convert(["a.extxyz", "a.db"])
+    assert "ends in .lmdb" in capsys.readouterr().err
