@@ -9,7 +9,8 @@ from typing import Any
 
 from equipot.config.targets import PUBLIC_MODULES, public_names
 from equipot.errors import ConfigError, EquipotError, did_you_mean, problem
-from equipot.plugins import NAMESPACES, load_target, plugins
+from equipot.declared import load_target
+from equipot.plugins import NAMESPACES, plugins
 
 
 @dataclass(frozen=True)

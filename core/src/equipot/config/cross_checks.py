@@ -84,6 +84,22 @@ def module_problems(
 _MEASURES = ("loss", "train_metrics", "val_metrics", "test_metrics")
 
 
+def measure_problems(walker: Walker, recipe: ModelRecipe, units: Any) -> Iterator[str]:
+    """Losses and metrics against the model's types, which they learn here."""
+    try:
+        type_names = recipe.info(units).type_names
+    except ConfigError:
+        return  # told where data and model are compared
+    for name in _MEASURES:
+        path = f"training_module.{name}"
+        measure: Any = walker.built.get(path)
+        try:
+            if hasattr(measure, "bind"):
+                measure.bind(type_names)
+        except ConfigError as error:
+            yield from (relocate(text, type(measure), path) for text in error.problems)
+
+
 def _prediction_problems(walker: Walker, recipe: ModelRecipe | None) -> Iterator[str]:
     if getattr(recipe, "do_derivatives", True):
         return
