@@ -32,7 +32,7 @@ SMALL_ALLEGRO = {
     "avg_num_neighbors": {"H": 9.0, "C": 12.0, "O": 15.0},
 }
 
-ELSEWHERE = {"test_export": None, "test_trace": None}
+ELSEWHERE = {"test_export": None, "test_trace": None, "test_compile": None}
 """Checks of half a minute that the builders' own conformance tests run."""
 
 

@@ -223,7 +223,7 @@ class GraphModel(torch.nn.Module):
             vectors = compute_edge_vectors(
                 data["positions"].to(torch.float64), data["cell"].to(torch.float64), edge_index, shift, data["batch"]
             )
-            views[name] = {"edge_index": edge_index, "edge_vectors": vectors}
+            views[name] = {"edge_index": edge_index, "edge_cell_shift": shift, "edge_vectors": vectors}
         return views
 
     def _differentiable(self, data: Graph, geometry: dict[str, Graph]) -> dict[str, torch.Tensor]:

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 
 from equipot.declarations import ModifierEntry
-from equipot.errors import ConfigError, EquipotError
+from equipot.errors import ConfigError, EquipotError, problem
+from equipot.model.graph_model import AppliedModifier, GraphModel
 from equipot.modifiers import apply_modifier, reapply
 from equipot.plugins import plugins
 from equipot.testing.base import Conformance
+from equipot.testing.checklist import after
 from equipot.testing.checks import check_equal, check_outputs_equal, check_that
 from equipot.testing.frames import batch_of, standard_structures
+from equipot.testing.global_state import check_global_state_kept
 from equipot.testing.model_kit import cloned
 from equipot.testing.toy import ToyModel
+from equipot.validation import check_options
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
-    from equipot.model.graph_model import GraphModel
 
 
 class ModifierConformance(Conformance):
@@ -55,9 +58,12 @@ class ModifierConformance(Conformance):
         next(model.parameters()).requires_grad_(False)
         return model
 
-    def modified(self, model: GraphModel) -> GraphModel:
+    def modified(self, model: GraphModel, **options: Any) -> GraphModel:
         """The modifier's result."""
-        return apply_modifier(model, self.name, self.options)
+        given = {**self.options, **options}
+        if self.target is None:
+            return apply_modifier(model, self.name, given)
+        return _apply_undeclared(self.entry(), self.component(), model, given)
 
     def batch(self, model: GraphModel) -> Graph:
         """Bulk, slab, wire, molecule and lone atom."""
@@ -65,20 +71,19 @@ class ModifierConformance(Conformance):
 
     def entry(self) -> ModifierEntry:
         """Its declaration."""
+        if self.target is not None:
+            return ModifierEntry(name=self.target.__name__, target="undeclared.function", summary="", persistent=True)
         return cast("ModifierEntry", plugins().lookup(self.kind, self.name).entry)
 
     # ----------------------------------------------------------------- checks
 
-    def test_signature(self) -> None:
-        """``model`` first; options keyword-only, annotated, with defaults unless required."""
-        first, *others = inspect.signature(self.component()).parameters.values()
-        check_that(first.name == "model", f"the first parameter must be called 'model', got {first.name!r}")
-        for parameter in others:
-            fine = parameter.kind is parameter.KEYWORD_ONLY and parameter.annotation is not parameter.empty
-            check_that(fine, f"option {parameter.name!r} must be keyword-only and annotated")
-
     def test_argument_not_changed(self) -> None:
-        """The model that was given computes, stores and records the same as before."""
+        """The model that was given computes, stores and records the same as before.
+
+        Tolerance: none, bit for bit.
+        Why: the caller may go on with it; a notebook cell run twice must do the same.
+        Goes wrong: ``model.derivatives = …``, ``requires_grad_`` or ``del`` on a part of the argument.
+        """
         model = self.model()
         batch, state = self.batch(model), cloned(model.state_dict())
         before, slots, frozen = model(batch), _slots(model), _requires_grad(model)
@@ -93,7 +98,12 @@ class ModifierConformance(Conformance):
         check_outputs_equal("the argument's outputs must not be changed", model(batch), before)
 
     def test_shares_tensors(self) -> None:
-        """Every tensor that survives is the same tensor, under the same key."""
+        """Every tensor that survives is the same tensor, under the same key.
+
+        Tolerance: none.
+        Why: an optimiser or averaged copy made before would train a dead copy; stored weights would not load.
+        Goes wrong: ``copy.deepcopy``; a wrapper module that adds a level to the keys.
+        """
         model = self.model()
         result = self.modified(model)
         check_that(result is not model, "the modifier must act on the model it is tested with")
@@ -105,7 +115,12 @@ class ModifierConformance(Conformance):
         check_that(not copied, f"surviving tensors must be shared, these are copies: {copied}")
 
     def test_keeps_modes(self) -> None:
-        """Train or eval mode and requires_grad stay."""
+        """Train or eval mode and ``requires_grad`` stay.
+
+        Tolerance: none.
+        Why: a frozen embedding would train again without a word.
+        Goes wrong: ``.train()`` or ``.eval()`` at the end; new parameters in place of old ones.
+        """
         for training in (True, False):
             model = self.model().train(training)
             result = self.modified(model)
@@ -117,12 +132,23 @@ class ModifierConformance(Conformance):
             check_that(not lost, f"requires_grad must be kept, it is not for {lost}")
 
     def test_idempotent(self) -> None:
-        """A model already in the asked state is returned as it is, and nothing recorded."""
+        """A model already in the asked state is returned as it is, and nothing recorded.
+
+        Tolerance: none.
+        Why: a config and the command line may both ask for it.
+        Goes wrong: no look at what the slot holds already.
+        """
         once = self.modified(self.model())
         check_that(self.modified(once) is once, "applied twice, the second time must return its argument")
 
+    @after("argument_not_changed")
     def test_energies(self) -> None:
-        """Energies stay the same bit for bit, or change, as declared."""
+        """Energies stay the same bit for bit, or change, as declared.
+
+        Tolerance: none, bit for bit; ``keeps_energies`` says which.
+        Why: a modifier that adds outputs must not be another model.
+        Goes wrong: another order of summation; a cast.
+        """
         model = self.model().eval()
         result = self.modified(model).eval()
         before, after = model(self.batch(model)), result(self.batch(result))
@@ -133,52 +159,107 @@ class ModifierConformance(Conformance):
                 check_that(not torch.equal(after[key], before[key]), f"the modifier must change {key}")
 
     def test_provides(self) -> None:
-        """The modified model has the outputs that the declaration promises."""
+        """The modified model has the outputs that the declaration promises.
+
+        Tolerance: none.
+        Why: core picks modifiers by what they provide.
+        Goes wrong: the declaration written from memory.
+        """
         result = self.modified(self.model())
         missing = set(self.entry().provides) - set(result(self.batch(result)))
         check_that(not missing, f"declared outputs are missing: {sorted(missing)}")
         check_that(set(self.entry().provides) <= set(result.info.outputs), "info.outputs must list what is provided")
 
+    @after("energies", "shares_tensors")
     def test_recorded(self) -> None:
-        """A persistent modifier is stored with the model, and applied again gives the same model."""
+        """A persistent modifier is stored with the model, and applied again gives the same model.
+
+        Tolerance: none, bit for bit.
+        Why: packages rebuild the model from its builder and the list of modifiers.
+        Goes wrong: random numbers or files used on the way; options that are no plain containers.
+        """
         model = self.model()
         result = self.modified(model)
         if not self.entry().persistent:
             check_that(result.modifiers == model.modifiers, "a modifier that is not persistent must not be recorded")
             return
         names = [applied.name for applied in result.modifiers]
-        check_that(names == [*(one.name for one in model.modifiers), self.name], f"it must be recorded, found {names}")
-        again = reapply(self.model(), result.modifiers[len(model.modifiers) :]).eval()
+        expected = [*(one.name for one in model.modifiers), self.entry().name]
+        check_that(names == expected, f"it must be recorded, found {names}")
+        applied = result.modifiers[len(model.modifiers) :]
+        again = (reapply(self.model(), applied) if self.target is None else self.modified(self.model())).eval()
         check_that(again.state_dict().keys() == result.state_dict().keys(), "applied again, the keys must be the same")
         again.load_state_dict(result.state_dict())
         batch = self.batch(result)
         check_outputs_equal("applied again to a new model", again(batch), result.eval()(batch))
 
+    def test_signature(self) -> None:
+        """``model`` first; options keyword-only, annotated, with defaults unless required.
+
+        Tolerance: none.
+        Why: the command line, YAML and Python give options by name, and types come from the annotations.
+        Goes wrong: the ``*`` forgotten; an option without annotation.
+        """
+        first, *others = inspect.signature(self.component()).parameters.values()
+        check_that(first.name == "model", f"the first parameter must be called 'model', got {first.name!r}")
+        named = [one for one in others if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
+        for parameter in named:
+            fine = parameter.kind is parameter.KEYWORD_ONLY and parameter.annotation is not parameter.empty
+            check_that(fine, f"option {parameter.name!r} must be keyword-only and annotated")
+
     def test_refuses_what_is_no_model(self) -> None:
-        """Wrapped or compiled models are refused."""
+        """Wrapped or compiled models are refused.
+
+        Tolerance: none.
+        Why: a change behind a compiler's back has no effect, or half of one.
+        Goes wrong: the function applied around ``equipot.modifiers.apply_modifier``.
+        """
         wrapped = cast("GraphModel", torch.nn.Sequential(self.model()))
         try:
             self.modified(wrapped)
         except EquipotError as error:
-            check_that(self.name in str(error), f"the error must name the modifier, got: {error}")
+            check_that(self.entry().name in str(error), f"the error must name the modifier, got: {error}")
         else:
             check_that(False, "a model inside another module must be refused")
 
     def test_unknown_option(self) -> None:
-        """An unknown option is refused, naming it."""
+        """An unknown option is refused, naming it.
+
+        Tolerance: none.
+        Why: a misspelled option would silently be the default.
+        Goes wrong: ``**kwargs``.
+        """
         try:
-            apply_modifier(self.model(), self.name, {**self.options, "surely_not_an_option": 1})
+            self.modified(self.model(), surely_not_an_option=1)
         except ConfigError as error:
             check_that("surely_not_an_option" in str(error), f"the error must name the unknown option, got: {error}")
         else:
             check_that(False, "an unknown option must be refused")
 
     def test_global_state(self) -> None:
-        """The global generator and the default dtype are left alone."""
-        model, state, dtype = self.model(), torch.get_rng_state(), torch.get_default_dtype()
-        self.modified(model)
-        check_equal("the global random generator must not be used", torch.get_rng_state(), state)
-        check_that(torch.get_default_dtype() == dtype, "the default dtype must not be changed")
+        """The process is left as it was.
+
+        Tolerance: none; default dtype and device, threads, autograd, precision, random generators.
+        Why: the next model in the same process would compute something else.
+        Goes wrong: ``torch.set_float32_matmul_precision``; ``torch.manual_seed``.
+        """
+        model = self.model()
+        with check_global_state_kept("the modifier"):
+            self.modified(model)
+
+
+def _apply_undeclared(entry: ModifierEntry, function: Any, model: GraphModel, options: dict[str, Any]) -> GraphModel:
+    """What ``apply_modifier`` does, for a function that no plugin declares."""
+    if not isinstance(model, GraphModel):
+        raise ConfigError(problem(f"modifier {entry.name}", "works on an eager GraphModel only", got=type(model)))
+    checked, problems = check_options(function, {"model": model, **options}, f"modifier {entry.name}")
+    if problems:
+        raise ConfigError(problems)
+    result: GraphModel = function(**checked)
+    if result is not model:
+        given = {name: value for name, value in checked.items() if name != "model"}
+        result.modifiers = (*model.modifiers, AppliedModifier(entry.name, given, "undeclared", "0"))
+    return result
 
 
 def _slots(model: GraphModel) -> list[object]:

@@ -11,11 +11,12 @@ from equipot.model.components import PairEnergy, PairPotential
 from equipot.model.context import BuildContext, resolve_cutoffs
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot.testing.base import Conformance
+from equipot.testing.checklist import NotApplicable, after
 from equipot.testing.checks import check_close, check_equal, check_outputs_equal, check_that
 from equipot.testing.equivariance import orthogonal_matrices
 from equipot.testing.finite_difference import fd_forces
 from equipot.testing.frames import Structure, batch_of, bulk, cluster, lone_atom, standard_structures
-from equipot.testing.model_kit import cloned
+from equipot.testing.model_kit import called, cloned
 from equipot.testing.toy import ToyModel
 from equipot.testing.tracing import runner, traced
 
@@ -38,6 +39,7 @@ class PairPotentialConformance(Conformance):
     """
 
     kind = "pair_potentials"
+    basics = ("shape_and_dtype", "inputs_and_state")
 
     type_names: ClassVar[tuple[str, ...]] = ("H", "C", "O")
     """Types it is tested with."""
@@ -100,7 +102,12 @@ class PairPotentialConformance(Conformance):
         return r.repeat(n_types**2), centre.repeat_interleave(n_distances), neighbour.repeat_interleave(n_distances)
 
     def test_shape_and_dtype(self) -> None:
-        """One float64 number for each pair; none for no pair."""
+        """One finite float64 number for each pair; none for no pair.
+
+        Tolerance: none; 216 pairs, one, and none.
+        Why: nothing else can be judged; frames without edges occur in every data set of molecules.
+        Goes wrong: a shape [n_edges, 1]; float32 constants; 0/0 or overflow at distances where data exist.
+        """
         r, centre, neighbour = self._pairs()
         for count in (len(r), 1, 0):
             energy = self.pair_energy()(r[:count], centre[:count], neighbour[:count])
@@ -110,8 +117,29 @@ class PairPotentialConformance(Conformance):
             )
             check_that(bool(torch.isfinite(energy).all()), "pair energies must be finite")
 
+    def test_inputs_and_state(self) -> None:
+        """Neither the batch, the weights nor the global generator change in a call.
+
+        Tolerance: none, bit for bit.
+        Why: others use the same tensors.
+        Goes wrong: ``r.clamp_(…)`` and other functions that end in an underscore.
+        """
+        before = torch.get_rng_state()
+        model = self.model()
+        batch = batch_of(self._structures(), model.info)
+        kept, state = cloned(batch), cloned(model.state_dict())
+        model(batch)
+        check_outputs_equal("the batch must not be changed", batch, kept)
+        check_outputs_equal("a call must not change the state", model.state_dict(), state)
+        check_equal("the global random generator must not be used", torch.get_rng_state(), before)
+
     def test_symmetric(self) -> None:
-        """Swapping the two atoms does not change a pair's energy."""
+        """Swapping the two atoms does not change a pair's energy.
+
+        Tolerance: 1e-14, relative to the largest energy or 1.
+        Why: energy of the pair would depend on who is called the centre; Newton's third law breaks in engines.
+        Goes wrong: the centre's type used twice; mixing rules that are not symmetric.
+        """
         r, centre, neighbour = self._pairs()
         function = self.pair_energy()
         check_close(
@@ -122,7 +150,12 @@ class PairPotentialConformance(Conformance):
         )
 
     def test_pairs_independent(self) -> None:
-        """A pair's energy does not depend on the other pairs."""
+        """A pair's energy does not depend on the other pairs.
+
+        Tolerance: 1e-14, relative to the largest energy or 1.
+        Why: batches would leak into one another.
+        Goes wrong: a mean, sum or maximum over all pairs.
+        """
         r, centre, neighbour = self._pairs()
         function = self.pair_energy()
         order = torch.randperm(len(r), generator=torch.Generator().manual_seed(2))
@@ -141,13 +174,21 @@ class PairPotentialConformance(Conformance):
             tolerance=1e-14,
         )
 
+    @after("pairs_independent")
     def test_gradient(self) -> None:
-        """The slope by autograd agrees with finite differences, and has a finite slope itself."""
+        """The slope by autograd agrees with finite differences, and has a finite slope itself.
+
+        Tolerance: 1e-7, four-point differences with a step of 1e-4 Å.
+        Why: core takes forces by autograd; training of the parameters needs the second derivative.
+        Goes wrong: ``detach``; ``torch.where`` with an infinite branch, whose gradient is NaN; table look-up.
+        """
         r, centre, neighbour = self._pairs()
         r = r[1:-1].clamp(self.distances[0] + 0.01, self.distances[1] - 0.01).requires_grad_()
         centre, neighbour = centre[1:-1], neighbour[1:-1]
         function, step = self.pair_energy(), 1e-4
-        (slope,) = torch.autograd.grad(function(r, centre, neighbour).sum(), r, create_graph=True)
+        energy = function(r, centre, neighbour)
+        check_that(energy.requires_grad, "pair energies must follow from the distances for autograd, they are detached")
+        (slope,) = torch.autograd.grad(energy.sum(), r, create_graph=True)
         with torch.no_grad():
             at = [function(r + offset * step, centre, neighbour) for offset in (-2, -1, 1, 2)]
             expected = (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * step)
@@ -157,8 +198,14 @@ class PairPotentialConformance(Conformance):
 
     # -------------------------------------------------------------- in a model
 
+    @after("symmetric", "pairs_independent")
     def test_half_of_each_directed_edge(self) -> None:
-        """A centre gets 1/2 · pair energy · u(r / R[centre, neighbour]), also where R is not symmetric."""
+        """A centre gets 1/2 · pair energy · u(r / R[centre, neighbour]), also where R is not symmetric.
+
+        Tolerance: 1e-10, relative to the largest energy or 1.
+        Why: a potential taken from another code must have the energies of that code.
+        Goes wrong: the factor one half applied by the plugin too; ``build`` overridden.
+        """
         types = torch.arange(len(self.type_names))
         distances = torch.tensor([0.9, 2.5, 3.1, 3.9], dtype=torch.float64)
         index = torch.cartesian_prod(types, types, torch.arange(len(distances)))
@@ -177,8 +224,14 @@ class PairPotentialConformance(Conformance):
                 names = f"{self.type_names[int(i[row])]}-{self.type_names[int(j[row])]} at {float(r[row])} Å"
                 check_close(f"{names}: energies of the two atoms", found[row], expected[row], tolerance=TIGHT)
 
+    @after("half_of_each_directed_edge")
     def test_adds_to_the_model(self) -> None:
-        """Terms add up: the model's own energies are not touched, by scales and shifts neither."""
+        """Terms add up: the model's own energies are not touched, by scales and shifts neither.
+
+        Tolerance: 1e-10, relative to the largest energy or 1.
+        Why: the scale of the learned part must not scale a physical law.
+        Goes wrong: a term that reads or rewrites the energies so far.
+        """
         names = self.type_names
         scaled: dict[str, Any] = {
             "per_type_energy_scales": {name: 2.0 + index for index, name in enumerate(names)},
@@ -193,8 +246,14 @@ class PairPotentialConformance(Conformance):
             tolerance=TIGHT,
         )
 
+    @after("gradient", "half_of_each_directed_edge")
     def test_forces(self) -> None:
-        """Autograd on positions agrees with finite differences, with asymmetric cutoffs too."""
+        """Forces by autograd agree with finite differences, with asymmetric cutoffs too.
+
+        Tolerance: 2e-6 of the largest force, four-point differences with a step of 1e-3 Å.
+        Why: energy is conserved in dynamics only then.
+        Goes wrong: a kink in the function, for instance a piecewise form that does not meet.
+        """
         structures = standard_structures(len(self.type_names))
         for cutoffs, names in ((None, ("bulk", "molecule")), (self.asymmetric, tuple(structures))):
             model = self.model(per_edge_type_cutoff=cutoffs)
@@ -206,8 +265,14 @@ class PairPotentialConformance(Conformance):
                 expected = fd_forces(model, model.info, structure)
                 check_close(f"{name}: forces must be -dE/dR", -gradient, expected, tolerance=2e-6)
 
+    @after("pairs_independent")
     def test_invariance(self) -> None:
-        """Rotation, inversion and order of frames do not change the energies."""
+        """Rotation, inversion and batching do not change the energies.
+
+        Tolerance: 1e-10, relative to the largest energy or 1.
+        Why: a pair potential knows distances only.
+        Goes wrong: something else than the distance used.
+        """
         model, structures = self.model(), self._structures()
         before = self.energies(model, structures)
         for name, matrix in orthogonal_matrices().items():
@@ -217,32 +282,33 @@ class PairPotentialConformance(Conformance):
         check_close("batch equals singles: energies", before, alone, tolerance=TIGHT)
 
     def test_isolated_atom(self) -> None:
-        """An atom without neighbours gets exactly nothing."""
+        """An atom without neighbours gets exactly nothing.
+
+        Tolerance: none.
+        Why: energies of isolated atoms are the model's shifts, by contract.
+        Goes wrong: a constant per atom, which belongs into the shifts.
+        """
         for atom_type in range(len(self.type_names)):
             check_that(
                 not self.energies(self.model(), [lone_atom(atom_type)]).any(),
                 "isolated atom: the potential's energy must be exactly 0",
             )
 
-    def test_inputs_and_state(self) -> None:
-        """Neither the batch, the weights nor the global generator change in a call."""
-        before = torch.get_rng_state()
-        model = self.model()
-        batch = batch_of(self._structures(), model.info)
-        kept, state = cloned(batch), cloned(model.state_dict())
-        model(batch)
-        check_outputs_equal("the batch must not be changed", batch, kept)
-        check_outputs_equal("a call must not change the state", model.state_dict(), state)
-        check_equal("the global random generator must not be used", torch.get_rng_state(), before)
-
+    @after("shape_and_dtype")
     def test_trace(self) -> None:
-        """A trace of a model with the potential equals the model at other sizes."""
+        """A trace of a model with the potential equals the model at other sizes.
+
+        Tolerance: 1e-10, relative to the largest energy or 1.
+        Why: compiled files are made of such a trace.
+        Goes wrong: an ``if`` on values; a loop over types with ``.item()``; a boolean mask that changes sizes.
+        """
         model = self.model().eval()
         graph, outputs = traced(model, batch_of(self._structures(), model.info))
         run = runner(graph, model.info.inputs, outputs)
         for structures in ([lone_atom()], [bulk(len(self.type_names)), lone_atom(1)]):
             batch = batch_of(structures, model.info)
-            check_close("traced model", run(batch)["atomic_energy"], model(batch)["atomic_energy"], tolerance=TIGHT)
+            output = called("traced model", run, batch)
+            check_close("traced model", output["atomic_energy"], model(batch)["atomic_energy"], tolerance=TIGHT)
 
     def _structures(self) -> list[Structure]:
         return list(standard_structures(len(self.type_names)).values())
@@ -250,19 +316,29 @@ class PairPotentialConformance(Conformance):
     # ------------------------------------------------------------------ config
 
     def test_units(self) -> None:
-        """A potential that works in one unit system refuses data in the other."""
+        """A potential that works in one unit system refuses data in the other.
+
+        Tolerance: none; potentials that work in any are left out.
+        Why: energies off by a factor of 23 look like a bad fit.
+        Goes wrong: a field ``units`` that is not compared, because ``expected_units`` is overridden.
+        """
         units = self.potential().expected_units()
         if units is None:
-            return
+            raise NotApplicable("the potential works in any units")
         other: Units = "real" if units == "metal" else "metal"
         recipe = ToyModel(type_names=list(self.type_names), r_max=self.r_max, pair_potential=self.potential())
         message = _refusal(lambda: recipe.build_energy_model(other))
         check_that("units" in message and other in message, f"other units must be refused by name, got: {message!r}")
 
     def test_species(self) -> None:
-        """A potential that is told the species refuses types of other species."""
+        """A potential that is told the species refuses types of other species.
+
+        Tolerance: none; potentials without ``chemical_species`` are left out.
+        Why: hydrogen would repel like oxygen when the order differs.
+        Goes wrong: ``expected_species`` overridden; species sorted.
+        """
         if "chemical_species" not in type(self.potential()).__dataclass_fields__:
-            return
+            raise NotApplicable("the potential has no option chemical_species")
         given = list(reversed(self.type_names))
         message = _refusal(
             lambda: ToyModel(
@@ -274,7 +350,12 @@ class PairPotentialConformance(Conformance):
         check_that("chemical_species" in message, f"species in another order must be refused, got: {message!r}")
 
     def test_unknown_option(self) -> None:
-        """An unknown option is refused, naming it."""
+        """An unknown option is refused, naming it.
+
+        Tolerance: none.
+        Why: a misspelled option would silently be the default.
+        Goes wrong: a class that is no frozen dataclass.
+        """
         message = _refusal(lambda: self.potential(surely_not_an_option=1))
         check_that("surely_not_an_option" in message, f"an unknown option must be refused by name, got: {message!r}")
 

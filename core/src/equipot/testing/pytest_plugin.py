@@ -20,6 +20,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Turn the flags of the kit's checks into pytest's marks."""
+    function = getattr(item, "function", None)
+    if getattr(function, "equipot_slow", False) or getattr(function, "equipot_starts_python", False):
+        item.add_marker("slow")
+    if reason := getattr(function, "equipot_expected_failure", ""):
+        item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
+
+
 @pytest.fixture
 def equipot_structures() -> Callable[[int], dict[str, Structure]]:
     """Bulk, slab, wire, molecule and lone atom for a number of types, by name."""

@@ -12,8 +12,9 @@ from equipot.errors import ConfigError, DataError
 from equipot.fields import mask_key
 from equipot.model.context import ModelInfo
 from equipot.testing.base import Conformance
-from equipot.testing.checks import check_equal, check_outputs_equal, check_that
+from equipot.testing.checks import check_outputs_equal, check_that
 from equipot.testing.frames import standard_structures
+from equipot.testing.global_state import check_global_state_kept
 from equipot.testing.model_kit import cloned
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class StatsManagerConformance(Conformance):
     """
 
     kind = "stats_managers"
+    basics = ("names", "values", "frames_not_changed")
 
     type_names: ClassVar[tuple[str, ...]] = ("H", "C", "O")
     """Types it is tested with."""
@@ -67,7 +69,12 @@ class StatsManagerConformance(Conformance):
     # ----------------------------------------------------------------- checks
 
     def test_names(self) -> None:
-        """Names and kinds are known before any data; the defaults are among them."""
+        """Names and kinds are known before any data; the defaults are among them.
+
+        Tolerance: none.
+        Why: configs are checked before data are read.
+        Goes wrong: names made while computing.
+        """
         manager = self.manager()
         names = manager.names()
         check_that(bool(names), "a manager must have names")
@@ -76,7 +83,12 @@ class StatsManagerConformance(Conformance):
         check_that(set(manager.default_names()) <= set(names), "default_names must be among names")
 
     def test_values(self) -> None:
-        """Each default name gets finite plain floats: one, or one for each type."""
+        """Each default name gets finite plain floats: one, or one for each type.
+
+        Tolerance: none.
+        Why: the numbers stand in configs and checkpoints; one NaN makes every weight NaN.
+        Goes wrong: tensors or numpy scalars returned; 0/0 for a type without data.
+        """
         manager = self.manager()
         values = self.values(self.frames())
         check_that(list(values) == manager.default_names(), f"one value for each default name, got {list(values)}")
@@ -92,25 +104,59 @@ class StatsManagerConformance(Conformance):
             plain = all(type(number) is float and math.isfinite(number) for number in table.values())
             check_that(plain, f"{name}: values must be finite floats, got {value}")
 
+    def test_frames_not_changed(self) -> None:
+        """Frames and the state of the process are left alone.
+
+        Tolerance: none, bit for bit.
+        Why: training follows on the same frames.
+        Goes wrong: labels centred in place; sampling from the global generator.
+        """
+        frames = self.frames()
+        before = [cloned(frame) for frame in frames]
+        with check_global_state_kept("computing the statistics"):
+            self.values(frames)
+        for frame, kept in zip(frames, before, strict=True):
+            check_outputs_equal("frames must not be changed", frame, kept)
+
+    def test_data_matter(self) -> None:
+        """Other labels and frames give other values.
+
+        Tolerance: none.
+        Why: a constant is no statistic.
+        Goes wrong: a collector that never updates; only the first batch used.
+        """
+        frames = self.frames()
+        check_that(self.values(frames) != self.values(self.frames(seed=2)[:4]), "the values must depend on the data")
+
     def test_order_of_frames(self) -> None:
-        """The order of the frames does not matter."""
+        """The order of the frames does not matter.
+
+        Tolerance: 1e-10.
+        Why: the cache is keyed by the set of frames.
+        Goes wrong: the first frame taken as a reference; running means without weights.
+        """
         frames = self.frames()
         _check_same("other order of frames", self.values(frames[::-1]), self.values(frames))
 
     def test_some_of_the_names(self) -> None:
-        """Each statistic is the same whether others are asked for or not."""
+        """Each statistic is the same whether others are asked for or not.
+
+        Tolerance: 1e-10.
+        Why: only what a config uses is computed.
+        Goes wrong: collectors that share state.
+        """
         frames = self.frames()
         values = self.values(frames)
         for name, value in values.items():
             _check_same(f"{name} asked for alone", self.values(frames, [name]), {name: value})
 
-    def test_data_matter(self) -> None:
-        """Other labels and frames give other values."""
-        frames = self.frames()
-        check_that(self.values(frames) != self.values(self.frames(seed=2)[:4]), "the values must depend on the data")
-
     def test_masked_labels_not_read(self) -> None:
-        """A label that is masked out, whatever it holds, is as good as absent."""
+        """A label that is masked out, whatever it holds, is as good as absent.
+
+        Tolerance: 1e-10; the masked labels are NaN.
+        Why: sets with partial labels would get NaN scales, or zeros counted as data.
+        Goes wrong: ``<label>_mask`` not looked at; a product with the mask, which keeps NaN.
+        """
         clean, masked = self.frames(), self.frames()
         kept = [index for index in range(len(clean)) if index != 1]
         for index, frame in enumerate(masked):
@@ -135,7 +181,12 @@ class StatsManagerConformance(Conformance):
         return False
 
     def test_no_other_labels_read(self) -> None:
-        """The default statistics need no labels but the declared ones."""
+        """The default statistics need no labels but the declared ones.
+
+        Tolerance: none.
+        Why: energy-only sets have no forces.
+        Goes wrong: all statistics computed, whichever were asked for.
+        """
         frames = [
             {key: value for key, value in frame.items() if key in self.reads or key not in ("total_energy", "forces")}
             for frame in self.frames()
@@ -143,7 +194,12 @@ class StatsManagerConformance(Conformance):
         check_that(bool(self.values(frames)), f"the statistics must follow from {self.reads}")
 
     def test_missing_type_is_an_error(self) -> None:
-        """A type that is nowhere in the data is named in an error, not given a NaN."""
+        """A type that is nowhere in the data is named in an error, not given a NaN.
+
+        Tolerance: none.
+        Why: a NaN would show in the loss an hour later, without a name.
+        Goes wrong: a division by the number of atoms of each type.
+        """
         frames = self.frames()
         for frame in frames:
             frame["atom_types"] = frame["atom_types"].clamp(max=len(self.type_names) - 2)
@@ -161,7 +217,12 @@ class StatsManagerConformance(Conformance):
                 check_that(False, f"{name}: a type without data must be an error, got {values}")
 
     def test_unknown_name(self) -> None:
-        """An unknown statistic is refused, naming it."""
+        """An unknown statistic is refused, naming it.
+
+        Tolerance: none.
+        Why: configs name statistics in strings.
+        Goes wrong: ``compute`` overridden.
+        """
         try:
             self.values(self.frames(), ["surely_not_a_statistic"])
         except ConfigError as error:
@@ -169,18 +230,13 @@ class StatsManagerConformance(Conformance):
         else:
             check_that(False, "an unknown statistic must be refused")
 
-    def test_frames_not_changed(self) -> None:
-        """Frames, global generator and default dtype are left alone."""
-        frames, state, dtype = self.frames(), torch.get_rng_state(), torch.get_default_dtype()
-        before = [cloned(frame) for frame in frames]
-        self.values(frames)
-        for frame, kept in zip(frames, before, strict=True):
-            check_outputs_equal("frames must not be changed", frame, kept)
-        check_equal("the global random generator must not be used", torch.get_rng_state(), state)
-        check_that(torch.get_default_dtype() == dtype, "the default dtype must not be changed")
-
     def test_config_is_plain(self) -> None:
-        """What the cache is keyed by is plain containers, and the same every time."""
+        """What the cache is keyed by is plain containers, and the same every time.
+
+        Tolerance: none.
+        Why: statistics would be computed anew for each run, or those of other options taken.
+        Goes wrong: an object's address in the text; a set, whose order changes.
+        """
         first, second = (json.dumps(self.manager().config(), sort_keys=True) for _ in range(2))
         check_that(first == second, f"config() must not change: {first} and {second}")
 
