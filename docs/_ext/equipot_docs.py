@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 from pathlib import Path
@@ -100,6 +101,66 @@ class PluginsDirective(_TableDirective):
         return _markdown_table(["name", "kind", "distribution", "summary"], rows)
 
 
+HOOKS: dict[str, tuple[str, str, str]] = {
+    "model_builders": ("a subclass of `equipot.model.ModelBuilder`", "ModelBuilderConformance", "model-builder"),
+    "pair_potentials": ("a subclass of `equipot.model.PairPotential`", "PairPotentialConformance", "pair-potential"),
+    "energy_terms": ("a subclass of `equipot.model.EnergyTerm`", "EnergyTermConformance", ""),
+    "modifiers": ("a function `(model, *, option: type = default) -> model`", "ModifierConformance", "modifier"),
+    "stats_managers": ("a subclass of `equipot.data.StatsManager`", "StatsManagerConformance", "stats-manager"),
+    "target_aliases": ("what the name stands for", "", ""),
+    "commands": ("a module with `add_arguments(parser)` and `run(args) -> int`", "", ""),
+}
+"""What a target is, the class of the kit that tests it, and the kind of ``equipot plugins new``."""
+
+
+class HookDirective(_TableDirective):
+    """``{equipot-hook} NAME``: the reference of a hook."""
+
+    required_arguments = 1
+    optional_arguments = 0
+
+    def lines(self) -> list[str]:
+        """Markdown to parse."""
+        from equipot.describe import describe_options
+        from equipot.plugins import HOOKS as DECLARATIONS
+        from equipot.plugins import NAMESPACES, plugins
+
+        kind = self.arguments[0].removeprefix("equipot_")
+        target, kit, scaffold = HOOKS[kind]
+        entry = DECLARATIONS[kind]
+        lines = ["```{eval-rst}", f".. autofunction:: equipot.hookspecs.{self.arguments[0]}", "```", ""]
+        lines += [f"**Yields** `equipot.declarations.{entry.__name__}`; its `target` is {target}.", ""]
+        rows = [
+            [f"`{one.name}`", f"`{one.annotation}`", f"`{one.default}`" if one.default else "required", one.doc]
+            for one in describe_options(entry)
+        ]
+        lines += [*_markdown_table(["field", "type", "default", "meaning"], rows), ""]
+        if kind in NAMESPACES:
+            lines += [f"**In configs** a declared name is `{NAMESPACES[kind]}.NAME`.", ""]
+        if kit:
+            lines += [f"**Tested by** `equipot.testing.conformance.{kit}`.", ""]
+        if scaffold:
+            lines += [f"**Start one** with `equipot plugins new NAME --kind {scaffold}`.", ""]
+        rows = [
+            [f"`{item.entry.name}`", f"`{item.entry.target}`", item.distribution, item.entry.summary]
+            for item in plugins().declared(kind)
+        ]
+        lines += ["**Declared by what is installed here:**" if rows else "Nothing installed here declares one.", ""]
+        return lines + (_markdown_table(["name", "target", "distribution", "summary"], rows) if rows else [])
+
+
+class PublicNamesDirective(_TableDirective):
+    """``{equipot-public-names}``: the recorded public names, module by module."""
+
+    def lines(self) -> list[str]:
+        """Markdown to parse."""
+        path = Path(self.env.srcdir).parent / "tests" / "public_api.json"
+        self.env.note_dependency(str(path))
+        modules = json.loads(path.read_text(encoding="utf-8"))["modules"]
+        rows = [[f"`{name}`", ", ".join(f"`{one}`" for one in names)] for name, names in modules.items()]
+        return _markdown_table(["module", "names"], rows)
+
+
 class ResultsDirective(_TableDirective):
     """``{equipot-results}``: tables from ``docs/results/*.json``, each with its command."""
 
@@ -120,10 +181,16 @@ class ResultsDirective(_TableDirective):
         return lines or ["No results are stored."]
 
 
+def _actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The actions of a command that has some."""
+    return next(dict(one.choices) for one in parser._actions if isinstance(one, argparse._SubParsersAction))  # noqa: SLF001
+
+
 class CommandDirective(SphinxDirective):
-    """``{equipot-command} NAME``: the help text of a command."""
+    """``{equipot-command} NAME [ACTION]``: the help text of a command, or of one of its actions."""
 
     required_arguments = 1
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """The help as a literal block, 90 columns wide wherever it is built."""
@@ -137,7 +204,10 @@ class CommandDirective(SphinxDirective):
         before = os.environ.get("COLUMNS")
         os.environ["COLUMNS"] = "90"
         try:
-            text = make_parser(module, f"equipot {name}").format_help()
+            parser = make_parser(module, f"equipot {name}")
+            for action in self.arguments[1:]:
+                parser = _actions(parser)[action]
+            text = parser.format_help()
         finally:
             os.environ.pop("COLUMNS")
             if before is not None:
@@ -152,4 +222,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equipot-registered", PluginsDirective)
     app.add_directive("equipot-results", ResultsDirective)
     app.add_directive("equipot-command", CommandDirective)
+    app.add_directive("equipot-hook", HookDirective)
+    app.add_directive("equipot-public-names", PublicNamesDirective)
     return {"parallel_read_safe": True}

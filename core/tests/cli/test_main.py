@@ -1,6 +1,7 @@
 """The command line: help, tables, descriptions, and the installed commands as processes of their own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_a_command_of_a_plugin_runs_and_is_in_the_help(monkeypatch, capsys):
     assert main(["list-all", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert main([]) == 0
-    assert "  list-all  Everything\n" in capsys.readouterr().out
+    assert "  list-all    Everything\n" in capsys.readouterr().out
     assert main(["list-al"]) == 2
     assert "did you mean 'list-all'?" in capsys.readouterr().err
 
@@ -168,3 +169,51 @@ def test_installed_check_command_without_plugins(folder):
         "error: training_module.model._target_: no model builder named 'InvariantModel'; installed: []"
     )
     assert "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------------------ completion
+
+
+def completions(line, tmp_path, program="equipot"):
+    """What the shell would be told could come next."""
+    answer = tmp_path / "answer"
+    settings = {
+        "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " ",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+    }  # fmt: skip
+    done = process(BIN / program, env={**os.environ, **settings})
+    assert done.returncode == 0, done.stderr
+    return answer.read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("equipot pl", {"plugins"}),
+        ("equipot plugins i", {"info"}),
+        ("equipot plugins info z", {"zbl"}),
+        ("equipot plugins new a --kind m", {"model-builder", "modifier"}),
+        ("equipot describe Z", {"ZBL"}),
+        ("equipot train --o", {"--output", "--overwrite"}),
+    ],
+)
+def test_completion(line, expected, tmp_path):
+    assert set(completions(line, tmp_path)) == expected
+
+
+def test_completion_of_the_short_commands(tmp_path):
+    line = "equipot-package ver"
+    assert completions(line, tmp_path, "equipot-package") == ["verify"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script(shell, capsys):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in ("equipot", "equipot-train", "equipot-compile", "equipot-package"))
+
+
+def test_bash_takes_the_script():
+    done = process("bash", "-c", f'eval "$({BIN}/equipot completion bash)" && complete -p equipot-train')
+    assert done.returncode == 0, done.stderr
+    assert "_python_argcomplete equipot-train" in done.stdout

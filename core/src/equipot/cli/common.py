@@ -121,6 +121,10 @@ def run_module(module: Any, prog: str, argv: Sequence[str] | None = None) -> int
         The exit code: 0, or 2 after an error whose message was printed.
     """
     parser = make_parser(module, prog)
+    if "_ARGCOMPLETE" in os.environ:
+        from argcomplete import autocomplete
+
+        autocomplete(parser)
     switches, rest = split_plugin_options(sys.argv[1:] if argv is None else argv)
     args, unknown = parser.parse_known_args(rest)
     if unknown and not getattr(module, "PASS_UNKNOWN", False):

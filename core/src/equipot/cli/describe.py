@@ -8,7 +8,14 @@ import sys
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("name", metavar="NAME", help="short name (ZBL) or path (equipot.pair_potentials.ZBL)")
+    name = parser.add_argument("name", metavar="NAME", help="short name (ZBL) or path (equipot.pair_potentials.ZBL)")
+    name.completer = _names  # type: ignore[attr-defined] # what argcomplete calls
+
+
+def _names(**_context: object) -> list[str]:
+    from equipot.plugins import KINDS, plugins
+
+    return [name for kind in KINDS for name in plugins().names(kind)]
 
 
 def run(args: argparse.Namespace) -> int:

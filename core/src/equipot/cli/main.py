@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("equipot.cli.plugins", "list installed plugins and what they declare"),
     "describe": ("equipot.cli.describe", "options of an installed component"),
     "schema": ("equipot.cli.schema", "JSON Schema of the installed components"),
+    "completion": ("equipot.cli.completion", "script for completing commands in bash, zsh or fish"),
 }
 """Core's commands: name to module and summary. Plugins declare further ones (``equipot_commands``)."""
 
@@ -38,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what could come next
+        from equipot.cli.completion import complete
+
+        complete()
     parser = _parser()
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, rest = _split(arguments)

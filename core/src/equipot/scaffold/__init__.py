@@ -107,10 +107,11 @@ def rendered(kind: str, values: dict[str, str], *, example: bool) -> Iterator[tu
     """Path and text of every file of a new package."""
     templates = resources.files("equipot.scaffold") / "templates"
     own = templates / kind.replace("-", "_")
+    options = "" if example else 'addopts = ["--maxfail=1", "--tb=short"] # until the function is written\n'
     usage = Template((own / "usage.md.tmpl").read_text(encoding="utf-8")).substitute(values).strip()
     for part in (templates / "common", own / "common", own / ("example" if example else "empty")):
         for path, file in _files(part, Path()):
-            text = Template(file.read_text(encoding="utf-8")).substitute(values, usage=usage)
+            text = Template(file.read_text(encoding="utf-8")).substitute(values, usage=usage, pytest_options=options)
             yield Path(str(path).replace("__package__", values["package"]).replace("dot_", ".")), text
 
 
