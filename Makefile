@@ -45,6 +45,7 @@ parity: install ## Run nequip and allegro anew, compare, in a venv PEER
 	$(PEER)/bin/python tests/reference/make_nequip_reference.py --check
 	$(PEER)/bin/python tests/reference/make_allegro_reference.py --check
 	$(BIN)/python tests/reference/parity.py
+	EQUIPOT_NEQUIP_PYTHON=$(PEER)/bin/python $(PYTEST) plugins/from_nequip/tests/test_peer.py
 
 lint: install ## Check style, spelling and import rules
 	$(BIN)/ruff check .

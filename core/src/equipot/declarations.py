@@ -103,9 +103,9 @@ class TargetAliasEntry(Entry):
     """``target``: a ``_target_``. ``resolver``: ``${name:…}``. ``section``: a root key, taken out of the config."""
 
     options: str = ""
-    """Dotted path of a function ``(options: dict) -> dict`` that translates what stands beside the ``_target_``
-    (or in the section), interpolations unresolved; it may choose another ``_target_`` and raises ``ConfigError``
-    with one problem an option that it cannot translate. Empty: the options are the same."""
+    """Dotted path of a function ``(node: dict) -> dict`` that translates a node with its ``_target_`` (or a section),
+    interpolations unresolved; it may put another ``_target_`` in, and raises ``ConfigError`` with one problem an
+    option that it cannot translate. Empty: the options are the same."""
 
     instead: str = ""
     """What to use where there is no counterpart; then ``target`` is empty, and a config with the name is refused."""

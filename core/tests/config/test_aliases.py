@@ -40,8 +40,11 @@ class Host:
 
 
 def ema(options):
+    assert options["_target_"] == "other.train.EMA"
     if "decay" not in options:
         raise ConfigError([problem("decay", "is missing")])
+    if options["decay"] == 0:
+        return {"_target_": "other.optim.SGD", "lr": 0.5}
     return {"ema_decay": options["decay"], "optimizer": options["optimizer"]}
 
 
@@ -84,6 +87,25 @@ def test_names_and_options_are_translated_at_every_depth_and_interpolations_are_
             "optimizer": [{"_target_": "torch.optim.SGD", "_partial_": True, "lr": "${training_data_stats:x}"}],
         },
     }
+
+
+def test_a_function_may_choose_another_target_which_is_translated_too():
+    assert translated({"a": {"_target_": "other.train.EMA", "decay": 0}}) == (
+        {"a": {"_target_": "torch.optim.SGD", "lr": 0.5}},
+        [],
+    )
+
+
+def test_root_keys_used_only_by_what_was_dropped_go_too():
+    config = {
+        "radius": 5.0,
+        "also": "${radius}",
+        "rate": 0.1,
+        "odd": 1,
+        "a": {"_target_": "other.train.EMA", "decay": 0, "x": "${also}"},
+        "b": {"_target_": "other.optim.SGD", "lr": "${rate}"},
+    }
+    assert set(translated(config)[0]) == {"rate", "odd", "a", "b"}
 
 
 def test_a_config_without_foreign_names_is_returned_as_it_is():

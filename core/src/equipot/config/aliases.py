@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from equipot.config.load import used_root_keys
 from equipot.errors import ConfigError, PluginError, did_you_mean, problem
 from equipot.plugins import plugins
 
@@ -67,7 +68,17 @@ def translate_container(container: Mapping[str, Any]) -> tuple[dict[str, Any], l
             translator.options(sections[key], value, key)
         else:
             kept[key] = translator.walk(value, str(key))
-    return kept, translator.problems
+    return _without_orphans(kept, used_root_keys(dict(container))), translator.problems
+
+
+def _without_orphans(container: dict[str, Any], used_before: set[str]) -> dict[str, Any]:
+    """Without root keys whose only use was in what has been dropped."""
+    while True:
+        orphans = (container.keys() & used_before) - used_root_keys(container)
+        orphans = {key for key in orphans if not isinstance(container[key], dict) or "_target_" not in container[key]}
+        if not orphans:
+            return container
+        container = {key: value for key, value in container.items() if key not in orphans}
 
 
 def advice(path: str) -> str:
@@ -127,20 +138,19 @@ class _Translator:
         if entry.instead:
             self.problems.append(problem(f"{path}._target_", "has no counterpart", got=target, hint=entry.instead))
             return {key: value for key, value in node.items() if key != "_target_"}
-        hydra = {key: value for key, value in node.items() if key in ("_convert_", "_recursive_", "_partial_")}
-        options = {key: value for key, value in node.items() if key != "_target_" and key not in hydra}
-        return {"_target_": entry.target, **hydra, **self.options(entry, options, path)}
+        translated = self.options(entry, node, path)
+        if translated.get("_target_", target) == target:
+            return {**translated, "_target_": entry.target}
+        return self._node(translated, path)  # the function chose another, which may be foreign as well
 
-    def options(self, entry: TargetAliasEntry, options: dict[str, Any], path: str) -> dict[str, Any]:
-        """What stands beside a foreign target, translated; unchanged after a problem."""
-        if not entry.options:
-            return options
+    def options(self, entry: TargetAliasEntry, node: dict[str, Any], path: str) -> dict[str, Any]:
+        """A node or section with its options translated; empty after a problem."""
         try:
-            translated: dict[str, Any] = load_function(entry.options)(dict(options))
+            translated: dict[str, Any] = load_function(entry.options)(dict(node)) if entry.options else node
         except ConfigError as error:
             self.problems.extend(f"{path}.{text}" for text in error.problems)
-            return {}
         except PluginError as error:
             self.problems.append(f"{path}: {error}")
-            return options
-        return translated
+        else:
+            return translated
+        return {}

@@ -1,1 +1,30 @@
 """What this package declares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equipot import hookimpl
+from equipot.declarations import CommandEntry
+from equipot_from_nequip import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from equipot.declarations import TargetAliasEntry
+
+
+@hookimpl
+def equipot_target_aliases() -> Iterator[TargetAliasEntry]:
+    """Declare what the names in configs of nequip and nequip-allegro stand for."""
+    yield from table.entries()
+
+
+@hookimpl
+def equipot_commands() -> Iterator[CommandEntry]:
+    """Declare the command that moves models and configs over."""
+    yield CommandEntry(
+        name="import-nequip",
+        target="equipot_from_nequip.command",
+        summary="move a model or a config of nequip over",
+    )
