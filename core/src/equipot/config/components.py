@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from equipot.config.targets import PUBLIC_MODULES, public_names
-from equipot.errors import ConfigError, EquipotError, did_you_mean, problem
 from equipot.declared import load_target
+from equipot.errors import ConfigError, EquipotError, did_you_mean, problem
 from equipot.plugins import NAMESPACES, plugins
 
 
