@@ -1,0 +1,56 @@
+"""The package as configs see it: names, lazy imports, extras."""
+
+import builtins
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import equipot_toolbox
+from equipot.config.targets import resolve_target
+from equipot.plugins import plugins
+
+
+@pytest.mark.parametrize("name", [name for name in equipot_toolbox.__all__ if name[0].isupper()])
+def test_every_class_may_be_a_target_and_is_documented(name):
+    found = resolve_target(f"equipot_toolbox.{name}", "x")
+    assert found is getattr(equipot_toolbox, name)
+    documentation = f"{found.__doc__}\n{found.__init__.__doc__}"
+    parameters = [one for one in inspect.signature(found).parameters.values() if one.name not in ("args", "kwargs")]
+    if found.__module__.startswith("equipot_toolbox.schedule_free") and name.endswith("Free"):
+        return  # thin subclasses
+    missing = [one.name for one in parameters if f"{one.name}:" not in documentation]
+    assert missing == []
+    assert not any(one.kind is one.VAR_KEYWORD for one in inspect.signature(found).parameters.values())
+
+
+def test_the_plugin_is_loaded_and_declares_nothing():
+    (record,) = [record for record in plugins().records if record.id == "toolbox"]
+    assert record.state == "ok"
+    assert record.distribution == "equipot-toolbox"
+
+
+def test_importing_the_package_imports_no_torch():
+    heavy = ("torch", "lightning", "numpy", "ase")
+    code = f"import sys, equipot_toolbox.plugin; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_missing_extra_is_told(monkeypatch):
+    original = builtins.__import__
+
+    def without(name, *rest):
+        if name.split(".")[0] == "h5py":
+            raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
+        return original(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.delitem(sys.modules, "equipot_toolbox.hdf5", raising=False)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"HDF5Dataset needs the package 'h5py'; pip install .equipot-toolbox\[hdf5\]"
+    ):
+        _ = equipot_toolbox.HDF5Dataset
+    with pytest.raises(AttributeError, match="has no attribute 'HDF4Dataset'"):
+        _ = equipot_toolbox.HDF4Dataset
