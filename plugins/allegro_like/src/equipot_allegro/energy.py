@@ -199,7 +199,7 @@ class AllegroEnergy(EnergyModule):
         super().__init__()
         self.locality = "strict"
         self.num_types, self.num_channels = num_types, options.num_channels
-        self.spherical, self.two_body = spherical, two_body
+        self.spherical, self.two_body, self.two_body_sizes = spherical, two_body, two_body.sizes
         self.register_buffer("normalization", avg_num_neighbors.rsqrt().to(options.dtype), persistent=False)
         degrees = torch.arange(spherical.l_max + 1)
         self.register_buffer("block_of_component", degrees.repeat_interleave(2 * degrees + 1), persistent=False)
@@ -231,7 +231,7 @@ class AllegroEnergy(EnergyModule):
             pair_index(*types, self.num_types),
         )
         normalization = self.normalization.index_select(0, atom_types).unsqueeze(1)
-        scalars, env_weights, weights = self.two_body(edges).split(self.two_body.sizes, dim=1)
+        scalars, env_weights, weights = self.two_body(edges).split(self.two_body_sizes, dim=1)
         weights = weights.unflatten(1, (-1, self.num_channels)).index_select(1, self.block_of_component)
         tensors = edges.attributes.unsqueeze(2) * weights
         for layer in self.layers:

@@ -30,8 +30,10 @@ from equipot_kernels.errors import KernelError
 Spec = Mapping[str, Any]
 
 FAMILIES: dict[str, str] = {
+    "contraction": "equipot_kernels.contraction_family",
     "convolution": "equipot_kernels.convolution_family",
     "edge_lists": "equipot_kernels.edge_lists",
+    "environment": "equipot_kernels.environment_family",
 }
 """Name of a family and its module."""
 
