@@ -34,7 +34,13 @@ def energy(frame: dict, r_max: float, width: float = 2.0) -> float:
     return float(module({**graph, "edge_lengths": lengths}).sum())
 
 
-for name, frame in REFERENCE["frames"].items():
-    full = energy(frame, 31.75)
-    shares = ", ".join(f"{r_max} Å: {1 - energy(frame, r_max) / full:.2%}" for r_max in (8.0, 12.0, 16.0, 20.0))
-    print(f"{name}: {full:.6f} eV; left out with r_max {shares}")
+def main() -> None:
+    """Print a line for each frame."""
+    for name, frame in REFERENCE["frames"].items():
+        full = energy(frame, 31.75)
+        shares = ", ".join(f"{r_max} Å: {1 - energy(frame, r_max) / full:.2%}" for r_max in (8.0, 12.0, 16.0, 20.0))
+        print(f"{name}: {full:.6f} eV; left out with r_max {shares}")
+
+
+if __name__ == "__main__":
+    main()
