@@ -1,11 +1,14 @@
 """Configs with the toolbox's parts, run and resumed from the command line on small water frames."""
 
 import json
+import re
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
@@ -187,3 +190,42 @@ def test_coefficients_follow_their_schedules(run):
     assert coefficients(whole / "step3.ckpt") is None, "those of the config"
     assert coefficients(whole / "step6.ckpt") == pytest.approx({"per_atom_energy_mse": 5 / 6, "forces_mse": 1 / 6})
     assert coefficients(whole / "step9.ckpt") == {"per_atom_energy_mse": 0.0, "forces_mse": 1.0}
+
+
+# ------------------------------------------------------------------ the page on the toolbox
+
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "toolbox.md"
+SNIPPETS = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def merged(base, extra):
+    """A config with a snippet: mappings are joined, those with a target of their own replaced."""
+    joined = dict(base)
+    for key, value in extra.items():
+        whole = not isinstance(value, dict) or not isinstance(base.get(key), dict)
+        replaces = whole or (key != "training_module" and "_target_" in value)
+        joined[key] = value if replaces else merged(base[key], value)
+    return joined
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_shown_config_is_valid(snippet, tmp_path, monkeypatch, capfd):
+    config = merged(yaml.safe_load(config_of({})), yaml.safe_load(snippet))
+    config["run"] = ["train"]
+    config["training_module"].setdefault(
+        "lr_scheduler", {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 1}
+    )
+    if config["training_module"]["lr_scheduler"] is None:
+        del config["training_module"]["lr_scheduler"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "config.yaml"]) == 0, capfd.readouterr().err
+
+
+def test_page_shows_every_part():
+    import equipot_toolbox
+
+    shown = PAGE.read_text(encoding="utf-8")
+    assert len(SNIPPETS) == 11
+    parts = [name for name in equipot_toolbox.__all__ if name not in ("write_lmdb", "EnergyOnlyMetrics")]
+    assert [name for name in parts if name not in shown and not name.endswith(("Metrics", "OnlyLoss"))] == []
