@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from equipot_kernels.convolution_plan import Plan, check_spec, plan_of
+from equipot_kernels import convolution_tables as tables
 from equipot_kernels import convolution_units as units
+from equipot_kernels.convolution_plan import Plan, check_spec, plan_of
+from equipot_kernels.convolution_weights import Weights
 from equipot_kernels.registry import INTEGER, POINTER
 
 OPS = "equipot_kernels.convolution_ops"
 
-_BACKWARD = ("xyw", "yw", "xw")
+_EXPLICIT, _TABLE = Weights(table=False), Weights(table=True)
+
+_BACKWARD = {"backward": ("xyw", "yw", "xw"), "table_backward": ("xyr", "yr", "x")}
 """Sets of results that have a unit of their own; others are made by the smallest that holds them."""
 
+
+def _partial(function: Callable[..., str], *arguments: Any, **options: Any) -> Callable[[Plan], str]:
+    return lambda plan: function(plan, *arguments, **options)
+
+
 _SOURCES: dict[str, Callable[[Plan], str]] = {
-    "forward": units.forward,
-    **{f"backward_{outputs}": (lambda plan, outputs=outputs: units.backward(plan, outputs)) for outputs in _BACKWARD},
-    "double_receive": units.double_receive,
-    "double_send": units.double_send,
+    "forward": _partial(units.forward, _EXPLICIT),
+    **{f"backward_{outputs}": _partial(units.backward, _EXPLICIT, outputs) for outputs in _BACKWARD["backward"]},
+    "double_receive": _partial(units.double_receive, _EXPLICIT),
+    "double_send": _partial(units.double_send, _EXPLICIT),
+    "table_forward": _partial(units.forward, _TABLE),
+    **{
+        f"table_backward_{outputs}": _partial(units.backward, _TABLE, outputs)
+        for outputs in _BACKWARD["table_backward"]
+    },
+    "table_double_receive": _partial(units.double_receive, _TABLE),
+    "table_double_send": _partial(units.double_send, _TABLE),
+    "table_rows": tables.rows_of_edges,
+    "table_gradient": _partial(tables.gradient, double=False),
+    "table_double_gradient": _partial(tables.gradient, double=True),
 }
+
+_LOOKUP = [POINTER, POINTER, POINTER, INTEGER]
+"""Relative lengths, pairs of types, table, number of knots."""
 
 UNITS: dict[str, list[Any]] = {
     "forward": [INTEGER, *[POINTER] * 6, INTEGER],
-    **{f"backward_{outputs}": [INTEGER, *[POINTER] * 10, INTEGER] for outputs in _BACKWARD},
+    **{f"backward_{outputs}": [INTEGER, *[POINTER] * 10, INTEGER] for outputs in _BACKWARD["backward"]},
     "double_receive": [INTEGER, *[POINTER] * 9, INTEGER],
     "double_send": [INTEGER, *[POINTER] * 12, INTEGER],
+    "table_forward": [INTEGER, *[POINTER] * 2, *_LOOKUP, *[POINTER] * 3, INTEGER],
+    **{
+        f"table_backward_{outputs}": [INTEGER, *[POINTER] * 3, *_LOOKUP, *[POINTER] * 6, INTEGER]
+        for outputs in _BACKWARD["table_backward"]
+    },
+    "table_double_receive": [INTEGER, *[POINTER] * 5, *_LOOKUP, *[POINTER] * 3, INTEGER],
+    "table_double_send": [INTEGER, *[POINTER] * 6, *_LOOKUP, *[POINTER] * 4, INTEGER],
+    "table_rows": [INTEGER, *[POINTER] * 2, INTEGER, INTEGER, *[POINTER] * 3],
+    "table_gradient": [INTEGER, *[POINTER] * 4, INTEGER, *[POINTER] * 5, INTEGER],
+    "table_double_gradient": [INTEGER, *[POINTER] * 7, INTEGER, *[POINTER] * 5, INTEGER],
 }
 
 
@@ -43,11 +76,13 @@ def source(spec: Mapping[str, Any], unit: str) -> str:
     return _SOURCES[unit](plan_of(spec))
 
 
-def backward_unit(wanted: str) -> str:
+@functools.lru_cache(maxsize=64)
+def backward_unit(kind: str, wanted: str) -> str:
     """The smallest unit that gives the wanted results.
 
     Args:
-        wanted: Letters of x, y, w.
+        kind: ``backward`` or ``table_backward``.
+        wanted: Letters of its results.
     """
-    fitting = [outputs for outputs in _BACKWARD if set(wanted) <= set(outputs)]
-    return f"backward_{min(fitting, key=len)}"
+    fitting = [outputs for outputs in _BACKWARD[kind] if set(wanted) <= set(outputs)]
+    return f"{kind}_{min(fitting, key=len)}"

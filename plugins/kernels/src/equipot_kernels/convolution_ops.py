@@ -27,23 +27,21 @@ _LISTS = "Tensor index, Tensor ptr, Tensor sent_ptr, Tensor sent, int kernel"
 # ---------------------------------------------------------------------- forward
 
 
-def _forward_fake(x: Tensor, y: Tensor, w: Tensor, *rest: Any) -> Tensor:
+def _forward_fake(x: Tensor, *rest: Any) -> Tensor:
     return x.new_empty(x.shape[0], plan_of(registry.spec_of(rest[-1])).dim_out)
 
 
 def _forward_cpu(x: Tensor, y: Tensor, w: Tensor, index: Tensor, ptr: Tensor, *rest: Any) -> Tensor:
-    out = _forward_fake(x, y, w, *rest)
+    out = _forward_fake(x, *rest)
     x, y, w, index = x.contiguous(), y.contiguous(), w.contiguous(), index.contiguous()
-    registry.function(rest[-1], "forward")(
-        x.shape[0], *map(pointer, (x, y, w, ptr, index[1], out)), threads()
-    )
+    registry.function(rest[-1], "forward")(x.shape[0], *map(pointer, (x, y, w, ptr, index[1], out)), threads())
     return out
 
 
 conv_forward = define(f"conv_forward(Tensor x, Tensor y, Tensor w, {_LISTS}) -> Tensor", _forward_cpu, _forward_fake)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - torch passes it by name
     tensors = [item for item in inputs if isinstance(item, Tensor)]
     ctx.save_for_backward(*tensors)
     ctx.constants = inputs[len(tensors) :]
@@ -62,8 +60,8 @@ def _kept(parts: tuple[Tensor, ...], wanted: list[bool]) -> tuple[Tensor | None,
 # --------------------------------------------------------------------- backward
 
 
-def _backward_fake(g: Tensor, x: Tensor, y: Tensor, w: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    x_wanted, y_wanted, w_wanted = rest[-3:]
+def _backward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    _, x, y, w, *_, x_wanted, y_wanted, w_wanted = arguments
     return (
         x.new_empty(x.shape if x_wanted else 0),
         y.new_empty(y.shape if y_wanted else 0),
@@ -74,8 +72,8 @@ def _backward_fake(g: Tensor, x: Tensor, y: Tensor, w: Tensor, *rest: Any) -> tu
 def _backward_cpu(g: Tensor, x: Tensor, y: Tensor, w: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     index, _, sent_ptr, sent, kernel, *flags = rest
     wanted = "".join(letter for letter, flag in zip("xyw", flags, strict=True) if flag)
-    unit = backward_unit(wanted)
-    made = _backward_fake(g, x, y, w, *(letter in unit.split("_")[1] for letter in "xyw"))
+    unit = backward_unit("backward", wanted)
+    made = _backward_fake(g, x, y, w, *(letter in unit.split("_")[-1] for letter in "xyw"))
     g, x, y, w, index = (part.contiguous() for part in (g, x, y, w, index))
     arguments = (g, x, y, w, sent_ptr, sent, index[0], *made)
     registry.function(kernel, unit)(x.shape[0], *map(pointer, arguments), threads())
@@ -112,9 +110,8 @@ def _backward_derivative(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
 # ---------------------------------------------------------------------- double
 
 
-def _double_fake(
-    hx: Tensor, hy: Tensor, hw: Tensor, g: Tensor, x: Tensor, y: Tensor, w: Tensor, *rest: Any
-) -> tuple[Tensor, Tensor, Tensor]:
+def _double_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    g, x, _, w = arguments[3:7]
     return g.new_empty(g.shape), x.new_empty(x.shape), w.new_empty(w.shape)
 
 

@@ -47,12 +47,14 @@ class PathPlan:
         """Terms grouped by two of the indices i, j, k (0, 1, 2): the third one and the coefficient."""
         groups: dict[tuple[int, int], list[tuple[int, float]]] = {}
         for term in self.terms:
-            groups.setdefault((term[first], term[second]), []).append((term[other], term[3]))
+            i, j, k, c = term
+            index = (i, j, k)
+            groups.setdefault((index[first], index[second]), []).append((index[other], c))
         return groups
 
     def values(self, index: int) -> list[int]:
         """The values that i, j or k (0, 1, 2) takes, ascending."""
-        return sorted({int(term[index]) for term in self.terms})
+        return sorted({term[:3][index] for term in self.terms})
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,12 @@ def _plan(text: str) -> Plan:
         used[target.irrep] = channel + mul
         weight += mul
     blocks = [
-        BlockPlan(layout_in.blocks[source].mul, layout_in.blocks[source].start, layout_in.blocks[source].irrep.dim, tuple(paths))
+        BlockPlan(
+            layout_in.blocks[source].mul,
+            layout_in.blocks[source].start,
+            layout_in.blocks[source].irrep.dim,
+            tuple(paths),
+        )
         for source, paths in by_source.items()
     ]
     dtype: torch.dtype = getattr(torch, spec["dtype"])

@@ -1,11 +1,9 @@
-"""C++ text of the convolution kernels.
+"""Pieces of the C++ text of the convolution kernels.
 
-Every unit is one function that loops over atoms in parallel: ``forward`` and ``double_receive`` over
-centres (their edges are consecutive), the others over neighbours (their edges are listed by
-``sent``). An atom's edges are taken in tiles of as many as a vector has lanes; within a tile every
-block of features, and of it every vector of channels, is done for all edges before the next one, so
-that sums stay in registers. Couplings A[i, k] = Σ_j c_ijk Y_j of a tile are computed for all its edges
-at once. The last vector of a block is loaded and stored in part.
+Every unit is one function that loops in parallel over atoms (or rows of a table), and takes the edges
+of each in tiles of as many as a vector has lanes. Within a tile every block of features, and of it every
+vector of channels, is done for all edges before the next one, so that sums stay in registers. The
+couplings A[i, k] = Σ_j c_ijk Y_j are computed for all edges of a tile at once.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from collections.abc import Iterable
 
 from equipot_kernels.convolution_plan import BlockPlan, PathPlan, Plan
 
-PRELUDE = """
+_PRELUDE = """
 typedef {c_type} T;
 typedef __INT64_TYPE__ I;
 #if defined(__AVX512F__)
@@ -30,6 +28,12 @@ typedef T V __attribute__((vector_size(W * sizeof(T))));
 template <int M> struct Lanes {{ enum {{ number = M }}; }};
 template <int M> static inline V load(const T* p) {{ V v = {{}}; __builtin_memcpy(&v, p, M * sizeof(T)); return v; }}
 template <int M> static inline void store(T* p, V v) {{ __builtin_memcpy(p, &v, M * sizeof(T)); }}
+static inline void fetch(const T* p, int n) {{
+  for (int k = 0; k < n; k += 64 / int(sizeof(T))) __builtin_prefetch(p + k, 0, 2);
+}}
+static inline void fetch_to_write(T* p, int n) {{
+  for (int k = 0; k < n; k += 64 / int(sizeof(T))) __builtin_prefetch(p + k, 1, 2);
+}}
 template <int L> struct Sum {{
   typedef T Half __attribute__((vector_size(L / 2 * sizeof(T))));
   typedef T Whole __attribute__((vector_size(L * sizeof(T))));
@@ -44,21 +48,108 @@ template <> struct Sum<2> {{
   typedef T Whole __attribute__((vector_size(2 * sizeof(T))));
   static inline T of(Whole v) {{ return v[0] + v[1]; }}
 }};
+// What a unit knows of each edge of a tile; a unit uses the members it needs.
+struct Tile {{
+  alignas(64) T y[DIM_EDGE * W], hy[DIM_EDGE * W]; // edge attributes and their cotangents, lanes are edges
+  alignas(64) T ys[W * DIM_EDGE * W], rs[W * W];   // gradients of attributes and lengths, lanes are channels
+  const T *x[W], *hx[W], *g[W], *w[W], *hw[W];     // rows of features, of the result's gradient, of weights
+  T* gw[W];
+  T f[W], h[W]; // place between two knots, cotangent of the place
+  I edge[W];
+  int count;
+}};
+static inline void transpose(T* target, const T* rows, const Tile& t) {{
+  if (t.count < W) __builtin_memset(target, 0, DIM_EDGE * W * sizeof(T));
+  for (int a = 0; a < t.count; a++)
+    for (int j = 0; j < DIM_EDGE; j++) target[j * W + a] = rows[t.edge[a] * DIM_EDGE + j];
+}}
+"""
+
+_LOOP = """
+extern "C" void {name}({arguments}, I threads) {{
+  #pragma omp parallel for num_threads(int(threads)) schedule(dynamic, 4) if (threads > 1)
+  for (I i = 0; i < {number}; i++) {{
+    Tile t;
+{before}    for (I next = {first}[i]; next < {first}[i + 1];) {{
+      int n = 0;
+      for (; next < {first}[i + 1] && n < W; next++) {{
+        const I e = {edge};
+{fill}        t.edge[n++] = e;
+      }}
+      if (n == 0) break;
+      t.count = n;
+{body}    }}
+  }}
+}}
 """
 
 
 def join(lines: Iterable[str]) -> str:
+    """Lines as text."""
     return "".join(f"{line}\n" for line in lines)
 
 
 def plus(terms: Iterable[str]) -> str:
+    """Sum of terms."""
     return " + ".join(terms)
 
 
-def wanted_width(plan: Plan) -> int:
-    """Lanes that the widest block fills: a power of two from 4 to 16."""
+def prelude(plan: Plan) -> str:
+    """Types and helpers of every unit."""
     most = max(block.mul for block in plan.blocks)
-    return next(width for width in (4, 8, 16) if width >= min(most, 16))
+    return _PRELUDE.format(
+        c_type=plan.c_type,
+        # Lanes that the widest block fills.
+        wanted=next(width for width in (4, 8, 16) if width >= min(most, 16)),
+        dim_in=plan.dim_in,
+        dim_edge=plan.dim_edge,
+        dim_out=plan.dim_out,
+        num_weights=plan.num_weights,
+    )
+
+
+def loop_function(name: str, arguments: str, over: tuple[str, str, str], before: str, fill: str, body: str) -> str:
+    """The function of a unit.
+
+    Args:
+        name: Of the unit.
+        arguments: C declarations, all but the number of threads.
+        over: Number of atoms, array of each one's first edge, expression for the edge at ``next``.
+        before: Statements for each atom.
+        fill: Statements that fill lane n with edge e.
+        body: Statements for each tile.
+    """
+    number, first, edge = over
+    return _LOOP.format(
+        name=name, arguments=arguments, number=number, first=first, edge=edge, before=before, fill=fill, body=body
+    )
+
+
+def block_function(number: int, arguments: str, before: str, chunk: str, block: BlockPlan) -> str:
+    """The function that handles a block of features for one tile of edges.
+
+    Args:
+        number: Of the block.
+        arguments: C declarations.
+        before: Statements before the loop over channels.
+        chunk: Statements for M channels from c on.
+        block: The block.
+    """
+    return f"""
+static __attribute__((noinline)) void block_{number}({arguments}) {{
+{before}  auto chunk = [&](auto lanes, int c) __attribute__((always_inline)) {{
+    constexpr int M = decltype(lanes)::number;
+{chunk}  }};
+  int c = 0;
+  for (; c + W <= {block.mul}; c += W) chunk(Lanes<W>{{}}, c);
+  if constexpr ({block.mul} % W != 0) chunk(Lanes<{block.mul} % W>{{}}, c);
+}}
+"""
+
+
+def calls(plan: Plan, arguments: str) -> str:
+    """Call the functions of all blocks."""
+    return join(f"      block_{number}({arguments});" for number in range(len(plan.blocks)))
 
 
 class Couplings:
@@ -67,17 +158,16 @@ class Couplings:
     def __init__(self, block: BlockPlan) -> None:
         pairs = [(index, pair) for index, path in enumerate(block.paths) for pair in path.by(0, 2, 1)]
         self.number = {key: number for number, key in enumerate(pairs)}
-        self.lines = [
-            f"  store<W>({{A}} + {self.number[index, pair]} * W, "
-            + f"{plus(f'T({c!r}) * load<W>({{Y}} + {j} * W)' for j, c in terms)});"
-            for index, path in enumerate(block.paths)
-            for pair, terms in path.by(0, 2, 1).items()
-        ]
+        self._block = block
 
     def declare(self, array: str, attributes: str) -> str:
         """Text that computes them for the edges of a tile."""
-        lines = [line.replace("{A}", array).replace("{Y}", attributes) for line in self.lines]
-        return join([f"  alignas(64) T {array}[{len(self.lines)} * W];", *lines])
+        lines = [f"  alignas(64) T {array}[{len(self.number)} * W];"]
+        for index, path in enumerate(self._block.paths):
+            for pair, terms in path.by(0, 2, 1).items():
+                value = plus(f"T({c!r}) * load<W>({attributes} + {j} * W)" for j, c in terms)
+                lines.append(f"  store<W>({array} + {self.number[index, pair]} * W, {value});")
+        return join(lines)
 
     def applied(self, index: int, path: PathPlan, k: int, array: str, x: str) -> str:
         """Σ_i A[i, k] x_i."""
@@ -90,22 +180,23 @@ class Couplings:
         return plus(f"{array}[{self.number[index, pair]} * W] * {g}{pair[1]}" for pair in pairs)
 
 
-def rotated(block: BlockPlan, array: str, x: str) -> tuple[str, dict[tuple[int, int, int], int]]:
-    """Text for Z[j, k] = Σ_i c_ijk x_i of all paths, which is the same for all edges of an atom."""
-    number: dict[tuple[int, int, int], int] = {}
-    lines = []
-    for index, path in enumerate(block.paths):
-        for (j, k), terms in path.by(1, 2, 0).items():
-            number[index, j, k] = len(number)
-            value = plus(f"T({c!r}) * {x}{i}" for i, c in terms)
-            lines.append(f"    const V {array}{number[index, j, k]} = {value};")
-    return join(lines), number
+class Rotated:
+    """Z[j, k] = Σ_i c_ijk x_i of all paths of a block, which are the same for all edges of an atom."""
 
+    def __init__(self, block: BlockPlan, name: str, x: str) -> None:
+        self._name = name
+        self._number: dict[tuple[int, int, int], int] = {}
+        lines = []
+        for index, path in enumerate(block.paths):
+            for (j, k), terms in path.by(1, 2, 0).items():
+                number = self._number[index, j, k] = len(self._number)
+                lines.append(f"    const V {name}{number} = {plus(f'T({c!r}) * {x}{i}' for i, c in terms)};")
+        self.text = join(lines)
 
-def contracted(number: dict[tuple[int, int, int], int], index: int, path: PathPlan, j: int, array: str) -> str:
-    """Σ_k Z[j, k] g_k."""
-    pairs = [pair for pair in path.by(1, 2, 0) if pair[0] == j]
-    return plus(f"{array}{number[index, j, k]} * g{k}" for _, k in pairs)
+    def contracted(self, index: int, path: PathPlan, j: int) -> str:
+        """Σ_k Z[j, k] g_k."""
+        pairs = [pair for pair in path.by(1, 2, 0) if pair[0] == j]
+        return plus(f"{self._name}{self._number[index, j, k]} * g{k}" for _, k in pairs)
 
 
 def rows(name: str, pointer: str, block: BlockPlan) -> str:
@@ -113,35 +204,21 @@ def rows(name: str, pointer: str, block: BlockPlan) -> str:
     return join(f"    V {name}{i} = load<M>({pointer} + {block.start + i * block.mul} + c);" for i in range(block.dim))
 
 
-def block_function(name: str, arguments: str, before: str, chunk: str, block: BlockPlan) -> str:
-    """The function that handles a block of features for one tile of edges.
-
-    Args:
-        name: Its name.
-        arguments: C declarations.
-        before: Statements before the loop over channels.
-        chunk: Statements for M channels from c on.
-        block: The block.
-    """
-    return f"""
-static __attribute__((noinline)) void {name}(int count, {arguments}) {{
-{before}  auto chunk = [&](auto lanes, int c) __attribute__((always_inline)) {{
-    constexpr int M = decltype(lanes)::number;
-{chunk}  }};
-  int c = 0;
-  for (; c + W <= {block.mul}; c += W) chunk(Lanes<W>{{}}, c);
-  if constexpr ({block.mul} % W != 0) chunk(Lanes<{block.mul} % W>{{}}, c);
-}}
-"""
+def stored_rows(name: str, pointer: str, block: BlockPlan) -> str:
+    """Store all components of a block's features."""
+    return join(f"    store<M>({pointer} + {block.start + i * block.mul} + c, {name}{i});" for i in range(block.dim))
 
 
-def prelude(plan: Plan) -> str:
-    """Types and helpers of every unit."""
-    return PRELUDE.format(
-        c_type=plan.c_type,
-        wanted=wanted_width(plan),
-        dim_in=plan.dim_in,
-        dim_edge=plan.dim_edge,
-        dim_out=plan.dim_out,
-        num_weights=plan.num_weights,
-    )
+def result_rows(block: BlockPlan, what: str) -> str:
+    """Load or store the rows of the result that a block adds to."""
+    lines = []
+    for index, path in enumerate(block.paths):
+        for k in path.values(2):
+            place, name = f"out + {path.out + k * path.stride} + c", f"o{index}_{k}"
+            lines.append(f"    V {name} = load<M>({place});" if what == "load" else f"    store<M>({place}, {name});")
+    return join(lines)
+
+
+def received(path: PathPlan) -> str:
+    """Load the rows of the result's gradient that belong to a path."""
+    return join(f"        V g{k} = load<M>(t.g[e] + {path.out + k * path.stride} + c);" for k in path.values(2))

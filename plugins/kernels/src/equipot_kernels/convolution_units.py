@@ -1,271 +1,208 @@
-"""C++ text of the units with explicit weights: value, gradient, and gradient of the gradient.
+"""C++ text of the units that go over atoms: value, gradient, and gradient of the gradient.
 
 With S(g, x, Y, w) = Σ g · convolution(x, Y, w), which is linear in each of the four:
 
 - ``forward``: ∂S/∂g;
-- ``backward_*``: ∂S/∂x, ∂S/∂Y, ∂S/∂w, as the letters x, y, w in the unit's name say;
+- ``backward_*``: ∂S/∂x, ∂S/∂Y, ∂S/∂w, as the letters x, y, w in the unit's name say; with a table, r is the
+  derivative by the relative length;
 - ``double_receive`` and ``double_send``: ∂/∂g, and ∂/∂x and ∂/∂w, of S(g, h_x, Y, w) + S(g, x, h_Y, w) +
   S(g, x, Y, h_w).
+
+With a table the units' names begin with ``table_``; see ``convolution_tables`` for the table's gradient.
 """
 
 from __future__ import annotations
 
-from equipot_kernels.convolution_plan import BlockPlan, PathPlan, Plan
+from equipot_kernels.convolution_plan import BlockPlan, Plan
 from equipot_kernels.convolution_source import (
     Couplings,
+    Rotated,
     block_function,
-    contracted,
+    calls,
     join,
+    loop_function,
     plus,
     prelude,
-    rotated,
+    received,
+    result_rows,
     rows,
+    stored_rows,
 )
+from equipot_kernels.convolution_weights import Weights
 
-_LOOP = """
-  #pragma omp parallel for num_threads(int(threads)) schedule(dynamic, 4) if (threads > 1)
-  for (I i = 0; i < n_atoms; i++) {
-"""
-
-_TRANSPOSE = """
-      if (count < W) __builtin_memset({Y}, 0, sizeof({Y}));
-      for (int a = 0; a < count; a++)
-        for (int j = 0; j < DIM_EDGE; j++) {Y}[j * W + a] = {y}[{edge} * DIM_EDGE + j];
-"""
+_RECEIVE = ("n_atoms", "ptr", "next")
+_SEND = ("n_atoms", "sent_ptr", "sent[next]")
 
 
-def _transpose(target: str, source: str, edge: str) -> str:
-    return f"      alignas(64) T {target}[DIM_EDGE * W];" + _TRANSPOSE.replace("{Y}", target).replace(
-        "{y}", source
-    ).replace("{edge}", edge)
+def _each_edge(*, double: bool = False) -> str:
+    """Begin the loop over the edges of a tile."""
+    pointers = "*a = A + e, *y = t.y + e" + (", *b = B + e, *hy = t.hy + e" if double else "")
+    return f"    for (int e = 0; e < t.count; e++) {{\n      [[maybe_unused]] const T {pointers};\n"
 
 
-def _calls(name: str, plan: Plan, arguments: str) -> str:
-    return join(f"      {name}_{number}(count, {arguments});" for number in range(len(plan.blocks)))
-
-
-def forward(plan: Plan) -> str:
+def forward(plan: Plan, weights: Weights) -> str:
     """Unit ``forward``."""
-    text = prelude(plan)
+    text = prelude(plan) + weights.helpers
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)
-        arguments = "const T* const* xs, const T* const* ws, const T* Y, T* out"
-        chunk = _results(block, "load") + "    for (int e = 0; e < count; e++) {\n      const T* a = A + e;\n"
-        chunk += rows("x", "xs[e]", block)
+        chunk = result_rows(block, "load") + _each_edge() + rows("x", "t.x[e]", block)
         for index, path in enumerate(block.paths):
-            chunk += f"      {{ V w = load<M>(ws[e] + {path.weight} + c);\n"
+            chunk += "      {\n" + weights.load(path)
             for k in path.values(2):
                 chunk += f"        o{index}_{k} += w * ({couplings.applied(index, path, k, 'a', 'x')});\n"
             chunk += "      }\n"
-        chunk += "    }\n" + _results(block, "store")
-        text += block_function(f"block_{number}", arguments, couplings.declare("A", "Y"), chunk, block)
-    return (
-        text
-        + """
-extern "C" void forward(I n_atoms, const T* x, const T* y, const T* w, const I* ptr, const I* neighbour, T* out,
-                        I threads) {"""
-        + _LOOP
-        + """    T* o = out + i * DIM_OUT;
-    __builtin_memset(o, 0, DIM_OUT * sizeof(T));
-    for (I first = ptr[i]; first < ptr[i + 1]; first += W) {
-      const int count = ptr[i + 1] - first < W ? int(ptr[i + 1] - first) : int(W);
-      const T *xs[W], *ws[W];
-      for (int a = 0; a < count; a++) {
-        xs[a] = x + neighbour[first + a] * DIM_IN;
-        ws[a] = w + (first + a) * WEIGHTS;
-      }
-"""
-        + _transpose("Y", "y", "(first + a)")
-        + _calls("block", plan, "xs, ws, Y, o")
-        + "    }\n  }\n}\n"
+        chunk += "    }\n" + result_rows(block, "store")
+        text += block_function(number, "const Tile& t, T* out", couplings.declare("A", "t.y"), chunk, block)
+    return text + loop_function(
+        f"{weights.prefix}forward",
+        f"I n_atoms, const T* x, const T* y, {weights.arguments}, const I* ptr, const I* neighbour, T* out",
+        _RECEIVE,
+        "    __builtin_memset(out + i * DIM_OUT, 0, DIM_OUT * sizeof(T));\n",
+        weights.fill() + "        t.x[n] = x + neighbour[e] * DIM_IN;\n",
+        "      transpose(t.y, y, t);\n" + calls(plan, "t, out + i * DIM_OUT"),
     )
 
 
-def _results(block: BlockPlan, what: str) -> str:
-    """Load or store the rows of the result that a block adds to."""
-    lines = []
+def backward(plan: Plan, weights: Weights, outputs: str) -> str:
+    """Unit ``backward_`` + outputs, which are letters of ``xyw`` or ``xyr``."""
+    text = prelude(plan) + weights.helpers
+    for number, block in enumerate(plan.blocks):
+        couplings = Couplings(block)
+        chunk = _backward_chunk(block, couplings, weights, outputs)
+        before = couplings.declare("A", "t.y")
+        text += block_function(number, "Tile& t, const T* x, T* gx", before, chunk, block)
+    with_y, with_r = "y" in outputs, "r" in outputs
+    skipped = "for (int j = 0; j < DIM_EDGE; j++) gy[e * DIM_EDGE + j] = 0; " if with_y else ""
+    skipped += "gr[e] = 0; " if with_r else ""
+    fill = weights.fill(skipped=skipped, sent=True) + "        t.g[n] = g + centre[e] * DIM_OUT;\n"
+    if "w" in outputs:
+        fill += "        t.gw[n] = gw + e * WEIGHTS;\n"
+        fill += "        if (next + W < sent_ptr[n_atoms]) fetch_to_write(gw + sent[next + W] * WEIGHTS, WEIGHTS);\n"
+    body = "      transpose(t.y, y, t);\n"
+    body += "      __builtin_memset(t.ys, 0, n * DIM_EDGE * W * sizeof(T));\n" if with_y else ""
+    body += "      __builtin_memset(t.rs, 0, n * W * sizeof(T));\n" if with_r else ""
+    body += calls(plan, "t, x + i * DIM_IN, gx + i * DIM_IN") + _reduced(with_y=with_y, with_r=with_r)
+    return text + loop_function(
+        f"{weights.prefix}backward_{outputs}",
+        f"I n_atoms, const T* g, const T* x, const T* y, {weights.arguments}, const I* sent_ptr, const I* sent, "
+        f"const I* centre, T* gx, T* gy, {'double* gr' if weights.table else 'T* gw'}",
+        _SEND,
+        "    __builtin_memset(gx + i * DIM_IN, 0, DIM_IN * sizeof(T));\n" if "x" in outputs else "",
+        fill,
+        body,
+    )
+
+
+def _backward_chunk(block: BlockPlan, couplings: Couplings, weights: Weights, outputs: str) -> str:
+    """Statements for M channels of a block."""
+    turned = Rotated(block, "z", "x")
+    components = sorted({j for path in block.paths for j in path.values(1)}) if "y" in outputs else []
+    chunk = rows("x", "x", block) + turned.text + (rows("s", "gx", block) if "x" in outputs else "")
+    chunk += _each_edge() + join(f"      V y{j} = load<W>(t.ys + (e * DIM_EDGE + {j}) * W);" for j in components)
+    chunk += "      V dr = load<W>(t.rs + e * W);\n" if "r" in outputs else ""
     for index, path in enumerate(block.paths):
-        for k in path.values(2):
-            place = f"out + {path.out + k * path.stride} + c"
-            name = f"o{index}_{k}"
-            lines.append(f"    V {name} = load<M>({place});" if what == "load" else f"    store<M>({place}, {name});")
-    return join(lines)
-
-
-def _received(path: PathPlan) -> str:
-    """Load the rows of the result's gradient that belong to a path."""
-    return join(f"        V g{k} = load<M>(gs[e] + {path.out + k * path.stride} + c);" for k in path.values(2))
-
-
-def backward(plan: Plan, outputs: str) -> str:
-    """Unit ``backward_`` + outputs, which is a part of ``xyw``."""
-    text = prelude(plan)
-    for number, block in enumerate(plan.blocks):
-        couplings = Couplings(block)
-        arguments = "const T* x, const T* const* gs, const T* const* ws, T* const* gws, const T* Y, T* gx, T* ys"
-        turned, numbers = rotated(block, "z", "x")
-        chunk = rows("x", "x", block) + turned
-        if "x" in outputs:
-            chunk += rows("s", "gx", block)
-        chunk += "    for (int e = 0; e < count; e++) {\n      const T *a = A + e, *y = Y + e;\n      T* q = ys + e * DIM_EDGE * W;\n"
-        components = sorted({j for path in block.paths for j in path.values(1)})
+        chunk += "      {\n" + weights.load(path, slope="r" in outputs) + received(path)
+        if outputs != "x":
+            chunk += join(f"        const V q{j} = {turned.contracted(index, path, j)};" for j in path.values(1))
+        by_weight = plus(f"y[{j} * W] * q{j}" for j in path.values(1))
+        if "w" in outputs:
+            chunk += f"        store<M>(t.gw[e] + {path.weight} + c, {by_weight});\n"
+        if "r" in outputs:
+            chunk += f"        dr += d * ({by_weight});\n"
         if "y" in outputs:
-            chunk += join(f"      V y{j} = load<W>(q + {j} * W);" for j in components)
-        for index, path in enumerate(block.paths):
-            chunk += f"      {{ V w = load<M>(ws[e] + {path.weight} + c);\n" + _received(path)
-            for j in path.values(1):
-                chunk += f"        V q{j} = {contracted(numbers, index, path, j, 'z')};\n"
-            if "w" in outputs:
-                value = plus(f"y[{j} * W] * q{j}" for j in path.values(1))
-                chunk += f"        store<M>(gws[e] + {path.weight} + c, {value});\n"
-            if "y" in outputs:
-                chunk += join(f"        y{j} += w * q{j};" for j in path.values(1))
-            if "x" in outputs:
-                for i in path.values(0):
-                    chunk += f"        s{i} += w * ({couplings.transposed(index, path, i, 'a', 'g')});\n"
-            chunk += "      }\n"
-        if "y" in outputs:
-            chunk += join(f"      store<W>(q + {j} * W, y{j});" for j in components)
-        chunk += "    }\n"
+            chunk += join(f"        y{j} += w * q{j};" for j in path.values(1))
         if "x" in outputs:
-            chunk += _stored("s", "gx", block)
-        text += block_function(f"block_{number}", arguments, couplings.declare("A", "Y"), chunk, block)
-    zero = "    __builtin_memset(gx + i * DIM_IN, 0, DIM_IN * sizeof(T));\n" if "x" in outputs else ""
-    reduce = """
-      for (int a = 0; a < count; a++)
-        for (int j = 0; j < DIM_EDGE; j++)
-          gy[sent[first + a] * DIM_EDGE + j] = Sum<W>::of(load<W>(ys + (a * DIM_EDGE + j) * W));
-"""
-    return (
-        text
-        + f"""
-extern "C" void backward_{outputs}(I n_atoms, const T* g, const T* x, const T* y, const T* w, const I* sent_ptr,
-                                   const I* sent, const I* centre, T* gx, T* gy, T* gw, I threads) {{"""
-        + _LOOP
-        + zero
-        + """    for (I first = sent_ptr[i]; first < sent_ptr[i + 1]; first += W) {
-      const int count = sent_ptr[i + 1] - first < W ? int(sent_ptr[i + 1] - first) : int(W);
-      const T *gs[W], *ws[W];
-      T* gws[W];
-      for (int a = 0; a < count; a++) {
-        const I e = sent[first + a];
-        gs[a] = g + centre[e] * DIM_OUT;
-        ws[a] = w + e * WEIGHTS;
-        gws[a] = gw + e * WEIGHTS;
-      }
-      alignas(64) T ys[W * DIM_EDGE * W];
-"""
-        + ("      __builtin_memset(ys, 0, count * DIM_EDGE * W * sizeof(T));\n" if "y" in outputs else "")
-        + _transpose("Y", "y", "sent[first + a]")
-        + _calls("block", plan, "x + i * DIM_IN, gs, ws, gws, Y, gx + i * DIM_IN, ys")
-        + (reduce if "y" in outputs else "")
-        + "    }\n  }\n}\n"
-    )
+            along = [(i, couplings.transposed(index, path, i, "a", "g")) for i in path.values(0)]
+            chunk += join(f"        s{i} += w * ({value});" for i, value in along)
+        chunk += "      }\n"
+    chunk += join(f"      store<W>(t.ys + (e * DIM_EDGE + {j}) * W, y{j});" for j in components)
+    chunk += "      store<W>(t.rs + e * W, dr);\n" if "r" in outputs else ""
+    return chunk + "    }\n" + (stored_rows("s", "gx", block) if "x" in outputs else "")
 
 
-def _stored(name: str, pointer: str, block: BlockPlan) -> str:
-    return join(f"    store<M>({pointer} + {block.start + i * block.mul} + c, {name}{i});" for i in range(block.dim))
+def _reduced(*, with_y: bool, with_r: bool) -> str:
+    """Sums over channels, written to the edges."""
+    if not (with_y or with_r):
+        return ""
+    text = "      for (int a = 0; a < n; a++) {\n"
+    if with_y:
+        text += "        for (int j = 0; j < DIM_EDGE; j++)\n"
+        text += "          gy[t.edge[a] * DIM_EDGE + j] = Sum<W>::of(load<W>(t.ys + (a * DIM_EDGE + j) * W));\n"
+    if with_r:
+        text += "        gr[t.edge[a]] = double(num_knots - 1) * double(Sum<W>::of(load<W>(t.rs + a * W)));\n"
+    return text + "      }\n"
 
 
-def double_receive(plan: Plan) -> str:
+def double_receive(plan: Plan, weights: Weights) -> str:
     """Unit ``double_receive``."""
-    text = prelude(plan)
+    text = prelude(plan) + weights.helpers
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)
-        arguments = (
-            "const T* const* xs, const T* const* hxs, const T* const* ws, const T* const* hws, const T* Y, "
-            "const T* H, T* out"
-        )
-        chunk = _results(block, "load")
-        chunk += "    for (int e = 0; e < count; e++) {\n      const T *a = A + e, *b = B + e;\n"
-        chunk += rows("x", "xs[e]", block) + rows("z", "hxs[e]", block)
+        chunk = result_rows(block, "load") + _each_edge(double=True)
+        chunk += rows("x", "t.x[e]", block) + rows("z", "t.hx[e]", block)
         for index, path in enumerate(block.paths):
-            chunk += f"      {{ V w = load<M>(ws[e] + {path.weight} + c), h = load<M>(hws[e] + {path.weight} + c);\n"
+            chunk += "      {\n" + weights.load(path, change=True)
             for k in path.values(2):
-                first = couplings.applied(index, path, k, "a", "x")
-                second = couplings.applied(index, path, k, "b", "x")
-                third = couplings.applied(index, path, k, "a", "z")
-                chunk += f"        o{index}_{k} += h * ({first}) + w * ({second} + {third});\n"
+                parts = [couplings.applied(index, path, k, *pair) for pair in (("a", "x"), ("b", "x"), ("a", "z"))]
+                chunk += f"        o{index}_{k} += h * ({parts[0]}) + w * ({parts[1]} + {parts[2]});\n"
             chunk += "      }\n"
-        chunk += "    }\n" + _results(block, "store")
-        before = couplings.declare("A", "Y") + couplings.declare("B", "H")
-        text += block_function(f"block_{number}", arguments, before, chunk, block)
-    return (
-        text
-        + """
-extern "C" void double_receive(I n_atoms, const T* hx, const T* hy, const T* hw, const T* x, const T* y, const T* w,
-                               const I* ptr, const I* neighbour, T* out, I threads) {"""
-        + _LOOP
-        + """    T* o = out + i * DIM_OUT;
-    __builtin_memset(o, 0, DIM_OUT * sizeof(T));
-    for (I first = ptr[i]; first < ptr[i + 1]; first += W) {
-      const int count = ptr[i + 1] - first < W ? int(ptr[i + 1] - first) : int(W);
-      const T *xs[W], *hxs[W], *ws[W], *hws[W];
-      for (int a = 0; a < count; a++) {
-        xs[a] = x + neighbour[first + a] * DIM_IN;
-        hxs[a] = hx + neighbour[first + a] * DIM_IN;
-        ws[a] = w + (first + a) * WEIGHTS;
-        hws[a] = hw + (first + a) * WEIGHTS;
-      }
-"""
-        + _transpose("Y", "y", "(first + a)")
-        + _transpose("H", "hy", "(first + a)")
-        + _calls("block", plan, "xs, hxs, ws, hws, Y, H, o")
-        + "    }\n  }\n}\n"
+        chunk += "    }\n" + result_rows(block, "store")
+        before = couplings.declare("A", "t.y") + couplings.declare("B", "t.hy")
+        text += block_function(number, "const Tile& t, T* out", before, chunk, block)
+    fill = "        t.x[n] = x + neighbour[e] * DIM_IN;\n        t.hx[n] = hx + neighbour[e] * DIM_IN;\n"
+    return text + loop_function(
+        f"{weights.prefix}double_receive",
+        f"I n_atoms, const T* hx, const T* hy, {weights.cotangents}, const T* x, const T* y, {weights.arguments}, "
+        "const I* ptr, const I* neighbour, T* out",
+        _RECEIVE,
+        "    __builtin_memset(out + i * DIM_OUT, 0, DIM_OUT * sizeof(T));\n",
+        weights.fill(double=True) + fill,
+        "      transpose(t.y, y, t);\n      transpose(t.hy, hy, t);\n" + calls(plan, "t, out + i * DIM_OUT"),
     )
 
 
-def double_send(plan: Plan) -> str:
-    """Unit ``double_send``."""
-    text = prelude(plan)
+def double_send(plan: Plan, weights: Weights) -> str:
+    """Unit ``double_send``; with a table it has no gradient by the weights."""
+    text = prelude(plan) + weights.helpers
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)
-        arguments = (
-            "const T* x, const T* hx, const T* const* gs, const T* const* ws, const T* const* hws, T* const* gws, "
-            "const T* Y, const T* H, T* gx"
-        )
-        turned, numbers = rotated(block, "z", "x")
-        also_turned, _ = rotated(block, "u", "v")
-        chunk = rows("x", "x", block) + rows("v", "hx", block) + turned + also_turned + rows("s", "gx", block)
-        chunk += "    for (int e = 0; e < count; e++) {\n"
-        chunk += "      const T *a = A + e, *b = B + e, *y = Y + e, *hy = H + e;\n"
-        for index, path in enumerate(block.paths):
-            chunk += f"      {{ V w = load<M>(ws[e] + {path.weight} + c), h = load<M>(hws[e] + {path.weight} + c);\n"
-            chunk += _received(path)
+        chunk = _double_send_chunk(block, couplings, weights)
+        before = couplings.declare("A", "t.y") + couplings.declare("B", "t.hy")
+        text += block_function(number, "Tile& t, const T* x, const T* hx, T* gx", before, chunk, block)
+    fill = weights.fill(double=True, sent=True) + "        t.g[n] = g + centre[e] * DIM_OUT;\n"
+    if not weights.table:
+        fill += "        t.gw[n] = gw + e * WEIGHTS;\n"
+        fill += "        if (next + W < sent_ptr[n_atoms]) fetch_to_write(gw + sent[next + W] * WEIGHTS, WEIGHTS);\n"
+    body = "      transpose(t.y, y, t);\n      transpose(t.hy, hy, t);\n"
+    return text + loop_function(
+        f"{weights.prefix}double_send",
+        f"I n_atoms, const T* hx, const T* hy, {weights.cotangents}, const T* g, const T* x, const T* y, "
+        f"{weights.arguments}, const I* sent_ptr, const I* sent, const I* centre, T* gx"
+        + ("" if weights.table else ", T* gw"),
+        _SEND,
+        "    __builtin_memset(gx + i * DIM_IN, 0, DIM_IN * sizeof(T));\n",
+        fill,
+        body + calls(plan, "t, x + i * DIM_IN, hx + i * DIM_IN, gx + i * DIM_IN"),
+    )
+
+
+def _double_send_chunk(block: BlockPlan, couplings: Couplings, weights: Weights) -> str:
+    """Statements for M channels of a block."""
+    chunk = rows("s", "gx", block)
+    turned, also_turned = Rotated(block, "z", "x"), Rotated(block, "u", "v")
+    if not weights.table:
+        chunk += rows("x", "x", block) + rows("v", "hx", block) + turned.text + also_turned.text
+    chunk += _each_edge(double=True)
+    for index, path in enumerate(block.paths):
+        chunk += "      {\n" + weights.load(path, change=True) + received(path)
+        if not weights.table:
             terms = []
             for j in path.values(1):
-                terms.append(f"hy[{j} * W] * ({contracted(numbers, index, path, j, 'z')})")
-                terms.append(f"y[{j} * W] * ({contracted(numbers, index, path, j, 'u')})")
-            chunk += f"        store<M>(gws[e] + {path.weight} + c, {plus(terms)});\n"
-            for i in path.values(0):
-                first = couplings.transposed(index, path, i, "a", "g")
-                second = couplings.transposed(index, path, i, "b", "g")
-                chunk += f"        s{i} += h * ({first}) + w * ({second});\n"
-            chunk += "      }\n"
-        chunk += "    }\n" + _stored("s", "gx", block)
-        before = couplings.declare("A", "Y") + couplings.declare("B", "H")
-        text += block_function(f"block_{number}", arguments, before, chunk, block)
-    return (
-        text
-        + """
-extern "C" void double_send(I n_atoms, const T* hx, const T* hy, const T* hw, const T* g, const T* x, const T* y,
-                            const T* w, const I* sent_ptr, const I* sent, const I* centre, T* gx, T* gw, I threads) {"""
-        + _LOOP
-        + """    __builtin_memset(gx + i * DIM_IN, 0, DIM_IN * sizeof(T));
-    for (I first = sent_ptr[i]; first < sent_ptr[i + 1]; first += W) {
-      const int count = sent_ptr[i + 1] - first < W ? int(sent_ptr[i + 1] - first) : int(W);
-      const T *gs[W], *ws[W], *hws[W];
-      T* gws[W];
-      for (int a = 0; a < count; a++) {
-        const I e = sent[first + a];
-        gs[a] = g + centre[e] * DIM_OUT;
-        ws[a] = w + e * WEIGHTS;
-        hws[a] = hw + e * WEIGHTS;
-        gws[a] = gw + e * WEIGHTS;
-      }
-"""
-        + _transpose("Y", "y", "sent[first + a]")
-        + _transpose("H", "hy", "sent[first + a]")
-        + _calls("block", plan, "x + i * DIM_IN, hx + i * DIM_IN, gs, ws, hws, gws, Y, H, gx + i * DIM_IN")
-        + "    }\n  }\n}\n"
-    )
+                terms.append(f"hy[{j} * W] * ({turned.contracted(index, path, j)})")
+                terms.append(f"y[{j} * W] * ({also_turned.contracted(index, path, j)})")
+            chunk += f"        store<M>(t.gw[e] + {path.weight} + c, {plus(terms)});\n"
+        for i in path.values(0):
+            first, second = (couplings.transposed(index, path, i, array, "g") for array in "ab")
+            chunk += f"        s{i} += h * ({first}) + w * ({second});\n"
+        chunk += "      }\n"
+    return chunk + "    }\n" + stored_rows("s", "gx", block)

@@ -52,7 +52,7 @@ def check(spec: Mapping[str, Any]) -> None:
         raise KernelError(problem("kernels", "is no spec of edge lists", got=dict(spec)))
 
 
-def source(spec: Mapping[str, Any], unit: str) -> str:
+def source(spec: Mapping[str, Any], unit: str) -> str:  # noqa: ARG001 - as all families have it
     """The C++ text."""
     return _SOURCE
 
