@@ -1,7 +1,11 @@
 """Configs with the toolbox's parts, run and resumed from the command line on small water frames."""
 
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -190,6 +194,24 @@ def test_coefficients_follow_their_schedules(run):
     assert coefficients(whole / "step3.ckpt") is None, "those of the config"
     assert coefficients(whole / "step6.ckpt") == pytest.approx({"per_atom_energy_mse": 5 / 6, "forces_mse": 1 / 6})
     assert coefficients(whole / "step9.ckpt") == {"per_atom_energy_mse": 0.0, "forces_mse": 1.0}
+
+
+@pytest.mark.slow
+def test_two_processes_find_the_coefficients_of_one(run, tmp_path):
+    """Each takes half of every batch; types, labels and terms are as many in each half."""
+    parts = {**VARIANTS["manager"], **VARIANTS["softadapt by batches"]}
+    one = run(parts, "one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    options = ["+trainer.devices=2", "+trainer.strategy=ddp", "data.train_dataloader.batch_size=2", "--output", "two"]
+    done = subprocess.run(
+        [*command, "-m", "equipot.cli.train", "config.yaml", *options],
+        capture_output=True, text=True, check=False, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert coefficients(tmp_path / "two/step9.ckpt") == pytest.approx(coefficients(one / "step9.ckpt"), rel=1e-12)
 
 
 # ------------------------------------------------------------------ the page on the toolbox

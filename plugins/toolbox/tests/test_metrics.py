@@ -232,7 +232,7 @@ ENTRY = "MetricsManager.metrics.0"
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"metric": MeanSquaredError(), "feild": "forces"}, f"{ENTRY}.feild: unknown option; did you mean 'field'"),
+        ({"metric": MeanSquaredError(), "fieldd": "forces"}, f"{ENTRY}.fieldd: unknown option; did you mean 'field'"),
         ({"metric": "mse", "field": "forces"}, f"{ENTRY}.metric: must be a torchmetrics.Metric, got 'mse'"),
         ({"metric": MeanSquaredError(), "field": "force"}, f"{ENTRY}.field: .*did you mean 'forces'"),
         ({**FORCES, "coeff": -1.0}, f"{ENTRY}.coeff: must not be negative"),

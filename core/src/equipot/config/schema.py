@@ -11,6 +11,13 @@ from equipot.describe import describe_options
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
+_OF_A_PLUGIN: dict[str, Any] = {
+    "type": "object",
+    "properties": {"_target_": {"type": "string", "pattern": r"^(?!equipot\.)"}},
+    "required": ["_target_"],
+}
+"""What a plugin brings by its own path."""
+
 
 def config_schema() -> dict[str, Any]:
     """The schema of a whole config, with a definition for each component."""
@@ -19,7 +26,7 @@ def config_schema() -> dict[str, Any]:
 
     def any_of(kinds: tuple[str, ...], text: str) -> dict[str, Any]:
         paths = [one.path for one in found if one.path in kinds or one.kind in kinds]
-        return {"description": text, "anyOf": [{"$ref": f"#/$defs/{path}"} for path in paths]}
+        return {"description": text, "anyOf": [*({"$ref": f"#/$defs/{path}"} for path in paths), _OF_A_PLUGIN]}
 
     modules = ("equipot.train.EMALightningModule", "equipot.train.LightningModule")
     return {
