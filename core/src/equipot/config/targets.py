@@ -193,7 +193,8 @@ def _locate(path: str, place: str) -> Any:
             except ModuleNotFoundError:
                 found = None
         if found is None:
-            hint = did_you_mean(part, [name for name in dir(parent) if not name.startswith("_")])
+            names = {*dir(parent), *getattr(parent, "__all__", ())}  # a package may export lazily
+            hint = did_you_mean(part, sorted(name for name in names if not name.startswith("_")))
             raise TargetError(problem(place, f"{'.'.join(parts[:index])} has no {part!r}", got=path, hint=hint))
         if inspect.ismodule(found) and not _inside(found.__name__, parts[0]):
             raise TargetError(
