@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 from typing import Annotated
 
@@ -6,7 +7,7 @@ import torch
 from pydantic import Field
 
 from equipot.errors import ConfigError, PluginError
-from equipot.model import EnergyTerm, ModelBuilder, PairEnergy, PairPotential, builder, modify
+from equipot.model import AnalyticPairPotential, EnergyTerm, ModelBuilder, PairEnergy, PairPotential, builder, modify
 from equipot.model.options import to_config
 from equipot.plugins import PluginHost
 from equipot.testing.frames import bulk
@@ -243,3 +244,22 @@ def test_modify_reports_all_problems_before_anything_is_built():
 def test_terms_are_checked_to_be_terms():
     assert issubclass(Wall, EnergyTerm)
     assert problems_of(energy_terms={"a": 1})[0].startswith("ToyModel.energy_terms.a: ")
+
+
+def test_a_pair_potential_can_be_just_a_formula():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Inverse(AnalyticPairPotential):
+        strength: float = 2.0
+
+        def pair_energy(self, r, type_i, type_j):
+            return self.strength / r
+
+    recipe = ToyModel(type_names=["H"], r_max=4.0, do_derivatives=False, pair_potential=Inverse(strength=3.0))
+    model = recipe.build()
+    r = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    types = torch.zeros(2, dtype=torch.int64)
+    pair_energy = model.energy_terms["pair_potential"].pair_energy
+    assert pair_energy(r, types, types).tolist() == [6.0, 1.5]
+    assert copy.deepcopy(model).energy_terms["pair_potential"].pair_energy(r, types, types).tolist() == [6.0, 1.5]
+    with pytest.raises(TypeError, match="abstract"):
+        AnalyticPairPotential()

@@ -6,7 +6,7 @@ Without an action: a table of all plugins, what each declares, and its state.
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import json
 import sys
 from dataclasses import asdict
@@ -33,8 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed = actions.add_parser("list", help="the table of all plugins")
     listed.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
     for name, (path, summary) in ACTIONS.items():
-        if importlib.util.find_spec(path) is None:
-            continue
         module = importlib.import_module(path)
         action = actions.add_parser(
             name,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equipot.model.components import (
+        AnalyticPairPotential,
         Derivatives,
         EdgeSetGradient,
         EnergyGradients,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOME = {
     "recipe": ("ModelBuilder", "ModelRecipe"),
     "components": (
+        "AnalyticPairPotential",
         "Derivatives",
         "EdgeSetGradient",
         "EnergyGradients",
@@ -49,6 +51,7 @@ _HOME = {
 _PUBLIC = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "AnalyticPairPotential",
     "AppliedModifier",
     "BuildContext",
     "Derivatives",

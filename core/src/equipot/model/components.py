@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import torch
@@ -148,6 +149,43 @@ class PairPotential(EnergyTerm):
         """Element symbols the potential was given; must equal the types' species. None: any."""
         species = getattr(self, "chemical_species", None)
         return None if species is None else tuple(species)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnalyticPairPotential(PairPotential):
+    """A pair potential that is a formula of distance, types and its options; a plugin writes ``pair_energy``.
+
+    What needs tables by type or trainable parameters derives from ``PairPotential``.
+    """
+
+    @abstractmethod
+    def pair_energy(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:
+        """Energy of each pair.
+
+        Args:
+            r: Distances in Å, float64, shape [n_edges].
+            type_i: Types of the centres, int64, shape [n_edges].
+            type_j: Types of the neighbours, int64, shape [n_edges].
+
+        Returns:
+            Full pair energies in the model's energy unit, float64, shape [n_edges].
+        """
+
+    def build_pair_energy(self, context: BuildContext) -> PairEnergy:
+        """Make a module of ``pair_energy``."""
+        return _Formula(self.pair_energy)
+
+
+class _Formula(PairEnergy):
+    """A function of distance and types as a module."""
+
+    def __init__(self, function: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:
+        """Energy of each pair."""
+        return self.function(r, type_i, type_j)
 
 
 class PairPotentialModule(EnergyTermModule):

@@ -1,0 +1,1 @@
+"""Model builder Template for equipot; the parts are in ``equipot_template.builder``."""

@@ -1,0 +1,5 @@
+from equipot.testing.conformance import ModelBuilderConformance
+
+
+class TestTemplate(ModelBuilderConformance):
+    name = "Template"

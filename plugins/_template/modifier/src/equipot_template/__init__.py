@@ -1,0 +1,1 @@
+"""Modifier template for equipot; the parts are in ``equipot_template.modifier``."""

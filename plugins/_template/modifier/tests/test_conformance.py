@@ -1,0 +1,6 @@
+from equipot.testing.conformance import ModifierConformance
+
+
+class TestTemplate(ModifierConformance):
+    name = "template"
+    keeps_energies = False

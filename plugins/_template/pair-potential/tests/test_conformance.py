@@ -1,0 +1,5 @@
+from equipot.testing.conformance import PairPotentialConformance
+
+
+class TestTemplate(PairPotentialConformance):
+    name = "Template"

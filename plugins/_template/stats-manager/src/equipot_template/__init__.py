@@ -1,0 +1,1 @@
+"""Statistics manager Template for equipot; the parts are in ``equipot_template.manager``."""

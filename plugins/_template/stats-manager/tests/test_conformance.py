@@ -1,0 +1,6 @@
+from equipot.testing.conformance import StatsManagerConformance
+
+
+class TestTemplate(StatsManagerConformance):
+    name = "Template"
+    reads = ("forces",)
