@@ -9,7 +9,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from equipot.nn.edges import Edges
 from equipot.nn.radial import RadialEmbedding
 from equipot.nn.radial_function import RadialFunction, RadialNetwork
-from equipot_kernels.spline import SplineRadial, power_coefficients
+from equipot_kernels import registry
+from equipot_kernels.spline import SplineRadial, interpolate, power_coefficients
+from equipot_kernels.spline_ops import spline_contract, spline_evaluate, spline_scatter
 
 
 class PerPair(RadialFunction):
@@ -205,3 +207,99 @@ def test_layers_share_what_they_derive_from_the_edges():
 def test_no_edges():
     spline = SplineRadial(network(), 17)
     assert spline(edges_at(torch.zeros(0, dtype=torch.float64))).shape == (0, 5)
+
+
+# --------------------------------------------------------------------- kernels
+
+
+def operands(dtype=torch.float64, dim=3, n_edges=7, n_rows=4):
+    generator = torch.Generator().manual_seed(n_edges)
+    table = torch.randn(n_rows, 4, dim, generator=generator, dtype=dtype)
+    row = torch.randint(n_rows, (n_edges,), generator=generator)
+    place = torch.rand(n_edges, generator=generator, dtype=torch.float64)
+    kernel = registry.handle_of({"family": "spline", "dtype": str(dtype)[6:], "channels": dim})
+    return table, row, place, kernel
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dim", [1, 5, 40])
+def test_kernels_equal_plain_torch(dtype, dim):
+    table, row, place, kernel = operands(dtype, dim)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-13
+
+    def results(function):
+        inputs = [table.clone().requires_grad_(), place.clone().requires_grad_()]
+        values = function(inputs[0], row, inputs[1])
+        (slope,) = torch.autograd.grad(values.square().sum(), inputs[1], create_graph=True)
+        return [values, slope, *torch.autograd.grad(slope.square().sum(), inputs)]
+
+    found = results(lambda table, row, place: spline_evaluate(table, row, place, None, 0, kernel))
+    for mine, expected in zip(found, results(interpolate), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=0, atol=tolerance * float(expected.detach().abs().max()))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("op", ["evaluate", "contract", "scatter"])
+def test_ops_have_all_derivatives(op, order):
+    table, row, place, kernel = operands()
+    scale, g = place.flip(0).clone(), torch.randn(7, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for part in (table, place, scale, g):
+        part.requires_grad_()
+    call, inputs = {
+        "evaluate": (lambda t, f, s: spline_evaluate(t, row, f, s, order, kernel), (table, place, scale)),
+        "contract": (lambda t, f, g: spline_contract(t, row, f, g, order, kernel), (table, place, g)),
+        "scatter": (lambda g, f, s: spline_scatter(g, row, f, s, 4, order, kernel), (g, place, scale)),
+    }[op]
+    assert gradcheck(call, inputs)
+    assert gradgradcheck(call, inputs)
+
+
+@pytest.mark.parametrize("op", ["evaluate", "contract", "scatter"])
+def test_ops_are_what_torch_expects(op):
+    table, row, place, kernel = operands()
+    scale, g = place.flip(0).clone().requires_grad_(), torch.ones(7, 3, dtype=torch.float64, requires_grad=True)
+    table, place = table.requires_grad_(), place.requires_grad_()
+    for factor in (scale, None):
+        function, arguments = {
+            "evaluate": (spline_evaluate, (table, row, place, factor, 1, kernel)),
+            "contract": (spline_contract, (table, row, place, g, 1, kernel)),
+            "scatter": (spline_scatter, (g, row, place, factor, 4, 1, kernel)),
+        }[op]
+        torch.library.opcheck(function.default, arguments)
+
+
+def test_threads_change_no_bit():
+    table, row, place, kernel = operands(torch.float32, 40, 200, 16)
+    g = torch.ones(200, 40)
+
+    def results():
+        return [
+            spline_evaluate(table, row, place, None, 0, kernel),
+            spline_contract(table, row, place, g, 1, kernel),
+            spline_scatter(g, row, place, None, 16, 0, kernel),
+        ]
+
+    expected, before = results(), torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        found = results()
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(mine, other) for mine, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_module_on_kernels_equals_the_one_without(training):
+    source, pairs = PerPair(6, 3), torch.arange(60) % 6
+    results = []
+    for on_kernels in (False, True):
+        spline = SplineRadial(source, 33, on_kernels=on_kernels).train(training)
+        x = (1.1 * lengths(60)).requires_grad_()
+        values = spline(edges_at(x, pairs))
+        slope = torch.autograd.grad(values.square().sum(), x, create_graph=training)
+        results.append([values, *slope, *(torch.autograd.grad(slope[0].sum(), source.rates) if training else ())])
+        assert spline.kernel_specs(torch.float64) == [
+            {"family": "spline", "dtype": "float64", "channels": 3} for _ in range(on_kernels)
+        ]
+    for mine, expected in zip(*results, strict=True):
+        torch.testing.assert_close(mine, expected, rtol=0, atol=1e-11)

@@ -12,6 +12,8 @@ from equipot.errors import ConfigError, problem
 from equipot.nn.radial_function import RadialFunction
 from equipot.nn.slots import KernelSlot, replace_slots
 from equipot_kernels import force_error
+from equipot_kernels.allegro import FusedContraction
+from equipot_kernels.convolution import FusedConvolution
 from equipot_kernels.spline import SplineRadial
 
 if TYPE_CHECKING:
@@ -91,14 +93,17 @@ def train_with_RadialSplines(  # noqa: N802 - the field's spelling
 def with_splines(energy: EnergyModule, num_knots: int) -> EnergyModule:
     """An energy module whose radial functions are splines; those that are already stay.
 
+    Where other parts are on kernels, the splines are too.
+
     Args:
         energy: Any energy module; it is not changed.
         num_knots: Number of knots.
     """
+    on_kernels = any(isinstance(part, (FusedConvolution, FusedContraction)) for part in energy.modules())
 
     def make(slot: KernelSlot) -> torch.nn.Module | None:
         if isinstance(slot, RadialFunction) and not isinstance(slot, SplineRadial):
-            return SplineRadial(slot, num_knots)
+            return SplineRadial(slot, num_knots, on_kernels=on_kernels)
         return None
 
     replaced: EnergyModule = replace_slots(energy, make)  # type: ignore[assignment]

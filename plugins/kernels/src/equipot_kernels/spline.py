@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from equipot.nn.radial_function import RadialFunction
+from equipot_kernels import registry
+from equipot_kernels.spline_ops import spline_evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from equipot.nn.edges import Edges
+
+KERNEL_DTYPES = (torch.float32, torch.float64)
+"""Data types that kernels have."""
 
 _FIRST_KNOT = 1e-6
 """Where the knot x = 0 is evaluated: formulas like sin(x)/x have no derivatives at 0 that autograd could take."""
@@ -90,14 +95,16 @@ class SplineRadial(RadialFunction):
     Args:
         source: The exact function; its parameters and buffers are held under the same names.
         num_knots: Number of knots, at least 2.
+        on_kernels: Interpolate by compiled CPU kernels.
     """
 
-    def __init__(self, source: RadialFunction, num_knots: int) -> None:
+    def __init__(self, source: RadialFunction, num_knots: int, *, on_kernels: bool = False) -> None:
         super().__init__()
         self.adopt(source)
         self.training = source.training
         self.dim, self.num_pairs, self.num_knots = source.dim, source.num_pairs, num_knots
         self._source = (source,)  # in a tuple, so that it is no submodule: its parameters are registered here
+        self.on_kernels = on_kernels
         self._kept: tuple[tuple[tuple[int, int], ...], torch.Tensor] | None = None
 
     @property
@@ -163,13 +170,28 @@ class SplineRadial(RadialFunction):
 
     def forward(self, edges: Edges) -> torch.Tensor:
         """Values of the edges of a call, shape [n_edges, dim]."""
-        return interpolate(self.table(edges).flatten(0, 1), *self.locate(edges))
+        table, (row, place) = self.table(edges).flatten(0, 1), self.locate(edges)
+        if not self.on_kernels or table.device.type != "cpu" or table.dtype not in KERNEL_DTYPES:
+            return interpolate(table, row, place)
+        values: torch.Tensor = spline_evaluate(table, row, place, None, 0, self.kernel(table.dtype))
+        return values
 
     def evaluate(self, x: torch.Tensor, pair_type: int = 0) -> torch.Tensor:
         """Values of the interpolation at any relative lengths x [n], float64, shape [n, dim]."""
         place = x * (self.num_knots - 1)
         row = place.detach().to(torch.int64).clamp(0, self.num_knots - 1)
         return interpolate(self.coefficients(pair_type), row, place - row)
+
+    def kernel(self, dtype: torch.dtype) -> int:
+        """Handle of the kernels for tables of a dtype."""
+        return registry.handle_of(self._spec(dtype))
+
+    def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:
+        """Specs of the kernels that a model of this dtype calls."""
+        return [self._spec(dtype)] if self.on_kernels else []
+
+    def _spec(self, dtype: torch.dtype) -> dict[str, Any]:
+        return {"family": "spline", "dtype": str(dtype).removeprefix("torch."), "channels": self.dim}
 
     def build(self) -> torch.Tensor:
         """Make the table from the weights, differentiable in them."""
