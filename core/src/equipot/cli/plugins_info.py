@@ -50,7 +50,11 @@ def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
 
     declared = {
         kind: {
-            item.entry.name: {"summary": item.entry.summary, "target": item.entry.target}
+            item.entry.name: {
+                "summary": item.entry.summary,
+                "target": item.entry.target,
+                "deprecated": item.entry.deprecated,
+            }
             for item in host.declarations(kind)
             if item.plugin == record.id
         }
@@ -91,7 +95,8 @@ def _print(key: str, value: Any) -> None:
         for kind, names in value.items():
             print(f"{kind.replace('_', ' ')}:")
             for name, entry in names.items():
-                print(f"  {name}: {entry['summary']} ({entry['target'] or 'no target'})")
+                deprecated = f"; deprecated: {entry['deprecated']}" if entry["deprecated"] else ""
+                print(f"  {name}: {entry['summary']} ({entry['target'] or 'no target'}){deprecated}")
     elif isinstance(value, list):
         print(f"{key}: {'; '.join(value)}") if value else None
     elif value:
