@@ -1,6 +1,6 @@
 """Physics on real frames: triclinic periodic water and the ethanol molecule of ``examples/data``.
 
-A small NequIP-like model with initial weights; derivatives by finite differences in float64.
+Small NequIP-like and Allegro-like models with initial weights; derivatives by finite differences in float64.
 """
 
 from pathlib import Path
@@ -10,12 +10,13 @@ import pytest
 import torch
 from ase.io import read
 
-from equipot.model import NequIPGNNModel
 from equipot.pair_potentials import ZBL
+from equipot.plugins import plugins
 from equipot.testing.checks import check_close
 from equipot.testing.conformance import ModelBuilderConformance
 from equipot.testing.finite_difference import derivatives, fd_strain_gradient
 from equipot.testing.frames import Structure, batch_of, lone_atom
+from equipot_allegro import TwoBodyBesselScalarEmbed, TwoBodySplineScalarEmbed
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
 TYPES = ("H", "C", "O")
@@ -35,20 +36,33 @@ def frame(name, index=0):
     )
 
 
-def recipe(**options):
+MODELS = {
+    "NequIPGNNModel": {"num_layers": 2, "l_max": 2, "num_features": 4},
+    "AllegroModel": {
+        "num_layers": 2, "l_max": 2, "num_scalar_features": 8, "num_tensor_features": 4,
+        "radial_chemical_embed": TwoBodySplineScalarEmbed(),
+    },
+}  # fmt: skip
+USUAL_SIZE = {
+    "NequIPGNNModel": {"num_layers": 3, "num_features": 8, "radial_mlp_width": 16},
+    "AllegroModel": {"radial_chemical_embed": TwoBodyBesselScalarEmbed(), "num_scalar_features": 16},
+}
+
+
+def recipe(name, **options):
     values = {
-        "type_names": list(TYPES), "r_max": 4.0, "seed": 4, "model_dtype": "float64", "num_layers": 3, "l_max": 2,
-        "num_features": 8, "radial_mlp_width": 16, "avg_num_neighbors": 14.0,
+        "type_names": list(TYPES), "r_max": 4.0, "seed": 4, "model_dtype": "float64", "avg_num_neighbors": 14.0,
         "per_type_energy_shifts": {"H": -13.6, "C": -1027.6, "O": -2041.8},
         "per_type_energy_scales": {"H": 1.2, "C": 2.3, "O": 1.9},
+        **MODELS[name],
         **options,
     }  # fmt: skip
-    return NequIPGNNModel(**values)
+    return plugins().load("model_builders", name)(**values)
 
 
-@pytest.fixture(scope="module")
-def model():
-    return recipe(num_layers=2, num_features=4, pair_potential=ZBL(units="metal")).build().eval()
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    return recipe(request.param, pair_potential=ZBL(units="metal")).build().eval()
 
 
 def test_the_water_cell_is_triclinic():
@@ -60,9 +74,11 @@ def test_the_water_cell_is_triclinic():
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("index", [0, 60])
-def test_float32_forces_are_those_of_float64(name, index):
+@pytest.mark.parametrize("builder", MODELS)
+def test_float32_forces_are_those_of_float64(builder, name, index):
     """max|ΔF| ≤ 1e-4 of the rms force, same weights, at the usual number of layers."""
-    small, large = recipe(model_dtype="float32").build().eval(), recipe().build().eval()
+    small, large = (recipe(builder, **USUAL_SIZE[builder], model_dtype=dtype) for dtype in ("float32", "float64"))
+    small, large = small.build().eval(), large.build().eval()
     large.load_state_dict(small.state_dict())
     graph = frame(name, index).graph(large.info)
     expected, actual = large(graph)["forces"], small(graph)["forces"]
@@ -125,7 +141,7 @@ class TestKitOnRealFrames(ModelBuilderConformance):
     """All checks of the kit with real frames in place of random ones: equivariance, wrapping, all forces, …"""
 
     name = "NequIPGNNModel"
-    options = {"num_layers": 2, "l_max": 2, "num_features": 4, "avg_num_neighbors": 14.0}  # noqa: RUF012 - read only
+    options = {**MODELS["NequIPGNNModel"], "avg_num_neighbors": 14.0}  # noqa: RUF012 - read only
 
     def structures(self):
         return {"water": frame("water"), "ethanol": frame("ethanol"), "lone atom": lone_atom(2)}
@@ -134,3 +150,13 @@ class TestKitOnRealFrames(ModelBuilderConformance):
     test_export = None
     test_trace = None
     test_asymmetric_cutoffs = None
+
+
+@pytest.mark.slow
+class TestKitOnRealFramesAllegro(TestKitOnRealFrames):
+    """The same for the other model."""
+
+    name = "AllegroModel"
+    options = {**MODELS["AllegroModel"], "avg_num_neighbors": 14.0}  # noqa: RUF012 - read only
+    test_model_dtype = None  # splines keep their weights in float64
+    test_compile = test_forces = None  # minutes; the plugin's own tests compile, and the forces are checked above
