@@ -78,11 +78,16 @@ class Reference:
         """Weights and outputs of a case."""
         return load_file(self.folder / self.cases[name]["file"])
 
-    def model(self, name: str, model_dtype: str) -> GraphModel:
-        """Our model with the weights of a case."""
+    def fresh_model(self, name: str, model_dtype: str) -> GraphModel:
+        """Our model of a case with its own initial weights."""
         options = {key: component(value) for key, value in self.cases[name]["config"].items()}
         pair = options.get("pair_potential")
-        model = self.builder(**options, model_dtype=model_dtype).build(pair.units if pair else "metal")
+        model: GraphModel = self.builder(**options, model_dtype=model_dtype).build(pair.units if pair else "metal")
+        return model
+
+    def model(self, name: str, model_dtype: str) -> GraphModel:
+        """Our model with the weights of a case."""
+        model = self.fresh_model(name, model_dtype)
         model.load_state_dict(self.from_peer(part(self.stored(name), "weights/"), model), strict=True)
         return model.eval()
 
@@ -140,6 +145,16 @@ class Reference:
             )
             for frame in self.cases[name]["frames"]
         }
+
+    def initial_weights(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Ours and the peer's initial weights by case and parameter, where they are many enough to compare."""
+        pairs = {}
+        for name in (name for name, case in self.cases.items() if case["weights"] == "fresh"):
+            theirs = dict(self.model(name, "float64").named_parameters())
+            for parameter, ours in self.fresh_model(name, "float64").named_parameters():
+                if parameter.startswith("energy.") and "roots" not in parameter and ours.numel() >= 40:
+                    pairs[f"{name}: {parameter}"] = (ours.detach(), theirs[parameter].detach())
+        return pairs
 
 
 def component(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Against numbers of nequip-allegro 0.8, made by tests/reference/make_allegro_reference.py in its own environment."""
 
 import importlib.util
+import math
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,19 @@ def test_float32_forces_are_the_peers_to_rounding(name):
         for frame, found in REFERENCE.deviations(name, "float32", against).items():
             allowed = max(parity.FLOAT32_TOLERANCE, 3.0 * rounding[frame].forces)
             assert found.forces <= allowed, (against, frame, found)
+
+
+def test_initial_weights_are_drawn_from_the_peers_distribution():
+    pairs = REFERENCE.initial_weights()
+    assert len(pairs) > 50
+    for name, (ours, theirs) in pairs.items():
+        samples = math.sqrt(ours.numel())
+        spread, expected = ours.square().mean().sqrt(), theirs.square().mean().sqrt()
+        assert abs(spread / expected - 1.0) < 3.0 / samples, name
+        assert abs(ours.mean()) < 3.0 * expected / samples, name
+        # Uniform, within √3 of its scale, or normal: the largest of some hundreds is beyond.
+        if ours.numel() >= 100:
+            assert (ours.abs().max() > 1.85 * expected) == (theirs.abs().max() > 1.85 * expected), name
 
 
 def test_the_grid_covers_what_may_differ():
