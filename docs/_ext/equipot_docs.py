@@ -58,11 +58,12 @@ class OptionsDirective(_TableDirective):
                 f"`{option.name}`",
                 f"`{option.annotation}`",
                 f"`{option.default}`" if option.default else "required",
+                option.unit,
                 option.doc,
             ]
             for option in describe_options(target)
         ]
-        return _markdown_table(["option", "type", "default", "meaning"], rows)
+        return _markdown_table(["option", "type", "default", "unit", "meaning"], rows)
 
 
 class FieldsDirective(_TableDirective):

@@ -26,17 +26,35 @@ class OptionDoc:
     """Source form of the default; empty: the option is required."""
     doc: str
 
+    @property
+    def unit(self) -> str:
+        """The unit that the documentation gives, as in "Cutoff radius in Å"; empty: none.
+
+        Example:
+            >>> OptionDoc("width", "float", "0.5", "Width of the switch in Å, at least 0.1.").unit
+            'Å'
+        """
+        found = _UNIT.search(self.doc)
+        return "" if found is None else found["unit"] or found["last"] or "as the data"
+
+
+_UNITS = ("eV/Å³", "eV/Å²", "eV/Å", "eV", "meV", "1/Å", "Å³", "Å²", "Å", "Bohr", "kcal/mol", "GPa", "K", "fs", "e")
+_UNIT = re.compile(rf"\bin (?P<unit>{'|'.join(_UNITS)})(?![\w/])|, (?P<last>{'|'.join(_UNITS)})\.?$|in the data's unit")
+
 
 def describe_options(target: Callable[..., Any]) -> list[OptionDoc]:
     """Options of a class or function, in the order of its signature.
 
     Args:
-        target: A dataclass (docstrings under the fields) or a callable (``Args`` section).
+        target: A dataclass (docstrings under the fields, or ``Args`` where a function was made a builder) or a
+            callable (``Args`` section).
 
     Returns:
         One item an option; ``doc`` is empty where nothing is written.
     """
-    docs = _field_docs(target) if dataclasses.is_dataclass(target) else _argument_docs(target)
+    docs = _argument_docs(target)
+    if dataclasses.is_dataclass(target):
+        docs |= _field_docs(target)
     annotations = _annotations(target)
     described = []
     for name, parameter in inspect.signature(target).parameters.items():

@@ -1,4 +1,4 @@
-"""Options of an installed component: type, default and documentation, read from its code."""
+"""Options of an installed component: type, default, unit and documentation, read from its code."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _print(component: object) -> None:
     summary = (inspect.getdoc(component.target) or "").split("\n\n")[0]
     console.print(" ".join(summary.split()))
     table = Table(box=None, pad_edge=False)
-    for title in ("option", "type", "default", "meaning"):
+    for title in ("option", "type", "default", "unit", "meaning"):
         table.add_column(title, overflow="fold")
     for option in describe_options(component.target):
-        table.add_row(option.name, option.annotation, option.default or "required", option.doc)
+        table.add_row(option.name, option.annotation, option.default or "required", option.unit, option.doc)
     console.print(table)

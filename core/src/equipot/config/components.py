@@ -60,7 +60,16 @@ def _has_options(target: Any) -> bool:
         from equipot.model.recipe import ModelRecipe
 
         return issubclass(target, ModelRecipe)
-    return target.__name__ not in ("Census", "FrameCollection", "FrameDataset", "LazyFrames", "TrainLoader")
+    return target.__name__ not in (
+        "Census",
+        "EntryCollector",
+        "FrameCollection",
+        "FrameDataset",
+        "LazyFrames",
+        "StatisticEntry",
+        "TrainLoader",
+        "Transform",
+    )
 
 
 def find(name: str) -> list[Component]:

@@ -26,8 +26,11 @@ class StatisticEntry:
     """One statistic of ``DataStatisticsManager``."""
 
     name: str
+    """Name in ``${training_data_stats:NAME}``."""
     field: Quantity
+    """What is looked at."""
     metric: Metric
+    """What is computed of it."""
     per_type: bool = False
     """One value per type of the atom, or per ordered pair of types of the edge."""
     ignore_nan: bool = False

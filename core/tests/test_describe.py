@@ -1,0 +1,102 @@
+"""``equipot describe``: everything that configs are made of says type, default, unit and meaning of every option."""
+
+import dataclasses
+import inspect
+import json
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+from equipot.cli.main import main
+from equipot.config.components import components
+from equipot.config.schema import component_schema
+from equipot.describe import OptionDoc, describe_options
+from equipot.model import AnalyticPairPotential, builder
+
+COMPONENTS = {one.path: one for one in components()}
+
+
+@pytest.mark.parametrize("path", COMPONENTS)
+def test_every_option_is_described(path):
+    target = COMPONENTS[path].target
+    options = describe_options(target)
+    parameters = list(inspect.signature(target).parameters)
+    if not inspect.isclass(target):
+        assert parameters.pop(0) == "model"  # of a modifier, no option
+    assert [one.name for one in options] == parameters
+    bare = [one.name for one in options if not one.doc or not one.annotation]
+    assert not bare, f"{path}: options without documentation or type: {bare}"
+    assert inspect.getdoc(target)
+
+
+@pytest.mark.parametrize("path", COMPONENTS)
+def test_schema_and_description_agree(path):
+    """Both are read from the code, by different ways."""
+    described = {one.name: one for one in describe_options(COMPONENTS[path].target)}
+    schema = component_schema(COMPONENTS[path])
+    assert schema["properties"].keys() - {"_target_"} == described.keys()
+    required = set(schema.get("required", [])) - {"_target_"}
+    assert required == {name for name, one in described.items() if not one.default}
+
+
+@pytest.mark.parametrize(
+    ("doc", "unit"),
+    [
+        ("Cutoff radius in Å.", "Å"),
+        ("Radius, Å.", "Å"),
+        ("Depth of the well in eV, positive.", "eV"),
+        ("Largest error in eV/Å (in the model's units).", "eV/Å"),
+        ("Pressure in eV/Å³", "eV/Å³"),
+        ("Energy of each isolated atom in the data's unit, one or per type.", "as the data"),
+        ("Unit system: metal (eV, Å) or real (kcal/mol, Å).", ""),
+        ("Number of layers in each part.", ""),
+        ("Written in every line.", ""),
+    ],
+)
+def test_units_are_found_in_the_documentation(doc, unit):
+    assert OptionDoc("name", "float", "", doc).unit == unit
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Described(AnalyticPairPotential):
+    """For this test."""
+
+    depth: Annotated[float, Field(gt=0)]
+    """Depth of the well
+    in eV."""
+
+    names: list[str] = dataclasses.field(default_factory=list)
+    """Some names."""
+
+    def pair_energy(self, r, type_i, type_j):
+        return self.depth / r
+
+
+def test_options_of_a_dataclass():
+    first, depth, names = describe_options(Described)
+    assert (first.name, first.default, first.unit) == ("polynomial_cutoff_p", "6.0", "")
+    assert (depth.annotation, depth.default, depth.doc, depth.unit) == ("float", "", "Depth of the well in eV.", "eV")
+    assert (names.annotation, names.default) == ("list[str]", "{}")
+
+
+def test_options_of_a_function_made_a_builder():
+    def Made(context, *, width: int = 4):  # noqa: N802 - a class's name
+        """A model.
+
+        Args:
+            width: Number of features.
+        """
+
+    (option,) = [one for one in describe_options(builder(Made)) if one.name == "width"]
+    assert (option.annotation, option.default, option.doc) == ("int", "4", "Number of features.")
+
+
+def test_the_command_prints_units(capsys):
+    assert main(["describe", "NequIPGNNModel"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["option", "type", "default", "unit", "meaning"]
+    (radius,) = [line for line in lines if line.startswith("r_max")]
+    assert " Å " in radius
+    assert main(["schema", "NequIPGNNModel"]) == 0
+    assert "r_max" in json.loads(capsys.readouterr().out)["properties"]
