@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
-from equipot.config.targets import PUBLIC_MODULES, public_names
+from equipot.config.targets import PUBLIC_MODULES, TargetError, public_names, resolve_target
 from equipot.declared import load_target
 from equipot.errors import ConfigError, EquipotError, did_you_mean, problem
 from equipot.plugins import NAMESPACES, plugins
@@ -76,7 +76,7 @@ def find(name: str) -> list[Component]:
     """Components of a short name or a full path.
 
     Args:
-        name: ``ZBL`` or ``equipot.pair_potentials.ZBL``.
+        name: ``ZBL``, ``equipot.pair_potentials.ZBL``, or a path in the package of an installed plugin.
 
     Raises:
         ConfigError: If there is none, with the nearest name or what to install.
@@ -85,6 +85,12 @@ def find(name: str) -> list[Component]:
     matches = [one for one in known if name in (one.path, one.path.rsplit(".", 1)[1])]
     if matches:
         return matches
+    if owner := plugins().owner_of(name):
+        try:
+            target = resolve_target(name, name)
+        except TargetError as error:
+            raise ConfigError(str(error)) from None
+        return [Component(name, owner.id, target, f"{owner.distribution} {owner.version}")]
     short = name.rsplit(".", 1)[-1]
     hint = next((text for kind in NAMESPACES if (text := plugins().install_hint(kind, short))), "")
     names = [one.path if "." in name else one.path.rsplit(".", 1)[1] for one in known]
