@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from equipot.data.module import ASEDataModule
     from equipot.data.quantities import EdgeLengths, NumNeighbors, PerAtomModifier, as_quantity
     from equipot.data.readers import read_atoms
+    from equipot.data.splits import check_split
     from equipot.data.statistic_entries import EntryCollector, StatisticEntry, StatisticKind
     from equipot.data.statistics import (
         Count,
@@ -49,6 +50,7 @@ _HOME = {
     "module": ("ASEDataModule",),
     "quantities": ("EdgeLengths", "NumNeighbors", "PerAtomModifier", "as_quantity"),
     "readers": ("read_atoms",),
+    "splits": ("check_split",),
     "statistic_entries": ("EntryCollector", "StatisticEntry", "StatisticKind"),
     "statistics": ("Count", "Max", "Mean", "MeanAbsolute", "Metric", "Min", "RootMeanSquare", "StandardDeviation"),
     "stats_managers": (
@@ -88,6 +90,7 @@ __all__ = [
     "StatsManager",
     "TrainLoader",
     "as_quantity",
+    "check_split",
     "collect_frames",
     "evaluation_loader",
     "frame_from_atoms",

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equipot.train.averaging import AveragingLightningModule, EMALightningModule
-    from equipot.train.base import Loss, Metrics
+    from equipot.train.base import WEIGHTED_SUM, Loss, Metrics
     from equipot.train.losses import EnergyForceLoss, EnergyForceStressLoss, EnergyOnlyLoss
     from equipot.train.metrics import EnergyForceMetrics, EnergyForceStressMetrics, EnergyOnlyMetrics
     from equipot.train.module import LightningModule
 
 _HOME = {
     "averaging": ("AveragingLightningModule", "EMALightningModule"),
-    "base": ("Loss", "Metrics"),
+    "base": ("WEIGHTED_SUM", "Loss", "Metrics"),
     "losses": ("EnergyForceLoss", "EnergyForceStressLoss", "EnergyOnlyLoss"),
     "metrics": ("EnergyForceMetrics", "EnergyForceStressMetrics", "EnergyOnlyMetrics"),
     "module": ("LightningModule",),
@@ -22,6 +22,7 @@ _HOME = {
 _PUBLIC = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "WEIGHTED_SUM",
     "AveragingLightningModule",
     "EMALightningModule",
     "EnergyForceLoss",

@@ -12,7 +12,7 @@ import lightning
 from pydantic import Field
 
 from equipot.errors import ConfigError, problem
-from equipot.train.base import Loss
+from equipot.train import Loss
 
 Interval = Literal["batch", "epoch"]
 Frequency = Annotated[int, Field(ge=1)]

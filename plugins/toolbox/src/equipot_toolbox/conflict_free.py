@@ -16,8 +16,7 @@ import torch
 from pydantic import Field
 
 from equipot.errors import ConfigError, problem
-from equipot.model.graph_model import GraphModel
-from equipot.model.recipe import ModelRecipe
+from equipot.model import GraphModel, ModelRecipe
 from equipot.train import EMALightningModule, LightningModule, Loss, Metrics
 
 ClipAlgorithm = Literal["norm", "value"]

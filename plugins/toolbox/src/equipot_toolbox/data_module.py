@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from equipot.data import DataModule, FrameCollection, LazyFrames, StatsManager, collect_frames, name_sets
-from equipot.data.frames import LabelContract, frame_from_atoms
-from equipot.data.splits import PARTS, check_split
+from equipot.data import (
+    DataModule,
+    FrameCollection,
+    LazyFrames,
+    StatsManager,
+    check_split,
+    collect_frames,
+    frame_from_atoms,
+    name_sets,
+)
 from equipot.errors import did_you_mean, problem
 from equipot.graph import Graph
 from equipot_toolbox.datasets import FrameSource, joined
+
+PARTS = ("train", "val", "test")
 
 
 class FrameDataModule(DataModule):
@@ -112,7 +121,7 @@ class FrameDataModule(DataModule):
 class _Reader:
     """Makes a frame of a data set when it is needed."""
 
-    def __init__(self, source: FrameSource, contract: LabelContract, *, mask_nan: bool) -> None:
+    def __init__(self, source: FrameSource, contract: dict[str, Any], *, mask_nan: bool) -> None:
         self.source, self.contract, self.mask_nan = source, contract, mask_nan
 
     def __call__(self, index: int) -> Graph:

@@ -8,8 +8,7 @@ from typing import Any
 from torchmetrics import Metric
 
 from equipot.data import PerAtomModifier
-from equipot.errors import ConfigError
-from equipot.train.measure import check_names
+from equipot.errors import ConfigError, did_you_mean, problem
 from equipot_toolbox.error_metrics import (
     MaximumAbsoluteError,
     MeanAbsoluteError,
@@ -31,7 +30,12 @@ def _field(name: str) -> Any:
 
 
 def _check(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    if problems := check_names(dict(given), list(known), where):
+    problems = [
+        problem(f"{where}.{name}", "unknown name", hint=did_you_mean(name, known) or f"names: {', '.join(known)}")
+        for name in given
+        if name not in known
+    ]
+    if problems:
         raise ConfigError(problems)
 
 

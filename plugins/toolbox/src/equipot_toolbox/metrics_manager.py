@@ -10,8 +10,7 @@ import torch
 
 from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
-from equipot.train.base import WEIGHTED_SUM, Loss
-from equipot.train.measure import normalised
+from equipot.train import WEIGHTED_SUM, Loss
 from equipot.validation import check_options
 from equipot_toolbox.fields import Comparison, comparison
 from equipot_toolbox.metric_terms import MetricEntry, Term
@@ -40,8 +39,10 @@ class MetricsManager(Loss):
         entries = _entries(metrics, where)
         named = _named(entries, where)
         coefficients = {name: entry.coeff for name, entry in named.items() if entry.coeff is not None}
-        weights = normalised(coefficients, f"{where}.coeff") if coefficients else {}
-        super().__init__(dict.fromkeys(coefficients, 0.0) | weights)
+        total = sum(coefficients.values())
+        if coefficients and not total > 0.0:
+            raise ConfigError(problem(f"{where}.coeff", "one must be greater than 0", got=coefficients))
+        super().__init__({name: coeff / total for name, coeff in coefficients.items()})
         self.entries = named
         self._compared = {name: _compared(entry) for name, entry in named.items()}
         self.terms = torch.nn.ModuleDict()

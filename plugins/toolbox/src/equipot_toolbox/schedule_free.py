@@ -15,8 +15,7 @@ import schedulefree
 import torch
 
 from equipot.errors import ConfigError, problem
-from equipot.model.graph_model import GraphModel
-from equipot.model.recipe import ModelRecipe
+from equipot.model import GraphModel, ModelRecipe
 from equipot.train import AveragingLightningModule, Loss, Metrics
 
 

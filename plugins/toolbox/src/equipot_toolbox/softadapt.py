@@ -8,7 +8,7 @@ import lightning
 import torch
 from pydantic import Field
 
-from equipot.train.base import Loss
+from equipot.train import Loss
 from equipot_toolbox.coefficients import Frequency, Interval, loss_of
 
 
