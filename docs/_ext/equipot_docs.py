@@ -162,6 +162,35 @@ class PublicNamesDirective(_TableDirective):
         return _markdown_table(["module", "names"], rows)
 
 
+class AliasesDirective(_TableDirective):
+    """``{equipot-aliases} DISTRIBUTION``: what names of another program stand for, as a plugin declares it."""
+
+    required_arguments = 1
+    optional_arguments = 0
+
+    def lines(self) -> list[str]:
+        """Markdown to parse."""
+        from equipot.plugins import plugins
+
+        shortest: dict[tuple[str, ...], Any] = {}
+        for item in plugins().declared("target_aliases"):
+            entry: Any = item.entry
+            if item.distribution == self.arguments[0]:
+                key = (entry.name.split(".")[0], entry.name.rsplit(".")[-1], entry.target, entry.instead)
+                if key not in shortest or len(entry.name) < len(shortest[key].name):
+                    shortest[key] = entry
+        shown = {"target": "`{}`", "resolver": "`${{{}:…}}`", "section": "root key `{}`"}
+        rows = [
+            [
+                shown[entry.form].format(entry.name),
+                f"`{entry.target}`" if entry.target else "–",
+                entry.instead or entry.summary,
+            ]
+            for entry in sorted(shortest.values(), key=lambda one: (one.form != "target", one.name))
+        ]
+        return _markdown_table(["there", "here", "note"], rows)
+
+
 class ResultsDirective(_TableDirective):
     """``{equipot-results}``: tables from ``docs/results/*.json``, each with its command."""
 
@@ -221,6 +250,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equipot-options", OptionsDirective)
     app.add_directive("equipot-fields", FieldsDirective)
     app.add_directive("equipot-registered", PluginsDirective)
+    app.add_directive("equipot-aliases", AliasesDirective)
     app.add_directive("equipot-results", ResultsDirective)
     app.add_directive("equipot-command", CommandDirective)
     app.add_directive("equipot-hook", HookDirective)

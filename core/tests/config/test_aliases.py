@@ -96,16 +96,18 @@ def test_a_function_may_choose_another_target_which_is_translated_too():
     )
 
 
-def test_root_keys_used_only_by_what_was_dropped_go_too():
+def test_variables_that_nothing_uses_go_from_foreign_configs():
     config = {
+        "run": ["train"],
         "radius": 5.0,
         "also": "${radius}",
         "rate": 0.1,
         "odd": 1,
-        "a": {"_target_": "other.train.EMA", "decay": 0, "x": "${also}"},
-        "b": {"_target_": "other.optim.SGD", "lr": "${rate}"},
+        "data": {"_target_": "other.train.EMA", "decay": 0, "x": "${also}"},
+        "trainer": {"_target_": "other.optim.SGD", "lr": "${rate}"},
     }
-    assert set(translated(config)[0]) == {"rate", "odd", "a", "b"}
+    assert set(translated(config)[0]) == {"run", "rate", "data", "trainer"}
+    assert translated({"odd": 1, "data": {"_target_": "torch.optim.SGD"}})[0].keys() == {"odd", "data"}
 
 
 def test_a_config_without_foreign_names_is_returned_as_it_is():

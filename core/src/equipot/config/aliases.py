@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from equipot.config.load import used_root_keys
+from equipot.config.load import OPTIONAL_KEYS, SECTIONS, used_root_keys
 from equipot.errors import ConfigError, PluginError, did_you_mean, problem
 from equipot.plugins import plugins
 
@@ -68,17 +68,22 @@ def translate_container(container: Mapping[str, Any]) -> tuple[dict[str, Any], l
             translator.options(sections[key], value, key)
         else:
             kept[key] = translator.walk(value, str(key))
-    return _without_orphans(kept, used_root_keys(dict(container))), translator.problems
+    return _without_unused(kept) if kept != container else kept, translator.problems
 
 
-def _without_orphans(container: dict[str, Any], used_before: set[str]) -> dict[str, Any]:
-    """Without root keys whose only use was in what has been dropped."""
+def _without_unused(container: dict[str, Any]) -> dict[str, Any]:
+    """Without variables that nothing uses: other programs do not mind them, and some were used by what was dropped."""
+    known = {*SECTIONS, *OPTIONAL_KEYS}
     while True:
-        orphans = (container.keys() & used_before) - used_root_keys(container)
-        orphans = {key for key in orphans if not isinstance(container[key], dict) or "_target_" not in container[key]}
-        if not orphans:
-            return container
-        container = {key: value for key, value in container.items() if key not in orphans}
+        used = known | used_root_keys(container)
+        kept = {key: value for key, value in container.items() if key in used or _is_component(value)}
+        if len(kept) == len(container):
+            return kept
+        container = kept
+
+
+def _is_component(value: object) -> bool:
+    return isinstance(value, dict) and "_target_" in value
 
 
 def advice(path: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from equipot.config import cross_checks
 from equipot.config.aliases import translate
 from equipot.config.instantiate import Walker
-from equipot.config.load import used_root_keys
+from equipot.config.load import OPTIONAL_KEYS, SECTIONS, used_root_keys
 from equipot.config.resolve import BAD, Statistic, resolve_phase1
 from equipot.config.targets import AllowList, TargetError, resolve_target
 from equipot.errors import ConfigError, did_you_mean, problem
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from equipot.model.recipe import ModelRecipe
-
-SECTIONS = ("run", "data", "trainer", "training_module")
-"""Required sections."""
-
-OPTIONAL_KEYS = ("seed",)
-"""Further root keys with a meaning of their own."""
 
 STAGES = ("train", "val", "test")
 

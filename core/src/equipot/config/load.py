@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+SECTIONS = ("run", "data", "trainer", "training_module")
+"""Required sections."""
+
+OPTIONAL_KEYS = ("seed",)
+"""Further root keys with a meaning of their own."""
+
 SUFFIX = ".yaml"
 """The only one that Hydra looks for."""
 

@@ -86,7 +86,8 @@ def from_checkpoint(options: Options) -> Options:
 
 def training_module(options: Options) -> Options:
     """A Lightning module, without what nequip fills in itself."""
-    return without(options, "num_datasets", "info_dict")
+    empty = [name for name, value in options.items() if value is None]
+    return without(options, "num_datasets", "info_dict", *empty)
 
 
 def measure(options: Options) -> Options:
@@ -94,6 +95,7 @@ def measure(options: Options) -> Options:
 
     Coefficients of ``null`` mean what their absence means.
     """
+    options = without(options, "type_names")  # the model's
     coeffs = options.get("coeffs")
     more = any(options.get(name) is not None for name in ("extra_metrics", "ignore_nan"))
     if isinstance(coeffs, dict):

@@ -63,10 +63,17 @@ def rewrite_text(text: str, where: str) -> tuple[str, int]:
     editor = _Editor(text)
     editor.mapping(root, old, new)
     result = editor.result()
-    if yaml.safe_load(result) != new:
+    if _loaded(result) != new:
         hint = "write mappings and lists over several lines, without anchors"
         raise ConfigError(problem(where, "its layout cannot be kept", hint=hint))
     return result, len(editor.edits)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
 
 
 @dataclass(frozen=True)
