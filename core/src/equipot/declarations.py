@@ -84,6 +84,21 @@ class ModifierEntry(Entry):
     compile_modes: tuple[str, ...] = ()
     """Compile modes it works with, e.g. ``("aotinductor",)``; empty: all."""
 
+    kernel_loader: str = ""
+    """Of one whose modules run on kernels: dotted path of a function ``(specs: list[dict]) -> None`` that makes
+    these known to torch. It is called before a compiled model that names them is loaded; the specs come from a
+    file, so it checks them. Empty: there are none."""
+
+    def __post_init__(self) -> None:
+        """Check what the host relies on.
+
+        Raises:
+            ValueError: If the name is no identifier, or a path no dotted path.
+        """
+        super().__post_init__()
+        if self.kernel_loader:
+            self._check_path("kernel_loader")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TargetAliasEntry(Entry):

@@ -75,7 +75,7 @@ class Manifest:
     largest difference of each output from the exact model's on the golden frames, in the output's unit."""
 
     compiled: dict[str, Any] = field(default_factory=dict)
-    """Of a compiled file: mode, target, device, platform, cpu, torch."""
+    """Of a compiled file: mode, target, device, platform, cpu, torch; ``kernels``, by modifier, that it calls."""
 
     citations: list[str] = field(default_factory=list)
     """What to cite when using the model."""

@@ -23,6 +23,7 @@ from equipot.artifacts.stored import store
 from equipot.compile import trust
 from equipot.compile.compiled import CompiledModel, open_runner, platform_name, public_torch_version
 from equipot.compile.export import export_model, trace_batch
+from equipot.compile.kernels import kernels_of
 from equipot.errors import ArtifactError, problem
 from equipot.graph import Graph
 
@@ -84,6 +85,7 @@ def compile_model(
         "cpu": "AVX2" if portable else trust.cpu_capability(),
         "portable": portable,
         "outputs": list(exported.outputs),
+        "kernels": kernels_of(model),
     }
     manifest = dataclasses.replace(stored.manifest, compiled=facts)
     with tempfile.TemporaryDirectory() as folder:

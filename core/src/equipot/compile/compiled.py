@@ -12,6 +12,7 @@ from equipot.artifacts import archive, golden
 from equipot.artifacts.compiled_file import read_compiled
 from equipot.artifacts.stored import info_of
 from equipot.compile import trust
+from equipot.compile.kernels import load_kernels
 from equipot.errors import ArtifactError, DataError, problem
 from equipot.fields import FIELDS
 from equipot.graph import EDGE_SET_SEPARATOR, edge_set_key, per_what
@@ -151,6 +152,7 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
             f"{path}: holds native code and was not built on this machine; compile it here with "
             f"'equipot compile', or, if you trust its source, pass --allow-native (Python: allow_native=True)"
         )
+    load_kernels(manifest.compiled.get("kernels", {}), str(path))
     model = CompiledModel(open_runner(path, torch.device(device)), manifest, info_of(manifest, str(path)))
     if not trust.verified_here(digest):
         golden.check(model, golden.from_bytes(raw, str(path)), model.info.model_dtype, str(path))

@@ -7,7 +7,7 @@ has kernels for; it never looks at names or at the structure of a model.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -32,6 +32,18 @@ class KernelSlot(torch.nn.Module):
         """
         for held in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
             self.__dict__[held] = module.__dict__[held]
+
+    kernel_modifier: ClassVar[str] = ""
+    """Of a module on kernels: registered name of the modifier that puts it in, whose declaration says how a
+    compiled model finds them (``ModifierEntry.kernel_loader``)."""
+
+    def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:
+        """The kernels that a compiled model with this module calls: JSON values, stored in its manifest.
+
+        Args:
+            dtype: Data type of the model's features.
+        """
+        return []
 
     def exact(self) -> torch.nn.Module | None:
         """What this module approximates, on the same weights; None: it is exact to rounding."""

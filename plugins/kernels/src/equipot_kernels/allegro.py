@@ -30,6 +30,8 @@ class FusedContraction(KernelSlot):
         reference: What it stands for; its weights are held under the same name.
     """
 
+    kernel_modifier = "enable_FusedKernels"
+
     def __init__(self, reference: Contraction) -> None:
         super().__init__()
         self.adopt(reference)

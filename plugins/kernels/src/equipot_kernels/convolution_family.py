@@ -12,7 +12,7 @@ from equipot_kernels.convolution_plan import Plan, check_spec, plan_of
 from equipot_kernels.convolution_weights import Weights
 from equipot_kernels.registry import INTEGER, POINTER
 
-OPS = "equipot_kernels.convolution_ops"
+OPS = "equipot_kernels.convolution_table_ops"
 
 _EXPLICIT, _TABLE = Weights(table=False), Weights(table=True)
 
@@ -42,7 +42,7 @@ _SOURCES: dict[str, Callable[[Plan], str]] = {
 }
 
 _LOOKUP = [POINTER, POINTER, POINTER, INTEGER]
-"""Relative lengths, pairs of types, table, number of knots."""
+"""Places between knots, rows of the table, table, number of knots."""
 
 UNITS: dict[str, list[Any]] = {
     "forward": [INTEGER, *[POINTER] * 6, INTEGER],
@@ -56,9 +56,9 @@ UNITS: dict[str, list[Any]] = {
     },
     "table_double_receive": [INTEGER, *[POINTER] * 5, *_LOOKUP, *[POINTER] * 3, INTEGER],
     "table_double_send": [INTEGER, *[POINTER] * 6, *_LOOKUP, *[POINTER] * 4, INTEGER],
-    "table_rows": [INTEGER, *[POINTER] * 2, INTEGER, INTEGER, *[POINTER] * 3],
-    "table_gradient": [INTEGER, *[POINTER] * 4, INTEGER, *[POINTER] * 5, INTEGER],
-    "table_double_gradient": [INTEGER, *[POINTER] * 7, INTEGER, *[POINTER] * 5, INTEGER],
+    "table_rows": [INTEGER, POINTER, INTEGER, INTEGER, POINTER, POINTER],
+    "table_gradient": [INTEGER, *[POINTER] * 9, INTEGER],
+    "table_double_gradient": [INTEGER, *[POINTER] * 12, INTEGER],
 }
 
 

@@ -15,7 +15,7 @@ import torch
 from equipot_kernels import registry
 from equipot_kernels.convolution_family import backward_unit
 from equipot_kernels.convolution_plan import plan_of
-from equipot_kernels.torch_ops import define, differentiate, needed, pointer, threads
+from equipot_kernels.torch_ops import define, derivative_of, differentiate, needed, pointer, save_tensors, threads
 
 Tensor = torch.Tensor
 Lists = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -39,12 +39,6 @@ def _forward_cpu(x: Tensor, y: Tensor, w: Tensor, index: Tensor, ptr: Tensor, *r
 
 
 conv_forward = define(f"conv_forward(Tensor x, Tensor y, Tensor w, {_LISTS}) -> Tensor", _forward_cpu, _forward_fake)
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - torch passes it by name
-    tensors = [item for item in inputs if isinstance(item, Tensor)]
-    ctx.save_for_backward(*tensors)
-    ctx.constants = inputs[len(tensors) :]
 
 
 def _forward_derivative(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -133,9 +127,9 @@ conv_double = define(
 )
 
 
-def _double_composed(tensors: list[Tensor], rest: tuple[Any, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def _double_composed(hx: Tensor, hy: Tensor, hw: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
     """What ``conv_double`` computes, made of ops that have derivatives."""
-    hx, hy, hw, g, x, y, w = tensors
+    g, x, y, w, *rest = others
     gg = conv_forward(hx, y, w, *rest) + conv_forward(x, hy, w, *rest) + conv_forward(x, y, hw, *rest)
     of_attributes = conv_backward(g, x, hy, w, *rest, True, False, True)
     gx = of_attributes[0] + conv_backward(g, x, y, hw, *rest, True, False, False)[0]
@@ -145,17 +139,11 @@ def _double_composed(tensors: list[Tensor], rest: tuple[Any, ...]) -> tuple[Tens
 
 def _double_derivative(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     *tensors, index, ptr, sent_ptr, sent = ctx.saved_tensors
-    wanted = needed(ctx, 7)
-    higher = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Views, so that a derivative is taken along each argument alone, whatever it depends on.
-        views = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
-        along = [view for view, want in zip(views, wanted, strict=True) if want]
-        made = _double_composed(views, (index, ptr, sent_ptr, sent, *ctx.constants))
-        found = iter(torch.autograd.grad(made, along, grads, create_graph=higher, allow_unused=True))
-    return (*(next(found) if want else None for want in wanted), *[None] * 5)
+    rest = (index, ptr, sent_ptr, sent, *ctx.constants)
+    found = derivative_of(lambda *parts: _double_composed(*parts, *rest), tensors, needed(ctx, 7), grads)
+    return (*found, *[None] * 5)
 
 
-differentiate("conv_forward", _forward_derivative, _save)
-differentiate("conv_backward", _backward_derivative, _save)
-differentiate("conv_double", _double_derivative, _save)
+differentiate("conv_forward", _forward_derivative, save_tensors)
+differentiate("conv_backward", _backward_derivative, save_tensors)
+differentiate("conv_double", _double_derivative, save_tensors)

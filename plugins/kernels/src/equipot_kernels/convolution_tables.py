@@ -19,53 +19,44 @@ from equipot_kernels.convolution_source import (
     received,
     rows,
 )
-from equipot_kernels.convolution_weights import LOCATE
+from equipot_kernels.convolution_weights import BEYOND
 
-SORT = (
-    LOCATE
-    + """
-// Edges with r below 1 by row of the table; where[e] is used on the way.
-extern "C" void table_rows(I n_edges, const double* r, const I* pairs, I num_knots, I n_rows, I* row_ptr, I* order,
-                           I* where) {
-  T f;
+_SORT = """
+extern "C" void table_rows(I n_edges, const I* row, I num_knots, I n_rows, I* row_ptr, I* order) {
   for (I k = 0; k <= n_rows; k++) row_ptr[k] = 0;
-  for (I e = 0; e < n_edges; e++) {
-    where[e] = r[e] >= 1 ? -1 : locate(r[e], pairs ? pairs[e] : 0, num_knots, f);
-    if (where[e] >= 0) row_ptr[where[e] + 1]++;
-  }
+  for (I e = 0; e < n_edges; e++) if (!(@BEYOND@)) row_ptr[row[e] + 1]++;
   for (I k = 0; k < n_rows; k++) row_ptr[k + 1] += row_ptr[k];
-  for (I e = 0; e < n_edges; e++) if (where[e] >= 0) order[row_ptr[where[e]]++] = e;
+  for (I e = 0; e < n_edges; e++) if (!(@BEYOND@)) order[row_ptr[row[e]]++] = e;
   for (I k = n_rows; k > 0; k--) row_ptr[k] = row_ptr[k - 1];
   row_ptr[0] = 0;
 }
-"""
-)
+""".replace("@BEYOND@", BEYOND)
 
 _OVER = ("n_rows", "row_ptr", "order[next]")
 
 
 def rows_of_edges(plan: Plan) -> str:
     """Unit ``table_rows``."""
-    return prelude(plan) + SORT
+    return prelude(plan) + _SORT
 
 
 def gradient(plan: Plan, *, double: bool) -> str:
     """Unit ``table_gradient`` or ``table_double_gradient``."""
-    text = prelude(plan) + LOCATE
+    text = prelude(plan)
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)
         before = couplings.declare("A", "t.y") + (couplings.declare("B", "t.hy") if double else "")
         chunk = _chunk(block, couplings, double=double)
         text += block_function(number, "const Tile& t, T* out", before, chunk, block)
-    fill = "        locate(r[e], 0, num_knots, t.f[n]);\n"
+    fill = "        t.f[n] = T(place[e]);\n"
     fill += "        t.x[n] = x + neighbour[e] * DIM_IN;\n        t.g[n] = g + centre[e] * DIM_OUT;\n"
     if double:
-        fill += "        t.hx[n] = hx + neighbour[e] * DIM_IN;\n        t.h[n] = T(hr[e] * double(num_knots - 1));\n"
+        fill += "        t.hx[n] = hx + neighbour[e] * DIM_IN;\n        t.h[n] = T(hr[e]);\n"
     cotangents = "const T* hx, const T* hy, const double* hr, " if double else ""
     body = "      transpose(t.y, y, t);\n" + ("      transpose(t.hy, hy, t);\n" if double else "")
     return text + loop_function(
         "table_double_gradient" if double else "table_gradient",
-        f"I n_rows, {cotangents}const T* g, const T* x, const T* y, const double* r, I num_knots, const I* row_ptr, "
+        f"I n_rows, {cotangents}const T* g, const T* x, const T* y, const double* place, const I* row_ptr, "
         "const I* order, const I* centre, const I* neighbour, T* gtable",
         _OVER,
         "    __builtin_memset(gtable + i * 4 * WEIGHTS, 0, 4 * WEIGHTS * sizeof(T));\n",

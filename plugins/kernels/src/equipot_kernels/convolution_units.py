@@ -4,7 +4,7 @@ With S(g, x, Y, w) = Σ g · convolution(x, Y, w), which is linear in each of th
 
 - ``forward``: ∂S/∂g;
 - ``backward_*``: ∂S/∂x, ∂S/∂Y, ∂S/∂w, as the letters x, y, w in the unit's name say; with a table, r is the
-  derivative by the relative length;
+  derivative by the place between two knots;
 - ``double_receive`` and ``double_send``: ∂/∂g, and ∂/∂x and ∂/∂w, of S(g, h_x, Y, w) + S(g, x, h_Y, w) +
   S(g, x, Y, h_w).
 
@@ -42,7 +42,7 @@ def _each_edge(*, double: bool = False) -> str:
 
 def forward(plan: Plan, weights: Weights) -> str:
     """Unit ``forward``."""
-    text = prelude(plan) + weights.helpers
+    text = prelude(plan)
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)
         chunk = result_rows(block, "load") + _each_edge() + rows("x", "t.x[e]", block)
@@ -65,7 +65,7 @@ def forward(plan: Plan, weights: Weights) -> str:
 
 def backward(plan: Plan, weights: Weights, outputs: str) -> str:
     """Unit ``backward_`` + outputs, which are letters of ``xyw`` or ``xyr``."""
-    text = prelude(plan) + weights.helpers
+    text = prelude(plan)
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)
         chunk = _backward_chunk(block, couplings, weights, outputs)
@@ -129,13 +129,13 @@ def _reduced(*, with_y: bool, with_r: bool) -> str:
         text += "        for (int j = 0; j < DIM_EDGE; j++)\n"
         text += "          gy[t.edge[a] * DIM_EDGE + j] = Sum<W>::of(load<W>(t.ys + (a * DIM_EDGE + j) * W));\n"
     if with_r:
-        text += "        gr[t.edge[a]] = double(num_knots - 1) * double(Sum<W>::of(load<W>(t.rs + a * W)));\n"
+        text += "        gr[t.edge[a]] = double(Sum<W>::of(load<W>(t.rs + a * W)));\n"
     return text + "      }\n"
 
 
 def double_receive(plan: Plan, weights: Weights) -> str:
     """Unit ``double_receive``."""
-    text = prelude(plan) + weights.helpers
+    text = prelude(plan)
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)
         chunk = result_rows(block, "load") + _each_edge(double=True)
@@ -163,7 +163,7 @@ def double_receive(plan: Plan, weights: Weights) -> str:
 
 def double_send(plan: Plan, weights: Weights) -> str:
     """Unit ``double_send``; with a table it has no gradient by the weights."""
-    text = prelude(plan) + weights.helpers
+    text = prelude(plan)
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)
         chunk = _double_send_chunk(block, couplings, weights)

@@ -6,18 +6,10 @@ from dataclasses import dataclass
 
 from equipot_kernels.convolution_plan import PathPlan
 
-LOCATE = """
-// Row of the table, and place f between two knots, of a length; what is no number stays so.
-static inline I locate(double r, I pair, I num_knots, T& f) {
-  const double s = r * double(num_knots - 1);
-  I k = r > 0 ? I(s) : 0;
-  if (k > num_knots - 1) k = num_knots - 1;
-  f = T(s - double(k));
-  return pair * num_knots + k;
-}
-"""
+_ROW = "        t.w[n] = table + row[e] * (4 * WEIGHTS);\n        t.f[n] = T(place[e]);\n"
 
-_ROW = "        t.w[n] = table + locate(r[e], pairs ? pairs[e] : 0, num_knots, t.f[n]) * (4 * WEIGHTS);\n"
+BEYOND = "(row[e] + 1) % num_knots == 0"
+"""Whether edge e is at or beyond the cutoff radius, where the table's last row, which is zero, serves it."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +17,7 @@ class Weights:
     """Where a unit takes weights from."""
 
     table: bool
-    """From a table: edges with r at or beyond 1 have none and are passed over."""
+    """From a table: edges at or beyond the cutoff radius have none and are passed over."""
 
     @property
     def prefix(self) -> str:
@@ -33,14 +25,9 @@ class Weights:
         return "table_" if self.table else ""
 
     @property
-    def helpers(self) -> str:
-        """Functions that the unit needs."""
-        return LOCATE if self.table else ""
-
-    @property
     def arguments(self) -> str:
         """C declarations of the weights."""
-        return "const double* r, const I* pairs, const T* table, I num_knots" if self.table else "const T* w"
+        return "const double* place, const I* row, const T* table, I num_knots" if self.table else "const T* w"
 
     @property
     def cotangents(self) -> str:
@@ -56,8 +43,8 @@ class Weights:
             sent: Edges are taken in the order of ``sent``.
         """
         if self.table:
-            text = f"        if (r[e] >= 1) {{ {skipped}continue; }}\n{_ROW}"
-            return text + ("        t.h[n] = T(hr[e] * double(num_knots - 1));\n" if double else "")
+            text = f"        if ({BEYOND}) {{ {skipped}continue; }}\n{_ROW}"
+            return text + ("        t.h[n] = T(hr[e]);\n" if double else "")
         lines = ""
         for name in ("w", "hw") if double else ("w",):
             lines += f"        t.{name}[n] = {name} + e * WEIGHTS;\n"

@@ -17,9 +17,10 @@ def equipot_modifiers() -> Iterator[ModifierEntry]:
     yield ModifierEntry(
         name="enable_FusedKernels",
         target="equipot_kernels.modifier.enable_FusedKernels",
-        summary="Compute message passing by compiled CPU kernels",
+        summary="Compute message passing and contractions by compiled CPU kernels",
         persistent=False,
         devices=("cpu",),
+        kernel_loader="equipot_kernels.registry.prepare",
     )
     yield ModifierEntry(
         name="enable_RadialSplines",

@@ -6,7 +6,7 @@ imports the defining module first; ``equipot_kernels.registry.prepare`` does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -75,3 +75,43 @@ def _runs(node: Any) -> bool:
         return bool(torch._C._will_engine_execute_node(node))  # noqa: SLF001 - what torch's own checkpointing asks
     except RuntimeError:  # torch does not say it of leaves in autograd.grad
         return True
+
+
+def save_tensors(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - torch passes it by name
+    """Keep an op's arguments for its derivative: ``ctx.saved_tensors``, then ``ctx.constants``.
+
+    The op's schema names all tensors before all else.
+    """
+    tensors = [item for item in inputs if isinstance(item, torch.Tensor)]
+    ctx.save_for_backward(*tensors)
+    ctx.constants = inputs[len(tensors) :]
+
+
+def derivative_of(
+    function: Callable[..., Sequence[torch.Tensor]],
+    tensors: Sequence[torch.Tensor],
+    wanted: Sequence[bool],
+    cotangents: Sequence[torch.Tensor],
+) -> list[torch.Tensor | None]:
+    """Gradients of an op that is computed again from ops that have derivatives.
+
+    Args:
+        function: Computes what the op does.
+        tensors: Its arguments.
+        wanted: Which of them need a gradient.
+        cotangents: One for each result.
+
+    Returns:
+        One gradient for each argument; None where not wanted.
+    """
+    higher = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, so that a derivative is taken along each argument alone, whatever it depends on.
+        views = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
+        along = [view for view, want in zip(views, wanted, strict=True) if want]
+        made = function(*views)
+        grads = torch.autograd.grad(
+            made, along, cotangents, create_graph=higher, allow_unused=True, materialize_grads=True
+        )
+    found = iter(grads)
+    return [next(found) if want else None for want in wanted]
