@@ -130,3 +130,16 @@ def test_loss_and_transform_of_others(folder, monkeypatch):
     assert problem == "training_module.loss.coeffs.forces: must not be negative, got -1.0"
     problems = folder.errors(*overrides, "+training_module.model.do_derivatives=false")
     assert any("training_module.loss: needs forces, which an energy-only model" in text for text in problems)
+
+
+def test_callbacks_are_made_in_the_check(folder):
+    """So that what their constructors refuse is told before data are read."""
+    overrides = [
+        "+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_top_k: -2}, "
+        "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val0_epoch/weighted_sum, mode: least}]"
+    ]
+    first, second = folder.errors(*overrides)
+    assert first.startswith("trainer.callbacks.0: ModelCheckpoint refuses its options: Invalid value for save_top_k=-2")
+    assert second.startswith(
+        "trainer.callbacks.1: EarlyStopping refuses its options: `mode` can be min, max, got least"
+    )

@@ -17,6 +17,9 @@ from equipot.config.targets import AllowList, TargetError, resolve_target
 from equipot.errors import ConfigError, EquipotError, did_you_mean, problem
 from equipot.validation import check_options
 
+_REFUSALS = (TypeError, ValueError, AttributeError, OSError, ImportError)
+"""What constructors raise on options that they do not like, beside Lightning's own error."""
+
 HYDRA_KEYS = ("_target_", "_convert_", "_recursive_", "_partial_")
 
 
@@ -187,7 +190,9 @@ class Walker:
         except EquipotError as error:
             self.problems.append(f"{path}: {error}")
             return BAD
-        except (TypeError, ValueError, AttributeError, OSError, ImportError) as error:
+        except Exception as error:
+            if not isinstance(error, _REFUSALS) and type(error).__name__ != "MisconfigurationException":
+                raise
             self._refused(target, path, error)
             return BAD
         self.built[path] = made
@@ -219,12 +224,14 @@ def relocate(text: str, target: Any, path: str) -> str:
 
 MADE_EARLY = (
     "data",
+    "trainer.callbacks",
     "training_module.loss",
     "training_module.train_metrics",
     "training_module.val_metrics",
     "training_module.test_metrics",
 )
-"""Sections whose objects phase 1 makes whatever their target: by contract their constructors read no data."""
+"""Sections whose objects phase 1 makes whatever their target: by contract their constructors read no data and
+write nothing."""
 
 
 def _made_early(path: str) -> bool:

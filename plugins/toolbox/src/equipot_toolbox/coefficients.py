@@ -14,9 +14,6 @@ from pydantic import Field
 from equipot.errors import ConfigError, problem
 from equipot.train import Loss
 
-Interval = Literal["batch", "epoch"]
-Frequency = Annotated[int, Field(ge=1)]
-
 
 def loss_of(module: lightning.LightningModule, who: str) -> Loss:
     """The loss of a training module.
@@ -167,7 +164,9 @@ class LossCoefficientMonitor(lightning.Callback):
         frequency: Every how many of them.
     """
 
-    def __init__(self, interval: Interval = "epoch", frequency: Frequency = 1) -> None:
+    def __init__(
+        self, interval: Literal["batch", "epoch"] = "epoch", frequency: Annotated[int, Field(ge=1)] = 1
+    ) -> None:
         self.interval = interval
         self.frequency = frequency
 

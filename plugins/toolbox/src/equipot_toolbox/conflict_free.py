@@ -19,8 +19,6 @@ from equipot.errors import ConfigError, problem
 from equipot.model import GraphModel, ModelRecipe
 from equipot.train import EMALightningModule, LightningModule, Loss, Metrics
 
-ClipAlgorithm = Literal["norm", "value"]
-
 
 def conflict_free_gradient(
     gradients: torch.Tensor, weights: torch.Tensor, *, least_squares: bool = True, eps: float = 1e-8
@@ -73,7 +71,7 @@ class TermGradients:
         *,
         least_squares: bool,
         eps: float,
-        clip: tuple[float | None, ClipAlgorithm | None],
+        clip: tuple[float | None, Literal["norm", "value"] | None],
     ) -> None:
         if not isinstance(loss, Loss):
             raise ConfigError(problem(f"{where}.loss", "required option is missing", hint="a loss with coefficients"))
@@ -160,7 +158,7 @@ class ConFIGLightningModule(LightningModule):
         lr_scheduler: Callable[..., Any] | Mapping[str, Any] | None = None,
         *,
         gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = None,
-        gradient_clip_algorithm: ClipAlgorithm | None = None,
+        gradient_clip_algorithm: Literal["norm", "value"] | None = None,
         lsqr: bool = True,
         norm_eps: Annotated[float, Field(ge=0.0)] = 1e-8,
     ) -> None:
@@ -221,7 +219,7 @@ class EMAConFIGLightningModule(EMALightningModule):
         lr_scheduler: Callable[..., Any] | Mapping[str, Any] | None = None,
         *,
         gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = None,
-        gradient_clip_algorithm: ClipAlgorithm | None = None,
+        gradient_clip_algorithm: Literal["norm", "value"] | None = None,
         lsqr: bool = True,
         norm_eps: Annotated[float, Field(ge=0.0)] = 1e-8,
         ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999,

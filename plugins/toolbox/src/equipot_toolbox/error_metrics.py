@@ -15,8 +15,6 @@ from torchmetrics import Metric
 
 from equipot.errors import ConfigError, problem
 
-Reduction = Literal["mean", "sum"]
-
 
 class ElementwiseMetric(Metric, abc.ABC):
     """Mean or sum of a function of predictions and labels, entry by entry.
@@ -33,7 +31,7 @@ class ElementwiseMetric(Metric, abc.ABC):
     total: torch.Tensor
     count: torch.Tensor
 
-    def __init__(self, reduction: Reduction = "mean") -> None:
+    def __init__(self, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
         if reduction not in ("mean", "sum"):
             where = f"{type(self).__name__}.reduction"
@@ -143,7 +141,7 @@ class HuberLoss(ElementwiseMetric):
 
     short_name = "huber"
 
-    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
+    def __init__(self, reduction: Literal["mean", "sum"] = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
         if not delta > 0.0:
             raise ConfigError(problem("HuberLoss.delta", "must be greater than 0", got=delta))
@@ -167,7 +165,7 @@ class StratifiedHuberForceLoss(ElementwiseMetric):
 
     short_name = "stratified_huber"
 
-    def __init__(self, delta_dict: dict[float | str, float], reduction: Reduction = "mean") -> None:
+    def __init__(self, delta_dict: dict[float | str, float], reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__(reduction)
         ranges = _ranges(delta_dict)
         self.bounds = [bound for bound, _ in ranges]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import lightning
 import torch
 from pydantic import Field
 
 from equipot.train import Loss
-from equipot_toolbox.coefficients import Frequency, Interval, loss_of
+from equipot_toolbox.coefficients import loss_of
 
 
 def softadapt_weights(losses: torch.Tensor, previous: torch.Tensor, beta: float, eps: float = 1e-8) -> torch.Tensor:
@@ -50,8 +50,8 @@ class SoftAdapt(lightning.Callback):
     def __init__(
         self,
         beta: float,
-        interval: Interval = "epoch",
-        frequency: Frequency = 1,
+        interval: Literal["batch", "epoch"] = "epoch",
+        frequency: Annotated[int, Field(ge=1)] = 1,
         eps: Annotated[float, Field(gt=0.0)] = 1e-8,
     ) -> None:
         self.beta, self.interval, self.frequency, self.eps = beta, interval, frequency, eps
