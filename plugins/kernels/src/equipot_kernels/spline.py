@@ -98,6 +98,8 @@ class SplineRadial(RadialFunction):
         on_kernels: Interpolate by compiled CPU kernels.
     """
 
+    kernel_modifier = "enable_FusedKernels"
+
     def __init__(self, source: RadialFunction, num_knots: int, *, on_kernels: bool = False) -> None:
         super().__init__()
         self.adopt(source)
