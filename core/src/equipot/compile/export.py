@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from equipot.artifacts.golden import random_frames
+from equipot.compile.passes import without_atomic_sums
 from equipot.errors import ArtifactError, problem
 from equipot.graph import EDGE_SET_SEPARATOR, collate, per_what
 
@@ -78,6 +79,7 @@ def _export(
     from torch.fx.experimental.proxy_tensor import make_fx
 
     traced = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*sample)
+    without_atomic_sums(traced)
     return torch.export.export(traced, sample, dynamic_shapes=dynamic_shapes(inputs), strict=False)
 
 
