@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "equipot_conformance",
     "equipot_docs",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]

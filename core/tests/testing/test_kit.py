@@ -1,5 +1,6 @@
 """The kit's own tools: neighbour oracle, structures, comparisons, pytest plugin."""
 
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from ase.neighborlist import primitive_neighbor_list
 
 from equipot.model.context import ModelInfo
 from equipot.testing.checks import check_close, check_equal, check_outputs_equal, check_that
+from equipot.testing.conformance import ModifierConformance
 from equipot.testing.equivariance import orthogonal_matrices
 from equipot.testing.finite_difference import fd_forces, fd_strain_gradient
 from equipot.testing.frames import (
@@ -171,9 +173,22 @@ def test_fixtures_come_with_the_plugin(equipot_structures):
     assert batch_of(equipot_structures(2).values(), INFO)["num_atoms"].tolist() == [7, 6, 5, 5, 1]
 
 
-def test_pytest_plugin_costs_nothing_when_unused():
-    code = "import sys, equipot.testing.pytest_plugin; print({'torch', 'numpy', 'equipot.plugins'} & set(sys.modules))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+def test_pytest_plugin_costs_nothing_when_unused(tmp_path):
+    """A run of pytest with the plugin loaded, on a test that does not use it."""
+    (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n", encoding="utf-8")
+    code = (
+        "import sys, pytest\n"
+        "class Look:\n"
+        "    def pytest_sessionfinish(self, session):\n"
+        "        assert session.config.pluginmanager.hasplugin('equipot')\n"
+        "        print('loaded:', sorted({'torch', 'numpy', 'ase', 'equipot.plugins'} & set(sys.modules)))\n"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]], plugins=[Look()]))"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    assert "loaded: []" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0
 
 
 @pytest.mark.slow
@@ -190,4 +205,9 @@ def test_a_third_party_needs_five_lines(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert "[XPASS(strict)] not so" in done.stdout
-    assert "1 failed, 13 passed" in done.stdout
+    assert f"1 failed, {len(ModifierConformance.checks()) - 1} passed" in done.stdout
+    done = subprocess.run(
+        [*command, "-m", "slow", "--collect-only"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "::test_import_has_no_side_effects\n" in done.stdout
+    assert "1/16 tests collected" in done.stdout

@@ -135,4 +135,5 @@ def checks_of(kit: type, common: type, basics: tuple[str, ...]) -> list[Check]:
             continue  # left out, or a test of the author's that asks for pytest's fixtures
         implied = () if is_common else tuple(basic for basic in basics if basic in [check.name for check in found])
         found.append(check_of(name, method, implied=implied))
-    return found
+    present = {check.name for check in found}
+    return [dataclasses.replace(one, after=tuple(name for name in one.after if name in present)) for one in found]

@@ -22,6 +22,10 @@ BROKEN = ("failed", "unexpected pass")
 """States that make a report bad."""
 
 
+LONGEST = 300
+"""Most characters shown of an error's first line."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What became of one check."""
@@ -90,8 +94,13 @@ def _run(kit: type[Conformance], check: Check) -> tuple[State, str]:
     except AssertionError as error:
         return "failed", str(error) or "a condition does not hold"
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises is a finding
-        return "failed", f"{type(error).__name__}: {error} ({_place(error)})"
+        return "failed", f"{type(error).__name__}: {_first_line(error)} ({_place(error)})"
     return "passed", getattr(subject, "note", "")
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).strip().partition("\n")[0]
+    return line if len(line) <= LONGEST else line[:LONGEST] + "…"
 
 
 def _place(error: Exception) -> str:

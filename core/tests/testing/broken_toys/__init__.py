@@ -4,10 +4,11 @@ import contextlib
 
 import torch
 
-from broken_toys import declared, derivatives, models, modifiers, pairs, stats, terms
+from broken_toys import calculators, declared, derivatives, models, modifiers, pairs, stats, terms
 from equipot.testing.run import run_checks
 
-TOYS = [toy for module in (models, derivatives, pairs, terms, modifiers, stats, declared) for toy in module.TOYS]
+MODULES = (models, derivatives, pairs, terms, modifiers, stats, declared, calculators)
+TOYS = [toy for module in MODULES for toy in module.TOYS]
 
 LIMIT = 3
 """Most checks that one fault may fail."""

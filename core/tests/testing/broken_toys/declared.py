@@ -46,6 +46,7 @@ class PrivateKit(SetsDtypeKit):
 
 class HeavyKit(ModelBuilderConformance):
     target = ToyModel
+    test_package = test_compile = None  # it is not installed
 
     def declaring_module(self):
         return "toy_heavy_plugin"

@@ -42,7 +42,7 @@ def check_smooth_dimer(potential: Potential, precision: Precision, first: str, s
         (result,) = potential.evaluate([frame])
         return result.energy, float(np.linalg.norm(result.forces[1]))
 
-    floor = 1e-12 if precision.dtype == "float64" else max(1e-5, precision.energy_floor)
+    floor = 1e-12 if precision.dtype == "float64" else max(1e-5, 20.0 * precision.noise)
     start = CLOSEST * (radius_of(first) + radius_of(second))
     grid = np.arange(FARTHEST, start, -0.25)
     if at(float(grid[0]))[1] > floor:

@@ -35,7 +35,7 @@ class Precision:
     @property
     def energy_floor(self) -> float:
         """Absolute tolerance of energies, eV, that rounding needs."""
-        return 20.0 * self.noise
+        return max(20.0 * self.noise, 1e-4 if self.dtype == "float32" else 0.0)
 
     @property
     def slope_floor(self) -> float:

@@ -161,15 +161,18 @@ def wrapped(made: Any, path: str) -> Potential:
     """A calculator or model behind one face.
 
     Args:
-        made: An ASE calculator or a torch-sim model.
+        made: An ASE calculator, a torch-sim model, or a ``Potential``.
         path: Where it came from, for errors.
 
     Raises:
-        ConfigError: If it is neither.
+        ConfigError: If it is none of these.
     """
+    if hasattr(made, "evaluate") and hasattr(made, "energies"):
+        potential: Potential = made
+        return potential
     if hasattr(made, "get_property") or hasattr(made, "get_potential_energy"):
         return ASEPotential(made)
     if hasattr(made, "forward") and hasattr(made, "memory_scales_with"):
         return TorchSimPotential(made)
     hint = "the factory must return an ASE calculator or a torch-sim model"
-    raise ConfigError(problem("--calculator", "makes neither", got=f"{path} -> {type(made).__name__}", hint=hint))
+    raise ConfigError(problem("--calculator", "makes none", got=f"{path} -> {type(made).__name__}", hint=hint))
