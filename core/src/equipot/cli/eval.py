@@ -52,9 +52,11 @@ def run(args: argparse.Namespace) -> int:
     labels = _labels(args.labels)
     out = None if args.out is None else _folder(args.out)
 
+    from equipot.allocator import keep_memory
     from equipot.artifacts.evaluate import evaluate, parity_plot
     from equipot.artifacts.loading import load
 
+    keep_memory()
     model = load(args.model, args.device, weights=args.weights, allow_native=args.allow_native)
     found = evaluate(
         model, args.data, labels=labels, batch_size=args.batch_size, device=args.device, progress=_progress

@@ -54,12 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the config without Hydra's machinery, then run it inside."""
+    from equipot.allocator import keep_memory
     from equipot.cli.common import hydra_arguments, show_plugin_warnings
     from equipot.config.check import check_config
     from equipot.config.load import compose, config_file
     from equipot.config.targets import AllowList
     from equipot.errors import ConfigError, problem
 
+    keep_memory()
     overrides, flags = hydra_arguments([*args.overrides, *args.extra], OPTIONS)
     if args.allow and not args.resume:
         raise ConfigError(problem("--allow", "means something with --resume only", got=args.allow))

@@ -1,0 +1,34 @@
+"""The whole ASE step: some steps of molecular dynamics, the same on every side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+STEPS = 5
+"""Steps in one call; times are per step."""
+
+
+def trajectory(batch: dict[str, np.ndarray], calculator: Any) -> Callable[[], dict[str, np.ndarray]]:
+    """A function that does ``STEPS`` steps of 0.5 fs, started at 300 K.
+
+    Args:
+        batch: One frame.
+        calculator: Of ASE.
+    """
+    from ase import Atoms, units
+    from ase.md.verlet import VelocityVerlet
+
+    atoms = Atoms(batch["atomic_numbers"], batch["positions"], cell=batch["cell"][0], pbc=batch["pbc"][0])
+    thermal = np.sqrt(300.0 * units.kB / atoms.get_masses())[:, None]
+    atoms.set_velocities(thermal * np.random.default_rng(3).normal(size=(len(atoms), 3)))
+    atoms.calc = calculator
+    dynamics = VelocityVerlet(atoms, timestep=0.5 * units.fs)
+
+    def steps() -> dict[str, np.ndarray]:
+        dynamics.run(STEPS)
+        return {"positions": atoms.positions.copy()}
+
+    return steps

@@ -1,0 +1,125 @@
+"""This project's side: the same weights, with and without the acceleration plugin."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+REPOSITORY = Path(__file__).parents[2]
+TRANSFER = {
+    "nequip": REPOSITORY / "plugins" / "nequip_like" / "tests" / "peer_weights.py",
+    "allegro": REPOSITORY / "plugins" / "allegro_like" / "tests" / "peer_weights.py",
+}
+"""Modules with ``from_peer(state_dict, model)``, which the reference tests use too."""
+
+FUSED, SPLINES = "enable_FusedKernels", "enable_RadialSplines"
+MODIFIERS: dict[str, dict[str, list[str]]] = {
+    "core": {"inference": [], "training": []},
+    "fused": {"inference": [FUSED], "training": [FUSED]},
+    "splines": {"inference": [SPLINES, FUSED], "training": ["train_with_RadialSplines", FUSED]},
+}
+"""Modifiers of each variant."""
+
+
+class Side:
+    """Modes: VARIANT (eager), VARIANT-aoti, VARIANT-train, VARIANT-ase (compiled), VARIANT-jit (eager in ASE).
+
+    Variants are ``core``, ``fused`` (exact kernels) and ``splines`` (kernels and radial splines).
+    """
+
+    def __init__(self, case: dict[str, Any], batch: dict[str, np.ndarray], folder: Path) -> None:
+        self.case, self.batch, self.folder = case, batch, folder
+        self.model = self._build()
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what runs here."""
+        found = {name: importlib.metadata.version(name) for name in ("torch", "equipot")}
+        return {**found, "threads": str(torch.get_num_threads())}
+
+    def _build(self) -> Any:
+        import equipot.model
+
+        builder = {"nequip": "NequIPGNNModel", "allegro": "AllegroModel"}[self.case["model"]]
+        options = dict(self.case["hyperparameters"])
+        model = getattr(equipot.model, builder)(**options).build().eval()
+        weights = self.folder / "peer_weights.pt"
+        if weights.exists():
+            spec = importlib.util.spec_from_file_location("peer_weights", TRANSFER[self.case["model"]])
+            transfer = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(transfer)
+            peer = torch.load(weights, weights_only=True)
+            model.load_state_dict(transfer.from_peer(peer, model))
+        return model
+
+    def _data(self) -> dict[str, torch.Tensor]:
+        data = {key: torch.from_numpy(value) for key, value in self.batch.items() if not key.endswith("_label")}
+        return {key: data[key] for key in self.model.info.inputs}
+
+    def prepare(self, mode: str) -> Callable[[], Any]:
+        """A function that evaluates once."""
+        variant, _, kind = mode.partition("-")
+        if kind == "train":
+            return self._train(self._modified(variant, "training"))
+        model = self._modified(variant, "inference")
+        if kind in ("", "jit"):
+            return self._call(model) if kind == "" else self._ase(model)
+        compiled = self._compiled(model, variant)
+        return self._call(compiled) if kind == "aoti" else self._ase(compiled)
+
+    def _modified(self, variant: str, use: str) -> Any:
+        from equipot.modifiers import apply_modifier
+
+        model = self.model
+        for name in MODIFIERS[variant][use]:
+            model = apply_modifier(model, name)
+        return model
+
+    def _compiled(self, model: Any, variant: str) -> Any:
+        """Made once in this run."""
+        from equipot.compile import compile_model, load_compiled
+
+        path = self.folder / f"{variant}.equipot.pt2"
+        if not path.exists():
+            compile_model(model, path)
+        return load_compiled(path)
+
+    def _call(self, model: Any) -> Callable[[], dict[str, np.ndarray]]:
+        data = self._data()
+        return lambda: _outputs(model(data))
+
+    def _train(self, model: Any) -> Callable[[], dict[str, np.ndarray]]:
+        """Loss and gradients of the parameters, without optimizer, as on the other side."""
+        model = copy.deepcopy(model).train()
+        data = self._data()
+        labels = {key: torch.from_numpy(self.batch[key]) for key in ("energy_label", "forces_label")}
+        counts = data["num_atoms"]
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+        def step() -> dict[str, np.ndarray]:
+            for parameter in parameters:
+                parameter.grad = None
+            out = model(data)
+            energy = (out["total_energy"] - labels["energy_label"]) / counts
+            loss = energy.square().mean() + (out["forces"] - labels["forces_label"]).square().mean()
+            loss.backward(inputs=parameters)
+            return {"loss": loss.detach().numpy()}
+
+        return step
+
+    def _ase(self, model: Any) -> Callable[[], Any]:
+        from dynamics import trajectory
+
+        from equipot.ase import EquipotCalculator
+
+        return trajectory(self.batch, EquipotCalculator(model))
+
+
+def _outputs(out: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {"total_energy": out["total_energy"].numpy(), "forces": out["forces"].numpy()}

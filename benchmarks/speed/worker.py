@@ -1,0 +1,78 @@
+"""A process that holds one side's models and answers one command a line; runs in the side's environment.
+
+    PYTHON worker.py SIDE CASE.json BATCH.npz FOLDER
+
+Commands are JSON on the standard input: ``{"do": "prepare" | "run" | "outputs" | "stop", "mode": NAME}``.
+Answers are JSON lines that start with ``@``, since libraries print too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIDES = {"equipot": "side_equipot", "nequip": "side_nequip", "mace": "side_mace", "sevenn": "side_sevenn"}
+
+
+def timed(call: Callable[[], Any], calls: int) -> dict[str, float]:
+    """CPU and wall time of one call in ms, averaged over some."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    for _ in range(calls):
+        call()
+    return {
+        "cpu": 1e3 * (time.process_time() - cpu) / calls,
+        "wall": 1e3 * (time.perf_counter() - wall) / calls,
+    }
+
+
+class Server:
+    """Prepares modes on demand and runs them."""
+
+    def __init__(self, side: Any) -> None:
+        self.side = side
+        self.ready: dict[str, Callable[[], Any]] = {}
+
+    def answer(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Do what a command says."""
+        mode = command["mode"]
+        if command["do"] == "prepare":
+            start, cpu = time.perf_counter(), time.process_time()
+            self.ready[mode] = self.side.prepare(mode)
+            self.ready[mode]()
+            return {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
+        if command["do"] == "outputs":
+            found = self.ready[mode]()
+            np.savez(command["path"], **{key: np.asarray(value) for key, value in found.items()})
+            return {}
+        return timed(self.ready[mode], command["calls"])
+
+
+def main() -> None:
+    """Answer until ``stop``."""
+    side_name, case, batch, folder = sys.argv[1:5]
+    module = importlib.import_module(SIDES[side_name])
+    side = module.Side(json.loads(Path(case).read_text()), dict(np.load(batch)), Path(folder))
+    server = Server(side)
+    print("@" + json.dumps({"ready": side.versions()}), flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        if command["do"] == "stop":
+            return
+        try:
+            answer = server.answer(command)
+        except Exception as error:  # noqa: BLE001 - the driver decides what a failure means
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print("@" + json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
