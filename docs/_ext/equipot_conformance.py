@@ -18,25 +18,20 @@ if TYPE_CHECKING:
 
 
 class ChecksDirective(SphinxDirective):
-    """``{equipot-checks} dotted.Class``: every check with law, tolerance, reason and common mistakes.
-
-    With the option ``except`` another class's checks are left out.
-    """
+    """``{equipot-checks} dotted.Class``: the checks at home there, with law, tolerance, reason and common mistakes."""
 
     required_arguments = 1
-    option_spec = {"except": str}  # noqa: RUF012 - as docutils wants it
 
     def run(self) -> list[nodes.Node]:
         """A definition list with an anchor for each check."""
-        from equipot.testing.report import anchor
+        from equipot.testing.checklist import DECLARATION
 
         kit = _load(self.arguments[0])
-        known = {check.law for check in _load(self.options["except"]).checks()} if "except" in self.options else set()
         items = []
         for check in kit.checks():
-            if check.law not in known:
-                item = nodes.definition_list_item(ids=[anchor(kit.kind, check.name)])
-                item += nodes.term("", "", nodes.literal(text=check.name))
+            if check.home == getattr(kit, "kind", DECLARATION):
+                item = nodes.definition_list_item()
+                item += nodes.term("", "", nodes.literal(text=check.name), ids=[check.anchor])
                 item += nodes.definition("", *self._parsed(check))
                 items.append(item)
         return [nodes.definition_list("", *items)]

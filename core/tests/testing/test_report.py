@@ -1,8 +1,12 @@
 """Running a kit without pytest, and what its report says."""
 
+import dataclasses
 import json
+import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -10,8 +14,8 @@ import pytest
 from equipot.testing import KIT_VERSION, conformance
 from equipot.testing.base import Conformance
 from equipot.testing.calculators.conformance import CalculatorConformance
-from equipot.testing.checklist import PREFIX, NotApplicable, after, slow
-from equipot.testing.report import Section, anchor, as_data, badge, exit_code, in_words
+from equipot.testing.checklist import DECLARATION, PREFIX, NotApplicable, after, slow
+from equipot.testing.report import Section, as_data, badge, exit_code, in_words
 from equipot.testing.run import run_checks
 
 KITS = [*(getattr(conformance, name) for name in conformance.__all__), CalculatorConformance]
@@ -179,8 +183,27 @@ def test_checks_come_after_what_they_build_on(kit):
         assert all(order.index(name) < order.index(check.name) for name in check.after), check
 
 
-def test_anchor():
-    assert anchor("model_builders", "batch_equals_singles") == "check-model-builders-batch-equals-singles"
+def test_each_check_is_described_on_the_reference_page():
+    page = (Path(__file__).parents[3] / "docs/reference/conformance.md").read_text(encoding="utf-8")
+    shown = {pkgutil.resolve_name(path) for path in re.findall(r"{equipot-checks} (\S+)", page)}
+    homes = {getattr(kit, "kind", DECLARATION): kit for kit in shown}
+    assert len(homes) == len(shown) == len(KITS) + 1
+    for kit in KITS:
+        for check in kit.checks():
+            there = [one for one in homes[check.home].checks() if one.anchor == check.anchor]
+            assert [one.law for one in there] == [check.law], check
+
+
+def test_override_without_a_docstring_keeps_law_and_order():
+    class Mine(conformance.ModelBuilderConformance):
+        @pytest.mark.slow
+        def test_trace(self):
+            super().test_trace()
+
+    (mine,) = (check for check in Mine.checks() if check.name == "trace")
+    (base,) = (check for check in conformance.ModelBuilderConformance.checks() if check.name == "trace")
+    assert mine == dataclasses.replace(base, slow=True)
+    assert mine.anchor == "check-model-builders-trace"
 
 
 def test_kit_needs_no_pytest():

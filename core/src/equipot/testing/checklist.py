@@ -50,6 +50,13 @@ class Check:
     """Checks that must pass for this one to be judged."""
     expected_failure: str
     """Why it is known to fail; empty: it must pass."""
+    home: str
+    """Kind of component in whose chapter of the reference it is described."""
+
+    @property
+    def anchor(self) -> str:
+        """Fragment of the reference page that describes it."""
+        return f"check-{self.home}-{self.name}".replace("_", "-")
 
 
 def slow(method: Method) -> Method:
@@ -85,28 +92,37 @@ def expecting_failure(method: Callable[..., None], reason: str) -> Callable[...,
     return copy
 
 
-def check_of(name: str, method: Callable[..., None], *, implied: tuple[str, ...] = ()) -> Check:
-    """Read a check's docstring and flags.
+DECLARATION = "declaration"
+"""Home of the checks that are the same for components of all kinds."""
+
+
+def check_of(kit: type, name: str, *, implied: tuple[str, ...] = ()) -> Check:
+    """Read a check's docstring and flags; an override without its own has those of what it overrides.
 
     Args:
+        kit: The conformance class.
         name: Name without ``test_``.
-        method: The method.
         implied: Checks it comes after whatever its flags say.
     """
-    text = inspect.cleandoc(method.__doc__ or "")
+    owners = [base for base in kit.__mro__ if PREFIX + name in vars(base)]
+    methods = [vars(owner)[PREFIX + name] for owner in owners]
+    text = next((inspect.cleandoc(method.__doc__) for method in methods if getattr(method, "__doc__", None)), "")
     law, *parts = re.split(rf"^({'|'.join(SECTIONS)}):", text, flags=re.MULTILINE)
     said = {section: " ".join(words.split()) for section, words in zip(parts[::2], parts[1::2], strict=True)}
-    flagged: tuple[str, ...] = getattr(method, "equipot_after", ())
+    flagged = next((method.equipot_after for method in methods if hasattr(method, "equipot_after")), ())
+    ours = [owner for owner in owners if owner.__module__.startswith("equipot.testing.")] or owners
+    marks = {mark.name for mark in getattr(methods[0], "pytestmark", ())}
     return Check(
         name=name,
         law=" ".join(law.split()),
         tolerance=said.get("Tolerance", ""),
         why=said.get("Why", ""),
         goes_wrong=said.get("Goes wrong", ""),
-        slow=getattr(method, "equipot_slow", False),
-        starts_python=getattr(method, "equipot_starts_python", False),
+        slow=getattr(methods[0], "equipot_slow", False) or "slow" in marks,
+        starts_python=getattr(methods[0], "equipot_starts_python", False),
         after=tuple(dict.fromkeys((*implied, *flagged))),
-        expected_failure=getattr(method, "equipot_expected_failure", ""),
+        expected_failure=getattr(methods[0], "equipot_expected_failure", ""),
+        home=getattr(ours[0], "kind", DECLARATION),
     )
 
 
@@ -134,6 +150,6 @@ def checks_of(kit: type, common: type, basics: tuple[str, ...]) -> list[Check]:
         if method is None or len(inspect.signature(method).parameters) != 1:
             continue  # left out, or a test of the author's that asks for pytest's fixtures
         implied = () if is_common else tuple(basic for basic in basics if basic in [check.name for check in found])
-        found.append(check_of(name, method, implied=implied))
+        found.append(check_of(kit, name, implied=implied))
     present = {check.name for check in found}
     return [dataclasses.replace(one, after=tuple(name for name in one.after if name in present)) for one in found]

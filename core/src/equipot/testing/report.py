@@ -44,11 +44,6 @@ class Section:
         return sum(outcome.state in states for outcome in self.outcomes or ())
 
 
-def anchor(kind: str, check: str) -> str:
-    """Where a check is described: a fragment of ``DOCS``."""
-    return f"check-{kind}-{check}".replace("_", "-")
-
-
 def exit_code(sections: Sequence[Section]) -> int:
     """0: all laws hold; 1: some are broken; 2: nothing could be checked."""
     if any(section.broken for section in sections):
@@ -72,7 +67,7 @@ def in_words(section: Section, *, verbose: bool = False) -> str:
     if section.outcomes is None:
         return "\n".join([*lines, "  NOT CHECKED"])
     for outcome in section.broken:
-        lines += _broken(section.kind, outcome)
+        lines += _broken(outcome)
     if verbose:
         lines += _passed(section.outcomes)
     lines += [
@@ -83,14 +78,14 @@ def in_words(section: Section, *, verbose: bool = False) -> str:
     return "\n".join([*lines, f"  {_summary(section)}"])
 
 
-def _broken(kind: str, outcome: Outcome) -> list[str]:
+def _broken(outcome: Outcome) -> list[str]:
     check = outcome.check
     found = {
         "law": check.law,
         "found": outcome.message,
         "why": check.why,
         "often": check.goes_wrong,
-        "read": f"{DOCS}#{anchor(kind, check.name)}",
+        "read": f"{DOCS}#{check.anchor}",
     }
     return [f"  BROKEN {check.name}", *(_wrapped(name, words) for name, words in found.items() if words)]
 
@@ -151,21 +146,21 @@ def as_data(subject: str, sections: Sequence[Section]) -> dict[str, Any]:
                 "remark": section.remark,
                 "checked": section.outcomes is not None,
                 "broken": [outcome.check.name for outcome in section.broken],
-                "checks": [_check(section.kind, outcome) for outcome in section.outcomes or ()],
+                "checks": [_check(outcome) for outcome in section.outcomes or ()],
             }
             for section in sections
         ],
     }
 
 
-def _check(kind: str, outcome: Outcome) -> dict[str, Any]:
+def _check(outcome: Outcome) -> dict[str, Any]:
     return {
         "check": outcome.check.name,
         "state": outcome.state,
         "law": outcome.check.law,
         "message": outcome.message,
         "seconds": round(outcome.seconds, 3),
-        "read": f"{DOCS}#{anchor(kind, outcome.check.name)}",
+        "read": f"{DOCS}#{outcome.check.anchor}",
     }
 
 
