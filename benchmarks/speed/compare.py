@@ -48,27 +48,36 @@ class Settings:
 
 def run_case(case: Case, settings: Settings) -> dict[str, Any]:
     """Everything about one case, as it goes into the JSON file."""
+    pythons = {"nequip": settings.peer_python} if settings.peer_python else {}
+    return _run(case, settings, {**pythons, "equipot": settings.ours_python}, _modes(case, settings), check=True)
+
+
+def run_others(case: Case, settings: Settings, pythons: dict[str, str]) -> dict[str, Any]:
+    """Models of comparable size with other mathematics beside ours: times only, nothing to agree on."""
+    modes = [(side, "eager") for side in pythons]
+    modes += [("equipot", mode) for mode in INFERENCE if mode.split("-")[0] in settings.variants]
+    return _run(case, settings, {**pythons, "equipot": settings.ours_python}, modes, check=False)
+
+
+def _run(
+    case: Case, settings: Settings, pythons: dict[str, str], modes: list[tuple[str, str]], *, check: bool
+) -> dict[str, Any]:
     folder = settings.work / case.name
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.equipot.pt2"):
+    for old in (*folder.glob("*.equipot.pt2"), *folder.glob("peer_weights.pt")):
         old.unlink()
-    (folder / "peer_weights.pt").unlink(missing_ok=True)
     files = {"case": folder / "case.json", "batch": folder / "batch.npz", "folder": folder}
     options = case.hyperparameters
     sizes = systems.write(files["batch"], systems.system(case.system), case.type_names, options["r_max"])
     files["case"].write_text(json.dumps({**asdict(case), "hyperparameters": options}))
-    workers: dict[str, Worker] = {}
     common: dict[str, Any] = {"threads": settings.threads, "allocator": settings.allocator, "log": folder / "log.txt"}
-    if settings.peer_python:
-        workers["nequip"] = Worker("nequip", settings.peer_python, files, **common)
-    workers["equipot"] = Worker("equipot", settings.ours_python, files, **common)
-    modes = _modes(case, settings)
+    workers = {side: Worker(side, python, files, **common) for side, python in pythons.items()}
     prepared = {f"{side}/{mode}": workers[side].ask("prepare", mode) for side, mode in modes}
     failed = {key: answer["error"] for key, answer in prepared.items() if "error" in answer}
     for key, reason in failed.items():
         print(f"  {key} left out: {reason}")
     modes = [(side, mode) for side, mode in modes if f"{side}/{mode}" not in failed]
-    agreement = _agreement(case, workers, modes, folder)
+    agreement = _agreement(case, workers, modes, folder) if check else {}
     calls = {key: _calls(workers, key, settings.seconds) for key in (f"{side}/{mode}" for side, mode in modes)}
     times = in_turns(workers, modes, settings.rounds, calls)
     for worker in workers.values():
@@ -113,8 +122,7 @@ def _agreement(
     case: Case, workers: dict[str, Worker], modes: list[tuple[str, str]], folder: Path
 ) -> dict[str, dict[str, float]]:
     """Largest differences from the peer's eager model; raises if an exact mode differs."""
-    reference_key = ("nequip", "eager") if ("nequip", "eager") in modes else None
-    if reference_key is None:
+    if ("nequip", "eager") not in modes:
         return {}
     outputs = {}
     for side, mode in modes:

@@ -27,8 +27,9 @@ def trajectory(batch: dict[str, np.ndarray], calculator: Any) -> Callable[[], di
     atoms.calc = calculator
     dynamics = VelocityVerlet(atoms, timestep=0.5 * units.fs)
 
-    def steps() -> dict[str, np.ndarray]:
+    def run() -> dict[str, np.ndarray]:
         dynamics.run(STEPS)
         return {"positions": atoms.positions.copy()}
 
-    return steps
+    run.steps = STEPS
+    return run
