@@ -158,3 +158,23 @@ def test_traces_with_symbolic_sizes():
     for n_atoms, n_edges in ((1, 0), (1, 3), (7, 20)):
         inputs = random_input(contraction, n_atoms, n_edges, seed=1)
         torch.testing.assert_close(traced(*inputs), contract(contraction, *inputs), rtol=1e-12, atol=1e-12)
+
+
+def test_tensors_that_are_attributes_times_weights():
+    whole = make(NATURAL, IN)
+    short = Contraction(
+        NATURAL,
+        NATURAL,
+        IN,
+        num_channels=U,
+        channel_weights=True,
+        from_weights=True,
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(4),
+    )
+    _, attributes, env_weights, normalization, edge_index = random_input(whole)
+    weights = torch.randn(11, 3, U, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+    tensors = attributes.unsqueeze(2) * weights[:, [0, 1, 1, 1, 2, 2, 2, 2, 2]]
+    rest = (attributes, env_weights, normalization, edge_index)
+    found, expected = contract(short, weights.flatten(1), *rest), contract(whole, tensors, *rest)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)

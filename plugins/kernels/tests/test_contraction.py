@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from equipot.nn.contraction import Contraction
 from equipot.nn.edges import Edges
 from equipot.nn.irreps import FeatureLayout
-from equipot_kernels import contraction_ops, environment_ops, registry
+from equipot_kernels import contraction_ops, environment_ops, initial_ops, registry
 from equipot_kernels.allegro import FusedContraction, fused_contraction
 from equipot_kernels.errors import KernelError
 
@@ -100,6 +102,28 @@ def check_environments(blocks, channels, counts, dtype):
     check_close(environment_ops.env_attributes(w, g, ptr, kernel), expected, tolerance)
 
 
+@pytest.mark.parametrize("dtype", list(DTYPES))
+@pytest.mark.parametrize(("blocks", "dim_out", "channels"), [([1, 3], 4, 3), ([1, 3, 5], 13, 17)])
+def test_products_from_weights(blocks, dim_out, channels, dtype):
+    spec = {"family": "initial", "dtype": str(dtype)[6:], "blocks": blocks, "dim_out": dim_out, "channels": channels}
+    kernel, (centre, ptr) = registry.handle_of(spec), lists([2, 0, 3])
+    dim, n_edges = sum(blocks), len(centre)
+    m, g = random(3, dim, dim_out, channels, dtype=dtype), random(n_edges, dim_out, channels, dtype=dtype)
+    y, w = random(n_edges, dim, dtype=dtype), random(n_edges, len(blocks) * channels, dtype=dtype)
+    of_block = torch.arange(len(blocks)).repeat_interleave(torch.tensor(blocks))
+    each = w.view(n_edges, len(blocks), channels)[:, of_block]
+    x, tolerance = y.unsqueeze(2) * each, DTYPES[dtype] * 20
+    expected = torch.einsum("eiku,eiu->eku", m[centre], x)
+    check_close(initial_ops.init_apply(m, y, w, ptr, kernel), expected, tolerance)
+    outer = torch.zeros_like(m).index_add(0, centre, torch.einsum("eiu,eku->eiku", x, g))
+    check_close(initial_ops.init_outer(y, w, g, ptr, kernel), outer, tolerance)
+    z = torch.einsum("eiku,eku->eiu", m[centre], g)
+    gy, gw = initial_ops.init_backward(m, y, w, g, ptr, kernel, True, True)
+    check_close(gy, (z * each).sum(2), tolerance)
+    blockwise = torch.zeros(n_edges, len(blocks), channels, dtype=dtype).index_add(1, of_block, y.unsqueeze(2) * z)
+    check_close(gw, blockwise.flatten(1), tolerance)
+
+
 def operands(name):
     """An op, small tensors for it, and its constants."""
     _, ptr = lists([2, 0, 3])
@@ -107,26 +131,34 @@ def operands(name):
         {"family": "contraction", "dtype": "float64", "dim_in": 2, "dim_out": 3, "channels": 2}
     )
     environment = registry.handle_of({"family": "environment", "dtype": "float64", "blocks": [1, 3], "channels": 2})
+    initial = registry.handle_of(
+        {"family": "initial", "dtype": "float64", "blocks": [1, 3], "dim_out": 3, "channels": 2}
+    )
+    n = random(3, 4, 3, 2)
     m, x, g = random(3, 2, 3, 2), random(5, 2, 2), random(5, 3, 2)
     y, w, h = random(5, 4), random(5, 4, seed=1), random(3, 4, 2)
     given = {"al_mv": (m, x), "al_mvt": (m, g), "al_outer": (x, g)}
     given |= {"env_sum": (y, w), "env_weights": (y, h), "env_attributes": (w, h)}
-    module = contraction_ops if name.startswith("al_") else environment_ops
-    kernel = product if name.startswith("al_") else environment
+    given |= {"init_apply": (n, y, w), "init_outer": (y, w, g)}
+    module, kernel = {
+        "al": (contraction_ops, product),
+        "env": (environment_ops, environment),
+        "init": (initial_ops, initial),
+    }[name.split("_")[0]]
     return getattr(module, name), tuple(part.requires_grad_() for part in given[name]), (ptr, kernel)
 
 
-OPS = ["al_mv", "al_mvt", "al_outer", "env_sum", "env_weights", "env_attributes"]
+OPS = ["al_mv", "al_mvt", "al_outer", "env_sum", "env_weights", "env_attributes", "init_apply", "init_outer"]
 
 
 @pytest.mark.parametrize("name", OPS)
 def test_derivatives_to_the_third(name):
     op, tensors, rest = operands(name)
-    assert gradcheck(lambda a, b: op(a, b, *rest), tensors)
-    assert gradgradcheck(lambda a, b: op(a, b, *rest), tensors)
+    assert gradcheck(lambda *parts: op(*parts, *rest), tensors)
+    assert gradgradcheck(lambda *parts: op(*parts, *rest), tensors)
 
-    def gradient(a, b):
-        return torch.autograd.grad(op(a, b, *rest).square().sum(), (a, b), create_graph=True)
+    def gradient(*parts):
+        return torch.autograd.grad(op(*parts, *rest).square().sum(), parts, create_graph=True)
 
     assert gradgradcheck(gradient, tensors)
 
@@ -139,35 +171,53 @@ def test_ops_are_what_torch_expects(name):
 
 @pytest.mark.parametrize("name", OPS)
 def test_strided_arguments(name):
-    op, (first, second), rest = operands(name)
-    expected = op(first.detach(), second.detach(), *rest)
-    spread = [torch.stack([part.detach()] * 2, dim=-1)[..., 0] for part in (first, second)]
-    assert not any(part.is_contiguous() for part in spread)
-    torch.testing.assert_close(op(*spread, *rest), expected, rtol=0, atol=0)
+    op, tensors, rest = operands(name)
+    expected = op(*(part.detach() for part in tensors), *rest)
+    spread = [torch.stack([part.detach()] * 2, dim=-1)[..., 0] for part in tensors]
+    apart = [torch.cat([part.detach(), part.detach()], dim=-1)[..., : part.shape[-1]] for part in tensors]
+    for strided in (spread, apart):
+        assert not any(part.is_contiguous() for part in strided)
+        torch.testing.assert_close(op(*strided, *rest), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("name", OPS)
 def test_threads_change_no_bit(name, threads):
-    op, (first, second), rest = operands(name)
+    op, tensors, rest = operands(name)
     before = torch.get_num_threads()
-    expected = op(first.detach(), second.detach(), *rest)
+    expected = op(*(part.detach() for part in tensors), *rest)
     try:
         torch.set_num_threads(threads)
-        found = op(first.detach(), second.detach(), *rest)
+        found = op(*(part.detach() for part in tensors), *rest)
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found, expected)
 
 
-def contraction(dtype, channels=3, *, channel_weights=True, out="1x0e+1x1o+1x1e"):
+@pytest.mark.parametrize("y_wanted", [False, True])
+@pytest.mark.parametrize("w_wanted", [False, True])
+def test_gradients_of_initial_tensors(y_wanted, w_wanted):
+    _, (n, y, w), (ptr, kernel) = operands("init_apply")
+    g = random(5, 3, 2).requires_grad_()
+    call = partial(initial_ops.init_backward, ptr=ptr, kernel=kernel, y_wanted=y_wanted, w_wanted=w_wanted)
+    sizes = [part.numel() for part in call(n, y, w, g)]
+    assert sizes == [y.numel() * y_wanted, w.numel() * w_wanted]
+    if y_wanted or w_wanted:
+        assert gradcheck(call, (n, y, w, g))
+        assert gradgradcheck(call, (n, y, w, g))
+    arguments = (n, y, w, g, ptr, kernel, y_wanted, w_wanted)
+    torch.library.opcheck(initial_ops.init_backward.default, arguments)
+
+
+def contraction(dtype, channels=3, *, channel_weights=True, from_weights=False):
     edge = FeatureLayout.spherical_harmonics(1)
     return Contraction(
-        FeatureLayout.parse("1x0e+1x1o+1x1e"),
+        edge if from_weights else FeatureLayout.parse("1x0e+1x1o+1x1e"),
         edge,
-        FeatureLayout.parse(out),
+        FeatureLayout.parse("1x0e+1x1o+1x1e"),
         num_channels=channels,
         channel_weights=channel_weights,
+        from_weights=from_weights,
         dtype=dtype,
         generator=torch.Generator().manual_seed(0),
     )
@@ -176,14 +226,19 @@ def contraction(dtype, channels=3, *, channel_weights=True, out="1x0e+1x1o+1x1e"
 @pytest.mark.parametrize("dtype", list(DTYPES))
 @pytest.mark.parametrize("num_env_weights", [2, 1])
 @pytest.mark.parametrize("channel_weights", [True, False])
-def test_the_module_equals_the_reference(dtype, num_env_weights, channel_weights):
-    reference = contraction(dtype, channel_weights=channel_weights)
+@pytest.mark.parametrize("from_weights", [True, False])
+def test_the_module_equals_the_reference(dtype, num_env_weights, channel_weights, from_weights):
+    reference = contraction(dtype, channel_weights=channel_weights, from_weights=from_weights)
     fused = fused_contraction(reference)
     assert list(fused.state_dict()) == list(reference.state_dict())
     assert fused.weights is reference.weights
     centre, _ = lists([3, 0, 4, 1])
     index = torch.stack([centre, torch.arange(8) % 4])
-    given = [random(8, 7, 3, dtype=dtype), random(8, num_env_weights * 3, dtype=dtype), random(8, 4, dtype=dtype)]
+    given = [
+        random(8, *((6,) if from_weights else (7, 3)), dtype=dtype),
+        random(8, num_env_weights * 3, dtype=dtype),
+        random(8, 4, dtype=dtype),
+    ]
     given.append(random(4, 1, dtype=dtype).abs())
 
     def results(module):
@@ -227,6 +282,8 @@ def test_other_slots_are_left():
         ({"family": "contraction", "dtype": "float32", "dim_in": 0, "dim_out": 1, "channels": 1}, "dim_in"),
         ({"family": "contraction", "dtype": "float32", "dim_in": 1, "dim_out": True, "channels": 1}, "dim_out"),
         ({"family": "contraction", "dtype": "float32", "dim_in": 1, "channels": 1}, "a spec must hold"),
+        ({"family": "initial", "dtype": "float32", "blocks": [1], "channels": 1}, "a spec must hold"),
+        ({"family": "initial", "dtype": "float32", "blocks": [64], "dim_out": 1, "channels": 1}, "blocks"),
         ({"family": "environment", "dtype": "float32", "channels": 1}, "blocks"),
         ({"family": "environment", "dtype": "float32", "blocks": [1, "3"], "channels": 1}, "blocks"),
         ({"family": "environment", "dtype": "float32", "blocks": [], "channels": 1}, "blocks"),

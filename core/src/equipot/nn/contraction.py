@@ -67,6 +67,8 @@ class Contraction(KernelSlot):
         layout_out: Irreps of the result, multiplicity 1; each must be reachable.
         num_channels: Number of channels.
         channel_weights: Whether each channel has its own path weights.
+        from_weights: Whether the tensors are the edge attributes times weights of each block, V = w Y, so
+            that ``forward`` gets these weights only, and a kernel never makes the tensors.
         dtype: Data type of tensors and weights.
         generator: Source of the initial weights, uniform in (-√3, √3).
 
@@ -85,12 +87,13 @@ class Contraction(KernelSlot):
         *,
         num_channels: int,
         channel_weights: bool,
+        from_weights: bool = False,
         dtype: torch.dtype,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.layout_in, self.layout_edge, self.layout_out = layout_in, layout_edge, layout_out
-        self.num_channels, self.channel_weights = num_channels, channel_weights
+        self.num_channels, self.channel_weights, self.from_weights = num_channels, channel_weights, from_weights
         self.paths = contraction_paths(layout_in, layout_edge, layout_out)
         shape = (len(self.paths), num_channels if channel_weights else 1)
         self.weights = uniform_parameter(shape, dtype, generator)
@@ -107,7 +110,8 @@ class Contraction(KernelSlot):
         """Sum the environments and multiply.
 
         Args:
-            tensors: Tensors of the edges, shape [n_edges, layout_in.dim, num_channels].
+            tensors: Tensors V of the edges, shape [n_edges, layout_in.dim, num_channels]; if ``from_weights``,
+                their weights, shape [n_edges, n_blocks · num_channels], channels innermost.
             env_weights: Weights w of the environment sums, shape [n_edges, n_weights · num_channels],
                 channels innermost; n_weights is the number of blocks of the edge attributes, or 1 if
                 they share their weights.
@@ -117,6 +121,9 @@ class Contraction(KernelSlot):
         Returns:
             Shape [n_edges, layout_out.dim, num_channels].
         """
+        if self.from_weights:
+            weights = tensors.unflatten(1, (-1, self.num_channels)).index_select(1, self.block_of_component)
+            tensors = edges.attributes.unsqueeze(2) * weights
         matrices = self.matrices(self.environment(env_weights, edges, normalization))
         return apply_matrices(matrices, tensors, edges.centre)
 

@@ -107,6 +107,7 @@ class AllegroLayer(torch.nn.Module):
         layouts: Irreps of the tensors before and after.
         layout_edge: Irreps of the spherical harmonics.
         num_scalars_in: Scalar features so far.
+        first: Whether its tensors are the edge attributes times weights.
         last: Whether no further layer follows, so that no weights for it are made.
         options: What the layers share.
     """
@@ -117,6 +118,7 @@ class AllegroLayer(torch.nn.Module):
         layout_edge: FeatureLayout,
         *,
         num_scalars_in: int,
+        first: bool,
         last: bool,
         options: LayerOptions,
     ) -> None:
@@ -128,6 +130,7 @@ class AllegroLayer(torch.nn.Module):
             layouts[1],
             num_channels=options.num_channels,
             channel_weights=options.channel_weights,
+            from_weights=first,
             **random,
         )
         self.num_scalars = options.num_scalars
@@ -152,7 +155,8 @@ class AllegroLayer(torch.nn.Module):
 
         Args:
             scalars: Scalar features of all layers so far, shape [n_edges, num_scalars_in].
-            tensors: Shape [n_edges, dim before, num_channels].
+            tensors: Shape [n_edges, dim before, num_channels]; in the first layer, the weights that make them
+                of the edge attributes, as ``Contraction`` takes them.
             env_weights: Weights of the environment sum, shape [n_edges, num_env_weights].
             edges: The edges of the call, with their spherical harmonics.
             normalization: 1/√(average number of neighbours of the atom's type), shape [n_atoms, 1].
@@ -184,7 +188,6 @@ class AllegroEnergy(EnergyModule):
 
     requires = ("edge_vectors", "edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
     normalization: torch.Tensor
-    block_of_component: torch.Tensor
 
     def __init__(
         self,
@@ -201,13 +204,11 @@ class AllegroEnergy(EnergyModule):
         self.num_types, self.num_channels = num_types, options.num_channels
         self.spherical, self.two_body, self.two_body_sizes = spherical, two_body, two_body.sizes
         self.register_buffer("normalization", avg_num_neighbors.rsqrt().to(options.dtype), persistent=False)
-        degrees = torch.arange(spherical.l_max + 1)
-        self.register_buffer("block_of_component", degrees.repeat_interleave(2 * degrees + 1), persistent=False)
         self.layers = torch.nn.ModuleList()
         num_scalars = options.num_scalars
         for index, pair in enumerate(itertools.pairwise(layouts)):
-            last = index == len(layouts) - 2
-            layer = AllegroLayer(pair, spherical.layout, num_scalars_in=num_scalars, last=last, options=options)
+            ends = {"first": index == 0, "last": index == len(layouts) - 2}
+            layer = AllegroLayer(pair, spherical.layout, num_scalars_in=num_scalars, options=options, **ends)
             self.layers.append(layer)
             num_scalars += options.num_scalars
         self.readout = ScalarMLP(
@@ -231,9 +232,8 @@ class AllegroEnergy(EnergyModule):
             pair_index(*types, self.num_types),
         )
         normalization = self.normalization.index_select(0, atom_types).unsqueeze(1)
-        scalars, env_weights, weights = self.two_body(edges).split(self.two_body_sizes, dim=1)
-        weights = weights.unflatten(1, (-1, self.num_channels)).index_select(1, self.block_of_component)
-        tensors = edges.attributes.unsqueeze(2) * weights
+        # The first tensors are the attributes times weights; the first layer takes these weights.
+        scalars, env_weights, tensors = self.two_body(edges).split(self.two_body_sizes, dim=1)
         for layer in self.layers:
             scalars, tensors, env_weights = layer(scalars, tensors, env_weights, edges, normalization)
         edge_energy = self.readout(scalars)

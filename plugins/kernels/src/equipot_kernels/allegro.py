@@ -13,6 +13,7 @@ from equipot_kernels.contraction_ops import al_mv
 from equipot_kernels.edge_lists import SPEC as EDGE_LISTS
 from equipot_kernels.edge_lists import edge_lists
 from equipot_kernels.environment_ops import env_sum
+from equipot_kernels.initial_ops import init_apply
 
 if TYPE_CHECKING:
     from equipot.nn.edges import Edges
@@ -51,20 +52,25 @@ class FusedContraction(KernelSlot):
     def units(self, dtype: torch.dtype) -> list[tuple[int, str]]:
         """Handle and unit of the kernels that forces need."""
         product, environment, _ = self.handles[dtype]
-        of_product = [(product, unit) for unit in ("apply", "transposed", "outer")]
-        return [*of_product, *((environment, unit) for unit in ("sum", "weights", "attributes"))]
+        names = ("apply", "outer", "backward") if self.reference.from_weights else ("apply", "outer", "transposed")
+        of_environment = ((environment, unit) for unit in ("sum", "weights", "attributes"))
+        return [*((product, unit) for unit in names), *of_environment]
 
     def forward(
         self, tensors: torch.Tensor, env_weights: torch.Tensor, edges: Edges, normalization: torch.Tensor
     ) -> torch.Tensor:
-        """Sum the environments and multiply: tensors [n_edges, dim_in, u] to [n_edges, dim_out, u]."""
+        """Sum the environments and multiply: tensors, or their weights, to [n_edges, dim_out, u]."""
         handles = self.handles.get(tensors.dtype)
         if handles is None or tensors.device.type != "cpu":
             return self.reference(tensors, env_weights, edges, normalization)
         ptr = edge_lists(edges, normalization.shape[0])[0]
         environment = env_sum(edges.attributes, env_weights, ptr, handles[_env(env_weights, self.reference)])
         matrices = self.reference.matrices(environment * normalization.unsqueeze(2))
-        result: torch.Tensor = al_mv(matrices, tensors, ptr, handles[0])
+        result: torch.Tensor
+        if self.reference.from_weights:
+            result = init_apply(matrices, edges.attributes, tensors, ptr, handles[0])
+        else:
+            result = al_mv(matrices, tensors, ptr, handles[0])
         return result
 
 
@@ -75,15 +81,13 @@ def _env(env_weights: torch.Tensor, reference: Contraction) -> int:
 
 def _specs(reference: Contraction, dtype: torch.dtype) -> list[dict[str, Any]]:
     """Specs of the product, of environment sums with weights for each irrep, and of ones with shared weights."""
-    name, channels = str(dtype).removeprefix("torch."), reference.num_channels
-    dims = [block.size for block in reference.layout_edge.blocks]
-    product = {"dim_in": reference.layout_in.dim, "dim_out": reference.layout_out.dim}
-    shared = {"dtype": name, "channels": channels}
-    return [
-        {"family": "contraction", **product, **shared},
-        {"family": "environment", "blocks": dims, **shared},
-        {"family": "environment", "blocks": [sum(dims)], **shared},
-    ]
+    shared = {"dtype": str(dtype).removeprefix("torch."), "channels": reference.num_channels}
+    dims, dim_out = [block.size for block in reference.layout_edge.blocks], reference.layout_out.dim
+    product = {"family": "contraction", "dim_in": reference.layout_in.dim, "dim_out": dim_out, **shared}
+    if reference.from_weights:
+        product = {"family": "initial", "blocks": dims, "dim_out": dim_out, **shared}
+    sums = [{"family": "environment", "blocks": blocks, **shared} for blocks in (dims, [sum(dims)])]
+    return [product, *sums]
 
 
 def fused_contraction(slot: KernelSlot) -> torch.nn.Module | None:

@@ -9,7 +9,7 @@ With S(M, x, g) = Σ_e Σ_ik M[n(e), i, k] x[e, i] g[e, k], which is linear in e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from equipot_kernels.registry import INTEGER, POINTER
@@ -66,7 +66,7 @@ extern "C" void outer(I n_atoms, const T* x, const T* g, const I* ptr, T* out, I
     T* o = out + n * {dim_in} * {dim_out} * U;
     const I a = ptr[n], b = ptr[n + 1];
     {chunk}
-{blocks}
+{calls}
     }});
   }}
 }}
@@ -87,21 +87,27 @@ def source(spec: Mapping[str, Any], unit: str) -> str:
     values = {"dim_in": spec["dim_in"], "dim_out": spec["dim_out"], "atoms": ATOMS, "chunk": CHUNK, "unit": unit}
     head = prelude(spec["dtype"], spec["channels"])
     if unit == "outer":
-        return head + _OUTER.format(**values, blocks=_blocks(spec["dim_in"], spec["dim_out"]))
+        calls = [
+            f"      block<M, {rows}, {columns}>(x + {i} * U + c, g + {k} * U + c, a, b, "
+            f"o + ({i} * {spec['dim_out']} + {k}) * U + c);"
+            for i, k, rows, columns in outer_blocks(spec["dim_in"], spec["dim_out"])
+        ]
+        return head + _OUTER.format(**values, calls="\n".join(calls))
     forward = unit == "apply"
     ends = (spec["dim_in"], spec["dim_out"]) if forward else (spec["dim_out"], spec["dim_in"])
     index = f"i * {spec['dim_out']} + k" if forward else f"k * {spec['dim_out']} + i"
     return head + _PRODUCT.format(**values, **dict(zip(("from", "to"), ends, strict=True)), index=index)
 
 
-def _blocks(dim_in: int, dim_out: int) -> str:
-    """Calls that cover the matrix with blocks whose sums fit into registers."""
+def outer_blocks(dim_in: int, dim_out: int) -> Iterator[tuple[int, int, int, int]]:
+    """Blocks that cover a matrix and whose sums fit into registers: first row and column, rows, columns.
+
+    Args:
+        dim_in: Rows of the matrix.
+        dim_out: Columns.
+    """
     width = min(dim_out, _REGISTERS // 2)
     height = max(_REGISTERS // width // 2 * 2, 1)
-    lines = []
     for i in range(0, dim_in, height):
         for k in range(0, dim_out, width):
-            sizes = f"{min(height, dim_in - i)}, {min(width, dim_out - k)}"
-            places = f"x + {i} * U + c, g + {k} * U + c, a, b, o + ({i} * {dim_out} + {k}) * U + c"
-            lines.append(f"      block<M, {sizes}>({places});")
-    return "\n".join(lines)
+            yield i, k, min(height, dim_in - i), min(width, dim_out - k)

@@ -20,21 +20,21 @@ from equipot_kernels.vectors import ATOMS, CHUNK, check_sizes, prelude
 OPS = "equipot_kernels.environment_ops"
 
 UNITS: dict[str, list[Any]] = {
-    "sum": [INTEGER, *[POINTER] * 4, INTEGER],
+    "sum": [INTEGER, *[POINTER] * 2, INTEGER, *[POINTER] * 2, INTEGER],
     "weights": [INTEGER, *[POINTER] * 4, INTEGER],
-    "attributes": [INTEGER, *[POINTER] * 4, INTEGER],
+    "attributes": [INTEGER, POINTER, INTEGER, *[POINTER] * 3, INTEGER],
 }
 
 _MAX_BLOCKS, _MAX_BLOCK = 16, 32
 
 _SUM = """
-extern "C" void sum(I n_atoms, const T* y, const T* w, const I* ptr, T* out, I threads) {{
+extern "C" void sum(I n_atoms, const T* y, const T* w, I stride, const I* ptr, T* out, I threads) {{
 {atoms}
     T* o = out + n * {dim} * U;
     {chunk}
       V s[{dim}] = {{}};
       for (I e = ptr[n]; e < ptr[n + 1]; e++) {{
-        const T *a = y + e * {dim}, *b = w + e * {blocks} * U + c;
+        const T *a = y + e * {dim}, *b = w + e * stride + c;
 {lines}
       }}
       for (int j = 0; j < {dim}; j++) store<M>(o + j * U + c, s[j]);
@@ -61,11 +61,11 @@ extern "C" void weights(I n_atoms, const T* y, const T* g, const I* ptr, T* out,
 """
 
 _ATTRIBUTES = """
-extern "C" void attributes(I n_atoms, const T* w, const T* g, const I* ptr, T* out, I threads) {{
+extern "C" void attributes(I n_atoms, const T* w, I stride, const T* g, const I* ptr, T* out, I threads) {{
 {atoms}
     const T* h = g + n * {dim} * U;
     for (I e = ptr[n]; e < ptr[n + 1]; e++) {{
-      const T* b = w + e * {blocks} * U;
+      const T* b = w + e * stride;
       V s[{dim}] = {{}};
       {chunk}
 {lines}
@@ -85,7 +85,15 @@ def check(spec: Mapping[str, Any]) -> None:
     """
     others = {key: value for key, value in spec.items() if key != "blocks"}
     check_sizes(others, {"channels": 4096})
-    blocks = spec.get("blocks")
+    check_blocks(spec.get("blocks"))
+
+
+def check_blocks(blocks: object) -> None:
+    """Check the sizes of the parts that share their weights.
+
+    Raises:
+        KernelError: Saying what is wrong.
+    """
     sizes = isinstance(blocks, list) and all(type(size) is int and 1 <= size <= _MAX_BLOCK for size in blocks)
     if not sizes or not 1 <= len(blocks) <= _MAX_BLOCKS:  # type: ignore[arg-type]
         what = f"must hold 1 to {_MAX_BLOCKS} sizes from 1 to {_MAX_BLOCK}"

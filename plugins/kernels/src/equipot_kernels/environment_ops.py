@@ -7,15 +7,9 @@ from typing import Any
 import torch
 
 from equipot_kernels import registry
-from equipot_kernels.torch_ops import define, differentiate, needed, pointer, threads
+from equipot_kernels.torch_ops import define, differentiate, needed, pointer, rows_of, threads
 
 Tensor = torch.Tensor
-
-
-def _call(unit: str, first: Tensor, second: Tensor, ptr: Tensor, kernel: int, out: Tensor) -> Tensor:
-    first, second = first.contiguous(), second.contiguous()
-    registry.function(kernel, unit)(ptr.shape[0] - 1, *map(pointer, (first, second, ptr, out)), threads())
-    return out
 
 
 def _sizes(kernel: int) -> tuple[int, int, int]:
@@ -38,15 +32,26 @@ def _attributes_fake(w: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor: 
 
 
 def _sum_cpu(y: Tensor, w: Tensor, ptr: Tensor, kernel: int) -> Tensor:
-    return _call("sum", y, w, ptr, kernel, _sum_fake(y, w, ptr, kernel))
+    out = _sum_fake(y, w, ptr, kernel)
+    y, w = y.contiguous(), rows_of(w)
+    arguments = (*map(pointer, (y, w)), w.stride(0), *map(pointer, (ptr, out)))
+    registry.function(kernel, "sum")(ptr.shape[0] - 1, *arguments, threads())
+    return out
 
 
 def _weights_cpu(y: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor:
-    return _call("weights", y, g, ptr, kernel, _weights_fake(y, g, ptr, kernel))
+    out = _weights_fake(y, g, ptr, kernel)
+    y, g = y.contiguous(), g.contiguous()
+    registry.function(kernel, "weights")(ptr.shape[0] - 1, *map(pointer, (y, g, ptr, out)), threads())
+    return out
 
 
 def _attributes_cpu(w: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor:
-    return _call("attributes", w, g, ptr, kernel, _attributes_fake(w, g, ptr, kernel))
+    out = _attributes_fake(w, g, ptr, kernel)
+    w, g = rows_of(w), g.contiguous()
+    arguments = (pointer(w), w.stride(0), *map(pointer, (g, ptr, out)))
+    registry.function(kernel, "attributes")(ptr.shape[0] - 1, *arguments, threads())
+    return out
 
 
 _REST = "Tensor ptr, int kernel) -> Tensor"

@@ -34,6 +34,7 @@ FAMILIES: dict[str, str] = {
     "convolution": "equipot_kernels.convolution_family",
     "edge_lists": "equipot_kernels.edge_lists",
     "environment": "equipot_kernels.environment_family",
+    "initial": "equipot_kernels.initial_family",
     "spline": "equipot_kernels.spline_family",
 }
 """Name of a family and its module."""

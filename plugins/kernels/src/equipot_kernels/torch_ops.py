@@ -55,6 +55,12 @@ def pointer(tensor: torch.Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
+def rows_of(tensor: torch.Tensor) -> torch.Tensor:
+    """A matrix whose rows are contiguous, though maybe apart from each other: the tensor itself, or a copy."""
+    apart = tensor.dim() == 2 and tensor.stride(1) == 1 and tensor.stride(0) >= tensor.shape[1]
+    return tensor if apart else tensor.contiguous()
+
+
 def needed(ctx: Any, count: int) -> list[bool]:
     """Which of the first arguments of an op, all tensors, need a gradient in the running backward pass.
 

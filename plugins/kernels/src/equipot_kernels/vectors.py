@@ -23,7 +23,19 @@ typedef T V __attribute__((vector_size(W * sizeof(T))));
 template <int M> struct Lanes {{ enum {{ number = M }}; }};
 template <int M> static inline V load(const T* p) {{ V v = {{}}; __builtin_memcpy(&v, p, M * sizeof(T)); return v; }}
 template <int M> static inline void store(T* p, V v) {{ __builtin_memcpy(p, &v, M * sizeof(T)); }}
-static inline T sum(V v) {{ T s = 0; for (int a = 0; a < W; a++) s += v[a]; return s; }}
+template <int L> static inline T tree(const T* p) {{
+  if constexpr (L == 1) {{
+    return p[0];
+  }} else {{
+    typedef T Half __attribute__((vector_size(L / 2 * sizeof(T))));
+    Half a, b;
+    __builtin_memcpy(&a, p, sizeof(a));
+    __builtin_memcpy(&b, p + L / 2, sizeof(b));
+    a += b;
+    return tree<L / 2>((const T*)&a);
+  }}
+}}
+static inline T sum(V v) {{ return tree<W>((const T*)&v); }}
 template <class F> static inline __attribute__((always_inline)) void over_channels(F chunk) {{
   int c = 0;
   for (; c + W <= U; c += W) chunk(Lanes<W>{{}}, c);
