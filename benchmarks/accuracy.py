@@ -17,12 +17,14 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.calculators.calculator import all_changes
 from ase.io import read, write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +37,8 @@ class Case:
 
     title: str
     description: str
-    config: str
+    models: dict[str, str]
+    """Label and config of each model; all get the same data and the same time."""
     minutes: float
     overrides: tuple[str, ...] = ()
     splits: str | None = None
@@ -86,27 +89,27 @@ CASES = {
     "examples_ethanol": Case(
         "Ethanol (ours, PBE/def2-SVP)",
         "130 training and 20 validation frames; 30 test frames.",
-        "examples/ethanol.yaml",
-        8,
+        {"NequIP-like": "examples/ethanol.yaml", "Allegro-like": "examples/ethanol_allegro.yaml"},
+        3.5,
     ),
     "examples_water": Case(
         "Water (ours, GFN1-xTB, periodic, with stress)",
         "Energies, forces and stress; 80 % training, 10 % validation, 10 % test. Frames of one short MD run "
         "are correlated.",
-        "examples/water.yaml",
-        8,
+        {"NequIP-like": "examples/water.yaml", "Allegro-like": "examples/water_allegro.yaml"},
+        3.5,
     ),
     "examples_energy_only": Case(
         "Ethanol, energies alone (ours)",
         "The frames of the first row without any force.",
-        "examples/ethanol_energy_only.yaml",
+        {"equipot": "examples/ethanol_energy_only.yaml"},
         4,
     ),
     "rmd17_ethanol_50": Case(
         "rMD17 ethanol, 50 frames",
         "40 training and 10 validation frames of the published split 1; all 1000 test frames. "
         "Published rows use 50 frames in all and much longer training.",
-        "benchmarks/configs/rmd17.yaml",
+        {"equipot": "benchmarks/configs/rmd17.yaml"},
         5,
         overrides=("data.val_dataloader.batch_size=10",),
         splits="rmd17_ethanol_50",
@@ -116,7 +119,7 @@ CASES = {
         "rMD17 ethanol, 950 frames",
         "950 training and 50 validation frames of the published split 1; all 1000 test frames. "
         "Published rows were trained to convergence.",
-        "benchmarks/configs/rmd17.yaml",
+        {"equipot": "benchmarks/configs/rmd17.yaml"},
         10,
         overrides=("training_module.lr_scheduler.scheduler.patience=3",),
         splits="rmd17_ethanol_950",
@@ -131,7 +134,7 @@ CASES = {
         "mlearn Si, with stress",
         "90 % of the published training frames for training, 10 % for validation; all published test "
         "frames. Surface frames have no stress label.",
-        "benchmarks/configs/silicon.yaml",
+        {"equipot": "benchmarks/configs/silicon.yaml"},
         8,
         splits="mlearn_si",
         published={
@@ -143,17 +146,18 @@ CASES = {
 }
 
 
-def run(case: Case, minutes: float, work: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
+def run(case: Case, config: str, minutes: float, work: Path, seed: int) -> dict[str, Any]:
     """Train and evaluate.
 
     Args:
-        case: What to train.
+        case: The data.
+        config: What to train.
         minutes: Wall time of the training.
         work: Folder for data, checkpoints and metrics.
         seed: Of weights and batches.
 
     Returns:
-        Metrics of the test frames as ``equipot eval`` writes them, and the overrides used.
+        Metrics of the test frames as ``equipot eval`` writes them, with the epochs done and the time of a call.
     """
     hours, rest = divmod(round(minutes * 60), 3600)
     limit = f"00:{hours:02d}:{rest // 60:02d}:{rest % 60:02d}"
@@ -172,14 +176,32 @@ def run(case: Case, minutes: float, work: Path, seed: int) -> tuple[dict[str, An
             write(files[part], frames)
             overrides.append(f"data.{part}_file_path='{files[part]}'")
     script = Path(sys.executable).with_name("equipot-train")
-    subprocess.run([str(script), case.config, *overrides, "--output", str(work / "run")], cwd=ROOT, check=True)
+    subprocess.run([str(script), config, *overrides, "--output", str(work / "run")], cwd=ROOT, check=True)
     test = files.get("test") or _held_out(work / "run", work / "test.extxyz")
     equipot = Path(sys.executable).with_name("equipot")
     subprocess.run(
         [str(equipot), "eval", str(work / "run" / "best.ckpt"), str(test), "--out", str(work)], cwd=ROOT, check=True
     )
     metrics = json.loads((work / "metrics.json").read_text(encoding="utf-8"))
-    return {**metrics, "n_atoms": sum(len(frame) for frame in read(test, ":"))}, overrides
+    frames = read(test, ":")
+    return {**metrics, "n_atoms": sum(len(frame) for frame in frames), **_effort(work / "run" / "best.ckpt", frames)}
+
+
+def _effort(checkpoint: Path, frames: list[Any]) -> dict[str, Any]:
+    """Weights of a model, and the median CPU time of an ASE call in ms: neighbours, energy, forces, stress."""
+    import torch
+
+    from equipot.ase import EquipotCalculator
+
+    torch.set_num_threads(1)
+    calculator = EquipotCalculator(checkpoint)
+    times = []
+    for frame in frames[:1] + frames:  # the first call is not typical
+        start = time.process_time()
+        calculator.calculate(frame, ["energy", "forces"], all_changes)
+        times.append(time.process_time() - start)
+    weights = sum(parameter.numel() for parameter in calculator.model.parameters())
+    return {"weights": weights, "call_ms": 1e3 * float(np.median(times[1:]))}
 
 
 def _held_out(run_dir: Path, path: Path) -> Path:
@@ -201,6 +223,8 @@ def _row(label: str, minutes: float, metrics: dict[str, Any]) -> list[str]:
         f"{energy:.2f} meV/atom ({energy * n_atoms:.1f} meV)",
         "" if force is None else f"{force:.1f}",
         "" if stress is None else f"{stress:.2f}",
+        f"{metrics['weights']}" if "weights" in metrics else "",
+        f"{metrics['call_ms']:.1f}" if "call_ms" in metrics else "",
     ]
 
 
@@ -217,19 +241,32 @@ def main() -> int:
     case = CASES[options.case]
     minutes = options.minutes or case.minutes
     with tempfile.TemporaryDirectory() as folder:
-        metrics, _ = run(case, minutes, Path(folder), options.seed)
-        rows = [_row("equipot", minutes, metrics)]
+        rows, works = [], []
+        for label, config in case.models.items():
+            works.append(Path(folder) / label)
+            works[-1].mkdir()
+            metrics = run(case, config, minutes, works[-1], options.seed)
+            rows.append(_row(label, minutes, metrics))
         if options.peer_python:
             import peer_accuracy
 
-            errors = peer_accuracy.run(options.peer_python, Path(folder), minutes, options.seed)
-            rows.append(_row("nequip (same split, same time)", minutes, {**metrics, **errors}))
-    rows += [[f"{name}, published", "", *errors] for name, errors in case.published.items()]
+            errors = peer_accuracy.run(options.peer_python, works[0], minutes, options.seed)
+            known = {name: metrics[name] for name in ("n_atoms", "n_frames")}
+            rows.append(_row("nequip (same split, same time)", minutes, {**known, **errors}))
+    rows += [[f"{name}, published", "", *errors, "", ""] for name, errors in case.published.items()]
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     result = {
         "title": case.title,
         "description": case.description,
-        "columns": ["model", "training time", "energy MAE", "force MAE, meV/Å", "stress MAE, meV/Å³"],
+        "columns": [
+            "model",
+            "training time",
+            "energy MAE",
+            "force MAE, meV/Å",
+            "stress MAE, meV/Å³",
+            "weights",
+            "ASE call on one frame, CPU ms",
+        ],
         "rows": rows,
         "command": shlex.join(
             [
