@@ -143,6 +143,7 @@ static __attribute__((noinline)) void block_{number}({arguments}) {{
   int c = 0;
   for (; c + W <= {block.mul}; c += W) chunk(Lanes<W>{{}}, c);
   if constexpr ({block.mul} % W != 0) chunk(Lanes<{block.mul} % W>{{}}, c);
+  __asm__ volatile("" : : : "memory"); // GCC 12 takes a function that writes to t only for one without effects
 }}
 """
 

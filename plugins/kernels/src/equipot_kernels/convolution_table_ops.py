@@ -75,10 +75,10 @@ def _backward_cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     g, x, y, place, table, row, index, _, sent_ptr, sent = (tensor.contiguous() for tensor in tensors)
     made = _backward_fake(g, x, y, place, table, x_wanted, edge_wanted, table_wanted)
     if x_wanted or edge_wanted:
-        unit = backward_unit("table_backward", ("x" if x_wanted else "") + ("yr" if edge_wanted else ""))
+        name = backward_unit("table_backward", ("x" if x_wanted else "") + ("yr" if edge_wanted else ""))
         lookup = (*map(pointer, (place, row, table)), num_knots)
         rest = (sent_ptr, sent, index[0], *made[:3])
-        registry.function(kernel, unit)(x.shape[0], *map(pointer, (g, x, y)), *lookup, *map(pointer, rest), threads())
+        registry.function(kernel, name)(x.shape[0], *map(pointer, (g, x, y)), *lookup, *map(pointer, rest), threads())
     if table_wanted:
         lists = _table_rows(row, table.shape[0], num_knots, kernel)
         unit = registry.function(kernel, "table_gradient")
@@ -146,22 +146,22 @@ def _double_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     return g.new_empty(g.shape), x.new_empty(x.shape), table.new_empty(table.shape if arguments[-1] else 0)
 
 
-def _double_cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *tensors, num_knots, kernel, table_wanted = arguments
-    given = [tensor.contiguous() for tensor in tensors]
-    hx, hy, hplace, g, x, y, place, table, row, index, ptr, sent_ptr, sent = given
-    gg, gx, gtable = _double_fake(*given[:8], table_wanted)
+def _double_cpu(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *tensors, num_knots, kernel, table_wanted = given
+    tensors = [tensor.contiguous() for tensor in tensors]
+    hx, hy, hplace, g, x, y, place, table, row, index, ptr, sent_ptr, sent = tensors
+    gg, gx, gtable = _double_fake(*tensors[:8], table_wanted)
     lookup = (*map(pointer, (place, row, table)), num_knots)
     changes = tuple(map(pointer, (hx, hy, hplace)))
     receive, send = (registry.function(kernel, f"table_double_{what}") for what in ("receive", "send"))
     receive(x.shape[0], *changes, pointer(x), pointer(y), *lookup, *map(pointer, (ptr, index[1], gg)), threads())
-    rest = (sent_ptr, sent, index[0], gx)
-    send(x.shape[0], *changes, *map(pointer, (g, x, y)), *lookup, *map(pointer, rest), threads())
+    senders = (sent_ptr, sent, index[0], gx)
+    send(x.shape[0], *changes, *map(pointer, (g, x, y)), *lookup, *map(pointer, senders), threads())
     if table_wanted:
         lists = _table_rows(row, table.shape[0], num_knots, kernel)
         unit = registry.function(kernel, "table_double_gradient")
-        rest = (g, x, y, place, *lists, index[0], index[1], gtable)
-        unit(table.shape[0], *changes, *map(pointer, rest), threads())
+        arguments = (g, x, y, place, *lists, index[0], index[1], gtable)
+        unit(table.shape[0], *changes, *map(pointer, arguments), threads())
     return gg, gx, gtable
 
 

@@ -70,7 +70,9 @@ def backward(plan: Plan, weights: Weights, outputs: str) -> str:
         couplings = Couplings(block)
         chunk = _backward_chunk(block, couplings, weights, outputs)
         before = couplings.declare("A", "t.y")
-        text += block_function(number, "Tile& t, const T* x, T* gx", before, chunk, block)
+        # A pointer that is null is not even passed on: arithmetic on it would be undefined.
+        arguments = "Tile& t, const T* x" + (", T* gx" if "x" in outputs else "")
+        text += block_function(number, arguments, before, chunk, block)
     with_y, with_r = "y" in outputs, "r" in outputs
     skipped = "for (int j = 0; j < DIM_EDGE; j++) gy[e * DIM_EDGE + j] = 0; " if with_y else ""
     skipped += "gr[e] = 0; " if with_r else ""
@@ -81,7 +83,8 @@ def backward(plan: Plan, weights: Weights, outputs: str) -> str:
     body = "      transpose(t.y, y, t);\n"
     body += "      __builtin_memset(t.ys, 0, n * DIM_EDGE * W * sizeof(T));\n" if with_y else ""
     body += "      __builtin_memset(t.rs, 0, n * W * sizeof(T));\n" if with_r else ""
-    body += calls(plan, "t, x + i * DIM_IN, gx + i * DIM_IN") + _reduced(with_y=with_y, with_r=with_r)
+    body += calls(plan, "t, x + i * DIM_IN" + (", gx + i * DIM_IN" if "x" in outputs else ""))
+    body += _reduced(with_y=with_y, with_r=with_r)
     return text + loop_function(
         f"{weights.prefix}backward_{outputs}",
         f"I n_atoms, const T* g, const T* x, const T* y, {weights.arguments}, const I* sent_ptr, const I* sent, "

@@ -49,8 +49,8 @@ class Weights:
         for name in ("w", "hw") if double else ("w",):
             lines += f"        t.{name}[n] = {name} + e * WEIGHTS;\n"
             row = f"{name} + sent[next + W] * WEIGHTS" if sent else f"t.{name}[n] + W * WEIGHTS"
-            guard = "if (next + W < sent_ptr[n_atoms]) " if sent else ""
-            lines += f"        {guard}fetch({row}, WEIGHTS);\n"
+            last = "sent_ptr[n_atoms]" if sent else "ptr[n_atoms]"
+            lines += f"        if (next + W < {last}) fetch({row}, WEIGHTS);\n"
         return lines
 
     def load(self, path: PathPlan, *, slope: bool = False, change: bool = False) -> str:
