@@ -42,6 +42,10 @@ class TestHealthyTermOfOwnRadius(EnergyTermConformance):
 class TestHealthyTermFromPositions(EnergyTermConformance):
     target = options_of(ByHand)
 
+    @pytest.mark.slow
+    def test_trace(self):
+        super().test_trace()
+
 
 class TestSoundStatistics(StatsManagerConformance):
     target = Sound
@@ -58,7 +62,7 @@ def stored(toy):
 @pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
 def test_toy_is_caught_by_the_check_meant_for_it(toy):
     check = next(check for check in toy.kit.checks() if check.name == toy.check)
-    if check.starts_python:
+    if check.starts_python or check.name == "declaration_imports_no_torch":
         pytest.skip("in the slow test of the whole matrix")
     with unharmed(), pytest.raises(Exception) as caught:  # noqa: PT011 - compared below
         getattr(toy.kit(), PREFIX + toy.check)()

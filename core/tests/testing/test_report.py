@@ -206,6 +206,7 @@ def test_override_without_a_docstring_keeps_law_and_order():
     assert mine.anchor == "check-model-builders-trace"
 
 
+@pytest.mark.slow
 def test_kit_needs_no_pytest():
     code = (
         "import sys\nsys.modules['pytest'] = None\n"
