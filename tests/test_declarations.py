@@ -36,6 +36,12 @@ ELSEWHERE = {"test_export": None, "test_trace": None, "test_compile": None}
 """Checks of half a minute that the builders' own conformance tests run."""
 
 
+def _messages(_self):
+    """A model whose radial functions can be splines."""
+    options = {**SMALL, "type_names": ["H", "C", "O"], "r_max": 4.0, "l_max": 1, "avg_num_neighbors": 12.0}
+    return plugins().load("model_builders", "NequIPGNNModel")(num_layers=1, model_dtype="float64", **options).build()
+
+
 def _spread(_self):
     """A manager that has no statistics unless the user names some."""
     return DataStatisticsManager(metrics=[{"field": "forces", "metric": MeanAbsolute(), "name": "spread"}])
@@ -69,6 +75,10 @@ ATTRIBUTES = {
     "RobustStatisticsManager": {"reads": ("forces",)},
     "enable_ForceStressOutput": {},
     "disable_ForceStressOutput": {"model_options": {"do_derivatives": True}},
+    # Bit for bit or not, its energies are those of the reference: its own tests say so.
+    "enable_FusedKernels": {"model": _messages, "test_energies": None},
+    "enable_RadialSplines": {"model": _messages, "keeps_energies": False},
+    "train_with_RadialSplines": {"options": {"num_knots": 33}, "model": _messages, "keeps_energies": False},
     "modify_PerTypeScaleShift": {
         "options": {"shifts": {"H": 3.0}, "scales": 2.0},
         "changes": ("scale_shift.",),
@@ -127,11 +137,14 @@ def test_no_declaration_of_ours_is_without_small_options():
     assert names == ATTRIBUTES.keys()
 
 
+OURS = ("equipot-nequip", "equipot-allegro", "equipot-zbl", "equipot-force-stress", "equipot-kernels")
+
+
 def test_missing_plugins_of_ours_can_be_named():
     """What our plugins declare is known to core without them, for the hint what to install."""
     known = json.loads(resources.files("equipot").joinpath("known_plugins.json").read_text(encoding="utf-8"))
     for declared in DECLARED:
-        if declared.distribution in ("equipot-nequip", "equipot-allegro", "equipot-zbl", "equipot-force-stress"):
+        if declared.distribution in OURS:
             assert known[declared.kind][declared.entry.name] == declared.distribution
 
 
