@@ -160,6 +160,9 @@ def test_types_that_do_not_occur_are_left_out():
     values = metrics.epoch_values()
     assert set(values) == {"forces_mse", "forces_mse_H", "forces_mse_O", "weighted_sum"}
     assert number(values["forces_mse_O"]) == pytest.approx(number(by_type[1]), rel=1e-14)
+    others = manager({**FORCES, "metric": torchmetrics.R2Score(), "per_type": True}, types=["H", "O", "Fe"])
+    others.update(outputs, batch)
+    assert set(others.epoch_values()) == {"forces_r2_score", "forces_r2_score_H", "forces_r2_score_O", "weighted_sum"}
     assert metrics.names == ("forces_mse", "forces_mse_H", "forces_mse_O", "forces_mse_Fe", "weighted_sum")
 
 

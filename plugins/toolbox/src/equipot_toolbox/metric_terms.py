@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -61,6 +61,10 @@ class MetricEntry(Options):
                 yield problem("per_type_coeffs", "must be greater than 0 for every type", got=self.per_type_coeffs)
 
 
+Rows = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Predictions and labels [n, …], and which rows have both [n]."""
+
+
 class RowCount(torchmetrics.Metric):
     """Rows seen by each of some groups, over all processes.
 
@@ -75,14 +79,13 @@ class RowCount(torchmetrics.Metric):
         super().__init__()
         self.add_state("rows", torch.zeros(groups, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, group: int, rows: int) -> None:
+    def update(self, rows: torch.Tensor) -> None:
         """Add rows.
 
         Args:
-            group: Index of the group.
-            rows: How many.
+            rows: How many in each group, shape [groups].
         """
-        self.rows[group] += rows
+        self.rows = self.rows + rows.to(self.rows)
 
     def compute(self) -> torch.Tensor:
         """Rows of each group."""
@@ -110,22 +113,22 @@ class Term(torch.nn.Module):
         self.metrics = torch.nn.ModuleList(copy.deepcopy(entry.metric) for _ in self.groups)
         self.seen = RowCount(len(self.groups))
 
-    def selected(self, outputs: Graph, batch: Graph) -> Iterator[tuple[int, Any, Any, int]]:
-        """Group, predictions, labels and rows, for the groups that have rows."""
-        if self.compared is None:
-            yield 0, outputs, batch, 1
-            return
-        found = self._rows(outputs, batch)
-        if found is None:
-            return
+    def _selected(self, found: Rows, batch: Graph) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
+        """Group, predictions and labels of the groups that have rows, which are counted."""
         pred, target, present = found
-        for group in range(len(self.groups)):
-            rows = present & (batch["atom_types"] == group) if self.by_type else present
-            count = int(rows.sum())
-            if count:
-                yield group, pred[rows], target[rows], count
+        masks = [present]
+        if self.by_type:
+            masks = [present & (batch["atom_types"] == group) for group in range(len(self.groups))]
+        counts = torch.stack([mask.sum() for mask in masks])
+        self.seen.update(counts)
+        return [
+            (group, pred[mask], target[mask])
+            for group, (mask, count) in enumerate(zip(masks, counts.tolist(), strict=True))
+            if count
+        ]
 
-    def _rows(self, outputs: Graph, batch: Graph) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+    def _rows(self, outputs: Graph, batch: Graph) -> Rows | None:
+        """Predictions, labels and which rows have both; None if there are none at all."""
         assert self.compared is not None  # noqa: S101 - for the type checker
         pred = self.compared.pred.values({**batch, **outputs})
         target = self.compared.target.values(batch)
@@ -138,33 +141,37 @@ class Term(torch.nn.Module):
 
     def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
         """Add a batch and give its value; 0 (with gradient 0) if it has no label."""
-        value = torch.zeros((), dtype=torch.float64, device=batch["num_atoms"].device)
-        if self.compared is not None and (found := self._rows(outputs, batch)) is not None:
-            value = value + found[0][:0].sum()
-        total = 0.0
-        for group, pred, target, count in self.selected(outputs, batch):
+        if self.compared is None:
+            self.seen.update(torch.ones(1))
+            return self.metrics[0](outputs, batch)
+        found = self._rows(outputs, batch)
+        if found is None:
+            return torch.zeros((), dtype=torch.float64, device=batch["num_atoms"].device)
+        value, total = found[0][:0].sum(), 0.0
+        for group, pred, target in self._selected(found, batch):
             value = value + self.weights[group] * self.metrics[group](pred, target)
             total += self.weights[group]
-            self.seen.update(group, count)
         return value / total if total else value
 
     def update(self, outputs: Graph, batch: Graph) -> None:
         """Add a batch."""
-        for group, pred, target, count in self.selected(outputs, batch):
-            self.metrics[group].update(pred, target)  # type: ignore[operator]
-            self.seen.update(group, count)
+        if self.compared is None:
+            self.seen.update(torch.ones(1))
+            self.metrics[0].update(outputs, batch)  # type: ignore[operator]
+        elif (found := self._rows(outputs, batch)) is not None:
+            for group, pred, target in self._selected(found, batch):
+                self.metrics[group].update(pred, target)  # type: ignore[operator]
 
     def epoch_values(self) -> dict[str, torch.Tensor]:
         """Value over the epoch, and that of each type; of groups that had rows."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of torchmetrics, on those that were never updated
             seen = self.seen.compute().reshape(-1).tolist()
-            computed = [metric.compute() for metric in self.metrics]  # type: ignore[operator]
-        values = {
-            group: _scalar(value, self.name)
-            for group, value, rows in zip(self.groups, computed, seen, strict=True)
-            if rows
-        }
+            values = {
+                group: _scalar(metric.compute(), self.name)  # type: ignore[operator]
+                for group, metric, rows in zip(self.groups, self.metrics, seen, strict=True)
+                if rows
+            }
         if not values:
             return {}
         weights = {group: weight for group, weight in zip(self.groups, self.weights, strict=True) if group in values}
