@@ -48,9 +48,16 @@ class FusedConvolution(KernelSlot):
         """What it stands for."""
         return self._reference[0]
 
-    def units(self, dtype: torch.dtype) -> list[tuple[int, str]]:
-        """Handle and unit of the kernels that forces need."""
-        return [(self.handles[dtype], unit) for unit in ("forward", "backward_xyw", "backward_yw")]
+    def units(self, dtype: torch.dtype, *, tables: bool = False) -> list[tuple[int, str]]:
+        """Handle and unit of the kernels that forces need.
+
+        Args:
+            dtype: Data type of the features.
+            tables: Weights come from tables.
+        """
+        names = ["table_forward", "table_backward_xyr", "table_backward_yr"]
+        names = names if tables else ["forward", "backward_xyw", "backward_yw"]
+        return [(self.handles[dtype], name) for name in names]
 
     def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:
         """Specs of the kernels that a model of this dtype calls."""

@@ -10,10 +10,10 @@ import torch
 from equipot.errors import ConfigError, problem
 from equipot.nn.slots import KernelSlot, replace_slots
 from equipot.nn.tensor_product import Convolution
-from equipot_kernels import registry
 from equipot_kernels.allegro import FusedContraction, fused_contraction
 from equipot_kernels.convolution import FusedConvolution
 from equipot_kernels.errors import KernelError
+from equipot_kernels.prebuild import prebuild
 from equipot_kernels.spline import SplineRadial
 
 if TYPE_CHECKING:
@@ -39,15 +39,14 @@ def enable_FusedKernels(model: GraphModel) -> GraphModel:  # noqa: N802 - the fi
         ConfigError: If no layer of the model has kernels.
     """
     energy = replace_slots(model.energy, _fused)
-    fused = [module for module in energy.modules() if isinstance(module, _FUSED)]
-    if not fused:
+    if not any(isinstance(module, _FUSED) for module in energy.modules()):
         hint = "it works on models made of equipot.nn.tensor_product.Convolution or equipot.nn.contraction.Contraction"
         raise ConfigError(problem("enable_FusedKernels", "no part of this model has kernels", hint=hint))
     if energy is model.energy:
         return model
     dtype: torch.dtype = getattr(torch, model.info.model_dtype)
     try:
-        registry.build(unit for module in fused for unit in module.units(dtype))
+        prebuild(energy, dtype)
     except KernelError as error:
         warnings.warn(f"enable_FusedKernels: the model stays without kernels: {error}", RuntimeWarning, stacklevel=2)
         return model

@@ -6,6 +6,7 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Annotated
 
+import torch
 from pydantic import Field
 
 from equipot.errors import ConfigError, problem
@@ -14,11 +15,10 @@ from equipot.nn.slots import KernelSlot, replace_slots
 from equipot_kernels import force_error
 from equipot_kernels.allegro import FusedContraction
 from equipot_kernels.convolution import FusedConvolution
+from equipot_kernels.prebuild import prebuild
 from equipot_kernels.spline import SplineRadial
 
 if TYPE_CHECKING:
-    import torch
-
     from equipot.model import EnergyModule, GraphModel
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def enable_RadialSplines(  # noqa: N802 - the field's spelling
     text = "radial splines: %d knots, largest error of a force %.1e %s (tolerance %.1e, rounding in %s %.1e)"
     level = logging.WARNING if error > tolerance else logging.INFO
     logger.log(level, text, num_knots, error, unit, tolerance, model.info.model_dtype, rounding)
-    return model.replace(energy=with_splines(model.energy, num_knots))
+    return _replaced(model, num_knots)
 
 
 def train_with_RadialSplines(  # noqa: N802 - the field's spelling
@@ -87,7 +87,13 @@ def train_with_RadialSplines(  # noqa: N802 - the field's spelling
     """
     if not _found(model, "modifier train_with_RadialSplines"):
         return model
-    return model.replace(energy=with_splines(model.energy, num_knots))
+    return _replaced(model, num_knots)
+
+
+def _replaced(model: GraphModel, num_knots: int) -> GraphModel:
+    energy = with_splines(model.energy, num_knots)
+    prebuild(energy, getattr(torch, model.info.model_dtype))
+    return model.replace(energy=energy)
 
 
 def with_splines(energy: EnergyModule, num_knots: int) -> EnergyModule:
