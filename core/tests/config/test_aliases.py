@@ -20,6 +20,7 @@ EMA = TargetAliasEntry(
 SGD = TargetAliasEntry(name="other.optim.SGD", target="torch.optim.SGD", summary="The same options")
 NONE = TargetAliasEntry(name="other.train.Magic", instead="use equipot.train.EnergyForceLoss", summary="Magic")
 SETTINGS = TargetAliasEntry(name="settings", form="section", options="other_names.settings", summary="Switches")
+RESUME = TargetAliasEntry(name="resume_from", form="section", instead="say --resume", summary="Goes on")
 TWICE = TargetAliasEntry(name="twice", form="resolver", target="other_names.twice", summary="Doubles")
 GONE = TargetAliasEntry(name="thrice", form="resolver", instead="multiply yourself", summary="Triples")
 
@@ -28,7 +29,7 @@ class Host:
     """A host with one plugin that declares the entries above."""
 
     def declared(self, kind):
-        entries = [EMA, SGD, NONE, SETTINGS, TWICE, GONE] if kind == "target_aliases" else []
+        entries = [EMA, SGD, NONE, SETTINGS, RESUME, TWICE, GONE] if kind == "target_aliases" else []
         return [Declared(kind, entry, "other", "equipot-from-other", "1.0") for entry in entries]
 
     def ambiguous(self):
@@ -118,6 +119,7 @@ def test_a_config_without_foreign_names_is_returned_as_it_is():
 def test_every_problem_is_told_with_its_place():
     config = {
         "settings": {"fast": True},
+        "resume_from": "last.ckpt",
         "module": {"_target_": "other.train.EMA"},
         "losses": [{"_target_": "other.train.Magic", "x": 1}],
         "both": {"_target_": "other.Double"},
@@ -125,6 +127,7 @@ def test_every_problem_is_told_with_its_place():
     _, problems = translated(config)
     assert problems == [
         "settings.fast: has no counterpart, got True",
+        "resume_from: has no counterpart, got 'last.ckpt'; say --resume",
         "module.decay: is missing",
         "losses.0._target_: has no counterpart, got 'other.train.Magic'; use equipot.train.EnergyForceLoss",
         "both._target_: is translated by equipot-a and equipot-b, got 'other.Double'; keep one",

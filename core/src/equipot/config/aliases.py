@@ -64,8 +64,8 @@ def translate_container(container: Mapping[str, Any]) -> tuple[dict[str, Any], l
     sections = aliases("section")
     kept = {}
     for key, value in container.items():
-        if key in sections and isinstance(value, dict):
-            translator.options(sections[key], value, key)
+        if key in sections:
+            translator.section(sections[key], value)
         else:
             kept[key] = translator.walk(value, str(key))
     return _without_unused(kept) if kept != container else kept, translator.problems
@@ -147,6 +147,13 @@ class _Translator:
         if translated.get("_target_", target) == target:
             return {**translated, "_target_": entry.target}
         return self._node(translated, path)  # the function chose another, which may be foreign as well
+
+    def section(self, entry: TargetAliasEntry, value: Any) -> None:
+        """Check a root key that is taken out."""
+        if entry.instead:
+            self.problems.append(problem(entry.name, "has no counterpart", got=value, hint=entry.instead))
+        elif isinstance(value, dict):
+            self.options(entry, value, entry.name)
 
     def options(self, entry: TargetAliasEntry, node: dict[str, Any], path: str) -> dict[str, Any]:
         """A node or section with its options translated; empty after a problem."""

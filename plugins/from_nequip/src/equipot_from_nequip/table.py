@@ -210,6 +210,12 @@ SECTIONS = (
         options=f"{OPTIONS}.global_options",
         summary="taken out; for TF32 see equipot_toolbox.TF32Scheduler",
     ),
+    TargetAliasEntry(
+        name="ckpt_path",
+        form="section",
+        instead="equipot train CONFIG --resume FILE.ckpt goes on from a checkpoint of equipot",
+        summary="",
+    ),
 )
 """Root keys that only the peer has."""
 
