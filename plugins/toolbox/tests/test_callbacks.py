@@ -259,6 +259,15 @@ def test_a_broken_evaluation_leaves_no_file(predicting, fit, tmp_path):
     assert list(tmp_path.glob("*test*.xyz*")) == []
 
 
+def test_fields_that_are_nowhere(predicting, fit, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        fit(predicting, [TestTimeXYZFileWriter(str(tmp_path / "test"), ["virial"], ["total_charge"])], stage="test")
+    assert caught.value.problems == [
+        "TestTimeXYZFileWriter.extra_fields: is not predicted by the model, got 'total_charge'",
+        "TestTimeXYZFileWriter.output_fields_from_original_dataset: is not in the data, got 'virial'",
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -56,6 +56,7 @@ class PredictionFiles:
             ]
         if problems:
             raise ConfigError(problems)
+        self.where = where
         self.out_file, self.labels, self.extra_fields = out_file, tuple(labels), tuple(extra_fields)
         self.symbols = None if chemical_symbols is None else np.asarray(chemical_symbols)
         self._open: dict[int, tuple[IO[str], Path]] = {}
@@ -84,14 +85,30 @@ class PredictionFiles:
         Args:
             outputs: Predictions.
             batch: Frames with labels.
+
+        Raises:
+            ConfigError: If a field to write is nowhere.
         """
+        self._check(outputs, batch)
         kept = {key: value.detach().cpu() for key, value in batch.items() if _is_kept(key)}
-        predicted = {key: outputs[key].detach().cpu() for key in outputs if key in (*_RESULTS, *self.extra_fields)}
-        if "stress_mask" in outputs:
-            predicted["stress_mask"] = outputs["stress_mask"].detach().cpu()
-        geometry = {key: kept[key] for key in ("batch", "num_atoms")}
-        frames, labels = split({**kept}), split({**geometry, **predicted})
-        return [self._one(label, frame) for label, frame in zip(labels, frames, strict=True)]
+        wanted = (*_RESULTS, *self.extra_fields, "stress_mask")
+        predicted = {key: value.detach().cpu() for key, value in outputs.items() if key in wanted}
+        predicted |= {key: kept[key] for key in ("batch", "num_atoms")}
+        return [self._one(*pair) for pair in zip(split(predicted), split(kept), strict=True)]
+
+    def _check(self, outputs: Graph, batch: Graph) -> None:
+        problems = [
+            problem(f"{self.where}.extra_fields", "is not predicted by the model", got=name)
+            for name in self.extra_fields
+            if name not in outputs
+        ]
+        problems += [
+            problem(f"{self.where}.output_fields_from_original_dataset", "is not in the data", got=name)
+            for name in self.labels
+            if name not in batch
+        ]
+        if problems:
+            raise ConfigError(problems)
 
     def _one(self, predicted: Graph, frame: Graph) -> Any:
         from ase import Atoms
