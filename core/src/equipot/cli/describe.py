@@ -43,7 +43,7 @@ def _print(component: object) -> None:
     console.print(" ".join(summary.split()))
     table = Table(box=None, pad_edge=False)
     for title in ("option", "type", "default", "unit", "meaning"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == "option")
     for option in describe_options(component.target):
         table.add_row(option.name, option.annotation, option.default or "required", option.unit, option.doc)
     console.print(table)

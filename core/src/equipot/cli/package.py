@@ -27,13 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="store the first frames of FILE as golden frames, instead of random ones",
     )
     info = actions.add_parser("info", help="show what is in a package")
-    info.add_argument("package", metavar="PACKAGE")
+    info.add_argument("package", metavar="PACKAGE", help="the package")
     info.add_argument("--json", action="store_true", help="print the manifest as JSON")
     verify = actions.add_parser("verify", help="build the model and replay its golden frames")
-    verify.add_argument("package", metavar="PACKAGE")
+    verify.add_argument("package", metavar="PACKAGE", help="the package")
     modify = actions.add_parser("modify", help="write another package with modifiers applied")
-    modify.add_argument("package", metavar="IN")
-    modify.add_argument("output", metavar="OUT.equipot.zip")
+    modify.add_argument("package", metavar="IN", help="the package to start from")
+    modify.add_argument("output", metavar="OUT.equipot.zip", help="file to write")
     modify.add_argument(
         "--modifiers",
         nargs="+",

@@ -1,0 +1,139 @@
+"""No hook and no command without documentation and tests; what the pages for plugin authors show works."""
+
+import argparse
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from equipot.cli.main import COMMANDS, command_module
+from equipot.plugins import HOOK_NAMES, PluginHost, plugins, use_file
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+TESTS = "\n".join(
+    path.read_text(encoding="utf-8")
+    for folder in (ROOT / "core" / "tests", ROOT / "tests")
+    for path in folder.rglob("test_*.py")
+    if path.name != Path(__file__).name
+)
+CLI_PAGE = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+
+
+def blocks(page, language):
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+# ----------------------------------------------------------------------------- hooks
+
+
+@pytest.mark.parametrize("hook", HOOK_NAMES)
+def test_every_hook_has_a_page(hook):
+    page = DOCS / "reference" / "hooks" / f"{hook}.md"
+    assert page.is_file(), f"write {page.relative_to(ROOT)}: a title and the directive equipot-hook"
+    assert f"```{{equipot-hook}} {hook}\n" in page.read_text(encoding="utf-8")
+    assert f"](hooks/{hook}.md)" in (DOCS / "reference" / "plugins.md").read_text(encoding="utf-8")
+
+
+def test_there_are_no_other_pages_of_hooks():
+    assert {path.stem for path in (DOCS / "reference" / "hooks").iterdir()} == set(HOOK_NAMES)
+
+
+@pytest.mark.parametrize("hook", HOOK_NAMES)
+def test_every_hook_is_tested(hook):
+    kind = hook.removeprefix("equipot_")
+    assert re.search(rf'{hook}\b|"{kind}"', TESTS), f"no test implements or looks up {hook}"
+
+
+# -------------------------------------------------------------------------- commands
+
+
+def actions_of(parser):
+    """Subparsers of a command, by name."""
+    found = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}
+
+
+def parser_of(name):
+    parser = argparse.ArgumentParser(prog=name)
+    command_module(name).add_arguments(parser)
+    return parser
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_documented(name):
+    assert f"\n## {name}\n" in CLI_PAGE
+    assert f"```{{equipot-command}} {name}\n" in CLI_PAGE
+    assert importlib.import_module(COMMANDS[name][0]).__doc__
+
+
+@pytest.mark.parametrize("action", [name for name in actions_of(parser_of("plugins")) if name != "list"])
+def test_every_action_on_plugins_is_documented(action):
+    assert f"```{{equipot-command}} plugins {action}\n" in CLI_PAGE
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_says_what_it_does(name):
+    parsers = {name: parser_of(name)}
+    parsers |= {f"{name} {action}": parser for action, parser in actions_of(parsers[name]).items()}
+    bare = [
+        f"{title}: {one.option_strings or one.dest}"
+        for title, parser in parsers.items()
+        for one in parser._actions
+        if not one.help and not isinstance(one, argparse._SubParsersAction)
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_tested(name):
+    assert re.search(rf'main\(\["{name}"|command="{name}"|"equipot", "{name}"|equipot\("{name}"', TESTS)
+
+
+# ------------------------------------------------------------------------------ pages
+
+
+def test_the_local_file_of_the_page_works(tmp_path, monkeypatch):
+    (source,) = blocks(DOCS / "how-to" / "local-file.md", "python")
+    path = tmp_path / "my_model.py"
+    path.write_text(source, encoding="utf-8")
+    monkeypatch.setattr("equipot.plugins._files", [])
+    try:
+        use_file(str(path))
+        model = plugins().load("model_builders", "MyModel")(type_names=["H"], r_max=3.0, do_derivatives=False).build()
+        assert sum(one.numel() for one in model.parameters()) == 8
+    finally:
+        sys.modules.pop("my_model", None)
+        plugins.cache_clear()
+
+
+def test_the_publishing_page_shows_declarations_that_work():
+    from equipot.declarations import PairPotentialEntry
+
+    (source,) = blocks(DOCS / "how-to" / "publish-a-plugin.md", "python")
+    lines = [line.removeprefix("  ") for line in source.splitlines()]
+    made = {"PairPotentialEntry": PairPotentialEntry}
+    exec("def hook():\n" + "\n".join(f"    {line}" for line in lines), made)  # noqa: S102 - our own page
+    new, old = made["hook"]()
+    assert (new.deprecated, old.name) == ("", "LJ")
+    assert old.deprecated.startswith("use LennardJones; LJ is removed in ")
+
+
+def test_the_stability_page_shows_what_is_said():
+    """Its table of refusals has the texts that ``tests/test_old_plugins.py`` checks, with the version of the day."""
+    from equipot import __version__
+
+    page = (DOCS / "explanation" / "stability.md").read_text(encoding="utf-8")
+    for text in (
+        f"needs plugin API 2, this is equipot {__version__} with API 1; pip install --upgrade equipot`",
+        f"needs plugin API 0, this is equipot {__version__} with API 1; pip install --upgrade equipot-old`",
+        f"needs equipot<0.1, this is {__version__}; pip install --upgrade equipot-old, or pip install 'equipot<0.1'`",
+        f"needs equipot>=9, this is {__version__}; pip install 'equipot>=9'`",
+    ):
+        assert text in page
+
+
+def test_a_host_without_plugins_knows_every_hook():
+    assert {f"equipot_{kind}" for kind in PluginHost("none")._declared} == set(HOOK_NAMES)
