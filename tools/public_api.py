@@ -40,6 +40,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.neighbors": ("add_neighbors", "neighbor_list"),
     "equipot.validation": ("check_options",),
     "equipot.plugins": ("API_MAJOR", "plugins", "use_file"),
+    "equipot.testing": None,
     "equipot.testing.conformance": None,
 }
 """Public modules and the names in them; None: those in ``__all__``, else all it defines without ``_``."""

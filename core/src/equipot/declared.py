@@ -41,6 +41,8 @@ def load_target(declared: Declared) -> Any:
     module_name, _, attribute = declared.entry.target.rpartition(".")
     notes: list[str] = []
     try:
+        if module_name in sys.modules:
+            return getattr(sys.modules[module_name], attribute)
         with guarded(notes, declaring=False):
             return getattr(importlib.import_module(module_name), attribute)
     except KeyboardInterrupt:
