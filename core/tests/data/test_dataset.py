@@ -1,6 +1,9 @@
+import pickle
+
 import pytest
 import torch
 
+from equipot.data import FrameCollection, LazyFrames, collect_frames
 from equipot.data.dataset import FrameDataset, complete_labels
 from equipot.data.frames import frame_from_atoms, label_contract
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
@@ -97,3 +100,45 @@ def test_labels_are_completed_for_all_frames(frames):
     assert completed[0]["stress"].shape == (1, 3, 3)
     assert completed[0]["stress_mask"].tolist() == [False]
     assert completed[0]["atomic_energy"].shape == (3,)
+
+
+class Reader:
+    """Makes frames and counts how often; as picklable as what reads files."""
+
+    def __init__(self, frames):
+        self.frames, self.calls = frames, 0
+
+    def __call__(self, index):
+        self.calls += 1
+        return {key: value.clone() for key, value in self.frames[index].items()}
+
+
+def test_lazy_frames_are_made_anew_and_equal(frames):
+    reader = Reader(frames)
+    lazy = LazyFrames(reader, range(4))
+    part = FrameCollection(lazy, [{}] * 4, list("abcd"), [()] * 4, [False] * 4).subset([3, 1])
+    completed = complete_labels(part.frames, ["stress"])
+    assert isinstance(completed, LazyFrames)
+    assert reader.calls == 0, "nothing is read before it is needed"
+    dataset = FrameDataset(completed, part.places, transforms(), cache_bytes=0)
+    whole = FrameDataset(complete_labels([frames[3], frames[1]], ["stress"]), transforms=transforms())
+    for _ in range(2):
+        for index in range(2):
+            ours, theirs = dataset[index], whole[index]
+            assert ours.keys() == theirs.keys()
+            assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert reader.calls == 4, "none is kept"
+    assert dataset.content_hash() == whole.content_hash()
+    assert [frame["positions"][0, 0] for frame in lazy[1:3]] == [one["positions"][0, 0] for one in frames[1:3]]
+    restored = pickle.loads(pickle.dumps(completed))  # noqa: S301 - as loaders do for their processes
+    assert torch.equal(restored[0]["positions"], frames[3]["positions"])
+
+
+def test_frames_are_counted_without_being_kept(water):
+    contract = label_contract(None)
+    atoms = [(f"f{index}", one) for index, one in enumerate(water(3))]
+    kept, counted = (collect_frames(atoms, contract, keep=keep) for keep in (True, False))
+    assert len(kept.frames) == 3
+    assert len(counted.frames) == 0
+    assert (kept.places, kept.reports, kept.labels) == (counted.places, counted.reports, counted.labels)
+    assert counted.labels == {"total_energy", "forces"}
