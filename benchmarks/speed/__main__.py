@@ -46,6 +46,7 @@ def main() -> None:
         allocator=args.allocator,
         groups=tuple(args.groups),
         variants=tuple(args.variants),
+        modes=tuple(args.modes) if args.modes else None,
     )
     args.out.mkdir(parents=True, exist_ok=True)
     facts = {"machine": machine(), "threads": args.threads, "allocator": args.allocator, "rounds": args.rounds}
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--allocator", choices=ALLOCATORS, default="kept", help="of both sides")
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--modes", nargs="+", metavar="SIDE/MODE", help="for memory and scaling")
+    parser.add_argument("--modes", nargs="+", help="only these: of ours, or SIDE/MODE for memory and scaling")
     parser.add_argument("--atoms", nargs="+", type=int, default=[192, 1536, 12_000, 100_000], help="for scaling")
     parser.add_argument("--others", nargs="+", choices=OTHERS, default=list(OTHERS))
     for one in OTHERS:

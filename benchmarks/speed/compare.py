@@ -42,6 +42,8 @@ class Settings:
     allocator: str = "kept"
     groups: tuple[str, ...] = ("model", "train", "ase")
     variants: tuple[str, ...] = ("core", "fused", "splines")
+    modes: tuple[str, ...] | None = None
+    """Only these of ours, if given."""
     seconds: float = 0.15
     """Least length of one timed run."""
 
@@ -55,7 +57,7 @@ def run_case(case: Case, settings: Settings) -> dict[str, Any]:
 def run_others(case: Case, settings: Settings, pythons: dict[str, str]) -> dict[str, Any]:
     """Models of comparable size with other mathematics beside ours: times only, nothing to agree on."""
     modes = [(side, "eager") for side in pythons]
-    modes += [("equipot", mode) for mode in INFERENCE if mode.split("-")[0] in settings.variants]
+    modes += [("equipot", mode) for mode in INFERENCE if _is_wanted(mode, settings)]
     return _run(case, settings, {**pythons, "equipot": settings.ours_python}, modes, check=False)
 
 
@@ -108,8 +110,14 @@ def _modes(case: Case, settings: Settings) -> list[tuple[str, str]]:
         _, peers, ours = GROUPS[group]
         if settings.peer_python:
             modes += [("nequip", mode) for mode in peers]
-        modes += [("equipot", mode) for mode in ours if mode.split("-")[0] in settings.variants]
+        modes += [("equipot", mode) for mode in ours if _is_wanted(mode, settings)]
     return modes
+
+
+def _is_wanted(mode: str, settings: Settings) -> bool:
+    if settings.modes is not None:
+        return mode in settings.modes
+    return mode.split("-", maxsplit=1)[0] in settings.variants
 
 
 def _calls(workers: dict[str, Worker], key: str, seconds: float) -> int:

@@ -48,6 +48,10 @@ class Side:
 
         builder = {"nequip": "NequIPGNNModel", "allegro": "AllegroModel"}[self.case["model"]]
         options = dict(self.case["hyperparameters"])
+        if self.case["model"] == "allegro":
+            from equipot_allegro import TwoBodyBesselScalarEmbed
+
+            options["radial_chemical_embed"] = TwoBodyBesselScalarEmbed(num_bessels=8)
         model = getattr(equipot.model, builder)(**options).build().eval()
         weights = self.folder / "peer_weights.pt"
         if weights.exists():
