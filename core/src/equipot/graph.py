@@ -165,5 +165,7 @@ def compute_edge_vectors(
     """
     centre, neighbour = edge_index[0], edge_index[1]
     cells = cell.index_select(0, batch.index_select(0, centre))
-    images = torch.bmm(edge_cell_shift.unsqueeze(1), cells).squeeze(1)
+    # Three products of columns: a product of small matrices for each edge costs several times as much.
+    first, second, third = (edge_cell_shift[:, k : k + 1] * cells[:, k] for k in range(3))
+    images = first + second + third
     return positions.index_select(0, neighbour) - positions.index_select(0, centre) + images

@@ -1,4 +1,4 @@
-"""Real spherical harmonics of directions, by recursion in l."""
+"""Real spherical harmonics of directions, as harmonic polynomials."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ import math
 
 import torch
 
-from equipot.nn.clebsch_gordan import clebsch_gordan
 from equipot.nn.irreps import FeatureLayout
 
 
 class SphericalHarmonics(torch.nn.Module):
     r"""Spherical harmonics :math:`Y_{lm}(\hat r)` up to ``l_max``, with :math:`|Y_l|^2 = 2l + 1`.
 
-    The order of components and the signs are e3nn's: l = 1 is √3·(x, y, z), and :math:`Y_l` of the y
-    axis has a positive middle component. :math:`Y_l` is made of :math:`Y_{l-1}` and :math:`Y_1` by
-    one Clebsch-Gordan product, so values and all derivatives are polynomials in the direction.
+    The order of components and the signs are e3nn's: the polar axis is y, m runs from -l to l, and l = 1 is
+    √3·(x, y, z). All are homogeneous polynomials of degree l,
+
+    .. math:: Y_{l,\pm m} = N_{lm}\, \Pi_{lm}(y, r^2)\, \{\mathrm{Re}, \mathrm{Im}\}\,(z + i x)^m,
+
+    made by recursion in l and m of products of columns: for so few components that is much cheaper than
+    products of small matrices, and a compiler makes one loop of it.
 
     Args:
         l_max: Largest angular momentum.
+
+    Source: recursion of the associated Legendre functions, DLMF 14.10.3, https://dlmf.nist.gov/14.10.
     """
 
     def __init__(self, l_max: int) -> None:
         super().__init__()
         self.l_max = l_max
         self.layout = FeatureLayout.spherical_harmonics(l_max)
-        for l, matrix in enumerate(_recursion(l_max), start=2):
-            self.register_buffer(f"recursion_{l}", matrix, persistent=False)
 
     def forward(self, directions: torch.Tensor) -> torch.Tensor:
         """Evaluate.
@@ -37,25 +40,43 @@ class SphericalHarmonics(torch.nn.Module):
         Returns:
             Float64, shape [n, (l_max + 1)²]; l ascending.
         """
-        parts = [torch.ones_like(directions[:, :1])]
-        if self.l_max > 0:
-            parts.append(math.sqrt(3.0) * directions)
-        for l in range(2, self.l_max + 1):
-            outer = parts[-1].unsqueeze(2) * directions.unsqueeze(1)
-            parts.append(outer.flatten(1) @ self.get_buffer(f"recursion_{l}"))
-        return torch.cat(parts, dim=1)
+        if self.l_max < 2:
+            return torch.cat([torch.ones_like(directions[:, :1]), math.sqrt(3.0) * directions][: self.l_max + 1], dim=1)
+        x, y, z = directions.t().contiguous().unbind(0)
+        one = torch.ones_like(x)
+        around = [(one, one)]  # real and imaginary part of (z + ix)^m; there is no imaginary part for m = 0
+        for m in range(1, self.l_max + 1):
+            real, imaginary = around[-1]
+            around.append((z, x) if m == 1 else (z * real - x * imaginary, z * imaginary + x * real))
+        columns: list[list[torch.Tensor]] = [[one] * (2 * l + 1) for l in range(self.l_max + 1)]
+        squared = x * x + y * y + z * z
+        for m, (real, imaginary) in enumerate(around):
+            for l, legendre in enumerate(_legendre(m, self.l_max, y, squared), start=m):
+                norm = _norm(l, m)
+                if legendre is None:
+                    columns[l][l + m], columns[l][l - m] = norm * real, norm * imaginary
+                else:
+                    scaled = norm * legendre
+                    columns[l][l + m] = scaled * real if m else scaled
+                    columns[l][l - m] = scaled * imaginary if m else scaled
+        return torch.stack([column for degree in columns for column in degree], dim=1)
 
 
-def _recursion(l_max: int) -> list[torch.Tensor]:
-    """Matrices that take the outer product of Y_{l-1} and a direction to Y_l, for l = 2 ... l_max."""
-    axis = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
-    previous = math.sqrt(3.0) * axis
-    matrices = []
-    for l in range(2, l_max + 1):
-        coupling = clebsch_gordan(l - 1, 1, l).reshape(-1, 2 * l + 1)
-        raw = torch.outer(previous, axis).flatten() @ coupling
-        # The middle component is the only one that the y axis has; it is to be +√(2l+1).
-        matrices.append(coupling * (math.sqrt(2 * l + 1) / raw[l]))
-        previous = torch.zeros(2 * l + 1, dtype=torch.float64)
-        previous[l] = math.sqrt(2 * l + 1)
-    return matrices
+def _norm(l: int, m: int) -> float:
+    """Factor of a component, with that of the first Legendre function for m."""
+    double_factorial = math.prod(range(2 * m - 1, 1, -2))
+    ratio = math.factorial(l - m) / math.factorial(l + m)
+    return double_factorial * math.sqrt((2 * l + 1) * (2 if m else 1) * ratio)
+
+
+def _legendre(m: int, l_max: int, y: torch.Tensor, squared: torch.Tensor) -> list[torch.Tensor | None]:
+    """Homogeneous Legendre functions of degree l - m for l = m ... l_max over the first one, which is 1 (None)."""
+    found: list[torch.Tensor | None] = [None]
+    for l in range(m + 1, l_max + 1):
+        previous, before = found[-1], found[-2] if l > m + 1 else None
+        ahead = ((2 * l - 1) / (l - m)) * (y if previous is None else y * previous)
+        if l > m + 1:
+            behind = ((l + m - 1) / (l - m)) * (squared if before is None else squared * before)
+            ahead = ahead - behind
+        found.append(ahead)
+    return found
