@@ -70,7 +70,8 @@ def test_id_and_distribution_in_any_spelling():
 def test_kind_and_name_choose():
     names = [one.name for one in find_subjects("core", kind="stats_managers")]
     assert "CommonDataStatisticsManager" in names
-    assert rows(find_subjects("core", name="modify_PerTypeScaleShift")) == [
+    options = {"shifts": 1.0}
+    assert rows(find_subjects("core", name="modify_PerTypeScaleShift", options=options)) == [
         ("modifiers", "modify_PerTypeScaleShift", True)
     ]
     (unchecked,) = find_subjects("core", name="DataStatisticsManager")
@@ -126,10 +127,30 @@ def test_project_folder_runs_its_own_tests(tmp_path):
         find_subjects(str(tmp_path))
 
 
+def test_classes_that_use_fixtures_are_left_to_pytest(tmp_path):
+    path = tmp_path / "test_mine.py"
+    path.write_text(
+        "import pytest\nfrom equipot.testing.conformance import ModifierConformance\n\n\n"
+        "class TestMine(ModifierConformance):\n    name = 'modify_PerTypeScaleShift'\n\n"
+        "    @pytest.fixture(autouse=True)\n    def _make(self, tmp_path):\n        self.path = tmp_path\n",
+        encoding="utf-8",
+    )
+    (found,) = find_subjects(str(path))
+    assert (found.kit, found.remark) == (None, "TestMine in test_mine.py uses fixtures: run pytest")
+
+
+def test_modifier_that_cannot_act_on_the_tiny_model_is_not_checked():
+    (found,) = find_subjects("core", name="modify_PerTypeScaleShift")
+    assert found.kit is None
+    expected = "it changes nothing with these options; give --option, or write a test whose model() it acts on"
+    assert found.remark == expected
+
+
 # ------------------------------------------------------------------------- the command
 
 
-def test_command_on_a_broken_file(local, tmp_path, capsys):
+def test_command_on_a_broken_file(local, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("equipot.testing.base._side_effects_of", lambda module: "")  # starts another Python
     path = local("Broken", "r.detach() * (1.0 + type_i)")
     report, badge = tmp_path / "report.json", tmp_path / "badge.json"
     assert main(["plugins", "check", str(path), "--json", str(report), "--badge", str(badge)]) == 1

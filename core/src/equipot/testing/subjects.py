@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib.util
 import inspect
+import os
 import re
 import sys
+import types
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,6 @@ from equipot.testing.conformance import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from types import ModuleType
 
     from equipot.declared import Declared
     from equipot.discovery import PluginRecord
@@ -40,6 +41,9 @@ KITS: dict[str, type[Conformance]] = {
 
 _GIVEN = {"type_names", "r_max"}
 """Options of builders that the kit gives."""
+
+_NEEDED = {"avg_num_neighbors"}
+"""Options whose default None means that a statistic of the data is wanted."""
 
 _KNOWN: dict[str, Any] = {"avg_num_neighbors": 12.0, "units": "metal", "chemical_species": ["H", "C", "O"]}
 """Values of options that many components share."""
@@ -65,8 +69,8 @@ def find_subjects(
     """Everything that a plugin declares, each with its conformance class.
 
     Args:
-        subject: A plugin's id, its distribution, the folder of its project, or a Python file with
-            components, hooks or conformance classes.
+        subject: A plugin's id, its distribution, the folder of its project (with a slash in it, or
+            ``.``), or a Python file with components, hooks or conformance classes.
         kind: Only this kind of declaration.
         name: Only the component of this name.
         options: Options it is checked with; then the name must leave one component only.
@@ -80,8 +84,8 @@ def find_subjects(
     """
     if kind and kind not in KINDS:
         raise ConfigError(problem("--kind", "is no kind of declaration", got=kind, hint=f"kinds: {list(KINDS)}"))
-    path = Path(subject)
-    written = _written_kits(path)
+    path = Path(subject) if os.sep in subject or subject.startswith(".") or subject.endswith(".py") else None
+    written = _written_kits(path) if path is not None else []
     record = _record_of(subject, path, required=not written)
     found = [*written, *(_declared_by(record, options or {}, {(one.kind, one.name) for one in written}))]
     chosen = [one for one in found if kind in ("", one.kind) and name in ("", one.name)]
@@ -100,18 +104,30 @@ def find_subjects(
 def _written_kits(path: Path) -> list[Subject]:
     """Conformance classes in a test file, or in the tests of a project."""
     if path.is_dir():
-        files = sorted(path.glob("tests/test_*conformance*.py"))
+        files = sorted(path.glob("tests/test_*.py"))
     else:
-        files = [path] if path.suffix == ".py" and path.is_file() and "Conformance" in path.read_text("utf-8") else []
+        files = [path] if path.suffix == ".py" and path.is_file() else []
+    files = [file for file in files if "Conformance" in file.read_text(encoding="utf-8")]
     found = []
     for file in files:
         for kit in _kits_in(_imported(file)):
             label = kit.name or getattr(kit.target, "__name__", kit.__name__)
-            found.append(Subject(kit.kind, label, str(path), kit, f"as {file.name} says"))
+            if _uses_fixtures(kit):
+                remark = f"{kit.__name__} in {file.name} uses fixtures: run pytest"
+                found.append(Subject(kit.kind, label, str(path), None, remark))
+            else:
+                found.append(Subject(kit.kind, label, str(path), kit, f"as {file.name} says"))
     return found
 
 
-def _imported(file: Path) -> ModuleType:
+def _uses_fixtures(kit: type[Conformance]) -> bool:
+    """Whether a class gets something from pytest, and so cannot run without it."""
+    names = ("FixtureFunctionDefinition", "_pytestfixturefunction")  # pytest from 8.4, and before
+    own = [value for base in kit.__mro__ if not base.__module__.startswith("equipot.") for value in vars(base).values()]
+    return any(type(value).__name__ == names[0] or hasattr(value, names[1]) for value in own)
+
+
+def _imported(file: Path) -> types.ModuleType:
     name = f"equipot_checked_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
@@ -127,7 +143,7 @@ def _imported(file: Path) -> ModuleType:
     return module
 
 
-def _kits_in(module: ModuleType) -> Iterable[type[Conformance]]:
+def _kits_in(module: types.ModuleType) -> Iterable[type[Conformance]]:
     for value in vars(module).values():
         if inspect.isclass(value) and issubclass(value, Conformance) and value.__module__ == module.__name__:
             yield value
@@ -136,12 +152,12 @@ def _kits_in(module: ModuleType) -> Iterable[type[Conformance]]:
 # ---------------------------------------------------------------- what plugins declare
 
 
-def _record_of(subject: str, path: Path, *, required: bool) -> PluginRecord | None:
+def _record_of(subject: str, path: Path | None, *, required: bool) -> PluginRecord | None:
     """The plugin, loaded; None where only conformance classes are to be run."""
     wanted = {_plain(subject)}
-    if path.is_dir():
+    if path is not None and path.suffix != ".py":
         wanted = {_plain(_project_name(path))}
-    elif path.suffix == ".py":
+    elif path is not None:
         if not required:
             return None
         use_file(str(path))
@@ -152,7 +168,9 @@ def _record_of(subject: str, path: Path, *, required: bool) -> PluginRecord | No
         if not required:
             return None
         known = sorted({name for record in records for name in (record.id, record.distribution)})
-        hint = f"pip install -e {subject}" if path.is_dir() else did_you_mean(subject, known) or f"installed: {known}"
+        hint = (
+            f"pip install -e {subject}" if path is not None else did_you_mean(subject, known) or f"installed: {known}"
+        )
         raise PluginError(problem("plugins check", "no such plugin is installed", got=subject, hint=hint))
     if found[0].state != "ok":
         raise PluginError(
@@ -199,19 +217,34 @@ def _subject(declared: Declared, options: Mapping[str, Any]) -> Subject:
     if kind == "modifiers":
         attributes["model_options"] = {"do_derivatives": not getattr(declared.entry, "provides", ())}
     remark = f"options chosen by the check: {chosen}" if chosen else ""
-    return Subject(kind, name, owner, type(f"Check{name}", (KITS[kind],), attributes), remark)
+    kit = type(f"Check{name}", (KITS[kind],), attributes)
+    if issubclass(kit, ModifierConformance) and (reason := _refusal(kit())):
+        return Subject(kind, name, owner, None, f"{reason}; give --option, or write a test whose model() it acts on")
+    return Subject(kind, name, owner, kit, remark)
+
+
+def _refusal(kit: ModifierConformance) -> str:
+    """Why a modifier does not act on the kit's tiny model; empty if it does."""
+    model = kit.model()
+    try:
+        unchanged = kit.modified(model) is model
+    except ConfigError as error:
+        return str(error).partition("\n")[0]
+    return "it changes nothing with these options" if unchanged else ""
 
 
 def _required_options(component: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Values for options without default, and the names of those that cannot be guessed."""
     from equipot.describe import describe_options
 
+    hints = typing.get_type_hints(component)
     chosen: dict[str, Any] = {}
     unknown = []
     for option in describe_options(component):
-        if option.default or option.name in given or option.name in _GIVEN:
+        optional = bool(option.default) and not (option.name in _NEEDED and option.default == "None")
+        if optional or option.name in given or option.name in _GIVEN:
             continue
-        value = _KNOWN.get(option.name, _value_of(option.annotation))
+        value = _KNOWN.get(option.name, _value_of(hints.get(option.name)))
         if value is None:
             unknown.append(option.name)
         else:
@@ -219,8 +252,10 @@ def _required_options(component: Any, given: Mapping[str, Any]) -> tuple[dict[st
     return chosen, unknown
 
 
-def _value_of(annotation: str) -> Any:
+def _value_of(annotation: Any) -> Any:
     """A value of an annotated type, for numbers and choices; None for others."""
-    if choices := re.match(r"(?:typing\.)?Literal\[(.+)\]", annotation):
-        return ast.literal_eval(f"({choices[1]},)")[0]
-    return {"float": 1.0, "int": 2, "bool": False}.get(annotation.partition("|")[0].strip())
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) is typing.Literal:
+        return typing.get_args(annotation)[0]
+    return {float: 1.0, int: 2, bool: False}.get(annotation)
