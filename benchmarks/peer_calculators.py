@@ -66,6 +66,17 @@ def mace() -> Any:
     return MACECalculator(models=[model], device="cpu", default_dtype="float64")
 
 
+def torch_sim() -> Any:
+    """The Lennard-Jones model of torch-sim 0.3, float64: for ``--elements Ar``."""
+    import torch
+    from torch_sim.models.lennard_jones import LennardJonesModel
+
+    return LennardJonesModel(
+        use_neighbor_list=True, sigma=2.0, epsilon=0.1, cutoff=5.0, dtype=torch.float64, device=torch.device("cpu"),
+        compute_forces=True, compute_stress=True,
+    )  # fmt: skip
+
+
 def _shared() -> dict[str, Any]:
     from nequip.utils.global_state import set_global_state
 

@@ -25,7 +25,7 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     Example:
         >>> class TestDispersion(EnergyTermConformance):
-        ...     target = "my_package.dispersion.Dispersion"
+        ...     name = "Dispersion"
         ...     options = {"r_max": 8.0}
 
     Forces and stress come from the installed modifier that provides them (``equipot-force-stress``).
@@ -41,14 +41,6 @@ class EnergyTermConformance(ModelBuilderConformance):
     test_model_dtype = None  # type: ignore[assignment]
     test_package = None  # type: ignore[assignment]
     test_compile = None  # type: ignore[assignment]
-
-    def component(self) -> Any:
-        """The class under test; ``target`` may be its dotted path."""
-        if isinstance(self.target, str):
-            import pkgutil
-
-            return pkgutil.resolve_name(self.target)
-        return super().component()
 
     def term(self, **changes: Any) -> EnergyTerm:
         """The options under test."""

@@ -147,7 +147,7 @@ class ModelBuilderConformance(ModelEngineeringChecks):
         """A package written and read gives the same bits, and its golden frames replay.
 
         Tolerance: none, bit for bit; models that no plugin declares cannot be packaged.
-        Why: packages are what users pass on; older ones must load through the builder's upgrade.
+        Why: packages are what users pass on and come back to after years.
         Goes wrong: options that are no plain containers; an option that changes the function and not the weights.
         """
         from equipot.artifacts import load_model, verify, write_package
