@@ -196,6 +196,28 @@ def test_coefficients_follow_their_schedules(run):
     assert coefficients(whole / "step9.ckpt") == {"per_atom_energy_mse": 0.0, "forces_mse": 1.0}
 
 
+def test_wrong_schedules_are_told_before_data_are_read(tmp_path, monkeypatch, capfd):
+    wrong = """
+- _target_: equipot_toolbox.LossCoefficientScheduler
+  schedule: {1: {forces_mse: 1.0}}
+- _target_: equipot_toolbox.LinearLossCoefficientScheduler
+  final_coeffs: {per_atom_energy_mse: 0.0, force_mse: 1.0}
+  transition_epochs: 0
+- {_target_: equipot_toolbox.SoftAdapt, beta: 1.1, interval: step}
+- {_target_: equipot_toolbox.TF32Scheduler, schedule: {1: true}}
+"""
+    (tmp_path / "config.yaml").write_text(config_of({"CALLBACKS": wrong}))
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "config.yaml"]) == 2
+    told = [line.removeprefix("error: trainer.callbacks.") for line in capfd.readouterr().err.splitlines()]
+    assert [line.split(", got")[0] for line in told if line[1] == "."] == [
+        "2.transition_epochs: must be greater than or equal to 1",
+        "3.interval: must be 'batch' or 'epoch'",
+        "4.schedule: must have epoch 0",
+        "1.schedule.1: no weight for per_atom_energy_mse",
+    ]
+
+
 @pytest.mark.slow
 def test_two_processes_find_the_coefficients_of_one(run, tmp_path):
     """Each takes half of every batch; types, labels and terms are as many in each half."""

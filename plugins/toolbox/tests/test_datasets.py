@@ -1,5 +1,6 @@
 """Data sets in NPZ, HDF5 and LMDB files: the same frames as from extxyz, and what is refused."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -274,3 +275,17 @@ def test_converter_says_what_is_wrong(tmp_path, capsys):
     with pytest.raises(SystemExit):
         convert(["a.extxyz", "a.db"])
     assert "ends in .lmdb" in capsys.readouterr().err
+
+
+@pytest.mark.extra_data
+def test_rmd17_as_it_is_distributed():
+    folder = os.environ.get("EQUIPOT_EXTRA_DATA", "")
+    if not folder:
+        pytest.skip("needs EQUIPOT_EXTRA_DATA")
+    path = Path(folder) / "rmd17_dev" / "rmd17_ethanol_train_01.npz"
+    data = FrameDataModule(1, units="real", train_dataset=NPZDataset(str(path)), cache_dir=None)
+    census = data.census().sets["train"]
+    assert (census.frames, census.elements) == (1000, {"C": 2000, "H": 6000, "O": 1000})
+    with np.load(path) as arrays:
+        assert data.dataset().raw(7)["total_energy"].item() == arrays["energies"][7]
+        np.testing.assert_array_equal(data.dataset().raw(7)["forces"], arrays["forces"][7])

@@ -251,6 +251,7 @@ class _Check:
         self.problems.extend(cross_checks.trainer_problems(self.resolved, target))
         if recipe is not None:
             self.problems.extend(cross_checks.measure_problems(self.walker, recipe, getattr(data, "units", "metal")))
+        self.problems.extend(cross_checks.callback_problems(self.walker))
         self.problems.extend(cross_checks.module_problems(self.resolved, self.walker, recipe, stages))
         if recipe is not None and hasattr(data, "bind"):
             self.problems.extend(cross_checks.binding_problems(data, recipe))

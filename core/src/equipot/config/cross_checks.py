@@ -100,6 +100,18 @@ def measure_problems(walker: Walker, recipe: ModelRecipe, units: Any) -> Iterato
             yield from (relocate(text, type(measure), path) for text in error.problems)
 
 
+def callback_problems(walker: Walker) -> Iterator[str]:
+    """Callbacks that change or read the loss, against the loss."""
+    loss = walker.built.get("training_module.loss")
+    for path, callback in walker.built.items():
+        if loss is None or not path.startswith("trainer.callbacks") or not hasattr(callback, "check_loss"):
+            continue
+        try:
+            callback.check_loss(loss)
+        except ConfigError as error:
+            yield from (relocate(text, type(callback), path) for text in error.problems)
+
+
 def _prediction_problems(walker: Walker, recipe: ModelRecipe | None) -> Iterator[str]:
     if getattr(recipe, "do_derivatives", True):
         return

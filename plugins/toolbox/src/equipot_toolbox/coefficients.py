@@ -15,23 +15,37 @@ from equipot.errors import ConfigError, problem
 from equipot.train import Loss
 
 
-def loss_of(module: lightning.LightningModule, who: str) -> Loss:
-    """The loss of a training module.
+class LossCallback(lightning.Callback):
+    """A callback of a loss with coefficients; ``equipot check`` shows it the loss too."""
 
-    Args:
-        module: In training.
-        who: Callback named in the error.
+    def check_loss(self, loss: Any) -> None:
+        """Refuse a loss without coefficients.
 
-    Raises:
-        ConfigError: If the module has no loss with coefficients.
-    """
-    loss = getattr(module, "loss", None)
-    if not isinstance(loss, Loss):
-        raise ConfigError(problem(who, "needs a loss with coefficients", got=type(loss).__name__))
+        Args:
+            loss: Of the training module.
+
+        Raises:
+            ConfigError: Naming what it has instead.
+        """
+        if not isinstance(loss, Loss):
+            raise ConfigError(problem(type(self).__name__, "needs a loss with coefficients", got=type(loss).__name__))
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Check the loss.
+
+        Raises:
+            ConfigError: If it does not fit.
+        """
+        self.check_loss(getattr(pl_module, "loss", None))
+
+
+def loss_of(module: lightning.LightningModule) -> Loss:
+    """The loss of a training module, checked when training began."""
+    loss: Loss = module.loss  # type: ignore[assignment]
     return loss
 
 
-class LossCoefficientScheduler(lightning.Callback):
+class LossCoefficientScheduler(LossCallback):
     """Sets coefficients of the loss at the start of some epochs.
 
     Args:
@@ -53,15 +67,18 @@ class LossCoefficientScheduler(lightning.Callback):
         """Go on from there."""
         self._epoch = state_dict["epoch"]
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def check_loss(self, loss: Any) -> None:
         """Check all terms and weights.
+
+        Args:
+            loss: Of the training module.
 
         Raises:
             ConfigError: If they do not fit the loss.
         """
+        super().check_loss(loss)
         for epoch, coefficients in self.schedule.items():
-            where = f"LossCoefficientScheduler.schedule.{epoch}"
-            loss_of(pl_module, "LossCoefficientScheduler").checked_coefficients(coefficients, where)
+            loss.checked_coefficients(coefficients, f"LossCoefficientScheduler.schedule.{epoch}")
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
@@ -73,7 +90,7 @@ class LossCoefficientScheduler(lightning.Callback):
         epoch, before = trainer.current_epoch, self._epoch
         self._epoch = epoch
         if epoch != before and epoch in self.schedule:
-            loss_of(pl_module, type(self).__name__).set_coefficients(self.schedule[epoch])
+            loss_of(pl_module).set_coefficients(self.schedule[epoch])
 
 
 def by_epoch(schedule: Mapping[int | str, Any], where: str) -> dict[int, Any]:
@@ -92,7 +109,7 @@ def by_epoch(schedule: Mapping[int | str, Any], where: str) -> dict[int, Any]:
     return dict(sorted(((int(key), value) for key, value in schedule.items()), key=lambda item: item[0]))
 
 
-class LinearLossCoefficientScheduler(lightning.Callback):
+class LinearLossCoefficientScheduler(LossCallback):
     """Moves the coefficients of the loss linearly from what they are to others.
 
     In epoch ``start_epoch + n`` the fraction ``n / transition_epochs`` of the way is done. Several of
@@ -129,14 +146,18 @@ class LinearLossCoefficientScheduler(lightning.Callback):
         """Go on from there."""
         self._start, self._epoch = state_dict["start"], state_dict["epoch"]
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def check_loss(self, loss: Any) -> None:
         """Check all terms and weights.
+
+        Args:
+            loss: Of the training module.
 
         Raises:
             ConfigError: If they do not fit the loss.
         """
-        where = "LinearLossCoefficientScheduler"
-        self._final = loss_of(pl_module, where).checked_coefficients(self.final_coeffs, f"{where}.final_coeffs")
+        super().check_loss(loss)
+        where = "LinearLossCoefficientScheduler.final_coeffs"
+        self._final = loss.checked_coefficients(self.final_coeffs, where)
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
@@ -148,7 +169,7 @@ class LinearLossCoefficientScheduler(lightning.Callback):
         done = trainer.current_epoch - self.start_epoch
         if not 0 <= done <= self.transition_epochs:
             return
-        loss = loss_of(pl_module, type(self).__name__)
+        loss = loss_of(pl_module)
         if self._start is None:
             self._start = loss.coefficients
         part = done / self.transition_epochs
@@ -156,7 +177,7 @@ class LinearLossCoefficientScheduler(lightning.Callback):
         loss.set_coefficients(between)
 
 
-class LossCoefficientMonitor(lightning.Callback):
+class LossCoefficientMonitor(LossCallback):
     """Logs the coefficients of the loss as ``loss_coefficient/<term>``.
 
     Args:
@@ -180,5 +201,5 @@ class LossCoefficientMonitor(lightning.Callback):
             pl_module.log_dict(self._named(pl_module), on_step=by_batch, on_epoch=not by_batch, batch_size=1)
 
     def _named(self, module: lightning.LightningModule) -> dict[str, Any]:
-        coefficients = loss_of(module, type(self).__name__).coefficients
+        coefficients = loss_of(module).coefficients
         return {f"loss_coefficient/{name}": value for name, value in coefficients.items()}

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from equipot.train import Loss
-from equipot_toolbox.coefficients import loss_of
+from equipot_toolbox.coefficients import LossCallback, loss_of
 
 
 def softadapt_weights(losses: torch.Tensor, previous: torch.Tensor, beta: float, eps: float = 1e-8) -> torch.Tensor:
@@ -33,7 +33,7 @@ def softadapt_weights(losses: torch.Tensor, previous: torch.Tensor, beta: float,
     return torch.softmax(beta * slopes / (torch.linalg.vector_norm(slopes) + eps), dim=0)
 
 
-class SoftAdapt(lightning.Callback):
+class SoftAdapt(LossCallback):
     """Multiplies the coefficients that the loss started with by SoftAdapt's weights.
 
     The weights are averaged over ``frequency`` intervals; then the coefficients are set, normalised to
@@ -83,7 +83,8 @@ class SoftAdapt(lightning.Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Note the coefficients to start from, and look at the terms of each batch."""
-        loss = loss_of(pl_module, type(self).__name__)
+        super().on_fit_start(trainer, pl_module)
+        loss = loss_of(pl_module)
         self._base = self._base or loss.coefficients
         if self.interval == "batch":
             self._hook = loss.register_forward_hook(self._keep)
@@ -104,7 +105,7 @@ class SoftAdapt(lightning.Callback):
 
         An epoch whose end a resumed run did not come to is made up for: its sums are there still.
         """
-        loss = loss_of(pl_module, type(self).__name__)
+        loss = loss_of(pl_module)
         if self.interval == "epoch" and self._epochs_seen < trainer.current_epoch:
             self._see_epoch(trainer, loss, trainer.current_epoch)
         if self._pending is not None:
@@ -122,7 +123,7 @@ class SoftAdapt(lightning.Callback):
         """Compare the epoch with the one before, unless it was left in the middle."""
         whole = trainer.is_last_batch and self._epochs_seen <= trainer.current_epoch
         if self.interval == "epoch" and whole:
-            self._see_epoch(trainer, loss_of(pl_module, type(self).__name__), trainer.current_epoch + 1)
+            self._see_epoch(trainer, loss_of(pl_module), trainer.current_epoch + 1)
 
     def _see_epoch(self, trainer: lightning.Trainer, loss: Loss, seen: int) -> None:
         self._epochs_seen = seen
