@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "examples" / "data"
 EXPORT = HERE.parent / "src" / "equipot_from_nequip" / "peer_export.py"
 NUM_FRAMES = 2
+FRAMES = "few.extxyz"
 
 ZBL = {"_target_": "nequip.nn.pair_potential.ZBL", "units": "metal"}
 HO = {"type_names": ["H", "O"]}
@@ -78,6 +79,15 @@ CASES: dict[str, dict[str, Any]] = {
             "model": {**NEQUIP, **HO, **PER_TYPE, "seed": 3, "model_dtype": "float32", "r_max": 3.5, "parity": False},
         },
     },
+    "nequip_finetuned": {
+        "data": "water_gfn1",
+        "start": "nequip_everything",
+        "model": {
+            "_target_": "nequip.model.modify",
+            "modifiers": [{"modifier": "modify_PerTypeScaleShift", "shifts": {"H": -14.0}}],
+            "model": {"_target_": "nequip.model.ModelFromPackage"},
+        },
+    },
     "nequip_renamed_types": {
         "data": "water_gfn1",
         "species": {"H": "Hw", "O": "Ow"},
@@ -114,10 +124,17 @@ def leaf(model: dict[str, Any]) -> dict[str, Any]:
     return leaf(model["model"]) if "model" in model else model
 
 
-def config(case: dict[str, Any], frames: str) -> dict[str, Any]:
-    """A training config of one epoch on a file of frames."""
+def builder(case: dict[str, Any]) -> dict[str, Any]:
+    """The builder's section that a case leads to."""
+    return leaf(CASES[case["start"]]["model"] if "start" in case else case["model"])
+
+
+def config(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A training config of one epoch on the frames in a folder; models to start from lie in folders beside it."""
     model = copy.deepcopy(case["model"])
-    types, r_max = leaf(model)["type_names"], leaf(model)["r_max"]
+    if "start" in case:
+        leaf(model)["package_path"] = str(folder.parent / case["start"] / "best.nequip.zip")
+    types, r_max = builder(case)["type_names"], builder(case)["r_max"]
     mapper = {"_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper", "model_type_names": types}
     if "species" in case:
         mapper["chemical_species_to_atom_type_map"] = case["species"]
@@ -134,8 +151,8 @@ def config(case: dict[str, Any], frames: str) -> dict[str, Any]:
         "data": {
             "_target_": "nequip.data.datamodule.ASEDataModule",
             "seed": 1,
-            "train_file_path": frames,
-            "val_file_path": frames,
+            "train_file_path": str(folder / FRAMES),
+            "val_file_path": str(folder / FRAMES),
             "transforms": [mapper, {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": r_max}],
             "train_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": 5},
             "val_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": 5},
@@ -171,9 +188,8 @@ def make(name: str, scratch: Path) -> Path:
     programs, case = Path(sys.executable).parent, CASES[name]
     folder = scratch / name
     folder.mkdir(parents=True)
-    few = str(folder / "few.extxyz")
-    ase.io.write(few, ase.io.read(DATA / f"{case['data']}.extxyz", index=":25"))
-    (folder / "config.yaml").write_text(yaml.safe_dump(config(case, few)), encoding="utf-8")
+    ase.io.write(folder / FRAMES, ase.io.read(DATA / f"{case['data']}.extxyz", index=":25"))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config(case, folder)), encoding="utf-8")
     run(programs / "nequip-train", "-cp", folder, "-cn", "config", f"hydra.run.dir={folder}/run")
     model = folder / "run" / "best.ckpt"
     if case.get("package"):

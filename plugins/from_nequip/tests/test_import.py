@@ -67,6 +67,13 @@ def test_trained_and_modified_shifts_are_those_of_the_weights():
     assert trained.scale_shift.values("shifts")["H"] != -13.5
 
 
+def test_a_finetuned_model_has_the_hyperparameters_of_its_parent():
+    model = peer("nequip_finetuned")
+    assert model.notes == ["hyperparameters taken from best.nequip.zip"]
+    assert model.builder["_target_"] == "nequip.model.NequIPGNNModel"
+    assert import_model(model).model.scale_shift.values("shifts")["H"] == pytest.approx(-14.0, abs=0.1)
+
+
 def test_types_that_are_no_elements_keep_their_elements():
     info = import_model(peer("nequip_renamed_types")).model.info
     assert (info.type_names, info.chemical_species) == (("Ow", "Hw"), ("O", "H"))

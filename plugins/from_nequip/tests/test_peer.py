@@ -14,7 +14,12 @@ from equipot.cli.main import main
 PYTHON = os.environ.get("EQUIPOT_NEQUIP_PYTHON")
 HERE = Path(__file__).parent
 DATA = HERE.parents[2] / "examples" / "data"
-CASES = {"nequip_zbl": "ethanol_pbe", "nequip_everything": "water_gfn1", "allegro_spline": "water_gfn1"}
+CASES = {
+    "nequip_zbl": "ethanol_pbe",
+    "nequip_everything": "water_gfn1",
+    "nequip_finetuned": "water_gfn1",
+    "allegro_spline": "water_gfn1",
+}
 
 pytestmark = [
     pytest.mark.slow,

@@ -87,9 +87,9 @@ def leaf_model(config: dict[str, Any], notes: list[str]) -> tuple[dict[str, Any]
     if target in FROM_FILE:
         parent = Path(config[FROM_FILE[target]])
         if not parent.is_file():
-            notes.append(f"the model was made from {parent}, which is not there: its hyperparameters are unknown")
+            notes.append(f"the model was made from {parent.name}, which is not there: its hyperparameters are unknown")
             return config, []
-        notes.append(f"hyperparameters taken from {parent}")
+        notes.append(f"hyperparameters taken from {parent.name}")
         return leaf_model(dict(stored_config(parent)["config"]["training_module"]["model"]), notes)
     return config, []
 
