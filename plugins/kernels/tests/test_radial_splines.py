@@ -57,7 +57,7 @@ class Messages(EnergyModule):
         features = self.type_embedding(data["atom_types"])
         for layer, network in zip(self.convolutions, self.networks, strict=True):
             features = layer(features, network, edges)
-        return {"atomic_energy": 0.1 * torch.tanh(features.sum(1))}
+        return {"atomic_energy": 0.003 * features.sum(1)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ def knots(model):
 
 class TestEnable(ModifierConformance):
     name = ENABLE
+    options: ClassVar = {"tolerance": 0.01}
     keeps_energies = False
 
     def model(self):
@@ -110,8 +111,10 @@ def test_forces_are_within_the_tolerance(dtype, steep, caplog):
     assert len(knots(splines)) == 1
     for seed in (3, 4):  # other frames than those it was chosen with
         for frame in random_frames(model.info, seed).values():
-            difference = (forces(splines, frame) - forces(model, frame)).abs().max()
-            assert float(difference) < 1e-5
+            exact = force_error.reference(force_error.probe(model))(frame)["forces"]
+            rounding = float((forces(model, frame) - exact).abs().max())
+            assert float((forces(splines, frame) - exact).abs().max()) < max(1e-5, 3 * rounding)
+            assert frame["edge_index"].shape[1] == 0 or float(exact.abs().max()) > 1e-2
 
 
 def test_steeper_functions_and_smaller_tolerances_get_more_knots():
@@ -130,7 +133,7 @@ def test_a_tolerance_below_the_rounding_of_float32_is_a_warning(caplog):
         splines = enable_RadialSplines(build("float32"), tolerance=1e-12)
     (record,) = [record for record in caplog.records if "radial splines:" in record.getMessage()]
     assert record.levelno == logging.WARNING
-    assert "rounding in float32" in record.getMessage()
+    assert "; rounding in float32 is " in record.getMessage()
     deviation = approximations_of(splines.replace(derivatives=force_error._Forces()))["deviations"]["forces"]
     assert 0.0 < deviation < 1e-5
 

@@ -23,7 +23,7 @@ _WORST_PLACE = 0.5 - math.sqrt(3.0) / 6.0
 """Where between two knots the slope of a cubic Hermite interpolation is furthest off; in the middle it is best."""
 _SHORTEST = 0.1
 """Least distance of the pairs, relative to their cutoff radius."""
-_MOST_PAIRS = 512
+_MOST_PAIRS = 256
 
 
 class _Forces(Derivatives):

@@ -61,9 +61,11 @@ def enable_RadialSplines(  # noqa: N802 - the field's spelling
     if error > max(tolerance, _ROUNDING_MARGIN * rounding):
         what = f"{num_knots} knots give forces that are {error:.1e} {unit} off"
         raise ConfigError(problem(where, what, got=tolerance, hint="raise max_knots or tolerance"))
-    text = "radial splines: %d knots, largest error of a force %.1e %s (tolerance %.1e, rounding in %s %.1e)"
-    level = logging.WARNING if error > tolerance else logging.INFO
-    logger.log(level, text, num_knots, error, unit, tolerance, model.info.model_dtype, rounding)
+    text = f"radial splines: {num_knots} knots, largest error of a force {error:.1e} {unit} (tolerance {tolerance:.1e})"
+    if error > tolerance:
+        logger.warning("%s; rounding in %s is %.1e", text, model.info.model_dtype, rounding)
+    else:
+        logger.info("%s", text)
     return _replaced(model, num_knots)
 
 
@@ -126,7 +128,10 @@ def _found(model: GraphModel, where: str) -> bool:
 
 
 def _choose_knots(model: GraphModel, tolerance: float, max_knots: int) -> tuple[int, float, float]:
-    """Number of knots, the error that they give, and that of the exact functions in the model's data type."""
+    """Number of knots, the error that they give, and that of the exact functions in the model's data type.
+
+    The latter is 0 if the tolerance is reached.
+    """
     exact = force_error.probe(model)
     reference = force_error.reference(exact)
     for doublings in itertools.count():
@@ -134,8 +139,8 @@ def _choose_knots(model: GraphModel, tolerance: float, max_knots: int) -> tuple[
         splines = exact.replace(energy=with_splines(exact.energy, num_knots))
         frames = force_error.frames_of(exact.info, num_knots)
         error = force_error.largest(splines, reference, frames)
-        rounding = force_error.largest(exact, reference, frames)
         logger.debug("radial splines: %d knots, largest error of a force %.1e", num_knots, error)
+        rounding = 0.0 if error <= tolerance else force_error.largest(exact, reference, frames)
         if error <= max(tolerance, _ROUNDING_MARGIN * rounding) or num_knots == max_knots:
             break
     return num_knots, error, rounding
