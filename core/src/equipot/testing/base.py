@@ -12,7 +12,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from equipot.testing.checklist import PREFIX, Check, NotApplicable, checks_of, expecting_failure, starts_python
+from equipot.testing.checklist import (
+    PREFIX,
+    Check,
+    NotApplicable,
+    check_that,
+    checks_of,
+    expecting_failure,
+    starts_python,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,7 +115,7 @@ class Conformance:
         from equipot.describe import describe_options
 
         bare = [option.name for option in describe_options(self.component()) if not option.doc]
-        _hold(not bare, f"every option must be documented, these are not: {bare}")
+        check_that(not bare, f"every option must be documented, these are not: {bare}")
 
     def test_no_open_options(self) -> None:
         """No ``*args`` or ``**kwargs``: every option is named in the signature.
@@ -119,7 +127,7 @@ class Conformance:
         parameters = inspect.signature(self.component()).parameters.values()
         openers = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
         bad = [str(parameter) for parameter in parameters if parameter.kind in openers]
-        _hold(not bad, f"options must all be named in the signature, found {bad}")
+        check_that(not bad, f"options must all be named in the signature, found {bad}")
 
     def test_declaration_imports_no_torch(self) -> None:
         """Importing the module that declares the component imports nothing heavy.
@@ -132,7 +140,7 @@ class Conformance:
         if module is None:
             raise NotApplicable("no installed plugin declares it")
         loaded = _heavy_imports_of(module)
-        _hold(not loaded, f"importing {module} must stay light, it imports {loaded}")
+        check_that(not loaded, f"importing {module} must stay light, it imports {loaded}")
 
     @starts_python
     def test_import_has_no_side_effects(self) -> None:
@@ -143,7 +151,7 @@ class Conformance:
         Goes wrong: ``torch.set_default_dtype`` or ``torch.manual_seed`` at the top of a module; a banner.
         """
         changed = _side_effects_of(self.component().__module__)
-        _hold(not changed, f"importing {self.component().__module__} must change nothing, it changes {changed}")
+        check_that(not changed, f"importing {self.component().__module__} must change nothing, it changes {changed}")
 
     def test_imports_core_only(self) -> None:
         """The component's package imports from core its public modules only, and no other plugin.
@@ -156,13 +164,7 @@ class Conformance:
         if package.__name__ == "equipot" or not getattr(package, "__file__", None):
             raise NotApplicable("it is not in a package of its own")
         bad = list(_forbidden_imports(package.__name__, Path(str(package.__file__))))
-        _hold(not bad, f"only public modules of equipot may be imported, found {bad}")
-
-
-def _hold(condition: bool, law: str) -> None:  # noqa: FBT001 - reads as a sentence
-    """As ``equipot.testing.checks.check_that``, without torch."""
-    if not condition:
-        raise AssertionError(law)
+        check_that(not bad, f"only public modules of equipot may be imported, found {bad}")
 
 
 def _python(code: str, module: str) -> str:
@@ -174,7 +176,7 @@ def _python(code: str, module: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
     command = [sys.executable, "-c", code, module]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - ourselves
-    _hold(done.returncode == 0, f"importing {module} in a new process fails: {done.stderr.strip()[-300:]}")
+    check_that(done.returncode == 0, f"importing {module} in a new process fails: {done.stderr.strip()[-300:]}")
     return done.stdout.strip()
 
 

@@ -59,6 +59,16 @@ class Check:
         return f"check-{self.home}-{self.name}".replace("_", "-")
 
 
+def check_that(condition: bool, law: str) -> None:  # noqa: FBT001 - reads as a sentence
+    """Fail with the words of the law unless the condition holds.
+
+    Raises:
+        AssertionError: If it does not.
+    """
+    if not condition:
+        raise AssertionError(law)
+
+
 def slow(method: Method) -> Method:
     """Flag a check that takes more than a few seconds."""
     method.equipot_slow = True  # type: ignore[attr-defined]

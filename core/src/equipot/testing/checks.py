@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from equipot.testing.checklist import check_that
+
 if TYPE_CHECKING:
     from equipot.graph import Graph
+
+__all__ = ["check_close", "check_equal", "check_outputs_equal", "check_that"]
 
 
 def check_close(law: str, actual: torch.Tensor, expected: torch.Tensor, *, tolerance: float) -> None:
@@ -61,13 +65,3 @@ def check_outputs_equal(law: str, actual: Graph, expected: Graph) -> None:
         raise AssertionError(f"{law}: outputs {sorted(actual)}, expected {sorted(expected)}")
     for key, value in expected.items():
         check_equal(f"{law} ({key})", actual[key], value)
-
-
-def check_that(condition: bool, law: str) -> None:  # noqa: FBT001 - reads as a sentence
-    """Fail with the words of the law unless the condition holds.
-
-    Raises:
-        AssertionError: If it does not.
-    """
-    if not condition:
-        raise AssertionError(law)

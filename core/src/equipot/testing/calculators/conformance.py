@@ -10,7 +10,7 @@ from equipot.testing.calculators.cutoff import check_smooth_dimer
 from equipot.testing.calculators.derivatives import fd_forces, fd_stress, moved
 from equipot.testing.calculators.kit import CalculatorKit
 from equipot.testing.calculators.structures import bulk, dimer, lone_atom, orthogonal_matrices, rotated
-from equipot.testing.checklist import NotApplicable, after
+from equipot.testing.checklist import NotApplicable, after, check_that
 
 
 class CalculatorConformance(CalculatorKit):
@@ -39,11 +39,13 @@ class CalculatorConformance(CalculatorKit):
         for name, frame in self.frames().items():
             (result,) = self.results([frame])
             shape = (len(frame), 3)
-            _hold(np.isfinite(result.energy), f"{name}: energy must be finite, got {result.energy}")
-            _hold(result.forces.shape == shape, f"{name}: forces must have shape {shape}, got {result.forces.shape}")
-            _hold(bool(np.isfinite(result.forces).all()), f"{name}: forces must be finite")
+            check_that(np.isfinite(result.energy), f"{name}: energy must be finite, got {result.energy}")
+            check_that(
+                result.forces.shape == shape, f"{name}: forces must have shape {shape}, got {result.forces.shape}"
+            )
+            check_that(bool(np.isfinite(result.forces).all()), f"{name}: forces must be finite")
             if name == "crystal" and result.stress is not None:
-                _hold(bool(np.isfinite(result.stress).all()), "crystal: stress must be finite")
+                check_that(bool(np.isfinite(result.stress).all()), "crystal: stress must be finite")
         precision = self.precision
         self.note = f"computes in {precision.dtype}, energies are rounded to {precision.noise:.1g} eV"
 
@@ -59,7 +61,7 @@ class CalculatorConformance(CalculatorKit):
             kept = given.copy()
             self.potential.evaluate([given])
             same = kept == given and np.array_equal(kept.positions, given.positions)
-            _hold(same, f"{name}: the atoms must not be changed")
+            check_that(same, f"{name}: the atoms must not be changed")
 
     def test_repeatable(self) -> None:
         """The same frame gives the same numbers again, whatever was computed between.
@@ -283,8 +285,3 @@ class CalculatorConformance(CalculatorKit):
     def _differences(self, law: str, actual: object, expected: np.ndarray) -> None:
         tolerance = self.precision.differences
         self.close(law, actual, expected, relative=tolerance, floor=max(tolerance, self.precision.slope_floor))
-
-
-def _hold(condition: bool, law: str) -> None:  # noqa: FBT001 - reads as a sentence
-    if not condition:
-        raise AssertionError(law)
