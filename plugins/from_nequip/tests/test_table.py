@@ -29,6 +29,10 @@ def test_declaring_the_table_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_every_entry_says_what_it_does():
+    assert all(entry.summary for form in ("target", "resolver", "section") for entry in aliases(form).values())
+
+
 def test_a_name_in_the_module_that_defines_it_is_the_same():
     known = aliases()
     assert known["nequip.train.ema.EMALightningModule"].target == known["nequip.train.EMALightningModule"].target

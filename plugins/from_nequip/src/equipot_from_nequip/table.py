@@ -198,7 +198,7 @@ RESOLVERS = (
         name="big_dataset_stats",
         form="resolver",
         instead="write the numbers, or ${training_data_stats:NAME} with data.stats_manager",
-        summary="",
+        summary="no counterpart",
     ),
 )
 """Resolvers; int_div, int_mul, concat_lists, list_to_identity_dict, list_to_constant_dict are core's."""
@@ -214,7 +214,7 @@ SECTIONS = (
         name="ckpt_path",
         form="section",
         instead="equipot train CONFIG --resume FILE.ckpt goes on from a checkpoint of equipot",
-        summary="",
+        summary="no counterpart",
     ),
 )
 """Root keys that only the peer has."""
@@ -236,4 +236,7 @@ def entries() -> Iterator[TargetAliasEntry]:
 def _entry(name: str, row: Row) -> TargetAliasEntry:
     module = DATA_OPTIONS if name.startswith("nequip.data.") else OPTIONS
     options = f"{module}.{row.options}" if row.options else ""
-    return TargetAliasEntry(name=name, target=row.target, options=options, instead=row.instead, summary=row.note)
+    usual = "no counterpart" if row.instead else "some options are translated" if options else "same options"
+    return TargetAliasEntry(
+        name=name, target=row.target, options=options, instead=row.instead, summary=row.note or usual
+    )
