@@ -166,15 +166,15 @@ def test_tf32_is_set_by_epoch_and_put_back(module, fit):
             self.seen = []
 
         def on_train_batch_end(self, trainer, *_):
-            self.seen.append(torch.backends.cuda.matmul.fp32_precision)
+            self.seen.append(torch.backends.cuda.matmul.allow_tf32)
             if len(self.seen) == 11:
                 raise RuntimeError("stop")
 
-    before, flags = torch.backends.cuda.matmul.fp32_precision, Flags()
+    before, flags = torch.backends.cuda.matmul.allow_tf32, Flags()
     with pytest.raises(RuntimeError, match="stop"):
         fit(module, [TF32Scheduler({0: True, "1": False, 2: True}), flags], max_epochs=4)
-    assert flags.seen == ["tf32"] * 4 + ["ieee"] * 4 + ["tf32"] * 3
-    assert torch.backends.cuda.matmul.fp32_precision == before
+    assert flags.seen == [True] * 4 + [False] * 4 + [True] * 3
+    assert torch.backends.cuda.matmul.allow_tf32 == before
 
 
 def test_norms_of_weights_gradients_and_states(make_recipe, fit):

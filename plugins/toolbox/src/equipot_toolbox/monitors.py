@@ -16,7 +16,7 @@ from equipot_toolbox.coefficients import by_epoch
 class TF32Scheduler(lightning.Callback):
     """Allows or forbids TF32 in matrix products of CUDA devices, from given epochs on.
 
-    It sets ``torch.backends.cuda.matmul.fp32_precision`` and puts back what it was when training
+    It sets ``torch.backends.cuda.matmul.allow_tf32`` and puts back what it was when training
     ends. Other devices, and models in float64, do not look at it.
 
     Args:
@@ -30,11 +30,11 @@ class TF32Scheduler(lightning.Callback):
         self.schedule: dict[int, bool] = by_epoch(schedule, "TF32Scheduler.schedule")
         if 0 not in self.schedule:
             raise ConfigError(problem("TF32Scheduler.schedule", "must have epoch 0", got=schedule))
-        self._before: str | None = None
+        self._before: bool | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Note what was set, and set what the epoch needs, also where a run is resumed within it."""
-        self._before = torch.backends.cuda.matmul.fp32_precision
+        self._before = torch.backends.cuda.matmul.allow_tf32
         self._set(trainer.current_epoch)
 
     def on_train_batch_start(
@@ -45,12 +45,12 @@ class TF32Scheduler(lightning.Callback):
 
     def _set(self, epoch: int) -> None:
         allowed = [value for start, value in self.schedule.items() if start <= epoch][-1]
-        torch.backends.cuda.matmul.fp32_precision = "tf32" if allowed else "ieee"
+        torch.backends.cuda.matmul.allow_tf32 = allowed
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Put back what was set."""
         if self._before is not None:
-            torch.backends.cuda.matmul.fp32_precision = self._before
+            torch.backends.cuda.matmul.allow_tf32 = self._before
             self._before = None
 
     def on_exception(
