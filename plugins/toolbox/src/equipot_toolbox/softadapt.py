@@ -27,7 +27,7 @@ def softadapt_weights(losses: torch.Tensor, previous: torch.Tensor, beta: float,
     Returns:
         Weights that sum to 1, shape [n_terms].
 
-    Source: Heydari, Thompson, Mehmood (2019), arXiv:1912.12355, its normalised variant.
+    Source: Heydari, Thompson, Mehmood (2019), arXiv:1912.12355; rates divided by their 2-norm.
     """
     slopes = losses - previous
     return torch.softmax(beta * slopes / (torch.linalg.vector_norm(slopes) + eps), dim=0)
