@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from equipot.config import aliases
+from equipot.config.check import check_config
 from equipot.config.load import compose
 from equipot.config.resolve import resolve_phase1
 from equipot.config.targets import TargetError, resolve_target
@@ -50,6 +51,8 @@ def ema(options):
 
 
 def settings(options):
+    if options.get("broken"):
+        raise IndexError("nothing there")
     if options.get("fast"):
         raise ConfigError(problem("fast", "has no counterpart", got=options["fast"]))
     return options
@@ -131,6 +134,22 @@ def test_every_problem_is_told_with_its_place():
         "module.decay: is missing",
         "losses.0._target_: has no counterpart, got 'other.train.Magic'; use equipot.train.EnergyForceLoss",
         "both._target_: is translated by equipot-a and equipot-b, got 'other.Double'; keep one",
+    ]
+
+
+def test_a_function_that_fails_is_a_problem_of_the_config():
+    _, problems = translated({"settings": {"broken": True}})
+    (text,) = problems
+    assert text.startswith("settings: cannot be translated (other_names.settings: IndexError: nothing there); ")
+    assert text.endswith("write it with names of equipot instead of settings")
+
+
+def test_problems_of_the_translation_are_told_alone():
+    """What is left of such a config would give more problems, none of them the user's."""
+    with pytest.raises(ConfigError) as caught:
+        check_config(OmegaConf.create({"data": {"_target_": "other.train.Magic"}, "nonsense": 1}))
+    assert caught.value.problems == [
+        "data._target_: has no counterpart, got 'other.train.Magic'; use equipot.train.EnergyForceLoss"
     ]
 
 

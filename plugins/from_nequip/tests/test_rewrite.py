@@ -192,5 +192,7 @@ def test_nothing_is_written_after_an_error(tmp_path, capsys):
     assert main(["import-nequip", "--config", str(old), str(tmp_path / "new.yaml")]) == 2
     assert "2 errors" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [old]
+    assert main(["import-nequip", "--config", str(old), str(tmp_path / "new.yml")]) == 2
+    assert "new.yml: must end in .yaml" in capsys.readouterr().err
     assert main(["import-nequip", "--config", str(tmp_path / "none.yaml"), str(tmp_path / "new.yaml")]) == 2
     assert "No such file or directory" in capsys.readouterr().err

@@ -163,6 +163,9 @@ class _Translator:
             self.problems.extend(f"{path}.{text}" for text in error.problems)
         except PluginError as error:
             self.problems.append(f"{path}: {error}")
+        except Exception as error:  # noqa: BLE001 - a plugin's function; its faults stay inside
+            what = f"cannot be translated ({entry.options}: {type(error).__name__}: {error})"
+            self.problems.append(problem(path, what, hint=f"write it with names of equipot instead of {entry.name}"))
         else:
             return translated
         return {}

@@ -105,9 +105,10 @@ class _Check:
 
     def __init__(self, config: DictConfig, allow: AllowList) -> None:
         self.config, problems = translate(config)
+        if problems:  # what is left of such a config would only give more problems
+            raise ConfigError(problems)
         self.allow = allow
         self.resolved, self.problems = resolve_phase1(self.config)
-        self.problems = [*problems, *self.problems]
         self.walker = Walker(allow, deferred=DEFERRED)
         self.statistics: dict[str, None] = {}
 

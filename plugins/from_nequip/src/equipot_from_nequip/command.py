@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
 def _config(args: argparse.Namespace) -> int:
     from equipot_from_nequip.rewrite import rewrite
 
+    if not args.output.endswith(".yaml"):
+        raise ConfigError(problem(args.output, "must end in .yaml", hint="which is what equipot train takes"))
     changes = rewrite(args.source, args.output)
     print(f"wrote {args.output}: {changes} names and options changed; try: equipot check {args.output}")
     return 0

@@ -12,6 +12,7 @@ from equipot.config.targets import TargetError, resolve_target
 from equipot.errors import ConfigError, EquipotError, problem
 from equipot.plugins import plugins
 from equipot_from_nequip.facts import CHANGES, FIXED, HINTS, IGNORED
+from equipot_from_nequip.options import without, zbl
 
 if TYPE_CHECKING:
     from equipot.model import ModelBuilder
@@ -181,8 +182,7 @@ def _zbl(config: Mapping[str, Any]) -> Any:
     if config.get("_target_") != ZBL:
         hint = "remove it, or write it as a plugin (equipot_pair_potentials)"
         raise ConfigError(problem("_target_", "has no counterpart", got=config.get("_target_"), hint=hint))
-    options = {key: value for key, value in config.items() if key not in ("_target_", "type_names", "irreps_in")}
-    return plugins().load("pair_potentials", "ZBL")(**options)
+    return plugins().load("pair_potentials", "ZBL")(**without(zbl(dict(config)), "_target_"))
 
 
 def _part(family: Family, config: Mapping[str, Any]) -> Any:
@@ -195,7 +195,7 @@ def _part(family: Family, config: Mapping[str, Any]) -> Any:
         target = resolve_target(f"{package}.{peer.rpartition('.')[2]}", "model")
     except TargetError:
         raise ConfigError(problem("_target_", "has no counterpart", got=peer)) from None
-    return target(**{key: value for key, value in config.items() if key != "_target_"})
+    return target(**without(dict(config), "_target_"))
 
 
 def _per_type(peer: PeerModel, name: str) -> float | dict[str, float] | None:
