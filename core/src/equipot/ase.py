@@ -22,6 +22,7 @@ from equipot.data.frames import LabelSource, finite_positions, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import Graph
+from equipot.model import in_parts
 from equipot.model.context import ModelInfo
 from equipot.model.graph_model import GraphModel
 from equipot.skin import SkinNeighbors
@@ -115,7 +116,7 @@ class EquipotCalculator(Calculator):
         if atoms is not None and self.check_state(atoms):
             self.atoms = atoms.copy()
         frame = self._frame(self.atoms)
-        outputs = self.model({key: value.to(self.device) for key, value in frame.items()})
+        outputs = in_parts.evaluate(self.model, {key: value.to(self.device) for key, value in frame.items()})
         if bad := non_finite(outputs):
             raise DataError(
                 problem(

@@ -278,9 +278,9 @@ def _detached(outputs: Graph) -> Graph:
 
 
 def _joint_locality(components: list[Any]) -> str:
-    """The least local of the components' localities."""
+    """The least local of the components' localities; what reads positions or the cell itself counts as global."""
     localities = [component.locality for component in components]
-    if "global" in localities:
+    if "global" in localities or any({"positions", "cell"} & set(component.requires) for component in components):
         return "global"
     hops = [int(locality[5:-1]) for locality in localities if locality.startswith("hops(")]
     return f"hops({max(hops)})" if hops else "strict"
