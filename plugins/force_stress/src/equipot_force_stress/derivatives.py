@@ -39,6 +39,8 @@ def strain_gradient(vectors: torch.Tensor, gradient: torch.Tensor, frame: torch.
 
     Source: Knuth et al., Comput. Phys. Commun. 190, 33 (2015), doi:10.1016/j.cpc.2015.01.003.
     """
+    if n_frames == 1:
+        return (vectors.t() @ gradient).unsqueeze(0)
     outer = (vectors.unsqueeze(2) * gradient.unsqueeze(1)).reshape(-1, 9)
     zeros = torch.zeros(n_frames, 9, dtype=outer.dtype, device=outer.device)
     return zeros.index_add(0, frame, outer).reshape(-1, 3, 3)
