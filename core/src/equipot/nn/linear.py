@@ -47,7 +47,7 @@ class IrrepsLinear(torch.nn.Module):
             if block.irrep in self.layout_in:
                 source = self.layout_in.block(block.irrep)
                 weight = self.weights[str(block.irrep)] * (1.0 / math.sqrt(source.mul))
-                parts.append(self.layout_in.view(features, source) @ weight)
+                parts.append(channel_product(self.layout_in.view(features, source), weight))
             else:
                 parts.append(zero_block(features, block))
         return self.layout_out.join(parts)
@@ -104,7 +104,7 @@ class PerTypeLinear(torch.nn.Module):
                 if embedding.shape[0] > 1:
                     # Each atom's channels go to its type's slot: all types share one matrix product.
                     x = (x.unsqueeze(2) * one_hot_types[:, None, :, None]).flatten(2)
-                parts.append(x @ self._matrices(block, source, embedding))
+                parts.append(channel_product(x, self._matrices(block, source, embedding)))
             else:
                 parts.append(zero_block(features, block))
         return self.layout_out.join(parts)
@@ -114,6 +114,14 @@ class PerTypeLinear(torch.nn.Module):
         weight = self.weights[str(block.irrep)].transpose(0, 1).flatten(1)
         scale = 1.0 / math.sqrt(source.mul * self.embedding_dim)
         return (embedding @ (weight * scale)).view(-1, block.mul)
+
+
+def channel_product(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """One product for all atoms and components: x [n, 2l+1, mul_in] times a matrix [mul_in, mul_out].
+
+    Written so that no torch version or exporter makes it a product of small matrices for each atom.
+    """
+    return (x.reshape(-1, matrix.shape[0]) @ matrix).view(x.shape[0], x.shape[1], matrix.shape[1])
 
 
 def zero_block(features: torch.Tensor, block: Block) -> torch.Tensor:
