@@ -245,13 +245,13 @@ def versions() -> dict[str, str]:
 
 
 def chosen_model(path: Path, key: str) -> Any:
-    """One of the models in a file."""
+    """One of the models in a file, where the frames are."""
     from nequip.model.saved_models import load_saved_model
 
     models = load_saved_model(str(path), model_key=None)
     if key not in models:
         raise SystemExit(f"{path}: has no model {key!r}, it has {sorted(models)}; say --model-key")
-    return models[key].eval()
+    return models[key].eval().to("cpu")
 
 
 def example_frames(args: argparse.Namespace, model: Any, kind: str, species: list[str] | None) -> dict[str, Any]:
