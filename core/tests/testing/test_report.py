@@ -106,6 +106,17 @@ def test_nothing_is_judged_where_a_basic_law_is_broken():
     assert [one.state for one in section(Worse).outcomes] == ["failed"] + ["not judged"] * 8
 
 
+def test_whatever_a_component_raises_is_a_finding():
+    class Leaving(Small):
+        def test_first(self):
+            """One is one."""
+            raise SystemExit("line 1\nline 2")
+
+    outcome = section(Leaving).outcomes[0]
+    assert outcome.state == "failed"
+    assert outcome.message.startswith("SystemExit: line 1 (test_report.py:")
+
+
 def test_docstrings_say_law_tolerance_reason_and_mistakes():
     check = Small.checks()[0]
     assert (check.law, check.tolerance, check.why) == ("One is one.", "none.", "numbers.")

@@ -93,17 +93,17 @@ def _run(kit: type[Conformance], check: Check) -> tuple[State, str]:
         return "not applicable", str(reason)
     except AssertionError as error:
         return "failed", str(error) or "a condition does not hold"
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is a finding
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is a finding
         return "failed", f"{type(error).__name__}: {_first_line(error)} ({_place(error)})"
     return "passed", getattr(subject, "note", "")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     line = str(error).strip().partition("\n")[0]
     return line if len(line) <= LONGEST else line[:LONGEST] + "…"
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Where an error was raised, the innermost line outside installed libraries if there is one."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or list(frames)
