@@ -44,6 +44,8 @@ class Settings:
     variants: tuple[str, ...] = ("core", "fused", "splines")
     modes: tuple[str, ...] | None = None
     """Only these of ours, if given."""
+    keep_compiled: bool = False
+    """Take our compiled files of an earlier run with the same code; the check of outputs still holds."""
     seconds: float = 0.15
     """Least length of one timed run."""
 
@@ -64,9 +66,10 @@ def run_others(case: Case, settings: Settings, pythons: dict[str, str]) -> dict[
 def _run(
     case: Case, settings: Settings, pythons: dict[str, str], modes: list[tuple[str, str]], *, check: bool
 ) -> dict[str, Any]:
-    folder = settings.work / case.name
+    folder = settings.work / (case.name if check else f"{case.name}_others")
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.equipot.pt2"), *folder.glob("peer_weights.pt")):
+    stale = [] if settings.keep_compiled else [*folder.glob("*.equipot.pt2")]
+    for old in (*stale, *folder.glob("peer_weights.pt")):
         old.unlink()
     files = {"case": folder / "case.json", "batch": folder / "batch.npz", "folder": folder}
     options = case.hyperparameters
