@@ -290,6 +290,9 @@ def test_errors_before_anything_runs(tmp_path, model_file, python, capsys):
     assert "must end in .equipot.zip" in capsys.readouterr().err
     assert run(tmp_path / "not_there.ckpt", tmp_path / "o.equipot.zip", *trust) == 2
     assert "no such file" in capsys.readouterr().err
+    (tmp_path / "model.nequip.pt2").touch()
+    assert run(tmp_path / "model.nequip.pt2", tmp_path / "o.equipot.zip", *trust) == 2
+    assert "is no checkpoint or package of nequip; take one that ends in .ckpt or" in capsys.readouterr().err
     assert run(model_file, tmp_path / "o.equipot.zip", "--i-trust-this-file", "--python", tmp_path / "nope") == 2
     assert "cannot be run: No such file or directory" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()

@@ -21,6 +21,8 @@ FORMAT = 1
 
 FACTS, WEIGHTS, FRAMES = "export.json", "weights.safetensors", "frames.safetensors"
 
+SUFFIXES = (".ckpt", ".nequip.zip")
+
 SCRIPT = Path(__file__).with_name("peer_export.py")
 
 
@@ -96,6 +98,9 @@ def export(
     """
     if not Path(model).is_file():
         raise ArtifactError(problem(str(model), "no such file"))
+    if not Path(model).name.endswith(SUFFIXES):
+        hint = f"take one that ends in {' or '.join(SUFFIXES)}; a compiled one cannot be taken apart"
+        raise ArtifactError(problem(str(model), "is no checkpoint or package of nequip", hint=hint))
     with tempfile.TemporaryDirectory(prefix="equipot-import-") as folder:
         script = shutil.copy(SCRIPT, folder)  # its own folder is on the script's import path
         output = Path(folder, "export")
