@@ -168,7 +168,7 @@ class AllegroLayer(torch.nn.Module):
         tensors = self.contraction(tensors, env_weights, edges, normalization)
         # The first component is the invariant one, 0e.
         latent = self.latent(torch.cat([scalars, tensors[:, 0]], dim=1))
-        new, env_weights = latent[:, : self.num_scalars], latent[:, self.num_scalars :]
+        new, env_weights = latent.split([self.num_scalars, latent.shape[1] - self.num_scalars], dim=1)
         return torch.cat([scalars, new], dim=1), tensors, env_weights
 
 
