@@ -31,8 +31,19 @@ template <int M> static inline void store(T* p, V v) {{ __builtin_memcpy(p, &v, 
 static inline void fetch(const T* p, int n) {{
   for (int k = 0; k < n; k += 64 / int(sizeof(T))) __builtin_prefetch(p + k, 0, 2);
 }}
-static inline void fetch_to_write(T* p, int n) {{
-  for (int k = 0; k < n; k += 64 / int(sizeof(T))) __builtin_prefetch(p + k, 1, 2);
+// Write what is not read again soon: whole lines go past the caches, and are not read before they are written.
+#if defined(__clang__)
+#define STREAM(p, v) __builtin_nontemporal_store(v, (V*)(p))
+#elif defined(__AVX512F__) && {wanted_bytes} >= 64
+#define STREAM(p, v) __builtin_ia32_movntp{letter}512(p, v)
+#elif defined(__AVX__) && {wanted_bytes} >= 32
+#define STREAM(p, v) __builtin_ia32_movntp{letter}256(p, v)
+#else
+#define STREAM(p, v) __builtin_memcpy(p, &v, sizeof(V))
+#endif
+template <int M> static inline void stream(T* p, V v) {{
+  if (M == W && (__UINTPTR_TYPE__)p % sizeof(V) == 0) STREAM(p, v);
+  else store<M>(p, v);
 }}
 template <int L> struct Sum {{
   typedef T Half __attribute__((vector_size(L / 2 * sizeof(T))));
@@ -79,7 +90,7 @@ extern "C" void {name}({arguments}, I threads) {{
       if (n == 0) break;
       t.count = n;
 {body}    }}
-  }}
+{after}  }}
 }}
 """
 
@@ -97,10 +108,12 @@ def plus(terms: Iterable[str]) -> str:
 def prelude(plan: Plan) -> str:
     """Types and helpers of every unit."""
     most = max(block.mul for block in plan.blocks)
+    wanted = next(width for width in (4, 8, 16) if width >= min(most, 16))  # lanes that the widest block fills
     return _PRELUDE.format(
         c_type=plan.c_type,
-        # Lanes that the widest block fills.
-        wanted=next(width for width in (4, 8, 16) if width >= min(most, 16)),
+        wanted=wanted,
+        wanted_bytes=wanted * plan.dtype.itemsize,
+        letter="s" if plan.c_type == "float" else "d",
         dim_in=plan.dim_in,
         dim_edge=plan.dim_edge,
         dim_out=plan.dim_out,
@@ -108,7 +121,9 @@ def prelude(plan: Plan) -> str:
     )
 
 
-def loop_function(name: str, arguments: str, over: tuple[str, str, str], before: str, fill: str, body: str) -> str:
+def loop_function(
+    name: str, arguments: str, over: tuple[str, str, str], before: str, fill: str, body: str, *, streams: bool = False
+) -> str:
     """The function of a unit.
 
     Args:
@@ -118,10 +133,19 @@ def loop_function(name: str, arguments: str, over: tuple[str, str, str], before:
         before: Statements for each atom.
         fill: Statements that fill lane n with edge e.
         body: Statements for each tile.
+        streams: It uses ``stream``, whose stores others must see when the loop ends.
     """
     number, first, edge = over
     return _LOOP.format(
-        name=name, arguments=arguments, number=number, first=first, edge=edge, before=before, fill=fill, body=body
+        name=name,
+        arguments=arguments,
+        number=number,
+        first=first,
+        edge=edge,
+        before=before,
+        fill=fill,
+        body=body,
+        after="    __atomic_thread_fence(__ATOMIC_SEQ_CST);\n" if streams else "",
     )
 
 

@@ -79,7 +79,6 @@ def backward(plan: Plan, weights: Weights, outputs: str) -> str:
     fill = weights.fill(skipped=skipped, sent=True) + "        t.g[n] = g + centre[e] * DIM_OUT;\n"
     if "w" in outputs:
         fill += "        t.gw[n] = gw + e * WEIGHTS;\n"
-        fill += "        if (next + W < sent_ptr[n_atoms]) fetch_to_write(gw + sent[next + W] * WEIGHTS, WEIGHTS);\n"
     body = "      transpose(t.y, y, t);\n"
     body += "      __builtin_memset(t.ys, 0, n * DIM_EDGE * W * sizeof(T));\n" if with_y else ""
     body += "      __builtin_memset(t.rs, 0, n * W * sizeof(T));\n" if with_r else ""
@@ -93,6 +92,7 @@ def backward(plan: Plan, weights: Weights, outputs: str) -> str:
         "    __builtin_memset(gx + i * DIM_IN, 0, DIM_IN * sizeof(T));\n" if "x" in outputs else "",
         fill,
         body,
+        streams="w" in outputs,
     )
 
 
@@ -109,7 +109,7 @@ def _backward_chunk(block: BlockPlan, couplings: Couplings, weights: Weights, ou
             chunk += join(f"        const V q{j} = {turned.contracted(index, path, j)};" for j in path.values(1))
         by_weight = plus(f"y[{j} * W] * q{j}" for j in path.values(1))
         if "w" in outputs:
-            chunk += f"        store<M>(t.gw[e] + {path.weight} + c, {by_weight});\n"
+            chunk += f"        stream<M>(t.gw[e] + {path.weight} + c, {by_weight});\n"
         if "r" in outputs:
             chunk += f"        dr += d * ({by_weight});\n"
         if "y" in outputs:
@@ -175,7 +175,6 @@ def double_send(plan: Plan, weights: Weights) -> str:
     fill = weights.fill(double=True, sent=True) + "        t.g[n] = g + centre[e] * DIM_OUT;\n"
     if not weights.table:
         fill += "        t.gw[n] = gw + e * WEIGHTS;\n"
-        fill += "        if (next + W < sent_ptr[n_atoms]) fetch_to_write(gw + sent[next + W] * WEIGHTS, WEIGHTS);\n"
     body = "      transpose(t.y, y, t);\n      transpose(t.hy, hy, t);\n"
     return text + loop_function(
         f"{weights.prefix}double_send",
@@ -186,6 +185,7 @@ def double_send(plan: Plan, weights: Weights) -> str:
         "    __builtin_memset(gx + i * DIM_IN, 0, DIM_IN * sizeof(T));\n",
         fill,
         body + calls(plan, "t, x + i * DIM_IN, hx + i * DIM_IN, gx + i * DIM_IN"),
+        streams=not weights.table,
     )
 
 
@@ -203,7 +203,7 @@ def _double_send_chunk(block: BlockPlan, couplings: Couplings, weights: Weights)
             for j in path.values(1):
                 terms.append(f"hy[{j} * W] * ({turned.contracted(index, path, j)})")
                 terms.append(f"y[{j} * W] * ({also_turned.contracted(index, path, j)})")
-            chunk += f"        store<M>(t.gw[e] + {path.weight} + c, {plus(terms)});\n"
+            chunk += f"        stream<M>(t.gw[e] + {path.weight} + c, {plus(terms)});\n"
         for i in path.values(0):
             first, second = (couplings.transposed(index, path, i, array, "g") for array in "ab")
             chunk += f"        s{i} += h * ({first}) + w * ({second});\n"
