@@ -132,6 +132,8 @@ def test_their_tests_pass(clean, written, tmp_path):
     options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-m", "not slow", f"--rootdir={tmp_path}"]
     output = run(clean / "python", "-m", "pytest", *options, *tests, cwd=tmp_path)
     assert re.search(r"^\d+ passed", output, re.MULTILINE)
+    report = run(clean / "equipot", "plugins", "check", ".", cwd=written["modifier"])
+    assert re.search(r"modifier tiny_wall .*\n  as test_conformance.py says\n  (\d+) of \1 laws hold", report)
 
 
 @pytest.mark.slow
