@@ -70,7 +70,7 @@ def operations(text: str, muls: list[int]) -> int:
         body = text.split(f"block_{number}(", 1)[1].split("int c = 0;", maxsplit=1)[0]
         loops = "".join(part.split("store<M>(out", 1)[0] for part in body.split("e < t.count; e++) {")[1:])
         plain = re.sub(r"load<\w>\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\]|\[\[maybe_unused\]\].*", "", loops)
-        plain = re.sub(r"store<\w>\([^,]*,", "(", plain)
+        plain = re.sub(r"(?:store|stream)<\w>\([^,]*,", "(", plain)
         plain = re.sub(r"const T \*.*", "", plain)
         total += mul * (plain.count("*") + plain.count("+") - plain.count("++"))
     return total

@@ -32,6 +32,7 @@ Spec = Mapping[str, Any]
 FAMILIES: dict[str, str] = {
     "contraction": "equipot_kernels.contraction_family",
     "convolution": "equipot_kernels.convolution_family",
+    "coupling": "equipot_kernels.coupling_family",
     "edge_lists": "equipot_kernels.edge_lists",
     "environment": "equipot_kernels.environment_family",
     "initial": "equipot_kernels.initial_family",
@@ -147,11 +148,16 @@ def prepare(specs: Iterable[Spec]) -> None:
         specs: From the manifest of the compiled file.
 
     Raises:
-        KernelError: On a spec that this version does not know.
+        KernelError: On a spec that this version does not know, or if kernels cannot be built here.
     """
+    lists = []
     for spec in specs:
-        handle_of(spec)
+        handle = handle_of(spec)
         importlib.import_module(family_of(spec).OPS)
+        if spec["family"] == "edge_lists":
+            lists.append((handle, "edge_lists"))
+    # Small, and called by every model: so that a missing compiler is told here, not by torch in the midst of a call.
+    build(lists)
 
 
 POINTER, INTEGER, NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
