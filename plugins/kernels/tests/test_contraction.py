@@ -9,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from equipot.nn.contraction import Contraction
 from equipot.nn.edges import Edges
 from equipot.nn.irreps import FeatureLayout
-from equipot_kernels import contraction_ops, environment_ops, initial_ops, registry
+from equipot_kernels import contraction_ops, coupling_ops, environment_ops, initial_ops, registry
 from equipot_kernels.allegro import FusedContraction, fused_contraction
 from equipot_kernels.errors import KernelError
 
@@ -124,6 +124,16 @@ def test_products_from_weights(blocks, dim_out, channels, dtype):
     check_close(gw, blockwise.flatten(1), tolerance)
 
 
+COUPLING = {
+    "family": "coupling",
+    "dtype": "float64",
+    "layout_in": "1x0e+1x1o",
+    "layout_edge": "1x0e+1x1o",
+    "layout_out": "1x0e+1x1o",
+    "channels": 2,
+}
+
+
 def operands(name):
     """An op, small tensors for it, and its constants."""
     _, ptr = lists([2, 0, 3])
@@ -134,12 +144,17 @@ def operands(name):
     initial = registry.handle_of(
         {"family": "initial", "dtype": "float64", "blocks": [1, 3], "dim_out": 3, "channels": 2}
     )
+    coupling = registry.handle_of(COUPLING)
+    q, a, matrix = random(4, 2), random(3, 4, 2), random(3, 4, 4, 2)
     n = random(3, 4, 3, 2)
     m, x, g = random(3, 2, 3, 2), random(5, 2, 2), random(5, 3, 2)
     y, w, h = random(5, 4), random(5, 4, seed=1), random(3, 4, 2)
     given = {"al_mv": (m, x), "al_mvt": (m, g), "al_outer": (x, g)}
     given |= {"env_sum": (y, w), "env_weights": (y, h), "env_attributes": (w, h)}
     given |= {"init_apply": (n, y, w), "init_outer": (y, w, g)}
+    given |= {"cg_matrices": (q, a), "cg_environment": (q, matrix), "cg_weights": (a, matrix)}
+    if name.startswith("cg_"):
+        return getattr(coupling_ops, name), tuple(part.requires_grad_() for part in given[name]), (coupling,)
     module, kernel = {
         "al": (contraction_ops, product),
         "env": (environment_ops, environment),
@@ -149,6 +164,7 @@ def operands(name):
 
 
 OPS = ["al_mv", "al_mvt", "al_outer", "env_sum", "env_weights", "env_attributes", "init_apply", "init_outer"]
+OPS += ["cg_matrices", "cg_environment", "cg_weights"]
 
 
 @pytest.mark.parametrize("name", OPS)
@@ -284,6 +300,9 @@ def test_other_slots_are_left():
         ({"family": "contraction", "dtype": "float32", "dim_in": 1, "channels": 1}, "a spec must hold"),
         ({"family": "initial", "dtype": "float32", "blocks": [1], "channels": 1}, "a spec must hold"),
         ({"family": "initial", "dtype": "float32", "blocks": [64], "dim_out": 1, "channels": 1}, "blocks"),
+        (COUPLING | {"layout_in": "2x0e"}, "layout_in: must be irreps of multiplicity 1"),
+        (COUPLING | {"layout_out": "1x99e"}, "layout_out"),
+        (COUPLING | {"layout_edge": 3}, "layout_edge"),
         ({"family": "environment", "dtype": "float32", "channels": 1}, "blocks"),
         ({"family": "environment", "dtype": "float32", "blocks": [1, "3"], "channels": 1}, "blocks"),
         ({"family": "environment", "dtype": "float32", "blocks": [], "channels": 1}, "blocks"),

@@ -46,6 +46,32 @@ def contraction_paths(
     ]
 
 
+def contraction_coupling(
+    layout_in: FeatureLayout, layout_edge: FeatureLayout, layout_out: FeatureLayout
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clebsch-Gordan coefficients of all couplings, and the number of the coupling that each belongs to.
+
+    The blocks of the three components fix the coupling, so each entry belongs to one at most.
+
+    Args:
+        layout_in: Irreps of the tensors, multiplicity 1.
+        layout_edge: Irreps of the edge attributes, multiplicity 1.
+        layout_out: Irreps of the result, multiplicity 1.
+
+    Returns:
+        √(2l+1)·C, float64, and indices into ``contraction_paths``, both of shape [dim_edge, dim_in, dim_out].
+    """
+    dims = (layout_edge.dim, layout_in.dim, layout_out.dim)
+    coupling, path_of_entry = torch.zeros(dims, dtype=torch.float64), torch.zeros(dims, dtype=torch.int64)
+    for index, path in enumerate(contraction_paths(layout_in, layout_edge, layout_out)):
+        edge, source, out = layout_edge.blocks[path.edge], layout_in.blocks[path.source], layout_out.blocks[path.out]
+        place = tuple(slice(block.start, block.start + block.size) for block in (edge, source, out))
+        tensor = clebsch_gordan(source.irrep.l, edge.irrep.l, out.irrep.l) * math.sqrt(out.irrep.dim)
+        coupling[place] = tensor.transpose(0, 1)
+        path_of_entry[place] = index
+    return coupling, path_of_entry
+
+
 class Contraction(KernelSlot):
     r"""Tensor product of each edge's tensors with the weighted environment of its centre.
 
@@ -97,7 +123,7 @@ class Contraction(KernelSlot):
         self.paths = contraction_paths(layout_in, layout_edge, layout_out)
         shape = (len(self.paths), num_channels if channel_weights else 1)
         self.weights = uniform_parameter(shape, dtype, generator)
-        coupling, path_of_entry = self._coupling()
+        coupling, path_of_entry = contraction_coupling(layout_in, layout_edge, layout_out)
         self.register_buffer("coupling", coupling.to(dtype), persistent=False)
         self.register_buffer("path_of_entry", path_of_entry.flatten(), persistent=False)
         dims = torch.tensor([block.irrep.dim for block in layout_edge.blocks])
@@ -151,22 +177,6 @@ class Contraction(KernelSlot):
         # One matrix product for each channel: [u, n_atoms, edge] times [u, edge, in · out].
         product = torch.bmm(environment.permute(2, 0, 1), weights)
         return product.permute(1, 2, 0).unflatten(1, (self.layout_in.dim, self.layout_out.dim))
-
-    def _coupling(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """√(2l+1)·C, float64, and the index of its path, both of shape [dim_edge, dim_in, dim_out].
-
-        The blocks of the three components fix the path, so each entry belongs to one path at most.
-        """
-        dims = (self.layout_edge.dim, self.layout_in.dim, self.layout_out.dim)
-        coupling, path_of_entry = torch.zeros(dims, dtype=torch.float64), torch.zeros(dims, dtype=torch.int64)
-        for index, path in enumerate(self.paths):
-            edge, source = self.layout_edge.blocks[path.edge], self.layout_in.blocks[path.source]
-            out = self.layout_out.blocks[path.out]
-            place = tuple(slice(block.start, block.start + block.size) for block in (edge, source, out))
-            tensor = clebsch_gordan(source.irrep.l, edge.irrep.l, out.irrep.l) * math.sqrt(out.irrep.dim)
-            coupling[place] = tensor.transpose(0, 1)
-            path_of_entry[place] = index
-        return coupling, path_of_entry
 
 
 def apply_matrices(matrices: torch.Tensor, tensors: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,8 @@ from equipot.nn.contraction import Contraction
 from equipot.nn.slots import KernelSlot
 from equipot_kernels import registry
 from equipot_kernels.contraction_ops import al_mv
+from equipot_kernels.coupling_family import LAYOUTS
+from equipot_kernels.coupling_ops import cg_matrices
 from equipot_kernels.edge_lists import SPEC as EDGE_LISTS
 from equipot_kernels.edge_lists import edge_lists
 from equipot_kernels.environment_ops import env_sum
@@ -31,6 +33,7 @@ class FusedContraction(KernelSlot):
         reference: What it stands for; its weights are held under the same name.
     """
 
+    weights: torch.Tensor
     kernel_modifier = "enable_FusedKernels"
 
     def __init__(self, reference: Contraction) -> None:
@@ -51,10 +54,11 @@ class FusedContraction(KernelSlot):
 
     def units(self, dtype: torch.dtype) -> list[tuple[int, str]]:
         """Handle and unit of the kernels that forces need."""
-        product, environment, _ = self.handles[dtype]
+        product, environment, _, coupling = self.handles[dtype]
         names = ("apply", "outer", "backward") if self.reference.from_weights else ("apply", "outer", "transposed")
         of_environment = ((environment, unit) for unit in ("sum", "weights", "attributes"))
-        return [*((product, unit) for unit in names), *of_environment]
+        of_coupling = ((coupling, unit) for unit in ("matrices", "environment"))
+        return [*((product, unit) for unit in names), *of_environment, *of_coupling]
 
     def forward(
         self, tensors: torch.Tensor, env_weights: torch.Tensor, edges: Edges, normalization: torch.Tensor
@@ -65,7 +69,8 @@ class FusedContraction(KernelSlot):
             return self.reference(tensors, env_weights, edges, normalization)
         ptr = edge_lists(edges, normalization.shape[0])[0]
         environment = env_sum(edges.attributes, env_weights, ptr, handles[_env(env_weights, self.reference)])
-        matrices = self.reference.matrices(environment * normalization.unsqueeze(2))
+        weights = self.weights.expand(-1, self.reference.num_channels)
+        matrices = cg_matrices(weights, environment * normalization.unsqueeze(2), handles[3])
         result: torch.Tensor
         if self.reference.from_weights:
             result = init_apply(matrices, edges.attributes, tensors, ptr, handles[0])
@@ -80,14 +85,15 @@ def _env(env_weights: torch.Tensor, reference: Contraction) -> int:
 
 
 def _specs(reference: Contraction, dtype: torch.dtype) -> list[dict[str, Any]]:
-    """Specs of the product, of environment sums with weights for each irrep, and of ones with shared weights."""
+    """Specs of the product, of sums with weights for each irrep, of ones with shared weights, and of matrices."""
     shared = {"dtype": str(dtype).removeprefix("torch."), "channels": reference.num_channels}
     dims, dim_out = [block.size for block in reference.layout_edge.blocks], reference.layout_out.dim
     product = {"family": "contraction", "dim_in": reference.layout_in.dim, "dim_out": dim_out, **shared}
     if reference.from_weights:
         product = {"family": "initial", "blocks": dims, "dim_out": dim_out, **shared}
     sums = [{"family": "environment", "blocks": blocks, **shared} for blocks in (dims, [sum(dims)])]
-    return [product, *sums]
+    layouts = {name: str(getattr(reference, name)) for name in LAYOUTS}
+    return [product, *sums, {"family": "coupling", **layouts, **shared}]
 
 
 def fused_contraction(slot: KernelSlot) -> torch.nn.Module | None:
