@@ -122,6 +122,20 @@ def test_a_broken_plugin_is_shown_and_stops_nothing(fake, equipot):
     assert "warning: plugin 'broken' (broken-dist 2.0) is failed: SystemExit: 3" in err.splitlines()
 
 
+def test_a_plugin_that_imports_torch_to_declare_is_told_and_changes_nothing(fake, run):
+    fake("heavy-dist", "heavy", "import torch\ntorch.set_default_dtype(torch.float64)\n")
+    code = (
+        "from equipot.plugins import plugins\n"
+        "(record,) = [one for one in plugins().records if one.id == 'heavy']\n"
+        "import torch\n"
+        "print(record.state, record.notes, torch.get_default_dtype())"
+    )
+    assert run("-c", code, EQUIPOT_PLUGINS="heavy")[1] == (
+        "ok ['importing it imported torch, numpy; declarations must stay light', "
+        '"importing it changed torch\'s default dtype; undone"] torch.float32\n'
+    )
+
+
 def test_strict_stops_at_a_broken_plugin(fake, equipot):
     fake("broken-dist", "broken", BROKEN)
     message = "error: plugin 'broken' (broken-dist 2.0): SystemExit: 3\n"

@@ -27,6 +27,10 @@ def fail(text):
 
 
 class BadEnergy(EnergyModule):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
     def forward(self, data):
         fail("in the energy")
 
@@ -148,6 +152,16 @@ def test_the_command_line_names_the_plugin_too(install):
 
     with pytest.raises(RuntimeError, match=r"^plugin 'bad' \(bad-dist 1\.2\.3\): in a command$"):
         run_command(command, argparse.Namespace())
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_training_shows_whose_fault_it_is(install, folder):
+    install("bad-dist", "bad", SOURCE)
+    builder = ["training_module.model._target_=equipot.model.BadModel", "~training_module.model.avg_num_neighbors"]
+    code, _, err = folder.call(*builder, "--output", "run")
+    assert code == 1, err
+    assert "RuntimeError: plugin 'bad' (bad-dist 1.2.3): in the energy\n" in err
+    assert "Traceback (most recent call last)" in err
 
 
 def raised(function):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-HEAVY = ("torch", "e3nn", "lightning")
+HEAVY = ("torch", "e3nn", "lightning", "numpy", "ase")
 """What a module of declarations must not import: listing plugins stays fast."""
 
 State = tuple[Any, "Callable[[Any], object]"]
@@ -35,24 +35,25 @@ def guarded(notes: list[str], *, declaring: bool) -> Iterator[None]:
     """
     loaded = {name for name in HEAVY if name in sys.modules}
     printed = io.StringIO()
-    with warnings.catch_warnings() if declaring else contextlib.nullcontext():
-        before = _states(declaring=declaring)
-        try:
-            with contextlib.redirect_stdout(printed):
-                yield
-        finally:
-            if text := " ".join(printed.getvalue().split()):
-                notes.append(f"importing it printed {text[:60]!r}")
-            heavy = [name for name in HEAVY if name in sys.modules and name not in loaded]
-            if declaring and heavy:
-                notes.append(f"importing it imported {', '.join(heavy)}; declarations must stay light")
-            notes.extend(f"importing it changed {name}; undone" for name in _undo(before))
+    before = _states(declaring=declaring)
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        if text := " ".join(printed.getvalue().split()):
+            notes.append(f"importing it printed {text[:60]!r}")
+        heavy = [name for name in HEAVY if name in sys.modules and name not in loaded]
+        if heavy:
+            before.pop("the warning filters", None)  # libraries add filters of their own
+        if declaring and heavy:
+            notes.append(f"importing it imported {', '.join(heavy)}; declarations must stay light")
+        notes.extend(f"importing it changed {name}; undone" for name in _undo(before, declaring=declaring))
 
 
-def _undo(before: dict[str, State]) -> list[str]:
+def _undo(before: dict[str, State], *, declaring: bool) -> list[str]:
     """Set back what differs; its names."""
     changed = []
-    for name, (value, put) in _states(declaring="the environment" in before).items():
+    for name, (value, put) in _states(declaring=declaring).items():
         old = before[name][0] if name in before else _fresh(name, value)
         if value != old:
             put(old)
@@ -83,9 +84,9 @@ def _states(*, declaring: bool) -> dict[str, State]:
     if numpy := sys.modules.get("numpy.random"):
         kind, keys, *rest = numpy.get_state()
         states["numpy's random generator"] = ((kind, tuple(keys.tolist()), *rest), numpy.set_state)
-    if declaring:  # the filters are set back by catch_warnings
+    if declaring:
         states["the environment"] = (dict(os.environ), _set_environment)
-        states["the warning filters"] = (list(warnings.filters), lambda _: None)
+        states["the warning filters"] = (list(warnings.filters), _set_filters)
         states["the current folder"] = (str(Path.cwd()), os.chdir)
     return states
 
@@ -99,3 +100,9 @@ def _set_environment(values: dict[str, str]) -> None:
     for key in os.environ.keys() - values.keys():
         del os.environ[key]
     os.environ.update(values)
+
+
+def _set_filters(filters: list[Any]) -> None:
+    warnings.filters[:] = filters  # type: ignore[index] # a list, which the stubs call a sequence
+    with warnings.catch_warnings():  # entering it makes Python look at the filters again
+        pass

@@ -91,3 +91,12 @@ def test_resolvers_of_the_peer(tmp_path):
     assert resolved["b"] == {"H": 2, "O": 2}
     assert resolved["c"] == ["H", "O", "C"]
     assert (resolved["d"], resolved["e"]) == (4, 12)
+
+
+def test_an_option_that_is_a_statistic_can_be_removed(folder):
+    """Also in a fresh process, where nothing has looked at statistics yet."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.clear_resolver("training_data_stats")
+    config, _ = compose("config.yaml", ["~training_module.model.avg_num_neighbors"])
+    assert "avg_num_neighbors" not in config.training_module.model

@@ -165,6 +165,8 @@ def register_resolvers() -> None:
 
     for name, function in (*_RESOLVERS.items(), *_declared_resolvers().items()):
         OmegaConf.register_new_resolver(name, function, replace=True)
+    if not OmegaConf.has_resolver(STATISTICS_RESOLVER):  # Hydra resolves a value that an override removes
+        OmegaConf.register_new_resolver(STATISTICS_RESOLVER, lambda *_: "a statistic", use_cache=False)
 
 
 def _declared_resolvers() -> dict[str, Any]:
