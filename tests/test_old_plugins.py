@@ -74,6 +74,7 @@ def test_a_plugin_of_the_first_version_gives_the_same_numbers(installed):
     assert energy(r, types, types).tolist() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_plugin_of_the_first_version_keeps_todays_laws(installed):
     potential = PluginHost().load("pair_potentials", "MorseAt")
     outcomes = run_checks(type("Kit", (PairPotentialConformance,), {"target": potential}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import functools
 import importlib
 import inspect
 import json
@@ -48,6 +49,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
 Json = dict[str, Any]
 
 
+@functools.cache
 def public_modules() -> dict[str, tuple[str, ...]]:
     """Names of every public module, the building blocks of ``equipot.nn`` too."""
     nn = importlib.import_module("equipot.nn")

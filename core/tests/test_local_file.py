@@ -109,8 +109,12 @@ def test_loaded_again_it_is_the_same_module(local):
             "plugin 'a_file' ({path} local file): implements the hook 'equipot_pair_potential', which is unknown;",
         ),
         (
+            HOOKS.replace("yield", "return 1 / 0\n    yield"), "a_file.py",
+            "plugin 'a_file' ({path} local file): ZeroDivisionError: division by zero",
+        ),
+        (
             HOOKS.replace("name='Local'", "name='not a name'"), "a_file.py",
-            "plugin 'a_file' ({path} local file): PairPotentialEntry.name: not a Python identifier, got 'not a name'",
+            "plugin 'a_file' ({path} local file): ValueError: PairPotentialEntry.name: not a Python identifier",
         ),
     ],
 )  # fmt: skip

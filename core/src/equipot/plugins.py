@@ -173,8 +173,10 @@ class PluginHost:
             else:
                 facts = (record.id, record.distribution, record.version)
                 declared = [Declared(kind, entry, *facts) for kind, entry in local_file.entries_of(module)]
-        except (PluginError, pluggy.PluginValidationError, TypeError, ValueError) as error:
+        except PluginError as error:
             raise PluginError(f"plugin {record.label}: {error}") from error
+        except Exception as error:
+            raise PluginError(f"plugin {record.label}: {type(error).__name__}: {error}") from error
         self._add(record, declared)
 
     def _add(self, record: PluginRecord, declared: list[Declared]) -> None:
