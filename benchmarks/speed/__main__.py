@@ -1,13 +1,13 @@
 """Speed of this project's models against those of others with the same weights.
 
     python benchmarks/speed compare [CASE ...] [--peer-python PYTHON] [--out FOLDER]
-    python benchmarks/speed memory | scaling | start | others [...]
+    python benchmarks/speed memory | scaling | start | steps | others [...]
 
 ``compare`` makes the peer's environment (or takes the interpreter given), runs both sides in turns in
 processes of their own with the same allocator and threads, refuses to compare times before the outputs
 agree, prints ratios with their spread, and writes ``compare.json`` and ``compare.png``. The others
-measure memory per edge, time per atom and threads, the way from a checkpoint to the first step, and
-models of MACE and SevenNet of comparable size. See docs/explanation/performance.md.
+measure memory per edge, time per atom and threads, the way from a checkpoint to the first step,
+where the time of a step goes, and models of MACE and SevenNet of comparable size. See docs/explanation/performance.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import report
 import sizes
 import start
+import steps
 from cases import CASES
 from compare import GROUPS, Settings, machine, run_case, run_others
 from interleave import ALLOCATORS
@@ -36,7 +37,7 @@ def main() -> None:
     args = _parser().parse_args()
     if unknown := [name for name in args.cases if name not in CASES]:
         sys.exit(f"no such cases: {', '.join(unknown)}; there are {', '.join(CASES)}")
-    own = args.what in ("scaling", "start", "others")
+    own = args.what in ("scaling", "start", "steps", "others")
     settings = Settings(
         work=WORK,
         peer_python=None if args.alone or own else args.peer_python or peer_python(WORK),
@@ -77,13 +78,15 @@ def _measure(args: argparse.Namespace, name: str, settings: Settings) -> dict[st
     if args.what == "scaling":
         modes = args.modes or ["equipot/splines-aoti", "equipot/fused-aoti"]
         return {"case": name, "scaling": sizes.scaling(name, settings, modes, args.atoms)}
+    if args.what == "steps":
+        return {"case": name, "steps": steps.measure(name, args.variants)}
     print(f"\n{name}: from a checkpoint to the first step of 192 atoms")
     return {"case": name, "start": start.measure(name, args.variants)}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks/speed", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", choices=("compare", "memory", "scaling", "start", "others"))
+    parser.add_argument("what", choices=("compare", "memory", "scaling", "start", "steps", "others"))
     parser.add_argument("cases", nargs="*", default=["nequip"], metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--peer-python", help="interpreter with nequip and nequip-allegro; default: one is made")
     parser.add_argument("--alone", action="store_true", help="no peer: times only, no check against it")
