@@ -138,7 +138,7 @@ def test_worker_imports_neither_torch_nor_the_rest_of_core():
 
 def test_calculator_in_another_python(tmp_path, monkeypatch):
     (tmp_path / "far_away.py").write_text(
-        "from ase.calculators.emt import EMT as make\n\n\ndef dies():\n    raise SystemExit\n"
+        "import os\nfrom ase.calculators.emt import EMT as make\n\n\ndef dies():\n    os._exit(3)\n"
     )
     monkeypatch.chdir(tmp_path)
     outcomes = outcomes_of("far_away:make", elements=["Cu"], python=sys.executable)
