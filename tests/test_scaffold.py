@@ -126,6 +126,14 @@ def test_strangers_find_their_plugins(clean, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_installed_core_writes_the_same(clean, tmp_path, kind):
+    """The templates are in the wheel."""
+    run(clean / "equipot", "plugins", "new", "template", "--kind", kind, "--example", cwd=tmp_path)
+    assert contents(tmp_path / "equipot-template") == contents(TEMPLATE / kind)
+
+
+@pytest.mark.slow
 def test_their_tests_pass(clean, written, tmp_path):
     """All four packages' tests in one run, as a stranger's environment has them."""
     tests = [folder / "tests" for folder in written.values()]
