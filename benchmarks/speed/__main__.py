@@ -47,6 +47,7 @@ def main() -> None:
         allocator=args.allocator,
         groups=tuple(args.groups),
         variants=tuple(args.variants),
+        peer_compiled=not args.peer_eager,
         keep_compiled=args.keep_compiled,
         modes=tuple(args.modes) if args.modes else None,
     )
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("cases", nargs="*", default=["nequip"], metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--peer-python", help="interpreter with nequip and nequip-allegro; default: one is made")
     parser.add_argument("--alone", action="store_true", help="no peer: times only, no check against it")
+    parser.add_argument("--peer-eager", action="store_true", help="do not compile the peer's models: less to wait")
     parser.add_argument("--keep-compiled", action="store_true", help="take our compiled files of an earlier run")
     parser.add_argument("--rounds", type=int, default=11, help="that count, after one that does not")
     parser.add_argument("--threads", type=int, default=1)
