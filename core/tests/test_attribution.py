@@ -185,6 +185,13 @@ def test_what_is_not_a_plugins_fault_is_left_alone(install):
     assert str(raised(worded)) == "model.r_max: must be positive"
 
 
+@pytest.mark.usefixtures("fresh_plugins")
+def test_plugins_that_cannot_load_do_not_hide_the_error(install, monkeypatch):
+    install("faulty-dist", "faulty", "raise SystemExit(3)\n")
+    monkeypatch.setenv("EQUIPOT_STRICT_PLUGINS", "1")
+    assert str(raised(lambda: int("x"))) == "invalid literal for int() with base 10: 'x'"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="notes came with Python 3.11")
 @pytest.mark.usefixtures("fresh_plugins")
 def test_an_error_without_a_text_gets_a_note_once(install, tmp_path):

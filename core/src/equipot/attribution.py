@@ -56,7 +56,11 @@ def _owner(traceback: TracebackType | None) -> PluginRecord | None:
     """The plugin of the innermost frame, None if no plugin's code is in the traceback."""
     from equipot.plugins import plugins
 
-    owners = {record.package: record for record in plugins().records if record.state == "ok" and record.id != "core"}
+    try:
+        records = plugins().records
+    except EquipotError:  # of the plugins themselves; it must not hide the error at hand
+        return None
+    owners = {record.package: record for record in records if record.state == "ok" and record.id != "core"}
     found = None
     while traceback is not None:
         module = str(traceback.tb_frame.f_globals.get("__name__", ""))
