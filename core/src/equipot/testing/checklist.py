@@ -25,7 +25,15 @@ Method = TypeVar("Method", bound="Callable[..., None]")
 
 
 class NotApplicable(unittest.SkipTest):
-    """The law says nothing about this component; pytest shows the check as skipped."""
+    """The law says nothing about this component; pytest shows the check as skipped.
+
+    Args:
+        reason: Why, as a sentence about the component.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"does not apply: {reason}")
+        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,8 +89,8 @@ def _run(kit: type[Conformance], check: Check) -> tuple[State, str]:
             warnings.simplefilter("ignore")
             subject = kit()
             getattr(subject, PREFIX + check.name)()
-    except NotApplicable as reason:
-        return "not applicable", str(reason)
+    except NotApplicable as skipped:
+        return "not applicable", skipped.reason
     except AssertionError as error:
         return "failed", str(error) or "a condition does not hold"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is a finding
