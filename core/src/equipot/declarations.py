@@ -93,9 +93,11 @@ class ModifierEntry(Entry):
         """Check what the host relies on.
 
         Raises:
-            ValueError: If the name is no identifier, or a path no dotted path.
+            ValueError: If the name is no identifier, or a path no dotted path, or facts contradict each other.
         """
         super().__post_init__()
+        if self.exact_without and not self.persistent:
+            raise ValueError(f"{type(self).__name__}.exact_without: only a persistent modifier is stored, got True")
         if self.kernel_loader:
             self._check_path("kernel_loader")
 

@@ -4,8 +4,9 @@ import logging
 import pytest
 
 from equipot.artifacts import golden
-from equipot.artifacts.approximations import approximations_of
-from equipot.artifacts.manifest import plugins_used
+from equipot.artifacts.approximations import approximations_of, checked_approximations
+from equipot.artifacts.manifest import Manifest, plugins_used
+from equipot.declarations import ModifierEntry
 from equipot.errors import ArtifactError
 from equipot.model.graph_model import AppliedModifier
 from equipot.modifiers import as_records, reapply
@@ -104,3 +105,26 @@ def test_a_plugin_that_only_approximates_is_not_needed():
     needed = dataclasses.replace(applied, distribution="equipot-blunt", exact_without=False)
     assert plugins_used({}, as_records([applied])) == {}
     assert plugins_used({}, as_records([applied, needed])) == {"equipot-blunt": "1.4"}
+
+
+def test_damaged_approximations_of_a_file_are_refused():
+    good = {"modules": ["1 Coarse()"], "deviations": {"forces": 1e-7, "total_energy": 0}}
+    assert checked_approximations(good, "f") == good
+    assert checked_approximations(None, "f") == {}
+    for damage in (
+        {"modules": "x"},
+        {"modules": [1]},
+        {"deviations": []},
+        {"deviations": {"forces": "0"}},
+        {"more": 1},
+    ):
+        with pytest.raises(ArtifactError, match=r"f: manifest\.approximations: is damaged"):
+            checked_approximations(good | damage, "f")
+        raw = Manifest(kind="package", model={}, approximations=good | damage).to_json()
+        with pytest.raises(ArtifactError, match="is damaged"):
+            Manifest.from_json(raw, "f")
+
+
+def test_only_what_is_stored_can_be_left_out():
+    with pytest.raises(ValueError, match="exact_without: only a persistent modifier is stored"):
+        ModifierEntry(name="hint", target="toy.hint", summary="A hint", persistent=False, exact_without=True)

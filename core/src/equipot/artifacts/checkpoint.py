@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from equipot.artifacts import archive
 from equipot.artifacts import manifest as manifests
+from equipot.artifacts.approximations import checked_approximations
 from equipot.artifacts.manifest import Manifest, check_format_version
 from equipot.errors import ArtifactError, problem
 
@@ -139,7 +140,7 @@ def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
     stored = _record(loaded, where)
     model = stored["model"]
     digests = manifests.option_digests(model["config"], model["modifiers"], str(model["info"].get("units")))
-    data, approximations = stored.get("data"), stored.get("approximations")
+    data = stored.get("data")
     return Manifest(
         kind="checkpoint",
         model=model["info"],
@@ -154,7 +155,7 @@ def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
             "metrics": stored.get("metrics") or {},
         },
         data=data if isinstance(data, dict) else {},
-        approximations=approximations if isinstance(approximations, dict) else {},
+        approximations=checked_approximations(stored.get("approximations"), where),
     )
 
 

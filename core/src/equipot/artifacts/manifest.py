@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from equipot import local_file
 from equipot._version import __version__
+from equipot.artifacts.approximations import checked_approximations
 from equipot.errors import ArtifactError, EquipotError, problem
 from equipot.plugins import NAMESPACES, plugins
 
@@ -197,6 +198,7 @@ def _checked(plain: dict[str, Any], where: str) -> dict[str, Any]:
     for key in ("plugins", "versions", "hyperparameters", "files"):
         if not all(isinstance(item, str) for item in values.get(key, {}).values()):
             raise ArtifactError(problem(f"{where}: manifest.{key}", "must hold strings", got=values[key]))
+    checked_approximations(values.get("approximations"), where)
     return values
 
 
