@@ -173,7 +173,7 @@ def test_any_layout(terms, l_max, dtype):
 
 @pytest.mark.slow
 def test_l_max_4_with_parity():
-    case = Case("2x0e+2x0o+1x1e+2x1o+1x2e+1x3o+1x4e+1x4o", 4)
+    case = Case("2x0e+1x1e+2x1o+1x3o+1x4o", 4)
     arguments = (case.x, case.y, case.w)
     found, expected = derivatives(case.by_kernel, arguments, 1), derivatives(case.by_reference, arguments, 1)
     check_same(found, expected, torch.float64)
@@ -186,13 +186,12 @@ def test_gradcheck():
     assert gradgradcheck(case.by_kernel, arguments, fast_mode=True)
 
 
-def test_ops_keep_torchs_rules():
+def ops_and_arguments():
     case = Case(n_atoms=3, n_edges=5)
-    rest = (*case.lists, case.handle)
+    rest, of_table = (*case.lists, case.handle), (case.row, *case.lists, NUM_KNOTS, case.handle)
     g = case.by_kernel(case.x, case.y, case.w).detach().requires_grad_()
     explicit, table = (case.x, case.y, case.w), (case.x, case.y, case.place, case.table)
-    of_table = (case.row, *case.lists, NUM_KNOTS, case.handle)
-    for op, arguments in (
+    return [
         (conv_forward, (*explicit, *rest)),
         (conv_backward, (g, *explicit, *rest, True, True, True)),
         (conv_backward, (g, *explicit, *rest, False, True, True)),
@@ -200,10 +199,20 @@ def test_ops_keep_torchs_rules():
         (table_forward, (*table, *of_table)),
         (table_backward, (g, *table, *of_table, True, True, False)),
         (table_double, (*table[:3], g, *table, *of_table, True)),
-    ):
+    ]
+
+
+def test_ops_keep_torchs_rules():
+    for op, arguments in ops_and_arguments():
         torch.library.opcheck(
             op, arguments, test_utils=("test_schema", "test_faketensor", "test_autograd_registration")
         )
+
+
+@pytest.mark.slow
+def test_ops_can_be_compiled_with_dynamic_sizes():
+    for op, arguments in ops_and_arguments():
+        torch.library.opcheck(op, arguments, test_utils="test_aot_dispatch_dynamic")
 
 
 def test_two_threads_give_the_same_bits(monkeypatch):
