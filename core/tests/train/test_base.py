@@ -134,11 +134,11 @@ def test_loss_and_transform_of_others(folder, monkeypatch):
 
 def test_callbacks_are_made_in_the_check(folder):
     """So that what their constructors refuse is told before data are read."""
-    overrides = [
-        "+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_top_k: -2}, "
-        "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val0_epoch/weighted_sum, mode: least}]"
-    ]
-    first, second = folder.errors(*overrides)
+    callbacks = (
+        "{_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_top_k: -2}, "
+        "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val0_epoch/weighted_sum, mode: least}"
+    )
+    first, second = folder.errors(f"+trainer.callbacks=[{callbacks}]")
     assert first.startswith("trainer.callbacks.0: ModelCheckpoint refuses its options: Invalid value for save_top_k=-2")
     assert second.startswith(
         "trainer.callbacks.1: EarlyStopping refuses its options: `mode` can be min, max, got least"

@@ -89,13 +89,11 @@ def _parts(info: ModelInfo, data: Graph, max_edges: int) -> Iterator[tuple[int, 
         last = int(torch.searchsorted(before, before[first] + max_edges, right=True)) - 1
         last = min(max(last, first + 1), n_atoms)
         bounds = {name: (int(start[first]), int(start[last])) for name, start in starts.items()}
-        yield first, last, *_part(info, data, (first, last), bounds)
+        yield first, last, *_part(data, (first, last), bounds)
         first = last
 
 
-def _part(
-    info: ModelInfo, data: Graph, centres: tuple[int, int], bounds: dict[str, tuple[int, int]]
-) -> tuple[torch.Tensor, Graph]:
+def _part(data: Graph, centres: tuple[int, int], bounds: dict[str, tuple[int, int]]) -> tuple[torch.Tensor, Graph]:
     n_atoms, device = data["batch"].shape[0], data["batch"].device
     reached = torch.zeros(n_atoms, dtype=torch.bool, device=device)
     for name, (start, stop) in bounds.items():
