@@ -141,6 +141,7 @@ def test_unknown_handle():
         ({"family": "sorcery"}, "unknown family"),
         ({"dtype": "float16"}, "is no spec of a convolution"),
         ({"layout_in": '2x0e"; system("rm")'}, "is no spec of a convolution"),
+        ({"layout_in": 3}, "is no spec of a convolution"),
         ({"layout_edge": "2x0e"}, "edge attributes have multiplicity 1"),
         ({"paths": [[0, 0, 1, -1]]}, "path that no coupling has"),
         ({"paths": [[3, 0, 0, 1]]}, "path of blocks that are not there"),

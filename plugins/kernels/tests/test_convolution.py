@@ -146,6 +146,13 @@ def test_some_gradients_with_tables_only(wanted):
     check_same(without_beyond(found), without_beyond(expected), torch.float64)
 
 
+def test_gradients_along_intermediate_results():
+    case = Case()
+    x, y, w = (part * 1.0 for part in (case.x, case.y, case.w))
+    found, expected = (derivatives(f, (x, y, w), 2, [x, y]) for f in (case.by_kernel, case.by_reference))
+    check_same(found, expected, torch.float64)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 9), st.integers(0, 70), st.integers(0, 10**6))
 def test_any_number_of_atoms_and_edges(n_atoms, n_edges, seed):

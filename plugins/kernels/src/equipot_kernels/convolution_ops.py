@@ -8,6 +8,7 @@ neither needs, and all higher derivatives, are composed of the same ops.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -18,17 +19,22 @@ from equipot_kernels.convolution_plan import plan_of
 from equipot_kernels.torch_ops import define, derivative_of, differentiate, needed, pointer, save_tensors, threads
 
 Tensor = torch.Tensor
-Lists = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Edge index [2, n_edges] and the three edge lists."""
 
 _LISTS = "Tensor index, Tensor ptr, Tensor sent_ptr, Tensor sent, int kernel"
+"""Edge index [2, n_edges], the three edge lists, and the kernel's handle."""
 
 
 # ---------------------------------------------------------------------- forward
 
 
+@functools.lru_cache(maxsize=1024)
+def dim_out(kernel: int) -> int:
+    """Numbers that a kernel's result has for each atom."""
+    return plan_of(registry.spec_of(kernel)).dim_out
+
+
 def _forward_fake(x: Tensor, *rest: Any) -> Tensor:
-    return x.new_empty(x.shape[0], plan_of(registry.spec_of(rest[-1])).dim_out)
+    return x.new_empty(x.shape[0], dim_out(rest[-1]))
 
 
 def _forward_cpu(x: Tensor, y: Tensor, w: Tensor, index: Tensor, ptr: Tensor, *rest: Any) -> Tensor:

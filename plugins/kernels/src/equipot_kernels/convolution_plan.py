@@ -108,7 +108,7 @@ def check_spec(spec: Mapping[str, Any]) -> None:
     """
     try:
         _check(spec)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise KernelError(problem("kernels", f"is no spec of a convolution ({error})", got=dict(spec))) from None
 
 
