@@ -85,3 +85,11 @@ def test_unknown_nonlinearity():
         ConfigError, match="ScalarMLP.nonlinearity: is not a known nonlinearity, got 'relu6'; use one of silu"
     ):
         make([3, 1], nonlinearity="relu6")
+
+
+@pytest.mark.parametrize("dims", [[6, 2], [6, 4, 3]])
+def test_columns_may_come_apart(dims):
+    mlp = make(dims)
+    x = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = mlp(x[:, :1], x[:, 1:4], x[:, 4:])
+    torch.testing.assert_close(found, mlp(x), rtol=1e-14, atol=1e-14)

@@ -91,26 +91,33 @@ class DenseLayers(torch.nn.Module):
             for k, fans in enumerate(layers)
         )
 
-    def apply_layers(self, x: torch.Tensor) -> torch.Tensor:
+    def apply_layers(self, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
         """Evaluate, in the data type of x.
 
         Args:
-            x: Shape [n, dims[0]].
+            x: Shape [n, dims[0]]; or the first columns of it.
+            *more: The columns that follow, which are not copied together.
 
         Returns:
             Shape [n, dims[-1]].
         """
         activation = NONLINEARITIES.get(self.nonlinearity or "")
-        for k, (weight, alpha) in enumerate(zip(self.weights, self.alphas, strict=True)):
-            x = x @ (weight.to(x.dtype) * alpha)
-            if activation is not None and k < len(self.alphas) - 1:
-                x = activation(x)
+        first, *others = [weight.to(x.dtype) * alpha for weight, alpha in zip(self.weights, self.alphas, strict=True)]
+        if more:
+            rows, *further = first.split([part.shape[1] for part in (x, *more)])
+            x = x @ rows
+            for part, rows in zip(more, further, strict=True):
+                x = torch.addmm(x, part, rows)
+        else:
+            x = x @ first
+        for weight in others:
+            x = (x if activation is None else activation(x)) @ weight
         return x
 
 
 class ScalarMLP(DenseLayers):
     """``DenseLayers`` as a module of their own."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Evaluate at x [n, dims[0]]; shape [n, dims[-1]]."""
-        return self.apply_layers(x)
+    def forward(self, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        """Evaluate at x [n, dims[0]], or at columns side by side; shape [n, dims[-1]]."""
+        return self.apply_layers(x, *more)

@@ -145,16 +145,16 @@ class AllegroLayer(torch.nn.Module):
 
     def forward(
         self,
-        scalars: torch.Tensor,
+        scalars: list[torch.Tensor],
         tensors: torch.Tensor,
         env_weights: torch.Tensor,
         edges: Edges,
         normalization: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
         """Update.
 
         Args:
-            scalars: Scalar features of all layers so far, shape [n_edges, num_scalars_in].
+            scalars: Scalar features of each layer so far, together [n_edges, num_scalars_in].
             tensors: Shape [n_edges, dim before, num_channels]; in the first layer, the weights that make them
                 of the edge attributes, as ``Contraction`` takes them.
             env_weights: Weights of the environment sum, shape [n_edges, num_env_weights].
@@ -167,9 +167,9 @@ class AllegroLayer(torch.nn.Module):
         """
         tensors = self.contraction(tensors, env_weights, edges, normalization)
         # The first component is the invariant one, 0e.
-        latent = self.latent(torch.cat([scalars, tensors[:, 0]], dim=1))
+        latent = self.latent(*scalars, tensors[:, 0])
         new, env_weights = latent.split([self.num_scalars, latent.shape[1] - self.num_scalars], dim=1)
-        return torch.cat([scalars, new], dim=1), tensors, env_weights
+        return [*scalars, new], tensors, env_weights
 
 
 class AllegroEnergy(EnergyModule):
@@ -233,10 +233,11 @@ class AllegroEnergy(EnergyModule):
         )
         normalization = self.normalization.index_select(0, atom_types).unsqueeze(1)
         # The first tensors are the attributes times weights; the first layer takes these weights.
-        scalars, env_weights, tensors = self.two_body(edges).split(self.two_body_sizes, dim=1)
+        first, env_weights, tensors = self.two_body(edges).split(self.two_body_sizes, dim=1)
+        scalars = [first]
         for layer in self.layers:
             scalars, tensors, env_weights = layer(scalars, tensors, env_weights, edges, normalization)
-        edge_energy = self.readout(scalars)
+        edge_energy = self.readout(*scalars)
         zeros = torch.zeros(normalization.shape, dtype=dtype, device=edge_energy.device)
         # An edge's length enters the edges in both directions, hence the √2.
         atomic_energy = zeros.index_add(0, edges.centre, edge_energy) * normalization / math.sqrt(2.0)
