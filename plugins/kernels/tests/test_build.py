@@ -105,6 +105,22 @@ def test_source_that_does_not_compile(tmp_path):
     assert built(tmp_path) == []
 
 
+def test_compiler_with_flags_that_make_nothing_loadable(tmp_path, monkeypatch):
+    """One that takes -fopenmp but has no library for it."""
+    script = tmp_path / "compiler"
+    broken = "echo 'extern int nowhere; int* probe = &nowhere;'"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *-fopenmp*) {broken} | c++ "$@";; *) exec c++ "$@";; esac\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("CXX", str(script))
+    assert "-fopenmp" not in toolchain.find_compiler().flags
+    assert answer(11) == 11
+
+
+def test_library_that_cannot_be_loaded():
+    with pytest.raises(KernelError, match=r"cannot be loaded \(.*nowhere.*\); set CXX to another compiler"):
+        cache.load("extern int nowhere; int* answer = &nowhere;", "test")
+
+
 def test_several_processes_at_once(tmp_path):
     with multiprocessing.get_context("fork").Pool(3) as pool:
         assert pool.map(answer, [8] * 3) == [8] * 3

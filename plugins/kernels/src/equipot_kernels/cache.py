@@ -76,12 +76,16 @@ def _build(folder: Path, stem: str, source: str) -> ctypes.CDLL:
         temporary.chmod(0o700)
         path = folder / f"{stem}-{compiler.identity}-{_digest(temporary.read_bytes())}.so"
         temporary.replace(path)
-        return ctypes.CDLL(str(path))
     except OSError as error:
         hint = "EQUIPOT_CACHE_DIR names another folder"
         raise KernelError(problem("kernels", f"{folder} cannot hold kernels ({error})", hint=hint)) from None
     finally:
         temporary.unlink(missing_ok=True)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        what = f"what {compiler.command[0]} made cannot be loaded ({error})"
+        raise KernelError(problem("kernels", what, hint="set CXX to another compiler")) from None
 
 
 def _digest(contents: bytes) -> str:

@@ -6,6 +6,7 @@ the compiler has it; the run-time library is then the one that torch has loaded 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import os
@@ -98,14 +99,18 @@ def _find(asked: str, path: str) -> Compiler:
 def _probed(command: tuple[str, ...]) -> Compiler:
     version = _version(command)
     with tempfile.TemporaryDirectory() as folder:
-        for choice in _CHOICES:
+        for number, choice in enumerate(_CHOICES):
             flags = (*_ALWAYS, *choice)
             identity = hashlib.sha256("\0".join([*command, version, *flags]).encode()).hexdigest()[:16]
             compiler = Compiler(command, flags, identity)
+            made = Path(folder) / f"probe{number}.so"
             try:
-                compiler.compile(_PROBE, Path(folder) / "probe.so")
+                compiler.compile(_PROBE, made)
+                ctypes.CDLL(str(made))  # some compilers take -fopenmp without having its library
             except KernelError as error:
                 failure = error
+            except OSError as error:
+                failure = KernelError(problem("kernels", f"what {command[0]} made cannot be loaded ({error})"))
             else:
                 return compiler
     raise failure
