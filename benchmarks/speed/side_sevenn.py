@@ -55,7 +55,7 @@ class Side:
         config = {
             **const.DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG,
             keys.CUTOFF: options["r_max"],
-            keys.CHANNEL: options["num_features"],
+            keys.NODE_FEATURE_MULTIPLICITY: options["num_features"],
             keys.LMAX: options["l_max"],
             keys.NUM_CONVOLUTION: options["num_layers"],
             keys.CONVOLUTION_WEIGHT_NN_HIDDEN_NEURONS: [options["radial_mlp_width"]],

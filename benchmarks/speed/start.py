@@ -50,7 +50,7 @@ def one_start(scenario: str, file: Path) -> dict[str, float]:
     torch.set_num_threads(1)
     imports = time.perf_counter() - import_start
     variant, _, how = scenario.partition("-")
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), _cpu_seconds()
     compiled = file.with_name(f"{variant}.equipot.pt2")
     model: Any = compiled
     if how != "compiled":
@@ -63,7 +63,12 @@ def one_start(scenario: str, file: Path) -> dict[str, float]:
     atoms = systems.water()
     atoms.calc = equipot.ase.EquipotCalculator(model)
     VelocityVerlet(atoms, timestep=0.5 * units.fs).run(1)
-    return {"imports": imports, "first_step": time.perf_counter() - start}
+    return {"imports": imports, "first_step": time.perf_counter() - start, "cpu": _cpu_seconds() - cpu}
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of the compilers it started."""
+    return sum(os.times()[:4])
 
 
 def measure(case_name: str, variants: list[str]) -> dict[str, Any]:
@@ -84,7 +89,8 @@ def measure(case_name: str, variants: list[str]) -> dict[str, Any]:
                         continue
                     found[f"{scenario}, {turn}"] = row = _process(scenario, file, environment)
                     shown = row.get("failed") or (
-                        f"{row['first_step']:6.2f} s after imports; process start and imports {row['before']:.2f} s"
+                        f"{row['first_step']:6.2f} s after imports (CPU {row['cpu']:.2f} s); "
+                        f"process start and imports {row['before']:.2f} s"
                     )
                     print(f"  {scenario + ', ' + turn:28s} {shown}", flush=True)
     return found
