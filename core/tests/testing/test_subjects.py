@@ -122,7 +122,11 @@ def test_project_folder_runs_its_own_tests(tmp_path):
     )
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "equipot-missing"\n', encoding="utf-8")
     assert rows(find_subjects(str(tmp_path))) == [("pair_potentials", "ZBL", True)]
-    (tmp_path / "tests/test_conformance.py").unlink()
+    test = tmp_path / "tests/test_conformance.py"
+    test.write_text(test.read_text(encoding="utf-8").replace("'ZBL'", "'Missing'"), encoding="utf-8")
+    with pytest.raises(PluginError, match="no such plugin is installed.*pip install -e"):
+        find_subjects(str(tmp_path))
+    test.unlink()
     with pytest.raises(PluginError, match="no such plugin is installed.*pip install -e"):
         find_subjects(str(tmp_path))
 

@@ -86,7 +86,8 @@ def find_subjects(
         raise ConfigError(problem("--kind", "is no kind of declaration", got=kind, hint=f"kinds: {list(KINDS)}"))
     path = Path(subject) if os.sep in subject or subject.startswith(".") or subject.endswith(".py") else None
     written = _written_kits(path) if path is not None else []
-    record = _record_of(subject, path, required=not written)
+    required = not written or any(_is_missing(one) for one in written)
+    record = _record_of(subject, path, required=required)
     found = [*written, *(_declared_by(record, options or {}, {(one.kind, one.name) for one in written}))]
     chosen = [one for one in found if kind in ("", one.kind) and name in ("", one.name)]
     if not chosen:
@@ -118,6 +119,12 @@ def _written_kits(path: Path) -> list[Subject]:
             else:
                 found.append(Subject(kit.kind, label, str(path), kit, f"as {file.name} says"))
     return found
+
+
+def _is_missing(subject: Subject) -> bool:
+    """Whether a class that an author wrote is for a name that nothing installed declares."""
+    kit = subject.kit
+    return kit is not None and kit.target is None and kit.name not in plugins().names(kit.kind)
 
 
 def _uses_fixtures(kit: type[Conformance]) -> bool:
