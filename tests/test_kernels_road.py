@@ -51,6 +51,11 @@ def _kept_kernels(pytestconfig, tmp_path_factory):
 class TestNequIPOnKernels(ModelBuilderConformance):
     name = "NequIPGNNModel"
     options = {**OPTIONS, "parity": False}  # noqa: RUF012 - read only
+    # Kernels are no part of a stored model: what is made from its file has none, and differs by rounding.
+    test_state_dict = None
+    test_package = None
+    # Below, with splines too.
+    test_compile = None
 
     def model(self, **changes):
         return apply_modifier(super().model(**changes), "enable_FusedKernels").eval()
