@@ -72,6 +72,7 @@ def stored_config(path: Path) -> dict[str, Any]:
         importer = PackageImporter(str(path))
         config = yaml.safe_load(importer.load_text("model", "config.yaml"))
         return {"config": config, "kind": "package", "weights": "as packaged"}
+    # The peer's checkpoints are pickles. This runs in the peer's interpreter only, after --i-trust-this-file.
     checkpoint = torch.load(path, map_location="cpu", weights_only=False)
     averaged = any(str(key).startswith("ema") for key in checkpoint["state_dict"])
     config = checkpoint["hyper_parameters"]["info_dict"]
