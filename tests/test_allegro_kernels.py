@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from equipot.compile.export import export_model
-from equipot.model.in_parts import evaluate
-from equipot.modifiers import apply_modifiers
-from equipot.testing.frames import batch_of, standard_structures
+from equipot.ase._evaluate_in_parts import evaluate
+from equipot.compile import export_model
+from equipot.model import apply_modifiers
 from equipot_allegro import AllegroModel, TwoBodyBesselScalarEmbed
 from equipot_kernels.allegro import FusedContraction
 from equipot_kernels.spline import SplineRadial
+from equipot_testing.frames import batch_of, standard_structures
 
 KERNELS = [("enable_FusedKernels", {})]
 SPLINES = ("train_with_RadialSplines", {"num_knots": 257})

@@ -9,12 +9,11 @@ import yaml
 from ase.calculators.fd import calculate_numerical_forces
 from ase.io import read, write
 
-from equipot.artifacts import load_model
-from equipot.artifacts.package import read_manifest
+from equipot._cli.main import main
+from equipot.artifacts import load_model, read_manifest
 from equipot.ase import EquipotCalculator
-from equipot.cli.main import main
 from equipot.model import ModelFromPackage, modify
-from equipot.testing.frames import batch_of, standard_structures
+from equipot_testing.frames import batch_of, standard_structures
 
 ROOT = Path(__file__).parents[1]
 EMBEDDINGS = {

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from equipot.cli.common import add_plugin_options
-from equipot.cli.main import command_module, main
+from equipot._cli.common import add_plugin_options
+from equipot._cli.main import command_module, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from equipot.cli.main import main
-from equipot.config.components import components
-from equipot.config.targets import canonical
+from equipot._cli.main import main
+from equipot.config._components import components
+from equipot.config._targets import canonical
 from equipot.describe import describe_options
 from equipot.plugins import plugins
 

@@ -18,14 +18,13 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from ase.io import read, write
 from ase.md.verlet import VelocityVerlet
 
+from equipot._cli.main import main
 from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
-from equipot.cli.main import main
-from equipot.model import ModelFromPackage, modify
-from equipot.modifiers import apply_modifier
+from equipot.model import ModelFromPackage, apply_modifier, modify
 from equipot.plugins import plugins
-from equipot.testing.conformance import ModelBuilderConformance
-from equipot.testing.frames import batch_of, standard_structures
+from equipot_testing.conformance import ModelBuilderConformance
+from equipot_testing.frames import batch_of, standard_structures
 
 WATER = Path(__file__).parents[1] / "examples" / "data" / "water_gfn1.extxyz"
 

@@ -8,13 +8,11 @@ import sys
 import pytest
 import torch
 
-from equipot.artifacts import load_model
-from equipot.artifacts.package import write_package
+from equipot.artifacts import load_model, write_package
 from equipot.compile import compile_model
-from equipot.model import NequIPGNNModel
-from equipot.modifiers import apply_modifier
-from equipot.testing.conformance import ModelBuilderConformance
-from equipot.testing.frames import batch_of, standard_structures
+from equipot.model import NequIPGNNModel, apply_modifier
+from equipot_testing.conformance import ModelBuilderConformance
+from equipot_testing.frames import batch_of, standard_structures
 
 OPTIONS = {
     "l_max": 2,
@@ -28,8 +26,8 @@ OPTIONS = {
 LOAD = """
 import json, sys
 import torch
-from equipot.compile import load_compiled
-from equipot.testing.frames import batch_of, standard_structures
+from equipot.artifacts import load_compiled
+from equipot_testing.frames import batch_of, standard_structures
 model = load_compiled(sys.argv[1])
 assert "equipot_kernels" in sys.modules
 outputs = model(batch_of(standard_structures(2).values(), model.info))

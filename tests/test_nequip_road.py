@@ -15,13 +15,13 @@ import yaml
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.io import read, write
 
+from equipot._cli.main import main
 from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
-from equipot.cli.main import main
-from equipot.config.check import check_config
-from equipot.config.load import compose
+from equipot.config._check import check_config
+from equipot.config._load import compose
 from equipot.model import ModelFromPackage, modify
-from equipot.testing.frames import batch_of, standard_structures
+from equipot_testing.frames import batch_of, standard_structures
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
 

@@ -10,8 +10,8 @@ import torch
 
 from equipot import __version__
 from equipot.plugins import PluginHost
-from equipot.testing.conformance import PairPotentialConformance
-from equipot.testing.run import run_checks
+from equipot_testing.conformance import PairPotentialConformance
+from equipot_testing.run import run_checks
 
 FOLDER = Path(__file__).parent / "old_plugins"
 WHEELS = {path.name.split("-")[0].removeprefix("equipot_fixture_"): path for path in FOLDER.glob("*.whl")}

@@ -35,6 +35,7 @@ OURS = {
     "equipot-kernels": ("plugins/kernels", "equipot_kernels", "kernels"),
     "equipot-from-nequip": ("plugins/from_nequip", "equipot_from_nequip", "from_nequip"),
     "equipot-toolbox": ("plugins/toolbox", "equipot_toolbox", "toolbox"),
+    "equipot-testing": ("plugins/testing", "equipot_testing", "testing"),
 }
 PLUGINS = {name: where for name, where in OURS.items() if name != "equipot"}
 
@@ -76,7 +77,7 @@ def test_plugins_have_cores_version(dist):
 
 def test_extra_and_citation_have_cores_version():
     standard = {str(Requirement(line)) for line in project("equipot")["optional-dependencies"]["standard"]}
-    assert standard == {f"{dist}=={version()}" for dist in PLUGINS}
+    assert standard == {f"{dist}=={version()}" for dist in PLUGINS if dist != "equipot-testing"}
     assert f"\nversion: {version()}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
@@ -84,13 +85,14 @@ def test_extra_and_citation_have_cores_version():
 def test_entry_point_points_to_a_module(dist):
     folder, package, plugin_id = OURS[dist]
     declared = project(dist)["entry-points"]["equipot.plugins.v1"]
-    assert declared == {plugin_id: f"{package}.{'builtin' if dist == 'equipot' else 'plugin'}"}
+    assert declared == {plugin_id: f"{package}.{'_builtin' if dist == 'equipot' else 'plugin'}"}
     assert (ROOT / folder / "src" / Path(*declared[plugin_id].split("."))).with_suffix(".py").is_file()
 
 
 def test_commands_point_to_modules():
-    targets = [*project("equipot")["scripts"].values(), project("equipot")["entry-points"]["pytest11"]["equipot"]]
-    files = [(ROOT / "core/src" / Path(*target.split(":")[0].split("."))).with_suffix(".py") for target in targets]
+    targets = [("core", target) for target in project("equipot")["scripts"].values()]
+    targets.append(("plugins/testing", project("equipot-testing")["entry-points"]["pytest11"]["equipot"]))
+    files = [(ROOT / at / "src" / Path(*name.split(":")[0].split("."))).with_suffix(".py") for at, name in targets]
     assert [str(path) for path in files if not path.is_file()] == []
 
 

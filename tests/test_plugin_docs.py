@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from equipot.cli.main import COMMANDS, command_module
+from equipot._cli.main import COMMANDS, command_module
 from equipot.plugins import HOOK_NAMES, PluginHost, plugins, use_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +99,7 @@ def test_the_local_file_of_the_page_works(tmp_path, monkeypatch):
     (source,) = blocks(DOCS / "how-to" / "local-file.md", "python")
     path = tmp_path / "my_model.py"
     path.write_text(source, encoding="utf-8")
-    monkeypatch.setattr("equipot.plugins._files", [])
+    monkeypatch.setattr("equipot._host.host._files", [])
     try:
         use_file(str(path))
         model = plugins().load("model_builders", "MyModel")(type_names=["H"], r_max=3.0, do_derivatives=False).build()

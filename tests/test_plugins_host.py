@@ -53,7 +53,7 @@ def run(tmp_path):
 @pytest.fixture
 def equipot(run):
     """Run the installed command ``equipot``."""
-    code = "import sys; from equipot.cli.main import main; sys.exit(main())"
+    code = "import sys; from equipot._cli.main import main; sys.exit(main())"
     return lambda *arguments, **environment: run("-c", code, *arguments, **environment)
 
 
@@ -100,7 +100,7 @@ def test_importing_equipot_imports_neither_torch_nor_plugins(run):
 def test_listing_plugins_imports_nothing_heavy(run):
     code = (
         "import sys, contextlib, io\n"
-        "from equipot.cli.main import main\n"
+        "from equipot._cli.main import main\n"
         "with contextlib.redirect_stdout(io.StringIO()):\n"
         "    main(['plugins'])\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)))"

@@ -12,11 +12,11 @@ from ase.io import read
 
 from equipot.pair_potentials import ZBL
 from equipot.plugins import plugins
-from equipot.testing.checks import check_close
-from equipot.testing.conformance import ModelBuilderConformance
-from equipot.testing.finite_difference import derivatives, fd_strain_gradient
-from equipot.testing.frames import Structure, batch_of, lone_atom
 from equipot_allegro import TwoBodyBesselScalarEmbed, TwoBodySplineScalarEmbed
+from equipot_testing.checks import check_close
+from equipot_testing.conformance import ModelBuilderConformance
+from equipot_testing.finite_difference import derivatives, fd_strain_gradient
+from equipot_testing.frames import Structure, batch_of, lone_atom
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
 TYPES = ("H", "C", "O")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from equipot.scaffold import KINDS, new_plugin
+from equipot_testing._scaffold import KINDS, new_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "plugins" / "_template"

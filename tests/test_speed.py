@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from equipot.ase import EquipotCalculator, SkinNeighbors
-from equipot.data.frames import frame_from_atoms
+from equipot.ase import EquipotCalculator
+from equipot.ase._skin import SkinNeighbors
+from equipot.data import frame_from_atoms
 from equipot.data.transforms import default_transforms
-from equipot.model import NequIPGNNModel
-from equipot.modifiers import apply_modifier
+from equipot.model import NequIPGNNModel, apply_modifier
 from equipot.neighbors import add_neighbors
 
 pytestmark = pytest.mark.slow

@@ -11,11 +11,9 @@ import torch
 import yaml
 from ase.io import read, write
 
-from equipot.artifacts import load_model
-from equipot.artifacts.golden import random_frames
-from equipot.artifacts.package import read_manifest
+from equipot._cli.main import main
+from equipot.artifacts import load_model, random_frames, read_manifest
 from equipot.ase import EquipotCalculator
-from equipot.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -102,7 +100,7 @@ def test_without_the_plugin_the_model_is_exact(package):
 import json, logging, torch
 logging.basicConfig(level=logging.WARNING)
 from equipot.artifacts import load_model, verify
-from equipot.artifacts.golden import random_frames
+from equipot.artifacts._golden import random_frames
 model = load_model({str(package)!r})
 energies = [float(model(frame)["total_energy"].sum()) for frame in random_frames(model.info).values()]
 print(json.dumps([energies, verify({str(package)!r})["forces"]]))

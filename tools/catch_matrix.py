@@ -18,7 +18,7 @@ def main() -> int:
     sys.path.insert(0, str(ROOT / "core/tests/testing"))
     from broken_toys import LIMIT, TOYS, row_of
 
-    from equipot.testing import KIT_VERSION
+    from equipot_testing import KIT_VERSION
 
     rows, bad = [], 0
     for toy in TOYS:

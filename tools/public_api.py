@@ -28,9 +28,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.data.transforms": None,
     "equipot.train": None,
     "equipot.train.callbacks": None,
-    "equipot.model.options": ("Options",),
-    "equipot.model.scale_shift": ("per_type_values",),
-    "equipot.modifiers": None,
+    "equipot.options": ("Options",),
     "equipot.fields": None,
     "equipot.graph": None,
     "equipot.units": None,
@@ -38,11 +36,13 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.ase": ("EquipotCalculator",),
     "equipot.artifacts": None,
     "equipot.compile": None,
+    "equipot.config": None,
+    "equipot.files": None,
     "equipot.neighbors": ("add_neighbors", "neighbor_list"),
     "equipot.validation": ("check_options",),
-    "equipot.plugins": ("API_MAJOR", "plugins", "use_file"),
-    "equipot.testing": None,
-    "equipot.testing.conformance": None,
+    "equipot.plugins": None,
+    "equipot_testing": None,
+    "equipot_testing.conformance": None,
 }
 """Public modules and the names in them; None: those in ``__all__``, else all it defines without ``_``."""
 

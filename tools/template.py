@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from equipot.scaffold import KINDS, new_plugin
+from equipot_testing._scaffold import KINDS, new_plugin
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "plugins" / "_template"
 

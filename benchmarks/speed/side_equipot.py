@@ -78,7 +78,7 @@ class Side:
         return self._call(compiled) if kind == "aoti" else self._ase(compiled)
 
     def _modified(self, variant: str, use: str) -> Any:
-        from equipot.modifiers import apply_modifier
+        from equipot.model import apply_modifier
 
         model = self.model
         for name in MODIFIERS[variant][use]:
@@ -87,7 +87,8 @@ class Side:
 
     def _compiled(self, model: Any, variant: str) -> Any:
         """Made once in this run."""
-        from equipot.compile import compile_model, load_compiled
+        from equipot.artifacts import load_compiled
+        from equipot.compile import compile_model
 
         path = self.folder / f"{variant}.equipot.pt2"
         if not path.exists():

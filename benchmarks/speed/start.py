@@ -26,7 +26,7 @@ def checkpoint(case_name: str, path: Path) -> None:
     import torch
 
     import equipot.model
-    from equipot.train.record import checkpoint_record
+    from equipot.artifacts._checkpoint_record import checkpoint_record
 
     case = CASES[case_name]
     builder = {"nequip": "NequIPGNNModel", "allegro": "AllegroModel"}[case.model]
@@ -44,8 +44,8 @@ def one_start(scenario: str, file: Path) -> dict[str, float]:
     from ase.md.verlet import VelocityVerlet
 
     import equipot.ase
-    import equipot.compile.aotinductor
-    import equipot.modifiers
+    import equipot.compile._aotinductor
+    import equipot.model
 
     torch.set_num_threads(1)
     imports = time.perf_counter() - import_start
@@ -56,7 +56,7 @@ def one_start(scenario: str, file: Path) -> dict[str, float]:
     if how != "compiled":
         model = equipot.artifacts.load_model(file)
         for name in MODIFIERS[variant]:
-            model = equipot.modifiers.apply_modifier(model, name)
+            model = equipot.model.apply_modifier(model, name)
     if how == "compile":
         equipot.compile.compile_model(model, compiled)
         model = compiled

@@ -122,9 +122,8 @@ def _loader(info: Any, steps: int) -> Any:
     """A train loader over small variations of the box of water, with labels, lists cached after one pass."""
     import torch
 
-    from equipot.data.dataset import FrameDataset
-    from equipot.data.frames import frame_from_atoms
-    from equipot.data.loader import BatchOrder, TrainLoader
+    from equipot.data import FrameDataset, TrainLoader, frame_from_atoms
+    from equipot.data._loader import BatchOrder
     from equipot.data.transforms import default_transforms
 
     frames = []
@@ -165,7 +164,7 @@ class _Marks:
 
 def _model(case_name: str, modifiers: list[str]) -> Any:
     import equipot.model
-    from equipot.modifiers import apply_modifier
+    from equipot.model import apply_modifier
 
     builder = {"nequip": "NequIPGNNModel"}[CASES[case_name].model]
     model = getattr(equipot.model, builder)(**CASES[case_name].hyperparameters).build().eval()

@@ -63,7 +63,7 @@ def write(path: Path, frames: list[Any], type_names: list[str], r_max: float) ->
 
     Labels are random numbers: only the time of a training step is measured, not what it learns.
     """
-    from equipot.data.frames import frame_from_atoms
+    from equipot.data import frame_from_atoms
     from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
     from equipot.graph import collate
 

@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 
-from equipot.cli.main import main
-from equipot.model.options import to_config
+from equipot._cli.main import main
+from equipot.options import to_config
 from equipot.plugins import plugins, public_target
 
 SOURCE = '''

@@ -8,9 +8,9 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from equipot.cli.main import main
-from equipot.config.components import components
-from equipot.config.schema import component_schema
+from equipot._cli.main import main
+from equipot.config._components import components
+from equipot.config._schema import component_schema
 from equipot.describe import OptionDoc, describe_options
 from equipot.model import AnalyticPairPotential, builder
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from equipot.cli.main import main
+from equipot._cli.main import main
 from equipot.errors import PluginError
 from equipot.plugins import plugins
 

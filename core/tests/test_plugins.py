@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from equipot import __version__
+from equipot._host.declared import load_target
 from equipot.declarations import CommandEntry, TargetAliasEntry
 from equipot.errors import EquipotError, PluginError, PluginNotFoundError
-from equipot.plugins import HOOKS, KINDS, NAMESPACES, PluginHost, load_target, plugins, public_target
+from equipot.plugins import HOOKS, KINDS, NAMESPACES, PluginHost, plugins, public_target
 
 HEADER = "from equipot import hookimpl\nfrom equipot.declarations import *\n"
 
@@ -358,7 +359,7 @@ def test_malformed_aliases_are_refused(changes, message):
         TargetAliasEntry(**{**ALIAS, **changes})
 
 
-@pytest.mark.parametrize("name", ["Import", "import_other", "-x", "a b", ""])
+@pytest.mark.parametrize("name", ["Import", "import_other", "-x", "a  b", ""])
 def test_malformed_command_names_are_refused(name):
     with pytest.raises(ValueError, match="CommandEntry.name: not lower-case words"):
         CommandEntry(name=name, target="a.b", summary="A test")

@@ -14,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-    from equipot.testing.checklist import Check
+    from equipot_testing._checklist import Check
 
 
 class ChecksDirective(SphinxDirective):
@@ -24,7 +24,7 @@ class ChecksDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """A definition list with an anchor for each check."""
-        from equipot.testing.checklist import DECLARATION
+        from equipot_testing._checklist import DECLARATION
 
         kit = _load(self.arguments[0])
         items = []

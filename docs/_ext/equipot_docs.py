@@ -139,7 +139,7 @@ class HookDirective(_TableDirective):
         if kind in NAMESPACES:
             lines += [f"**In configs** a declared name is `{NAMESPACES[kind]}.NAME`.", ""]
         if kit:
-            lines += [f"**Tested by** `equipot.testing.conformance.{kit}`.", ""]
+            lines += [f"**Tested by** `equipot_testing.conformance.{kit}`.", ""]
         if scaffold:
             lines += [f"**Start one** with `equipot plugins new NAME --kind {scaffold}`.", ""]
         rows = [
@@ -226,8 +226,8 @@ class CommandDirective(SphinxDirective):
         """The help as a literal block, 90 columns wide wherever it is built."""
         import os
 
-        from equipot.cli.common import make_parser
-        from equipot.cli.main import command_module
+        from equipot._cli.common import make_parser
+        from equipot._cli.main import command_module
 
         name = self.arguments[0]
         module = command_module(name)

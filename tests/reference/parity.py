@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file
 
-from equipot.config.targets import resolve_target
+from equipot.config import resolve_target
 from equipot.graph import Graph, compute_edge_vectors
 from equipot.model import GraphModel
 

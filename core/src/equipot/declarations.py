@@ -153,11 +153,11 @@ class TargetAliasEntry(Entry):
 class CommandEntry(Entry):
     """Declares a subcommand ``equipot NAME …``: a module with ``add_arguments(parser)`` and ``run(args) -> int``.
 
-    ``equipot.cli.common.Command`` describes such a module; it is imported when the command is called.
+    ``equipot._cli.common.Command`` describes such a module; it is imported when the command is called.
     """
 
     name: str
-    """What users type: lower-case words joined by hyphens, e.g. ``import-nequip``."""
+    """What users type: lower-case words joined by hyphens, e.g. ``import-nequip``; ``group name`` joins a group."""
 
     target: str
     """Dotted path of the module, e.g. ``equipot_from_nequip.command``."""
@@ -168,6 +168,6 @@ class CommandEntry(Entry):
         Raises:
             ValueError: If the name cannot be typed as a command or the target is no dotted path.
         """
-        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.name):
+        if not re.fullmatch(r"[a-z][a-z0-9]*([- ][a-z0-9]+)*", self.name):
             raise ValueError(f"{type(self).__name__}.name: not lower-case words joined by hyphens, got {self.name!r}")
         self._check_path("target")

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from equipot.artifacts import write_package
-from equipot.artifacts.manifest import FORMAT_VERSION
+from equipot.artifacts._checkpoint_record import checkpoint_record
+from equipot.artifacts._manifest import FORMAT_VERSION
 from equipot.model import InvariantModel
 from equipot.pair_potentials import ZBL
-from equipot.train.record import checkpoint_record
 
 
 def main() -> None:

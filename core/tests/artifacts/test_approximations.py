@@ -3,15 +3,15 @@ import logging
 
 import pytest
 
-from equipot.artifacts import golden
-from equipot.artifacts.approximations import approximations_of, checked_approximations
-from equipot.artifacts.manifest import Manifest, plugins_used
+from equipot.artifacts import _golden as golden
+from equipot.artifacts._approximations import approximations_of, checked_approximations
+from equipot.artifacts._manifest import Manifest, plugins_used
 from equipot.declarations import ModifierEntry
 from equipot.errors import ArtifactError
-from equipot.model.graph_model import AppliedModifier
-from equipot.modifiers import as_records, reapply
+from equipot.model._graph_model import AppliedModifier
+from equipot.model._modifiers import as_records, reapply
 from equipot.nn.slots import KernelSlot
-from equipot.testing.toy import ToyEnergy, ToyModel
+from equipot_testing.toy import ToyEnergy, ToyModel
 
 
 class Envelope(KernelSlot):

@@ -4,8 +4,9 @@ import zipfile
 import pytest
 import torch
 
-from equipot.artifacts import golden, load, load_model, read_checkpoint
-from equipot.artifacts.report import inspect_file
+from equipot.artifacts import _golden as golden
+from equipot.artifacts import load, load_model, read_checkpoint
+from equipot.artifacts._inspect import inspect_file
 from equipot.ase import EquipotCalculator
 from equipot.errors import ArtifactError, ConfigError
 

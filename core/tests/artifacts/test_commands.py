@@ -12,11 +12,11 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
+from equipot._cli.main import main
 from equipot.artifacts import load_model
-from equipot.artifacts.evaluate import evaluate
 from equipot.ase import EquipotCalculator
-from equipot.cli.main import main
 from equipot.errors import DataError
+from equipot.evaluate import evaluate
 
 
 @pytest.fixture
@@ -202,8 +202,8 @@ def test_inspect_shows_what_is_needed(run, package_file):
 
 
 def test_control_characters_of_a_file_are_shown_not_obeyed(run, package_file):
-    from equipot.artifacts import archive
-    from equipot.artifacts.manifest import Manifest
+    from equipot.artifacts import _archive as archive
+    from equipot.artifacts._manifest import Manifest
 
     with archive.opened(package_file) as file:
         members = {name: file.read(name) for name in file.namelist()}
@@ -216,8 +216,8 @@ def test_control_characters_of_a_file_are_shown_not_obeyed(run, package_file):
 
 
 def test_inspect_names_missing_plugins(run, package_file):
-    from equipot.artifacts import archive
-    from equipot.artifacts.manifest import Manifest
+    from equipot.artifacts import _archive as archive
+    from equipot.artifacts._manifest import Manifest
 
     with archive.opened(package_file) as file:
         members = {name: file.read(name) for name in file.namelist()}

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from equipot.artifacts import golden, load_model, verify
-from equipot.artifacts.manifest import FORMAT_VERSION
-from equipot.artifacts.report import inspect_file
+from equipot.artifacts import _golden as golden
+from equipot.artifacts import load_model, verify
+from equipot.artifacts._inspect import inspect_file
+from equipot.artifacts._manifest import FORMAT_VERSION
 
 DATA = Path(__file__).parent / "data"
 

@@ -3,12 +3,13 @@ import dataclasses
 import pytest
 import torch
 
-from equipot.artifacts import archive, golden, load_model, write_package
-from equipot.artifacts.manifest import Manifest
+from equipot.artifacts import _archive as archive
+from equipot.artifacts import _golden as golden
+from equipot.artifacts import load_model, write_package
+from equipot.artifacts._manifest import Manifest
 from equipot.errors import ConfigError
 from equipot.graph import collate
-from equipot.model import ModelFromCheckpoint, ModelFromPackage, modify
-from equipot.modifiers import apply_modifier
+from equipot.model import ModelFromCheckpoint, ModelFromPackage, apply_modifier, modify
 from equipot.validation import check_options
 
 

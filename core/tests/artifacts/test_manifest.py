@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from equipot.artifacts import manifest as manifests
+from equipot.artifacts import _manifest as manifests
 from equipot.artifacts import read_package, write_package
-from equipot.artifacts.manifest import Manifest
+from equipot.artifacts._manifest import Manifest
 from equipot.errors import ArtifactError
 
 

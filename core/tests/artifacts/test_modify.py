@@ -3,9 +3,11 @@ import torch
 from ase import Atoms
 from ase.io import write
 
-from equipot.artifacts import load_model, modify, package, verify
+from equipot.artifacts import _modify as modify
+from equipot.artifacts import _package as package
+from equipot.artifacts import load_model, verify
 from equipot.errors import ArtifactError, ConfigError, DataError, PluginError
-from equipot.modifiers import apply_modifier
+from equipot.model import apply_modifier
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from equipot.artifacts import archive, golden, load_model, package, read_package, verify, write_package
-from equipot.artifacts.manifest import Manifest
+from equipot.artifacts import _archive as archive
+from equipot.artifacts import _golden as golden
+from equipot.artifacts import _package as package
+from equipot.artifacts import load_model, read_package, verify, write_package
+from equipot.artifacts._manifest import Manifest
 from equipot.errors import ArtifactError, PluginError
 from equipot.graph import collate
-from equipot.testing.toy import ToyModel
+from equipot_testing.toy import ToyModel
 
 
 def members_of(path):
@@ -137,8 +140,8 @@ def test_an_edited_option_is_named_even_when_signed(package_file):
         "functools.partial",
         "hydra.utils.get_method",
         "logging.os.system",
-        "equipot.model.rebuild.rebuild_model",
-        "equipot.modifiers.apply_modifier",
+        "equipot.artifacts._rebuild.rebuild_model",
+        "equipot.modifiers.modify_PerTypeScaleShift",
         "equipot_invariant.builder.InvariantModel",
         "",
     ],
@@ -154,7 +157,7 @@ def test_a_package_cannot_name_code(package_file, target, tmp_path):
 
 def resign_options(path, config):
     """Replace the config and all digests that belong to it."""
-    from equipot.artifacts.manifest import option_digests
+    from equipot.artifacts._manifest import option_digests
 
     members = members_of(path)
     manifest = Manifest.from_json(members["manifest.json"], "x")
@@ -298,7 +301,7 @@ def test_a_folder_that_does_not_exist(make_model, tmp_path):
 
 def test_a_builder_that_no_plugin_declares(tmp_path):
     model = ToyModel(type_names=["H"], r_max=3.0).build()
-    with pytest.raises(ArtifactError, match="'equipot.testing.toy.ToyModel' is not declared by an installed plugin"):
+    with pytest.raises(ArtifactError, match="'equipot_testing.toy.ToyModel' is not declared by an installed plugin"):
         write_package(model, tmp_path / "a.equipot.zip")
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from equipot import __version__
-from equipot.cli.main import COMMANDS, main
+from equipot._cli.main import COMMANDS, main
+from equipot._host.declared import Declared
 from equipot.declarations import CommandEntry
-from equipot.plugins import Declared, PluginHost
+from equipot.plugins import PluginHost
 
 BIN = Path(sys.executable).parent
 
@@ -52,7 +53,7 @@ def test_unknown_option_of_a_command(capsys):
 
 
 def test_a_command_that_cannot_be_imported_does_not_stop_the_others(monkeypatch, capsys):
-    monkeypatch.setitem(COMMANDS, "broken", ("equipot.cli.not_there", "broken"))
+    monkeypatch.setitem(COMMANDS, "broken", ("equipot._cli.not_there", "broken"))
     assert main(["broken"]) == 2
     assert capsys.readouterr().err.startswith("error: equipot broken: cannot be loaded: No module named")
 
@@ -70,10 +71,10 @@ def a_host_with(*commands):
 
 
 def test_a_command_of_a_plugin_runs_and_is_in_the_help(monkeypatch, capsys):
-    entry = CommandEntry(name="list-all", target="equipot.cli.plugins", summary="Everything")
+    entry = CommandEntry(name="list-all", target="equipot._cli.plugins", summary="Everything")
     host = a_host_with(entry)()
     monkeypatch.setattr("equipot.plugins.plugins", lambda: host)
-    monkeypatch.setattr("equipot.cli.common.show_plugin_warnings", lambda: None)
+    monkeypatch.setattr("equipot._cli.common.show_plugin_warnings", lambda: None)
     assert main(["list-all", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert main([]) == 0
@@ -137,7 +138,7 @@ def test_schema_of_one_component(capsys):
 
 def test_help_and_listing_import_no_torch():
     script = (
-        "import sys; from equipot.cli.main import main\n"
+        "import sys; from equipot._cli.main import main\n"
         "code = main(['plugins', '--json'])\n"
         "assert code == 0 and not {'torch', 'e3nn', 'lightning', 'hydra'} & sys.modules.keys(), sys.modules.keys()"
     )

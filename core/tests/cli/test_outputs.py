@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from equipot.cli.common import run_command
+from equipot._cli.common import run_command
 
 
 @pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt", "results.json", "multirun.yaml"])
@@ -28,7 +28,7 @@ def test_overwrite(folder):
 
 
 def test_runs_of_the_same_second_have_folders_of_their_own(folder, monkeypatch):
-    from equipot.cli import train
+    from equipot._cli import train
 
     class Clock:
         @staticmethod

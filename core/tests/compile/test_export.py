@@ -3,13 +3,14 @@ import dataclasses
 import pytest
 import torch
 
-from equipot.artifacts import golden
-from equipot.compile import aotinductor, export_model
-from equipot.compile.export import Exported, dynamic_shapes, trace_batch
+from equipot.artifacts import _golden as golden
+from equipot.compile import _aotinductor as aotinductor
+from equipot.compile import export_model
+from equipot.compile._export import Exported, dynamic_shapes, trace_batch
 from equipot.errors import ArtifactError
 from equipot.graph import collate
 from equipot.model import EnergyTerm, EnergyTermModule, InvariantModel
-from equipot.testing.toy import ToyEnergy, ToyModel
+from equipot_testing.toy import ToyEnergy, ToyModel
 
 
 class FarRepulsion(EnergyTermModule):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from equipot.compile.passes import without_atomic_sums
+from equipot.compile._passes import without_atomic_sums
 
 aten = torch.ops.aten
 PATHS = torch.tensor([0, 0, 0, 1, 2, 2])

@@ -6,14 +6,14 @@ import types
 import pytest
 from omegaconf import OmegaConf
 
-from equipot.config import aliases
-from equipot.config.check import check_config
-from equipot.config.load import compose
-from equipot.config.resolve import resolve_phase1
-from equipot.config.targets import TargetError, resolve_target
+from equipot._host.declared import Declared
+from equipot.config import _aliases as aliases
+from equipot.config._check import check_config
+from equipot.config._load import compose
+from equipot.config._resolve import resolve_phase1
+from equipot.config._targets import TargetError, resolve_target
 from equipot.declarations import TargetAliasEntry
 from equipot.errors import ConfigError, problem
-from equipot.plugins import Declared
 
 EMA = TargetAliasEntry(
     name="other.train.EMA", target="equipot.train.EMALightningModule", summary="Averages", options="other_names.ema"

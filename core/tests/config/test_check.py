@@ -1,8 +1,8 @@
 import pytest
 
-from equipot.config.check import check_config
-from equipot.config.instantiate import Deferred, Walker
-from equipot.config.load import compose
+from equipot.config._check import check_config
+from equipot.config._instantiate import Deferred, Walker
+from equipot.config._load import compose
 from equipot.errors import ConfigError
 
 

@@ -1,8 +1,8 @@
 # ruff: noqa: E501 - messages and configs stand here as users see them
 import pytest
 
-from equipot.config.load import compose, used_root_keys
-from equipot.config.resolve import BAD, Statistic, resolve_phase1, resolve_phase2
+from equipot.config._load import compose, used_root_keys
+from equipot.config._resolve import BAD, Statistic, resolve_phase1, resolve_phase2
 from equipot.errors import ConfigError
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from equipot.config.components import components, find
-from equipot.config.schema import config_schema
+from equipot.config._components import components, find
+from equipot.config._schema import config_schema
 from equipot.describe import describe_options
 from equipot.errors import ConfigError
 

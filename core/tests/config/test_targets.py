@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from equipot.config.cross_checks import hydra_problems
-from equipot.config.targets import AllowList, TargetError, canonical, resolve_target
+from equipot.config._cross_checks import hydra_problems
+from equipot.config._targets import AllowList, TargetError, canonical, resolve_target
 
 HOSTILE = [
     "os.system",
@@ -27,7 +27,7 @@ HOSTILE = [
     "lightning.pytorch.cli.instantiate_class",
     "torchmetrics.functional.accuracy",
     "equipot.plugins.load_target",
-    "equipot.config.targets.importlib.import_module",
+    "equipot.config._targets.importlib.import_module",
     "equipot.data.read_atoms",
     "equipot.data.transforms.torch.load",
     "equipot_zbl.os.system",
@@ -61,8 +61,8 @@ def test_hostile_targets_are_refused(target):
         ("lightning.pytorch.callbacks.EarlyStopping", "lightning.pytorch.callbacks.early_stopping", "EarlyStopping"),
         ("lightning.pytorch.loggers.CSVLogger", "lightning.pytorch.loggers.csv_logs", "CSVLogger"),
         ("torchmetrics.MeanSquaredError", "torchmetrics.regression.mse", "MeanSquaredError"),
-        ("equipot.train.EnergyOnlyLoss", "equipot.train.losses", "EnergyOnlyLoss"),
-        ("equipot.model.modify", "equipot.model.modification", "modify"),
+        ("equipot.train.EnergyOnlyLoss", "equipot.train._losses", "EnergyOnlyLoss"),
+        ("equipot.model.modify", "equipot.model._modification", "modify"),
         ("equipot.model.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
         ("equipot_invariant.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
         ("equipot.pair_potentials.ZBL", "equipot_zbl.potential", "ZBL"),
@@ -170,6 +170,6 @@ def test_hydra_section(section, place):
 
 
 def test_hydra_defaults_are_fine(folder):
-    from equipot.config.load import compose
+    from equipot.config._load import compose
 
     assert hydra_problems(compose("config.yaml")[1]) == []

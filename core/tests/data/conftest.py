@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from equipot.model.context import ModelInfo
+from equipot.model._context import ModelInfo
 
 
 @pytest.fixture

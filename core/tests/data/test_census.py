@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from equipot.data.census import Census
-from equipot.data.collection import read_collection
-from equipot.data.frames import label_contract
+from equipot.data._census import Census
+from equipot.data._collection import read_collection
+from equipot.data._frames import label_contract
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from equipot.data import FrameCollection, LazyFrames, collect_frames
-from equipot.data.dataset import FrameDataset, complete_labels
-from equipot.data.frames import frame_from_atoms, label_contract
+from equipot.data._dataset import FrameDataset, complete_labels
+from equipot.data._frames import frame_from_atoms, label_contract
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
 from equipot.errors import DataError
 

@@ -8,7 +8,7 @@ import yaml
 from hydra.utils import instantiate
 
 from equipot.data import ASEDataModule, CommonDataStatisticsManager, EnergyOnlyDataStatisticsManager
-from equipot.data.frames import label_contract
+from equipot.data._frames import label_contract
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "data-and-labels.md"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from equipot.data.stats_managers import CommonDataStatisticsManager
+from equipot.data._stats_managers import CommonDataStatisticsManager
 from equipot.errors import DataError
 from equipot.neighbors import add_neighbors
 

@@ -8,8 +8,8 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
-from equipot.data.frames import frame_from_atoms, keys_found, label_contract, suggest_keys
-from equipot.data.readers import read_atoms
+from equipot.data._frames import frame_from_atoms, keys_found, label_contract, suggest_keys
+from equipot.data._readers import read_atoms
 from equipot.errors import ConfigError, DataError
 
 CELL = np.array([[4.0, 0.0, 0.0], [1.0, 3.5, 0.0], [0.2, 0.3, 3.0]])

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from equipot.data.loader import BatchOrder, TrainLoader, best_fit, check_sizes, evaluation_loader
+from equipot.data._loader import BatchOrder, TrainLoader, best_fit, check_sizes, evaluation_loader
 from equipot.errors import ConfigError, DataError
 
 
@@ -156,7 +156,7 @@ class TestLimits:
 
 
 def test_processes_share_an_epoch(monkeypatch):
-    import equipot.data.loader as module
+    import equipot.data._loader as module
 
     batches = BatchOrder(10, 5, batch_size=2).batches(0)
     shares = []

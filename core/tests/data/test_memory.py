@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from equipot.data import CommonDataStatisticsManager
-from equipot.data.dataset import FrameDataset
-from equipot.data.lazy import LazyFrames
+from equipot.data._dataset import FrameDataset
+from equipot.data._lazy import LazyFrames
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from equipot.data.options import file_groups, loader_options, split_options
+from equipot.data._options import file_groups, loader_options, split_options
 
 
 def loader(**given):

@@ -4,7 +4,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from equipot.data.readers import file_hash, read_atoms
+from equipot.data._readers import file_hash, read_atoms
 from equipot.errors import DataError
 
 

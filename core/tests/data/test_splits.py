@@ -1,6 +1,6 @@
 import pytest
 
-from equipot.data.splits import split_indices
+from equipot.data._splits import split_indices
 from equipot.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from equipot.data.statistics import (
+from equipot.data._statistics import (
     Count,
     Max,
     Mean,

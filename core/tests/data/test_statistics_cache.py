@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from equipot.data.statistics_cache import cached_statistics
+from equipot.data._statistics_cache import cached_statistics
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_other_processes_read_what_the_first_wrote(tmp_path, compute, monkeypatc
 
 
 def test_other_processes_do_not_wait_forever(tmp_path, compute, monkeypatch):
-    import equipot.data.statistics_cache as module
+    import equipot.data._statistics_cache as module
 
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(module, "_WAIT_SECONDS", 0.0)

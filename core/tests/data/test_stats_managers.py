@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from equipot import data
-from equipot.data.stats_managers import (
+from equipot.data._stats_managers import (
     CommonDataStatisticsManager,
     DataStatisticsManager,
     EnergyOnlyDataStatisticsManager,
@@ -193,7 +193,7 @@ def test_isolated_first_atom_does_not_shift_neighbour_counts():
 
 
 def test_result_does_not_depend_on_batching(frames, monkeypatch):
-    import equipot.data.stats_managers as module
+    import equipot.data._stats_managers as module
 
     manager = CommonDataStatisticsManager()
     names = list(manager.names())
@@ -234,7 +234,7 @@ class Untouchable(dict):
 
 
 def test_energy_only_manager_never_touches_forces(frames, monkeypatch):
-    import equipot.data.stats_managers as module
+    import equipot.data._stats_managers as module
 
     monkeypatch.setattr(module, "collate", lambda some: some[0])
     monkeypatch.setattr(module, "_FRAMES_AT_ONCE", 1)

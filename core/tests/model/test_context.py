@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from equipot.errors import ConfigError
-from equipot.model.context import ModelInfo, pair_index, resolve_cutoffs, species_of_types
+from equipot.model._context import ModelInfo, pair_index, resolve_cutoffs, species_of_types
 
 
 def test_pair_index_is_centre_major():

@@ -6,9 +6,9 @@ import torch
 from equipot.errors import ConfigError
 from equipot.graph import collate
 from equipot.model import EnergyTerm, EnergyTermModule, GraphModel, ScaleShift
-from equipot.model.context import ModelInfo
-from equipot.testing.frames import batch_of, bulk, lone_atom, molecule
-from equipot.testing.toy import ToyEnergy, ToyModel
+from equipot.model._context import ModelInfo
+from equipot_testing.frames import batch_of, bulk, lone_atom, molecule
+from equipot_testing.toy import ToyEnergy, ToyModel
 
 
 def toy(**options):

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from equipot.errors import ConfigError, PluginError
 from equipot.model import AnalyticPairPotential, EnergyTerm, ModelBuilder, PairEnergy, PairPotential, builder, modify
-from equipot.model.options import to_config
+from equipot.options import to_config
 from equipot.plugins import PluginHost
-from equipot.testing.frames import bulk
-from equipot.testing.toy import ToyEnergy, ToyModel
+from equipot_testing.frames import bulk
+from equipot_testing.toy import ToyEnergy, ToyModel
 
 
 def recipe(**options):
@@ -121,7 +121,7 @@ def test_derivatives_are_recorded_as_the_modifier_that_made_them():
 def test_without_a_plugin_for_forces_the_error_says_what_to_install(monkeypatch):
     host = PluginHost("none")
     host.records = [record for record in host.records if record.id == "core"]
-    monkeypatch.setattr("equipot.modifiers.plugins", lambda: host)
+    monkeypatch.setattr("equipot.model._modifiers.plugins", lambda: host)
     with pytest.raises(PluginError) as caught:
         recipe().build()
     assert str(caught.value) == (
@@ -158,7 +158,7 @@ def test_a_term_whose_radius_is_not_what_it_said_is_refused():
 
 def test_config_holds_every_option_in_plain_containers():
     config = recipe(pair_potential=Wall(height=2.0), per_type_energy_shifts={"H": 1, "C": 2}).build().config
-    assert config["_target_"] == "equipot.testing.toy.ToyModel"
+    assert config["_target_"] == "equipot_testing.toy.ToyModel"
     assert config["per_type_energy_shifts"] == {"H": 1.0, "C": 2.0}
     assert config["pair_potential"]["height"] == 2.0
     assert set(config) == {"_target_", *(field.name for field in dataclasses.fields(ToyModel))}

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from equipot.errors import ConfigError
-from equipot.model.scale_shift import ScaleShift
+from equipot.model._scale_shift import ScaleShift
 
 TYPES = torch.tensor([1, 0, 1])
 WHERE = "per_type_energy_shifts"

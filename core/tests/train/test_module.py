@@ -9,7 +9,7 @@ import torch
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
 from equipot.train import EMALightningModule, EnergyForceLoss, EnergyForceMetrics, EnergyOnlyLoss, LightningModule
-from equipot.train.diagnose import not_finite
+from equipot.train._diagnose import not_finite
 
 ADAM = functools.partial(torch.optim.Adam, lr=0.02)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from equipot.errors import ConfigError
-from equipot.train.resume import check_same_config
+from equipot.train._resume import check_same_config
 
 STATE = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
 
@@ -130,7 +130,7 @@ def test_killed_process(folder):
     """kill -9 inside an epoch, then resume from the newest file."""
     overrides = ["run=[train]", "trainer.max_epochs=20", saving(1)]
     assert folder.call("--output", "whole", *overrides)[0] == 0
-    command = [sys.executable, "-m", "equipot.cli.main", "train", "config.yaml", "--output", "killed", *overrides]
+    command = [sys.executable, "-m", "equipot._cli.main", "train", "config.yaml", "--output", "killed", *overrides]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not (folder.path / "killed" / "step10.ckpt").exists() and time.monotonic() < deadline:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from equipot.model.context import ModelInfo
-from equipot.train.record import plain
-from equipot.train.table import results_table
+from equipot.artifacts._checkpoint_record import plain
+from equipot.model._context import ModelInfo
+from equipot.train._table import results_table
 
 
 def plain_only(value):
@@ -160,7 +160,7 @@ def test_two_processes(folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torchrun = Path(sys.executable).with_name("torchrun")
-    command = [torchrun, "--nproc-per-node", "2", "--master-port", str(port), "-m", "equipot.cli.train", "config.yaml"]
+    command = [torchrun, "--nproc-per-node", "2", "--master-port", str(port), "-m", "equipot._cli.train", "config.yaml"]
     done = subprocess.run(
         [*command, "+trainer.devices=2", "--output", "two"], capture_output=True, text=True, check=False, timeout=600
     )

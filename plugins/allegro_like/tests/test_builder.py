@@ -4,10 +4,11 @@ import math
 import pytest
 import torch
 
-from equipot.artifacts.manifest import citations_of, plugins_used
+from equipot.artifacts import rebuild_model
+from equipot.artifacts._manifest import citations_of, plugins_used
+from equipot.artifacts._rebuild import options_from_config
 from equipot.errors import ArtifactError, ConfigError
 from equipot.model import AllegroModel, PresetAllegroModel
-from equipot.model.rebuild import options_from_config, rebuild_model
 from equipot.nn.edges import Edges
 from equipot.nn.slots import KernelSlot
 from equipot_allegro import TwoBodyBesselScalarEmbed, TwoBodySplineScalarEmbed

@@ -2,8 +2,8 @@ from typing import ClassVar
 
 import pytest
 
-from equipot.testing.conformance import ModelBuilderConformance
 from equipot_allegro import TwoBodyBesselScalarEmbed
+from equipot_testing.conformance import ModelBuilderConformance
 
 
 class TestAllegroModel(ModelBuilderConformance):

@@ -7,8 +7,8 @@ import torch
 from ase.io import read
 
 from equipot.model import AllegroModel
-from equipot.testing.frames import Structure
 from equipot_allegro import TwoBodyBesselScalarEmbed, TwoBodySplineScalarEmbed
+from equipot_testing.frames import Structure
 
 R_MAX = 2.4
 WATER = Path(__file__).parents[3] / "examples" / "data" / "water_gfn1.extxyz"

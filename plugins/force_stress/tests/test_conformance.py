@@ -1,4 +1,4 @@
-from equipot.testing.conformance import ModifierConformance
+from equipot_testing.conformance import ModifierConformance
 
 
 class TestEnable(ModifierConformance):

@@ -6,11 +6,11 @@ from unittest import mock
 import pytest
 import torch
 
-from equipot.model import EnergyTerm, EnergyTermModule
-from equipot.modifiers import apply_modifier
+from equipot.model import EnergyTerm, EnergyTermModule, apply_modifier
 from equipot.nn.cutoff import polynomial_cutoff
-from equipot.testing.finite_difference import fd_forces, fd_strain_gradient
-from equipot.testing.frames import (
+from equipot_force_stress.derivatives import ForceStress, stress_of_frames
+from equipot_testing.finite_difference import fd_forces, fd_strain_gradient
+from equipot_testing.frames import (
     Structure,
     batch_of,
     bulk,
@@ -21,8 +21,7 @@ from equipot.testing.frames import (
     standard_structures,
     wire,
 )
-from equipot.testing.toy import ToyModel
-from equipot_force_stress.derivatives import ForceStress, stress_of_frames
+from equipot_testing.toy import ToyModel
 
 CLOSE = {"rtol": 2e-6, "atol": 2e-6}
 
@@ -269,7 +268,7 @@ def test_enable_after_disable_gives_the_same_numbers():
 
 def test_applying_what_is_there_already_is_logged(caplog):
     model = toy()
-    with caplog.at_level("INFO", logger="equipot.modifiers"):
+    with caplog.at_level("INFO", logger="equipot.model._modifiers"):
         assert apply_modifier(model, "enable_ForceStressOutput") is model
     assert "enable_ForceStressOutput: nothing to change" in caplog.text
 

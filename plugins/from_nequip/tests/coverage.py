@@ -16,9 +16,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equipot.config.aliases import aliases, translate_container
-from equipot.config.load import _RESOLVERS, STATISTICS_RESOLVER
-from equipot.config.targets import TargetError, resolve_target
+from equipot.config import TargetError, resolve_target, translate_container
+from equipot.config._aliases import aliases
+from equipot.config._load import _RESOLVERS, STATISTICS_RESOLVER
 from equipot_from_nequip.data_options import DROPPED, STRESS
 
 PEER = json.loads(Path(__file__).with_name("peer_names.json").read_text(encoding="utf-8"))

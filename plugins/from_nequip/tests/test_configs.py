@@ -7,11 +7,11 @@ import ase.io
 import pytest
 import yaml
 
+from equipot._cli.main import main
 from equipot.artifacts import read_checkpoint
-from equipot.cli.main import main
-from equipot.config.aliases import translate
-from equipot.config.check import check_config
-from equipot.config.load import compose
+from equipot.config._aliases import translate
+from equipot.config._check import check_config
+from equipot.config._load import compose
 from equipot.errors import ConfigError
 from equipot_from_nequip.exported import read_export
 from equipot_from_nequip.importer import import_model, write

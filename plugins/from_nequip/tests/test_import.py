@@ -10,9 +10,8 @@ import pytest
 import torch
 
 import equipot_from_nequip
-from equipot.artifacts import load_model, read_package, verify
-from equipot.artifacts.package import read_manifest
-from equipot.cli.main import main
+from equipot._cli.main import main
+from equipot.artifacts import load_model, read_manifest, read_package, verify
 from equipot.errors import ArtifactError, ConfigError
 from equipot_from_nequip.exported import read_export
 from equipot_from_nequip.importer import import_model
@@ -251,7 +250,7 @@ def test_the_command_writes_a_package_and_never_unpickles(tmp_path, model_file, 
 
 
 def test_frames_of_the_training_data_are_not_stored_with_the_package(tmp_path, model_file, python):
-    from equipot.artifacts.package import read_golden
+    from equipot.artifacts._package import read_golden
 
     out = tmp_path / "model.equipot.zip"
     assert run(model_file, out, "--i-trust-this-file", "--python", python(f'cp {EXPORTS}/nequip_zbl/* "$3"')) == 0

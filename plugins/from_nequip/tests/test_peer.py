@@ -8,8 +8,8 @@ import ase.io
 import numpy as np
 import pytest
 
+from equipot._cli.main import main
 from equipot.ase import EquipotCalculator
-from equipot.cli.main import main
 
 PYTHON = os.environ.get("EQUIPOT_NEQUIP_PYTHON")
 HERE = Path(__file__).parent

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from equipot.cli.main import main
-from equipot.config.aliases import translate_container
+from equipot._cli.main import main
+from equipot.config import translate_container
 from equipot.errors import ConfigError
 from equipot_from_nequip.rewrite import rewrite_text
 
@@ -39,7 +39,7 @@ def test_the_command_writes_a_config_that_needs_no_plugin_of_nequip(tmp_path, ca
     assert f"wrote {new}: 12 names and options changed; try: equipot check {new}" in capsys.readouterr().out
     assert main(["import-nequip", "--config", str(TUTORIAL), str(new)]) == 2
     assert "exists already" in capsys.readouterr().err
-    monkeypatch.setattr("equipot.config.check.translate", lambda config: (config, []))
+    monkeypatch.setattr("equipot.config._check.translate", lambda config: (config, []))
     text = new.read_text(encoding="utf-8").replace("accelerator: gpu", "accelerator: cpu")
     logger = text[text.index("  logger:\n") : text.index("  callbacks:\n")]
     new.write_text(text.replace(logger, "  logger: false\n"), encoding="utf-8")

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from equipot.config.aliases import aliases
-from equipot.config.targets import TargetError, resolve_target
+from equipot.config import TargetError, resolve_target
+from equipot.config._aliases import aliases
 
 HERE = Path(__file__).parent
 NEQUIP = "nequip.model.NequIPGNNModel"

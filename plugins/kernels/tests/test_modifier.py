@@ -6,14 +6,14 @@ import torch
 
 from equipot.compile import export_model
 from equipot.errors import ConfigError
-from equipot.modifiers import apply_modifier
-from equipot.testing.conformance import ModifierConformance
-from equipot.testing.frames import batch_of, standard_structures
-from equipot.testing.toy import ToyModel
+from equipot.model import apply_modifier
 from equipot_kernels import registry
 from equipot_kernels.convolution import FusedConvolution
 from equipot_kernels.errors import KernelError
 from equipot_kernels.modifier import enable_FusedKernels
+from equipot_testing.conformance import ModifierConformance
+from equipot_testing.frames import batch_of, standard_structures
+from equipot_testing.toy import ToyModel
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 
@@ -87,7 +87,7 @@ def test_exported(make_model, batch):
 
 
 def test_kernels_are_listed_for_manifests(make_model):
-    from equipot.compile.kernels import kernels_of, load_kernels
+    from equipot.artifacts._kernels import kernels_of, load_kernels
 
     listed = kernels_of(enable_FusedKernels(make_model()))
     entry = listed["enable_FusedKernels"]

@@ -6,11 +6,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from equipot.artifacts.approximations import approximations_of
-from equipot.artifacts.golden import random_frames
+from equipot.artifacts import random_frames
+from equipot.artifacts._approximations import approximations_of
 from equipot.errors import ConfigError
-from equipot.model import EnergyModule, ModelBuilder
-from equipot.modifiers import apply_modifier
+from equipot.model import EnergyModule, ModelBuilder, apply_modifier
 from equipot.nn.edges import Edges
 from equipot.nn.embedding import TypeEmbedding
 from equipot.nn.irreps import FeatureLayout
@@ -18,11 +17,11 @@ from equipot.nn.radial import RadialEmbedding
 from equipot.nn.radial_function import RadialFunction, RadialNetwork
 from equipot.nn.spherical import SphericalHarmonics
 from equipot.nn.tensor_product import Convolution
-from equipot.testing.conformance import ModifierConformance
-from equipot.testing.toy import ToyModel
 from equipot_kernels import force_error
 from equipot_kernels.radial_splines import enable_RadialSplines, train_with_RadialSplines, with_splines
 from equipot_kernels.spline import SplineRadial
+from equipot_testing.conformance import ModifierConformance
+from equipot_testing.toy import ToyModel
 
 ENABLE, TRAIN = "enable_RadialSplines", "train_with_RadialSplines"
 

@@ -12,7 +12,7 @@ from ase.io import write
 
 from equipot.data import ASEDataModule
 from equipot.graph import collate
-from equipot.testing.toy import ToyModel
+from equipot_testing.toy import ToyModel
 
 
 def recipe():

@@ -18,7 +18,7 @@ from ase.io import write
 from equipot.data import ASEDataModule
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
-from equipot.testing.toy import ToyModel
+from equipot_testing.toy import ToyModel
 from equipot_toolbox import ASEDataset, FrameDataModule, HDF5Dataset, LMDBDataset, NPZDataset, write_lmdb
 from equipot_toolbox.convert import main as convert
 from equipot_toolbox.datasets import JoinedFrames

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import equipot_toolbox
-from equipot.config.targets import resolve_target
+from equipot.config import resolve_target
 from equipot.plugins import plugins
 
 

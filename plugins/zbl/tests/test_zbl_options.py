@@ -3,7 +3,7 @@
 import pytest
 
 from equipot.errors import ConfigError
-from equipot.testing.toy import ToyModel
+from equipot_testing.toy import ToyModel
 from equipot_zbl import ZBL
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from equipot.testing.frames import batch_of, standard_structures
-from equipot.testing.neighbors import brute_force_neighbors
-from equipot.testing.toy import ToyModel
 from equipot.units import COULOMB_CONSTANT
+from equipot_testing._neighbors import brute_force_neighbors
+from equipot_testing.frames import batch_of, standard_structures
+from equipot_testing.toy import ToyModel
 from equipot_zbl import ZBL
 from equipot_zbl.potential import zbl_energy
 

@@ -1,1 +1,7 @@
 """Configs: load and compose, check everything before data are read, resolve, instantiate."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

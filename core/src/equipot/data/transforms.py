@@ -9,7 +9,7 @@ import torch
 
 from equipot.errors import ConfigError, DataError, did_you_mean, problem
 from equipot.graph import Graph
-from equipot.model.context import ModelInfo, TypeCutoffs, resolve_cutoffs, species_of_types
+from equipot.model._context import ModelInfo, TypeCutoffs, resolve_cutoffs, species_of_types
 from equipot.neighbors import BACKENDS, Backend, add_neighbors
 
 

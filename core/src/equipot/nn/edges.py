@@ -22,7 +22,7 @@ class Edges:
         index: Centre and neighbour of each edge, sorted by centre, shape [2, n_edges].
         x: Lengths divided by their cutoff radius, float64, shape [n_edges].
         attributes: Spherical harmonics of the directions, shape [n_edges, (l_max + 1)²].
-        pair_types: Index of the ordered pair of types, see ``equipot.model.context.pair_index``,
+        pair_types: Index of the ordered pair of types, see ``equipot.model._context.pair_index``,
             shape [n_edges]; None where no layer needs it.
     """
 

@@ -2,7 +2,7 @@ from typing import ClassVar
 
 import pytest
 
-from equipot.testing.conformance import EnergyTermConformance
+from equipot_testing.conformance import EnergyTermConformance
 
 
 class TestD3Dispersion(EnergyTermConformance):

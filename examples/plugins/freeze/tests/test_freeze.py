@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from equipot.errors import ConfigError
-from equipot.modifiers import apply_modifier
-from equipot.testing.conformance import ModifierConformance
+from equipot.model import apply_modifier
+from equipot_testing.conformance import ModifierConformance
 
 TRAINABLE = {"per_type_energy_scales_trainable": True, "per_type_energy_shifts_trainable": True}
 

@@ -2,7 +2,7 @@ from typing import ClassVar
 
 import pytest
 
-from equipot.testing.conformance import ModelBuilderConformance
+from equipot_testing.conformance import ModelBuilderConformance
 
 
 class TestPaiNNModel(ModelBuilderConformance):

@@ -44,7 +44,7 @@ def test_log_cosh():
 
 
 def test_everything_in_one_run(tmp_path, monkeypatch):
-    from equipot.cli.main import main
+    from equipot._cli.main import main
 
     monkeypatch.chdir(Path(__file__).resolve().parents[4])
     logger = f"+trainer.logger={{_target_: lightning.pytorch.loggers.CSVLogger, save_dir: {tmp_path}}}"

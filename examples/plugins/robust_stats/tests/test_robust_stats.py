@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from equipot.testing.conformance import StatsManagerConformance
 from equipot_robust_stats.manager import MedianScale
+from equipot_testing.conformance import StatsManagerConformance
 
 
 class TestRobustStatisticsManager(StatsManagerConformance):

@@ -1,4 +1,4 @@
-from equipot.testing.conformance import ModelBuilderConformance
+from equipot_testing.conformance import ModelBuilderConformance
 
 
 class TestTemplate(ModelBuilderConformance):

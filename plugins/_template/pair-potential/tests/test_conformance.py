@@ -1,4 +1,4 @@
-from equipot.testing.conformance import PairPotentialConformance
+from equipot_testing.conformance import PairPotentialConformance
 
 
 class TestTemplate(PairPotentialConformance):

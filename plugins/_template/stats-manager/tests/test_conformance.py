@@ -1,4 +1,4 @@
-from equipot.testing.conformance import StatsManagerConformance
+from equipot_testing.conformance import StatsManagerConformance
 
 
 class TestTemplate(StatsManagerConformance):

@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from equipot.model.options import Options
 from equipot.nn.embedding import TypeEmbedding
 from equipot.nn.init import uniform_parameter
 from equipot.nn.mlp import ScalarMLP
 from equipot.nn.radial import RadialEmbedding
+from equipot.options import Options
 
 Positive = Annotated[int, Field(gt=0)]
 

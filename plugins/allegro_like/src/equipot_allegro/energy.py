@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from equipot.model import EnergyModule
-from equipot.model.context import pair_index
+from equipot.model import EnergyModule, pair_index
 from equipot.nn.contraction import Contraction
 from equipot.nn.edges import Edges
 from equipot.nn.irreps import FeatureLayout, Irrep, product_irreps

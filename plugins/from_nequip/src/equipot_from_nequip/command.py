@@ -66,7 +66,7 @@ def _model(args: argparse.Namespace) -> int:
     if not args.i_trust_this_file:
         hint = "say --i-trust-this-file if you know where it comes from"
         raise ConfigError(problem(args.source, "loading it runs the code that is in it", hint=hint))
-    from equipot.artifacts.package import checked_path
+    from equipot.artifacts import checked_path
     from equipot_from_nequip.exported import export
     from equipot_from_nequip.importer import import_model, write
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from equipot.artifacts.package import read_tensors
+from equipot.artifacts import read_tensors
 from equipot.errors import ArtifactError, problem
 
 FORMAT = 1

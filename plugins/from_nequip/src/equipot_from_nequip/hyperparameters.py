@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from equipot.config.targets import TargetError, resolve_target
+from equipot.config import TargetError, resolve_target
 from equipot.errors import ConfigError, EquipotError, problem
 from equipot.plugins import plugins
 from equipot_from_nequip.facts import CHANGES, FIXED, HINTS, IGNORED

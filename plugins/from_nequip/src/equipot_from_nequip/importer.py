@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equipot.artifacts.checkpoint import source_of
-from equipot.artifacts.package import checked_path, write_package
+from equipot.artifacts import checked_path, source_of, write_package
 from equipot_from_nequip.hyperparameters import Mapped, map_hyperparameters
 from equipot_from_nequip.verify import Deviations, check, graph_of
 from equipot_from_nequip.weights import convert

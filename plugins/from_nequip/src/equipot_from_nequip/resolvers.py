@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equipot.artifacts.package import read_manifest
+from equipot.artifacts import read_manifest
 from equipot_from_nequip.options import packaged_model
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from equipot.artifacts.archive import atomic
-from equipot.config.aliases import translate_container
+from equipot.config import translate_container
 from equipot.errors import ConfigError, problem
+from equipot.files import atomic
 
 REMOVED = "# nequip only: "
 """What stands before a line that was taken out."""

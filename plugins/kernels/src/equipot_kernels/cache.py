@@ -21,8 +21,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from equipot.compile.trust import cache_folder
 from equipot.errors import problem
+from equipot.files import cache_folder
 from equipot_kernels import toolchain
 from equipot_kernels.errors import KernelError
 

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from equipot.artifacts.golden import frame_of, random_frames
+from equipot.artifacts import frame_of, random_frames
 from equipot.model import Derivatives, EnergyGradients
 from equipot.nn.radial_function import RadialFunction
 from equipot.nn.slots import replace_slots
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
-    from equipot.model import GraphModel
-    from equipot.model.context import ModelInfo
+    from equipot.model import GraphModel, ModelInfo
     from equipot.nn.edges import Edges
 
 _WORST_PLACE = 0.5 - math.sqrt(3.0) / 6.0

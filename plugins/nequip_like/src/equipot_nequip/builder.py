@@ -11,8 +11,7 @@ import torch
 from pydantic import Field
 
 from equipot.errors import ConfigError, problem
-from equipot.model import BuildContext, EnergyModule, ModelBuilder
-from equipot.model.scale_shift import per_type_values
+from equipot.model import BuildContext, EnergyModule, ModelBuilder, per_type_values
 from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.mlp import nonlinearity_problem
 from equipot.nn.radial import RadialEmbedding

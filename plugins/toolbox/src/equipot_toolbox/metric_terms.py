@@ -13,7 +13,7 @@ import torchmetrics
 
 from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
-from equipot.model.options import Options
+from equipot.options import Options
 from equipot.train import WEIGHTED_SUM
 from equipot_toolbox.fields import Comparison
 

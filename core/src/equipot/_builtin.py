@@ -1,0 +1,66 @@
+"""Core's own declarations, made on the same path as any plugin's: no privileged code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equipot.declarations import CommandEntry, ModelBuilderEntry, ModifierEntry, StatsManagerEntry
+from equipot.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@hookimpl
+def equipot_commands() -> Iterator[CommandEntry]:
+    """Core's commands."""
+    for name, summary in (
+        ("train", "train, validate and test a model from a config"),
+        ("check", "check a config without reading data"),
+        ("compile", "compile a model for an engine"),
+        ("package", "build, show, verify and modify packages"),
+        ("inspect", "show what is in a checkpoint, package or compiled file"),
+        ("eval", "errors of a model on labelled data"),
+        ("plugins", "list installed plugins and what they declare"),
+        ("describe", "options of an installed component"),
+        ("schema", "JSON Schema of the installed components"),
+        ("completion", "script for completing commands in bash, zsh or fish"),
+    ):
+        yield CommandEntry(name=name, target=f"equipot._cli.{name}", summary=summary)
+
+
+@hookimpl
+def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
+    """Recipes that start from a stored model."""
+    yield ModelBuilderEntry(
+        name="ModelFromPackage",
+        target="equipot.artifacts.ModelFromPackage",
+        summary="The model of a package, weights included, for fine-tuning",
+    )
+    yield ModelBuilderEntry(
+        name="ModelFromCheckpoint",
+        target="equipot.artifacts.ModelFromCheckpoint",
+        summary="The model of a checkpoint, weights included, for fine-tuning",
+    )
+
+
+@hookimpl
+def equipot_modifiers() -> Iterator[ModifierEntry]:
+    """Core's modifiers."""
+    yield ModifierEntry(
+        name="modify_PerTypeScaleShift",
+        target="equipot.model._modifiers.modify_PerTypeScaleShift",
+        summary="Change scales and shifts of the atomic energies",
+        persistent=True,
+    )
+
+
+@hookimpl
+def equipot_stats_managers() -> Iterator[StatsManagerEntry]:
+    """Core's statistics managers."""
+    for name, summary in (
+        ("CommonDataStatisticsManager", "Neighbours, mean energy per atom and force rms"),
+        ("EnergyOnlyDataStatisticsManager", "Neighbours and energy statistics, no forces"),
+        ("DataStatisticsManager", "Statistics named by the user"),
+    ):
+        yield StatsManagerEntry(name=name, target=f"equipot.data.{name}", summary=summary)

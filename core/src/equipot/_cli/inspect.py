@@ -1,0 +1,105 @@
+"""Show what is in a checkpoint, package or compiled file, without executing anything of it.
+
+The verdict is one of: safe, needs plugins, contains native code, contains unsafe pickle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from equipot._cli.common import run_module
+
+if TYPE_CHECKING:
+    from equipot.artifacts._manifest import Manifest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", metavar="FILE", help=".ckpt, .equipot.zip or .equipot.pt2")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Inspect."""
+    return show(args.file, as_json=args.json)
+
+
+def show(path: str, *, as_json: bool = False) -> int:
+    """Print a report on a file.
+
+    Args:
+        path: The file.
+        as_json: As JSON instead of a table.
+
+    Returns:
+        The exit code: 0.
+    """
+    from equipot.artifacts._inspect import inspect_file
+
+    report = inspect_file(path)
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=2, sort_keys=True))
+        return 0
+    rows = [
+        ("file", f"{report.file} ({report.size / 1024:.0f} kB)"),
+        ("verdict", f"{report.verdict}: {report.advice}"),
+        ("sha256", report.sha256),
+        *(_manifest_rows(report.manifest) if report.manifest else ()),
+    ]
+    for name, value in rows:
+        print(f"{name:<12}  {_printable(value)}")
+    return 0
+
+
+def _printable(text: str) -> str:
+    """The text with control characters of an untrusted file made visible."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    model = manifest.model
+    rows: list[tuple[str, Any]] = [
+        ("format", f"{manifest.kind}, version {manifest.format_version}"),
+        ("types", " ".join(map(str, model.get("type_names", [])))),
+        ("elements", " ".join(map(str, model.get("chemical_species") or ["not given"]))),
+        ("r_max", f"{model.get('r_max')} Å" + (", per pair of types" if model.get("cutoffs") else "")),
+        ("dtype", model.get("model_dtype")),
+        ("units", model.get("units")),
+        ("locality", model.get("locality")),
+        ("outputs", " ".join(map(str, model.get("outputs", [])))),
+        ("modifiers", " ".join(str(item.get("name")) for item in manifest.modifiers) or "none"),
+        ("plugins", _pairs(manifest.plugins) or "none"),
+        ("made with", _pairs(manifest.versions)),
+        ("provenance", _pairs(manifest.provenance)),
+    ]
+    if manifest.fingerprint:
+        rows.append(("fingerprint", manifest.fingerprint))
+    if manifest.approximations:
+        rows.append(("approximate", _approximations(manifest.approximations)))
+    if manifest.compiled:
+        rows.append(("compiled", _pairs({key: value for key, value in manifest.compiled.items() if key != "outputs"})))
+    rows += [("cite", text) for text in manifest.citations]
+    return [(name, str(value)) for name, value in rows]
+
+
+def _approximations(stored: dict[str, Any]) -> str:
+    modules, deviations = stored.get("modules", []), stored.get("deviations", {})
+    found = ", ".join(f"{key} {value:.1e}" if isinstance(value, float) else key for key, value in deviations.items())
+    return f"{', '.join(map(str, modules))}; largest deviations on golden frames: {found}"
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items() if value not in (None, {}, ""))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``equipot inspect``; returns the exit code."""
+    return run_module(sys.modules[__name__], "equipot inspect", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

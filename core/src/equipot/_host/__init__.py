@@ -1,0 +1,1 @@
+"""The plugin host's parts; ``equipot.plugins`` is its face."""

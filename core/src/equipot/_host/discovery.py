@@ -1,0 +1,101 @@
+"""Where plugins are found: the entry points of installed distributions and what their metadata say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from packaging.requirements import Requirement
+
+API_MAJOR = 1
+GROUP = f"equipot.plugins.v{API_MAJOR}"
+
+
+@dataclass
+class PluginRecord:
+    """One entry point and what became of it."""
+
+    id: str
+    distribution: str
+    version: str
+    api: str
+    target: str
+    state: str = "installed"
+    """``ok``, ``failed``, ``refused`` (API), ``disabled`` or ``ambiguous`` (two plugins, one id)."""
+    error: str | None = None
+    declares: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What importing it did to the process, see ``equipot._host.guard``."""
+
+    @property
+    def package(self) -> str:
+        """Top-level package of its module."""
+        return self.target.split(".")[0]
+
+    @property
+    def label(self) -> str:
+        """Id with distribution and version."""
+        return f"{self.id!r} ({self.distribution} {self.version})"
+
+
+def entry_points() -> Iterator[tuple[PluginRecord, metadata.EntryPoint]]:
+    """Every plugin entry point of whatever version of the API, each once."""
+    prefix = "equipot.plugins.v"
+    seen = set()
+    for group in metadata.entry_points().groups:
+        if not group.startswith(prefix):
+            continue
+        for entry_point in metadata.entry_points(group=group):
+            distribution = entry_point.dist
+            name = distribution.name if distribution else "unknown"
+            if (group, name, entry_point.name, entry_point.value) in seen:
+                continue
+            seen.add((group, name, entry_point.name, entry_point.value))
+            version = distribution.version if distribution else "0"
+            api = group.removeprefix(prefix)
+            yield PluginRecord(entry_point.name, name, version, api, entry_point.value), entry_point
+
+
+def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
+    """Why a plugin does not fit this core, read from metadata before import, or None."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    from equipot import __version__
+
+    if entry_point.group != GROUP:
+        wanted = entry_point.group.removeprefix("equipot.plugins.v")
+        newer = wanted.isdigit() and int(wanted) > API_MAJOR
+        plugin = entry_point.dist.name if entry_point.dist else entry_point.name
+        advice = f"pip install --upgrade {'equipot' if newer else plugin}"
+        return f"needs plugin API {wanted}, this is equipot {__version__} with API {API_MAJOR}; {advice}"
+    if entry_point.dist is None:
+        return None
+    for line in entry_point.dist.requires or []:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if (
+            requirement.name.lower() == "equipot"
+            and applies
+            and not requirement.specifier.contains(__version__, prereleases=True)
+        ):
+            wanted = f"equipot{requirement.specifier}"
+            advice = f"pip install '{wanted}'"
+            if _too_new(requirement, __version__):
+                advice = f"pip install --upgrade {entry_point.dist.name}, or {advice}"
+            return f"needs {wanted}, this is {__version__}; {advice}"
+    return None
+
+
+def _too_new(requirement: Requirement, version: str) -> bool:
+    """Whether a version is above all that a requirement allows, as for a plugin that is no longer cared for."""
+    from packaging.version import Version
+
+    bounds = [Version(one.version.removesuffix(".*")) for one in requirement.specifier if one.operator != "!="]
+    return all(bound <= Version(version) for bound in bounds)

@@ -1,0 +1,383 @@
+"""The plugin host: find, load, list and look up; one broken plugin never stops another.
+
+Plugins are entry points in the group ``equipot.plugins.v1``. They load on first use, never at
+``import equipot``, and loading one imports no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import logging
+import os
+import sys
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from equipot import hookspecs
+from equipot._host.declared import Declared, is_target, load_target, singular, warn_if_deprecated
+from equipot._host.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
+from equipot._host.guard import guarded
+from equipot.declarations import (
+    CommandEntry,
+    EnergyTermEntry,
+    Entry,
+    ModelBuilderEntry,
+    ModifierEntry,
+    PairPotentialEntry,
+    StatsManagerEntry,
+    TargetAliasEntry,
+)
+from equipot.errors import PluginError, PluginNotFoundError, did_you_mean, nearest, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
+
+logger = logging.getLogger("equipot.plugins")
+
+KINDS: dict[str, type[Entry]] = {
+    "model_builders": ModelBuilderEntry,
+    "pair_potentials": PairPotentialEntry,
+    "energy_terms": EnergyTermEntry,
+    "modifiers": ModifierEntry,
+    "stats_managers": StatsManagerEntry,
+}
+"""Kinds of component that configs name; the hook is ``equipot_<kind>``."""
+
+HOOKS: dict[str, type[Entry]] = {**KINDS, "target_aliases": TargetAliasEntry, "commands": CommandEntry}
+"""Everything that plugins declare: components, names of other programs, commands."""
+
+CORE = "equipot"
+"""The distribution whose declarations come first; its names are taken."""
+
+HOOK_NAMES = tuple(f"equipot_{kind}" for kind in HOOKS)
+
+NAMESPACES: dict[str, str] = {
+    "model_builders": "equipot.model",
+    "pair_potentials": "equipot.pair_potentials",
+    "energy_terms": "equipot.energy_terms",
+    "modifiers": "equipot.modifiers",
+    "stats_managers": "equipot.data",
+}
+"""Where users find the registered names of each kind in configs and in Python."""
+
+
+class PluginHost:
+    """What is installed, loaded once.
+
+    Args:
+        switch: Value of ``EQUIPOT_PLUGINS``: empty (all), ``none``, ``a,b`` (only these) or
+            ``-c`` (all but these). Core's own declarations are always there.
+        strict: Raise at the first plugin that fails to load.
+        files: Local Python files to take as plugins, see ``equipot._host.local_file``.
+    """
+
+    def __init__(self, switch: str = "", *, strict: bool = False, files: Iterable[str] = ()) -> None:
+        self.records: list[PluginRecord] = []
+        self._declared: dict[str, dict[str, list[Declared]]] = {kind: {} for kind in HOOKS}
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._switch = switch
+        self._strict = strict
+        self._load_all()
+        self._check_switch()
+        for path in files:
+            self._load_file(path)
+
+    # ------------------------------------------------------------------ loading
+
+    def _load_all(self) -> None:
+        found = sorted(
+            entry_points(), key=lambda pair: (pair[0].distribution != CORE, pair[0].distribution, pair[0].id)
+        )
+        by_id: dict[tuple[str, str], list[PluginRecord]] = {}
+        for record, _ in found:
+            by_id.setdefault((record.api, record.id), []).append(record)
+        for record, entry_point in found:
+            ours = by_id.get((str(API_MAJOR), record.id), [])
+            if record not in ours and any(one.distribution == record.distribution for one in ours):
+                continue  # the same plugin, for another version of the API
+            self.records.append(record)
+            clashing = by_id[record.api, record.id]
+            if not self._enabled(record.id):
+                record.state = "disabled"
+            elif len(clashing) > 1:
+                record.state = "ambiguous"
+                owners = " and ".join(f"{one.distribution} {one.version}" for one in clashing)
+                record.error = f"two plugins have the id {record.id!r}: {owners}; uninstall one"
+            elif reason := unmet_requirement(entry_point):
+                record.state, record.error = "refused", reason
+            else:
+                self._load(record, entry_point.load)
+            if self._strict and record.error:
+                raise PluginError(f"plugin {record.label}: {record.error}")
+
+    def _enabled(self, plugin_id: str) -> bool:
+        if plugin_id == "core" or not self._switch:
+            return True
+        if self._switch == "none":
+            return False
+        included, excluded = self._switched()
+        return plugin_id not in excluded and (not included or plugin_id in included)
+
+    def _switched(self) -> tuple[set[str], set[str]]:
+        """Ids that the switch asks for, and those it excludes."""
+        names = [name.strip() for name in self._switch.split(",") if name.strip()]
+        excluded = {name[1:] for name in names if name.startswith("-")}
+        return {name for name in names if not name.startswith("-")} - {"none"}, excluded
+
+    def _check_switch(self) -> None:
+        """Refuse to load less than was asked for because of a misspelled id."""
+        ids = sorted({record.id for record in self.records})
+        for name in sorted(self._switched()[0] - set(ids)):
+            hint = f"did you mean {close!r}?" if (close := nearest(name, ids)) else f"installed: {ids}"
+            raise PluginError(problem("EQUIPOT_PLUGINS", "no installed plugin has this id", got=name, hint=hint))
+
+    def _load(self, record: PluginRecord, load: Callable[[], ModuleType]) -> None:
+        module = None
+        try:
+            with guarded(record.notes, declaring=True):
+                module = load()
+                declared = self._register(record, module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may even raise SystemExit at import
+            if module is not None and self._manager.get_name(module) == record.id:
+                self._manager.unregister(module)
+            record.state, record.error = "failed", f"{type(error).__name__}: {error}".strip(": ")
+            logger.warning("plugin %s failed to load: %s", record.label, record.error)
+            return
+        self._add(record, declared)
+
+    def _register(self, record: PluginRecord, module: ModuleType) -> list[Declared]:
+        if other := self._manager.get_name(module):
+            raise PluginError(f"its module {record.target!r} is that of the plugin {other!r} already; name it once")
+        for name, value in vars(module).items():
+            if hasattr(value, "equipot_impl") and name not in HOOK_NAMES:
+                hint = did_you_mean(name, HOOK_NAMES) or f"hooks: {', '.join(HOOK_NAMES)}"
+                raise PluginError(f"implements the hook {name!r}, which is unknown; {hint}")
+        self._manager.register(module, name=record.id)
+        self._manager.check_pending()
+        return list(self._collect(record, module))
+
+    def _load_file(self, path: str) -> None:
+        """Take a local file as a plugin; whoever names one on the command line wants to see it fail."""
+        from equipot._host import local_file
+
+        module = local_file.load_file(path)
+        name = module.__name__
+        record = PluginRecord(name, path, local_file.VERSION, str(API_MAJOR), name)
+        self.records.append(record)
+        try:
+            if local_file.has_hooks(module):
+                declared = self._register(record, module)
+            else:
+                facts = (record.id, record.distribution, record.version)
+                declared = [Declared(kind, entry, *facts) for kind, entry in local_file.entries_of(module)]
+        except PluginError as error:
+            raise PluginError(f"plugin {record.label}: {error}") from error
+        except Exception as error:
+            raise PluginError(f"plugin {record.label}: {type(error).__name__}: {error}") from error
+        self._add(record, declared)
+
+    def _add(self, record: PluginRecord, declared: list[Declared]) -> None:
+        record.state = "ok"
+        for item in declared:
+            record.declares.setdefault(item.kind, []).append(item.entry.name)
+            self._declared[item.kind].setdefault(item.entry.name, []).append(item)
+        for note in record.notes:
+            logger.warning("plugin %s: %s", record.label, note)
+
+    def _collect(self, record: PluginRecord, module: object) -> Iterator[Declared]:
+        for kind, entry_type in HOOKS.items():
+            hook = getattr(self._manager.hook, f"equipot_{kind}")
+            for implementation in hook.get_hookimpls():
+                if implementation.plugin is not module:
+                    continue
+                names: set[str] = set()
+                for entry in implementation.function():
+                    if not isinstance(entry, entry_type):
+                        raise PluginError(
+                            f"equipot_{kind} must yield {entry_type.__name__}, got {type(entry).__name__}"
+                        )
+                    if record.distribution != CORE and entry.name in self.core_names(kind):
+                        raise PluginError(
+                            f"declares the {singular(kind)} {entry.name!r}, a name of core's; choose another"
+                        )
+                    if entry.name in names:
+                        raise PluginError(f"equipot_{kind} yields the name {entry.name!r} twice")
+                    names.add(entry.name)
+                    _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
+                    yield Declared(kind, entry, record.id, record.distribution, record.version)
+
+    # ------------------------------------------------------------------ look-up
+
+    def declared(self, kind: str) -> list[Declared]:
+        """All unambiguous declarations of a kind, by name."""
+        return [items[0] for _, items in sorted(self._declared[kind].items()) if len(items) == 1]
+
+    def declarations(self, kind: str) -> list[Declared]:
+        """All declarations of a kind, those with ambiguous names too."""
+        return [item for _, items in sorted(self._declared[kind].items()) for item in items]
+
+    def names(self, kind: str) -> list[str]:
+        """Registered names of a kind, ambiguous ones included."""
+        return sorted(self._declared[kind])
+
+    def ambiguous(self) -> dict[str, list[Declared]]:
+        """Names that more than one plugin declares for the same kind, as ``kind.name``."""
+        return {
+            f"{kind}.{name}": items
+            for kind, by_name in self._declared.items()
+            for name, items in by_name.items()
+            if len(items) > 1
+        }
+
+    def lookup(self, kind: str, name: str) -> Declared:
+        """The declaration of a registered name.
+
+        Args:
+            kind: A key of ``HOOKS``.
+            name: The name, case-sensitive.
+
+        Raises:
+            PluginNotFoundError: If nothing declares it, saying what is installed or to install.
+            PluginError: If two plugins declare it.
+        """
+        items = self._declared[kind].get(name, [])
+        if len(items) == 1:
+            return warn_if_deprecated(items[0])
+        if items:
+            owners = " and ".join(f"{item.distribution} {item.version} ({item.entry.target})" for item in items)
+            raise PluginError(f"{singular(kind)} {name!r} is declared by {owners}; use the full path of one of them")
+        raise PluginNotFoundError(self._not_found(kind, name))
+
+    def _not_found(self, kind: str, name: str) -> str:
+        text = f"no {singular(kind)} named {name!r}; installed: {self.names(kind)}"
+        if hint := self.install_hint(kind, name):
+            text += f"; {hint}"
+        elif close := nearest(name, [*self.names(kind), *_known(kind)]):
+            text += f". Did you mean {close!r}?"
+            text += f" ({self.install_hint(kind, close)})" if close not in self.names(kind) else ""
+        for record in self.records:
+            if record.error:
+                text += f"\n  plugin {record.label} {record.state}: {record.error}"
+        return text
+
+    def core_names(self, kind: str) -> set[str]:
+        """Names that core has where users look for those of a kind: declared ones and public classes."""
+        declared = {name for name, items in self._declared[kind].items() for one in items if one.distribution == CORE}
+        namespace = NAMESPACES.get(kind)
+        return declared | set(getattr(importlib.import_module(namespace), "__all__", ()) if namespace else ())
+
+    def install_hint(self, kind: str, name: str) -> str:
+        """How to get a name (kind ``provides``: an output field) of a known distribution, or an empty string."""
+        distribution = _known(kind).get(name)
+        if any(record.distribution == distribution and record.state == "disabled" for record in self.records):
+            return f"EQUIPOT_PLUGINS switches off {distribution}"
+        return f"pip install {distribution}" if distribution else ""
+
+    def load(self, kind: str, name: str) -> Any:
+        """Import what a registered name stands for.
+
+        Raises:
+            PluginError: If the target cannot be imported, naming the plugin.
+        """
+        declared = self.lookup(kind, name)
+        return load_target(declared)
+
+    def find_class(self, target: object) -> Declared | None:
+        """The declaration whose target is the given class or function, or None."""
+        found = [one for kind in KINDS for one in self.declarations(kind) if is_target(one, target)]
+        return min(found, key=lambda one: bool(one.entry.deprecated), default=None)
+
+    def owner_of(self, path: str) -> PluginRecord | None:
+        """The loaded plugin, other than core, in whose package a dotted path lies, or None."""
+        root = path.split(".", maxsplit=1)[0]
+        for record in self.records:
+            if record.state == "ok" and record.id != "core" and record.target.split(".")[0] == root:
+                return record
+        return None
+
+
+@functools.cache
+def plugins() -> PluginHost:
+    """The host of this process, loaded on first use with the switches of the environment.
+
+    ``EQUIPOT_PLUGINS=none|a,b|-c`` chooses, ``EQUIPOT_STRICT_PLUGINS=1`` raises on the first
+    failure, ``EQUIPOT_TRACE_PLUGINS=1`` prints each declaration to stderr.
+    """
+    return PluginHost(
+        os.environ.get("EQUIPOT_PLUGINS", "").strip(),
+        strict=os.environ.get("EQUIPOT_STRICT_PLUGINS", "") not in ("", "0"),
+        files=tuple(_files),
+    )
+
+
+_files: list[str] = []
+
+
+def use_file(path: str) -> None:
+    """Take a local Python file as a plugin from now on, as ``--plugin`` does on the command line.
+
+    Args:
+        path: A file with hook implementations, or with classes of components.
+
+    Raises:
+        PluginError: If it cannot be used.
+    """
+    if path not in _files:
+        _files.append(path)
+        plugins.cache_clear()
+    try:
+        plugins()
+    except PluginError:
+        _files.remove(path)
+        raise
+
+
+def public_target(target: object) -> str:
+    """The dotted path that configs use for a class: its registered name, else where its package has it.
+
+    Example: ``equipot.model.NequIPGNNModel`` for a registered builder, and for a part of one's options
+    ``equipot_allegro.TwoBodyBesselScalarEmbed``, or the module it is defined in.
+    """
+    declared = plugins().find_class(target)
+    if declared is not None:
+        return f"{NAMESPACES[declared.kind]}.{declared.entry.name}"
+    module, name = target.__module__, target.__qualname__  # type: ignore[attr-defined]
+    root = module.split(".", maxsplit=1)[0]
+    return f"{root}.{name}" if getattr(sys.modules.get(root), name, None) is target else f"{module}.{name}"
+
+
+def registered_attribute(kind: str, module: str, name: str) -> Any:
+    """For a module's ``__getattr__``: the registered object of that name.
+
+    Raises:
+        PluginNotFoundError: Which is an AttributeError too, for names nobody declares.
+        AttributeError: For dunder names, without loading plugins.
+    """
+    if name.startswith("_"):
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    return plugins().load(kind, name)
+
+
+@functools.cache
+def known_plugins() -> dict[str, dict[str, str]]:
+    """Kind to registered name to the distribution that has it, of those that core can name without them."""
+    text = resources.files("equipot").joinpath("known_plugins.json").read_text(encoding="utf-8")
+    known: dict[str, dict[str, str]] = json.loads(text)
+    return known
+
+
+def _known(kind: str) -> dict[str, str]:
+    return known_plugins().get(kind, {})
+
+
+def _trace(message: str) -> None:
+    if os.environ.get("EQUIPOT_TRACE_PLUGINS", "") not in ("", "0"):
+        print(f"equipot plugins: {message}", file=sys.stderr)  # noqa: T201 - asked for by the user

@@ -1,0 +1,109 @@
+"""A local Python file as a plugin, for trying things out: ``equipot COMMAND --plugin ./my_model.py``.
+
+The file has hook implementations, as a plugin's module does, or just defines components: every class
+in it that is a model builder, pair potential, energy term or statistics manager is declared by its name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipot.declarations import EnergyTermEntry, ModelBuilderEntry, PairPotentialEntry, StatsManagerEntry
+from equipot.errors import PluginError, problem
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from equipot.declarations import Entry
+
+VERSION = "local file"
+"""Stands where an installed plugin has its version."""
+
+NOTICE = (
+    "local file; its models can be trained, evaluated and used from checkpoints (always with --plugin), but not "
+    "packaged or compiled; 'equipot plugins new' makes a plugin of it"
+)
+
+_BASES: dict[str, tuple[str, type[Entry]]] = {
+    "equipot.model._recipe.ModelBuilder": ("model_builders", ModelBuilderEntry),
+    "equipot.model._components.PairPotential": ("pair_potentials", PairPotentialEntry),
+    "equipot.model._components.EnergyTerm": ("energy_terms", EnergyTermEntry),
+    "equipot.data._stats_managers.StatsManager": ("stats_managers", StatsManagerEntry),
+}
+"""Abstract classes by their path, so that none of them is imported; the nearest base counts."""
+
+
+def load_file(path: str) -> ModuleType:
+    """Import a local file under its name without ``.py``.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The module; the one imported before, if this file was.
+
+    Raises:
+        PluginError: If there is no such file, its name hides another module, or it cannot be imported.
+    """
+    file, name = Path(path).resolve(), Path(path).stem
+    if file.suffix != ".py" or not file.is_file():
+        raise PluginError(problem("--plugin", "is no Python file", got=path, hint="write ./my_model.py"))
+    if not name.isidentifier():
+        raise PluginError(problem("--plugin", "its name is no Python identifier", got=path, hint="rename it"))
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(file):
+        return known
+    found = importlib.util.find_spec(name) if known is None else known.__spec__
+    if known is not None or (found is not None and found.origin != str(file)):
+        raise PluginError(problem("--plugin", f"its name hides the module {name!r}", got=path, hint="rename it"))
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a .py file has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        del sys.modules[name]
+        raise PluginError(f"--plugin {path}{_line(error, file)}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """``, line N``: where in the file an error was raised, as far as known."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines.append(error.lineno)
+    return f", line {lines[-1]}" if lines else ""
+
+
+def has_hooks(module: ModuleType) -> bool:
+    """Whether a file implements hooks itself."""
+    return any(hasattr(value, "equipot_impl") for value in vars(module).values())
+
+
+def entries_of(module: ModuleType) -> list[tuple[str, Entry]]:
+    """Kind and declaration of every component that a file without hooks defines.
+
+    Raises:
+        PluginError: If there is none.
+    """
+    found = []
+    for name, value in vars(module).items():
+        if name.startswith("_") or not inspect.isclass(value) or value.__module__ != module.__name__:
+            continue
+        bases = [f"{base.__module__}.{base.__qualname__}" for base in value.__mro__]
+        if (base := next((base for base in bases if base in _BASES), None)) and not inspect.isabstract(value):
+            kind, entry_type = _BASES[base]
+            summary = (value.__doc__ or name).strip().split("\n")[0]
+            found.append((kind, entry_type(name=name, target=f"{module.__name__}.{name}", summary=summary)))
+    if not found:
+        hint = "define a subclass of equipot.model.ModelBuilder or PairPotential, or a hookimpl"
+        raise PluginError(f"declares nothing; {hint}")
+    return found

@@ -1,0 +1,221 @@
+"""Run a compiled file ``*.equipot.pt2``; its inputs are checked here, since native code checks none."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from equipot.artifacts import _archive as archive
+from equipot.artifacts import _golden as golden
+from equipot.artifacts import _trust as trust
+from equipot.artifacts._compiled_file import read_compiled
+from equipot.artifacts._kernels import load_kernels
+from equipot.artifacts._stored import info_of
+from equipot.errors import ArtifactError, DataError, problem
+from equipot.fields import FIELDS
+from equipot.graph import EDGE_SET_SEPARATOR, edge_set_key, per_what
+
+if TYPE_CHECKING:
+    from equipot.artifacts._manifest import Manifest
+    from equipot.graph import Graph
+    from equipot.model._context import ModelInfo
+
+_CAPABILITIES = ("DEFAULT", "NO AVX", "AVX2", "AVX512")
+_DTYPES = {"float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
+
+
+class CompiledModel:
+    """A compiled model, called like a GraphModel in eval mode.
+
+    ``model(batch)`` returns detached outputs. Inputs of another floating or integer type, with
+    strides or on another device are converted; wrong shapes and indices raise.
+    """
+
+    def __init__(self, runner: Any, manifest: Manifest, info: ModelInfo) -> None:
+        """Keep the parts.
+
+        Args:
+            runner: Takes a list of tensors, returns a sequence of tensors.
+            manifest: Of the file.
+            info: Types, cutoffs, units, inputs and outputs.
+        """
+        self._runner = runner
+        self.manifest = manifest
+        self.info = info
+        self._outputs: list[str] = manifest.compiled["outputs"]
+        self._device = torch.device(manifest.compiled["device"])
+
+    @torch.no_grad()
+    def __call__(self, data: Graph) -> Graph:
+        """Evaluate the model.
+
+        Args:
+            data: A batch with the fields in ``info.inputs``.
+
+        Returns:
+            The outputs of the eager model, on the model's device.
+
+        Raises:
+            DataError: If an input is missing, has a wrong shape, an index out of range or unsorted edges.
+        """
+        prepared = prepare(data, self.info, self._device)
+        return dict(zip(self._outputs, self._runner(prepared), strict=True))
+
+
+def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Tensor]:
+    """The inputs of a compiled model: right types, contiguous, checked.
+
+    Args:
+        data: A batch.
+        info: The model's.
+        device: The model's.
+
+    Returns:
+        One tensor for each of ``info.inputs``, in that order.
+
+    Raises:
+        DataError: If an input is missing, has a wrong shape, an index out of range or unsorted edges.
+    """
+    if missing := [key for key in info.inputs if key not in data]:
+        raise DataError(
+            problem("compiled model", f"the inputs {missing} are missing", hint=f"give {list(info.inputs)}")
+        )
+    ready = {}
+    for key in info.inputs:
+        ready[key] = data[key].detach().to(device, _dtype(key)).contiguous()
+    sizes = {"atom": ready["atom_types"].shape[0], "frame": ready["num_atoms"].shape[0]}
+    if min(sizes.values()) < 1:
+        raise DataError(problem("compiled model", "needs at least one atom and one frame", got=sizes))
+    for key, value in ready.items():
+        _check_shape(key, value, sizes)
+    _check_range("atom_types", ready["atom_types"], len(info.type_names))
+    _check_range("batch", ready["batch"], sizes["frame"])
+    for name in ("", *(name for name, _ in info.edge_sets)):
+        key = edge_set_key("edge_index", name)
+        _check_range(key, ready[key], sizes["atom"])
+        if bool((ready[key][0].diff() < 0).any()):
+            raise DataError(problem(key, "must be sorted by centre", hint="use equipot.neighbors.add_neighbors"))
+        if ready[key].shape[1] != ready[edge_set_key("edge_cell_shift", name)].shape[0]:
+            raise DataError(problem(key, "must have as many edges as its edge_cell_shift", got=ready[key].shape[1]))
+    return list(ready.values())
+
+
+def _dtype(key: str) -> torch.dtype:
+    return _DTYPES[FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]].dtype]
+
+
+def _check_shape(key: str, value: torch.Tensor, sizes: dict[str, int]) -> None:
+    symbols = FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]].shape
+    kind = per_what(key)
+    wanted = tuple(sizes.get(kind, -1) if isinstance(size, str) else size for size in symbols)
+    fits = value.dim() == len(wanted)
+    for want, got in zip(wanted, value.shape, strict=False):
+        fits = fits and want in (-1, got)
+    if not fits:
+        shown = ", ".join(str(size) for size in symbols)
+        raise DataError(problem(key, f"must have the shape [{shown}] with {sizes}", got=tuple(value.shape)))
+
+
+def _check_range(key: str, value: torch.Tensor, stop: int) -> None:
+    if not value.numel():
+        return
+    least, largest = int(value.min()), int(value.max())
+    if least < 0 or largest >= stop:
+        raise DataError(problem(key, f"must be from 0 to {stop - 1}", got=(least, largest)))
+
+
+# ---------------------------------------------------------------------- files
+
+
+def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow_native: bool = False) -> CompiledModel:
+    """Load a compiled file.
+
+    Its golden frames are replayed the first time it is loaded on a machine.
+
+    Args:
+        path: ``.equipot.pt2``.
+        device: Must be the kind of device it was compiled for.
+        allow_native: Also load a file that was not built on this machine.
+
+    Raises:
+        ArtifactError: Before anything of the file runs, if it is for another device, torch or
+            processor, or not built here and not allowed; afterwards, if its numbers differ.
+    """
+    path = Path(path)
+    manifest, raw = read_compiled(path)
+    check_fits(manifest, path, torch.device(device))
+    digest = archive.file_digest(path)
+    if not (allow_native or trust.built_here(digest)):
+        raise ArtifactError(
+            f"{path}: holds native code and was not built on this machine; compile it here with "
+            f"'equipot compile', or, if you trust its source, pass --allow-native (Python: allow_native=True)"
+        )
+    load_kernels(manifest.compiled.get("kernels", {}), str(path))
+    model = CompiledModel(open_runner(path, torch.device(device)), manifest, info_of(manifest, str(path)))
+    if not trust.verified_here(digest):
+        golden.check(model, golden.from_bytes(raw, str(path)), model.info.model_dtype, str(path))
+        trust.remember(digest, built=False)
+    return model
+
+
+def open_runner(path: Path, device: torch.device) -> Any:
+    """Load the native code: a function from a list of tensors to a sequence of tensors.
+
+    Raises:
+        ArtifactError: If torch cannot load it.
+    """
+    try:
+        # torch's own wrapper around this loader takes seconds to import
+        loader = getattr(getattr(torch._C, "_aoti", None), "AOTIModelPackageLoader", None)  # noqa: SLF001 - see above
+        if loader is None:
+            model = torch._inductor.aoti_load_package(str(path))  # noqa: SLF001 - torch documents it so
+            return lambda inputs: model(*inputs)
+        return loader(str(path), "model", False, 1, -1 if device.index is None else device.index).run
+    except RuntimeError as error:
+        raise ArtifactError(
+            problem(str(path), f"torch cannot load its code ({_first_line(error)})", hint="compile it again here")
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
+    """Compare device, torch version and processor with those a file was compiled for.
+
+    Raises:
+        ArtifactError: Naming everything that differs.
+    """
+    made, problems = manifest.compiled, []
+    if torch.device(made["device"]).type != device.type:
+        problems.append(f"it was compiled for the device {made['device']!r}, not {device.type!r}")
+    if made["torch"] != public_torch_version():
+        problems.append(f"it was compiled by torch {made['torch']}, this is torch {public_torch_version()}")
+    if made["platform"] != platform_name():
+        problems.append(f"it was compiled for {made['platform']}, this is {platform_name()}")
+    have, need = trust.cpu_capability(), made["cpu"]
+    if need in _CAPABILITIES and have in _CAPABILITIES and _CAPABILITIES.index(have) < _CAPABILITIES.index(need):
+        problems.append(f"it needs a processor with {need}, this one has {have}")
+    if problems:
+        raise ArtifactError(
+            problem(
+                str(path),
+                "; ".join(problems),
+                hint=f"compile it again here: equipot compile MODEL {path.name} --device {device.type}",
+            )
+        )
+
+
+def platform_name() -> str:
+    """Operating system and processor family, e.g. ``linux x86_64``."""
+    return f"{platform.system().lower()} {platform.machine()}"
+
+
+def public_torch_version() -> str:
+    """Torch's version without the local part (``+cpu``)."""
+    return torch.__version__.split("+")[0]

@@ -1,0 +1,300 @@
+"""Golden frames: small inputs stored with a model's outputs, replayed wherever the model is used.
+
+A file that gives other numbers than on the machine that wrote it is refused, whatever the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from equipot.artifacts._package import read_tensors
+from equipot.errors import ArtifactError, problem
+from equipot.neighbors import add_neighbors
+
+if TYPE_CHECKING:
+    from equipot.graph import Graph
+    from equipot.model._context import ModelInfo
+    from equipot.model._graph_model import GraphModel
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+"""Largest deviation accepted, relative to the largest value of the quantity in the frame."""
+
+FLOOR = {"stress": 1e-5}
+"""Values below this (eV/Å³; 1e-3 in the unit of every other quantity) count as this large."""
+
+_DEFAULT_FLOOR = 1e-3
+_ROUNDING = 1e-12
+"""Relative rounding of energies through the shifts, which cancel in no test."""
+_ENERGIES = ("atomic_energy", "total_energy")
+_SHIFTS = "shifts"
+_MAX_ATOMS = 24
+
+
+@dataclass(frozen=True)
+class GoldenFrame:
+    """One frame with what the model gave for it."""
+
+    name: str
+    inputs: Graph
+    """The fields in ``ModelInfo.inputs``, edges included."""
+    outputs: Graph
+    """What the model returned."""
+    shifts: torch.Tensor
+    """Energy of each atom alone, shape [n_atoms]: deviations are measured relative to the rest."""
+
+
+def record(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> list[GoldenFrame]:
+    """Evaluate a model on golden frames.
+
+    Args:
+        model: An eager model; its mode is restored.
+        inputs: Named frames with all the model's inputs; default: ``random_frames``.
+
+    Raises:
+        ArtifactError: If the model gives a non-finite number.
+    """
+    frames = []
+    training = model.training
+    model.eval()
+    try:
+        for name, graph in (random_frames(model.info) if inputs is None else inputs).items():
+            kept = {key: graph[key].detach().cpu() for key in model.info.inputs}
+            device = next(iter(model.state_dict().values())).device
+            outputs = model({key: value.to(device) for key, value in kept.items()})
+            alone = model.scale_shift(torch.zeros_like(outputs["atomic_energy"]), kept["atom_types"].to(device))
+            frame = GoldenFrame(name, kept, {key: value.cpu() for key, value in outputs.items()}, alone.detach().cpu())
+            if text := non_finite(frame.outputs):
+                raise ArtifactError(
+                    problem(
+                        f"golden frame {name!r}", f"the model gives non-finite {text}", hint="its weights are unusable"
+                    )
+                )
+            frames.append(frame)
+    finally:
+        model.train(training)
+    return frames
+
+
+def non_finite(outputs: Graph) -> str:
+    """Names of the outputs that hold NaN or infinity, comma-separated."""
+    return ", ".join(
+        key for key, value in outputs.items() if value.is_floating_point() and not bool(value.isfinite().all())
+    )
+
+
+# ---------------------------------------------------------------------- replay
+
+
+def replay(
+    call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], allowed: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Largest relative deviation of each output over the frames.
+
+    Args:
+        call: The model: inputs to outputs.
+        frames: As recorded.
+        allowed: Output to a difference, in its unit, that does not count.
+
+    Returns:
+        Output to deviation, relative to the largest value of the quantity in the frame.
+
+    Raises:
+        ArtifactError: If an output is missing, has another shape or is not finite.
+    """
+    worst: dict[str, float] = {}
+    for frame in frames:
+        found = call(frame.inputs)
+        for key, expected in frame.outputs.items():
+            if key not in found or found[key].shape != expected.shape:
+                got = tuple(found[key].shape) if key in found else None
+                raise ArtifactError(
+                    problem(
+                        f"golden frame {frame.name!r}: {key}", f"must have the shape {tuple(expected.shape)}", got=got
+                    )
+                )
+            deviation = _deviation(frame, key, found[key].detach().cpu(), (allowed or {}).get(key, 0.0))
+            worst[key] = max(worst.get(key, 0.0), deviation)
+    return worst
+
+
+def _deviation(frame: GoldenFrame, key: str, found: torch.Tensor, allowed: float) -> float:
+    expected = frame.outputs[key]
+    if not expected.is_floating_point():
+        return 0.0 if torch.equal(expected, found) else float("inf")
+    if not bool(found.isfinite().all()):
+        raise ArtifactError(problem(f"golden frame {frame.name!r}: {key}", "is not finite"))
+    if expected.numel() == 0:
+        return 0.0
+    scale = expected.abs().max()
+    if key in _ENERGIES:
+        scale = (frame.outputs["atomic_energy"] - frame.shifts).abs().max()
+        allowed += _ROUNDING * float(frame.shifts.abs().sum())
+    difference = max(float((found - expected).abs().max()) - allowed, 0.0)
+    return difference / max(float(scale), FLOOR.get(key, _DEFAULT_FLOOR))
+
+
+def check(
+    call: Callable[[Graph], Graph],
+    frames: Sequence[GoldenFrame],
+    model_dtype: str,
+    where: str,
+    allowed: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Replay and refuse what deviates.
+
+    Args:
+        call: The model: inputs to outputs.
+        frames: As recorded.
+        model_dtype: Decides how much may differ.
+        where: File named in errors.
+        allowed: As for ``replay``.
+
+    Returns:
+        The deviations of ``replay``.
+
+    Raises:
+        ArtifactError: Naming the outputs that deviate and by how much.
+    """
+    if not frames:
+        raise ArtifactError(problem(where, "has no golden frames", hint="the file is damaged: get it again"))
+    worst = replay(call, frames, allowed)
+    tolerance = TOLERANCE[model_dtype]
+    bad = {key: f"{value:.2g}" for key, value in worst.items() if not value <= tolerance}
+    if bad:
+        raise ArtifactError(
+            problem(
+                where,
+                f"does not reproduce its golden frames (relative deviations {bad}, allowed {tolerance:g})",
+                hint="do not use it: the weights or the software changed",
+            )
+        )
+    return worst
+
+
+# ---------------------------------------------------------------------- storage
+
+
+def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
+    """Golden frames as a safetensors file."""
+    from safetensors.torch import save
+
+    tensors = {}
+    for frame in frames:
+        for part, graph in (("in", frame.inputs), ("out", frame.outputs), ("ref", {_SHIFTS: frame.shifts})):
+            for key, value in graph.items():
+                tensors[f"{frame.name}/{part}/{key}"] = value.contiguous().clone()
+    return save(tensors)
+
+
+def from_bytes(raw: bytes, where: str) -> list[GoldenFrame]:
+    """Inverse of ``to_bytes``.
+
+    Raises:
+        ArtifactError: If the file is damaged.
+    """
+    parts: dict[str, dict[str, Graph]] = {}
+    for name, value in read_tensors(raw, where)[0].items():
+        pieces = name.split("/")
+        if len(pieces) != 3 or pieces[1] not in ("in", "out", "ref"):
+            raise ArtifactError(problem(where, "is damaged: unknown tensor", got=name))
+        parts.setdefault(pieces[0], {"in": {}, "out": {}, "ref": {}})[pieces[1]][pieces[2]] = value
+    for name, part in parts.items():
+        if not part["in"] or "atomic_energy" not in part["out"] or _SHIFTS not in part["ref"]:
+            raise ArtifactError(problem(where, f"is damaged: frame {name!r} is incomplete", hint="get the file again"))
+    return [GoldenFrame(name, part["in"], part["out"], part["ref"][_SHIFTS]) for name, part in sorted(parts.items())]
+
+
+# ---------------------------------------------------------------------- random frames
+
+
+def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
+    """Small random frames of a model's types: a triclinic crystal, a molecule, a lone atom.
+
+    Args:
+        info: Types, cutoffs and edge sets of the model.
+        seed: Other frames for other seeds.
+
+    Returns:
+        Frames with all fields in ``info.inputs``; no two atoms are closer than about a bond length.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    distance = _least_distance(info)
+    n_types = len(info.type_names)
+    many = min(max(6, n_types), _MAX_ATOMS)
+    cell = _triclinic_cell(5 * 3.0 * distance**3, generator)
+    crystal = _place(5, cell, distance, generator)
+    no_cell = torch.zeros(3, 3, dtype=torch.float64)
+    molecule = _place(many, torch.eye(3, dtype=torch.float64) * distance * (3.0 * many) ** (1 / 3), distance, generator)
+    atom = torch.zeros(1, 3, dtype=torch.float64)
+    return {
+        "triclinic": frame_of(crystal, cell, _types(5, n_types, generator), info, periodic=True),
+        "molecule": frame_of(molecule, no_cell, torch.arange(many) % n_types, info, periodic=False),
+        "atom": frame_of(atom, no_cell, torch.tensor([n_types - 1]), info, periodic=False),
+    }
+
+
+def frame_of(
+    positions: torch.Tensor, cell: torch.Tensor, atom_types: torch.Tensor, info: ModelInfo, *, periodic: bool
+) -> Graph:
+    """A frame with the inputs a model needs.
+
+    Args:
+        positions: Å, shape [n_atoms, 3].
+        cell: Å, shape [3, 3].
+        atom_types: Shape [n_atoms].
+        info: The model's.
+        periodic: Along all three vectors or none.
+    """
+    frame = {
+        "positions": positions,
+        "cell": cell.unsqueeze(0),
+        "pbc": torch.full((1, 3), periodic),
+        "atom_types": atom_types,
+        "batch": torch.zeros_like(atom_types),
+        "num_atoms": torch.tensor([positions.shape[0]]),
+        "total_charge": torch.zeros(1, dtype=torch.float64),
+        "spin_multiplicity": torch.ones(1, dtype=torch.int64),
+    }
+    cutoffs = None if info.cutoffs is None else torch.tensor(info.cutoffs, dtype=torch.float64)
+    frame = add_neighbors(frame, info.r_max, cutoffs=cutoffs, edge_sets=info.edge_sets)
+    return {key: frame[key] for key in info.inputs}
+
+
+def _least_distance(info: ModelInfo) -> float:
+    """About a bond length of the model's elements, always well inside the cutoff; Å."""
+    smallest = min(min(row) for row in info.cutoffs) if info.cutoffs else info.r_max
+    if info.atomic_numbers is None:
+        return 0.4 * smallest
+    from ase.data import covalent_radii
+
+    radii = [float(covalent_radii[number]) for number in info.atomic_numbers]
+    return min(max(2.0 * sum(radii) / len(radii), 0.2 * smallest), 0.55 * smallest)
+
+
+def _triclinic_cell(volume: float, generator: torch.Generator) -> torch.Tensor:
+    cell = torch.eye(3, dtype=torch.float64) + 0.25 * (torch.rand(3, 3, generator=generator, dtype=torch.float64) - 0.5)
+    return cell * (volume / float(torch.linalg.det(cell).abs())) ** (1 / 3)
+
+
+def _types(n_atoms: int, n_types: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randint(n_types, (n_atoms,), generator=generator)
+
+
+def _place(n_atoms: int, cell: torch.Tensor, distance: float, generator: torch.Generator) -> torch.Tensor:
+    """Random positions in a cell, no two images of atoms closer than a distance that gives way if it must."""
+    steps = torch.cartesian_prod(*[torch.arange(-1, 2, dtype=torch.float64)] * 3) @ cell
+    placed = torch.rand(1, 3, generator=generator, dtype=torch.float64) @ cell
+    attempts = 0
+    while placed.shape[0] < n_atoms:
+        attempts += 1
+        if attempts % 200 == 0:
+            distance *= 0.95
+        candidate = torch.rand(1, 3, generator=generator, dtype=torch.float64) @ cell
+        vectors = placed.unsqueeze(0) + steps.unsqueeze(1) - candidate
+        if float(vectors.square().sum(-1).min()) >= distance**2:
+            placed = torch.cat([placed, candidate])
+    return placed

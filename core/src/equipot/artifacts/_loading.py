@@ -1,0 +1,135 @@
+"""Load models: one policy for every kind of file, chosen by its suffix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipot.artifacts import _checkpoint as checkpoint
+from equipot.artifacts import _compiled_file as compiled_file
+from equipot.artifacts import _golden as golden
+from equipot.artifacts import _package as package
+from equipot.artifacts._checkpoint import Weights
+from equipot.errors import ArtifactError, ConfigError, problem
+
+if TYPE_CHECKING:
+    import torch
+
+    from equipot.artifacts._compiled_model import CompiledModel
+    from equipot.artifacts._stored import StoredModel
+    from equipot.model._graph_model import GraphModel
+
+
+def read(path: str | Path, weights: Weights = "ema") -> StoredModel:
+    """Read a checkpoint or package without building its model.
+
+    Args:
+        path: ``.ckpt`` or ``.equipot.zip``.
+        weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
+
+    Raises:
+        ArtifactError: If the file is of another kind, or cannot be used.
+    """
+    path = Path(path)
+    if path.name.endswith(package.SUFFIX):
+        return package.read_package(path)
+    if path.name.endswith(compiled_file.SUFFIX):
+        raise ArtifactError(
+            problem(
+                str(path),
+                "is a compiled file, which cannot become an eager model again",
+                hint="use the package or checkpoint it was compiled from",
+            )
+        )
+    if path.name.endswith(checkpoint.SUFFIX):
+        return checkpoint.read_checkpoint(path, weights)
+    raise ArtifactError(
+        problem(
+            str(path),
+            "is of no kind that equipot knows",
+            hint=f"use a file ending in {checkpoint.SUFFIX} or {package.SUFFIX}",
+        )
+    )
+
+
+def load_model(path: str | Path, weights: Weights = "ema") -> GraphModel:
+    """Load an eager model from a checkpoint or package.
+
+    Args:
+        path: ``.ckpt`` or ``.equipot.zip``.
+        weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
+
+    Returns:
+        The model in eval mode, on the CPU.
+
+    Raises:
+        ArtifactError: Saying what is wrong with the file or what to install.
+    """
+    return read(path, weights).build().eval()
+
+
+def load(
+    path: str | Path, device: str | torch.device = "cpu", *, weights: Weights = "ema", allow_native: bool = False
+) -> GraphModel | CompiledModel:
+    """Load any artifact for inference.
+
+    Args:
+        path: ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2``.
+        device: Where to run.
+        weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
+        allow_native: Also load a compiled file that was not built on this machine: it holds native
+            code, which runs with your rights.
+
+    Returns:
+        Something callable with a batch, with ``.info``.
+
+    Raises:
+        ArtifactError: Saying what is wrong with the file or what to do.
+        ConfigError: If torch has no such device here.
+    """
+    device = usable_device(device)
+    if Path(path).name.endswith(compiled_file.SUFFIX):
+        from equipot.artifacts._compiled_model import load_compiled
+
+        return load_compiled(path, device, allow_native=allow_native)
+    return load_model(path, weights).to(device)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, after a tensor has been put there.
+
+    Args:
+        device: As torch names them, ``cpu`` or ``cuda`` for example.
+
+    Raises:
+        ConfigError: If torch knows no such device, or cannot use it here.
+    """
+    import torch
+
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        what = f"cannot be used here ({reason})"
+        raise ConfigError(problem("device", what, got=str(device), hint="use 'cpu', or 'cuda' with a GPU")) from None
+    return found
+
+
+def verify(path: str | Path) -> dict[str, float]:
+    """Build a package's model and replay its golden frames.
+
+    Args:
+        path: ``.equipot.zip``.
+
+    Returns:
+        Largest relative deviation of each output.
+
+    Raises:
+        ArtifactError: If the file cannot be used or the numbers differ.
+    """
+    stored = package.read_package(path)
+    model = stored.build().eval()
+    left_out = len(model.modifiers) < len(stored.applied())
+    allowed = stored.manifest.approximations.get("deviations", {}) if left_out else {}
+    return golden.check(model, package.read_golden(path), model.info.model_dtype, str(path), allowed)

@@ -1,0 +1,176 @@
+"""Packages ``*.equipot.zip``: manifest, config, weights and golden frames; no pickle, no code.
+
+Members: ``manifest.json``, ``config.json``, ``weights.safetensors``, ``golden.safetensors``. The
+manifest states the SHA-256 of the others; the weights carry digests of the options they belong to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipot.artifacts import _archive as archive
+from equipot.artifacts._manifest import Manifest, canonical_json, check_options_match, option_digests, parse_json
+from equipot.errors import ArtifactError, problem
+
+if TYPE_CHECKING:
+    import torch
+
+    from equipot.artifacts._golden import GoldenFrame
+    from equipot.artifacts._stored import StoredModel
+    from equipot.graph import Graph
+    from equipot.model._graph_model import GraphModel
+
+SUFFIX = ".equipot.zip"
+MANIFEST, CONFIG, WEIGHTS, GOLDEN = "manifest.json", "config.json", "weights.safetensors", "golden.safetensors"
+MEMBERS = (MANIFEST, CONFIG, WEIGHTS, GOLDEN)
+_OPTIONS = "hyperparameters"
+
+
+def write_package(
+    model: GraphModel,
+    path: str | Path,
+    *,
+    golden_inputs: Mapping[str, Graph] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Store a model as a package, atomically.
+
+    Args:
+        model: An eager model made by registered builders and modifiers; it is not changed.
+        path: Ends in ``.equipot.zip``.
+        golden_inputs: Named frames to store with the model's outputs; default: small random ones.
+        provenance: Origin, e.g. ``{"source": "best.ckpt", "weights": "ema"}``.
+        data: Hashes and census of the training data.
+
+    Returns:
+        The manifest written.
+
+    Raises:
+        ArtifactError: If the name ends otherwise, or the model cannot be stored.
+    """
+    from safetensors.torch import save
+
+    from equipot.artifacts import _golden as golden
+    from equipot.artifacts._stored import store
+
+    path = checked_path(path)
+    stored = store(model, "package", where=str(path), provenance=provenance, data=data, golden_inputs=golden_inputs)
+    frames = golden.record(model, golden_inputs)
+    options = {_OPTIONS: json.dumps(stored.manifest.hyperparameters, sort_keys=True)}
+    members = {
+        CONFIG: canonical_json(stored.config, indent=2),
+        WEIGHTS: save(stored.state, metadata=options),
+        GOLDEN: golden.to_bytes(frames),
+    }
+    digests = {name: archive.sha256(raw) for name, raw in members.items()}
+    manifest = dataclasses.replace(stored.manifest, files=digests)
+    archive.write_members(path, {MANIFEST: manifest.to_json(), **members})
+    return manifest
+
+
+def checked_path(path: str | Path, suffix: str = SUFFIX) -> Path:
+    """The path, if its name ends as it must.
+
+    Raises:
+        ArtifactError: If it does not.
+    """
+    path = Path(path)
+    if not path.name.endswith(suffix) or path.name == suffix:
+        raise ArtifactError(problem(str(path), f"must end in {suffix}", hint=f"name it e.g. model{suffix}"))
+    return path
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """The manifest of a package, with the standard library alone.
+
+    Raises:
+        ArtifactError: If the file is no package.
+    """
+    path = Path(path)
+    with archive.opened(path) as file:
+        raw = archive.read_member(path, file, MANIFEST, archive.MAX_JSON_BYTES)
+    manifest = Manifest.from_json(raw, str(path))
+    if manifest.kind != "package":
+        raise ArtifactError(problem(str(path), "is no package", got=manifest.kind))
+    return manifest
+
+
+def read_package(path: str | Path) -> StoredModel:
+    """Read and check a package; no plugin is imported.
+
+    Args:
+        path: The file, from any source.
+
+    Returns:
+        The stored model; ``build()`` makes it.
+
+    Raises:
+        ArtifactError: If anything is missing, damaged, edited or too new.
+    """
+    from equipot.artifacts._stored import StoredModel
+
+    path = Path(path)
+    manifest = read_manifest(path)
+    with archive.opened(path) as file:
+        if unknown := sorted(set(file.namelist()) - set(MEMBERS)):
+            raise ArtifactError(problem(str(path), f"has the unknown members {unknown}", hint="do not use this file"))
+        raw_config = archive.read_member(path, file, CONFIG, archive.MAX_JSON_BYTES)
+        raw_weights = archive.read_member(path, file, WEIGHTS)
+    config = parse_json(raw_config, f"{path}: {CONFIG}")
+    state, metadata = read_tensors(raw_weights, f"{path}: {WEIGHTS}")
+    _check_options(path, manifest, config, metadata)
+    archive.check_digest(path, CONFIG, raw_config, manifest.files)
+    archive.check_digest(path, WEIGHTS, raw_weights, manifest.files)
+    return StoredModel(where=str(path), manifest=manifest, config=config, state=state)
+
+
+def read_golden(path: str | Path) -> Sequence[GoldenFrame]:
+    """The golden frames of a package.
+
+    Raises:
+        ArtifactError: If they are missing or damaged.
+    """
+    from equipot.artifacts import _golden as golden
+
+    path = Path(path)
+    manifest = read_manifest(path)
+    with archive.opened(path) as file:
+        raw = archive.read_member(path, file, GOLDEN)
+    archive.check_digest(path, GOLDEN, raw, manifest.files)
+    return golden.from_bytes(raw, f"{path}: {GOLDEN}")
+
+
+def read_tensors(raw: bytes, where: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        ArtifactError: If it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(raw)
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise ArtifactError(problem(where, f"is damaged ({error})", hint="get the file again")) from None
+    metadata = header.get("__metadata__", {})
+    return tensors, {str(key): str(value) for key, value in metadata.items()}
+
+
+def _check_options(path: Path, manifest: Manifest, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """The config, the modifiers and the units are those that the weights were saved with."""
+    saved = {
+        key: str(value)
+        for key, value in parse_json(metadata.get(_OPTIONS, "{}").encode(), f"{path}: {WEIGHTS}").items()
+    }
+    try:
+        found = option_digests(config, manifest.modifiers, str(manifest.model.get("units")))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(problem(str(path), f"its manifest is damaged ({type(error).__name__}: {error})")) from None
+    check_options_match(saved, found, f"{path}: {CONFIG}")

@@ -1,0 +1,109 @@
+"""Make a stored model again from its builder's config and the modifiers applied to it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from equipot.config._targets import TargetError, resolve_target
+from equipot.errors import ArtifactError, problem
+from equipot.model._recipe import ModelBuilder
+from equipot.options import Options
+from equipot.plugins import NAMESPACES, plugins, public_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from equipot.model._graph_model import AppliedModifier, GraphModel
+    from equipot.units import Units
+
+_KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
+_KINDS = ("model_builders", "pair_potentials", "energy_terms")
+
+
+def options_from_config(config: Mapping[str, Any], where: str = "model") -> Options:
+    """Make a builder or energy term from stored plain containers.
+
+    Only registered names are resolved (``equipot.model.NAME``, ``equipot.pair_potentials.NAME``), and,
+    for what stands inside a component, options that an installed plugin's package defines: a file can
+    never name other code.
+
+    Args:
+        config: Mapping with ``_target_`` and options, as made by ``to_config``.
+        where: Place named in errors.
+
+    Returns:
+        The checked options.
+
+    Raises:
+        ArtifactError: If a target is no registered name, nor such options.
+        PluginNotFoundError: If the plugin is not installed, saying what to install.
+        ConfigError: If the options do not fit the installed version.
+    """
+    return _options(config, where, _registered)
+
+
+def _options(config: Mapping[str, Any], where: str, find: Callable[[str], Any]) -> Options:
+    target = str(config.get("_target_", ""))
+    options_class = find(target)
+    if options_class is None:
+        raise ArtifactError(
+            problem(
+                where,
+                "names no registered component",
+                got=target,
+                hint="the file is damaged, or its model was made by a local file",
+            )
+        )
+    values = {key: _nested(value, f"{where}.{key}") for key, value in config.items() if key != "_target_"}
+    options: Options = options_class(**values)
+    return options
+
+
+def _registered(target: str) -> Any:
+    namespace, _, name = target.rpartition(".")
+    kind = _KIND_OF_NAMESPACE.get(namespace)
+    return plugins().load(kind, name) if kind in _KINDS else None
+
+
+def _registered_or_part(target: str) -> Any:
+    """A registered component, or options by the path that ``public_target`` gives them."""
+    if (found := _registered(target)) is not None or plugins().owner_of(target) is None:
+        return found
+    try:
+        found = resolve_target(target, "model")
+    except TargetError:
+        return None
+    is_part = inspect.isclass(found) and issubclass(found, Options) and public_target(found) == target
+    return found if is_part else None
+
+
+def _nested(value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "_target_" in value:
+        return _options(value, where, _registered_or_part)
+    return {key: _nested(item, f"{where}.{key}") for key, item in value.items()}
+
+
+def rebuild_model(config: Mapping[str, Any], applied: Iterable[AppliedModifier], units: Units = "metal") -> GraphModel:
+    """Make the architecture of a stored model; the caller loads its weights.
+
+    Args:
+        config: ``GraphModel.config`` as stored.
+        applied: ``GraphModel.modifiers`` as stored, in order.
+        units: Unit system stored with the model.
+
+    Returns:
+        The model with fresh weights, in train mode.
+
+    Raises:
+        ArtifactError: If the config is not of a model builder.
+        PluginNotFoundError: If a plugin is missing.
+    """
+    from equipot.model._modifiers import reapply
+
+    builder = options_from_config(config)
+    if not isinstance(builder, ModelBuilder):
+        raise ArtifactError(problem("model", "is not a model builder", got=type(builder).__name__))
+    return reapply(builder.build_energy_model(units), applied)

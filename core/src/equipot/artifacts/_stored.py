@@ -1,0 +1,194 @@
+"""A model as stored in a file: config, modifiers, weights and manifest, not yet built."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from equipot.artifacts import _manifest as manifests
+from equipot.artifacts._manifest import Kind, Manifest
+from equipot.errors import ArtifactError, ConfigError, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from equipot.graph import Graph
+    from equipot.model._context import ModelInfo
+    from equipot.model._graph_model import AppliedModifier, GraphModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredModel:
+    """Everything needed to make a model again."""
+
+    where: str
+    """The file, for messages."""
+
+    manifest: Manifest
+    """What is known of it."""
+
+    config: dict[str, Any]
+    """Its builder's config: plain containers."""
+
+    state: dict[str, torch.Tensor]
+    """Its weights and buffers, on the CPU."""
+
+    def info(self) -> ModelInfo:
+        """Types, cutoffs, units, inputs and outputs.
+
+        Raises:
+            ArtifactError: If the manifest does not hold them.
+        """
+        return info_of(self.manifest, self.where)
+
+    def build(self) -> GraphModel:
+        """Make the model with its weights, on the CPU, in train mode.
+
+        Raises:
+            ArtifactError: If a plugin is missing or older, or weights and architecture do not fit.
+        """
+        from equipot.artifacts._rebuild import rebuild_model
+
+        manifests.check_plugins(self.manifest.plugins, self.where)
+        try:
+            model = rebuild_model(self.config, self.applied(), self.info().units)
+        except ConfigError as error:
+            text = problem(self.where, f"its model cannot be built by the installed plugins: {error}")
+            raise ArtifactError(text) from error
+        self._load_state(model)
+        self._check_info(model)
+        return model
+
+    def applied(self) -> tuple[AppliedModifier, ...]:
+        """The persistent modifiers, in order.
+
+        Raises:
+            ArtifactError: If the records are damaged.
+        """
+        from equipot.model._modifiers import from_records
+
+        try:
+            return from_records(self.manifest.modifiers)
+        except TypeError as error:
+            raise ArtifactError(problem(f"{self.where}: manifest.modifiers", f"is damaged ({error})")) from None
+
+    def _load_state(self, model: GraphModel) -> None:
+        expected = model.state_dict()
+        differing = [
+            f"{name} {tuple(value.shape)} {value.dtype}"
+            for name, value in self.state.items()
+            if name in expected and (expected[name].shape, expected[name].dtype) != (value.shape, value.dtype)
+        ]
+        missing, extra = sorted(expected.keys() - self.state.keys()), sorted(self.state.keys() - expected.keys())
+        if missing or extra or differing:
+            parts = {"missing": missing, "unknown": extra, "of another shape or type": differing}
+            text = "; ".join(f"{what}: {names[:5]}" for what, names in parts.items() if names)
+            hint = f"the file was made with {self.manifest.plugins or self.manifest.versions}"
+            raise ArtifactError(problem(self.where, f"its weights do not fit its model ({text})", hint=hint))
+        model.load_state_dict(self.state, strict=True)
+
+    def _check_info(self, model: GraphModel) -> None:
+        stored, found = dataclasses.asdict(self.info()), dataclasses.asdict(model.info)
+        if differing := sorted(key for key, value in found.items() if stored[key] != value):
+            texts = [f"{key} is {found[key]!r}, stored {stored[key]!r}" for key in differing]
+            raise ArtifactError(problem(self.where, f"the model built is not the one described: {'; '.join(texts)}"))
+
+
+def info_of(manifest: Manifest, where: str) -> ModelInfo:
+    """The ModelInfo in a manifest.
+
+    Raises:
+        ArtifactError: If it is damaged.
+    """
+    from equipot.model._context import ModelInfo
+
+    fields = {item.name for item in dataclasses.fields(ModelInfo)}
+    if unknown := sorted(manifest.model.keys() - fields):
+        raise ArtifactError(
+            problem(
+                f"{where}: manifest.model", f"has the unknown entries {unknown}", hint="pip install --upgrade equipot"
+            )
+        )
+    try:
+        info = ModelInfo.from_dict(manifest.model)
+    except TypeError as error:
+        raise ArtifactError(problem(f"{where}: manifest.model", f"is damaged ({error})")) from None
+    if info.units not in ("metal", "real") or not isinstance(info.r_max, (int, float)) or not info.type_names:
+        raise ArtifactError(problem(f"{where}: manifest.model", "is damaged", got=manifest.model))
+    return info
+
+
+def store(
+    model: GraphModel,
+    kind: Kind,
+    *,
+    where: str = "model",
+    provenance: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    golden_inputs: Mapping[str, Graph] | None = None,
+) -> StoredModel:
+    """Take a model apart for storing.
+
+    Args:
+        model: An eager model whose builder and modifiers are declared by installed plugins.
+        kind: What it will be stored as.
+        where: Name for messages.
+        provenance: What is known of its origin; the time is added.
+        data: Hashes and census of its training data.
+        golden_inputs: Frames on which approximations are measured; default: random ones.
+
+    Raises:
+        ArtifactError: If its builder is not declared by a plugin.
+    """
+    from equipot.artifacts._approximations import approximations_of
+    from equipot.model._modifiers import as_records
+
+    if not model.config:
+        raise ArtifactError(
+            problem(
+                where,
+                "was not made by a model builder, so it cannot be stored",
+                hint="build it with a registered builder",
+            )
+        )
+    records = as_records(model.modifiers)
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(model.state_dict().items())}
+    numbers = model.info.atomic_numbers
+    digests = manifests.option_digests(model.config, records, model.info.units)
+    manifest = Manifest(
+        kind=kind,
+        model=model.info.to_dict(),
+        modifiers=records,
+        plugins=manifests.plugins_used(model.config, records),
+        versions=manifests.current_versions(),
+        atomic_numbers=None if numbers is None else list(numbers),
+        hyperparameters=digests,
+        fingerprint=fingerprint(digests, state),
+        provenance={"seed": model.config.get("seed"), **(provenance or {}), "created": manifests.now()},
+        data=dict(data or {}),
+        approximations=approximations_of(model, golden_inputs),
+        citations=manifests.citations_of(model.config),
+    )
+    return StoredModel(where=where, manifest=manifest, config=model.config, state=state)
+
+
+def fingerprint(digests: Mapping[str, str], state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of all options and weights of a model.
+
+    Args:
+        digests: As made by ``option_digests``.
+        state: The model's state dict.
+
+    Returns:
+        Hexadecimal digits; equal for equal models, whatever file they are in.
+    """
+    import hashlib
+
+    digest = hashlib.sha256(manifests.canonical_json(dict(digests)))
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,228 @@
+"""The ASE calculator: one entry for checkpoints, packages, compiled files and models.
+
+ASE always gets eV and Å, whatever units the model was trained in.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from equipot.artifacts._checkpoint import Weights
+from equipot.artifacts._golden import non_finite
+from equipot.artifacts._loading import load, usable_device
+from equipot.ase import _evaluate_in_parts as in_parts
+from equipot.ase._skin import SkinNeighbors
+from equipot.data._frames import LabelSource, finite_positions, frame_from_atoms
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
+from equipot.errors import ConfigError, DataError, problem
+from equipot.graph import Graph
+from equipot.model._context import ModelInfo
+from equipot.model._graph_model import GraphModel
+from equipot.units import UNIT_SYSTEMS
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from equipot.artifacts._compiled_model import CompiledModel
+
+_WHERE = "EquipotCalculator"
+_READ: dict[str, Callable[[Any], Any]] = {
+    "positions": lambda atoms: atoms.positions,
+    "numbers": lambda atoms: atoms.numbers,
+    "cell": lambda atoms: atoms.cell.array,
+    "pbc": lambda atoms: atoms.pbc,
+}
+"""What a model reads of a frame, under ASE's names."""
+
+_EXTRA_INPUTS = ("total_charge", "spin_multiplicity")
+
+
+class EquipotCalculator(Calculator):
+    """Energies, forces and stress of a model in ASE.
+
+    ``implemented_properties`` are those the model has; a stress also needs a periodic frame.
+
+    Example::
+
+        atoms.calc = EquipotCalculator("water.equipot.zip")
+        atoms.get_potential_energy()
+    """
+
+    name = "equipot"
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]  # type: ignore[misc]
+
+    def __init__(
+        self,
+        model: str | Path | GraphModel | CompiledModel,
+        device: str | torch.device = "cpu",
+        *,
+        skin: float = 0.5,
+        weights: Weights = "ema",
+        types: Mapping[str, str] | None = None,
+        allow_native: bool = False,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file, or a model; a model is copied.
+            device: Where to run.
+            skin: Width in Å added to the cutoff of the stored neighbour list, which is made anew when
+                an atom moved by half of it. Results do not depend on it; 0 makes a list every step.
+            weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
+            types: Chemical symbol to type name; needed when type names are no elements or two types
+                are of one element.
+            allow_native: Also load a compiled file that was not built on this machine.
+
+        Raises:
+            ArtifactError: If the file cannot be used.
+            ConfigError: If symbols cannot be mapped to types, or the device cannot be used.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        if not skin >= 0.0:
+            raise ConfigError(problem(f"{_WHERE}.skin", "must be at least 0", got=skin))
+        self.device = usable_device(device)
+        self.model = _loaded(model, self.device, weights, allow_native=allow_native)
+        self.info: ModelInfo = self.model.info
+        self.implemented_properties = _properties(self.info)  # type: ignore[misc]
+        self._mapper = ChemicalSpeciesToAtomTypeMapper(list(self.info.type_names), _symbol_to_type(self.info, types))
+        self.neighbors = SkinNeighbors(self.info, skin)
+        self._contract = {key: LabelSource(key) for key in _EXTRA_INPUTS if key in self.info.inputs}
+        self._kept: tuple[Atoms, Graph] | None = None
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Evaluate the model; all properties it has at once.
+
+        Args:
+            atoms: The frame.
+            properties: What ASE asks for.
+            system_changes: What ASE saw change.
+
+        Raises:
+            DataError: On an element the model does not know, or an output that is not finite.
+        """
+        if atoms is not None and self.check_state(atoms):
+            self.atoms = atoms.copy()
+        frame = self._frame(self.atoms)
+        outputs = in_parts.evaluate(self.model, {key: value.to(self.device) for key, value in frame.items()})
+        if bad := non_finite(outputs):
+            raise DataError(
+                problem(
+                    _WHERE,
+                    f"the model gives non-finite {bad}",
+                    hint="the frame is far from the training data, or atoms are too close",
+                )
+            )
+        self.results = self._results({key: value.cpu() for key, value in outputs.items()})
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What differs from the last frame, exactly; charges and magnetic moments of atoms are not read."""
+        return list(all_changes) if self.atoms is None else self._changes(self.atoms, atoms)
+
+    def _changes(self, old: Any, new: Any) -> list[str]:
+        changes = [name for name, array in _READ.items() if not np.array_equal(array(old), array(new))]
+        return changes + [key for key in self._contract if not np.array_equal(old.info.get(key), new.info.get(key))]
+
+    def _frame(self, atoms: Any) -> Graph:
+        """The frame with its edges; along a trajectory only positions and edges are made anew."""
+        if self._kept is not None and set(self._changes(self._kept[0], atoms)) <= {"positions"}:
+            return self.neighbors.update({**self._kept[1], "positions": finite_positions(atoms, _WHERE)})
+        frame, _ = frame_from_atoms(atoms, self._contract, _WHERE)
+        if unknown := self._mapper.unsupported(frame):
+            raise DataError(
+                problem(
+                    _WHERE, f"the model knows no atom type for {unknown}", hint=f"supported: {self._mapper.supported}"
+                )
+            )
+        frame = self._mapper(frame)
+        self._kept = (atoms, frame)
+        return self.neighbors.update(frame)
+
+    def _results(self, outputs: Graph) -> dict[str, Any]:
+        factor = UNIT_SYSTEMS[self.info.units].energy_in_ev
+        energy = float(outputs["total_energy"][0]) * factor
+        results: dict[str, Any] = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": outputs["atomic_energy"].numpy() * factor,
+        }
+        if "forces" in outputs:
+            results["forces"] = outputs["forces"].numpy() * factor
+        if "stress" in outputs and bool(outputs["stress_mask"][0]):
+            results["stress"] = full_3x3_to_voigt_6_stress(outputs["stress"][0].numpy() * factor)
+        return results
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:  # noqa: FBT001, FBT002 - ASE's signature
+        """A property, calculated if needed.
+
+        Raises:
+            PropertyNotImplementedError: Saying why the model or the frame does not have it.
+        """
+        if name in type(self).implemented_properties and name not in self.implemented_properties:
+            hint = "apply the modifier enable_ForceStressOutput (equipot package modify, equipot compile --modifiers)"
+            raise PropertyNotImplementedError(
+                problem(_WHERE, f"this model has no {name}, only {self.implemented_properties}", hint=hint)
+            )
+        frame = self.atoms if atoms is None else atoms
+        if name == "stress" and frame is not None and (not frame.pbc.any() or frame.cell.rank < 3):
+            if not allow_calculation:
+                return None
+            raise PropertyNotImplementedError(
+                problem(_WHERE, "this frame has no stress: it is not periodic or its cell has no volume")
+            )
+        return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
+
+
+def _loaded(
+    model: str | Path | GraphModel | CompiledModel, device: torch.device, weights: Weights, *, allow_native: bool
+) -> GraphModel | CompiledModel:
+    if isinstance(model, (str, Path)):
+        return load(model, device, weights=weights, allow_native=allow_native)
+    if isinstance(model, GraphModel):
+        return copy.deepcopy(model).eval().to(device)
+    if not isinstance(getattr(model, "info", None), ModelInfo):
+        raise ConfigError(
+            problem(
+                f"{_WHERE}.model",
+                "must be a file or a model",
+                got=type(model).__name__,
+                hint="a recipe is built with .build()",
+            )
+        )
+    return model
+
+
+def _properties(info: ModelInfo) -> list[str]:
+    own = [name for name in ("forces", "stress") if name in info.outputs]
+    return ["energy", "free_energy", "energies", *own]
+
+
+def _symbol_to_type(info: ModelInfo, types: Mapping[str, str] | None) -> dict[str, str]:
+    """Chemical symbol to type name.
+
+    Raises:
+        ConfigError: If the user must say it and did not.
+    """
+    if types is not None:
+        return dict(types)
+    species = info.chemical_species
+    hint = f"give types={{symbol: type name}} with type names of {list(info.type_names)}"
+    if species is None:
+        raise ConfigError(problem(f"{_WHERE}.types", "is needed: the model's types are no elements", hint=hint))
+    if len(set(species)) < len(species):
+        raise ConfigError(
+            problem(f"{_WHERE}.types", f"is needed: several types are of one element, {list(species)}", hint=hint)
+        )
+    return dict(zip(species, info.type_names, strict=True))

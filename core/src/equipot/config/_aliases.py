@@ -1,0 +1,171 @@
+"""Translate configs of other programs: the names that plugins declare with ``equipot_target_aliases``.
+
+A composed, unresolved config goes in and one with the names of equipot comes out, so that everything
+after it (checks, training, checkpoints) knows our names only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from equipot.config._load import OPTIONAL_KEYS, SECTIONS, used_root_keys
+from equipot.errors import ConfigError, PluginError, did_you_mean, problem
+from equipot.plugins import plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from omegaconf import DictConfig
+
+    from equipot.declarations import TargetAliasEntry
+
+KIND = "target_aliases"
+
+
+def aliases(form: str = "target") -> dict[str, TargetAliasEntry]:
+    """Unambiguous aliases of a form, by name.
+
+    Args:
+        form: ``target``, ``resolver`` or ``section``.
+    """
+    entries: list[Any] = [declared.entry for declared in plugins().declared(KIND)]
+    return {entry.name: entry for entry in entries if entry.form == form}
+
+
+def translate(config: DictConfig) -> tuple[DictConfig, list[str]]:
+    """Replace every declared name of another program.
+
+    Args:
+        config: Composed and unresolved; not changed.
+
+    Returns:
+        The translated config (the argument itself if nothing was foreign), and the problems.
+    """
+    from omegaconf import OmegaConf
+
+    container: Any = OmegaConf.to_container(config, resolve=False)
+    translated, problems = translate_container(container)
+    if translated == container:
+        return config, problems
+    return OmegaConf.create(translated), problems
+
+
+def translate_container(container: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The same for plain containers, e.g. of a YAML file.
+
+    Args:
+        container: The whole config.
+
+    Returns:
+        The translated config, and the problems.
+    """
+    translator = _Translator()
+    sections = aliases("section")
+    kept = {}
+    for key, value in container.items():
+        if key in sections:
+            translator.section(sections[key], value)
+        else:
+            kept[key] = translator.walk(value, str(key))
+    return _without_unused(kept) if kept != container else kept, translator.problems
+
+
+def _without_unused(container: dict[str, Any]) -> dict[str, Any]:
+    """Without variables that nothing uses: other programs do not mind them, and some were used by what was dropped."""
+    known = {*SECTIONS, *OPTIONAL_KEYS}
+    while True:
+        used = known | used_root_keys(container)
+        kept = {key: value for key, value in container.items() if key in used or _is_component(value)}
+        if len(kept) == len(container):
+            return kept
+        container = kept
+
+
+def _is_component(value: object) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def advice(path: str) -> str:
+    """What to do about a target of another program that is no alias, or an empty string."""
+    root = path.split(".", maxsplit=1)[0]
+    known = {name: entry for name, entry in aliases().items() if name.split(".")[0] == root}
+    if path in known:  # an interpolation stands in its place, so that it was not translated
+        return known[path].instead or f"write {known[path].target}"
+    if known:
+        return did_you_mean(path, known) or f"no counterpart of this part of {root} is known"
+    return plugins().install_hint("target_roots", root)
+
+
+def load_function(path: str) -> Callable[..., Any]:
+    """Import a function that a declaration names.
+
+    Raises:
+        PluginError: If it is not there.
+    """
+    module_name, _, name = path.rpartition(".")
+    try:
+        function: Callable[..., Any] = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"cannot import {path!r}: {error}") from error
+    return function
+
+
+class _Translator:
+    """One pass over a config."""
+
+    def __init__(self) -> None:
+        self.known = aliases()
+        self.ambiguous = {
+            name.removeprefix(f"{KIND}."): owners
+            for name, owners in plugins().ambiguous().items()
+            if name.startswith(f"{KIND}.")
+        }
+        self.problems: list[str] = []
+
+    def walk(self, value: Any, path: str) -> Any:
+        """The value with every foreign node below it translated."""
+        if isinstance(value, dict):
+            node = self._node(value, path)
+            return {key: self.walk(item, f"{path}.{key}") for key, item in node.items()}
+        if isinstance(value, list):
+            return [self.walk(item, f"{path}.{index}") for index, item in enumerate(value)]
+        return value
+
+    def _node(self, node: dict[str, Any], path: str) -> dict[str, Any]:
+        target = node.get("_target_")
+        if target in self.ambiguous:
+            names = " and ".join(one.distribution for one in self.ambiguous[target])
+            self.problems.append(problem(f"{path}._target_", f"is translated by {names}", got=target, hint="keep one"))
+        entry = self.known.get(target) if isinstance(target, str) else None
+        if entry is None:
+            return node
+        if entry.instead:
+            self.problems.append(problem(f"{path}._target_", "has no counterpart", got=target, hint=entry.instead))
+            return {key: value for key, value in node.items() if key != "_target_"}
+        translated = self.options(entry, node, path)
+        if translated.get("_target_", target) == target:
+            return {**translated, "_target_": entry.target}
+        return self._node(translated, path)  # the function chose another, which may be foreign as well
+
+    def section(self, entry: TargetAliasEntry, value: Any) -> None:
+        """Check a root key that is taken out."""
+        if entry.instead:
+            self.problems.append(problem(entry.name, "has no counterpart", got=value, hint=entry.instead))
+        elif isinstance(value, dict):
+            self.options(entry, value, entry.name)
+
+    def options(self, entry: TargetAliasEntry, node: dict[str, Any], path: str) -> dict[str, Any]:
+        """A node or section with its options translated; empty after a problem."""
+        try:
+            translated: dict[str, Any] = load_function(entry.options)(dict(node)) if entry.options else node
+        except ConfigError as error:
+            self.problems.extend(f"{path}.{text}" for text in error.problems)
+        except PluginError as error:
+            self.problems.append(f"{path}: {error}")
+        except Exception as error:  # noqa: BLE001 - a plugin's function; its faults stay inside
+            what = f"cannot be translated ({entry.options}: {type(error).__name__}: {error})"
+            self.problems.append(problem(path, what, hint=f"write it with names of equipot instead of {entry.name}"))
+        else:
+            return translated
+        return {}

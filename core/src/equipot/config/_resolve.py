@@ -1,0 +1,150 @@
+"""Resolve interpolations, twice: with statistics still unknown (phase 1), then with numbers.
+
+In phase 1 ``${training_data_stats:NAME}`` becomes a ``Statistic`` marker, so that everything can
+be checked before data are read; in phase 2 the same unresolved config is resolved with values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from equipot.config._load import STATISTICS_RESOLVER
+from equipot.errors import ConfigError, did_you_mean, problem
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+class Statistic(str):
+    """Marks the place of a statistic in a config resolved in phase 1."""
+
+    __slots__ = ()
+
+    @classmethod
+    def named(cls, name: str) -> Statistic:
+        """The marker of a statistic."""
+        return cls(f"{STATISTICS_RESOLVER}\x00{name}\x00")
+
+    @property
+    def name(self) -> str:
+        """Name of the statistic."""
+        return self.split("\x00")[1]
+
+
+class _Bad:
+    """The value of an entry that has a problem of its own."""
+
+    def __repr__(self) -> str:
+        return "BAD"
+
+
+BAD: Any = _Bad()
+"""Stands for a value whose problem is reported already."""
+
+
+def resolve_phase1(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
+    """Plain containers with statistics as markers, and every interpolation that does not resolve.
+
+    Args:
+        config: The composed config, which stays unresolved.
+
+    Returns:
+        The containers, with ``BAD`` in the places of problems, and the problems.
+    """
+    _register(lambda *names: Statistic.named(names[0] if len(names) == 1 else ""))
+    problems: list[str] = []
+    resolved = _plain(config, "", problems, _paths(config))
+    return resolved, problems
+
+
+def resolve_phase2(config: DictConfig, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain containers with the statistics' values.
+
+    Args:
+        config: The same unresolved config as in phase 1.
+        statistics: Name to number, or to a mapping from type name to number.
+
+    Raises:
+        ConfigError: If an interpolation does not resolve.
+    """
+    _register(lambda name: statistics[name])
+    problems: list[str] = []
+    resolved = _plain(config, "", problems, [])
+    if problems:
+        raise ConfigError(problems)
+    return resolved
+
+
+def _register(function: Callable[..., Any]) -> None:
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver(STATISTICS_RESOLVER, function, replace=True, use_cache=False)
+
+
+def _paths(config: DictConfig) -> list[str]:
+    """All dotted paths, to name the one nearest to an unknown interpolation."""
+    from omegaconf import OmegaConf
+
+    def walk(value: object, path: str) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield f"{path}{key}"
+                yield from walk(item, f"{path}{key}.")
+
+    return list(walk(OmegaConf.to_container(config, resolve=False), ""))
+
+
+def _plain(node: Any, path: str, problems: list[str], known: list[str]) -> Any:
+    from omegaconf import DictConfig, ListConfig
+
+    if isinstance(node, DictConfig):
+        return {str(key): _entry(node, key, f"{path}{key!s}", problems, known) for key in node}
+    if isinstance(node, ListConfig):
+        return [_entry(node, index, f"{path}{index}", problems, known) for index in range(len(node))]
+    return node
+
+
+def _entry(parent: Any, key: Any, path: str, problems: list[str], known: list[str]) -> Any:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if OmegaConf.is_missing(parent, key):
+        problems.append(problem(path, "needs a value", got="???"))
+        return BAD
+    try:
+        value = parent[key]
+    except RecursionError:
+        problems.append(problem(path, "refers to itself", got=_raw(parent, key)))
+        return BAD
+    except OmegaConfBaseException as error:
+        problems.append(_interpolation_problem(path, _raw(parent, key), str(error), known))
+        return BAD
+    except Exception as error:  # noqa: BLE001 - whatever a resolver raises
+        problems.append(problem(path, f"cannot be resolved: {error}", got=_raw(parent, key)))
+        return BAD
+    if isinstance(value, str) and not isinstance(value, Statistic) and f"{STATISTICS_RESOLVER}\x00" in value:
+        hint = "write ${training_data_stats:NAME} alone"
+        problems.append(problem(path, "a statistic cannot be part of a longer text", got=_raw(parent, key), hint=hint))
+        return BAD
+    return _plain(value, f"{path}.", problems, known)
+
+
+def _raw(parent: Any, key: Any) -> object:
+    from omegaconf import OmegaConf
+
+    raw: Any = OmegaConf.to_container(parent, resolve=False)
+    return raw[key]
+
+
+def _interpolation_problem(path: str, raw: object, message: str, known: list[str]) -> str:
+    first = message.splitlines()[0]
+    if match := re.search(r"Interpolation key '(.*?)' not found", first):
+        hint = did_you_mean(match.group(1), known) or "define it in the config"
+        return problem(path, "unknown interpolation", got=raw, hint=hint)
+    if match := re.search(r"Unsupported interpolation type (\w+)", first):
+        names = [STATISTICS_RESOLVER, "oc.env", "int_div", "int_mul", "concat_lists", "list_to_identity_dict"]
+        hint = did_you_mean(match.group(1), names) or f"there are {', '.join(names)}"
+        return problem(path, "unknown resolver", got=raw, hint=hint)
+    return problem(path, first, got=raw)

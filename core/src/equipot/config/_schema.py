@@ -1,0 +1,113 @@
+"""JSON Schema of configs: one definition for each installed component."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import Any
+
+from equipot.config._components import Component, components
+from equipot.describe import describe_options
+
+SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+
+_OF_A_PLUGIN: dict[str, Any] = {
+    "type": "object",
+    "properties": {"_target_": {"type": "string", "pattern": r"^(?!equipot\.)"}},
+    "required": ["_target_"],
+}
+"""What a plugin brings by its own path."""
+
+
+def config_schema() -> dict[str, Any]:
+    """The schema of a whole config, with a definition for each component."""
+    found = components()
+    definitions = {one.path: component_schema(one) for one in found}
+
+    def any_of(kinds: tuple[str, ...], text: str) -> dict[str, Any]:
+        paths = [one.path for one in found if one.path in kinds or one.kind in kinds]
+        return {"description": text, "anyOf": [*({"$ref": f"#/$defs/{path}"} for path in paths), _OF_A_PLUGIN]}
+
+    modules = ("equipot.train.EMALightningModule", "equipot.train.LightningModule")
+    return {
+        "$schema": SCHEMA,
+        "title": "equipot config",
+        "type": "object",
+        "properties": {
+            "run": {
+                "description": "Stages in order.",
+                "type": "array",
+                "minItems": 1,
+                "items": {"enum": ["train", "val", "test"]},
+            },
+            "seed": {
+                "description": "Seed of everything that data.seed and model.seed do not cover.",
+                "type": "integer",
+            },
+            "data": any_of(("equipot.data.ASEDataModule",), "Labelled data."),
+            "trainer": {
+                "description": "lightning.Trainer and its options.",
+                "type": "object",
+                "properties": {"_target_": {"type": "string"}},
+                "required": ["_target_"],
+            },
+            "training_module": any_of(modules, "Model, loss, metrics and optimizer."),
+        },
+        "required": ["run", "data", "trainer", "training_module"],
+        "$defs": definitions,
+    }
+
+
+def component_schema(component: Component) -> dict[str, Any]:
+    """The schema of one component's mapping in a config.
+
+    Args:
+        component: A class or function with options.
+    """
+    hints = _hints(component.target)
+    properties: dict[str, Any] = {"_target_": {"const": component.path}}
+    required = ["_target_"]
+    for option in describe_options(component.target):
+        if option.name in ("self", "args", "kwargs"):
+            continue
+        properties[option.name] = {**_type_schema(hints.get(option.name)), "description": option.doc}
+        if not option.default:
+            required.append(option.name)
+    summary = (inspect.getdoc(component.target) or "").split("\n")[0]
+    return {
+        "description": summary,
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    try:
+        if inspect.isclass(target) and "__dataclass_fields__" in vars(target):
+            return typing.get_type_hints(target, include_extras=True)
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _type_schema(annotation: Any) -> dict[str, Any]:
+    """The schema of an annotation; of a component, a mapping with ``_target_``."""
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+    if annotation is None:
+        return {}
+    if _names_component(annotation):
+        return {"type": ["object", "null"], "properties": {"_target_": {"type": "string"}}}
+    try:
+        return TypeAdapter(annotation).json_schema()
+    except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
+        return {}
+
+
+def _names_component(annotation: Any) -> bool:
+    """Whether an annotation is a class of ours, alone or in a union."""
+    parts = typing.get_args(annotation) or (annotation,)
+    return any(inspect.isclass(part) and part.__module__.split(".")[0].startswith("equipot") for part in parts)

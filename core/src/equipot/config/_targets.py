@@ -1,0 +1,234 @@
+"""What a ``_target_`` may name: core's public names, installed plugins, and a short allow list.
+
+A target is resolved by identity: whatever the dotted path says, the object found must be a class
+of an allowed kind, or be defined in an allowed package. Nothing outside is ever imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from equipot.errors import PluginError, did_you_mean, problem
+from equipot.plugins import NAMESPACES, plugins
+
+PUBLIC_MODULES = (
+    "equipot.model",
+    "equipot.pair_potentials",
+    "equipot.energy_terms",
+    "equipot.data",
+    "equipot.data.transforms",
+    "equipot.train",
+    "equipot.train.callbacks",
+)
+"""Modules of core whose public names (``__all__``) a config may use."""
+
+ALIASES: dict[str, str] = {
+    "equipot.data.datamodule": "equipot.data",
+    "equipot.data._dataset": "equipot.data",
+    "equipot.data.stats_manager": "equipot.data",
+    "equipot.train.lightning": "equipot.train",
+    "equipot.train.ema": "equipot.train",
+    "equipot.nn.pair_potential": "equipot.pair_potentials",
+    "equipot.model.nequip_models": "equipot.model",
+    "equipot.model.saved_models": "equipot.model",
+}
+"""Module paths of the peer, with ``nequip.`` replaced by ``equipot.``, and where the names are here."""
+
+FOREIGN: dict[str, tuple[str, ...]] = {
+    "torch.optim": ("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler"),
+    "torch.nn": ("torch.nn.modules.loss._Loss",),
+    "lightning": (
+        "lightning.pytorch.trainer.trainer.Trainer",
+        "lightning.pytorch.callbacks.Callback",
+        "lightning.pytorch.loggers.Logger",
+        "lightning.pytorch.strategies.Strategy",
+        "lightning.pytorch.profilers.Profiler",
+        "lightning.pytorch.plugins.Precision",
+        "lightning.pytorch.plugins.environments.ClusterEnvironment",
+    ),
+    "torchmetrics": ("torchmetrics.Metric",),
+}
+"""Packages outside equipot and the base classes of what may be used of them."""
+
+HYDRA_PACKAGES = ("hydra._internal.core_plugins", "hydra_plugins", "hydra.experimental.callbacks")
+"""Where targets in the ``hydra:`` section may live: Hydra itself and installed Hydra plugins."""
+
+
+@dataclass(frozen=True)
+class AllowList:
+    """Packages that the user adds on the command line with ``--allow-target``."""
+
+    extra: tuple[str, ...] = ()
+
+    def covers(self, path: str) -> bool:
+        """Whether a dotted path is in one of the packages, or is one of the names."""
+        return any(_inside(path, package) for package in self.extra)
+
+
+class TargetError(Exception):
+    """A target cannot be used; the text is one problem."""
+
+
+def resolve_target(path: object, where: str, allow: AllowList | None = None) -> Any:
+    """Find the object of a ``_target_`` if it may be used.
+
+    Args:
+        path: The dotted path from the config.
+        where: Dotted path in the config, for messages.
+        allow: What the user allowed on the command line.
+
+    Returns:
+        The class or function.
+
+    Raises:
+        TargetError: If the target is not allowed or not there; nothing outside the allowed
+            packages has been imported.
+    """
+    place = f"{where}._target_"
+    if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
+        raise TargetError(problem(place, "must be a dotted path", got=path, hint="write package.module.Name"))
+    extra = allow or AllowList()
+    if extra.covers(path):
+        return _extra(path, place, extra)
+    if _inside(path, "equipot"):
+        return _core(path, place)
+    for package in sorted(_plugin_packages()):
+        if _inside(path, package):
+            return _defined_in(path, place, package)
+    for package, bases in FOREIGN.items():
+        if _inside(path, package):
+            return _of_kind(path, place, bases)
+    raise TargetError(problem(place, "is not on the list of allowed targets", got=path, hint=_advice(path)))
+
+
+def _advice(path: str) -> str:
+    from equipot.config import _aliases as aliases
+
+    root = path.split(".", maxsplit=1)[0]
+    if hint := aliases.advice(path):
+        return hint
+    if root.startswith("equipot"):
+        return f"no installed plugin has the package {root!r}; pip install {root.replace('_', '-')}"
+    return f"allowed are equipot, installed plugins and {', '.join(FOREIGN)}; if you trust it: --allow-target {root}"
+
+
+def _inside(path: str, package: str) -> bool:
+    return path == package or path.startswith(package + ".")
+
+
+def _plugin_packages() -> set[str]:
+    """Top-level packages of the installed, loaded plugins."""
+    return {record.target.split(".")[0] for record in plugins().records if record.state == "ok" and record.id != "core"}
+
+
+def canonical(path: str) -> str:
+    """A target's path with the peer's module names replaced by ours.
+
+    Example:
+        >>> canonical("equipot.data.datamodule.ASEDataModule")
+        'equipot.data.ASEDataModule'
+    """
+    for alias, module in ALIASES.items():
+        if path.startswith(alias + "."):
+            return f"{module}.{path.rsplit('.', 1)[1]}"
+    return path
+
+
+def _core(path: str, place: str) -> Any:
+    """A public name of core, or a registered name under one of the namespaces."""
+    module_name, _, name = canonical(path).rpartition(".")
+    if module_name not in PUBLIC_MODULES:
+        raise TargetError(_not_public(path, place, module_name))
+    module = _import(module_name, place)
+    kinds = [kind for kind, namespace in NAMESPACES.items() if namespace == module_name]
+    names = public_names(module)
+    try:
+        if name in names:
+            return getattr(module, name)
+        if kinds:
+            return plugins().load(kinds[0], name)
+    except PluginError as error:
+        raise TargetError(f"{place}: {error}") from None
+    hint = did_you_mean(name, names) or f"it has {', '.join(names)}"
+    raise TargetError(problem(place, f"{module_name} has no {name!r}", got=path, hint=hint))
+
+
+def public_names(module: Any) -> list[str]:
+    """Classes of a module of core that configs may use: those in ``__all__``, else its own."""
+    names = getattr(module, "__all__", None)
+    if names is None:
+        own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        names = [name for name in own if not name.startswith("_")]
+    return sorted(name for name in names if inspect.isclass(getattr(module, name)))
+
+
+def _not_public(path: str, place: str, module_name: str) -> str:
+    names = [f"{module}.{path.rpartition('.')[2]}" for module in PUBLIC_MODULES]
+    hint = did_you_mean(module_name, PUBLIC_MODULES) or did_you_mean(path, names)
+    return problem(
+        place, "is no public name of equipot", got=path, hint=hint or f"modules: {', '.join(PUBLIC_MODULES)}"
+    )
+
+
+def _import(module_name: str, place: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except Exception as error:  # noqa: BLE001 - whatever a third party raises at import is one problem
+        raise TargetError(problem(place, f"cannot be imported: {type(error).__name__}: {error}")) from None
+
+
+def _locate(path: str, place: str) -> Any:
+    """Import the longest prefix that is a module and walk the rest as attributes."""
+    parts = path.split(".")
+    found: Any = _import(parts[0], place)
+    for index, part in enumerate(parts[1:], start=1):
+        parent = found
+        found = getattr(parent, part, None)
+        if found is None and inspect.ismodule(parent) and hasattr(parent, "__path__"):
+            try:
+                found = importlib.import_module(".".join(parts[: index + 1]))
+            except ModuleNotFoundError:
+                found = None
+        if found is None:
+            names = {*dir(parent), *getattr(parent, "__all__", ())}  # a package may export lazily
+            hint = did_you_mean(part, sorted(name for name in names if not name.startswith("_")))
+            raise TargetError(problem(place, f"{'.'.join(parts[:index])} has no {part!r}", got=path, hint=hint))
+        if inspect.ismodule(found) and not _inside(found.__name__, parts[0]):
+            raise TargetError(
+                problem(place, "leaves its package", got=path, hint=f"{found.__name__!r} is another package")
+            )
+    return found
+
+
+def _defined_in(path: str, place: str, package: str) -> Any:
+    """A class or function that a plugin's own package defines."""
+    found = _locate(path, place)
+    if not (inspect.isclass(found) or inspect.isfunction(found)) or not _inside(found.__module__, package):
+        raise TargetError(problem(place, f"is no class or function of {package}", got=path))
+    return found
+
+
+def _of_kind(path: str, place: str, bases: tuple[str, ...]) -> Any:
+    """A class of the kinds that configs may use from a foreign package."""
+    found = _locate(path, place)
+    allowed = tuple(_locate(base, place) for base in bases)
+    if not inspect.isclass(found) or not issubclass(found, allowed):
+        kinds = ", ".join(base.rsplit(".", 1)[1].lstrip("_") for base in bases)
+        raise TargetError(
+            problem(place, "is not on the list of allowed targets", got=path, hint=f"must be one of: {kinds}")
+        )
+    return found
+
+
+def _extra(path: str, place: str, allow: AllowList) -> Any:
+    """What the command line allowed: by its own path, or defined in the package."""
+    found = _locate(path, place)
+    if not callable(found):
+        raise TargetError(problem(place, "is nothing that can be called", got=path))
+    home = getattr(found, "__module__", None) or ""
+    if path not in allow.extra and not allow.covers(home):
+        raise TargetError(problem(place, f"is defined in {home!r}", got=path, hint=f"--allow-target {home}"))
+    return found

@@ -1,0 +1,358 @@
+"""What every data section is: sets of frames read, checked, batched and counted by one abstract class."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from torch.utils.data import DataLoader
+
+from equipot.data._census import Census
+from equipot.data._checks import check_batch_sizes, check_elements, check_labels
+from equipot.data._collection import FrameCollection
+from equipot.data._dataset import FrameDataset, complete_labels
+from equipot.data._frames import LabelContract, label_contract
+from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
+from equipot.data._options import LoaderOptions, loader_options
+from equipot.data._readers import file_hash
+from equipot.data._splits import split_indices
+from equipot.data._statistic_entries import StatisticKind, StatisticValue
+from equipot.data._statistics_cache import cached_statistics
+from equipot.data._stats_managers import StatsManager
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform, Transform, bind_transforms
+from equipot.errors import ConfigError, problem
+from equipot.fields import LABELS
+from equipot.graph import Graph
+from equipot.model._context import ModelInfo
+from equipot.units import UNIT_SYSTEMS
+
+logger = logging.getLogger(__name__)
+
+TRAIN = "train"
+
+
+class DataModule(lightning.LightningDataModule, abc.ABC):
+    """Labelled frames for training; derived classes say where the frames come from.
+
+    Constructors read no data: a config is checked with them.
+
+    Args:
+        seed: Decides the split and the order of batches.
+        units: ``metal`` (eV, Å) or ``real`` (kcal/mol, Å): what the data are in.
+        labels: Label to key, as in the derived class.
+        transforms: Type mapper, neighbour list and others; by default they follow from the model.
+        dataloaders: ``train``, ``val`` and ``test`` to the options of each loader.
+        stats_manager: Statistics of the train set for ``${training_data_stats:NAME}``.
+        mask_nan_labels: Treat NaN in a label as missing instead of refusing it.
+        cache_dir: Folder for statistics; None keeps none.
+        problems: What the derived class found wrong already.
+
+    Raises:
+        ConfigError: With all problems that show before data are read.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of the data section
+        self,
+        seed: int,
+        *,
+        units: Literal["metal", "real"] = "metal",
+        labels: dict[str, Any] | None = None,
+        transforms: list[Any] | None = None,
+        dataloaders: Mapping[str, dict[str, Any] | None] | None = None,
+        stats_manager: StatsManager | None = None,
+        mask_nan_labels: bool = False,
+        cache_dir: str | None = ".equipot_cache",
+        problems: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        found = list(problems)
+        self.seed, self.units = seed, units
+        if units not in UNIT_SYSTEMS:
+            found.append(problem("data.units", "unknown", got=units, hint=f"choose one of {list(UNIT_SYSTEMS)}"))
+        self._contract: LabelContract = {}
+        try:
+            self._contract = label_contract(labels)
+        except ConfigError as error:
+            found.extend(error.problems)
+        self._loaders = {
+            part: loader_options((dataloaders or {}).get(part), f"data.{part}_dataloader", found)
+            for part in (TRAIN, "val", "test")
+        }
+        if found:
+            raise ConfigError(found)
+        self._labels_given = labels is not None
+        self._given_transforms: list[Transform] | None = list(transforms) if transforms else None
+        self._transforms: list[Transform] = list(transforms or [])
+        self.stats_manager = stats_manager
+        self.mask_nan_labels = mask_nan_labels
+        self.cache_dir = Path(cache_dir) if cache_dir is not None else None
+        self.info: ModelInfo | None = None
+        self.split_indices: dict[str, list[int]] = {}
+        """Frames of the split set in each part, by index."""
+        self._sets: dict[str, FrameDataset] = {}
+        self._census = Census(self._contract, self.units)
+        self._used: frozenset[str] | None = None
+
+    # ------------------------------------------------------------------ what derived classes give
+
+    @abc.abstractmethod
+    def read_sets(self) -> dict[str, FrameCollection]:
+        """Read all frames.
+
+        Returns:
+            ``train``, ``val0``, ``val1`` …, ``test0`` … to frames; see ``collect_frames``, ``split``
+            and ``name_sets``.
+        """
+
+    @abc.abstractmethod
+    def source_files(self) -> list[str]:
+        """Every file or folder that is read, once; their digests are stored with checkpoints."""
+
+    @property
+    def split_source(self) -> Any:
+        """What ``split_indices`` count in, for ``splits.json``; plain containers."""
+        return None
+
+    def split(self, whole: FrameCollection, sizes: Mapping[str, float]) -> dict[str, FrameCollection]:
+        """Split frames by the seed, and remember ``split_indices``.
+
+        Args:
+            whole: All frames; isolated atoms always go to train.
+            sizes: ``train``, ``val``, ``test`` to fractions or numbers of frames.
+
+        Raises:
+            ConfigError: If a part is empty or the parts are larger than the set.
+        """
+        pool = [index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in sizes]
+        parts = split_indices(len(pool), sizes, self.seed)
+        self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
+        if TRAIN in parts:
+            self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
+        return {part: whole.subset(indices) for part, indices in self.split_indices.items()}
+
+    # ------------------------------------------------------------------ before data are read
+
+    def bind(self, info: ModelInfo) -> None:
+        """Take types, radii and edge sets from a model.
+
+        Args:
+            info: ``model.info`` or ``recipe.info(units)``.
+
+        Raises:
+            ConfigError: If units, transforms or the statistics' types contradict the model.
+            DataError: If frames read already hold elements the model does not know.
+        """
+        if info.units != self.units:
+            raise ConfigError(problem("data.units", f"differ from the model's {info.units!r}", got=self.units))
+        if self.stats_manager is not None:
+            self.stats_manager.resolve_type_names(info.type_names)
+        transforms = bind_transforms(self._given_transforms, info)
+        sets = {name: one.with_transforms(transforms) for name, one in self._sets.items()}
+        check_elements(sets, transforms)
+        self._transforms, self._sets, self.info = transforms, sets, info
+
+    def use_labels(self, labels: Iterable[str]) -> None:
+        """Say what will be trained on or compared with, before data are read.
+
+        Args:
+            labels: Labels beside the energy; NaN in others is no error then.
+        """
+        self._used = frozenset({"total_energy", *labels})
+
+    def statistic_names(self) -> dict[str, StatisticKind]:
+        """Statistics that may be asked for; known before data are read."""
+        return self.stats_manager.names() if self.stats_manager is not None else {}
+
+    @property
+    def label_contract(self) -> LabelContract:
+        """Labels and where they are read from."""
+        return dict(self._contract)
+
+    # ------------------------------------------------------------------ reading
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, split and check everything; a second call does nothing.
+
+        Args:
+            stage: Lightning's; all sets are read at every stage.
+
+        Raises:
+            ConfigError: On an empty split or a batch larger than its set.
+            DataError: On files, labels or elements that cannot be used.
+        """
+        del stage
+        if self._sets:
+            return
+        collections = self.read_sets()
+        self._census = Census(self._contract, self.units)
+        for name, one in collections.items():
+            self._census.add(name, one.frames, one.reports, one.places, one.keys)
+        wanted = set(self._contract) & set(LABELS) if self._labels_given else {"total_energy"}
+        check_labels(self._census, wanted, self.source_files(), self._used)
+        present = set().union(*(one.labels for one in collections.values()))
+        labels = [label for label in LABELS if label in present]
+        sets = {
+            name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms)
+            for name, one in collections.items()
+        }
+        check_batch_sizes(sets, self._loaders)
+        check_elements(sets, self._transforms)
+        self._sets = sets
+
+    # ------------------------------------------------------------------ what was read
+
+    def census(self) -> Census:
+        """What labels the sets have; prints as a table. Reads the data if that was not done."""
+        self.setup()
+        return self._census
+
+    def dataset(self, name: str = TRAIN) -> FrameDataset:
+        """A set: ``train``, ``val0``, ``test0``, ...
+
+        Raises:
+            ConfigError: If the data section gives no such set.
+        """
+        self.setup()
+        if name not in self._sets:
+            raise ConfigError(problem("data", f"no {name} set is given", hint=f"sets: {list(self._sets)}"))
+        return self._sets[name]
+
+    @property
+    def set_names(self) -> list[str]:
+        """Names of all sets, e.g. ``train``, ``val0``, ``test0``."""
+        self.setup()
+        return list(self._sets)
+
+    def file_hashes(self) -> dict[str, str]:
+        """SHA-256 of each file or folder."""
+        return {path: file_hash(path) for path in self.source_files()}
+
+    def statistics(self, names: Collection[str] | None = None) -> dict[str, StatisticValue]:
+        """Statistics of the train set, from the cache if data, model and manager are the same.
+
+        Args:
+            names: What to compute; None for everything that the data allow, with a warning for each
+                statistic that has no value.
+
+        Raises:
+            ConfigError: If there is no manager, or it does not know a name.
+            DataError: If a statistic asked for has no value, naming it.
+        """
+        manager = self.stats_manager
+        if manager is None:
+            raise ConfigError(
+                problem(
+                    "data.stats_manager",
+                    "statistics are asked for but no manager is given",
+                    hint="add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}",
+                )
+            )
+        dataset = self._ready(TRAIN)
+        types = manager.resolve_type_names(self._type_names())
+        if names is not None:
+            manager.check_names(names)
+        key = {
+            "frames": dataset.content_hash(),
+            "types": list(types),
+            "manager": manager.config(),
+            "transforms": [_fingerprint(one) for one in self._transforms],
+            "requested": sorted(names) if names is not None else None,
+        }
+
+        def compute() -> dict[str, StatisticValue]:
+            if names is not None:
+                return manager.compute(_frames(dataset), types, names)
+            return manager.compute_possible(_frames(dataset), types)
+
+        return cached_statistics(self.cache_dir, key, compute)
+
+    def _type_names(self) -> Sequence[str] | None:
+        if self.info is not None:
+            return self.info.type_names
+        mapper = next((one for one in self._transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
+        return mapper.model_type_names if mapper is not None else None
+
+    # ------------------------------------------------------------------ loaders
+
+    def train_dataloader(self) -> TrainLoader:
+        """Shuffled, resumable batches of the train set."""
+        options = self._loaders[TRAIN]
+        dataset = self._ready(TRAIN)
+        order = self._order(dataset, options, TRAIN, shuffle=options.shuffle is not False)
+        return TrainLoader(dataset, order, **options.torch_options())
+
+    def val_dataloader(self) -> list[DataLoader[Graph]]:
+        """A loader per validation set; the first is ``val0``."""
+        return self._evaluation_loaders("val")
+
+    def test_dataloader(self) -> list[DataLoader[Graph]]:
+        """A loader per test set; the first is ``test0``."""
+        return self._evaluation_loaders("test")
+
+    def _evaluation_loaders(self, part: str) -> list[DataLoader[Graph]]:
+        self.setup()
+        options = self._loaders[part]
+        loaders = []
+        for name in self._sets:
+            if name.startswith(part):
+                dataset = self._ready(name)
+                order = self._order(dataset, options, part, shuffle=bool(options.shuffle))
+                loaders.append(evaluation_loader(dataset, order, **options.torch_options()))
+        return loaders
+
+    def _order(self, dataset: FrameDataset, options: LoaderOptions, part: str, *, shuffle: bool) -> BatchOrder:
+        where = f"data.{part}_dataloader"
+        if options.max_atoms is not None:
+            sizes, limit, what = dataset.num_atoms(), options.max_atoms, "atoms"
+        elif options.max_edges is not None:
+            sizes, limit, what = dataset.num_edges(), options.max_edges, "edges"
+        else:
+            batch_size = options.batch_size or self._loaders[TRAIN].batch_size or 1
+            return BatchOrder(len(dataset), self.seed, batch_size=batch_size, shuffle=shuffle)
+        check_sizes(sizes, limit, dataset.places, what, f"{where}.max_{what}")
+        return BatchOrder(len(dataset), self.seed, sizes=sizes, limit=limit, shuffle=shuffle)
+
+    def _ready(self, name: str) -> FrameDataset:
+        dataset = self.dataset(name)
+        kinds = (ChemicalSpeciesToAtomTypeMapper, NeighborListTransform)
+        if self.info is None and not all(any(isinstance(one, kind) for one in self._transforms) for kind in kinds):
+            raise ConfigError(
+                problem(
+                    "data.transforms",
+                    "types and edges are not known",
+                    hint="call bind(model.info), or give a type mapper and a neighbour list",
+                )
+            )
+        return dataset
+
+
+def name_sets(parts: Iterable[tuple[str, FrameCollection]]) -> dict[str, FrameCollection]:
+    """Sets by their names: ``train``, then ``val0``, ``val1`` … and ``test0`` … in the order given.
+
+    Args:
+        parts: ``train``, ``val`` or ``test``, and the frames.
+    """
+    named: dict[str, FrameCollection] = {}
+    counters = {"val": 0, "test": 0}
+    for part, frames in parts:
+        name = part if part == TRAIN else f"{part}{counters[part]}"
+        counters[part] = counters.get(part, 0) + 1
+        named[name] = frames
+    return named
+
+
+def _frames(dataset: FrameDataset) -> Any:
+    return (dataset[index] for index in range(len(dataset)))
+
+
+def _fingerprint(transform: Transform) -> list[Any]:
+    """What a transform does, in plain containers: class and attributes."""
+    options = {
+        key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in vars(transform).items()
+    }
+    return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(sorted(options.items()))]

@@ -1,0 +1,242 @@
+"""The census: what labels the data have, printed before the first step and checked."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from equipot.data._frames import LabelContract, LabelReport, suggest_keys
+from equipot.errors import problem
+from equipot.fields import FIELDS
+from equipot.units import UNIT_SYSTEMS, Units
+
+if TYPE_CHECKING:
+    import torch
+
+    from equipot.graph import Graph
+
+_SHOWN = 5
+
+
+@dataclass
+class LabelCensus:
+    """One label in one set."""
+
+    key: str
+    present: int = 0
+    """Frames with the label."""
+    missing: int = 0
+    all_zero: int = 0
+    """Frames of more than one atom where every value is zero."""
+    zero_candidates: int = 0
+    """Frames that could be counted in all_zero."""
+    minimum: float = math.inf
+    maximum: float = -math.inf
+    sources: dict[str, int] = field(default_factory=dict)
+    """``place:key`` and the number of frames read from there."""
+    ignored: dict[str, int] = field(default_factory=dict)
+    """Reason and number of frames whose label is in the file but not used."""
+    non_finite: list[str] = field(default_factory=list)
+    """File and frame of labels with NaN or inf."""
+
+    @property
+    def constant(self) -> bool:
+        """Whether more than one frame has the label and all values are equal."""
+        return self.present > 1 and self.minimum == self.maximum
+
+    def add(self, value: torch.Tensor | None, report: LabelReport, n_atoms: int, where: str) -> None:
+        """Count one frame; ``value`` holds its unmasked entries."""
+        if report.ignored:
+            self.ignored[report.ignored] = self.ignored.get(report.ignored, 0) + 1
+        if report.non_finite:
+            self.non_finite.append(f"{where} ({report.non_finite})")
+        if value is None or not value.numel():
+            self.missing += 1
+            return
+        self.present += 1
+        if report.source:
+            self.sources[report.source] = self.sources.get(report.source, 0) + 1
+        low, high = float(value.min()), float(value.max())
+        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
+        if n_atoms > 1:
+            self.zero_candidates += 1
+            self.all_zero += int(low == high == 0.0)
+
+
+@dataclass
+class SetCensus:
+    """All labels, elements and sizes of one set."""
+
+    frames: int = 0
+    atoms: int = 0
+    elements: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, LabelCensus] = field(default_factory=dict)
+    keys: dict[str, int] = field(default_factory=dict)
+    """Everything numeric found in the frames, as ``place:key``, and in how many of them."""
+
+
+class Census:
+    """What is in the data, by set.
+
+    Args:
+        contract: The labels asked for.
+        units: Unit system of the data, for the headings.
+    """
+
+    def __init__(self, contract: LabelContract, units: Units = "metal") -> None:
+        self.contract = contract
+        self.units = units
+        self.sets: dict[str, SetCensus] = {}
+
+    def add(
+        self,
+        set_name: str,
+        frames: Sequence[Graph],
+        reports: Sequence[Mapping[str, LabelReport]],
+        places: Sequence[str],
+        keys: Iterable[Iterable[str]],
+    ) -> None:
+        """Count a set.
+
+        Args:
+            set_name: ``train``, ``val0``, ``test0`` ...
+            frames: Its frames.
+            reports: What became of each frame's labels.
+            places: File and index of each frame.
+            keys: What each frame holds, as ``place:key``.
+        """
+        from ase.data import chemical_symbols
+
+        counted = self.sets.setdefault(set_name, SetCensus())
+        for label, source in self.contract.items():
+            counted.labels.setdefault(label, LabelCensus(source.key))
+        for frame, report, place, found in zip(frames, reports, places, keys, strict=True):
+            n_atoms = frame["positions"].shape[0]
+            counted.frames += 1
+            counted.atoms += n_atoms
+            for number in frame["atomic_numbers"].tolist():
+                symbol = chemical_symbols[number]
+                counted.elements[symbol] = counted.elements.get(symbol, 0) + 1
+            for label, rows in counted.labels.items():
+                rows.add(_present(frame, label), report[label], n_atoms, place)
+            for key in found:
+                counted.keys[key] = counted.keys.get(key, 0) + 1
+
+    # ------------------------------------------------------------------ checks
+
+    def problems(self, required: Mapping[str, str], sets: Sequence[str] = ("train",)) -> list[str]:
+        """Why the data do not fit what the run asks of them.
+
+        Args:
+            required: Label to the place in the config that needs it, e.g. ``{"forces":
+                "training_module.loss.coeffs.forces"}``.
+            sets: Sets that must have the labels.
+
+        Returns:
+            Messages on required labels that are absent or all zero in a set, and on required labels
+            that are NaN or inf anywhere.
+        """
+        messages = []
+        for label, where in required.items():
+            for set_name in sets:
+                if set_name in self.sets:
+                    messages.extend(self._label_problems(label, where, set_name, self.sets[set_name]))
+            messages.extend(self.non_finite_problems((label,), where))
+        return messages
+
+    def non_finite_problems(self, labels: Iterable[str] | None = None, where: str = "data.labels") -> list[str]:
+        """Messages on labels with NaN or inf, naming the first files and frames."""
+        messages = []
+        for label in self.contract if labels is None else labels:
+            found = [
+                place for one in self.sets.values() if label in one.labels for place in one.labels[label].non_finite
+            ]
+            if found:
+                shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+                hint = "correct the data, or mask_nan_labels: true to treat NaN as missing"
+                messages.append(problem(where, f"{label} is NaN or inf in {shown}", hint=hint))
+        return messages
+
+    def _label_problems(self, label: str, where: str, set_name: str, counted: SetCensus) -> list[str]:
+        rows = counted.labels.get(label)
+        if rows is None or not rows.present:
+            what = f"{label} is in none of the {counted.frames} {set_name} frames"
+            if rows is None:
+                return [problem(where, what, hint=f"add it to data.labels (now: {_as_yaml(self.contract)})")]
+            what += "".join(f" ({count} ignored: {reason})" for reason, count in rows.ignored.items())
+            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=self._key_hint(label, counted))]
+        if rows.zero_candidates and rows.all_zero == rows.zero_candidates:
+            what = f"{label} is zero in all {rows.all_zero} {set_name} frames of more than one atom"
+            return [problem(where, what, hint="read the label from another key, or give it no weight")]
+        return []
+
+    def _key_hint(self, label: str, counted: SetCensus) -> str:
+        candidates = [key for key in suggest_keys(label, counted.keys) if key != self.contract[label].key]
+        if candidates:
+            return f"did you mean labels: {{{label}: {candidates[0]}}}?"
+        found = sorted(key.split(":", 1)[1] for key in counted.keys)
+        return f"keys found: {', '.join(found) or 'none'}"
+
+    # ------------------------------------------------------------------ output
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers for logs and checkpoints (labels never seen have no range)."""
+        plain: dict[str, Any] = {}
+        for name, counted in self.sets.items():
+            plain[name] = asdict(counted)
+            for row in plain[name]["labels"].values():
+                if not row["present"]:
+                    row["minimum"] = row["maximum"] = None
+        return {"units": self.units, "sets": plain}
+
+    def __str__(self) -> str:
+        from rich.console import Console
+        from rich.table import Table
+
+        text = io.StringIO()
+        console = Console(file=text, width=118, color_system=None)
+        table = Table(title=f"Labels in the data ({self.units} units)")
+        for heading in ("set", "label", "key", "present", "missing", "all zero", "min", "max", "unit", "notes"):
+            table.add_column(heading, overflow="fold")
+        for name, counted in self.sets.items():
+            for label, row in counted.labels.items():
+                table.add_row(*self._row(name, label, row))
+        console.print(table)
+        for name, counted in self.sets.items():
+            elements = " ".join(f"{symbol}:{count}" for symbol, count in sorted(counted.elements.items()))
+            console.print(f"{name}: {counted.frames} frames, {counted.atoms} atoms ({elements})", highlight=False)
+        return text.getvalue().rstrip("\n")
+
+    def _row(self, set_name: str, label: str, row: LabelCensus) -> list[str]:
+        notes = [f"{count} ignored: {reason}" for reason, count in row.ignored.items()]
+        notes += [f"{len(row.non_finite)} with NaN or inf"] if row.non_finite else []
+        notes += ["constant"] if row.constant else []
+        unit = FIELDS[label].unit.replace("eV", UNIT_SYSTEMS[self.units].energy)
+        low, high = (f"{row.minimum:.6g}", f"{row.maximum:.6g}") if row.present else ("", "")
+        key = ", ".join(row.sources) or row.key
+        return [
+            set_name,
+            label,
+            key,
+            str(row.present),
+            str(row.missing),
+            str(row.all_zero),
+            low,
+            high,
+            unit,
+            "; ".join(notes),
+        ]
+
+
+def _present(frame: Graph, label: str) -> torch.Tensor | None:
+    if label not in frame:
+        return None
+    mask = frame.get(f"{label}_mask")
+    return frame[label] if mask is None else frame[label][mask]
+
+
+def _as_yaml(contract: LabelContract) -> str:
+    return "{" + ", ".join(f"{label}: {source.key}" for label, source in contract.items()) + "}"

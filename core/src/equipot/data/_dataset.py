@@ -1,0 +1,159 @@
+"""Frames with their transforms; what the transforms add is computed once and kept."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.data import Dataset
+
+from equipot.data._lazy import LazyFrames
+from equipot.errors import DataError, problem
+from equipot.fields import mask_key
+from equipot.graph import Graph, per_what
+
+if TYPE_CHECKING:
+    from equipot.data.transforms import Transform
+
+logger = logging.getLogger(__name__)
+
+CACHE_BYTES = 2 * 1024**3
+"""Memory one set may use for what its transforms add; beyond that they run again each time."""
+
+_COMPACT = {"edge_index": torch.int32, "edge_cell_shift": torch.int16}
+
+
+class FrameDataset(Dataset[Graph]):
+    """Frames with transforms, e.g. the train set.
+
+    Args:
+        frames: Frames as read from files, in memory or lazy.
+        places: File and index of each frame, for messages.
+        transforms: Applied in order when a frame is fetched.
+        cache_bytes: Memory for what the transforms add.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[Graph],
+        places: Sequence[str] | None = None,
+        transforms: Sequence[Transform] = (),
+        *,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._frames = frames
+        self.places = list(places) if places is not None else [f"frame {index}" for index in range(len(self._frames))]
+        if len(self.places) != len(self._frames):
+            raise DataError(
+                problem(
+                    "FrameDataset.places", f"must have one entry per frame ({len(self._frames)})", got=len(self.places)
+                )
+            )
+        self.transforms = list(transforms)
+        self._cache: dict[int, Graph] = {}
+        self._cache_left = cache_bytes
+        self._cache_bytes = cache_bytes
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Graph:
+        """The frame after all transforms.
+
+        Raises:
+            DataError: If a transform refuses it, with file and frame.
+        """
+        frame = self._frames[index]
+        if index in self._cache:
+            return {**frame, **_expanded(self._cache[index])}
+        result = frame
+        for transform in self.transforms:
+            try:
+                result = transform(result)
+            except DataError as error:
+                raise DataError(f"{self.places[index]}: {error}") from error
+        self._remember(index, frame, result)
+        return result
+
+    def _remember(self, index: int, before: Graph, after: Graph) -> None:
+        if self._cache_left <= 0 or not before.keys() <= after.keys():
+            return
+        added = {key: value for key, value in after.items() if value is not before.get(key)}
+        compact = {key: _compacted(key, value) for key, value in added.items()}
+        self._cache_left -= sum(value.numel() * value.element_size() for value in compact.values())
+        self._cache[index] = compact
+        if self._cache_left <= 0:
+            logger.info(
+                "neighbour lists of %d of %d frames fill %d MB; the others are made anew each time",
+                len(self._cache),
+                len(self),
+                self._cache_bytes // 1024**2,
+            )
+
+    def raw(self, index: int) -> Graph:
+        """The frame as read, before the transforms."""
+        return self._frames[index]
+
+    def with_transforms(self, transforms: Sequence[Transform]) -> FrameDataset:
+        """The same frames with other transforms and an empty cache."""
+        return FrameDataset(self._frames, self.places, transforms, cache_bytes=self._cache_bytes)
+
+    def num_atoms(self) -> list[int]:
+        """Number of atoms of each frame."""
+        return [frame["positions"].shape[0] for frame in self._frames]
+
+    def num_edges(self) -> list[int]:
+        """Number of edges of each frame; makes all neighbour lists."""
+        return [self[index]["edge_index"].shape[1] for index in range(len(self))]
+
+    def content_hash(self) -> str:
+        """SHA-256 of all frames as read (geometry, elements, labels, masks), in order."""
+        digest = hashlib.sha256()
+        for frame in self._frames:
+            for key in sorted(frame):
+                value = frame[key]
+                digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+                digest.update(value.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def complete_labels(frames: Sequence[Graph], labels: Sequence[str]) -> Sequence[Graph]:
+    """Give every frame each of the labels, zero and masked out where it has none.
+
+    Args:
+        frames: Frames as read.
+        labels: Labels that at least one frame of the run has.
+    """
+    complete = functools.partial(_complete, labels=tuple(labels))
+    return frames.map(complete) if isinstance(frames, LazyFrames) else [complete(frame) for frame in frames]
+
+
+def _complete(frame: Graph, labels: Sequence[str]) -> Graph:
+    extra: Graph = {}
+    for label in labels:
+        if label not in frame:
+            per_atom = per_what(label) == "atom"
+            rows = frame["positions"].shape[0] if per_atom else frame["num_atoms"].shape[0]
+            extra[label] = torch.zeros((rows, *_TAILS.get(label, ())), dtype=torch.float64)
+            extra[mask_key(label)] = torch.zeros(rows, dtype=torch.bool)
+    return {**frame, **extra}
+
+
+_TAILS: dict[str, tuple[int, ...]] = {"forces": (3,), "stress": (3, 3), "virial": (3, 3)}
+
+
+def _compacted(key: str, value: torch.Tensor) -> torch.Tensor:
+    base = key.split(":", 1)[0]
+    if base not in _COMPACT or not value.numel():
+        return value
+    limit = torch.iinfo(_COMPACT[base]).max
+    return value.to(_COMPACT[base]) if float(value.abs().max()) < limit else value
+
+
+def _expanded(cached: Graph) -> Graph:
+    full = {"edge_index": torch.int64, "edge_cell_shift": torch.float64}
+    return {key: value.to(full.get(key.split(":", 1)[0], value.dtype)) for key, value in cached.items()}

@@ -1,0 +1,323 @@
+"""Statistics of the train set that may stand in a config as ``${training_data_stats:NAME}``.
+
+Managers say their names before any data are read and compute only what is asked for, in one pass
+over the frames. A statistic without a value is an error that names it, never a NaN.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from equipot.data._energy_references import IsolatedAtoms, LeastSquaresShifts
+from equipot.data._quantities import NumNeighbors, PerAtomModifier, as_quantity
+from equipot.data._statistic_entries import (
+    EntryCollector,
+    StatisticEntry,
+    StatisticKind,
+    StatisticValue,
+    metric_options,
+    statistic_entry,
+)
+from equipot.data._statistics import Mean, RootMeanSquare, StandardDeviation
+from equipot.errors import ConfigError, DataError, did_you_mean, problem
+from equipot.graph import Graph, collate
+
+logger = logging.getLogger(__name__)
+
+_FRAMES_AT_ONCE = 64
+
+
+class Collector(Protocol):
+    """Takes in batches of frames and gives one statistic."""
+
+    def update(self, batch: Graph) -> None:
+        """Take in some frames with types and edges."""
+        ...
+
+    def result(self) -> StatisticValue:
+        """The statistic.
+
+        Raises:
+            DataError: If the frames give it no value.
+        """
+        ...
+
+
+class StatsManager(ABC):
+    """Base of all statistics managers; registered with the hook ``equipot_stats_managers``."""
+
+    type_names: tuple[str, ...] | None = None
+    """Types given by the user; None: the model's."""
+
+    @abstractmethod
+    def names(self) -> dict[str, StatisticKind]:
+        """What can be asked for, known before any data are read."""
+
+    def default_names(self) -> list[str]:
+        """What is computed when nothing is asked for by name."""
+        return list(self.names())
+
+    @abstractmethod
+    def collector(self, name: str, type_names: Sequence[str]) -> Collector:
+        """A new collector for one of the names."""
+
+    def config(self) -> dict[str, Any]:
+        """What the values depend on besides the data, as plain containers, for the cache.
+
+        Managers with options of their own override it.
+        """
+        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", "names": self.names()}
+
+    def compute(
+        self,
+        frames: Iterable[Graph],
+        type_names: Sequence[str] | None = None,
+        requested: Collection[str] | None = None,
+    ) -> dict[str, StatisticValue]:
+        """Statistics of frames, in one pass.
+
+        Args:
+            frames: Single frames with ``atom_types`` and edges.
+            type_names: The model's type names; may be left out if the manager has its own.
+            requested: Names to compute; None for ``default_names()``.
+
+        Returns:
+            A number, or ``{type: number}``, for each name.
+
+        Raises:
+            ConfigError: On unknown names or contradicting type names.
+            DataError: With every statistic that has no value, naming statistic and type.
+        """
+        wanted = self.default_names() if requested is None else list(dict.fromkeys(requested))
+        values, problems = self._collect(frames, wanted, type_names)
+        if problems:
+            raise DataError("\n".join(problems))
+        return values
+
+    def compute_possible(
+        self, frames: Iterable[Graph], type_names: Sequence[str] | None = None
+    ) -> dict[str, StatisticValue]:
+        """The default statistics that the frames give a value; a warning says why others have none.
+
+        Args:
+            frames: Single frames with ``atom_types`` and edges.
+            type_names: The model's type names; may be left out if the manager has its own.
+        """
+        values, problems = self._collect(frames, self.default_names(), type_names)
+        for text in problems:
+            logger.warning("%s", text)
+        return values
+
+    def _collect(
+        self, frames: Iterable[Graph], names: list[str], type_names: Sequence[str] | None
+    ) -> tuple[dict[str, StatisticValue], list[str]]:
+        self.check_names(names)
+        types = self.resolve_type_names(type_names)
+        collectors = {name: self.collector(name, types) for name in names}
+        for batch in _batches(frames) if collectors else ():
+            for one in collectors.values():
+                one.update(batch)
+        values: dict[str, StatisticValue] = {}
+        problems = []
+        for name, one in collectors.items():
+            try:
+                values[name] = one.result()
+            except DataError as error:
+                problems.append(f"statistic {name}: {error}")
+        return values, problems
+
+    def check_names(self, names: Iterable[str], where: str = "training_data_stats") -> None:
+        """Refuse unknown names.
+
+        Raises:
+            ConfigError: With the nearest name for each.
+        """
+        known = self.names()
+        if unknown := [name for name in names if name not in known]:
+            raise ConfigError(
+                problem(
+                    f"{where}:{name}",
+                    f"{type(self).__name__} has no such statistic",
+                    hint=did_you_mean(name, known) or f"statistics: {', '.join(known)}",
+                )
+                for name in unknown
+            )
+
+    def resolve_type_names(self, type_names: Sequence[str] | None) -> tuple[str, ...]:
+        """The types to use.
+
+        Raises:
+            ConfigError: If neither or contradicting ones are given.
+        """
+        if type_names is None and self.type_names is None:
+            raise ConfigError(problem("stats_manager.type_names", "is needed: no model gives the types"))
+        if type_names is not None and self.type_names is not None and tuple(type_names) != self.type_names:
+            raise ConfigError(
+                problem(
+                    "stats_manager.type_names",
+                    f"differ from the model's {list(type_names)}",
+                    got=list(self.type_names),
+                    hint="leave them out",
+                )
+            )
+        return tuple(type_names if type_names is not None else self.type_names or ())
+
+
+class _EntriesManager(StatsManager):
+    """A manager whose statistics are entries."""
+
+    def __init__(
+        self,
+        entries: Sequence[StatisticEntry],
+        dataloader_kwargs: Mapping[str, Any] | None,
+        type_names: Sequence[str] | None,
+    ) -> None:
+        del dataloader_kwargs  # frames are taken one by one: batching has no effect on a statistic
+        self._entries = {entry.name: entry for entry in entries}
+        self.type_names = tuple(type_names) if type_names is not None else None
+
+    def names(self) -> dict[str, StatisticKind]:
+        """Name and kind of each entry."""
+        return {name: entry.kind for name, entry in self._entries.items()}
+
+    def collector(self, name: str, type_names: Sequence[str]) -> Collector:
+        """A new collector for the entry."""
+        return EntryCollector(self._entries[name], type_names)
+
+    def config(self) -> dict[str, Any]:
+        """The entries with the options of their metrics and quantities."""
+        entries = {
+            name: [
+                repr(entry.field),
+                type(entry.metric).__name__,
+                metric_options(entry.metric),
+                entry.per_type,
+                entry.ignore_nan,
+            ]
+            for name, entry in self._entries.items()
+        }
+        return {**super().config(), "entries": entries}
+
+
+class DataStatisticsManager(_EntriesManager):
+    """Statistics named by the user.
+
+    Args:
+        metrics: Mappings with ``field`` (a field's name, ``PerAtomModifier``, ``NumNeighbors`` or
+            ``EdgeLengths``), ``metric`` (``Mean``, ``RootMeanSquare``, ...), and optionally
+            ``per_type``, ``ignore_nan`` and ``name``.
+        dataloader_kwargs: Accepted as in configs of the field; statistics do not depend on batches.
+        type_names: Type names; the model's by default.
+
+    Raises:
+        ConfigError: With the problems of all entries.
+    """
+
+    def __init__(
+        self,
+        metrics: list[dict[str, Any]],
+        dataloader_kwargs: dict[str, Any] | None = None,
+        type_names: list[str] | None = None,
+    ) -> None:
+        entries: list[StatisticEntry] = []
+        problems: list[str] = []
+        for index, options in enumerate(metrics):
+            try:
+                entries.append(statistic_entry(options, f"stats_manager.metrics.{index}"))
+            except ConfigError as error:
+                problems.extend(error.problems)
+        names = [entry.name for entry in entries]
+        problems += [
+            problem("stats_manager.metrics", "two statistics have the same name", got=name)
+            for name in dict.fromkeys(names)
+            if names.count(name) > 1
+        ]
+        if problems:
+            raise ConfigError(problems)
+        super().__init__(entries, dataloader_kwargs, type_names)
+
+
+class _EnergyManager(_EntriesManager):
+    """Adds the energy references that are computed only when asked for."""
+
+    def names(self) -> dict[str, StatisticKind]:
+        """Name and kind of each statistic."""
+        references: dict[str, StatisticKind] = {
+            "per_type_energy_shifts_lstsq": "per_type",
+            "isolated_atom_energies": "per_type",
+        }
+        return {**super().names(), **references}
+
+    def default_names(self) -> list[str]:
+        """Without the energy references, which many sets of frames do not determine."""
+        return list(super().names())
+
+    def collector(self, name: str, type_names: Sequence[str]) -> Collector:
+        """A new collector for the name."""
+        if name == "per_type_energy_shifts_lstsq":
+            return LeastSquaresShifts(type_names)
+        if name == "isolated_atom_energies":
+            return IsolatedAtoms(type_names)
+        return super().collector(name, type_names)
+
+
+def _neighbors() -> list[StatisticEntry]:
+    return [
+        StatisticEntry("num_neighbors_mean", NumNeighbors(), Mean()),
+        StatisticEntry("per_type_num_neighbors_mean", NumNeighbors(), Mean(), per_type=True),
+    ]
+
+
+class CommonDataStatisticsManager(_EnergyManager):
+    """Neighbours, mean energy per atom, force rms, and energy references.
+
+    ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
+    ``forces_rms``, ``per_type_forces_rms``, ``per_type_energy_shifts_lstsq``,
+    ``isolated_atom_energies``.
+
+    Args:
+        dataloader_kwargs: Accepted as in configs of the field; statistics do not depend on batches.
+        type_names: Type names; the model's by default.
+    """
+
+    def __init__(self, dataloader_kwargs: dict[str, Any] | None = None, type_names: list[str] | None = None) -> None:
+        entries = [
+            *_neighbors(),
+            StatisticEntry("per_atom_energy_mean", PerAtomModifier("total_energy"), Mean()),
+            StatisticEntry("forces_rms", as_quantity("forces"), RootMeanSquare()),
+            StatisticEntry("per_type_forces_rms", as_quantity("forces"), RootMeanSquare(), per_type=True),
+        ]
+        super().__init__(entries, dataloader_kwargs, type_names)
+
+
+class EnergyOnlyDataStatisticsManager(_EnergyManager):
+    """Statistics that read no forces.
+
+    ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
+    ``per_atom_energy_std``, ``total_energy_std``, ``per_type_energy_shifts_lstsq``,
+    ``isolated_atom_energies``.
+
+    Args:
+        dataloader_kwargs: Accepted as in configs of the field; statistics do not depend on batches.
+        type_names: Type names; the model's by default.
+    """
+
+    def __init__(self, dataloader_kwargs: dict[str, Any] | None = None, type_names: list[str] | None = None) -> None:
+        entries = [
+            *_neighbors(),
+            StatisticEntry("per_atom_energy_mean", PerAtomModifier("total_energy"), Mean()),
+            StatisticEntry("per_atom_energy_std", PerAtomModifier("total_energy"), StandardDeviation()),
+            StatisticEntry("total_energy_std", as_quantity("total_energy"), StandardDeviation()),
+        ]
+        super().__init__(entries, dataloader_kwargs, type_names)
+
+
+def _batches(frames: Iterable[Graph]) -> Iterator[Graph]:
+    """Join a few frames at a time: the same values in fewer tensor operations."""
+    remaining = iter(frames)
+    while some := list(itertools.islice(remaining, _FRAMES_AT_ONCE)):
+        yield collate(some)

@@ -1,0 +1,260 @@
+"""What plugins write: the abstract parts that fill the named slots of a GraphModel.
+
+A component gets exactly the fields it names in ``requires`` and returns new fields; it never sees
+positions or the cell unless it asks for them, so that no gradient is lost on the way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+
+from equipot.graph import Graph
+from equipot.model._context import BuildContext, Locality
+from equipot.nn.cutoff import polynomial_cutoff
+from equipot.options import Options
+from equipot.units import Units
+
+
+class EnergyModule(torch.nn.Module, ABC):
+    """The builder's part of a model: unscaled energies of atoms.
+
+    ``forward`` gets a dict with the fields in ``requires`` and returns a dict with
+    ``"atomic_energy"``, shape [n_atoms], in the model's dtype, plus the fields in ``provides``.
+    An atom without edges must get exactly 0.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ("edge_vectors", "edge_lengths", "edge_index", "atom_types")
+    """Fields of ``equipot.fields`` that the forward pass reads."""
+
+    provides: ClassVar[tuple[str, ...]] = ()
+    """Further fields it returns, for energy terms that require them."""
+
+    accepts_skin_edges: ClassVar[bool] = False
+    """True if edges longer than the cutoff contribute exactly nothing."""
+
+    locality: Locality = "global"
+    """``strict`` (nothing beyond r_max matters), ``hops(k)`` (k message layers) or ``global``."""
+
+    @abstractmethod
+    def forward(self, data: Graph) -> Graph:
+        """Compute unscaled atomic energies.
+
+        Args:
+            data: The fields in ``requires``; vectors and lengths in Å, float64.
+
+        Returns:
+            ``{"atomic_energy": [n_atoms]}`` and the fields in ``provides``.
+        """
+
+
+class EnergyTermModule(torch.nn.Module, ABC):
+    """A term added to the scaled atomic energies; same contract of ``requires`` as EnergyModule."""
+
+    requires: ClassVar[tuple[str, ...]] = ("edge_lengths", "edge_index", "atom_types")
+    """Fields it reads; fields that an energy module provides may be among them."""
+
+    r_max: float | None = None
+    """Own cutoff radius in Å; None: the model's edges."""
+
+    locality: Locality = "strict"
+    """As for EnergyModule."""
+
+    @abstractmethod
+    def forward(self, data: Graph) -> torch.Tensor:
+        """Energy of the term.
+
+        Args:
+            data: The fields in ``requires``.
+
+        Returns:
+            Energies to add to each atom, float64, shape [n_atoms].
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnergyTerm(Options, ABC):
+    """Options of an energy term; ``build`` makes the module."""
+
+    def own_r_max(self) -> float | None:
+        """Cutoff radius in Å of a term with edges of its own, the module's ``r_max``; None: the model's edges."""
+        return None
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> EnergyTermModule:
+        """Make the module.
+
+        Args:
+            context: Types, cutoffs, dtype and units of the model it joins.
+
+        Returns:
+            The term with its initial parameters.
+        """
+
+
+class PairEnergy(torch.nn.Module, ABC):
+    """The function of a pair potential, without cutoff, factor one half or sums: core adds them."""
+
+    @abstractmethod
+    def forward(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:
+        """Energy of each pair.
+
+        Args:
+            r: Distances in Å, float64, shape [n_edges].
+            type_i: Types of the centres, int64, shape [n_edges].
+            type_j: Types of the neighbours, int64, shape [n_edges].
+
+        Returns:
+            Full pair energies in the model's energy unit, float64, shape [n_edges].
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairPotential(EnergyTerm):
+    """Options of a pair potential; a plugin writes its fields and ``build_pair_energy``.
+
+    The model's energy gains 1/2 · pair_energy(r) · u(r / R[centre, neighbour]) for every directed
+    edge, on the centre; both directions together give the full pair energy. u is the polynomial
+    cutoff (Gasteiger et al., DimeNet, arXiv:2003.03123, eq. 8).
+    """
+
+    polynomial_cutoff_p: Annotated[float, Field(ge=2)] = 6.0
+    """Exponent p of the polynomial cutoff, at least 2."""
+
+    @abstractmethod
+    def build_pair_energy(self, context: BuildContext) -> PairEnergy:
+        """Make the pair function.
+
+        Args:
+            context: Types, cutoffs and units of the model it joins.
+
+        Returns:
+            The function of distance and types.
+        """
+
+    def build(self, context: BuildContext) -> EnergyTermModule:
+        """Wrap the pair function with cutoff, factor one half and the sum over edges."""
+        return PairPotentialModule(self.build_pair_energy(context), self.polynomial_cutoff_p)
+
+    def expected_units(self) -> Units | None:
+        """Unit system the potential works in; None: any. Must equal the data's units."""
+        return getattr(self, "units", None)
+
+    def expected_species(self) -> tuple[str, ...] | None:
+        """Element symbols the potential was given; must equal the types' species. None: any."""
+        species = getattr(self, "chemical_species", None)
+        return None if species is None else tuple(species)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnalyticPairPotential(PairPotential):
+    """A pair potential that is a formula of distance, types and its options; a plugin writes ``pair_energy``.
+
+    What needs tables by type or trainable parameters derives from ``PairPotential``.
+    """
+
+    @abstractmethod
+    def pair_energy(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:
+        """Energy of each pair.
+
+        Args:
+            r: Distances in Å, float64, shape [n_edges].
+            type_i: Types of the centres, int64, shape [n_edges].
+            type_j: Types of the neighbours, int64, shape [n_edges].
+
+        Returns:
+            Full pair energies in the model's energy unit, float64, shape [n_edges].
+        """
+
+    def build_pair_energy(self, context: BuildContext) -> PairEnergy:
+        """Make a module of ``pair_energy``."""
+        return _Formula(self.pair_energy)
+
+
+class _Formula(PairEnergy):
+    """A function of distance and types as a module."""
+
+    def __init__(self, function: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:
+        """Energy of each pair."""
+        return self.function(r, type_i, type_j)
+
+
+class PairPotentialModule(EnergyTermModule):
+    """Sum of a pair function over directed edges."""
+
+    requires = ("edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
+
+    def __init__(self, pair_energy: PairEnergy, polynomial_cutoff_p: float) -> None:
+        """Keep the parts.
+
+        Args:
+            pair_energy: Full energy of a pair.
+            polynomial_cutoff_p: Exponent of the cutoff.
+        """
+        super().__init__()
+        self.pair_energy = pair_energy
+        self.polynomial_cutoff_p = polynomial_cutoff_p
+
+    def forward(self, data: Graph) -> torch.Tensor:
+        """Half of each directed edge's pair energy, summed onto the centres; eV, [n_atoms]."""
+        centre, neighbour = data["edge_index"][0], data["edge_index"][1]
+        types = data["atom_types"]
+        pair = self.pair_energy(data["edge_lengths"], types.index_select(0, centre), types.index_select(0, neighbour))
+        cutoff = polynomial_cutoff(data["normalized_edge_lengths"], self.polynomial_cutoff_p)
+        zeros = torch.zeros(types.shape[0], dtype=pair.dtype, device=pair.device)
+        return zeros.index_add(0, centre, 0.5 * pair * cutoff)
+
+
+@dataclasses.dataclass(frozen=True)
+class EdgeSetGradient:
+    """Gradient of the energy with respect to the vectors of one edge set."""
+
+    edge_index: torch.Tensor
+    """Shape [2, n_edges]."""
+    edge_vectors: torch.Tensor
+    """Å, shape [n_edges, 3]."""
+    gradient: torch.Tensor
+    """dE/d(edge_vectors), eV/Å, shape [n_edges, 3]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyGradients:
+    """What a derivatives module gets: all explicit gradients of the total energy."""
+
+    edge_sets: tuple[EdgeSetGradient, ...]
+    """The model's own edges first, then the edges of terms with their own radius."""
+    positions: torch.Tensor | None
+    """Explicit dE/d(positions), eV/Å, [n_atoms, 3]; None unless a component requires positions."""
+    cell: torch.Tensor | None
+    """Explicit dE/d(cell), eV/Å, [n_frames, 3, 3]; None unless a component requires the cell."""
+
+
+class Derivatives(torch.nn.Module, ABC):
+    """Turns gradients of the energy into outputs such as forces and stress.
+
+    Core differentiates; a module in this slot never calls autograd.
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ()
+    """Output fields."""
+
+    @abstractmethod
+    def forward(self, data: Graph, gradients: EnergyGradients) -> Graph:
+        """Assemble the outputs.
+
+        Args:
+            data: ``positions, cell, pbc, batch, num_atoms`` of the batch.
+            gradients: Explicit gradients of the sum of all energies.
+
+        Returns:
+            The fields in ``provides`` (and ``stress_mask`` with a stress).
+        """

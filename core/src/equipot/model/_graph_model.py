@@ -1,0 +1,286 @@
+"""GraphModel: the final class that every model is, made of named slots.
+
+Geometry front end -> energy module -> scale_shift -> energy_terms -> total -> derivatives. Plugins
+fill slots; nothing rewrites modules by name. Derivatives are taken with respect to edge vectors.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+
+from equipot._host.attribution import name_plugin
+from equipot.errors import ConfigError, problem
+from equipot.fields import MODEL_INPUTS
+from equipot.graph import Graph, compute_edge_vectors, edge_set_key
+from equipot.model._components import (
+    Derivatives,
+    EdgeSetGradient,
+    EnergyGradients,
+    EnergyModule,
+    EnergyTermModule,
+)
+from equipot.nn.slots import replace_slots
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from equipot.model._context import ModelInfo
+    from equipot.model._scale_shift import ScaleShift
+
+_FRONT_END = frozenset({*MODEL_INPUTS, "owned", "edge_vectors", "edge_lengths", "normalized_edge_lengths"})
+_OPTIONAL_INPUTS = ("total_charge", "spin_multiplicity")
+
+
+@dataclasses.dataclass(frozen=True)
+class AppliedModifier:
+    """A persistent modifier that is part of a model."""
+
+    name: str
+    options: dict[str, Any]
+    distribution: str
+    version: str
+    exact_without: bool = False
+    """As its declaration says: the model can be used without it."""
+
+
+@final
+class GraphModel(torch.nn.Module):
+    """A potential: batch in, energies (and derivatives) out.
+
+    ``model(batch)`` returns ``atomic_energy`` [n_atoms] and ``total_energy`` [n_frames] in float64,
+    and what the derivatives slot provides. In eval mode all outputs are detached.
+    """
+
+    cutoffs: torch.Tensor
+
+    def __init__(
+        self,
+        *,
+        info: ModelInfo,
+        energy: EnergyModule,
+        scale_shift: ScaleShift,
+        energy_terms: Mapping[str, EnergyTermModule] | None = None,
+        derivatives: Derivatives | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        """Fill the slots.
+
+        Args:
+            info: Types, cutoffs, dtype and units.
+            energy: The builder's part.
+            scale_shift: Scales and shifts of its energies.
+            energy_terms: Named terms added to the atomic energies.
+            derivatives: Turns gradients into forces and stress; None: energies only.
+            config: The recipe's config, as stored with the model.
+
+        Raises:
+            ConfigError: If a component requires a field that nothing provides.
+        """
+        super().__init__()
+        self.energy = energy
+        self.scale_shift = scale_shift
+        self.energy_terms = torch.nn.ModuleDict(dict(energy_terms or {}))
+        self.derivatives = derivatives
+        self.config: dict[str, Any] = config or {}
+        self.modifiers: tuple[AppliedModifier, ...] = ()
+        cutoffs = info.cutoffs or [[info.r_max] * len(info.type_names)] * len(info.type_names)
+        self.register_buffer("cutoffs", torch.tensor(cutoffs, dtype=torch.float64), persistent=False)
+        self._check_fields()
+        self.info = dataclasses.replace(
+            info,
+            locality=_joint_locality([energy, *self.energy_terms.values()]),
+            edge_sets=tuple(
+                (name, radius) for name, term in self._own_edge_terms() if (radius := term.r_max) is not None
+            ),
+            inputs=self._inputs(),
+            outputs=("atomic_energy", "total_energy", *(derivatives.provides if derivatives else ())),
+        )
+
+    # ------------------------------------------------------------------ slots
+
+    def replace(self, **slots: Any) -> GraphModel:
+        """A model with other contents of some slots, sharing all other tensors with this one.
+
+        Args:
+            **slots: New values of ``energy``, ``scale_shift``, ``energy_terms``, ``derivatives``.
+
+        Returns:
+            A new GraphModel in the same train or eval mode; this one is unchanged.
+        """
+        known = {"energy", "scale_shift", "energy_terms", "derivatives"}
+        if unknown := sorted(slots.keys() - known):
+            raise TypeError(f"GraphModel.replace: no slots {unknown}; slots are {sorted(known)}")
+        current = {name: getattr(self, name) for name in known}
+        new = GraphModel(info=self.info, config=copy.deepcopy(self.config), **{**current, **slots})
+        new.modifiers = self.modifiers
+        for name in known:
+            slot = getattr(new, name)
+            if name in slots and slot is not None:
+                slot.train(self.training)
+        new.training = self.training
+        new.energy_terms.training = self.training
+        new.to(next(iter(self.state_dict().values())).device)
+        return new
+
+    def exact(self) -> GraphModel:
+        """This model without what approximates parts of its energy module; itself where nothing does.
+
+        It shares all tensors with this one.
+        """
+        energy = replace_slots(self.energy, lambda slot: slot.exact())
+        return self if energy is self.energy else self.replace(energy=energy)
+
+    def _own_edge_terms(self) -> list[tuple[str, EnergyTermModule]]:
+        """Terms whose radius differs from the model's, by name."""
+        named: list[tuple[str, Any]] = list(self.energy_terms.items())
+        return [(name, term) for name, term in named if term.r_max is not None]
+
+    def _components(self) -> list[Any]:
+        return [self.energy, *self.energy_terms.values()]
+
+    def _check_fields(self) -> None:
+        provided = {*_FRONT_END, *_OPTIONAL_INPUTS}
+        problems = []
+        named: list[tuple[str, Any]] = [("energy", self.energy), *self.energy_terms.items()]
+        for name, component in named:
+            if missing := sorted(set(component.requires) - provided):
+                problems.append(
+                    problem(
+                        f"model.{name}",
+                        f"requires the fields {missing} that nothing provides",
+                        hint=f"available: {sorted(provided)}",
+                    )
+                )
+            if name == "energy":
+                provided |= set(self.energy.provides)
+        if problems:
+            raise ConfigError(problems)
+
+    def _inputs(self) -> tuple[str, ...]:
+        extra = [key for key in _OPTIONAL_INPUTS if any(key in part.requires for part in self._components())]
+        sets = [
+            edge_set_key(key, name) for name, _ in self._own_edge_terms() for key in ("edge_index", "edge_cell_shift")
+        ]
+        return (*MODEL_INPUTS, *extra, *sets)
+
+    # ---------------------------------------------------------------- forward
+
+    def forward(self, data: Graph) -> Graph:
+        """Evaluate the model.
+
+        Args:
+            data: A batch with the fields in ``info.inputs``; optional ``owned`` [n_atoms].
+
+        Returns:
+            The fields in ``info.outputs``; with a stress also ``stress_mask``.
+        """
+        try:
+            return self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
+        except Exception as error:
+            name_plugin(error)
+            raise
+
+    def _evaluate(self, data: Graph) -> Graph:
+        if self.derivatives is None:
+            outputs = self._energies(data, self._geometry(data))
+            return outputs if self.training else _detached(outputs)
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(mode=False):
+                return self._with_derivatives({key: value.clone() for key, value in data.items()})
+        return self._with_derivatives(data)
+
+    def _with_derivatives(self, data: Graph) -> Graph:
+        with torch.enable_grad():
+            geometry = self._geometry(data)
+            leaves = self._differentiable(data, geometry)
+            outputs = self._energies(data, geometry)
+            gradients = torch.autograd.grad(
+                [outputs["total_energy"].sum()],
+                list(leaves.values()),
+                create_graph=self.training,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        by_leaf = dict(zip(leaves, gradients, strict=True))
+        sets = tuple(
+            EdgeSetGradient(view["edge_index"], view["edge_vectors"], by_leaf[name]) for name, view in geometry.items()
+        )
+        packed = EnergyGradients(sets, by_leaf.get("@positions"), by_leaf.get("@cell"))
+        assert self.derivatives is not None  # noqa: S101 - for the type checker
+        outputs.update(self.derivatives(data, packed))
+        return outputs if self.training else _detached(outputs)
+
+    def _geometry(self, data: Graph) -> dict[str, Graph]:
+        """Edge fields of the model's own edges (name "") and of every named edge set."""
+        views = {}
+        for name in ("", *(name for name, _ in self._own_edge_terms())):
+            edge_index = data[edge_set_key("edge_index", name)]
+            shift = data[edge_set_key("edge_cell_shift", name)].to(torch.float64)
+            vectors = compute_edge_vectors(
+                data["positions"].to(torch.float64), data["cell"].to(torch.float64), edge_index, shift, data["batch"]
+            )
+            views[name] = {"edge_index": edge_index, "edge_cell_shift": shift, "edge_vectors": vectors}
+        return views
+
+    def _differentiable(self, data: Graph, geometry: dict[str, Graph]) -> dict[str, torch.Tensor]:
+        """Make the tensors the energy is differentiated by require gradients; edits both dicts."""
+        leaves = {}
+        for name, view in geometry.items():
+            vectors = view["edge_vectors"]
+            if not self.training:
+                vectors = vectors.detach()
+            if not vectors.requires_grad:
+                vectors = vectors.detach().requires_grad_()
+            view["edge_vectors"] = leaves[name] = vectors
+        for key in ("positions", "cell"):
+            if any(key in part.requires for part in self._components()):
+                data[key] = leaves[f"@{key}"] = data[key].detach().to(torch.float64).requires_grad_()
+        return leaves
+
+    def _energies(self, data: Graph, geometry: dict[str, Graph]) -> Graph:
+        available = {**data, **self._derived(data, geometry[""], None)}
+        produced = self.energy({key: available[key] for key in self.energy.requires})
+        available.update({key: produced[key] for key in self.energy.provides})
+        atomic_energy = self.scale_shift(produced["atomic_energy"], data["atom_types"])
+        for name, module in self.energy_terms.items():
+            term: Any = module
+            fields = available
+            if name in geometry:
+                fields = {**available, **self._derived(data, geometry[name], term.r_max)}
+            atomic_energy = atomic_energy + term({key: fields[key] for key in term.requires})
+        if "owned" in data:
+            atomic_energy = atomic_energy * data["owned"]
+        frames = torch.zeros(data["num_atoms"].shape[0], dtype=atomic_energy.dtype, device=atomic_energy.device)
+        return {"atomic_energy": atomic_energy, "total_energy": frames.index_add(0, data["batch"], atomic_energy)}
+
+    def _derived(self, data: Graph, view: Graph, r_max: float | None) -> Graph:
+        """Lengths in Å and relative to the cutoff, for one edge set."""
+        lengths = view["edge_vectors"].square().sum(1).sqrt()
+        if r_max is None:
+            types = data["atom_types"]
+            centre, neighbour = view["edge_index"][0], view["edge_index"][1]
+            cutoff: torch.Tensor | float
+            if self.info.cutoffs is None:
+                cutoff = self.info.r_max
+            else:
+                cutoff = self.cutoffs[types.index_select(0, centre), types.index_select(0, neighbour)]
+        else:
+            cutoff = r_max
+        return {**view, "edge_lengths": lengths, "normalized_edge_lengths": lengths / cutoff}
+
+
+def _detached(outputs: Graph) -> Graph:
+    return {key: value.detach() for key, value in outputs.items()}
+
+
+def _joint_locality(components: list[Any]) -> str:
+    """The least local of the components' localities; what reads positions or the cell itself counts as global."""
+    localities = [component.locality for component in components]
+    if "global" in localities or any({"positions", "cell"} & set(component.requires) for component in components):
+        return "global"
+    hops = [int(locality[5:-1]) for locality in localities if locality.startswith("hops(")]
+    return f"hops({max(hops)})" if hops else "strict"

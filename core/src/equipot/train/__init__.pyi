@@ -1,0 +1,12 @@
+from ._averaging import AveragingLightningModule as AveragingLightningModule
+from ._averaging import EMALightningModule as EMALightningModule
+from ._base import WEIGHTED_SUM as WEIGHTED_SUM
+from ._base import Loss as Loss
+from ._base import Metrics as Metrics
+from ._losses import EnergyForceLoss as EnergyForceLoss
+from ._losses import EnergyForceStressLoss as EnergyForceStressLoss
+from ._losses import EnergyOnlyLoss as EnergyOnlyLoss
+from ._metrics import EnergyForceMetrics as EnergyForceMetrics
+from ._metrics import EnergyForceStressMetrics as EnergyForceStressMetrics
+from ._metrics import EnergyOnlyMetrics as EnergyOnlyMetrics
+from ._module import LightningModule as LightningModule

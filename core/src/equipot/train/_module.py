@@ -1,0 +1,315 @@
+"""The Lightning module: one model, trained."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+
+from equipot.artifacts._checkpoint_record import checkpoint_record
+from equipot.errors import ConfigError, DataError, problem
+from equipot.graph import num_frames
+from equipot.model._graph_model import GraphModel
+from equipot.model._recipe import ModelRecipe
+from equipot.train._base import WEIGHTED_SUM, Loss, Metrics
+from equipot.train._diagnose import not_finite
+from equipot.train._schedule import EpochSchedule, lightning_scheduler
+
+if TYPE_CHECKING:
+    from equipot.graph import Graph
+
+SWAPPING_CALLBACKS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
+"""Callbacks that exchange the model's weights, refused because averages live beside them here."""
+
+
+class LightningModule(lightning.LightningModule):
+    """Trains a model; validation, test and stored results use its weights as they are.
+
+    Logged names: ``train_loss_step/…`` and ``train_loss_epoch/…`` (terms of the loss),
+    ``train_metric_epoch/…``, ``val0_epoch/…`` and ``test0_epoch/…`` (metrics of each set).
+    """
+
+    weights = "raw"
+    """Which tensors of a checkpoint hold the model that results are of."""
+
+    def __init__(
+        self,
+        model: ModelRecipe | GraphModel,
+        loss: Loss | None = None,
+        train_metrics: Metrics | None = None,
+        val_metrics: Metrics | None = None,
+        test_metrics: Metrics | None = None,
+        optimizer: Callable[..., Any] | None = None,
+        lr_scheduler: Callable[..., Any] | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            model: A recipe, built here, or a built model.
+            loss: What training minimises.
+            train_metrics: Errors on the training set, accumulated while training.
+            val_metrics: Errors on the validation sets.
+            test_metrics: Errors on the test sets; default: as ``val_metrics``.
+            optimizer: Any optimizer of ``torch.optim``; gets ``params``, pairs of name and parameter.
+            lr_scheduler: A scheduler of ``torch.optim.lr_scheduler`` (gets ``optimizer``), or
+                Lightning's mapping ``scheduler``, ``monitor``, ``interval``, ``frequency``.
+        """
+        super().__init__()
+        self.model = model if isinstance(model, GraphModel) else model.build()
+        self.loss = loss
+        self.train_metrics = train_metrics
+        self.val_metrics = val_metrics
+        self.test_metrics = val_metrics if test_metrics is None else test_metrics
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.training_config: dict[str, Any] = {}
+        self.data_record: dict[str, Any] = {}
+        self._evaluations: torch.nn.ModuleList = torch.nn.ModuleList()
+        self._epoch_schedule: EpochSchedule | None = None
+        self._epochs_closed = 0
+        self._saved_metrics: dict[str, float] = {}
+        self._saved_loader: dict[str, int] = {}
+        self._check_outputs()
+        for measure in dict.fromkeys((self.loss, self.train_metrics, self.val_metrics, self.test_metrics)):
+            if measure is not None:
+                measure.bind(self.model.info.type_names)
+        self.model.train()
+
+    def _check_outputs(self) -> None:
+        """Refuse labels that the model does not predict.
+
+        Raises:
+            ConfigError: Naming loss or metrics.
+        """
+        problems = []
+        for name in ("loss", "train_metrics", "val_metrics", "test_metrics"):
+            measure = getattr(self, name)
+            missing = [label for label in getattr(measure, "labels", ()) if label not in self.model.info.outputs]
+            if missing:
+                what = f"needs {' and '.join(missing)}, which the model does not predict"
+                hint = "take an EnergyOnly class, or do_derivatives: true"
+                problems.append(problem(f"training_module.{name}", what, hint=hint))
+        if problems:
+            raise ConfigError(problems)
+
+    @property
+    def evaluation_model(self) -> GraphModel:
+        """The model that validation, test and stored results use."""
+        return self.model
+
+    def forward(self, batch: Graph) -> Graph:
+        """Predict with the evaluation model."""
+        outputs: Graph = self.evaluation_model(batch)
+        return outputs
+
+    # --------------------------------------------------------------- training
+
+    def on_fit_start(self) -> None:
+        """Refuse callbacks that exchange weights.
+
+        Raises:
+            ConfigError: Naming them.
+        """
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            names = {base.__name__ for base in type(callback).__mro__}
+            if names & set(SWAPPING_CALLBACKS):
+                hint = "use equipot.train.EMALightningModule for averaged weights"
+                what = f"{type(callback).__name__} swaps the model's weights"
+                raise ConfigError(problem("trainer.callbacks", what, hint=hint))
+
+    def training_step(self, batch: Graph, batch_idx: int) -> torch.Tensor:
+        """Loss of one batch.
+
+        Args:
+            batch: With labels.
+            batch_idx: Its number in the epoch.
+
+        Raises:
+            DataError: If the loss is not finite, naming the step and the frames.
+        """
+        if self.loss is None:
+            raise ConfigError(problem("training_module.loss", "required option is missing", hint="training needs it"))
+        outputs = self.model(batch)
+        terms = self.loss(outputs, batch)
+        total: torch.Tensor = terms[WEIGHTED_SUM]
+        if not bool(torch.isfinite(total)):
+            raise DataError(not_finite(terms, outputs, batch, self.global_step, batch_idx))
+        self._show_terms(terms, batch, batch_idx)
+        if self.train_metrics is not None:
+            self.train_metrics.update(outputs, batch)
+        return total
+
+    def _show_terms(self, terms: Mapping[str, torch.Tensor], batch: Graph, batch_idx: int) -> None:
+        """Pass the terms on: to callbacks now, to loggers and the progress bar when they will take them.
+
+        Lightning's ``log`` takes a good millisecond for them, a small model's step not much more.
+        """
+        trainer = self.trainer
+        shown = {f"train_loss_step/{name}": value.detach() for name, value in terms.items()}
+        total = terms[WEIGHTED_SUM].detach()
+        trainer.callback_metrics.update({**shown, "loss": total})
+        every = getattr(trainer, "log_every_n_steps", 0)
+        if every and (self.global_step + 1) % every == 0:
+            self.log_dict(shown, on_step=True, on_epoch=False, batch_size=num_frames(batch))
+        bar: Any = trainer.progress_bar_callback
+        refreshed = bar is not None and (batch_idx + 1) % max(getattr(bar, "refresh_rate", 1), 1) == 0
+        if bar is not None and bar.is_enabled and (refreshed or trainer.is_last_batch):
+            self.log("loss", total, prog_bar=True, logger=False, on_step=True, batch_size=num_frames(batch))
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Differentiate with respect to the parameters only, which skips the geometry's gradients."""
+        if self.trainer.world_size == 1:
+            groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+            trained = [parameter for group in groups for parameter in group["params"]]
+            kwargs["inputs"] = [parameter for parameter in trained if parameter.requires_grad]
+        loss.backward(*args, **kwargs)
+
+    def on_train_start(self) -> None:
+        """Put the train loader where it was; Lightning does so inside an epoch, but not between two."""
+        loader: Any = self.trainer.train_dataloader
+        if self._saved_loader and hasattr(loader, "load_state_dict"):
+            loader.load_state_dict(self._saved_loader)
+        self._saved_loader = {}
+
+    def on_train_batch_start(self, batch: Graph, batch_idx: int) -> None:
+        """Make up for the end of an epoch that the resumed run did not come to."""
+        if self._epochs_closed < self.current_epoch:
+            self._close_epoch(self._saved_metrics)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's loss and metrics, and step the schedule."""
+        prefixes = {"loss": "train_loss_epoch", "train_metrics": "train_metric_epoch"}
+        for name, measure in self._training_measures():
+            self._log_values(prefixes[name], measure.epoch_values())
+        if self.trainer.is_last_batch and self._epochs_closed <= self.current_epoch:
+            self._close_epoch({**self._saved_metrics, **self.trainer.callback_metrics})
+
+    def _close_epoch(self, metrics: Mapping[str, Any]) -> None:
+        """What is due once at the end of each epoch: schedule and fresh sums."""
+        if self._epoch_schedule is not None:
+            self._epoch_schedule.step(self._epochs_closed, metrics, self._validate_now)
+        self._epochs_closed += 1
+        for _, measure in self._training_measures():
+            measure.reset()
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over the trainable parameters, and the scheduler.
+
+        Raises:
+            ConfigError: If there is no optimizer or nothing to train.
+        """
+        if self.optimizer is None:
+            place = "training_module.optimizer"
+            raise ConfigError(problem(place, "required option is missing", hint="training needs it"))
+        parameters = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
+        if not parameters:
+            raise ConfigError(problem("training_module.model", "has no trainable parameter"))
+        optimizer = self.optimizer(params=parameters)
+        if self.lr_scheduler is None:
+            return optimizer
+        given = self.lr_scheduler
+        options = dict(given) if isinstance(given, Mapping) else {"scheduler": given}
+        made = options.pop("scheduler")(optimizer=optimizer)
+        scheduler, self._epoch_schedule = lightning_scheduler(made, options)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    # ------------------------------------------------------------- evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the metrics of each validation set."""
+        self._start(self.val_metrics, self.trainer.val_dataloaders)
+
+    def on_test_epoch_start(self) -> None:
+        """Start the metrics of each test set."""
+        self._start(self.test_metrics, self.trainer.test_dataloaders)
+
+    def _start(self, metrics: Metrics | None, loaders: Any) -> None:
+        count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
+        self._evaluations = (
+            torch.nn.ModuleList()
+            if metrics is None
+            else torch.nn.ModuleList(copy.deepcopy(metrics).to(self.device) for _ in range(count))
+        )
+        for one in self._evaluations:
+            one.reset()  # type: ignore[operator]
+
+    def _validate_now(self) -> dict[str, torch.Tensor]:
+        """Metrics of the validation sets, outside Lightning's loop."""
+        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
+        loaders = datamodule.val_dataloader() if datamodule is not None else []
+        self.eval()
+        self._start(self.val_metrics, loaders)
+        for index, loader in enumerate(loaders):
+            for batch in loader:
+                self._evaluate(self.trainer.strategy.batch_to_device(batch, self.device), index)
+        values = {
+            f"val{index}_epoch/{name}": value
+            for index, metrics in enumerate(self._evaluations)
+            for name, value in metrics.epoch_values().items()  # type: ignore[operator]
+        }
+        self._evaluations = torch.nn.ModuleList()
+        self.train()
+        return values
+
+    def validation_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> Graph:
+        """Add one batch to the metrics of its set; callbacks get the predictions."""
+        return self._evaluate(batch, dataloader_idx)
+
+    def test_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> Graph:
+        """Add one batch to the metrics of its set; callbacks get the predictions."""
+        return self._evaluate(batch, dataloader_idx)
+
+    def _evaluate(self, batch: Graph, index: int) -> Graph:
+        outputs: Graph = self.evaluation_model(batch)
+        if index < len(self._evaluations):
+            self._evaluations[index].update(outputs, batch)  # type: ignore[operator]
+        return outputs
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of each validation set."""
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of each test set."""
+        self._finish("test")
+
+    def _finish(self, stage: str) -> None:
+        for index, metrics in enumerate(self._evaluations):
+            self._log_values(f"{stage}{index}_epoch", metrics.epoch_values())  # type: ignore[operator]
+        self._evaluations = torch.nn.ModuleList()
+
+    def _log_values(self, prefix: str, values: Mapping[str, torch.Tensor]) -> None:
+        """Log values that are the same on all processes already."""
+        named = {f"{prefix}/{name}": value.to(self.device) for name, value in values.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
+
+    # ------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what makes the model again: plain containers only."""
+        record = checkpoint_record(self.model, self.weights, self.training_config, self.data_record)
+        loader: Any = self.trainer.train_dataloader
+        record["loop"] = {
+            "epochs_closed": self._epochs_closed,
+            "metrics": {key: float(value) for key, value in self.trainer.callback_metrics.items()},
+            "loader": loader.state_dict() if hasattr(loader, "state_dict") else {},
+            "measures": {name: measure.state() for name, measure in self._training_measures()},
+        }
+        checkpoint["equipot"] = record
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where the epoch was: sums of loss and metrics, and what is due at its end."""
+        loop = checkpoint.get("equipot", {}).get("loop", {})
+        self._epochs_closed = int(loop.get("epochs_closed", 0))
+        self._saved_metrics = dict(loop.get("metrics", {}))
+        self._saved_loader = dict(loop.get("loader", {}))
+        for name, measure in self._training_measures():
+            measure.load_state(loop.get("measures", {}).get(name, {}))
+
+    def _training_measures(self) -> list[tuple[str, Metrics]]:
+        """What is summed up over a training epoch."""
+        named = (("loss", self.loss), ("train_metrics", self.train_metrics))
+        return [(name, measure) for name, measure in named if measure is not None]

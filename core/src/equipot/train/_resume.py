@@ -1,0 +1,118 @@
+"""Resume: read the config a checkpoint was made with, and refuse to go on with another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from equipot.artifacts._checkpoint import load_plain
+from equipot.artifacts._checkpoint_record import plain
+from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
+
+
+def checkpoint_data(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of the run it belongs to.
+
+    Args:
+        path: A ``.ckpt`` file of a training run.
+
+    Returns:
+        The entry ``equipot``: ``training_config``, ``data`` and others.
+
+    Raises:
+        ArtifactError: If the file is missing, damaged or no checkpoint of equipot.
+    """
+    checkpoint = load_plain(path)
+    record = checkpoint.get("equipot")
+    if not isinstance(record, dict) or "training_config" not in record:
+        raise ArtifactError(problem(str(path), "is no checkpoint of an equipot training run"))
+    return record
+
+
+def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on with other frames.
+
+    Args:
+        saved: Entry ``data`` of the checkpoint.
+        now: The same of this run.
+        path: The checkpoint.
+
+    Raises:
+        ConfigError: Naming the sets.
+    """
+    before, after = saved.get("frames", {}), now.get("frames", {})
+    different = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    if different:
+        what = f"the data differ from those of the interrupted run in {', '.join(different)}"
+        raise ConfigError(problem(str(path), what, hint="resume with the same files and split"))
+
+
+def check_same_config(saved: Mapping[str, Any], now: Mapping[str, Any], allow: Iterable[str] = ()) -> list[str]:
+    """Compare the config of the interrupted run with the present one.
+
+    Args:
+        saved: Resolved config of the checkpoint.
+        now: Resolved config of this run.
+        allow: Keys that may differ, with everything below them.
+
+    Returns:
+        The allowed differences, worded.
+
+    Raises:
+        ConfigError: With every difference that is not allowed, and keys in ``allow`` that are no keys.
+    """
+    before, after = dict(_flat(plain(saved))), dict(_flat(plain(now)))
+    allowed = tuple(allow)
+    known = sorted({*before, *after, *_parents([*before, *after])})
+    problems = [
+        problem("--allow", "no such key in the config", got=key, hint=did_you_mean(key, known))
+        for key in allowed
+        if key not in known
+    ]
+    accepted = []
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key, _ABSENT), after.get(key, _ABSENT)
+        if _same(old, new):
+            continue
+        text = f"{key}: {old!r} in the checkpoint, {new!r} now"
+        if any(key == one or key.startswith(one + ".") for one in allowed):
+            accepted.append(text)
+        else:
+            problems.append(f"{text}; to resume with the change: --allow {key}")
+    if problems:
+        raise ConfigError(problems)
+    return accepted
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+_ABSENT = _Absent()
+
+
+def _same(old: object, new: object) -> bool:
+    return old is new or (type(old) is type(new) and (old == new or (old != old and new != new)))  # noqa: PLR0124 - NaN
+
+
+def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list) and value:
+        items = enumerate(value)
+    else:
+        yield path, value
+        return
+    for key, item in items:
+        yield from _flat(item, f"{path}.{key}" if path else str(key))
+
+
+def _parents(keys: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for key in keys:
+        parts = key.split(".")
+        found.update(".".join(parts[:count]) for count in range(1, len(parts)))
+    return found

@@ -1,0 +1,369 @@
+import dataclasses
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import units
+from ase.build import bulk, molecule
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from ase.md.verlet import VelocityVerlet
+
+from equipot.artifacts import _archive as archive
+from equipot.artifacts import _compiled_file as compiled_file
+from equipot.artifacts import _compiled_model as compiled
+from equipot.artifacts import _golden as golden
+from equipot.artifacts import _trust as trust
+from equipot.artifacts import load, load_model
+from equipot.artifacts._compiled_model import check_fits, prepare
+from equipot.artifacts._inspect import inspect_file
+from equipot.artifacts._manifest import Manifest
+from equipot.ase import EquipotCalculator
+from equipot.errors import ArtifactError, DataError
+from equipot.graph import collate
+from equipot.model import apply_modifier
+
+# ------------------------------------------------------------------ without compiling
+
+
+@pytest.fixture
+def info(make_model):
+    return make_model().info
+
+
+@pytest.fixture
+def batch(info):
+    return collate(list(golden.random_frames(info, 5).values()))
+
+
+def ready(batch, info):
+    return dict(zip(info.inputs, prepare(batch, info, torch.device("cpu")), strict=True))
+
+
+def test_inputs_of_any_type_and_stride_are_converted(batch, info):
+    odd = {
+        **batch,
+        "positions": batch["positions"].t().contiguous().t(),
+        "edge_index": batch["edge_index"].t().contiguous().t().to(torch.int32),
+        "edge_cell_shift": batch["edge_cell_shift"].to(torch.float32),
+        "atom_types": batch["atom_types"].to(torch.uint8),
+        "pbc": batch["pbc"].to(torch.int64),
+        "batch": torch.stack([batch["batch"], batch["batch"]], dim=1)[:, 0],
+    }
+    prepared = ready(odd, info)
+    for key, value in prepared.items():
+        assert value.is_contiguous(), key
+        assert value.dtype == batch[key].dtype, key
+        assert torch.equal(value, batch[key]), key
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b.pop("cell"), r"the inputs \['cell'\] are missing"),
+        (lambda b: b.update(positions=b["positions"][:, :2]), r"positions: must have the shape \[n_atoms, 3\]"),
+        (lambda b: b.update(positions=b["positions"][:-1]), "positions: must have the shape"),
+        (lambda b: b.update(cell=b["cell"][0]), "cell: must have the shape"),
+        (lambda b: b.update(edge_index=b["edge_index"].t()), "edge_index: must have the shape"),
+        (lambda b: b.update(edge_index=b["edge_index"] + 100), "edge_index: must be from 0 to 11, got"),
+        (lambda b: b.update(edge_index=b["edge_index"] - 1), "edge_index: must be from 0 to 11, got"),
+        (lambda b: b.update(edge_cell_shift=b["edge_cell_shift"][:-1]), "must have as many edges"),
+        (lambda b: b.update(edge_index=b["edge_index"].flip(1)), "edge_index: must be sorted by centre"),
+        (lambda b: b.update(atom_types=b["atom_types"] + 2), "atom_types: must be from 0 to 2"),
+        (lambda b: b.update(batch=b["batch"] + 1), "batch: must be from 0 to 2"),
+    ],
+)
+def test_wrong_inputs_never_reach_native_code(batch, info, change, message):
+    change(batch)
+    with pytest.raises(DataError, match=message):
+        prepare(batch, info, torch.device("cpu"))
+
+
+def facts(**changes):
+    here = {
+        "device": "cpu",
+        "torch": compiled.public_torch_version(),
+        "platform": compiled.platform_name(),
+        "cpu": trust.cpu_capability(),
+        "outputs": [],
+    }
+    return Manifest(kind="compiled", model={}, compiled={**here, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"torch": "2.9.0"}, "it was compiled by torch 2.9.0, this is torch"),
+        ({"device": "cuda"}, "it was compiled for the device 'cuda', not 'cpu'"),
+        ({"platform": "plan9 mips"}, "it was compiled for plan9 mips"),
+    ],
+)
+def test_what_does_not_fit_is_told(changes, message):
+    check_fits(facts(), Path("a.equipot.pt2"), torch.device("cpu"))
+    with pytest.raises(ArtifactError, match=message) as caught:
+        check_fits(facts(**changes), Path("a.equipot.pt2"), torch.device("cpu"))
+    assert "compile it again here: equipot compile MODEL a.equipot.pt2 --device cpu" in str(caught.value)
+
+
+def test_a_lesser_processor_is_told(monkeypatch):
+    monkeypatch.setattr(trust, "cpu_capability", lambda: "AVX2")
+    with pytest.raises(ArtifactError, match="it needs a processor with AVX512, this one has AVX2"):
+        check_fits(facts(cpu="AVX512"), Path("a.equipot.pt2"), torch.device("cpu"))
+    check_fits(facts(cpu="AVX2"), Path("a.equipot.pt2"), torch.device("cpu"))
+
+
+def test_only_files_built_here_are_trusted(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(tmp_path / "cache"))
+    assert not trust.built_here("aa")
+    trust.remember("aa", built=False)
+    assert trust.verified_here("aa")
+    assert not trust.built_here("aa")
+    trust.remember("aa", built=True)
+    trust.remember("aa", built=False)
+    assert trust.built_here("aa")
+    monkeypatch.setattr(trust.platform, "node", lambda: "elsewhere")
+    assert not trust.verified_here("aa")
+
+
+def test_a_cache_that_cannot_be_written_warns(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(tmp_path / "file"))
+    trust.remember("aa", built=True)
+    assert "EQUIPOT_CACHE_DIR names another folder" in caplog.text
+
+
+def test_other_zip_files_are_no_compiled_files(package_file, tmp_path):
+    path = tmp_path / "a.equipot.pt2"
+    shutil.copy(package_file, path)
+    with pytest.raises(ArtifactError, match="is no compiled file of equipot; make one with equipot compile"):
+        load(path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ArtifactError, match="truncated"):
+        load(path)
+
+
+# ------------------------------------------------------------------ with one compiled file
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory):
+    """An energy-only checkpoint and what ``equipot-compile … --modifiers enable_ForceStressOutput`` makes of it."""
+    from equipot.artifacts._checkpoint_record import checkpoint_record
+    from equipot.model import InvariantModel
+    from equipot.pair_potentials import ZBL
+
+    folder = tmp_path_factory.mktemp("road")
+    recipe = InvariantModel(
+        type_names=["C", "H", "O"],
+        r_max=4.0,
+        model_dtype="float64",
+        avg_num_neighbors=12.0,
+        do_derivatives=False,
+        per_type_energy_shifts={"C": -10.0, "H": -13.6, "O": -20.0},
+        per_edge_type_cutoff={"H": 3.0, "C": {"H": 3.4}},
+        pair_potential=ZBL(units="metal"),
+    )
+    model = recipe.build()
+    state = {f"{prefix}.{key}": value for prefix in ("model", "ema") for key, value in model.state_dict().items()}
+    torch.save({"state_dict": state, "equipot": checkpoint_record(model, "ema", {}, {})}, folder / "energy_only.ckpt")
+    environment = {**os.environ, "EQUIPOT_CACHE_DIR": str(tmp_path_factory.getbasetemp() / "cache")}
+    command = [
+        "equipot-compile",
+        "energy_only.ckpt",
+        "forces.equipot.pt2",
+        "--compile-mode",
+        "aotinductor",
+        "--modifiers",
+        "enable_ForceStressOutput",
+    ]
+    executable = Path(os.sys.executable).with_name(command[0])
+    done = subprocess.run(
+        [str(executable), *command[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "its outputs equal those of the eager model" in done.stdout
+    return folder
+
+
+@pytest.fixture
+def eager(road):
+    return apply_modifier(load_model(road / "energy_only.ckpt"), "enable_ForceStressOutput").eval()
+
+
+@pytest.fixture
+def pt2(road):
+    return road / "forces.equipot.pt2"
+
+
+def crystal():
+    atoms = bulk("CO", "zincblende", a=4.4).repeat((2, 1, 1))
+    atoms.set_cell(atoms.cell.array + np.array([[0.1, 0.2, 0.0], [0.0, -0.1, 0.3], [0.2, 0.0, 0.1]]), scale_atoms=True)
+    atoms.rattle(0.1, seed=3)
+    return atoms
+
+
+@pytest.mark.slow
+def test_forces_and_stress_are_derivatives_of_the_energy(pt2):
+    atoms = crystal()
+    atoms.calc = EquipotCalculator(pt2)
+    forces, stress = atoms.get_forces(), atoms.get_stress()
+    assert np.abs(forces).max() > 0.1
+    assert np.abs(stress).max() > 1e-3
+    assert np.abs(calculate_numerical_forces(atoms, eps=1e-4) - forces).max() < 2e-6
+    assert np.abs(calculate_numerical_stress(atoms, eps=1e-5) - stress).max() < 2e-7
+
+
+@pytest.mark.slow
+def test_calculators_of_all_kinds_of_files_agree(road, pt2, eager, tmp_path):
+    from equipot.artifacts import write_package
+
+    write_package(eager, tmp_path / "model.equipot.zip")
+    for atoms in (crystal(), molecule("CH3OH")):
+        reference = EquipotCalculator(eager)
+        energy, forces = reference.get_potential_energy(atoms), reference.get_forces(atoms)
+        for path in (tmp_path / "model.equipot.zip", pt2):
+            calculator = EquipotCalculator(path)
+            assert calculator.get_potential_energy(atoms) == pytest.approx(energy, abs=1e-11)
+            assert np.abs(calculator.get_forces(atoms) - forces).max() < 1e-12
+        energy_only = EquipotCalculator(road / "energy_only.ckpt")
+        assert energy_only.get_potential_energy(atoms) == energy
+        with pytest.raises(PropertyNotImplementedError, match="enable_ForceStressOutput"):
+            energy_only.get_forces(atoms)
+
+
+@pytest.mark.slow
+def test_equal_to_eager_at_all_sizes(pt2, eager):
+    model = load(pt2)
+    frames = golden.random_frames(eager.info, 7)
+    batches = {**frames, "atoms": collate([frames["atom"]] * 3), "all": collate([*frames.values()] * 3)}
+    worst = golden.replay(model, golden.record(eager, batches))
+    assert set(worst) == {"atomic_energy", "total_energy", "forces", "stress", "stress_mask", "virial"}
+    assert max(worst.values()) < 1e-12
+
+
+@pytest.mark.slow
+def test_strides_and_types_of_inputs_do_not_matter(pt2, eager, batch):
+    model = load(pt2)
+    expected = eager(batch)
+    odd = {
+        **batch,
+        "positions": batch["positions"].t().contiguous().t(),
+        "edge_index": batch["edge_index"].t().contiguous().t().to(torch.int32),
+        "cell": batch["cell"].transpose(1, 2).contiguous().transpose(1, 2),
+        "atom_types": torch.stack([batch["atom_types"]] * 2, dim=1)[:, 1].to(torch.int32),
+    }
+    for key, value in model(odd).items():
+        assert torch.allclose(value.double(), expected[key].double(), rtol=0, atol=1e-12), key
+        assert not value.requires_grad
+    with torch.inference_mode():
+        inside = model(batch)
+    # Sums over edges may be in another order in each call, with several threads.
+    assert torch.allclose(inside["forces"], model(odd)["forces"], rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_files_from_elsewhere_need_a_flag(pt2, tmp_path, monkeypatch):
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(tmp_path))
+    with pytest.raises(ArtifactError, match="holds native code and was not built on this machine.*--allow-native"):
+        load(pt2)
+    assert "not built on this machine" in inspect_file(pt2).advice
+    load(pt2, allow_native=True)
+    with pytest.raises(ArtifactError, match="was not built on this machine"):
+        EquipotCalculator(pt2)
+
+
+@pytest.mark.slow
+def test_golden_frames_are_replayed_once_on_a_machine(pt2, tmp_path, monkeypatch):
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(tmp_path))
+    replays = []
+    original = golden.check
+    monkeypatch.setattr(golden, "check", lambda *args: replays.append(args) or original(*args))
+    for _ in range(3):
+        load(pt2, allow_native=True)
+    assert len(replays) == 1
+
+
+def rewritten(pt2, path, changes):
+    """A copy with other members, named by their ends, and a manifest changed by a function."""
+    with zipfile.ZipFile(pt2) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    for name, raw in members.items():
+        for end, change in changes.items():
+            if name.endswith(end):
+                members[name] = change(raw)
+    archive.write_members(path, members)
+    return path
+
+
+@pytest.mark.slow
+def test_a_compiled_file_with_other_numbers_is_refused(pt2, tmp_path):
+    _, raw = compiled_file.read_compiled(pt2)
+    frames = golden.from_bytes(raw, "x")
+    changed = golden.to_bytes(
+        [
+            dataclasses.replace(frame, outputs={**frame.outputs, "forces": frame.outputs["forces"] * 1.001})
+            for frame in frames
+        ]
+    )
+
+    def resign(raw_manifest):
+        manifest = Manifest.from_json(raw_manifest, "x")
+        return dataclasses.replace(
+            manifest, files={**manifest.files, "golden.safetensors": archive.sha256(changed)}
+        ).to_json()
+
+    path = rewritten(
+        pt2, tmp_path / "a.equipot.pt2", {"golden.safetensors": lambda _: changed, "equipot/manifest.json": resign}
+    )
+    with pytest.raises(
+        ArtifactError, match=r"does not reproduce its golden frames \(relative deviations \{'forces': '0.001'"
+    ):
+        load(path, allow_native=True)
+    unsigned = rewritten(pt2, tmp_path / "b.equipot.pt2", {"golden.safetensors": lambda _: changed})
+    with pytest.raises(ArtifactError, match="does not have the SHA-256"):
+        load(unsigned, allow_native=True)
+
+
+@pytest.mark.slow
+def test_a_file_changed_after_building_is_no_longer_ours(pt2, tmp_path):
+    load(pt2)
+    path = rewritten(pt2, tmp_path / "a.equipot.pt2", {".wrapper.so": lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])})
+    with pytest.raises(ArtifactError, match="was not built on this machine"):
+        load(path)
+
+
+@pytest.mark.slow
+def test_inspecting_a_compiled_file(pt2):
+    report = inspect_file(pt2)
+    assert report.verdict == "contains native code"
+    assert report.advice == "it was built on this machine"
+    assert report.manifest.compiled["mode"] == "aotinductor"
+    assert report.manifest.model["outputs"] == ["atomic_energy", "total_energy", "forces", "stress", "virial"]
+    assert [item["name"] for item in report.manifest.modifiers] == ["enable_ForceStressOutput"]
+    assert report.manifest.provenance["source"] == "energy_only.ckpt"
+    code = f"import sys\nfrom equipot.artifacts import inspect_file\ninspect_file({str(pt2)!r})\n"
+    code += "assert 'torch' not in sys.modules"
+    subprocess.run([os.sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_energy_is_conserved_in_molecular_dynamics(pt2):
+    atoms = crystal()
+    thermal = np.sqrt(200 * units.kB / atoms.get_masses())[:, None]
+    velocities = thermal * np.random.default_rng(1).normal(size=(len(atoms), 3))
+    energies = {}
+    for step in (1.0, 0.5):
+        run = atoms.copy()
+        run.calc = EquipotCalculator(pt2)
+        run.set_velocities(velocities)
+        dynamics, found = VelocityVerlet(run, timestep=step * units.fs), []
+        dynamics.attach(lambda: found.append(run.get_total_energy()))  # noqa: B023 - called inside the loop only
+        dynamics.run(int(60 / step))
+        energies[step] = np.ptp(found)
+    assert energies[1.0] < 0.02 * len(atoms)
+    assert energies[0.5] < 0.4 * energies[1.0]

@@ -1,0 +1,204 @@
+"""Errors of a plugin's code at run time keep type and traceback, and say whose they are."""
+
+import argparse
+import sys
+import traceback
+
+import pytest
+
+from equipot._cli.common import run_command
+from equipot._host.attribution import name_plugin
+from equipot.errors import ConfigError
+from equipot.model import apply_modifier
+from equipot.plugins import plugins
+from equipot_testing.frames import batch_of, standard_structures
+from equipot_testing.toy import ToyModel
+
+SOURCE = '''
+import dataclasses
+import torch
+from equipot import hookimpl
+from equipot.declarations import *
+from equipot.model import Derivatives, EnergyModule, GraphModel, ModelBuilder, PairEnergy, PairPotential
+
+
+def fail(text):
+    raise RuntimeError(text)
+
+
+class BadEnergy(EnergyModule):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, data):
+        fail("in the energy")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BadModel(ModelBuilder):
+    """A model that fails."""
+
+    in_build: bool = False
+    """Fail earlier."""
+
+    def build_energy(self, context):
+        return fail("in the builder") if self.in_build else BadEnergy()
+
+
+class BadPairEnergy(PairEnergy):
+    def forward(self, r, type_i, type_j):
+        fail("in the pair potential")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BadPair(PairPotential):
+    """A pair potential that fails."""
+
+    def build_pair_energy(self, context):
+        return BadPairEnergy()
+
+
+class BadDerivatives(Derivatives):
+    provides = ("forces",)
+
+    def forward(self, data, gradients):
+        fail("in the derivatives")
+
+
+def bad_modifier(model: GraphModel, *, at_once: bool = False) -> GraphModel:
+    """Fail, at once or later."""
+    return fail("in the modifier") if at_once else model.replace(derivatives=BadDerivatives())
+
+
+@hookimpl
+def equipot_model_builders():
+    yield ModelBuilderEntry(name="BadModel", target=f"{__name__}.BadModel", summary="A test")
+
+
+@hookimpl
+def equipot_pair_potentials():
+    yield PairPotentialEntry(name="BadPair", target=f"{__name__}.BadPair", summary="A test")
+
+
+@hookimpl
+def equipot_modifiers():
+    yield ModifierEntry(name="bad_modifier", target=f"{__name__}.bad_modifier", summary="A test", persistent=True)
+'''
+TYPES = {"type_names": ["H", "C", "O"], "r_max": 4.0, "do_derivatives": False}
+
+
+def evaluate(model):
+    model(batch_of(standard_structures(3).values(), model.info))
+
+
+def energy():
+    evaluate(plugins().load("model_builders", "BadModel")(**TYPES).build())
+
+
+def builder():
+    plugins().load("model_builders", "BadModel")(**TYPES, in_build=True).build()
+
+
+def pair_potential():
+    evaluate(ToyModel(**TYPES, pair_potential=plugins().load("pair_potentials", "BadPair")()).build())
+
+
+def derivatives():
+    evaluate(apply_modifier(ToyModel(**TYPES).build(), "bad_modifier"))
+
+
+def modifier():
+    apply_modifier(ToyModel(**TYPES).build(), "bad_modifier", {"at_once": True})
+
+
+def calculator():
+    from ase.build import molecule
+
+    from equipot.ase import EquipotCalculator
+
+    calculator = EquipotCalculator(plugins().load("model_builders", "BadModel")(**TYPES).build().eval())
+    calculator.get_potential_energy(molecule("H2O"))
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        (energy, "in the energy"),
+        (builder, "in the builder"),
+        (pair_potential, "in the pair potential"),
+        (derivatives, "in the derivatives"),
+        (modifier, "in the modifier"),
+        (calculator, "in the energy"),
+    ],
+)
+@pytest.mark.usefixtures("fresh_plugins")
+def test_errors_are_prefixed_with_plugin_and_version(install, action, text):
+    module = install("bad-dist", "bad", SOURCE)
+    with pytest.raises(RuntimeError) as caught:
+        action()
+    assert str(caught.value) == f"plugin 'bad' (bad-dist 1.2.3): {text}"
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert frames[-1].name == "fail"
+    assert frames[-1].filename.endswith(f"{module}.py")
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_the_command_line_names_the_plugin_too(install):
+    install("bad-dist", "bad", SOURCE)
+
+    def command(args):
+        sys.modules[plugins().load("model_builders", "BadModel").__module__].fail("in a command")
+
+    with pytest.raises(RuntimeError, match=r"^plugin 'bad' \(bad-dist 1\.2\.3\): in a command$"):
+        run_command(command, argparse.Namespace())
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_training_shows_whose_fault_it_is(install, folder):
+    install("bad-dist", "bad", SOURCE)
+    builder = ["training_module.model._target_=equipot.model.BadModel", "~training_module.model.avg_num_neighbors"]
+    code, _, err = folder.call(*builder, "--output", "run")
+    assert code == 1, err
+    assert "RuntimeError: plugin 'bad' (bad-dist 1.2.3): in the energy\n" in err
+    assert "Traceback (most recent call last)" in err
+
+
+def raised(function):
+    try:
+        function()
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        name_plugin(error)
+        return error
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_what_is_not_a_plugins_fault_is_left_alone(install):
+    install("bad-dist", "bad", SOURCE)
+    plugins()
+    assert str(raised(lambda: int("x"))) == "invalid literal for int() with base 10: 'x'"
+
+    def worded():
+        raise ConfigError("model.r_max: must be positive")
+
+    assert str(raised(worded)) == "model.r_max: must be positive"
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_plugins_that_cannot_load_do_not_hide_the_error(install, monkeypatch):
+    install("faulty-dist", "faulty", "raise SystemExit(3)\n")
+    monkeypatch.setenv("EQUIPOT_STRICT_PLUGINS", "1")
+    assert str(raised(lambda: int("x"))) == "invalid literal for int() with base 10: 'x'"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes came with Python 3.11")
+@pytest.mark.usefixtures("fresh_plugins")
+def test_an_error_without_a_text_gets_a_note_once(install, tmp_path):
+    source = SOURCE.replace("raise RuntimeError(text)", "raise OSError(5, text)")
+    install("bad-dist", "bad", source)
+    fail = sys.modules[plugins().load("model_builders", "BadModel").__module__].fail
+    error = raised(lambda: fail("read"))
+    name_plugin(error)
+    assert error.args == (5, "read")
+    assert error.__notes__ == ["raised in plugin 'bad' (bad-dist 1.2.3)"]

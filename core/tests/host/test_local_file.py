@@ -1,0 +1,164 @@
+"""``--plugin FILE.py``: a local file trains and evaluates, is told what it cannot do, and is never packaged."""
+
+import re
+import sys
+
+import pytest
+
+from equipot._cli.main import main
+from equipot._host.local_file import NOTICE
+from equipot.errors import PluginError
+from equipot.plugins import PluginHost, plugins, use_file
+
+MODEL = '''
+import torch
+from equipot.model import EnergyModule, builder
+
+
+class Energy(EnergyModule):
+    locality = "strict"
+
+    def __init__(self, context, width):
+        super().__init__()
+        self.weights = torch.nn.Parameter(torch.ones(width, dtype=context.model_dtype))
+
+    def forward(self, data):
+        centre, types = data["edge_index"][0], data["atom_types"]
+        edges = torch.exp(-data["edge_lengths"]).to(self.weights.dtype)[:, None] * self.weights
+        zeros = torch.zeros(types.shape[0], self.weights.shape[0], dtype=edges.dtype)
+        return {"atomic_energy": torch.tanh(zeros.index_add(0, centre, edges)).sum(1)}
+
+
+@builder
+def LocalModel(context, *, width: int = 2):
+    """A model of a local file.
+
+    Args:
+        width: Number of weights.
+    """
+    return Energy(context, width)
+'''
+HOOKS = (
+    "from equipot import hookimpl\nfrom equipot.declarations import *\n@hookimpl\ndef equipot_pair_potentials():\n"
+    "    yield PairPotentialEntry(name='Local', target=f'{__name__}.thing', summary='A test')\nthing = 5\n"
+)
+
+
+@pytest.fixture
+def local(tmp_path):
+    """Write a file ``local(text)``; its module is forgotten afterwards."""
+    made = []
+
+    def write(text, name="my_local_model.py"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        made.append(path)
+        return str(path)
+
+    yield write
+    for path in made:
+        if getattr(sys.modules.get(path.stem), "__file__", None) == str(path):
+            del sys.modules[path.stem]
+
+
+@pytest.fixture(autouse=True)
+def _no_files(monkeypatch):
+    """No file of a test is a plugin of the next."""
+    monkeypatch.setattr("equipot._host.host._files", [])
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
+
+
+def test_classes_of_a_file_are_declared_by_name(local):
+    path = local(MODEL)
+    use_file(path)
+    declared = plugins().lookup("model_builders", "LocalModel")
+    assert (declared.distribution, declared.version, declared.plugin) == (path, "local file", "my_local_model")
+    assert declared.entry.summary == "A model of a local file."
+    from equipot.model import LocalModel
+
+    recipe = LocalModel(type_names=["H"], r_max=3.0, width=3, do_derivatives=False)
+    assert recipe.build().config["_target_"] == "equipot.model.LocalModel"
+
+
+def test_hooks_of_a_file_are_called(local):
+    host = PluginHost(files=[local(HOOKS)])
+    assert host.load("pair_potentials", "Local") == 5
+
+
+def test_loaded_again_it_is_the_same_module(local):
+    path = local(MODEL)
+    first = PluginHost(files=[path]).load("model_builders", "LocalModel")
+    assert PluginHost(files=[path]).load("model_builders", "LocalModel") is first
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("x = 1\n", "a_file.py", "plugin 'a_file' ({path} local file): declares nothing; define a subclass of"),
+        ("x = 1\nraise ValueError('no')\n", "a_file.py", "--plugin {path}, line 2: ValueError: no"),
+        ("x = 1\ndef (:\n", "a_file.py", "--plugin {path}, line 2: SyntaxError: invalid syntax"),
+        ("import sys\nsys.exit()\n", "a_file.py", "--plugin {path}, line 2: SystemExit: "),
+        ("x = 1\n", "a_file.txt", "--plugin: is no Python file, got '{path}'; write ./my_model.py"),
+        ("x = 1\n", "a-file.py", "--plugin: its name is no Python identifier, got '{path}'; rename it"),
+        ("x = 1\n", "json.py", "--plugin: its name hides the module 'json', got '{path}'; rename it"),
+        ("x = 1\n", "colorsys.py", "--plugin: its name hides the module 'colorsys', got '{path}'; rename it"),
+        (
+            HOOKS.replace("equipot_pair_potentials", "equipot_pair_potential"), "a_file.py",
+            "plugin 'a_file' ({path} local file): implements the hook 'equipot_pair_potential', which is unknown;",
+        ),
+        (
+            HOOKS.replace("yield", "return 1 / 0\n    yield"), "a_file.py",
+            "plugin 'a_file' ({path} local file): ZeroDivisionError: division by zero",
+        ),
+        (
+            HOOKS.replace("name='Local'", "name='not a name'"), "a_file.py",
+            "plugin 'a_file' ({path} local file): ValueError: PairPotentialEntry.name: not a Python identifier",
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_stops_the_command(local, capsys, text, name, message):
+    path = local(text, name)
+    assert main(["plugins", "--plugin", path]) == 2
+    output = capsys.readouterr()
+    assert re.sub(r"^error: ", "", output.err).startswith(message.format(path=path))
+    assert output.out == ""
+    with pytest.raises(PluginError):
+        use_file(path)
+    assert plugins().names("pair_potentials")  # and the next command is not hurt by it
+
+
+def test_told_at_once_and_listed(local, capsys):
+    path = local(MODEL)
+    for arguments in (["--plugin", path, "plugins"], ["plugins", "--plugin", path]):
+        assert main(arguments) == 0
+        output = capsys.readouterr()
+        assert f"note: --plugin {path}: {NOTICE}" in output.err.splitlines()
+        assert re.search(r"^my_local_model .*local.file.*model builders: LocalModel", output.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key", ["plugin", "plugins"])
+def test_a_config_cannot_name_a_file(local, folder, key):
+    path = local(MODEL)
+    assert any(f"{key}: unknown" in text for text in folder.errors(f"+{key}={path}"))
+
+
+def test_trained_evaluated_and_never_packaged(local, folder, capfd):
+    path = local(MODEL)
+    from_file = ["training_module.model._target_=equipot.model.LocalModel", "~training_module.model.avg_num_neighbors"]
+    short = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2"]
+    assert "no model builder named 'LocalModel'" in folder.errors(*from_file)[0]
+    code, _, err = folder.call(*from_file, *short, "--plugin", path, "--output", "run")
+    assert code == 0, err
+    assert NOTICE in err
+    assert main(["eval", "run/best.ckpt", "water.extxyz", "--plugin", path]) == 0
+    capfd.readouterr()
+    assert main(["package", "build", "run/best.ckpt", "model.equipot.zip", "--plugin", path]) == 2
+    assert (
+        f"error: model: a part of it is defined in the local file {path}, so it cannot be packaged or compiled; "
+        "make a plugin of the file (equipot plugins new), install it, and train with it"
+    ) in capfd.readouterr().err.splitlines()
+    assert not (folder.path / "model.equipot.zip").exists()
+    assert main(["inspect", "run/best.ckpt"]) == 0
+    assert re.search(r"^plugins +equipot-force-stress 0", capfd.readouterr().out, re.MULTILINE)

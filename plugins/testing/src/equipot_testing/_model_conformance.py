@@ -1,0 +1,192 @@
+"""The conformance class of model builders: physics, engineering, then what becomes of models in files and configs."""
+
+from __future__ import annotations
+
+import copy
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from equipot.errors import ConfigError
+from equipot_testing._checklist import NotApplicable, after, slow
+from equipot_testing._model_engineering import ModelEngineeringChecks, close_outputs
+from equipot_testing._model_kit import called
+from equipot_testing._tracing import exported, runner, traced
+from equipot_testing.checks import check_close, check_outputs_equal, check_that
+from equipot_testing.frames import batch_of, bulk, lone_atom, molecule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from equipot.graph import Graph
+    from equipot.model import GraphModel
+
+
+class ModelBuilderConformance(ModelEngineeringChecks):
+    """Everything a model builder must do.
+
+    Example:
+        >>> class TestMyModel(ModelBuilderConformance):
+        ...     name = "MyModel"
+        ...     options = {"num_layers": 2}
+
+    Forces and stress come from the installed modifier that provides them (``equipot-force-stress``).
+    """
+
+    @after("empty_frames")
+    def test_trace(self) -> None:
+        """A trace with symbolic sizes equals the model at other sizes, down to one atom without edges.
+
+        Tolerance: 1e-10 in float64, 1e-5 in float32.
+        Why: compiled files are made of such a trace, and see frames of any size.
+        Goes wrong: an ``if`` on a size or a value; a Python number taken from a tensor; a size kept from the example.
+        """
+        model = self.model()
+        graph, outputs = traced(model, batch_of(self.structures().values(), model.info))
+        self._check_program("traced model", runner(graph, model.info.inputs, outputs), model)
+
+    @slow
+    @after("trace")
+    def test_export(self) -> None:
+        """The exported model equals the eager one at other sizes, down to one atom without edges.
+
+        Tolerance: 1e-10 in float64, 1e-5 in float32.
+        Why: ``equipot compile`` exports; what cannot be exported runs in no engine.
+        Goes wrong: operations without a shape rule; sizes 0 and 1 taken for special cases.
+        """
+        model = self.model()
+        self._check_program("exported model", exported(model), model)
+
+    @slow
+    @after("trace", "export")
+    def test_compile(self) -> None:
+        """The file that ``equipot compile`` writes gives the numbers of the eager model.
+
+        Tolerance: 1e-10 in float64, 1e-5 in float32.
+        Why: dynamics run on compiled files.
+        Goes wrong: custom operations without a C++ form; results that depend on memory layout.
+        """
+        from equipot.artifacts import load_compiled
+        from equipot.compile import compile_model
+
+        if self.declaring_module() is None:
+            raise NotApplicable("no installed plugin declares it, so it cannot be compiled")
+        model = self.model()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.equipot.pt2"
+            compile_model(model, path)
+            self._check_program("compiled model", load_compiled(path, allow_native=True), model)
+
+    def _check_program(self, law: str, program: Callable[[Graph], Graph], model: GraphModel) -> None:
+        n_types = len(self.type_names)
+        for name, structures in {
+            "bulk, lone atoms and molecule": [bulk(n_types), lone_atom(), lone_atom(1), molecule(n_types)],
+            "one lone atom": [lone_atom()],
+            "one molecule": [molecule(n_types)],
+        }.items():
+            batch = batch_of(structures, model.info)
+            output = called(f"{law}, {name}", program, batch)
+            close_outputs(f"{law}, {name}", output, model(batch))
+
+    @after("seed")
+    def test_state_dict(self) -> None:
+        """Weights saved and loaded into a model of another seed give the same bits.
+
+        Tolerance: none, bit for bit; also for a deep copy, and for a model built from its config.
+        Why: checkpoints and packages hold the config and these tensors, nothing else.
+        Goes wrong: random constants as plain attributes or as buffers that are not persistent.
+        """
+        model, other = self.model(), self.model(seed=99)
+        file = io.BytesIO()
+        torch.save(model.state_dict(), file)
+        file.seek(0)
+        other.load_state_dict(torch.load(file, weights_only=True))
+        batch = batch_of(self.structures().values(), model.info)
+        check_outputs_equal("weights saved and loaded", other(batch), model(batch))
+        twins = {"a deep copy": copy.deepcopy(model), "a model built from the config": self._rebuilt(model)}
+        for what, twin in twins.items():
+            check_outputs_equal(what, twin(batch), model(batch))
+
+    def _rebuilt(self, model: GraphModel) -> GraphModel:
+        """The model made again from what an artifact stores."""
+        from equipot.artifacts import rebuild_model
+
+        if self.target is not None:
+            return model
+        twin = rebuild_model(model.config, model.modifiers, model.info.units).eval()
+        twin.load_state_dict(model.state_dict())
+        return twin
+
+    @after("batch_equals_singles", "state_dict")
+    def test_float32(self) -> None:
+        """In float32 with the same weights, energies and forces are those of float64.
+
+        Tolerance: forces 1e-4 of their rms, energies 1e-5 relative; dtypes of the outputs equal.
+        Why: models are trained and run in float32; what is lost there is lost silently.
+        Goes wrong: geometry computed in float32; energies summed in float32; large numbers subtracted.
+        """
+        small, large = self.model(model_dtype="float32"), self.model()
+        large.load_state_dict(small.state_dict())
+        batch = batch_of(self.structures().values(), large.info)
+        actual, expected = small(batch), large(batch)
+        for key, value in actual.items():
+            check_that(
+                value.dtype == expected[key].dtype, f"float32: {key} must be {expected[key].dtype}, got {value.dtype}"
+            )
+        rms = float(expected["forces"].square().mean().sqrt())
+        error = float((actual["forces"] - expected["forces"]).abs().max())
+        check_that(
+            error <= 1e-4 * rms, f"float32: forces differ by {error:.3g}, allowed 1e-4 of their rms, {1e-4 * rms:.3g}"
+        )
+        check_close("float32: energies", actual["total_energy"], expected["total_energy"], tolerance=1e-5)
+
+    @after("state_dict")
+    def test_package(self) -> None:
+        """A package written and read gives the same bits, and its golden frames replay.
+
+        Tolerance: none, bit for bit; models that no plugin declares cannot be packaged.
+        Why: packages are what users pass on and come back to after years.
+        Goes wrong: options that are no plain containers; an option that changes the function and not the weights.
+        """
+        from equipot.artifacts import load_model, verify, write_package
+
+        if self.declaring_module() is None:
+            raise NotApplicable("no installed plugin declares it, so it cannot be packaged")
+        model = self.model()
+        batch = batch_of(self.structures().values(), model.info)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.equipot.zip"
+            write_package(model, path)
+            check_outputs_equal("packaged and loaded", load_model(path)(batch), model(batch))
+            verify(path)
+
+    def test_unknown_option(self) -> None:
+        """An unknown option is refused, naming it.
+
+        Tolerance: none.
+        Why: a misspelled option would train another model than was asked for.
+        Goes wrong: a builder that is no frozen dataclass.
+        """
+        try:
+            self.recipe(surely_not_an_option=1)
+        except (ConfigError, TypeError) as error:
+            check_that("surely_not_an_option" in str(error), f"the error must name the unknown option, got: {error}")
+        else:
+            check_that(False, "an unknown option must be refused")
+
+    def test_wrong_type(self) -> None:
+        """A wrong value is a ConfigError that names the option.
+
+        Tolerance: none.
+        Why: configs are checked before data are read; the message is all that the user sees.
+        Goes wrong: ``__post_init__`` overridden without calling ``super()``.
+        """
+        try:
+            self.recipe(r_max="four")
+        except ConfigError as error:
+            check_that("r_max" in str(error), f"the error must name the option, got: {error}")
+        else:
+            check_that(False, "r_max='four' must be refused")

@@ -1,0 +1,179 @@
+"""What the checks of model builders work with, and the checks that all others build on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from equipot.fields import FIELDS
+from equipot.graph import num_atoms
+from equipot_testing._base import Conformance
+from equipot_testing.checks import check_equal, check_outputs_equal, check_that
+from equipot_testing.frames import Structure, batch_of, bulk, lone_atom, molecule, standard_structures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from equipot.graph import Graph
+    from equipot.model import GraphModel, ModelBuilder
+
+
+class ModelKit(Conformance):
+    """Builds the model under test."""
+
+    kind = "model_builders"
+    basics = ("runs", "inputs_not_changed", "repeatable", "state_unchanged_by_calls", "empty_frames")
+
+    type_names: ClassVar[tuple[str, ...]] = ("H", "C", "O")
+    """Types the model is tested with."""
+
+    r_max: ClassVar[float] = 4.0
+    """Cutoff radius in Å the model is tested with."""
+
+    def recipe(self, **changes: Any) -> ModelBuilder:
+        """The builder with the kit's base options, the plugin's and the check's, in this order."""
+        names = list(self.type_names)
+        base = {
+            "type_names": names,
+            "r_max": self.r_max,
+            "seed": 3,
+            "model_dtype": "float64",
+            "per_type_energy_shifts": {name: -1.5 - 2.25 * index for index, name in enumerate(names)},
+            "per_type_energy_scales": {name: 1.0 + 0.5 * index for index, name in enumerate(names)},
+        }
+        recipe: ModelBuilder = self.component()(**{**base, **self.options, **changes})
+        return recipe
+
+    def model(self, **changes: Any) -> GraphModel:
+        """The model with forces and stress, in eval mode."""
+        return self.recipe(**changes).build().eval()
+
+    def structures(self) -> dict[str, Structure]:
+        """Bulk, slab, wire, molecule and lone atom with all types."""
+        return standard_structures(len(self.type_names))
+
+    def shift_of(self, model: GraphModel, atom_type: int) -> float:
+        """Energy of the isolated atom that the model was given, E0."""
+        return model.scale_shift.values("shifts")[self.type_names[atom_type]]
+
+    # ----------------------------------------------------------------- checks
+
+    def test_runs(self) -> None:
+        """The model can be built, reads only the fields it declares and gives all outputs in their shapes, finite.
+
+        Tolerance: none.
+        Why: nothing else can be judged. Fields that are not declared are not handed over: whoever computes
+        distances from positions of his own loses their part of forces and stress.
+        Goes wrong: ``data["positions"]`` without ``requires``; an output of shape [n_atoms, 1].
+        """
+        model = self.model()
+        batch = batch_of(self.structures().values(), model.info)
+        output = called("bulk, slab, wire, molecule and lone atom in one batch", model, batch)
+        missing = sorted(set(model.info.outputs) - set(output))
+        check_that(not missing, f"declared outputs are missing: {missing}")
+        sizes = {"n_atoms": len(batch["atom_types"]), "n_frames": len(batch["num_atoms"])}
+        for key in model.info.outputs:
+            shape = tuple(sizes.get(str(size), size) for size in FIELDS[key].shape) if key in FIELDS else None
+            found = tuple(output[key].shape)
+            check_that(shape in (None, found), f"{key} must have shape {shape}, got {found}")
+            check_that(bool(torch.isfinite(output[key]).all()), f"{key} must be finite")
+
+    def test_inputs_not_changed(self) -> None:
+        """The batch is the same after the call, bit for bit.
+
+        Tolerance: none.
+        Why: the trainer, the skin list of the calculator and the next model of a committee use the same tensors.
+        Goes wrong: ``data[key] += …``, ``mul_``, ``zero_`` or ``index_add_`` on a tensor that came in.
+        """
+        model = self.model()
+        batch = batch_of(self.structures().values(), model.info)
+        before = cloned(batch)
+        model(batch)
+        check_outputs_equal("the batch must not be changed", batch, before)
+
+    def test_repeatable(self) -> None:
+        """The same call in eval mode gives the same bits.
+
+        Tolerance: none, one thread or many.
+        Why: molecular dynamics cannot be restarted or debugged otherwise; golden frames would fail at random.
+        Goes wrong: dropout or noise in eval mode; something remembered from the last call.
+        """
+        model = self.model()
+        batch = batch_of(self.structures().values(), model.info)
+        check_outputs_equal("the same call again", model(cloned(batch)), model(cloned(batch)))
+
+    def test_state_unchanged_by_calls(self) -> None:
+        """Calling the model in either mode changes none of its tensors.
+
+        Tolerance: none.
+        Why: results would depend on the calls before, and checkpoints on when they were written.
+        Goes wrong: running averages as buffers; a call counter.
+        """
+        model = self.model()
+        before = cloned(model.state_dict())
+        batch = batch_of(self.structures().values(), model.info)
+        for training in (False, True):
+            model.train(training)(batch)
+        for key, value in model.state_dict().items():
+            check_equal(f"a call must not change {key}", value, before[key])
+
+    def test_empty_frames(self) -> None:
+        """No edges at all, one atom, one frame, and these between others, in train mode too.
+
+        Tolerance: none; outputs and gradients of weights must be finite.
+        Why: dissociation, isolated-atom frames in data, and empty domains of parallel engines have no edges.
+        Goes wrong: ``index[0]`` of nothing, ``max()`` of nothing, 0/0 in a mean, normalisation over one atom.
+        """
+        model = self.model()
+        n_types = len(self.type_names)
+        batches = {
+            "one atom": [lone_atom()],
+            "two lone atoms": [lone_atom(), lone_atom(n_types - 1)],
+            "one molecule": [molecule(n_types)],
+            "lone atoms around a bulk": [lone_atom(), bulk(n_types), lone_atom(1), molecule(n_types)],
+        }
+        for name, structures in batches.items():
+            batch = batch_of(structures, model.info)
+            for training in (False, True):
+                mode = "train" if training else "eval"
+                output = called(f"{name} in {mode} mode", model.train(training), batch)
+                finite = all(bool(torch.isfinite(value).all()) for value in output.values())
+                check_that(finite, f"{name} in {mode} mode: outputs must be finite")
+                n_expected, shape = num_atoms(batch), tuple(output["forces"].shape)
+                check_that(shape == (n_expected, 3), f"{name}: forces must have shape {(n_expected, 3)}, got {shape}")
+            loss = output["total_energy"].sum() + output["forces"].square().sum()
+            if loss.requires_grad:
+                gradients = torch.autograd.grad(loss, parameters_of(model), allow_unused=True)
+                finite = all(gradient is None or bool(torch.isfinite(gradient).all()) for gradient in gradients)
+                check_that(finite, f"{name}: gradients of the weights must be finite")
+
+
+def called(law: str, model: Callable[[Graph], Graph], batch: Graph) -> Graph:
+    """Call the model; whatever it raises breaks the law.
+
+    Args:
+        law: Starts the message.
+        model: The model, or a program made of it.
+        batch: Its input.
+
+    Raises:
+        AssertionError: In place of the model's error; a field that it does not declare is named as such.
+    """
+    try:
+        return model(batch)
+    except Exception as error:
+        text = f"{law}: fails with {type(error).__name__}: {error}"
+        if isinstance(error, KeyError) and str(error.args[0]) in FIELDS:
+            text = f"{law}: a component reads the field {error.args[0]!r}, which its 'requires' does not name"
+        raise AssertionError(text) from error
+
+
+def parameters_of(model: GraphModel) -> list[Any]:
+    """Trainable parameters."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def cloned(graph: Graph) -> Graph:
+    """A copy with tensors of its own."""
+    return {key: value.clone() for key, value in graph.items()}

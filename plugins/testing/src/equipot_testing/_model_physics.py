@@ -1,0 +1,199 @@
+"""Checks of model builders: derivatives, smoothness, locality, isolated atoms."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from equipot_testing._checklist import NotApplicable, after
+from equipot_testing._model_symmetry import ModelSymmetryChecks
+from equipot_testing.checks import check_close, check_equal, check_that
+from equipot_testing.finite_difference import fd_forces, fd_strain_gradient
+from equipot_testing.frames import Structure, cluster, lone_atom
+
+if TYPE_CHECKING:
+    from equipot.model import GraphModel
+
+LOOSE = 2e-6
+"""Relative tolerance of comparisons with finite differences."""
+
+EDGE = 1e-5
+"""How near to the cutoff radius smoothness is looked at, relative to it."""
+
+
+class ModelPhysicsChecks(ModelSymmetryChecks):
+    """Derivatives, smoothness, locality, isolated atoms."""
+
+    @after("batch_equals_singles")
+    def test_smooth_at_cutoff(self) -> None:
+        """Energy and forces are continuous where an atom crosses the cutoff radius, a term's own too.
+
+        Tolerance: jumps of at most 1e-4 of the energy and 1e-3 of the force that the atom has at half the radius.
+        Why: each crossing in dynamics would add or take energy; the temperature drifts.
+        Goes wrong: no cutoff function, or one without zero slope; features of far neighbours that bypass it.
+        """
+        model = self.model()
+        n_types = len(self.type_names)
+        radii = {self.r_max, *(radius for _, radius in model.info.edge_sets)}
+        for radius, centre, probe in itertools.product(sorted(radii), range(n_types), range(n_types)):
+            check_smooth(model, centre, probe, radius)
+
+    @after("batch_equals_singles", "smooth_at_cutoff")
+    def test_forces(self) -> None:
+        """Forces are minus the derivative of the energy by the positions.
+
+        Tolerance: 2e-6 of the largest force (at least 2e-6 eV/Å) against four-point differences with a step of 1e-3 Å.
+        Why: energy is conserved in dynamics only then, and relaxations end where the energy is lowest.
+        Goes wrong: a factor of two from directed edges; a sign; a ``detach``; one side of each edge forgotten.
+        """
+        _check_forces(self.model(), self.structures())
+
+    @after("batch_equals_singles", "smooth_at_cutoff")
+    def test_stress(self) -> None:
+        """Stress is dE/d(strain) over the volume, positive under tension; molecules have none.
+
+        Tolerance: 2e-6 of the largest component, differences with strains of 1e-3, on a triclinic cell, a slab, a wire.
+        Why: a wrong sign makes the box run away under constant pressure, a wrong factor gives wrong lattice constants.
+        Goes wrong: the sign of the virial; columns of the cell taken for its rows; padding in the volume of a slab.
+        """
+        _check_stress(self.model(), self.structures())
+
+    def test_isolated_atom(self) -> None:
+        """An atom without neighbours has exactly the energy shift of its type, and no force.
+
+        Tolerance: none, bit for bit; without a cell and in a large periodic one.
+        Why: dissociation ends at the wrong energy otherwise, and energies of different packages cannot be compared.
+        Goes wrong: biases; functions with f(0) not 0 after the sum over neighbours; a mean that divides by zero.
+        """
+        model = self.model()
+        for atom_type, name in enumerate(self.type_names):
+            alone = lone_atom(atom_type)
+            boxed = Structure(
+                alone.positions, alone.types, 3.1 * _reach(model) * torch.eye(3, dtype=torch.float64), (True,) * 3
+            )
+            for where, structure in (("without a cell", alone), ("in a large periodic cell", boxed)):
+                output = model(structure.graph(model.info))
+                law = f"isolated atom of type {name} {where}"
+                expected = torch.tensor([self.shift_of(model, atom_type)], dtype=torch.float64)
+                check_equal(f"{law}: energy must be its shift E0", output["total_energy"], expected)
+                check_that(not output["forces"].any(), f"{law}: force must be exactly 0")
+                check_that(not output["stress"].any(), f"{law}: stress must be exactly 0")
+
+    @after("batch_equals_singles")
+    def test_locality(self) -> None:
+        """Nothing farther away than declared (``strict`` or ``hops(k)``) changes an atom's energy.
+
+        Tolerance: 1e-13 of the energy, an atom moved just outside.
+        Why: parallel engines copy atoms no farther than declared: forces would be wrong at the domains' borders.
+        Goes wrong: a message-passing layer in a model that says ``strict``; the number of layers miscounted.
+        """
+        model = self.model()
+        locality = model.info.locality
+        found = re.fullmatch(r"strict|global|hops\((\d+)\)", locality)
+        check_that(found is not None, f"locality must be 'strict', 'hops(k)' or 'global', got {locality!r}")
+        if locality == "global":
+            raise NotApplicable("the model is declared global")
+        hops = 1 if locality == "strict" else int(locality[5:-1])
+        n_atoms, spacing = hops + 3, 0.8 * _reach(model)
+        chain = cluster(
+            [[spacing * index, 0.1 * (index % 2), 0.0] for index in range(n_atoms)],
+            [index % len(self.type_names) for index in range(n_atoms)],
+        )
+        displacement = torch.zeros(n_atoms, 3, dtype=torch.float64)
+        displacement[-1] = torch.tensor([-0.1, 0.2, 0.1], dtype=torch.float64)
+        before, moved = model(chain.graph(model.info)), model(chain.moved(displacement).graph(model.info))
+        far = n_atoms - 1 - hops
+        check_close(
+            f"locality {locality}: an atom more than {hops} cutoff radii away must not change the energy",
+            moved["atomic_energy"][:far],
+            before["atomic_energy"][:far],
+            tolerance=1e-13,
+        )
+
+    @after("forces", "stress", "smooth_at_cutoff")
+    def test_asymmetric_cutoffs(self) -> None:
+        """Cutoffs by type pair, different for ij and ji: forces, stress and smoothness hold.
+
+        Tolerance: as for forces, stress and smoothness; builders without ``per_edge_type_cutoff`` are left out.
+        Why: edge ji need not exist when ij does; users save time with short radii of hydrogen.
+        Goes wrong: the matrix of radii transposed; forces that assume both directions; edges normalised by r_max.
+        """
+        if not hasattr(self.recipe(), "per_edge_type_cutoff"):
+            raise NotApplicable("the builder has no per_edge_type_cutoff")
+        model = self.model(per_edge_type_cutoff=self.asymmetric_cutoffs())
+        structures = self.structures()
+        _check_forces(model, structures, "with asymmetric cutoffs, ")
+        _check_stress(model, structures, "with asymmetric cutoffs, ")
+        for centre, row in enumerate(model.info.cutoffs or ()):
+            for probe, radius in enumerate(row):
+                check_smooth(model, centre, probe, radius)
+
+    def asymmetric_cutoffs(self) -> dict[str, Any]:
+        """Radii by centre, or by centre and neighbour, that are not symmetric."""
+        first, second, last = self.type_names[0], self.type_names[1], self.type_names[-1]
+        return {first: {second: 0.7 * self.r_max}, last: 0.85 * self.r_max}
+
+
+def _reach(model: GraphModel) -> float:
+    """Largest radius of any edge set, Å."""
+    return max([model.info.r_max, *(radius for _, radius in model.info.edge_sets)])
+
+
+def _check_forces(model: GraphModel, structures: dict[str, Structure], prefix: str = "") -> None:
+    for name, structure in structures.items():
+        forces = model(structure.graph(model.info))["forces"]
+        expected = fd_forces(model, model.info, structure)
+        check_close(f"{prefix}{name}: forces must be -dE/dR", forces, expected, tolerance=LOOSE)
+
+
+def _check_stress(model: GraphModel, structures: dict[str, Structure], prefix: str = "") -> None:
+    for name, structure in structures.items():
+        output = model(structure.graph(model.info))
+        gradient = fd_strain_gradient(model, model.info, structure)
+        has_stress = any(structure.pbc) and structure.volume > 0
+        law = f"{prefix}{name}:"
+        check_close(f"{law} virial must be -dE/d(strain)", output["virial"][0], -gradient, tolerance=LOOSE)
+        check_that(
+            bool(output["stress_mask"][0]) == has_stress,
+            f"{law} stress_mask must be {has_stress}, since its pbc is {structure.pbc}",
+        )
+        expected = gradient / structure.volume if has_stress else torch.zeros_like(gradient)
+        check_close(f"{law} stress must be dE/d(strain) / volume", output["stress"][0], expected, tolerance=LOOSE)
+
+
+def check_smooth(model: GraphModel, centre: int, probe: int, radius: float) -> None:
+    """Move a probe over the cutoff radius of one atom of a cluster, the one on its side.
+
+    Args:
+        model: In eval mode, with forces.
+        centre: Type of that atom.
+        probe: Type of the probe.
+        radius: Å.
+
+    Raises:
+        AssertionError: If energy or forces jump.
+    """
+    info = model.info
+    third = (centre + 1) % len(info.type_names)
+    behind = [[0.0, 0.0, 0.0], [-1.1, 0.5, 0.1], [-0.8, -1.0, 0.4]]
+
+    def at(distance: float) -> Structure:
+        return cluster([*behind, [distance, 0.0, 0.0]], [centre, probe, third, probe])
+
+    near, further_in, inside, outside = (
+        model(at(distance).graph(info))
+        for distance in (0.5 * radius, (1 - 3 * EDGE) * radius, (1 - EDGE) * radius, (1 + EDGE) * radius)
+    )
+    law = f"smoothness of {info.type_names[centre]}-{info.type_names[probe]} at the cutoff radius {radius:g} Å"
+    scale = float((near["atomic_energy"] - outside["atomic_energy"]).abs().max()) + 1e-6
+    jump = float(2 * inside["total_energy"] - further_in["total_energy"] - outside["total_energy"])
+    _check_jump(law, "energy", jump, 1e-4 * scale)
+    scale = float(near["forces"].abs().max()) + 1e-6
+    _check_jump(law, "forces", float((inside["forces"] - outside["forces"]).abs().max()), 1e-3 * scale)
+
+
+def _check_jump(law: str, what: str, jump: float, allowed: float) -> None:
+    check_that(abs(jump) <= allowed, f"{law}: {what} must be continuous, jumps by {jump:.3g}, allowed {allowed:.3g}")

@@ -1,0 +1,273 @@
+"""The conformance class of modifiers: what they may share, change and return."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import torch
+
+from equipot.declarations import ModifierEntry
+from equipot.errors import ConfigError, EquipotError, problem
+from equipot.model import AppliedModifier, GraphModel, apply_modifier, reapply
+from equipot.plugins import plugins
+from equipot.validation import check_options
+from equipot_testing._base import Conformance
+from equipot_testing._checklist import after
+from equipot_testing._global_state import check_global_state_kept
+from equipot_testing._model_kit import cloned
+from equipot_testing.checks import check_equal, check_outputs_equal, check_that
+from equipot_testing.frames import batch_of, standard_structures
+from equipot_testing.toy import ToyModel
+
+if TYPE_CHECKING:
+    from equipot.graph import Graph
+
+
+class ModifierConformance(Conformance):
+    """Everything a modifier must do.
+
+    Example:
+        >>> class TestFreeze(ModifierConformance):
+        ...     name = "freeze_Embedding"
+        ...     model_options = {"do_derivatives": True}
+    """
+
+    kind = "modifiers"
+
+    type_names: ClassVar[tuple[str, ...]] = ("H", "C", "O")
+    """Types of the model it is tested on."""
+
+    model_options: ClassVar[dict[str, Any]] = {"do_derivatives": False}
+    """Further options of the toy model it is tested on."""
+
+    changes: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of the state-dict keys it replaces."""
+
+    keeps_energies: ClassVar[bool] = True
+    """Whether the energies stay the same, bit for bit."""
+
+    def model(self) -> GraphModel:
+        """The model to modify, in train mode, the first of its parameters frozen.
+
+        Override for a modifier that needs a certain builder.
+        """
+        options = {"type_names": list(self.type_names), "r_max": 4.0, "model_dtype": "float64", **self.model_options}
+        model = ToyModel(**options).build()
+        next(model.parameters()).requires_grad_(False)
+        return model
+
+    def modified(self, model: GraphModel, **options: Any) -> GraphModel:
+        """The modifier's result."""
+        given = {**self.options, **options}
+        if self.target is None:
+            return apply_modifier(model, self.name, given)
+        return _apply_undeclared(self.entry(), self.component(), model, given)
+
+    def batch(self, model: GraphModel) -> Graph:
+        """Bulk, slab, wire, molecule and lone atom."""
+        return batch_of(standard_structures(len(model.info.type_names)).values(), model.info)
+
+    def entry(self) -> ModifierEntry:
+        """Its declaration."""
+        if self.target is not None:
+            return ModifierEntry(name=self.target.__name__, target="undeclared.function", summary="", persistent=True)
+        return cast("ModifierEntry", plugins().lookup(self.kind, self.name).entry)
+
+    # ----------------------------------------------------------------- checks
+
+    def test_argument_not_changed(self) -> None:
+        """The model that was given computes, stores and records the same as before.
+
+        Tolerance: none, bit for bit.
+        Why: the caller may go on with it; a notebook cell run twice must do the same.
+        Goes wrong: ``model.derivatives = …``, ``requires_grad_`` or ``del`` on a part of the argument.
+        """
+        model = self.model()
+        batch, state = self.batch(model), cloned(model.state_dict())
+        before, slots, frozen = model(batch), _slots(model), _requires_grad(model)
+        modifiers, config = model.modifiers, repr(model.config)
+        self.modified(model)
+        check_that(_slots(model) == slots, "the argument's slots must not be changed")
+        check_that(_requires_grad(model) == frozen, "the argument's requires_grad must not be changed")
+        check_that(
+            model.modifiers == modifiers and repr(model.config) == config, "the argument's records must not be changed"
+        )
+        check_outputs_equal("the argument's state must not be changed", model.state_dict(), state)
+        check_outputs_equal("the argument's outputs must not be changed", model(batch), before)
+
+    def test_shares_tensors(self) -> None:
+        """Every tensor that survives is the same tensor, under the same key.
+
+        Tolerance: none.
+        Why: an optimiser or averaged copy made before would train a dead copy; stored weights would not load.
+        Goes wrong: ``copy.deepcopy``; a wrapper module that adds a level to the keys.
+        """
+        model = self.model()
+        result = self.modified(model)
+        check_that(result is not model, "the modifier must act on the model it is tested with")
+        old, new = _tensors(model), _tensors(result)
+        kept = [key for key in old if not key.startswith(self.changes)] if self.changes else list(old)
+        lost = [key for key in kept if key not in new]
+        check_that(not lost, f"state-dict keys must survive, these do not: {lost}")
+        copied = [key for key in kept if new[key] is not old[key]]
+        check_that(not copied, f"surviving tensors must be shared, these are copies: {copied}")
+
+    def test_keeps_modes(self) -> None:
+        """Train or eval mode and ``requires_grad`` stay.
+
+        Tolerance: none.
+        Why: a frozen embedding would train again without a word.
+        Goes wrong: ``.train()`` or ``.eval()`` at the end; new parameters in place of old ones.
+        """
+        for training in (True, False):
+            model = self.model().train(training)
+            result = self.modified(model)
+            wrong = [name for name, part in result.named_modules() if part.training != training]
+            check_that(not wrong, f"training={training} must be kept, it is not by {wrong}")
+            before, after = _requires_grad(model), _requires_grad(result)
+            lost = [key for key, value in before.items() if key in after and after[key] != value]
+            lost = [key for key in lost if not (self.changes and key.startswith(self.changes))]
+            check_that(not lost, f"requires_grad must be kept, it is not for {lost}")
+
+    def test_idempotent(self) -> None:
+        """A model already in the asked state is returned as it is, and nothing recorded.
+
+        Tolerance: none.
+        Why: a config and the command line may both ask for it.
+        Goes wrong: no look at what the slot holds already.
+        """
+        once = self.modified(self.model())
+        check_that(self.modified(once) is once, "applied twice, the second time must return its argument")
+
+    @after("argument_not_changed")
+    def test_energies(self) -> None:
+        """Energies stay the same bit for bit, or change, as declared.
+
+        Tolerance: none, bit for bit; ``keeps_energies`` says which.
+        Why: a modifier that adds outputs must not be another model.
+        Goes wrong: another order of summation; a cast.
+        """
+        model = self.model().eval()
+        result = self.modified(model).eval()
+        before, after = model(self.batch(model)), result(self.batch(result))
+        for key in ("atomic_energy", "total_energy"):
+            if self.keeps_energies:
+                check_equal(f"the modifier must keep {key}", after[key], before[key])
+            else:
+                check_that(not torch.equal(after[key], before[key]), f"the modifier must change {key}")
+
+    def test_provides(self) -> None:
+        """The modified model has the outputs that the declaration promises.
+
+        Tolerance: none.
+        Why: core picks modifiers by what they provide.
+        Goes wrong: the declaration written from memory.
+        """
+        result = self.modified(self.model())
+        missing = set(self.entry().provides) - set(result(self.batch(result)))
+        check_that(not missing, f"declared outputs are missing: {sorted(missing)}")
+        check_that(set(self.entry().provides) <= set(result.info.outputs), "info.outputs must list what is provided")
+
+    @after("energies", "shares_tensors")
+    def test_recorded(self) -> None:
+        """A persistent modifier is stored with the model, and applied again gives the same model.
+
+        Tolerance: none, bit for bit.
+        Why: packages rebuild the model from its builder and the list of modifiers.
+        Goes wrong: random numbers or files used on the way; options that are no plain containers.
+        """
+        model = self.model()
+        result = self.modified(model)
+        if not self.entry().persistent:
+            check_that(result.modifiers == model.modifiers, "a modifier that is not persistent must not be recorded")
+            return
+        names = [applied.name for applied in result.modifiers]
+        expected = [*(one.name for one in model.modifiers), self.entry().name]
+        check_that(names == expected, f"it must be recorded, found {names}")
+        applied = result.modifiers[len(model.modifiers) :]
+        again = (reapply(self.model(), applied) if self.target is None else self.modified(self.model())).eval()
+        check_that(again.state_dict().keys() == result.state_dict().keys(), "applied again, the keys must be the same")
+        again.load_state_dict(result.state_dict())
+        batch = self.batch(result)
+        check_outputs_equal("applied again to a new model", again(batch), result.eval()(batch))
+
+    def test_signature(self) -> None:
+        """``model`` first; options keyword-only, annotated, with defaults unless required.
+
+        Tolerance: none.
+        Why: the command line, YAML and Python give options by name, and types come from the annotations.
+        Goes wrong: the ``*`` forgotten; an option without annotation.
+        """
+        first, *others = inspect.signature(self.component()).parameters.values()
+        check_that(first.name == "model", f"the first parameter must be called 'model', got {first.name!r}")
+        named = [one for one in others if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
+        for parameter in named:
+            fine = parameter.kind is parameter.KEYWORD_ONLY and parameter.annotation is not parameter.empty
+            check_that(fine, f"option {parameter.name!r} must be keyword-only and annotated")
+
+    def test_refuses_what_is_no_model(self) -> None:
+        """Wrapped or compiled models are refused.
+
+        Tolerance: none.
+        Why: a change behind a compiler's back has no effect, or half of one.
+        Goes wrong: the function applied around ``equipot.model.apply_modifier``.
+        """
+        wrapped = cast("GraphModel", torch.nn.Sequential(self.model()))
+        try:
+            self.modified(wrapped)
+        except EquipotError as error:
+            check_that(self.entry().name in str(error), f"the error must name the modifier, got: {error}")
+        else:
+            check_that(False, "a model inside another module must be refused")
+
+    def test_unknown_option(self) -> None:
+        """An unknown option is refused, naming it.
+
+        Tolerance: none.
+        Why: a misspelled option would silently be the default.
+        Goes wrong: ``**kwargs``.
+        """
+        try:
+            self.modified(self.model(), surely_not_an_option=1)
+        except ConfigError as error:
+            check_that("surely_not_an_option" in str(error), f"the error must name the unknown option, got: {error}")
+        else:
+            check_that(False, "an unknown option must be refused")
+
+    def test_global_state(self) -> None:
+        """The process is left as it was.
+
+        Tolerance: none; default dtype and device, threads, autograd, precision, random generators.
+        Why: the next model in the same process would compute something else.
+        Goes wrong: ``torch.set_float32_matmul_precision``; ``torch.manual_seed``.
+        """
+        model = self.model()
+        with check_global_state_kept("the modifier"):
+            self.modified(model)
+
+
+def _apply_undeclared(entry: ModifierEntry, function: Any, model: GraphModel, options: dict[str, Any]) -> GraphModel:
+    """What ``apply_modifier`` does, for a function that no plugin declares."""
+    if not isinstance(model, GraphModel):
+        raise ConfigError(problem(f"modifier {entry.name}", "works on an eager GraphModel only", got=type(model)))
+    checked, problems = check_options(function, {"model": model, **options}, f"modifier {entry.name}")
+    if problems:
+        raise ConfigError(problems)
+    result: GraphModel = function(**checked)
+    if result is not model:
+        given = {name: value for name, value in checked.items() if name != "model"}
+        result.modifiers = (*model.modifiers, AppliedModifier(entry.name, given, "undeclared", "0"))
+    return result
+
+
+def _slots(model: GraphModel) -> list[object]:
+    return [model.energy, model.scale_shift, *model.energy_terms.values(), model.derivatives]
+
+
+def _tensors(model: GraphModel) -> dict[str, torch.Tensor]:
+    return dict(model.state_dict(keep_vars=True))
+
+
+def _requires_grad(model: GraphModel) -> dict[str, bool]:
+    return {key: value.requires_grad for key, value in model.named_parameters()}

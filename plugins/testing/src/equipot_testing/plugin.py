@@ -1,0 +1,26 @@
+"""What this package declares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equipot import hookimpl
+from equipot.declarations import CommandEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@hookimpl
+def equipot_commands() -> Iterator[CommandEntry]:
+    """Declare the commands for plugin authors."""
+    yield CommandEntry(
+        name="plugins new",
+        target="equipot_testing._new_command",
+        summary="write a new plugin: an installable package with tests",
+    )
+    yield CommandEntry(
+        name="plugins check",
+        target="equipot_testing._check_command",
+        summary="run the conformance kit on a plugin and report in plain words",
+    )

@@ -1,0 +1,62 @@
+"""A tiny equivariant model that needs no plugin: what modifiers and pair potentials are tested on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from equipot.graph import Graph
+from equipot.model import BuildContext, EnergyModule, ModelBuilder, pair_index
+from equipot.nn.cutoff import polynomial_cutoff
+
+
+class ToyEnergy(EnergyModule):
+    """tanh of a sum over neighbours and of the squared length of a vector sum."""
+
+    requires = ("edge_vectors", "edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
+    locality = "strict"
+
+    def __init__(self, context: BuildContext) -> None:
+        """Draw the weights.
+
+        Args:
+            context: Types, dtype and generator.
+        """
+        super().__init__()
+        shape = (context.num_types**2, 2)
+        weights = torch.randn(shape, dtype=context.model_dtype, generator=context.generator)
+        self.weights = torch.nn.Parameter(weights)
+        self.num_types = context.num_types
+
+    def envelope(self, data: Graph) -> torch.Tensor:
+        """Radial part of each edge, [n_edges]."""
+        lengths = data["edge_lengths"]
+        return torch.exp(-0.3 * lengths) * polynomial_cutoff(data["normalized_edge_lengths"], 6.0)
+
+    def pairs(self, data: Graph) -> torch.Tensor:
+        """Index of each edge's ordered pair of types, [n_edges]."""
+        types, (centre, neighbour) = data["atom_types"], data["edge_index"]
+        return pair_index(types.index_select(0, centre), types.index_select(0, neighbour), self.num_types)
+
+    def forward(self, data: Graph) -> Graph:
+        """Unscaled atomic energies, [n_atoms]."""
+        dtype = self.weights.dtype
+        weights = self.weights.index_select(0, self.pairs(data)) * self.envelope(data).to(dtype).unsqueeze(1)
+        centre, n_atoms = data["edge_index"][0], data["atom_types"].shape[0]
+        vectors = data["edge_vectors"].to(dtype) * weights[:, 1:]
+        zeros = torch.zeros(n_atoms, 4, dtype=dtype, device=weights.device)
+        sums = zeros.index_add(0, centre, torch.cat([weights[:, :1], vectors], dim=1))
+        return {"atomic_energy": torch.tanh(sums[:, 0]) + torch.tanh(sums[:, 1:].square().sum(1))}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToyModel(ModelBuilder):
+    """A tiny equivariant model with four numbers for each pair of types."""
+
+    per_edge_type_cutoff: dict[str, float | dict[str, float]] | None = None
+    """Cutoff radii in Å by type of the centre, or by centre and neighbour; at most ``r_max``."""
+
+    def build_energy(self, context: BuildContext) -> EnergyModule:
+        """Make the energy module."""
+        return ToyEnergy(context)

@@ -1,0 +1,162 @@
+"""Broken pair potentials."""
+
+import dataclasses
+
+import torch
+
+from broken_toys.toy import toys_of
+from equipot.model import PairEnergy, PairPotential, pair_index
+from equipot_testing.conformance import PairPotentialConformance
+
+
+class Coulomb(PairEnergy):
+    """A healthy one."""
+
+    charges = (1.0, 2.0, 3.0)
+
+    def forward(self, r, type_i, type_j):
+        charges = torch.tensor(self.charges, dtype=torch.float64)
+        return charges[type_i] * charges[type_j] / r
+
+
+class OneSided(Coulomb):
+    """Takes the type of the centre twice."""
+
+    def forward(self, r, type_i, type_j):
+        return super().forward(r, type_i, type_i)
+
+
+class NoSlope(Coulomb):
+    """Detaches the distance."""
+
+    def forward(self, r, type_i, type_j):
+        return super().forward(r.detach(), type_i, type_j) + 0.0 * r
+
+
+class Coupled(Coulomb):
+    """Sums over all pairs."""
+
+    def forward(self, r, type_i, type_j):
+        return super().forward(r, type_i, type_j) * (1 + pair_index(type_i, type_j, 3).sum())
+
+
+class Single(Coulomb):
+    """Gives float32 energies."""
+
+    def forward(self, r, type_i, type_j):
+        return super().forward(r, type_i, type_j).to(torch.float32)
+
+
+class Infinite(Coulomb):
+    """Overflows at large distances."""
+
+    def forward(self, r, type_i, type_j):
+        return super().forward(r, type_i, type_j) * torch.where(r > 3.5, torch.inf, 1.0)
+
+
+class Counting(Coulomb):
+    """Counts its calls in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, r, type_i, type_j):
+        self.calls += 1
+        return super().forward(r, type_i, type_j)
+
+
+class RemembersTheExample(Coulomb):
+    """Makes a Python number of the number of pairs, which a trace keeps."""
+
+    def forward(self, r, type_i, type_j):
+        return super().forward(r, type_i, type_j) * torch.ones(int(r.shape[0]), dtype=r.dtype)
+
+
+def pair_potential_of(function):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Pairs(PairPotential):
+        """A pair potential."""
+
+        def build_pair_energy(self, context) -> PairEnergy:
+            return function()
+
+    return Pairs
+
+
+class TwiceTheEnergy(pair_potential_of(Coulomb)):
+    """Doubles its energy, since it forgets that core adds both directions of an edge."""
+
+    def build(self, context):
+        module = super().build(context)
+        module.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+        return module
+
+
+class ConstantPerAtom(pair_potential_of(Coulomb)):
+    """Adds a constant to each atom."""
+
+    def build(self, context):
+        module = super().build(context)
+        module.register_forward_hook(lambda _module, _inputs, output: output + 1e-6)
+        return module
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnyUnits(pair_potential_of(Coulomb)):
+    """Has units but lets data in any pass."""
+
+    units: str = "metal"
+    """Unit system."""
+
+    def problems(self):
+        return ()
+
+    def expected_units(self):
+        return _Forgiving(self.units)
+
+
+class _Forgiving(str):
+    """Equals every unit system."""
+
+    __slots__ = ()
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = str.__hash__
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnyOrder(pair_potential_of(Coulomb)):
+    """Is told the species and compares them with nothing."""
+
+    chemical_species: list[str] | None = None
+    """Species of the types."""
+
+    def expected_species(self):
+        return None
+
+
+def kit_of(component):
+    target = component if issubclass(component, PairPotential) else pair_potential_of(component)
+    return type(f"Kit{component.__name__}", (PairPotentialConformance,), {"target": target})
+
+
+TOYS = toys_of(
+    "pair potential",
+    [
+        (Single, "shape_and_dtype", "float64 energies, got torch.float32"),
+        (Infinite, "shape_and_dtype", "must be finite"),
+        (Counting, "inputs_and_state", "a call must not change the state"),
+        (OneSided, "symmetric", "swapping i and j"),
+        (Coupled, "pairs_independent", "some of the pairs: energies must not change"),
+        (NoSlope, "gradient", "dE/dr of the pair function: differs by"),
+        (TwiceTheEnergy, "half_of_each_directed_edge", "H-H at 0.9 Å: energies of the two atoms: differs by"),
+        (ConstantPerAtom, "half_of_each_directed_edge", "energies of the two atoms: differs by"),
+        (RemembersTheExample, "trace", "traced model.*: fails with RuntimeError"),
+        (AnyUnits, "units", "other units must be refused by name"),
+        (AnyOrder, "species", "species in another order must be refused"),
+    ],
+    kit_of,
+)

@@ -1,0 +1,163 @@
+"""Broken energy terms, and two healthy ones."""
+
+import dataclasses
+
+import torch
+
+from broken_toys.toy import toys_of
+from equipot.model import EnergyTerm, EnergyTermModule
+from equipot.nn.cutoff import polynomial_cutoff
+from equipot_testing.conformance import EnergyTermConformance
+
+RADIUS = 5.5
+"""Radius in Å of edges of their own."""
+
+
+def _sum(data, energies):
+    zeros = torch.zeros(data["atom_types"].shape[0], dtype=torch.float64, device=energies.device)
+    return zeros.index_add(0, data["edge_index"][0], energies)
+
+
+class Dispersion(EnergyTermModule):
+    """Attraction with a radius of its own, as it should be."""
+
+    requires = ("edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
+    r_max = RADIUS
+
+    def radial(self, lengths):
+        return -0.5 / (2.0 + lengths.square())
+
+    def forward(self, data):
+        energies = self.radial(data["edge_lengths"]) * polynomial_cutoff(data["normalized_edge_lengths"], 6.0)
+        return _sum(data, energies)
+
+
+class ByHand(EnergyTermModule):
+    """Computes vectors from positions, cells and shifts that it declares, as it should be."""
+
+    requires = ("positions", "cell", "batch", "edge_index", "edge_cell_shift", "atom_types")
+    r_max = RADIUS
+
+    def vectors(self, data):
+        centre, neighbour = data["edge_index"]
+        shift = data["edge_cell_shift"]
+        moved = torch.einsum("ek,ekl->el", shift, data["cell"][data["batch"][centre]])
+        return data["positions"][neighbour] - data["positions"][centre] + moved
+
+    def forward(self, data):
+        lengths = self.vectors(data).square().sum(1).sqrt()
+        return _sum(data, -polynomial_cutoff(lengths / RADIUS, 6.0))
+
+
+class Undeclared(ByHand):
+    """Recomputes distances from positions that it does not declare."""
+
+    requires = ("cell", "batch", "edge_index", "edge_cell_shift", "atom_types")
+
+
+class BehindAutograd(ByHand):
+    """Recomputes distances from a detached copy of the positions."""
+
+    def forward(self, data):
+        return super().forward({**data, "positions": data["positions"].detach()})
+
+
+class RigidCell(ByHand):
+    """Forgets that energies depend on the cell vectors."""
+
+    def forward(self, data):
+        return super().forward({**data, "cell": data["cell"].detach()})
+
+
+class CutOff(Dispersion):
+    """Is cut off at its radius."""
+
+    def forward(self, data):
+        return _sum(data, self.radial(data["edge_lengths"]))
+
+
+class WeighsImages(Dispersion):
+    """Takes images of an atom for other atoms."""
+
+    requires = (*Dispersion.requires, "edge_cell_shift")
+
+    def forward(self, data):
+        cutoff = polynomial_cutoff(data["normalized_edge_lengths"], 6.0)
+        weight = 1 + 0.01 * data["edge_cell_shift"].square().sum(1)
+        return _sum(data, self.radial(data["edge_lengths"]) * cutoff * weight)
+
+
+class LiftsAtoms(Dispersion):
+    """Adds a constant to each atom."""
+
+    def forward(self, data):
+        return super().forward(data) + 1e-9
+
+
+class Idle(Dispersion):
+    """Adds nothing."""
+
+    def forward(self, data):
+        return 0.0 * super().forward(data)
+
+
+class LeaksOverFrames(Dispersion):
+    """Screens by the mean distance in the batch."""
+
+    def radial(self, lengths):
+        return super().radial(lengths) * (1 + 0.01 * lengths.mean().nan_to_num(0.0))
+
+
+class GrowsWithSize(Dispersion):
+    """Grows with the number of atoms."""
+
+    requires = (*Dispersion.requires, "batch", "num_atoms")
+
+    def forward(self, data):
+        return super().forward(data) * data["num_atoms"][data["batch"]]
+
+
+class Jittery(Dispersion):
+    """Draws noise from the global generator in each call."""
+
+    def forward(self, data):
+        return super().forward(data) * (1 + 1e-6 * torch.rand(1, dtype=torch.float64))
+
+
+def options_of(module):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Term(EnergyTerm):
+        """A term."""
+
+        strength: float = 1.0
+        """Not used."""
+
+        def own_r_max(self):
+            return RADIUS
+
+        def build(self, context):
+            return module()
+
+    return Term
+
+
+def kit_of(module):
+    return type(f"Kit{module.__name__}", (EnergyTermConformance,), {"target": options_of(module)})
+
+
+TOYS = toys_of(
+    "energy term",
+    [
+        (Undeclared, "runs", "reads the field 'positions', which its 'requires' does not name"),
+        (Jittery, "repeatable", "the same call again"),
+        (LeaksOverFrames, "batch_equals_singles", "batch equals singles"),
+        (WeighsImages, "image_wrapping", "periodic images: atomic_energy must not change"),
+        (GrowsWithSize, "extensivity", "energy must be 2 times that of the cell"),
+        (BehindAutograd, "forces", "forces must be -dE/dR"),
+        (RigidCell, "stress", "virial must be"),
+        (CutOff, "smooth_at_cutoff", "energy must be continuous"),
+        (LiftsAtoms, "isolated_atom", "energy must be its shift E0"),
+        (Idle, "adds_to_the_model", "the term must add energy"),
+    ],
+    kit_of,
+)
