@@ -37,6 +37,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.artifacts": None,
     "equipot.compile": None,
     "equipot.config": None,
+    "equipot.containers": None,
     "equipot.files": None,
     "equipot.neighbors": ("add_neighbors", "neighbor_list"),
     "equipot.validation": ("check_options",),

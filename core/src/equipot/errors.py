@@ -88,3 +88,25 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the closest candidate, or an empty string."""
     match = nearest(name, candidates)
     return f"did you mean {match!r}?" if match else ""
+
+
+def unknown(where: str, name: str, known: Iterable[str], what: str = "option", *, hint: str = "") -> str:
+    """Word a problem with a name that does not exist: the nearest one that does, else all of them.
+
+    Args:
+        where: Dotted path in the config, or whatever has such names; the name itself may be its last part.
+        name: What was given.
+        known: What there is.
+        what: What kind of name, in the singular.
+        hint: What to do, where more is known than the nearest name.
+
+    Example:
+        >>> unknown("model.num_laers", "num_laers", ["num_layers", "l_max"])
+        "model.num_laers: unknown option; did you mean 'num_layers'?"
+        >>> unknown("run.0", "fit", ["train", "val", "test"], "stage")
+        "run.0: unknown stage, got 'fit'; stages: train, val, test"
+    """
+    names = list(known)
+    advice = hint or did_you_mean(name, names) or (f"{what}s: {', '.join(names)}" if names else f"there are no {what}s")
+    shown = _MISSING if where == name or where.endswith(f".{name}") else name
+    return problem(where, f"unknown {what}", got=shown, hint=advice)

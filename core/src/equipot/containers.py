@@ -1,0 +1,78 @@
+"""Walks over nested containers (mappings and lists), as configs, manifests and checkpoints are made of.
+
+Places are dotted paths: ``training_module.model.type_names.0``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+
+def children(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and value of every entry of one container, nothing for a leaf.
+
+    Args:
+        value: A mapping, list or tuple; anything else is a leaf.
+        path: Its own path.
+    """
+    if isinstance(value, Mapping):
+        items: Iterator[tuple[object, Any]] = iter(value.items())
+    elif isinstance(value, (list, tuple)):
+        items = iter(enumerate(value))
+    else:
+        return
+    for key, item in items:
+        yield (f"{path}.{key}" if path else str(key)), item
+
+
+def nodes(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and value of everything in nested containers, the containers too, outer ones first.
+
+    Example:
+        >>> list(nodes({"a": [1]}))
+        [('', {'a': [1]}), ('a', [1]), ('a.0', 1)]
+    """
+    yield path, value
+    for place, item in children(value, path):
+        yield from nodes(item, place)
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and value of everything that is no container, or an empty one.
+
+    Example:
+        >>> dict(leaves({"a": {"b": 1}, "c": [2, 3], "d": {}}))
+        {'a.b': 1, 'c.0': 2, 'c.1': 3, 'd': {}}
+    """
+    for place, item in nodes(value, path):
+        if next(children(item), None) is None and (place or item):
+            yield place, item
+
+
+def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Nested containers anew, each leaf replaced by ``function(leaf)``; tuples become lists, keys become text.
+
+    Example:
+        >>> mapped({"a": (1, 2)}, str)
+        {'a': ['1', '2']}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): mapped(item, function) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [mapped(item, function) for item in value]
+    return function(value)
+
+
+def plain(value: Any) -> Any:
+    """Containers that JSON, YAML and ``weights_only=True`` know: numpy scalars as numbers, anything else as text."""
+    return mapped(value, _plain_leaf)
+
+
+def _plain_leaf(value: Any) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    for kind in (bool, int, float, str):  # of a subclass, the value alone
+        if isinstance(value, kind):
+            return kind(value)
+    return value.item() if hasattr(value, "item") else str(value)
