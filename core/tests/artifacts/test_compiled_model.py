@@ -153,7 +153,7 @@ def test_other_zip_files_are_no_compiled_files(package_file, tmp_path):
 @pytest.fixture(scope="session")
 def road(tmp_path_factory):
     """An energy-only checkpoint and what ``equipot-compile … --modifiers enable_ForceStressOutput`` makes of it."""
-    from equipot.artifacts._checkpoint_record import checkpoint_record
+    from equipot.artifacts._checkpoint import checkpoint_record
     from equipot.model import InvariantModel
     from equipot.pair_potentials import ZBL
 

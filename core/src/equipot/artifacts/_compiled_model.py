@@ -80,12 +80,9 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
         DataError: If an input is missing, has a wrong shape, an index out of range or unsorted edges.
     """
     if missing := [key for key in info.inputs if key not in data]:
-        raise DataError(
-            problem("compiled model", f"the inputs {missing} are missing", hint=f"give {list(info.inputs)}")
-        )
-    ready = {}
-    for key in info.inputs:
-        ready[key] = data[key].detach().to(device, _dtype(key)).contiguous()
+        what = f"the inputs {missing} are missing"
+        raise DataError(problem("compiled model", what, hint=f"give {list(info.inputs)}"))
+    ready = {key: data[key].detach().to(device, _dtype(key)).contiguous() for key in info.inputs}
     sizes = {"atom": ready["atom_types"].shape[0], "frame": ready["num_atoms"].shape[0]}
     if min(sizes.values()) < 1:
         raise DataError(problem("compiled model", "needs at least one atom and one frame", got=sizes))
@@ -175,14 +172,25 @@ def open_runner(path: Path, device: torch.device) -> Any:
             return lambda inputs: model(*inputs)
         return loader(str(path), "model", False, 1, -1 if device.index is None else device.index).run
     except RuntimeError as error:
-        raise ArtifactError(
-            problem(str(path), f"torch cannot load its code ({_first_line(error)})", hint="compile it again here")
-        ) from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        what = f"torch cannot load its code ({reason})"
+        raise ArtifactError(problem(str(path), what, hint="compile it again here")) from None
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def built_for(device: str, *, portable: bool) -> dict[str, Any]:
+    """Facts of what is compiled here that ``check_fits`` compares where it is loaded.
+
+    Args:
+        device: Kind of device it will run on.
+        portable: Whether it uses only instructions of common x86-64 processors (AVX2).
+    """
+    return {
+        "device": device,
+        "torch": public_torch_version(),
+        "platform": platform_name(),
+        "cpu": "AVX2" if portable else trust.cpu_capability(),
+        "portable": portable,
+    }
 
 
 def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
@@ -202,13 +210,8 @@ def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
     if need in _CAPABILITIES and have in _CAPABILITIES and _CAPABILITIES.index(have) < _CAPABILITIES.index(need):
         problems.append(f"it needs a processor with {need}, this one has {have}")
     if problems:
-        raise ArtifactError(
-            problem(
-                str(path),
-                "; ".join(problems),
-                hint=f"compile it again here: equipot compile MODEL {path.name} --device {device.type}",
-            )
-        )
+        hint = f"compile it again here: equipot compile MODEL {path.name} --device {device.type}"
+        raise ArtifactError(problem(str(path), "; ".join(problems), hint=hint))
 
 
 def platform_name() -> str:

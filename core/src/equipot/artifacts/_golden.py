@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from equipot.artifacts._package import read_tensors
+from equipot.artifacts._encoding import read_tensors
 from equipot.errors import ArtifactError, problem
+from equipot.graph import non_finite
 from equipot.neighbors import add_neighbors
 
 if TYPE_CHECKING:
@@ -77,13 +78,6 @@ def record(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> list
     finally:
         model.train(training)
     return frames
-
-
-def non_finite(outputs: Graph) -> str:
-    """Names of the outputs that hold NaN or infinity, comma-separated."""
-    return ", ".join(
-        key for key, value in outputs.items() if value.is_floating_point() and not bool(value.isfinite().all())
-    )
 
 
 # ---------------------------------------------------------------------- replay

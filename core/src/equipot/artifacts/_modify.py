@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot.artifacts import _package as package
-from equipot.artifacts._checkpoint import Weights, read_checkpoint, source_of
+from equipot.artifacts._checkpoint import Weights, read_checkpoint
 from equipot.artifacts._manifest import Manifest
+from equipot.artifacts._origins import source_of
+from equipot.data._frames import LabelSource, frame_from_atoms
+from equipot.data._readers import read_atoms
+from equipot.data.transforms import default_transforms
 from equipot.errors import ArtifactError, ConfigError, problem
+from equipot.model._modifiers import apply_modifiers
+from equipot.plugins import plugins
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -18,57 +23,6 @@ if TYPE_CHECKING:
 
 GOLDEN_FROM_DATA = 5
 """Frames taken from a data set for golden frames."""
-
-
-def parse_modifier(text: str) -> tuple[str, dict[str, Any]]:
-    """Name and options from ``NAME`` or ``NAME:key=value,key=value``.
-
-    Values are JSON where they can be read so, else text; commas in brackets or quotes separate nothing.
-
-    Args:
-        text: As given on the command line.
-
-    Raises:
-        ConfigError: If it is malformed.
-
-    Example:
-        >>> parse_modifier('modify_PerTypeScaleShift:shifts={"H": -13.6},shifts_trainable=true')
-        ('modify_PerTypeScaleShift', {'shifts': {'H': -13.6}, 'shifts_trainable': True})
-    """
-    name, _, rest = text.partition(":")
-    options: dict[str, Any] = {}
-    for item in _split(rest):
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip().isidentifier() or key.strip() in options:
-            raise ConfigError(
-                problem("--modifiers", f"{item!r} is no option", got=text, hint="write NAME:key=value,key=value")
-            )
-        options[key.strip()] = _value(value.strip())
-    if not name.isidentifier():
-        raise ConfigError(problem("--modifiers", "must be NAME or NAME:key=value,…", got=text))
-    return name, options
-
-
-def _split(text: str) -> list[str]:
-    """Parts between commas that are in no bracket and no quote."""
-    parts, depth, quoted, part = [], 0, False, ""
-    for character in text:
-        if character == '"':
-            quoted = not quoted
-        depth += 0 if quoted else (character in "[{") - (character in "]}")
-        if character == "," and depth == 0 and not quoted:
-            parts.append(part)
-            part = ""
-        else:
-            part += character
-    return [item for item in [*parts, part] if item.strip()]
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def package_checkpoint(
@@ -109,11 +63,10 @@ def modify_package(
         ArtifactError: If both are the same file, or a package cannot be used.
         ConfigError: If a modifier is not persistent or an option wrong.
     """
-    from equipot.model._modifiers import apply_modifiers
-
     source, path = Path(source), package.checked_path(path)
     if path.exists() and source.exists() and path.samefile(source):
-        raise ArtifactError(problem(str(path), "is the package to modify", hint="give the new package another name"))
+        what = "would overwrite the package to modify"
+        raise ArtifactError(problem(str(path), what, hint="choose another name for the output"))
     steps = list(modifiers)
     check_persistent(name for name, _ in steps)
     stored = package.read_package(source)
@@ -129,16 +82,11 @@ def check_persistent(names: Iterable[str]) -> None:
         PluginError: If one is not installed.
         ConfigError: Naming those that are hints for one run.
     """
-    from equipot.plugins import plugins
-
     hints = [name for name in names if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
     if hints:
+        what = f"{hints} are not persistent, so they are not stored in a package"
         raise ConfigError(
-            problem(
-                "--modifiers",
-                f"{hints} are not persistent, so they are not stored in a package",
-                hint="give them to equipot compile, or to the calculator's model",
-            )
+            problem("--modifiers", what, hint="give them to equipot compile, or to the calculator's model")
         )
 
 
@@ -153,10 +101,6 @@ def frames_from_file(path: str | Path, info: ModelInfo, limit: int = GOLDEN_FROM
     Raises:
         DataError: If the file cannot be read or holds elements the model does not know.
     """
-    from equipot.data._frames import LabelSource, frame_from_atoms
-    from equipot.data._readers import read_atoms
-    from equipot.data.transforms import default_transforms
-
     contract: dict[str, LabelSource] = {
         key: LabelSource(key) for key in ("total_charge", "spin_multiplicity") if key in info.inputs
     }

@@ -16,14 +16,13 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot.artifacts._checkpoint import Weights
-from equipot.artifacts._golden import non_finite
 from equipot.artifacts._loading import load, usable_device
 from equipot.ase import _evaluate_in_parts as in_parts
 from equipot.ase._skin import SkinNeighbors
 from equipot.data._frames import LabelSource, finite_positions, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
-from equipot.graph import Graph
+from equipot.graph import Graph, non_finite
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.units import UNIT_SYSTEMS
