@@ -23,8 +23,8 @@ def test_cutoffs_without_a_mapping():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"Hh": 3.0}, "per_edge_type_cutoff.Hh: 'Hh' is not a type name; did you mean 'H'?"),
-        ({"H": {"X": 3.0}}, "per_edge_type_cutoff.H.X: 'X' is not a type name; types: ['H', 'C']"),
+        ({"Hh": 3.0}, "per_edge_type_cutoff.Hh: unknown type name; did you mean 'H'?"),
+        ({"H": {"X": 3.0}}, "per_edge_type_cutoff.H.X: unknown type name; type names: H, C"),
         ({"H": 6.0}, "per_edge_type_cutoff.H: must be greater than 0 and at most r_max = 5.0, got 6.0"),
         ({"H": {"C": 0.0}}, "per_edge_type_cutoff.H.C: must be greater than 0 and at most r_max = 5.0, got 0.0"),
     ],
