@@ -121,7 +121,7 @@ def _with_all_labels(frames: Sequence[Graph]) -> list[Graph]:
 
 
 def split(batch: Graph) -> list[Graph]:
-    """Undo ``collate``: one graph a frame, with its own atom indices.
+    """Undo ``collate``: one graph per frame, with its own atom indices.
 
     Args:
         batch: Any batch; outputs of a model may be merged into it.

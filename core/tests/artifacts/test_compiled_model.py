@@ -140,7 +140,7 @@ def test_a_cache_that_cannot_be_written_warns(tmp_path, monkeypatch, caplog):
 def test_other_zip_files_are_no_compiled_files(package_file, tmp_path):
     path = tmp_path / "a.equipot.pt2"
     shutil.copy(package_file, path)
-    with pytest.raises(ArtifactError, match="is no compiled file of equipot; make one with equipot compile"):
+    with pytest.raises(ArtifactError, match="is not a compiled file of equipot; make one with equipot compile"):
         load(path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ArtifactError, match="truncated"):

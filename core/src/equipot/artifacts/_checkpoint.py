@@ -91,7 +91,7 @@ def load_plain(path: str | Path) -> dict[str, Any]:
         path: A ``.ckpt`` file.
 
     Raises:
-        ArtifactError: If it is missing, truncated, no checkpoint, or holds more than plain data.
+        ArtifactError: If it is missing, truncated, not a checkpoint, or holds more than plain data.
     """
     path = Path(path)
     if not path.is_file():
@@ -101,17 +101,17 @@ def load_plain(path: str | Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # some versions of torch warn whenever they load tensors
+            # mapped, so that reading a manifest does not read the weights; torch maps files of its zip format only
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         hint = "only tensors and plain containers are loaded"
-        raise ArtifactError(problem(str(path), f"is no plain checkpoint ({reason})", hint=hint)) from None
+        raise ArtifactError(problem(str(path), f"is not a plain checkpoint ({reason})", hint=hint)) from None
     except (RuntimeError, ValueError, EOFError, KeyError, OSError, AttributeError, IndexError, TypeError) as error:
-        raise ArtifactError(
-            _unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__)
-        ) from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ArtifactError(_unreadable(path, reason)) from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
-        raise ArtifactError(problem(str(path), "is no checkpoint of equipot: it has no state_dict"))
+        raise ArtifactError(problem(str(path), "is not a checkpoint of equipot: it has no state_dict"))
     return loaded
 
 
@@ -131,7 +131,7 @@ def _check_zip(path: Path) -> None:
             if not any(name.endswith("/data.pkl") for name in file.namelist()):
                 kind = "a package" if "manifest.json" in file.namelist() else "a zip file of another kind"
                 hint = "give a .ckpt file of a training run"
-                raise ArtifactError(problem(str(path), f"is no checkpoint but {kind}", hint=hint))
+                raise ArtifactError(problem(str(path), f"is not a checkpoint but {kind}", hint=hint))
             damaged = file.testzip()
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
         raise ArtifactError(_unreadable(path, error)) from None
@@ -143,13 +143,13 @@ def pickle_globals(path: Path) -> list[str]:
     """Every ``module name`` that the pickle of a checkpoint refers to, found without unpickling.
 
     Raises:
-        ArtifactError: If the file is no checkpoint.
+        ArtifactError: If the file is not a checkpoint.
     """
     try:
         with zipfile.ZipFile(path) as file:
             pickles = [info for info in file.infolist() if info.filename.endswith("data.pkl")]
             if len(pickles) != 1 or pickles[0].file_size > _MAX_PICKLE:
-                raise ArtifactError(problem(str(path), "is no checkpoint", hint="it must hold one data.pkl"))
+                raise ArtifactError(problem(str(path), "is not a checkpoint", hint="it must hold one data.pkl"))
             operations = list(pickletools.genops(file.read(pickles[0])))
     except OSError as error:
         raise ArtifactError(problem(str(path), f"cannot be read: {error.strerror}")) from None
@@ -179,7 +179,7 @@ def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
         The stored model; ``build()`` makes it.
 
     Raises:
-        ArtifactError: If the file is damaged, too new, or no checkpoint of equipot.
+        ArtifactError: If the file is damaged, too new, or not a checkpoint of equipot.
     """
     path = Path(path)
     if weights not in _PREFIX:
@@ -234,7 +234,7 @@ def _record(loaded: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The entry ``equipot``, checked as far as it is used."""
     stored = loaded.get(KEY)
     if not isinstance(stored, dict):
-        raise ArtifactError(problem(where, "is no checkpoint of equipot", hint="it lacks the entry 'equipot'"))
+        raise ArtifactError(problem(where, "is not a checkpoint of equipot", hint="it lacks the entry 'equipot'"))
     check_format_version(stored.get("format_version"), where, FORMAT_VERSION)
     model = stored.get("model")
     wanted: dict[str, Any] = {"config": dict, "modifiers": (list, tuple), "info": dict}

@@ -73,7 +73,7 @@ def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
     with archive.opened(path) as file:
         names = member_names(file.namelist())
         if set(names) != {MANIFEST, GOLDEN}:
-            raise ArtifactError(problem(str(path), "is no compiled file of equipot", hint=_HINT))
+            raise ArtifactError(problem(str(path), "is not a compiled file of equipot", hint=_HINT))
         raw_manifest = archive.read_member(path, file, names[MANIFEST], archive.MAX_JSON_BYTES)
         raw_golden = archive.read_member(path, file, names[GOLDEN])
     manifest = Manifest.from_json(raw_manifest, str(path))

@@ -15,8 +15,8 @@ from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._kernels import load_kernels
 from equipot.artifacts._stored import info_of
 from equipot.errors import ArtifactError, DataError, problem
-from equipot.fields import FIELDS
-from equipot.graph import EDGE_SET_SEPARATOR, edge_set_key, per_what
+from equipot.fields import FIELDS, Field
+from equipot.graph import EDGE_SET_SEPARATOR, edge_set_key
 
 if TYPE_CHECKING:
     from equipot.artifacts._manifest import Manifest
@@ -82,7 +82,7 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
     if missing := [key for key in info.inputs if key not in data]:
         what = f"the inputs {missing} are missing"
         raise DataError(problem("compiled model", what, hint=f"give {list(info.inputs)}"))
-    ready = {key: data[key].detach().to(device, _dtype(key)).contiguous() for key in info.inputs}
+    ready = {key: data[key].detach().to(device, _DTYPES[_field(key).dtype]).contiguous() for key in info.inputs}
     sizes = {"atom": ready["atom_types"].shape[0], "frame": ready["num_atoms"].shape[0]}
     if min(sizes.values()) < 1:
         raise DataError(problem("compiled model", "needs at least one atom and one frame", got=sizes))
@@ -90,7 +90,7 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
         _check_shape(key, value, sizes)
     _check_range("atom_types", ready["atom_types"], len(info.type_names))
     _check_range("batch", ready["batch"], sizes["frame"])
-    for name in ("", *(name for name, _ in info.edge_sets)):
+    for name in info.edge_set_names:
         key = edge_set_key("edge_index", name)
         _check_range(key, ready[key], sizes["atom"])
         if bool((ready[key][0].diff() < 0).any()):
@@ -100,19 +100,16 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
     return list(ready.values())
 
 
-def _dtype(key: str) -> torch.dtype:
-    return _DTYPES[FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]].dtype]
+def _field(key: str) -> Field:
+    return FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]]
 
 
 def _check_shape(key: str, value: torch.Tensor, sizes: dict[str, int]) -> None:
-    symbols = FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]].shape
-    kind = per_what(key)
-    wanted = tuple(sizes.get(kind, -1) if isinstance(size, str) else size for size in symbols)
-    fits = value.dim() == len(wanted)
-    for want, got in zip(wanted, value.shape, strict=False):
-        fits = fits and want in (-1, got)
-    if not fits:
-        shown = ", ".join(str(size) for size in symbols)
+    field = _field(key)
+    wanted = [sizes.get(field.per) if isinstance(size, str) else size for size in field.shape]
+    same = (want in (None, got) for want, got in zip(wanted, value.shape, strict=False))
+    if value.dim() != len(wanted) or not all(same):
+        shown = ", ".join(str(size) for size in field.shape)
         raise DataError(problem(key, f"must have the shape [{shown}] with {sizes}", got=tuple(value.shape)))
 
 

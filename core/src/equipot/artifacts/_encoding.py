@@ -26,9 +26,8 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
     try:
         plain = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(
-            problem(where, f"is damaged: {type(error).__name__}: {error}", hint="get the file again")
-        ) from None
+        what = f"is damaged: {type(error).__name__}: {error}"
+        raise ArtifactError(problem(where, what, hint="get the file again")) from None
     if not isinstance(plain, dict):
         raise ArtifactError(problem(where, "must hold a JSON object", got=type(plain).__name__))
     return plain

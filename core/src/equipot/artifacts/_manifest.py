@@ -92,7 +92,7 @@ class Manifest:
             where: File named in errors.
 
         Raises:
-            ArtifactError: If it is no manifest, or newer than this equipot can read.
+            ArtifactError: If it is not a manifest, or newer than this equipot can read.
         """
         plain = parse_json(raw, where)
         return cls(**_checked(_upgraded(plain, where), where))
@@ -161,7 +161,8 @@ def _checked(plain: dict[str, Any], where: str) -> dict[str, Any]:
     """The known entries, each of the right type; unknown ones of the same format are left out."""
     for key in ("kind", "model"):
         if key not in plain:
-            raise ArtifactError(problem(f"{where}: manifest.{key}", "is missing", hint="this is no equipot artifact"))
+            hint = "this is not an artifact of equipot"
+            raise ArtifactError(problem(f"{where}: manifest.{key}", "is missing", hint=hint))
     values = {key: plain[key] for key in _TYPES if key in plain}
     for key, value in values.items():
         if not isinstance(value, _TYPES[key]):

@@ -85,9 +85,8 @@ def check_persistent(names: Iterable[str]) -> None:
     hints = [name for name in names if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
     if hints:
         what = f"{hints} are not persistent, so they are not stored in a package"
-        raise ConfigError(
-            problem("--modifiers", what, hint="give them to equipot compile, or to the calculator's model")
-        )
+        hint = "give them to equipot compile, or to the calculator's model"
+        raise ConfigError(problem("--modifiers", what, hint=hint))
 
 
 def frames_from_file(path: str | Path, info: ModelInfo, limit: int = GOLDEN_FROM_DATA) -> dict[str, Graph]:

@@ -100,14 +100,14 @@ def read_manifest(path: str | Path) -> Manifest:
         Types, cutoffs, units, plugins, provenance and all else that is known of the model.
 
     Raises:
-        ArtifactError: If the file is no package.
+        ArtifactError: If the file is not a package.
     """
     path = Path(path)
     with archive.opened(path) as file:
         raw = archive.read_member(path, file, MANIFEST, archive.MAX_JSON_BYTES)
     manifest = Manifest.from_json(raw, str(path))
     if manifest.kind != "package":
-        raise ArtifactError(problem(str(path), "is no package", got=manifest.kind))
+        raise ArtifactError(problem(str(path), "is not a package", got=manifest.kind))
     return manifest
 
 
@@ -115,14 +115,10 @@ def checked_manifest(path: Path) -> Manifest:
     """The manifest of a package, after all its members were compared with their digests.
 
     Raises:
-        ArtifactError: If the file is no package, or was edited or damaged.
+        ArtifactError: If the file is not a package, or was edited or damaged.
     """
     manifest = read_manifest(path)
-    with archive.opened(path) as file:
-        if set(file.namelist()) != set(MEMBERS):
-            raise ArtifactError(problem(str(path), f"must have the members {list(MEMBERS)}", got=file.namelist()))
-        for name in MEMBERS[1:]:
-            archive.check_digest(path, name, archive.read_member(path, file, name), manifest.files)
+    _check_digests(path, manifest, _members(path, *MEMBERS[1:]))
     return manifest
 
 
@@ -142,16 +138,11 @@ def read_package(path: str | Path) -> StoredModel:
 
     path = Path(path)
     manifest = read_manifest(path)
-    with archive.opened(path) as file:
-        if unknown := sorted(set(file.namelist()) - set(MEMBERS)):
-            raise ArtifactError(problem(str(path), f"has the unknown members {unknown}", hint="do not use this file"))
-        raw_config = archive.read_member(path, file, CONFIG, archive.MAX_JSON_BYTES)
-        raw_weights = archive.read_member(path, file, WEIGHTS)
-    config = parse_json(raw_config, f"{path}: {CONFIG}")
-    state, metadata = read_tensors(raw_weights, f"{path}: {WEIGHTS}")
-    _check_options(path, manifest, config, metadata)
-    archive.check_digest(path, CONFIG, raw_config, manifest.files)
-    archive.check_digest(path, WEIGHTS, raw_weights, manifest.files)
+    members = _members(path, CONFIG, WEIGHTS)
+    config = parse_json(members[CONFIG], f"{path}: {CONFIG}")
+    state, metadata = read_tensors(members[WEIGHTS], f"{path}: {WEIGHTS}")
+    _check_options(path, manifest, config, metadata)  # before the digests, since it can name the option
+    _check_digests(path, manifest, members)
     return StoredModel(where=str(path), manifest=manifest, config=config, state=state)
 
 
@@ -164,11 +155,23 @@ def read_golden(path: str | Path) -> Sequence[GoldenFrame]:
     from equipot.artifacts import _golden as golden
 
     path = Path(path)
-    manifest = read_manifest(path)
+    members = _members(path, GOLDEN)
+    _check_digests(path, read_manifest(path), members)
+    return golden.from_bytes(members[GOLDEN], f"{path}: {GOLDEN}")
+
+
+def _members(path: Path, *names: str) -> dict[str, bytes]:
+    """Some members of a package; it has no others than a package has."""
     with archive.opened(path) as file:
-        raw = archive.read_member(path, file, GOLDEN)
-    archive.check_digest(path, GOLDEN, raw, manifest.files)
-    return golden.from_bytes(raw, f"{path}: {GOLDEN}")
+        if unknown := sorted(set(file.namelist()) - set(MEMBERS)):
+            raise ArtifactError(problem(str(path), f"has the unknown members {unknown}", hint="do not use this file"))
+        limits = {CONFIG: archive.MAX_JSON_BYTES}
+        return {name: archive.read_member(path, file, name, limits.get(name)) for name in names}
+
+
+def _check_digests(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
+    for name, raw in members.items():
+        archive.check_digest(path, name, raw, manifest.files)
 
 
 def _check_options(path: Path, manifest: Manifest, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:

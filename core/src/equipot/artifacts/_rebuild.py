@@ -36,7 +36,7 @@ def options_from_config(config: Mapping[str, Any], where: str = "model") -> Opti
         The checked options.
 
     Raises:
-        ArtifactError: If a target is no registered name, nor such options.
+        ArtifactError: If a target is neither a registered name nor such options.
         PluginNotFoundError: If the plugin is not installed, saying what to install.
         ConfigError: If the options do not fit the installed version.
     """

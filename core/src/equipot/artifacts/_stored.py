@@ -144,6 +144,7 @@ def store(
         what = "was not made by a model builder, so it cannot be stored"
         raise ArtifactError(problem(where, what, hint="build it with a registered builder"))
     records = as_records(model.modifiers)
+    # cloned: safetensors refuses tensors that share memory, as tied weights do
     state = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(model.state_dict().items())}
     numbers = model.info.atomic_numbers
     digests = option_digests(model.config, records, model.info.units)

@@ -139,7 +139,7 @@ def _check_tools(device: str) -> None:
 
 
 def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: dict[str, Any]) -> None:
-    configs = {"cpp.dynamic_threads": True, **options}
+    configs = {"cpp.dynamic_threads": True, **options}  # else the number of threads here would be compiled in
     try:
         with warnings.catch_warnings(), _library_path_without_spaces():
             warnings.simplefilter("ignore")  # of torch's own making, on every compilation

@@ -77,6 +77,7 @@ def export_model(model: GraphModel, device: str | torch.device = "cpu") -> Expor
 def _export(
     flat: Callable[..., tuple[torch.Tensor, ...]], inputs: tuple[str, ...], sample: tuple[torch.Tensor, ...]
 ) -> torch.export.ExportedProgram:
+    # torch.export alone cannot trace autograd.grad. Constants of the model are real tensors, not fake ones.
     traced = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*sample)
     without_atomic_sums(traced)
     return torch.export.export(traced, sample, dynamic_shapes=dynamic_shapes(inputs), strict=False)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from equipot.containers import plain
+from equipot import containers
 from equipot.errors import ConfigError, problem, unknown
 from equipot.units import Units
 
@@ -78,14 +78,24 @@ class ModelInfo:
         """Nuclear charge of each type, None if the species are unknown."""
         return _charges(self.chemical_species)
 
+    @property
+    def cutoff_matrix(self) -> torch.Tensor | None:
+        """R[centre, neighbour] in Å, float64, shape [n_types, n_types]; None when all equal ``r_max``."""
+        return None if self.cutoffs is None else torch.tensor(self.cutoffs, dtype=torch.float64)
+
+    @property
+    def edge_set_names(self) -> tuple[str, ...]:
+        """Names of all edge sets: the model's own first, which is the empty name."""
+        return ("", *(name for name, _ in self.edge_sets))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain containers for a manifest."""
-        return dict(plain(dataclasses.asdict(self)))
+        return dict(containers.plain(dataclasses.asdict(self)))
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> ModelInfo:
+    def from_dict(cls, plain: dict[str, Any]) -> ModelInfo:
         """Inverse of ``to_dict``."""
-        return cls(**{key: _tuples(value) for key, value in stored.items()})
+        return cls(**{key: _tuples(value) for key, value in plain.items()})
 
 
 def _charges(symbols: tuple[str, ...] | None) -> tuple[int, ...] | None:
@@ -109,7 +119,7 @@ def species_of_types(
         chemical_species: Symbols given by the user, or None to use the type names.
 
     Returns:
-        Symbols, or None when type names are no elements and none are given.
+        Symbols, or None when some type names are not elements and no symbols are given.
 
     Raises:
         ConfigError: On a wrong length, an unknown symbol, or a type named after another element.

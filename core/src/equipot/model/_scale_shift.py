@@ -27,7 +27,7 @@ def per_type_values(value: PerType, type_names: Sequence[str], where: str) -> li
         One or n_types numbers.
 
     Raises:
-        ConfigError: On keys that are no type names, and on types without a key.
+        ConfigError: On keys that are not type names, and on types without a key.
     """
     if not isinstance(value, dict):
         return [float(value)]
