@@ -33,18 +33,12 @@ def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = No
     counts = collections.Counter(f"{type(part).__name__}({part.extra_repr()})" for part in parts)
     return {
         "modules": [f"{count} {text}" for text, count in counts.items()],
-        "deviations": deviations(model, exact, inputs),
+        "deviations": _deviations(model, exact, inputs),
     }
 
 
-def deviations(model: GraphModel, exact: GraphModel, inputs: Mapping[str, Graph] | None = None) -> dict[str, float]:
-    """Largest difference of each output of two models, in its unit.
-
-    Args:
-        model: An eager model.
-        exact: Another one with the same inputs and outputs.
-        inputs: Frames; default: random ones.
-    """
+def _deviations(model: GraphModel, exact: GraphModel, inputs: Mapping[str, Graph] | None) -> dict[str, float]:
+    """Largest difference of each output of two models, in its unit."""
     worst: dict[str, float] = {}
     for frame, other in zip(golden.record(model, inputs), golden.record(exact, inputs), strict=True):
         for key, value in frame.outputs.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import pickletools
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -99,10 +98,8 @@ def load_plain(path: str | Path) -> dict[str, Any]:
     if _is_zip(path):
         _check_zip(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # some versions of torch warn whenever they load tensors
-            # mapped, so that reading a manifest does not read the weights; torch maps files of its zip format only
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        # mapped, so that weights that are not used take no memory; torch maps files of its zip format only
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         hint = "only tensors and plain containers are loaded"

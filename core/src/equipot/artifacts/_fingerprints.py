@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from equipot.artifacts._encoding import canonical_json
 from equipot.containers import children
-from equipot.errors import ArtifactError, problem
 
 if TYPE_CHECKING:
     import torch
@@ -38,18 +37,6 @@ def _options(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
             yield from _options(item, place)
         else:
             yield place, item
-
-
-def check_options_match(stored: Mapping[str, str], found: Mapping[str, str], where: str) -> None:
-    """Compare the digests saved with the weights with those of the config in the same file.
-
-    Raises:
-        ArtifactError: Naming the options that differ.
-    """
-    differing = sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
-    if differing:
-        what = f"the weights were saved with other values of {differing}"
-        raise ArtifactError(problem(where, what, hint="the file was edited or damaged: get it again"))
 
 
 def fingerprint(digests: Mapping[str, str], state: Mapping[str, torch.Tensor]) -> str:

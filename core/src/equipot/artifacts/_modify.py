@@ -45,7 +45,7 @@ def package_checkpoint(
     stored = read_checkpoint(checkpoint_path, weights)
     model = stored.build()
     provenance = {**stored.manifest.provenance, **source_of(checkpoint_path)}
-    frames = None if golden_data is None else frames_from_file(golden_data, model.info)
+    frames = None if golden_data is None else _frames_from_file(golden_data, model.info)
     return package.write_package(model, path, golden_inputs=frames, provenance=provenance, data=stored.manifest.data)
 
 
@@ -68,20 +68,15 @@ def modify_package(
         what = "would overwrite the package to modify"
         raise ArtifactError(problem(str(path), what, hint="choose another name for the output"))
     steps = list(modifiers)
-    check_persistent(name for name, _ in steps)
+    _check_persistent(name for name, _ in steps)
     stored = package.read_package(source)
     model = apply_modifiers(stored.build(), steps)
     provenance = {**stored.manifest.provenance, **source_of(source), "source_fingerprint": stored.manifest.fingerprint}
     return package.write_package(model, path, provenance=provenance, data=stored.manifest.data)
 
 
-def check_persistent(names: Iterable[str]) -> None:
-    """Only persistent modifiers can become part of a package.
-
-    Raises:
-        PluginError: If one is not installed.
-        ConfigError: Naming those that are hints for one run.
-    """
+def _check_persistent(names: Iterable[str]) -> None:
+    """Only persistent modifiers can become part of a package."""
     hints = [name for name in names if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
     if hints:
         what = f"{hints} are not persistent, so they are not stored in a package"
@@ -89,22 +84,12 @@ def check_persistent(names: Iterable[str]) -> None:
         raise ConfigError(problem("--modifiers", what, hint=hint))
 
 
-def frames_from_file(path: str | Path, info: ModelInfo, limit: int = GOLDEN_FROM_DATA) -> dict[str, Graph]:
-    """The first frames of a data file with all inputs of a model.
-
-    Args:
-        path: Anything ASE reads.
-        info: The model's.
-        limit: Most frames to take.
-
-    Raises:
-        DataError: If the file cannot be read or holds elements the model does not know.
-    """
-    contract: dict[str, LabelSource] = {
-        key: LabelSource(key) for key in ("total_charge", "spin_multiplicity") if key in info.inputs
-    }
+def _frames_from_file(path: str | Path, info: ModelInfo) -> dict[str, Graph]:
+    """The first frames of a data file that ASE reads, with all inputs of a model."""
+    inputs = ("total_charge", "spin_multiplicity")
+    contract = {key: LabelSource(key) for key in inputs if key in info.inputs}
     frames = {}
-    for number, atoms in enumerate(read_atoms(path)[:limit]):
+    for number, atoms in enumerate(read_atoms(path)[:GOLDEN_FROM_DATA]):
         frame, _ = frame_from_atoms(atoms, contract, f"{path}, frame {number}")
         for transform in default_transforms(info):
             frame = transform(frame)

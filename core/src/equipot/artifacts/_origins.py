@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -149,11 +148,6 @@ def versions(*distributions: str) -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[distribution] = metadata.version(distribution)
     return found
-
-
-def now() -> str:
-    """Time of creation: UTC, ISO 8601, to the second."""
-    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
 
 
 def source_of(path: str | Path) -> dict[str, str]:

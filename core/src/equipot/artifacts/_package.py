@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipot.artifacts import _archive as archive
 from equipot.artifacts._encoding import canonical_json, parse_json, read_tensors
-from equipot.artifacts._fingerprints import check_options_match, option_digests
+from equipot.artifacts._fingerprints import option_digests
 from equipot.artifacts._manifest import SUFFIXES, Manifest
 from equipot.errors import ArtifactError, problem
 
@@ -182,4 +182,6 @@ def _check_options(path: Path, manifest: Manifest, config: Mapping[str, Any], me
         found = option_digests(config, manifest.modifiers, str(manifest.model.get("units")))
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(problem(str(path), f"its manifest is damaged ({type(error).__name__}: {error})")) from None
-    check_options_match(saved, found, f"{path}: {CONFIG}")
+    if differing := sorted(key for key in saved.keys() | found.keys() if saved.get(key) != found.get(key)):
+        what = f"the weights were saved with other values of {differing}"
+        raise ArtifactError(problem(f"{path}: {CONFIG}", what, hint="the file was edited or damaged: get it again"))

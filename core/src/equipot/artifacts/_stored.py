@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,7 @@ def store(
     # cloned: safetensors refuses tensors that share memory, as tied weights do
     state = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(model.state_dict().items())}
     numbers = model.info.atomic_numbers
+    created = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
     digests = option_digests(model.config, records, model.info.units)
     manifest = Manifest(
         kind=kind,
@@ -157,7 +159,7 @@ def store(
         atomic_numbers=None if numbers is None else list(numbers),
         hyperparameters=digests,
         fingerprint=fingerprint(digests, state),
-        provenance={"seed": model.config.get("seed"), **(provenance or {}), "created": origins.now()},
+        provenance={"seed": model.config.get("seed"), **(provenance or {}), "created": created},
         data=dict(data or {}),
         approximations=approximations_of(model, golden_inputs),
         citations=origins.citations_of(model.config),
