@@ -99,3 +99,10 @@ def test_reading_a_manifest_imports_no_torch(package_file):
 
 def test_info_survives_the_round_trip(make_model, package_file):
     assert read_package(package_file).info() == make_model().info
+
+
+@pytest.mark.parametrize(("kind", "suffix"), manifests.SUFFIXES.items())
+def test_kinds_of_files_by_their_names(kind, suffix):
+    assert manifests.kind_of(f"folder/a{suffix}") == kind
+    with pytest.raises(ArtifactError, match=r"unknown file type; known: \.ckpt, \.equipot\.zip, \.equipot\.pt2"):
+        manifests.kind_of(f"folder/a{suffix}.txt")

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -78,4 +80,15 @@ def test_info_survives_plain_containers():
 def test_info_without_species_has_no_atomic_numbers():
     info = ModelInfo(type_names=("a",), chemical_species=None, r_max=4.0, cutoffs=None, model_dtype="float32")
     assert info.atomic_numbers is None
+    assert ModelInfo.from_dict(info.to_dict()) == info
+
+
+def test_cutoffs_and_edge_sets_of_an_info():
+    info = ModelInfo(type_names=("H",), chemical_species=None, r_max=3.0, cutoffs=None, model_dtype="float64")
+    assert info.cutoff_matrix is None
+    assert info.edge_set_names == ("",)
+    info = dataclasses.replace(info, cutoffs=((2.0,),), edge_sets=(("far", 6.0),))
+    assert info.cutoff_matrix.tolist() == [[2.0]]
+    assert info.cutoff_matrix.dtype == torch.float64
+    assert info.edge_set_names == ("", "far")
     assert ModelInfo.from_dict(info.to_dict()) == info

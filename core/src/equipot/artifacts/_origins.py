@@ -9,12 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from equipot._host import local_file
 from equipot._version import __version__
 from equipot.artifacts._archive import file_digest
 from equipot.containers import nodes
 from equipot.errors import ArtifactError, EquipotError, problem
-from equipot.plugins import NAMESPACES, plugins
+from equipot.plugins import LOCAL_FILE, NAMESPACES, plugins
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
@@ -72,7 +71,7 @@ def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any
         PluginError: If a plugin is missing.
     """
     used = _owners(config, modifiers)
-    if local := [path for path, version in used.items() if version == local_file.VERSION]:
+    if local := [path for path, version in used.items() if version == LOCAL_FILE]:
         what = f"a part of it is defined in the local file {local[0]}, so it cannot be packaged or compiled"
         hint = "make a plugin of the file (equipot plugins new), install it, and train with it"
         raise ArtifactError(problem("model", what, hint=hint))
@@ -102,7 +101,7 @@ def plugins_if_declared(config: Mapping[str, Any], modifiers: Iterable[Mapping[s
         used = _owners(config, modifiers)
     except EquipotError:
         return {}
-    return {name: version for name, version in used.items() if version != local_file.VERSION}
+    return {name: version for name, version in used.items() if version != LOCAL_FILE}
 
 
 def citations_of(config: Mapping[str, Any]) -> list[str]:
