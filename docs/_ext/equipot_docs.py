@@ -214,8 +214,10 @@ def _rooms(contracts: Path, package: Path) -> Iterator[list[str]]:
     settings = tomllib.loads(contracts.read_text(encoding="utf-8"))["tool"]["importlinter"]
     layers = next(one["layers"] for one in settings["contracts"] if one["id"] == "staircase")
     for floor, layer in zip(reversed(range(len(layers))), layers, strict=True):
-        for index, name in enumerate(part.strip() for part in layer.split(":")):
-            path = package / name / "__init__.py" if (package / name).is_dir() else package / f"{name}.py"
+        names = [name.strip(" ()") for name in layer.split(":")]
+        paths = [next(package.glob(f"{name}/__init__.py"), package / f"{name}.py") for name in names]
+        there = [(name, path) for name, path in zip(names, paths, strict=True) if path.exists()]
+        for index, (name, path) in enumerate(there):
             doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             yield ["" if index else str(floor), f"`equipot.{name}`", doc.splitlines()[0].replace("``", "`")]
 

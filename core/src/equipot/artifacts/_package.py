@@ -155,8 +155,8 @@ def read_golden(path: str | Path) -> Sequence[GoldenFrame]:
     from equipot.artifacts import _golden as golden
 
     path = Path(path)
-    members = _members(path, GOLDEN)
-    _check_digests(path, read_manifest(path), members)
+    manifest, members = read_manifest(path), _members(path, GOLDEN)
+    _check_digests(path, manifest, members)
     return golden.from_bytes(members[GOLDEN], f"{path}: {GOLDEN}")
 
 

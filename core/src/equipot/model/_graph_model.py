@@ -252,16 +252,11 @@ class GraphModel(torch.nn.Module):
     def _derived(self, data: Graph, view: Graph, r_max: float | None) -> Graph:
         """Lengths in Å and relative to the cutoff, for one edge set."""
         lengths = view["edge_vectors"].square().sum(1).sqrt()
-        if r_max is None:
+        cutoff: torch.Tensor | float = self.info.r_max if r_max is None else r_max
+        if r_max is None and self.info.cutoffs is not None:
             types = data["atom_types"]
             centre, neighbour = view["edge_index"][0], view["edge_index"][1]
-            cutoff: torch.Tensor | float
-            if self.info.cutoffs is None:
-                cutoff = self.info.r_max
-            else:
-                cutoff = self.cutoffs[types.index_select(0, centre), types.index_select(0, neighbour)]
-        else:
-            cutoff = r_max
+            cutoff = self.cutoffs[types.index_select(0, centre), types.index_select(0, neighbour)]
         return {**view, "edge_lengths": lengths, "normalized_edge_lengths": lengths / cutoff}
 
 

@@ -67,11 +67,10 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
         logger.info("modifier %s: nothing to change, the model is already in the asked state", name)
         return model
     entry: ModifierEntry = declared.entry  # type: ignore[assignment]
+    result.modifiers = model.modifiers
     if entry.persistent:
         applied = AppliedModifier(name, checked, declared.distribution, declared.version, entry.exact_without)
         result.modifiers = (*model.modifiers, applied)
-    else:
-        result.modifiers = model.modifiers
     return result
 
 
