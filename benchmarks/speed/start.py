@@ -26,7 +26,7 @@ def checkpoint(case_name: str, path: Path) -> None:
     import torch
 
     import equipot.model
-    from equipot.artifacts._checkpoint_record import checkpoint_record
+    from equipot.artifacts._checkpoint import checkpoint_record
 
     case = CASES[case_name]
     builder = {"nequip": "NequIPGNNModel", "allegro": "AllegroModel"}[case.model]

@@ -62,7 +62,7 @@ def make_checkpoint(tmp_path):
     """A checkpoint as training writes it, its averaged weights 1 % larger: ``make_checkpoint(model)``."""
 
     def make(model, /, *, ema=True, **changes):
-        from equipot.artifacts._checkpoint_record import checkpoint_record
+        from equipot.artifacts._checkpoint import checkpoint_record
 
         record = {**checkpoint_record(model, "ema" if ema else "raw", {"run": ["train"]}, {}), **changes}
         state = {f"model.{key}": value.clone() for key, value in model.state_dict().items()}

@@ -3,7 +3,16 @@ import torch
 
 from equipot.errors import DataError
 from equipot.fields import FIELDS, LABELS, mask_key
-from equipot.graph import collate, compute_edge_vectors, edge_set_key, num_atoms, num_frames, per_what, split
+from equipot.graph import (
+    collate,
+    compute_edge_vectors,
+    edge_set_key,
+    non_finite,
+    num_atoms,
+    num_frames,
+    per_what,
+    split,
+)
 from equipot.neighbors import add_neighbors
 
 
@@ -104,3 +113,10 @@ def test_what_a_key_is_per():
 def test_every_field_has_a_shape_that_says_per_what():
     for field in FIELDS.values():
         assert f"n_{field.per}s" in field.shape
+
+
+def test_fields_that_are_not_finite_are_named():
+    bad, good = torch.tensor([1.0, float("nan")]), torch.zeros(2)
+    assert non_finite({"forces": bad, "total_energy": good, "atom_types": torch.tensor([1])}) == "forces"
+    assert non_finite({"forces": bad, "stress": -1 / torch.zeros(1)}) == "forces, stress"
+    assert non_finite({"forces": torch.zeros(0, 3)}) == ""

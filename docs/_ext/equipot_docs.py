@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,13 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sphinx.application import Sphinx
 
@@ -191,6 +198,30 @@ class AliasesDirective(_TableDirective):
         return _markdown_table(["there", "here", "note"], rows)
 
 
+class RoomsDirective(_TableDirective):
+    """``{equipot-rooms}``: the floors of core from the import contract, each module with its first line."""
+
+    def lines(self) -> list[str]:
+        """Markdown to parse."""
+        root = Path(self.env.srcdir).parent
+        self.env.note_dependency(str(root / "pyproject.toml"))
+        rows = list(_rooms(root / "pyproject.toml", root / "core" / "src" / "equipot"))
+        return _markdown_table(["floor", "module", "holds"], rows)
+
+
+def _rooms(contracts: Path, package: Path) -> Iterator[list[str]]:
+    """Number of the floor, counted from the ground, name and first line of every module that the contract names."""
+    settings = tomllib.loads(contracts.read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = next(one["layers"] for one in settings["contracts"] if one["id"] == "staircase")
+    for floor, layer in zip(reversed(range(len(layers))), layers, strict=True):
+        names = [name.strip(" ()") for name in layer.split(":")]
+        paths = [next(package.glob(f"{name}/__init__.py"), package / f"{name}.py") for name in names]
+        there = [(name, path) for name, path in zip(names, paths, strict=True) if path.exists()]
+        for index, (name, path) in enumerate(there):
+            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            yield ["" if index else str(floor), f"`equipot.{name}`", doc.splitlines()[0].replace("``", "`")]
+
+
 class ResultsDirective(_TableDirective):
     """``{equipot-results}``: tables from ``docs/results/*.json``, each with its command."""
 
@@ -251,6 +282,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equipot-fields", FieldsDirective)
     app.add_directive("equipot-registered", PluginsDirective)
     app.add_directive("equipot-aliases", AliasesDirective)
+    app.add_directive("equipot-rooms", RoomsDirective)
     app.add_directive("equipot-results", ResultsDirective)
     app.add_directive("equipot-command", CommandDirective)
     app.add_directive("equipot-hook", HookDirective)

@@ -1,4 +1,4 @@
-"""The registered energy terms that are no pair potentials: ``equipot.energy_terms.NAME``."""
+"""The registered energy terms other than pair potentials: ``equipot.energy_terms.NAME``."""
 
 from __future__ import annotations
 

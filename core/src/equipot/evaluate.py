@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from equipot.artifacts._golden import non_finite
 from equipot.errors import DataError, problem
 from equipot.fields import mask_key
-from equipot.graph import collate
+from equipot.graph import collate, non_finite
 from equipot.units import UNIT_SYSTEMS, Units
 
 if TYPE_CHECKING:

@@ -56,6 +56,11 @@ def num_frames(graph: Graph) -> int:
     return graph["num_atoms"].shape[0]
 
 
+def non_finite(graph: Graph) -> str:
+    """Names of the fields that hold NaN or infinity, comma-separated."""
+    return ", ".join(key for key, value in graph.items() if value.is_floating_point() and not value.isfinite().all())
+
+
 def collate(frames: Sequence[Graph]) -> Graph:
     """Join frames to one batch.
 
@@ -116,7 +121,7 @@ def _with_all_labels(frames: Sequence[Graph]) -> list[Graph]:
 
 
 def split(batch: Graph) -> list[Graph]:
-    """Undo ``collate``: one graph a frame, with its own atom indices.
+    """Undo ``collate``: one graph per frame, with its own atom indices.
 
     Args:
         batch: Any batch; outputs of a model may be merged into it.

@@ -1,4 +1,4 @@
-"""Neighbour lists: one function, sorted the same way whatever finds the pairs.
+"""Neighbour lists: one function, sorted the same way by every finder of pairs.
 
 Full lists (both directions of each pair, no self pairs at zero shift), strictly r < radius, for any
 mix of periodic directions, cells smaller than the radius and atoms outside their cell.

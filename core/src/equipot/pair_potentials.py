@@ -1,4 +1,4 @@
-"""The registered pair potentials: ``equipot.pair_potentials.ZBL`` and whatever plugins bring."""
+"""The registered pair potentials: ``equipot.pair_potentials.NAME``."""
 
 from __future__ import annotations
 

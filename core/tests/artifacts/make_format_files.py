@@ -1,6 +1,7 @@
 """Writes ``data/format_<N>.*``: small artifacts of the current format, kept forever and loaded by a test.
 
-Run it once for every new format version, with the conftest's model; never overwrite a released file.
+Run it once for every new format version, with the conftest's model; never overwrite a released file. Packages and
+checkpoints have versions of their own.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import torch
 
+from equipot.artifacts import _checkpoint as checkpoint
+from equipot.artifacts import _manifest as manifests
 from equipot.artifacts import write_package
-from equipot.artifacts._checkpoint_record import checkpoint_record
-from equipot.artifacts._manifest import FORMAT_VERSION
 from equipot.model import InvariantModel
 from equipot.pair_potentials import ZBL
 
@@ -30,11 +31,11 @@ def main() -> None:
         per_edge_type_cutoff={"H": 3.0, "C": {"H": 3.4}},
         pair_potential=ZBL(units="metal"),
     ).build()
-    write_package(model, folder / f"format_{FORMAT_VERSION}.equipot.zip")
+    write_package(model, folder / f"format_{manifests.FORMAT_VERSION}.equipot.zip")
     state = {f"{kind}.{name}": value for kind in ("model", "ema") for name, value in model.state_dict().items()}
-    record = checkpoint_record(model, "ema", {"run": ["train"]}, {})
+    record = checkpoint.checkpoint_record(model, "ema", {"run": ["train"]}, {})
     content = {"epoch": 1, "global_step": 10, "state_dict": state, "equipot": record}
-    torch.save(content, folder / f"format_{FORMAT_VERSION}.ckpt")
+    torch.save(content, folder / f"format_{checkpoint.FORMAT_VERSION}.ckpt")
 
 
 if __name__ == "__main__":

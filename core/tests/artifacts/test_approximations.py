@@ -4,8 +4,9 @@ import logging
 import pytest
 
 from equipot.artifacts import _golden as golden
-from equipot.artifacts._approximations import approximations_of, checked_approximations
-from equipot.artifacts._manifest import Manifest, plugins_used
+from equipot.artifacts._approximations import approximations_of
+from equipot.artifacts._manifest import Manifest, checked_approximations
+from equipot.artifacts._origins import plugins_used
 from equipot.declarations import ModifierEntry
 from equipot.errors import ArtifactError
 from equipot.model._graph_model import AppliedModifier

@@ -92,7 +92,7 @@ def test_package_from_build_to_modify(run, make_model, make_checkpoint):
         ),
         (
             ("package", "modify", "model.equipot.zip", "model.equipot.zip", "--modifiers", "disable_ForceStressOutput"),
-            "error: model.equipot.zip: is the package to modify; give the new package another name\n",
+            "error: model.equipot.zip: would overwrite the package to modify; choose another name for the output\n",
         ),
         (
             ("package", "modify", "model.equipot.zip", "b.equipot.zip", "--modifiers", "a b"),
@@ -111,7 +111,7 @@ def test_package_from_build_to_modify(run, make_model, make_checkpoint):
         ),
         (
             ("inspect", "model.pth"),
-            "error: model.pth: is of no kind that equipot knows; known: .ckpt, .equipot.zip, .equipot.pt2\n",
+            "error: model.pth: unknown file type; known: .ckpt, .equipot.zip, .equipot.pt2\n",
         ),
         (
             ("inspect", "empty.ckpt"),

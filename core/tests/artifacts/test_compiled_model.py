@@ -140,7 +140,7 @@ def test_a_cache_that_cannot_be_written_warns(tmp_path, monkeypatch, caplog):
 def test_other_zip_files_are_no_compiled_files(package_file, tmp_path):
     path = tmp_path / "a.equipot.pt2"
     shutil.copy(package_file, path)
-    with pytest.raises(ArtifactError, match="is no compiled file of equipot; make one with equipot compile"):
+    with pytest.raises(ArtifactError, match="is not a compiled file of equipot; make one with equipot compile"):
         load(path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ArtifactError, match="truncated"):
@@ -153,7 +153,7 @@ def test_other_zip_files_are_no_compiled_files(package_file, tmp_path):
 @pytest.fixture(scope="session")
 def road(tmp_path_factory):
     """An energy-only checkpoint and what ``equipot-compile … --modifiers enable_ForceStressOutput`` makes of it."""
-    from equipot.artifacts._checkpoint_record import checkpoint_record
+    from equipot.artifacts._checkpoint import checkpoint_record
     from equipot.model import InvariantModel
     from equipot.pair_potentials import ZBL
 

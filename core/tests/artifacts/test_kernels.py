@@ -38,7 +38,7 @@ def toy_plugin(monkeypatch):
         return declared
 
     monkeypatch.setattr(kernels, "plugins", lambda: SimpleNamespace(lookup=lookup))
-    monkeypatch.setattr(kernels.importlib, "import_module", lambda name: SimpleNamespace(load=load))
+    monkeypatch.setattr(kernels, "load_object", lambda path: load)
     LOADED.clear()
     return declared
 

@@ -157,7 +157,7 @@ def test_a_package_cannot_name_code(package_file, target, tmp_path):
 
 def resign_options(path, config):
     """Replace the config and all digests that belong to it."""
-    from equipot.artifacts._manifest import option_digests
+    from equipot.artifacts._fingerprints import option_digests
 
     members = members_of(path)
     manifest = Manifest.from_json(members["manifest.json"], "x")

@@ -171,7 +171,7 @@ def test_types_that_are_no_elements_need_a_mapping(make_model):
         "per_type_energy_shifts": {"Ca1": -1.0, "Ca2": -2.0},
     }
     with pytest.raises(
-        ConfigError, match=r"EquipotCalculator.types: is needed: the model's types are no elements; give types="
+        ConfigError, match=r"EquipotCalculator.types: is needed: the model's types are not elements; give types="
     ):
         EquipotCalculator(make_model(**options))
     model = make_model(**options, chemical_species=["Ca", "Ca"])

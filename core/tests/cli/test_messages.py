@@ -46,7 +46,7 @@ CHECKS = [
     (
         "shift of a type that is none",
         ["training_module.model.per_type_energy_shifts={H: -1.0, O: -2.0, C: -3.0}"],
-        "training_module.model.per_type_energy_shifts.C: 'C' is not a type name; types: ['H', 'O']",
+        "training_module.model.per_type_energy_shifts.C: unknown type name; type names: H, O",
     ),
     (
         "type without a shift",

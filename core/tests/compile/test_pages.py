@@ -24,7 +24,7 @@ def blocks(page):
 
 @pytest.mark.slow
 def test_the_pages(tmp_path, make_model, package_file):
-    from equipot.artifacts._checkpoint_record import checkpoint_record
+    from equipot.artifacts._checkpoint import checkpoint_record
 
     for name, derivatives in (("model", True), ("energy_only", False)):
         model = make_model(do_derivatives=derivatives)

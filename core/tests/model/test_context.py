@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -23,8 +25,8 @@ def test_cutoffs_without_a_mapping():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"Hh": 3.0}, "per_edge_type_cutoff.Hh: 'Hh' is not a type name; did you mean 'H'?"),
-        ({"H": {"X": 3.0}}, "per_edge_type_cutoff.H.X: 'X' is not a type name; types: ['H', 'C']"),
+        ({"Hh": 3.0}, "per_edge_type_cutoff.Hh: unknown type name; did you mean 'H'?"),
+        ({"H": {"X": 3.0}}, "per_edge_type_cutoff.H.X: unknown type name; type names: H, C"),
         ({"H": 6.0}, "per_edge_type_cutoff.H: must be greater than 0 and at most r_max = 5.0, got 6.0"),
         ({"H": {"C": 0.0}}, "per_edge_type_cutoff.H.C: must be greater than 0 and at most r_max = 5.0, got 0.0"),
     ],
@@ -78,4 +80,15 @@ def test_info_survives_plain_containers():
 def test_info_without_species_has_no_atomic_numbers():
     info = ModelInfo(type_names=("a",), chemical_species=None, r_max=4.0, cutoffs=None, model_dtype="float32")
     assert info.atomic_numbers is None
+    assert ModelInfo.from_dict(info.to_dict()) == info
+
+
+def test_cutoffs_and_edge_sets_of_an_info():
+    info = ModelInfo(type_names=("H",), chemical_species=None, r_max=3.0, cutoffs=None, model_dtype="float64")
+    assert info.cutoff_matrix is None
+    assert info.edge_set_names == ("",)
+    info = dataclasses.replace(info, cutoffs=((2.0,),), edge_sets=(("far", 6.0),))
+    assert info.cutoff_matrix.tolist() == [[2.0]]
+    assert info.cutoff_matrix.dtype == torch.float64
+    assert info.edge_set_names == ("", "far")
     assert ModelInfo.from_dict(info.to_dict()) == info

@@ -63,7 +63,7 @@ def test_energies_follow_the_new_values():
 
 
 def test_unknown_type_is_refused():
-    with pytest.raises(ConfigError, match="per_type_energy_shifts.Hh: 'Hh' is not a type name; did you mean 'H'"):
+    with pytest.raises(ConfigError, match="per_type_energy_shifts.Hh: unknown type name; did you mean 'H'"):
         apply_modifier(toy(), NAME, {"shifts": {"Hh": 1.0}})
 
 

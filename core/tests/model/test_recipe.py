@@ -47,7 +47,7 @@ def test_all_problems_come_at_once():
     assert problems_of(type_names=["H", "H", "C-1"], per_type_energy_shifts={"H": 1.0, "X": 2.0}) == [
         "ToyModel.type_names: must be unique, got ['H', 'H', 'C-1']",
         "ToyModel.type_names: must be letters and digits only, got 'C-1'",
-        "ToyModel.per_type_energy_shifts.X: 'X' is not a type name; types: ['H', 'H', 'C-1']",
+        "ToyModel.per_type_energy_shifts.X: unknown type name; type names: H, H, C-1",
         (
             "ToyModel.per_type_energy_shifts: no value for the types ['C-1'], got {'H': 1.0, 'X': 2.0}; "
             "give one for each of ['H', 'H', 'C-1']"

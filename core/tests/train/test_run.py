@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equipot.artifacts._checkpoint_record import plain
+from equipot.containers import plain
 from equipot.model._context import ModelInfo
 from equipot.train._table import results_table
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from equipot.artifacts import rebuild_model
-from equipot.artifacts._manifest import citations_of, plugins_used
+from equipot.artifacts._origins import citations_of, plugins_used
 from equipot.artifacts._rebuild import options_from_config
 from equipot.errors import ArtifactError, ConfigError
 from equipot.model import AllegroModel, PresetAllegroModel

@@ -42,7 +42,7 @@ def test_defaults_are_those_users_know():
         ({"avg_num_neighbors": math.nan}, "avg_num_neighbors: must be greater than 0, got nan"),
         (
             {"avg_num_neighbors": {"H": 2.0, "C": 3.0, "O": 1.0}},
-            "avg_num_neighbors.C: 'C' is not a type name; types: ['H', 'O']",
+            "avg_num_neighbors.C: unknown type name; type names: H, O",
         ),
         (
             {"avg_num_neighbors": {"H": 2.0}},
@@ -83,7 +83,7 @@ def test_defaults_are_those_users_know():
             {"per_edge_type_cutoff": {"H": {"O": 3.5}}},
             "per_edge_type_cutoff.H.O: must be greater than 0 and at most r_max = 3.0, got 3.5",
         ),
-        ({"per_edge_type_cutoff": {"N": 2.0}}, "per_edge_type_cutoff.N: 'N' is not a type name; types: ['H', 'O']"),
+        ({"per_edge_type_cutoff": {"N": 2.0}}, "per_edge_type_cutoff.N: unknown type name; type names: H, O"),
     ],
 )
 def test_wrong_options(options, message):

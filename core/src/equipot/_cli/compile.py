@@ -46,18 +46,18 @@ def run(args: argparse.Namespace) -> int:
     """Compile."""
     import time
 
+    from equipot._cli.modifiers import parse_modifier
     from equipot.artifacts import _compiled_file as compiled_file
-    from equipot.artifacts import _modify as modify
     from equipot.artifacts import _package as package
     from equipot.errors import ConfigError
 
-    steps = [modify.parse_modifier(text) for text in args.modifiers]
+    steps = [parse_modifier(text) for text in args.modifiers]
     package.checked_path(args.output, compiled_file.SUFFIX)
     if problems := _problems(args, [name for name, _ in steps]):
         raise ConfigError(problems)
 
-    from equipot.artifacts._checkpoint import source_of
     from equipot.artifacts._loading import read
+    from equipot.artifacts._origins import source_of
     from equipot.compile import compile_model
     from equipot.model._modifiers import apply_modifiers
 

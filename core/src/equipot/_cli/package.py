@@ -77,10 +77,11 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _modify(args: argparse.Namespace) -> int:
-    from equipot.artifacts import _modify as modify
+    from equipot._cli.modifiers import parse_modifier
+    from equipot.artifacts._modify import modify_package
 
-    steps = [modify.parse_modifier(text) for text in args.modifiers]
-    manifest = modify.modify_package(args.package, args.output, steps)
+    steps = [parse_modifier(text) for text in args.modifiers]
+    manifest = modify_package(args.package, args.output, steps)
     print(f"wrote {args.output} with {', '.join(name for name, _ in steps)}: {', '.join(manifest.model['outputs'])}")
     return 0
 

@@ -1,7 +1,7 @@
 from ._checkpoint import read_checkpoint as read_checkpoint
-from ._checkpoint import source_of as source_of
 from ._compiled_model import CompiledModel as CompiledModel
 from ._compiled_model import load_compiled as load_compiled
+from ._encoding import read_tensors as read_tensors
 from ._from_file import ModelFromCheckpoint as ModelFromCheckpoint
 from ._from_file import ModelFromPackage as ModelFromPackage
 from ._golden import frame_of as frame_of
@@ -11,9 +11,9 @@ from ._loading import load as load
 from ._loading import load_model as load_model
 from ._loading import verify as verify
 from ._manifest import Manifest as Manifest
+from ._origins import source_of as source_of
 from ._package import checked_path as checked_path
 from ._package import read_manifest as read_manifest
 from ._package import read_package as read_package
-from ._package import read_tensors as read_tensors
 from ._package import write_package as write_package
 from ._rebuild import rebuild_model as rebuild_model

@@ -1,11 +1,12 @@
-"""How far a model with approximating modules is from the exact one; reading it imports no torch."""
+"""How far a model with approximating modules is from the exact one."""
 
 from __future__ import annotations
 
 import collections
 from typing import TYPE_CHECKING, Any
 
-from equipot.errors import ArtifactError, problem
+from equipot.artifacts import _golden as golden
+from equipot.nn.slots import KernelSlot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +26,6 @@ def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = No
         Empty if the model is exact. Else ``modules``, how many of each kind, and ``deviations``: the largest
         difference of each output from the exact model's, in the output's unit.
     """
-    from equipot.nn.slots import KernelSlot
-
     exact = model.exact()
     if exact is model:
         return {}
@@ -34,43 +33,15 @@ def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = No
     counts = collections.Counter(f"{type(part).__name__}({part.extra_repr()})" for part in parts)
     return {
         "modules": [f"{count} {text}" for text, count in counts.items()],
-        "deviations": deviations(model, exact, inputs),
+        "deviations": _deviations(model, exact, inputs),
     }
 
 
-def deviations(model: GraphModel, exact: GraphModel, inputs: Mapping[str, Graph] | None = None) -> dict[str, float]:
-    """Largest difference of each output of two models, in its unit.
-
-    Args:
-        model: An eager model.
-        exact: Another one with the same inputs and outputs.
-        inputs: Frames; default: random ones.
-    """
-    from equipot.artifacts import _golden as golden
-
+def _deviations(model: GraphModel, exact: GraphModel, inputs: Mapping[str, Graph] | None) -> dict[str, float]:
+    """Largest difference of each output of two models, in its unit."""
     worst: dict[str, float] = {}
     for frame, other in zip(golden.record(model, inputs), golden.record(exact, inputs), strict=True):
         for key, value in frame.outputs.items():
             if value.is_floating_point() and value.numel():
                 worst[key] = max(worst.get(key, 0.0), float((value - other.outputs[key]).abs().max()))
     return worst
-
-
-def checked_approximations(stored: object, where: str) -> dict[str, Any]:
-    """What a file says of its approximations, if it is well-formed.
-
-    Args:
-        stored: As made by ``approximations_of``; None is nothing.
-        where: File named in errors.
-
-    Raises:
-        ArtifactError: If it is damaged.
-    """
-    if not stored:
-        return {}
-    if isinstance(stored, dict) and stored.keys() == {"modules", "deviations"}:
-        modules, found = stored["modules"], stored["deviations"]
-        texts = isinstance(modules, list) and all(isinstance(item, str) for item in modules)
-        if texts and isinstance(found, dict) and all(type(item) in (int, float) for item in found.values()):
-            return stored
-    raise ArtifactError(problem(f"{where}: manifest.approximations", "is damaged", got=stored))

@@ -66,7 +66,7 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an untrusted zip file for reading.
 
     Raises:
-        ArtifactError: If there is no such file, or it is no readable zip file with sane members.
+        ArtifactError: If there is no such file, or it cannot be read as a zip file with sane members.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -86,26 +86,20 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     """Names are unique, relative and plain; nothing is compressed, encrypted or larger than the file."""
-    infos = archive.infolist()
+    infos, avoid = archive.infolist(), "do not use this file"
     if len(infos) > MAX_MEMBERS:
         raise ArtifactError(problem(str(path), f"must have at most {MAX_MEMBERS} members", got=len(infos)))
     count = Counter(info.filename for info in infos)
     for info in infos:
         parts = info.filename.split("/")
         if info.filename.startswith("/") or "\\" in info.filename or ".." in parts or count[info.filename] > 1:
-            raise ArtifactError(
-                problem(str(path), "has a member with a forbidden name", got=info.filename, hint="do not use this file")
-            )
+            what = "has a member with a forbidden name"
+            raise ArtifactError(problem(str(path), what, got=info.filename, hint=avoid))
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
-            raise ArtifactError(
-                problem(
-                    str(path),
-                    f"member {info.filename!r} is compressed or encrypted",
-                    hint="equipot stores members as they are; do not use this file",
-                )
-            )
+            what = f"member {info.filename!r} is compressed or encrypted"
+            raise ArtifactError(problem(str(path), what, hint=f"equipot stores members as they are; {avoid}"))
     if sum(info.file_size for info in infos) > path.stat().st_size:
-        raise ArtifactError(problem(str(path), "its members are larger than the file", hint="do not use this file"))
+        raise ArtifactError(problem(str(path), "its members are larger than the file", hint=avoid))
 
 
 def read_member(path: Path, archive: zipfile.ZipFile, name: str, limit: int | None = None) -> bytes:
@@ -139,10 +133,8 @@ def check_digest(path: Path, name: str, raw: bytes, digests: Mapping[str, str]) 
         ArtifactError: If they differ or there is none.
     """
     if digests.get(name) != sha256(raw):
-        raise ArtifactError(
-            problem(
-                f"{path}: {name}",
-                "does not have the SHA-256 that the manifest states",
-                hint="the file was edited or damaged: get it again",
-            )
+        what, hint = (
+            "does not have the SHA-256 that the manifest states",
+            "the file was edited or damaged: get it again",
         )
+        raise ArtifactError(problem(f"{path}: {name}", what, hint=hint))

@@ -1,35 +1,86 @@
-"""Checkpoints of training as sources of models, read with ``weights_only=True``.
+"""Checkpoints of training as sources of models: the entry that is written, and the reader.
 
 ``checkpoint["equipot"]`` holds the model's config, modifiers and info; ``state_dict`` the weights,
-raw ones under ``model.`` and averaged ones under ``ema.``. Both sets are always complete.
+raw ones under ``model.`` and averaged ones under ``ema.``. Both sets are always complete. Everything loads
+with ``weights_only=True``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import pickle
-import warnings
+import pickletools
 import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from equipot.artifacts import _archive as archive
-from equipot.artifacts import _manifest as manifests
-from equipot.artifacts._approximations import checked_approximations
-from equipot.artifacts._manifest import Manifest, check_format_version
+import torch
+
+from equipot.artifacts._approximations import approximations_of
+from equipot.artifacts._fingerprints import fingerprint, option_digests
+from equipot.artifacts._manifest import SUFFIXES, Manifest, check_format_version, checked_approximations
+from equipot.artifacts._origins import plugins_if_declared, versions
+from equipot.artifacts._stored import StoredModel
+from equipot.containers import plain
 from equipot.errors import ArtifactError, problem
+from equipot.model._modifiers import as_records
+from equipot.plugins import plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from equipot.artifacts._stored import StoredModel
+    from equipot.model._graph_model import GraphModel
+
+FORMAT_VERSION = 1
+"""Version of the entry ``equipot`` and of the names of the weights; raised whenever a reader must know."""
 
 Weights = Literal["ema", "raw"]
 KEY = "equipot"
-SUFFIX = ".ckpt"
+SUFFIX = SUFFIXES["checkpoint"]
+LIBRARIES = ("torch", "lightning", "e3nn", "numpy", "ase")
+"""Libraries whose versions are recorded."""
+
 _DAMAGED = "the file is truncated, damaged or of another kind"
 _PREFIX: dict[str, str] = {"ema": "ema.", "raw": "model."}
+_MAX_PICKLE = 256 * 1024**2
+
+
+# ---------------------------------------------------------------------- write
+
+
+def checkpoint_record(
+    model: GraphModel, weights: str, training_config: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The entry ``equipot`` of a checkpoint.
+
+    Args:
+        model: The trained model.
+        weights: ``ema`` or ``raw``: which tensors hold the model that results are of.
+        training_config: The resolved config.
+        data: Hashes and counts of the data sets.
+
+    Returns:
+        Dicts, lists, strings, numbers and None only.
+    """
+    modifiers = as_records(model.modifiers)
+    installed = {record.distribution: record.version for record in plugins().records if record.state == "ok"}
+    record: dict[str, Any] = plain(
+        {
+            "format_version": FORMAT_VERSION,
+            "model": {"config": model.config, "modifiers": modifiers, "info": model.info.to_dict()},
+            "weights": weights,
+            "approximations": approximations_of(model),
+            "training_config": training_config,
+            "versions": {**installed, **versions(*LIBRARIES)},
+            "plugins": plugins_if_declared(model.config, modifiers),
+            "data": data,
+        }
+    )
+    return record
+
+
+# ---------------------------------------------------------------------- read
 
 
 def load_plain(path: str | Path) -> dict[str, Any]:
@@ -39,31 +90,25 @@ def load_plain(path: str | Path) -> dict[str, Any]:
         path: A ``.ckpt`` file.
 
     Raises:
-        ArtifactError: If it is missing, truncated, no checkpoint, or holds more than plain data.
+        ArtifactError: If it is missing, truncated, not a checkpoint, or holds more than plain data.
     """
-    import torch
-
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(problem(str(path), "there is no such file"))
     if _is_zip(path):
         _check_zip(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        # mapped, so that weights that are not used take no memory; torch maps files of its zip format only
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
-        raise ArtifactError(
-            problem(
-                str(path), f"is no plain checkpoint ({reason})", hint="only tensors and plain containers are loaded"
-            )
-        ) from None
+        hint = "only tensors and plain containers are loaded"
+        raise ArtifactError(problem(str(path), f"is not a plain checkpoint ({reason})", hint=hint)) from None
     except (RuntimeError, ValueError, EOFError, KeyError, OSError, AttributeError, IndexError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint ({reason})", hint=_DAMAGED)) from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ArtifactError(_unreadable(path, reason)) from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
-        raise ArtifactError(problem(str(path), "is no checkpoint of equipot: it has no state_dict"))
+        raise ArtifactError(problem(str(path), "is not a checkpoint of equipot: it has no state_dict"))
     return loaded
 
 
@@ -83,13 +128,41 @@ def _check_zip(path: Path) -> None:
             if not any(name.endswith("/data.pkl") for name in file.namelist()):
                 kind = "a package" if "manifest.json" in file.namelist() else "a zip file of another kind"
                 hint = "give a .ckpt file of a training run"
-                raise ArtifactError(problem(str(path), f"is no checkpoint but {kind}", hint=hint))
+                raise ArtifactError(problem(str(path), f"is not a checkpoint but {kind}", hint=hint))
             damaged = file.testzip()
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
-        raise ArtifactError(problem(str(path), f"cannot be read as a checkpoint ({error})", hint=_DAMAGED)) from None
+        raise ArtifactError(_unreadable(path, error)) from None
     if damaged is not None:
-        what = f"cannot be read as a checkpoint (the checksum of {damaged} is wrong)"
-        raise ArtifactError(problem(str(path), what, hint=_DAMAGED))
+        raise ArtifactError(_unreadable(path, f"the checksum of {damaged} is wrong"))
+
+
+def pickle_globals(path: Path) -> list[str]:
+    """Every ``module name`` that the pickle of a checkpoint refers to, found without unpickling.
+
+    Raises:
+        ArtifactError: If the file is not a checkpoint.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            pickles = [info for info in file.infolist() if info.filename.endswith("data.pkl")]
+            if len(pickles) != 1 or pickles[0].file_size > _MAX_PICKLE:
+                raise ArtifactError(problem(str(path), "is not a checkpoint", hint="it must hold one data.pkl"))
+            operations = list(pickletools.genops(file.read(pickles[0])))
+    except OSError as error:
+        raise ArtifactError(problem(str(path), f"cannot be read: {error.strerror}")) from None
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+        raise ArtifactError(_unreadable(path, error)) from None
+    found = [str(argument) for opcode, argument, _ in operations if opcode.name in ("GLOBAL", "INST")]
+    found += [
+        f"(name made at run time) {opcode.name}"
+        for opcode, _, _ in operations
+        if opcode.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4")
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _unreadable(path: Path, reason: object) -> str:
+    return problem(str(path), f"cannot be read as a checkpoint ({reason})", hint=_DAMAGED)
 
 
 def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
@@ -103,10 +176,8 @@ def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
         The stored model; ``build()`` makes it.
 
     Raises:
-        ArtifactError: If the file is damaged, too new, or no checkpoint of equipot.
+        ArtifactError: If the file is damaged, too new, or not a checkpoint of equipot.
     """
-    from equipot.artifacts._stored import StoredModel, fingerprint
-
     path = Path(path)
     if weights not in _PREFIX:
         raise ArtifactError(problem("weights", "must be 'ema' or 'raw'", got=weights))
@@ -114,9 +185,8 @@ def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
     manifest = _manifest(loaded, str(path))
     tensors = loaded["state_dict"]
     used = weights if any(str(name).startswith(_PREFIX[weights]) for name in tensors) else "raw"
-    state = {
-        name.removeprefix(_PREFIX[used]): value for name, value in tensors.items() if name.startswith(_PREFIX[used])
-    }
+    prefix = _PREFIX[used]
+    state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     if not state:
         raise ArtifactError(problem(str(path), "has no weights of a model", hint="the file is damaged"))
     manifest = dataclasses.replace(
@@ -138,16 +208,14 @@ def read_manifest(path: str | Path) -> Manifest:
 
 def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
     stored = _record(loaded, where)
-    model = stored["model"]
-    digests = manifests.option_digests(model["config"], model["modifiers"], str(model["info"].get("units")))
-    data = stored.get("data")
+    model, data = stored["model"], stored.get("data")
     return Manifest(
         kind="checkpoint",
         model=model["info"],
         modifiers=model["modifiers"],
         plugins=_strings(stored.get("plugins")),
         versions=_strings(stored.get("versions")),
-        hyperparameters=digests,
+        hyperparameters=option_digests(model["config"], model["modifiers"], str(model["info"].get("units"))),
         provenance={
             "seed": model["config"].get("seed"),
             "epoch": loaded.get("epoch"),
@@ -163,22 +231,15 @@ def _record(loaded: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The entry ``equipot``, checked as far as it is used."""
     stored = loaded.get(KEY)
     if not isinstance(stored, dict):
-        raise ArtifactError(problem(where, "is no checkpoint of equipot", hint="it lacks the entry 'equipot'"))
-    check_format_version(stored.get("format_version"), where)
+        raise ArtifactError(problem(where, "is not a checkpoint of equipot", hint="it lacks the entry 'equipot'"))
+    check_format_version(stored.get("format_version"), where, FORMAT_VERSION)
     model = stored.get("model")
-    wanted = {"config": dict, "modifiers": (list, tuple), "info": dict}
-    if not isinstance(model, dict) or not all(isinstance(model.get(key), kind) for key, kind in wanted.items()):  # type: ignore[arg-type]
-        raise ArtifactError(
-            problem(f"{where}: equipot.model", "is damaged", hint="train again or use another checkpoint")
-        )
+    wanted: dict[str, Any] = {"config": dict, "modifiers": (list, tuple), "info": dict}
+    if not isinstance(model, dict) or not all(isinstance(model.get(key), kind) for key, kind in wanted.items()):
+        hint = "train again or use another checkpoint"
+        raise ArtifactError(problem(f"{where}: equipot.model", "is damaged", hint=hint))
     return {**stored, "model": {**model, "modifiers": [dict(item) for item in model["modifiers"]]}}
 
 
 def _strings(value: object) -> dict[str, str]:
     return {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else {}
-
-
-def source_of(path: str | Path) -> dict[str, str]:
-    """Name and SHA-256 of a file, for the provenance of what is made from it."""
-    path = Path(path)
-    return {"source": path.name, "source_sha256": archive.file_digest(path)}

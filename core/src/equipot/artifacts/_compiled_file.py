@@ -1,4 +1,4 @@
-"""Compiled files ``*.equipot.pt2`` as containers: manifest and golden frames, read without torch.
+"""Compiled files ``*.equipot.pt2`` as containers: manifest and golden frames, written and read without torch.
 
 An AOTInductor package is a zip file with one root folder; ours are the members of its subfolder
 ``equipot``, which torch's loader passes over.
@@ -6,24 +6,55 @@ An AOTInductor package is a zip file with one root folder; ours are the members 
 
 from __future__ import annotations
 
+import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from equipot.artifacts import _archive as archive
-from equipot.artifacts._manifest import Manifest
+from equipot.artifacts._manifest import SUFFIXES, Manifest
 from equipot.errors import ArtifactError, problem
 
-SUFFIX = ".equipot.pt2"
+SUFFIX = SUFFIXES["compiled"]
 FOLDER = "equipot"
 """Folder of our members inside the archive's root folder."""
 MANIFEST, GOLDEN = "manifest.json", "golden.safetensors"
 
+_HINT = "make one with equipot compile"
 _FACTS = {"device": str, "torch": str, "platform": str, "cpu": str, "outputs": list}
 
 
 def member_names(names: Sequence[str]) -> dict[str, str]:
     """Our members of a compiled file, by base name; the root folder may have any name."""
     return {parts[2]: name for name in names if len(parts := name.split("/")) == 3 and parts[1] == FOLDER}
+
+
+def add_members(path: Path, manifest: Manifest, raw_golden: bytes) -> Manifest:
+    """Make a compiled file of an AOTInductor package: manifest and golden frames are added to the archive.
+
+    Args:
+        path: The package, as torch made it; changed in place.
+        manifest: Of the model, with ``compiled`` filled in.
+        raw_golden: The golden frames as a safetensors file.
+
+    Returns:
+        The manifest as written, with the digests of all members.
+
+    Raises:
+        ArtifactError: If torch's package has another layout than expected.
+    """
+    with archive.opened(path) as file:
+        names = file.namelist()
+        digests = {name: archive.sha256(file.read(name)) for name in names}
+    root = names[0].split("/")[0]
+    manifest = dataclasses.replace(manifest, files={**digests, GOLDEN: archive.sha256(raw_golden)})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as file:
+        for name, raw in ((GOLDEN, raw_golden), (MANIFEST, manifest.to_json())):
+            file.writestr(zipfile.ZipInfo(f"{root}/{FOLDER}/{name}", archive.TIME), raw)
+        added = member_names(file.namelist())
+    if set(added) != {GOLDEN, MANIFEST}:
+        raise ArtifactError(problem("compile", "torch changed the layout of its packages", got=names))
+    return manifest
 
 
 def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
@@ -42,16 +73,12 @@ def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
     with archive.opened(path) as file:
         names = member_names(file.namelist())
         if set(names) != {MANIFEST, GOLDEN}:
-            raise ArtifactError(
-                problem(str(path), "is no compiled file of equipot", hint="make one with equipot compile")
-            )
+            raise ArtifactError(problem(str(path), "is not a compiled file of equipot", hint=_HINT))
         raw_manifest = archive.read_member(path, file, names[MANIFEST], archive.MAX_JSON_BYTES)
         raw_golden = archive.read_member(path, file, names[GOLDEN])
     manifest = Manifest.from_json(raw_manifest, str(path))
     archive.check_digest(path, GOLDEN, raw_golden, manifest.files)
     complete = all(isinstance(manifest.compiled.get(key), kind) for key, kind in _FACTS.items())
     if manifest.kind != "compiled" or not complete:
-        raise ArtifactError(
-            problem(f"{path}: manifest", "is not of a compiled file", hint="make one with equipot compile")
-        )
+        raise ArtifactError(problem(f"{path}: manifest", "is not of a compiled file", hint=_HINT))
     return manifest, raw_golden

@@ -15,8 +15,8 @@ from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._kernels import load_kernels
 from equipot.artifacts._stored import info_of
 from equipot.errors import ArtifactError, DataError, problem
-from equipot.fields import FIELDS
-from equipot.graph import EDGE_SET_SEPARATOR, edge_set_key, per_what
+from equipot.fields import FIELDS, Field
+from equipot.graph import EDGE_SET_SEPARATOR, edge_set_key
 
 if TYPE_CHECKING:
     from equipot.artifacts._manifest import Manifest
@@ -80,12 +80,9 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
         DataError: If an input is missing, has a wrong shape, an index out of range or unsorted edges.
     """
     if missing := [key for key in info.inputs if key not in data]:
-        raise DataError(
-            problem("compiled model", f"the inputs {missing} are missing", hint=f"give {list(info.inputs)}")
-        )
-    ready = {}
-    for key in info.inputs:
-        ready[key] = data[key].detach().to(device, _dtype(key)).contiguous()
+        what = f"the inputs {missing} are missing"
+        raise DataError(problem("compiled model", what, hint=f"give {list(info.inputs)}"))
+    ready = {key: data[key].detach().to(device, _DTYPES[_field(key).dtype]).contiguous() for key in info.inputs}
     sizes = {"atom": ready["atom_types"].shape[0], "frame": ready["num_atoms"].shape[0]}
     if min(sizes.values()) < 1:
         raise DataError(problem("compiled model", "needs at least one atom and one frame", got=sizes))
@@ -93,7 +90,7 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
         _check_shape(key, value, sizes)
     _check_range("atom_types", ready["atom_types"], len(info.type_names))
     _check_range("batch", ready["batch"], sizes["frame"])
-    for name in ("", *(name for name, _ in info.edge_sets)):
+    for name in info.edge_set_names:
         key = edge_set_key("edge_index", name)
         _check_range(key, ready[key], sizes["atom"])
         if bool((ready[key][0].diff() < 0).any()):
@@ -103,19 +100,16 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
     return list(ready.values())
 
 
-def _dtype(key: str) -> torch.dtype:
-    return _DTYPES[FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]].dtype]
+def _field(key: str) -> Field:
+    return FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]]
 
 
 def _check_shape(key: str, value: torch.Tensor, sizes: dict[str, int]) -> None:
-    symbols = FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]].shape
-    kind = per_what(key)
-    wanted = tuple(sizes.get(kind, -1) if isinstance(size, str) else size for size in symbols)
-    fits = value.dim() == len(wanted)
-    for want, got in zip(wanted, value.shape, strict=False):
-        fits = fits and want in (-1, got)
-    if not fits:
-        shown = ", ".join(str(size) for size in symbols)
+    field = _field(key)
+    wanted = [sizes.get(field.per) if isinstance(size, str) else size for size in field.shape]
+    same = (want in (None, got) for want, got in zip(wanted, value.shape, strict=False))
+    if value.dim() != len(wanted) or not all(same):
+        shown = ", ".join(str(size) for size in field.shape)
         raise DataError(problem(key, f"must have the shape [{shown}] with {sizes}", got=tuple(value.shape)))
 
 
@@ -175,14 +169,25 @@ def open_runner(path: Path, device: torch.device) -> Any:
             return lambda inputs: model(*inputs)
         return loader(str(path), "model", False, 1, -1 if device.index is None else device.index).run
     except RuntimeError as error:
-        raise ArtifactError(
-            problem(str(path), f"torch cannot load its code ({_first_line(error)})", hint="compile it again here")
-        ) from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        what = f"torch cannot load its code ({reason})"
+        raise ArtifactError(problem(str(path), what, hint="compile it again here")) from None
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def built_for(device: str, *, portable: bool) -> dict[str, Any]:
+    """Facts of what is compiled here that ``check_fits`` compares where it is loaded.
+
+    Args:
+        device: Kind of device it will run on.
+        portable: Whether it uses only instructions of common x86-64 processors (AVX2).
+    """
+    return {
+        "device": device,
+        "torch": public_torch_version(),
+        "platform": platform_name(),
+        "cpu": "AVX2" if portable else trust.cpu_capability(),
+        "portable": portable,
+    }
 
 
 def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
@@ -202,13 +207,8 @@ def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
     if need in _CAPABILITIES and have in _CAPABILITIES and _CAPABILITIES.index(have) < _CAPABILITIES.index(need):
         problems.append(f"it needs a processor with {need}, this one has {have}")
     if problems:
-        raise ArtifactError(
-            problem(
-                str(path),
-                "; ".join(problems),
-                hint=f"compile it again here: equipot compile MODEL {path.name} --device {device.type}",
-            )
-        )
+        hint = f"compile it again here: equipot compile MODEL {path.name} --device {device.type}"
+        raise ArtifactError(problem(str(path), "; ".join(problems), hint=hint))
 
 
 def platform_name() -> str:

@@ -7,9 +7,14 @@ the file it came from.
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from equipot.artifacts import _checkpoint as checkpoint
+from equipot.artifacts import _package as package
+from equipot.artifacts._origins import check_plugins
+from equipot.artifacts._stored import StoredModel, info_of
 from equipot.errors import ArtifactError, ConfigError, problem
 from equipot.model._recipe import ModelRecipe
 from equipot.options import Options
@@ -22,63 +27,27 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelFromPackage(Options, ModelRecipe):
-    """The model of a package, weights included, for fine-tuning."""
+class _ModelFromFile(Options, ModelRecipe):
+    """The model of a file, weights included."""
 
-    package_path: str
-    """A ``.equipot.zip`` file; relative to the working directory."""
+    _path_option: ClassVar[str]
+    """Name of the option that holds the path."""
 
-    def problems(self) -> Iterable[str]:
-        """What keeps the package from being used, found in its manifest."""
-        yield from super().problems()
-        try:
-            self._manifest()
-        except ArtifactError as error:
-            yield f"package_path: {error}"
-
-    def info(self, units: Units = "metal") -> ModelInfo:
-        """Types, cutoffs and units, read from the manifest.
-
-        Raises:
-            ConfigError: If the model was trained in other units.
-        """
-        from equipot.artifacts._stored import info_of
-
-        return _in_units(info_of(self._manifest(), self.package_path), units, "ModelFromPackage.package_path")
-
-    def build(self, units: Units = "metal") -> GraphModel:
-        """Make the model with its stored weights."""
-        from equipot.artifacts._package import read_package
-
-        self.info(units)
-        return read_package(self.package_path).build().train()
-
+    @abstractmethod
     def _manifest(self) -> Manifest:
-        from equipot.artifacts._manifest import check_plugins
-        from equipot.artifacts._package import read_manifest
+        """The manifest, read without the weights where possible."""
 
-        manifest = read_manifest(self.package_path)
-        check_plugins(manifest.plugins, self.package_path)
-        return manifest
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelFromCheckpoint(Options, ModelRecipe):
-    """The model of a checkpoint, weights included, for fine-tuning."""
-
-    checkpoint_path: str
-    """A ``.ckpt`` file written by equipot; relative to the working directory."""
-
-    weights: Literal["ema", "raw"] = "ema"
-    """Averaged weights, where there are any, or those the optimizer saw."""
+    @abstractmethod
+    def _stored(self) -> StoredModel:
+        """The model in parts."""
 
     def problems(self) -> Iterable[str]:
-        """What keeps the checkpoint from being used."""
+        """What keeps the file from being used."""
         yield from super().problems()
         try:
             self._stored_info()
         except ArtifactError as error:
-            yield f"checkpoint_path: {error}"
+            yield f"{self._path_option}: {error}"
 
     def info(self, units: Units = "metal") -> ModelInfo:
         """Types, cutoffs and units, as stored.
@@ -86,32 +55,59 @@ class ModelFromCheckpoint(Options, ModelRecipe):
         Raises:
             ConfigError: If the model was trained in other units.
         """
-        return _in_units(self._stored_info(), units, "ModelFromCheckpoint.checkpoint_path")
+        info = self._stored_info()
+        if info.units != units:
+            what = f"the model was trained in {info.units!r} units, data.units is {units!r}"
+            where = f"{type(self).__name__}.{self._path_option}"
+            raise ConfigError(problem(where, what, hint="use data of the same units"))
+        return info
 
     def build(self, units: Units = "metal") -> GraphModel:
         """Make the model with its stored weights."""
-        from equipot.artifacts._checkpoint import read_checkpoint
-
         self.info(units)
-        return read_checkpoint(self.checkpoint_path, self.weights).build().train()
+        return self._stored().build().train()
 
     def _stored_info(self) -> ModelInfo:
-        from equipot.artifacts._checkpoint import read_manifest
-        from equipot.artifacts._manifest import check_plugins
-        from equipot.artifacts._stored import info_of
-
-        manifest = read_manifest(self.checkpoint_path)
-        check_plugins(manifest.plugins, self.checkpoint_path)
-        return info_of(manifest, self.checkpoint_path)
+        path: str = getattr(self, self._path_option)
+        manifest = self._manifest()
+        check_plugins(manifest.plugins, path)
+        return info_of(manifest, path)
 
 
-def _in_units(info: ModelInfo, units: Units, where: str) -> ModelInfo:
-    if info.units != units:
-        raise ConfigError(
-            problem(
-                where,
-                f"the model was trained in {info.units!r} units, data.units is {units!r}",
-                hint="use data of the same units",
-            )
-        )
-    return info
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelFromPackage(_ModelFromFile):
+    """The model of a package, weights included, for fine-tuning."""
+
+    _path_option = "package_path"
+
+    package_path: str
+    """A ``.equipot.zip`` file; relative to the working directory."""
+
+    def _manifest(self) -> Manifest:
+        """The package's manifest; its weights are not read."""
+        return package.read_manifest(self.package_path)
+
+    def _stored(self) -> StoredModel:
+        """The package's model."""
+        return package.read_package(self.package_path)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelFromCheckpoint(_ModelFromFile):
+    """The model of a checkpoint, weights included, for fine-tuning."""
+
+    _path_option = "checkpoint_path"
+
+    checkpoint_path: str
+    """A ``.ckpt`` file written by equipot; relative to the working directory."""
+
+    weights: Literal["ema", "raw"] = "ema"
+    """Averaged weights, where there are any, or those the optimizer saw."""
+
+    def _manifest(self) -> Manifest:
+        """What the checkpoint says of its model."""
+        return checkpoint.read_manifest(self.checkpoint_path)
+
+    def _stored(self) -> StoredModel:
+        """The checkpoint's model with the weights chosen."""
+        return checkpoint.read_checkpoint(self.checkpoint_path, self.weights)

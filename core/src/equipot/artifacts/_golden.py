@@ -1,6 +1,6 @@
 """Golden frames: small inputs stored with a model's outputs, replayed wherever the model is used.
 
-A file that gives other numbers than on the machine that wrote it is refused, whatever the reason.
+A file that gives other numbers than on the machine that wrote it is refused, for any reason.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from equipot.artifacts._package import read_tensors
+from equipot.artifacts._encoding import read_tensors
 from equipot.errors import ArtifactError, problem
+from equipot.graph import non_finite
 from equipot.neighbors import add_neighbors
 
 if TYPE_CHECKING:
@@ -68,22 +69,12 @@ def record(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> list
             alone = model.scale_shift(torch.zeros_like(outputs["atomic_energy"]), kept["atom_types"].to(device))
             frame = GoldenFrame(name, kept, {key: value.cpu() for key, value in outputs.items()}, alone.detach().cpu())
             if text := non_finite(frame.outputs):
-                raise ArtifactError(
-                    problem(
-                        f"golden frame {name!r}", f"the model gives non-finite {text}", hint="its weights are unusable"
-                    )
-                )
+                what = f"the model gives non-finite {text}"
+                raise ArtifactError(problem(f"golden frame {name!r}", what, hint="its weights are unusable"))
             frames.append(frame)
     finally:
         model.train(training)
     return frames
-
-
-def non_finite(outputs: Graph) -> str:
-    """Names of the outputs that hold NaN or infinity, comma-separated."""
-    return ", ".join(
-        key for key, value in outputs.items() if value.is_floating_point() and not bool(value.isfinite().all())
-    )
 
 
 # ---------------------------------------------------------------------- replay
@@ -111,11 +102,8 @@ def replay(
         for key, expected in frame.outputs.items():
             if key not in found or found[key].shape != expected.shape:
                 got = tuple(found[key].shape) if key in found else None
-                raise ArtifactError(
-                    problem(
-                        f"golden frame {frame.name!r}: {key}", f"must have the shape {tuple(expected.shape)}", got=got
-                    )
-                )
+                what = f"must have the shape {tuple(expected.shape)}"
+                raise ArtifactError(problem(f"golden frame {frame.name!r}: {key}", what, got=got))
             deviation = _deviation(frame, key, found[key].detach().cpu(), (allowed or {}).get(key, 0.0))
             worst[key] = max(worst.get(key, 0.0), deviation)
     return worst
@@ -165,13 +153,8 @@ def check(
     tolerance = TOLERANCE[model_dtype]
     bad = {key: f"{value:.2g}" for key, value in worst.items() if not value <= tolerance}
     if bad:
-        raise ArtifactError(
-            problem(
-                where,
-                f"does not reproduce its golden frames (relative deviations {bad}, allowed {tolerance:g})",
-                hint="do not use it: the weights or the software changed",
-            )
-        )
+        what = f"does not reproduce its golden frames (relative deviations {bad}, allowed {tolerance:g})"
+        raise ArtifactError(problem(where, what, hint="do not use it: the weights or the software changed"))
     return worst
 
 
@@ -186,6 +169,7 @@ def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
     for frame in frames:
         for part, graph in (("in", frame.inputs), ("out", frame.outputs), ("ref", {_SHIFTS: frame.shifts})):
             for key, value in graph.items():
+                # cloned: safetensors refuses tensors that share memory
                 tensors[f"{frame.name}/{part}/{key}"] = value.contiguous().clone()
     return save(tensors)
 
@@ -259,8 +243,7 @@ def frame_of(
         "total_charge": torch.zeros(1, dtype=torch.float64),
         "spin_multiplicity": torch.ones(1, dtype=torch.int64),
     }
-    cutoffs = None if info.cutoffs is None else torch.tensor(info.cutoffs, dtype=torch.float64)
-    frame = add_neighbors(frame, info.r_max, cutoffs=cutoffs, edge_sets=info.edge_sets)
+    frame = add_neighbors(frame, info.r_max, cutoffs=info.cutoff_matrix, edge_sets=info.edge_sets)
     return {key: frame[key] for key in info.inputs}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from equipot._importing import load_object
 from equipot.errors import ArtifactError, EquipotError, PluginError, problem
 from equipot.nn.slots import KernelSlot
 from equipot.plugins import plugins
@@ -54,9 +54,8 @@ def load_kernels(kernels: object, where: str) -> None:
         try:
             origin, specs = f"{entry['distribution']}>={entry['version']}", list(entry["specs"])
         except (TypeError, KeyError):
-            raise ArtifactError(
-                problem(f"{where}: manifest.compiled.kernels.{modifier}", "is damaged", got=entry)
-            ) from None
+            place = f"{where}: manifest.compiled.kernels.{modifier}"
+            raise ArtifactError(problem(place, "is damaged", got=entry)) from None
         try:
             _loader(str(modifier))(specs)
         except EquipotError as error:
@@ -69,5 +68,4 @@ def _loader(modifier: str) -> Any:
     entry: Any = plugins().lookup("modifiers", modifier).entry
     if not entry.kernel_loader:
         raise PluginError(problem(f"modifier {modifier}", "declares no kernel_loader"))
-    module, _, name = entry.kernel_loader.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    return load_object(entry.kernel_loader)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equipot.artifacts import _checkpoint as checkpoint
-from equipot.artifacts import _compiled_file as compiled_file
+import torch
+
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _package as package
-from equipot.artifacts._checkpoint import Weights
+from equipot.artifacts._checkpoint import Weights, read_checkpoint
+from equipot.artifacts._compiled_model import CompiledModel, load_compiled
+from equipot.artifacts._manifest import kind_of
 from equipot.errors import ArtifactError, ConfigError, problem
 
 if TYPE_CHECKING:
-    import torch
-
-    from equipot.artifacts._compiled_model import CompiledModel
     from equipot.artifacts._stored import StoredModel
     from equipot.model._graph_model import GraphModel
 
@@ -30,26 +29,11 @@ def read(path: str | Path, weights: Weights = "ema") -> StoredModel:
     Raises:
         ArtifactError: If the file is of another kind, or cannot be used.
     """
-    path = Path(path)
-    if path.name.endswith(package.SUFFIX):
-        return package.read_package(path)
-    if path.name.endswith(compiled_file.SUFFIX):
-        raise ArtifactError(
-            problem(
-                str(path),
-                "is a compiled file, which cannot become an eager model again",
-                hint="use the package or checkpoint it was compiled from",
-            )
-        )
-    if path.name.endswith(checkpoint.SUFFIX):
-        return checkpoint.read_checkpoint(path, weights)
-    raise ArtifactError(
-        problem(
-            str(path),
-            "is of no kind that equipot knows",
-            hint=f"use a file ending in {checkpoint.SUFFIX} or {package.SUFFIX}",
-        )
-    )
+    kind = kind_of(path)
+    if kind == "compiled":
+        what = "is a compiled file, which cannot become an eager model again"
+        raise ArtifactError(problem(str(path), what, hint="use the package or checkpoint it was compiled from"))
+    return package.read_package(path) if kind == "package" else read_checkpoint(path, weights)
 
 
 def load_model(path: str | Path, weights: Weights = "ema") -> GraphModel:
@@ -88,9 +72,7 @@ def load(
         ConfigError: If torch has no such device here.
     """
     device = usable_device(device)
-    if Path(path).name.endswith(compiled_file.SUFFIX):
-        from equipot.artifacts._compiled_model import load_compiled
-
+    if kind_of(path) == "compiled":
         return load_compiled(path, device, allow_native=allow_native)
     return load_model(path, weights).to(device)
 
@@ -104,8 +86,6 @@ def usable_device(device: str | torch.device) -> torch.device:
     Raises:
         ConfigError: If torch knows no such device, or cannot use it here.
     """
-    import torch
-
     try:
         found = torch.device(device)
         torch.empty(1, device=found)

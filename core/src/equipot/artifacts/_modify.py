@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot.artifacts import _package as package
-from equipot.artifacts._checkpoint import Weights, read_checkpoint, source_of
+from equipot.artifacts._checkpoint import Weights, read_checkpoint
 from equipot.artifacts._manifest import Manifest
+from equipot.artifacts._origins import source_of
+from equipot.data._frames import LabelSource, frame_from_atoms
+from equipot.data._readers import read_atoms
+from equipot.data.transforms import default_transforms
 from equipot.errors import ArtifactError, ConfigError, problem
+from equipot.model._modifiers import apply_modifiers
+from equipot.plugins import plugins
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -18,57 +23,6 @@ if TYPE_CHECKING:
 
 GOLDEN_FROM_DATA = 5
 """Frames taken from a data set for golden frames."""
-
-
-def parse_modifier(text: str) -> tuple[str, dict[str, Any]]:
-    """Name and options from ``NAME`` or ``NAME:key=value,key=value``.
-
-    Values are JSON where they can be read so, else text; commas in brackets or quotes separate nothing.
-
-    Args:
-        text: As given on the command line.
-
-    Raises:
-        ConfigError: If it is malformed.
-
-    Example:
-        >>> parse_modifier('modify_PerTypeScaleShift:shifts={"H": -13.6},shifts_trainable=true')
-        ('modify_PerTypeScaleShift', {'shifts': {'H': -13.6}, 'shifts_trainable': True})
-    """
-    name, _, rest = text.partition(":")
-    options: dict[str, Any] = {}
-    for item in _split(rest):
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip().isidentifier() or key.strip() in options:
-            raise ConfigError(
-                problem("--modifiers", f"{item!r} is no option", got=text, hint="write NAME:key=value,key=value")
-            )
-        options[key.strip()] = _value(value.strip())
-    if not name.isidentifier():
-        raise ConfigError(problem("--modifiers", "must be NAME or NAME:key=value,…", got=text))
-    return name, options
-
-
-def _split(text: str) -> list[str]:
-    """Parts between commas that are in no bracket and no quote."""
-    parts, depth, quoted, part = [], 0, False, ""
-    for character in text:
-        if character == '"':
-            quoted = not quoted
-        depth += 0 if quoted else (character in "[{") - (character in "]}")
-        if character == "," and depth == 0 and not quoted:
-            parts.append(part)
-            part = ""
-        else:
-            part += character
-    return [item for item in [*parts, part] if item.strip()]
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def package_checkpoint(
@@ -91,7 +45,7 @@ def package_checkpoint(
     stored = read_checkpoint(checkpoint_path, weights)
     model = stored.build()
     provenance = {**stored.manifest.provenance, **source_of(checkpoint_path)}
-    frames = None if golden_data is None else frames_from_file(golden_data, model.info)
+    frames = None if golden_data is None else _frames_from_file(golden_data, model.info)
     return package.write_package(model, path, golden_inputs=frames, provenance=provenance, data=stored.manifest.data)
 
 
@@ -109,59 +63,33 @@ def modify_package(
         ArtifactError: If both are the same file, or a package cannot be used.
         ConfigError: If a modifier is not persistent or an option wrong.
     """
-    from equipot.model._modifiers import apply_modifiers
-
     source, path = Path(source), package.checked_path(path)
     if path.exists() and source.exists() and path.samefile(source):
-        raise ArtifactError(problem(str(path), "is the package to modify", hint="give the new package another name"))
+        what = "would overwrite the package to modify"
+        raise ArtifactError(problem(str(path), what, hint="choose another name for the output"))
     steps = list(modifiers)
-    check_persistent(name for name, _ in steps)
+    _check_persistent(name for name, _ in steps)
     stored = package.read_package(source)
     model = apply_modifiers(stored.build(), steps)
     provenance = {**stored.manifest.provenance, **source_of(source), "source_fingerprint": stored.manifest.fingerprint}
     return package.write_package(model, path, provenance=provenance, data=stored.manifest.data)
 
 
-def check_persistent(names: Iterable[str]) -> None:
-    """Only persistent modifiers can become part of a package.
-
-    Raises:
-        PluginError: If one is not installed.
-        ConfigError: Naming those that are hints for one run.
-    """
-    from equipot.plugins import plugins
-
+def _check_persistent(names: Iterable[str]) -> None:
+    """Only persistent modifiers can become part of a package."""
     hints = [name for name in names if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
     if hints:
-        raise ConfigError(
-            problem(
-                "--modifiers",
-                f"{hints} are not persistent, so they are not stored in a package",
-                hint="give them to equipot compile, or to the calculator's model",
-            )
-        )
+        what = f"{hints} are not persistent, so they are not stored in a package"
+        hint = "give them to equipot compile, or to the calculator's model"
+        raise ConfigError(problem("--modifiers", what, hint=hint))
 
 
-def frames_from_file(path: str | Path, info: ModelInfo, limit: int = GOLDEN_FROM_DATA) -> dict[str, Graph]:
-    """The first frames of a data file with all inputs of a model.
-
-    Args:
-        path: Anything ASE reads.
-        info: The model's.
-        limit: Most frames to take.
-
-    Raises:
-        DataError: If the file cannot be read or holds elements the model does not know.
-    """
-    from equipot.data._frames import LabelSource, frame_from_atoms
-    from equipot.data._readers import read_atoms
-    from equipot.data.transforms import default_transforms
-
-    contract: dict[str, LabelSource] = {
-        key: LabelSource(key) for key in ("total_charge", "spin_multiplicity") if key in info.inputs
-    }
+def _frames_from_file(path: str | Path, info: ModelInfo) -> dict[str, Graph]:
+    """The first frames of a data file that ASE reads, with all inputs of a model."""
+    inputs = ("total_charge", "spin_multiplicity")
+    contract = {key: LabelSource(key) for key in inputs if key in info.inputs}
     frames = {}
-    for number, atoms in enumerate(read_atoms(path)[:limit]):
+    for number, atoms in enumerate(read_atoms(path)[:GOLDEN_FROM_DATA]):
         frame, _ = frame_from_atoms(atoms, contract, f"{path}, frame {number}")
         for transform in default_transforms(info):
             frame = transform(frame)

@@ -2,6 +2,7 @@
 
 Members: ``manifest.json``, ``config.json``, ``weights.safetensors``, ``golden.safetensors``. The
 manifest states the SHA-256 of the others; the weights carry digests of the options they belong to.
+Manifests are read without torch, so what needs it is imported where it is used.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot.artifacts import _archive as archive
-from equipot.artifacts._manifest import Manifest, canonical_json, check_options_match, option_digests, parse_json
+from equipot.artifacts._encoding import canonical_json, parse_json, read_tensors
+from equipot.artifacts._fingerprints import option_digests
+from equipot.artifacts._manifest import SUFFIXES, Manifest
 from equipot.errors import ArtifactError, problem
 
 if TYPE_CHECKING:
-    import torch
-
     from equipot.artifacts._golden import GoldenFrame
     from equipot.artifacts._stored import StoredModel
     from equipot.graph import Graph
     from equipot.model._graph_model import GraphModel
 
-SUFFIX = ".equipot.zip"
+SUFFIX = SUFFIXES["package"]
 MANIFEST, CONFIG, WEIGHTS, GOLDEN = "manifest.json", "config.json", "weights.safetensors", "golden.safetensors"
 MEMBERS = (MANIFEST, CONFIG, WEIGHTS, GOLDEN)
 _OPTIONS = "hyperparameters"
@@ -74,7 +75,11 @@ def write_package(
 
 
 def checked_path(path: str | Path, suffix: str = SUFFIX) -> Path:
-    """The path, if its name ends as it must.
+    """The path of a file to write, if its name ends as it must.
+
+    Args:
+        path: The file.
+        suffix: What its name must end in.
 
     Raises:
         ArtifactError: If it does not.
@@ -86,17 +91,34 @@ def checked_path(path: str | Path, suffix: str = SUFFIX) -> Path:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """The manifest of a package, with the standard library alone.
+    """The manifest of a package, with the standard library alone: neither weights nor plugins are touched.
+
+    Args:
+        path: The file, from any source.
+
+    Returns:
+        Types, cutoffs, units, plugins, provenance and all else that is known of the model.
 
     Raises:
-        ArtifactError: If the file is no package.
+        ArtifactError: If the file is not a package.
     """
     path = Path(path)
     with archive.opened(path) as file:
         raw = archive.read_member(path, file, MANIFEST, archive.MAX_JSON_BYTES)
     manifest = Manifest.from_json(raw, str(path))
     if manifest.kind != "package":
-        raise ArtifactError(problem(str(path), "is no package", got=manifest.kind))
+        raise ArtifactError(problem(str(path), "is not a package", got=manifest.kind))
+    return manifest
+
+
+def checked_manifest(path: Path) -> Manifest:
+    """The manifest of a package, after all its members were compared with their digests.
+
+    Raises:
+        ArtifactError: If the file is not a package, or was edited or damaged.
+    """
+    manifest = read_manifest(path)
+    _check_digests(path, manifest, _members(path, *MEMBERS[1:]))
     return manifest
 
 
@@ -116,16 +138,11 @@ def read_package(path: str | Path) -> StoredModel:
 
     path = Path(path)
     manifest = read_manifest(path)
-    with archive.opened(path) as file:
-        if unknown := sorted(set(file.namelist()) - set(MEMBERS)):
-            raise ArtifactError(problem(str(path), f"has the unknown members {unknown}", hint="do not use this file"))
-        raw_config = archive.read_member(path, file, CONFIG, archive.MAX_JSON_BYTES)
-        raw_weights = archive.read_member(path, file, WEIGHTS)
-    config = parse_json(raw_config, f"{path}: {CONFIG}")
-    state, metadata = read_tensors(raw_weights, f"{path}: {WEIGHTS}")
-    _check_options(path, manifest, config, metadata)
-    archive.check_digest(path, CONFIG, raw_config, manifest.files)
-    archive.check_digest(path, WEIGHTS, raw_weights, manifest.files)
+    members = _members(path, CONFIG, WEIGHTS)
+    config = parse_json(members[CONFIG], f"{path}: {CONFIG}")
+    state, metadata = read_tensors(members[WEIGHTS], f"{path}: {WEIGHTS}")
+    _check_options(path, manifest, config, metadata)  # before the digests, since it can name the option
+    _check_digests(path, manifest, members)
     return StoredModel(where=str(path), manifest=manifest, config=config, state=state)
 
 
@@ -138,39 +155,33 @@ def read_golden(path: str | Path) -> Sequence[GoldenFrame]:
     from equipot.artifacts import _golden as golden
 
     path = Path(path)
-    manifest = read_manifest(path)
+    manifest, members = read_manifest(path), _members(path, GOLDEN)
+    _check_digests(path, manifest, members)
+    return golden.from_bytes(members[GOLDEN], f"{path}: {GOLDEN}")
+
+
+def _members(path: Path, *names: str) -> dict[str, bytes]:
+    """Some members of a package; it has no others than a package has."""
     with archive.opened(path) as file:
-        raw = archive.read_member(path, file, GOLDEN)
-    archive.check_digest(path, GOLDEN, raw, manifest.files)
-    return golden.from_bytes(raw, f"{path}: {GOLDEN}")
+        if unknown := sorted(set(file.namelist()) - set(MEMBERS)):
+            raise ArtifactError(problem(str(path), f"has the unknown members {unknown}", hint="do not use this file"))
+        limits = {CONFIG: archive.MAX_JSON_BYTES}
+        return {name: archive.read_member(path, file, name, limits.get(name)) for name in names}
 
 
-def read_tensors(raw: bytes, where: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
-
-    Raises:
-        ArtifactError: If it is damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        tensors = load(raw)
-        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
-        raise ArtifactError(problem(where, f"is damaged ({error})", hint="get the file again")) from None
-    metadata = header.get("__metadata__", {})
-    return tensors, {str(key): str(value) for key, value in metadata.items()}
+def _check_digests(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
+    for name, raw in members.items():
+        archive.check_digest(path, name, raw, manifest.files)
 
 
 def _check_options(path: Path, manifest: Manifest, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """The config, the modifiers and the units are those that the weights were saved with."""
-    saved = {
-        key: str(value)
-        for key, value in parse_json(metadata.get(_OPTIONS, "{}").encode(), f"{path}: {WEIGHTS}").items()
-    }
+    options = parse_json(metadata.get(_OPTIONS, "{}").encode(), f"{path}: {WEIGHTS}")
+    saved = {key: str(value) for key, value in options.items()}
     try:
         found = option_digests(config, manifest.modifiers, str(manifest.model.get("units")))
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(problem(str(path), f"its manifest is damaged ({type(error).__name__}: {error})")) from None
-    check_options_match(saved, found, f"{path}: {CONFIG}")
+    if differing := sorted(key for key in saved.keys() | found.keys() if saved.get(key) != found.get(key)):
+        what = f"the weights were saved with other values of {differing}"
+        raise ArtifactError(problem(f"{path}: {CONFIG}", what, hint="the file was edited or damaged: get it again"))

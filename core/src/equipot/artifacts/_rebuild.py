@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from equipot.artifacts._origins import registered
 from equipot.config._targets import TargetError, resolve_target
 from equipot.errors import ArtifactError, problem
+from equipot.model._modifiers import reapply
 from equipot.model._recipe import ModelBuilder
 from equipot.options import Options
-from equipot.plugins import NAMESPACES, plugins, public_target
+from equipot.plugins import plugins, public_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from equipot.model._graph_model import AppliedModifier, GraphModel
     from equipot.units import Units
 
-_KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
 _KINDS = ("model_builders", "pair_potentials", "energy_terms")
 
 
@@ -25,8 +26,7 @@ def options_from_config(config: Mapping[str, Any], where: str = "model") -> Opti
     """Make a builder or energy term from stored plain containers.
 
     Only registered names are resolved (``equipot.model.NAME``, ``equipot.pair_potentials.NAME``), and,
-    for what stands inside a component, options that an installed plugin's package defines: a file can
-    never name other code.
+    inside a component, options that an installed plugin's package defines: a file can never name other code.
 
     Args:
         config: Mapping with ``_target_`` and options, as made by ``to_config``.
@@ -36,7 +36,7 @@ def options_from_config(config: Mapping[str, Any], where: str = "model") -> Opti
         The checked options.
 
     Raises:
-        ArtifactError: If a target is no registered name, nor such options.
+        ArtifactError: If a target is neither a registered name nor such options.
         PluginNotFoundError: If the plugin is not installed, saying what to install.
         ConfigError: If the options do not fit the installed version.
     """
@@ -47,22 +47,15 @@ def _options(config: Mapping[str, Any], where: str, find: Callable[[str], Any]) 
     target = str(config.get("_target_", ""))
     options_class = find(target)
     if options_class is None:
-        raise ArtifactError(
-            problem(
-                where,
-                "names no registered component",
-                got=target,
-                hint="the file is damaged, or its model was made by a local file",
-            )
-        )
+        hint = "the file is damaged, or its model was made by a local file"
+        raise ArtifactError(problem(where, "names no registered component", got=target, hint=hint))
     values = {key: _nested(value, f"{where}.{key}") for key, value in config.items() if key != "_target_"}
     options: Options = options_class(**values)
     return options
 
 
 def _registered(target: str) -> Any:
-    namespace, _, name = target.rpartition(".")
-    kind = _KIND_OF_NAMESPACE.get(namespace)
+    kind, name = registered(target)
     return plugins().load(kind, name) if kind in _KINDS else None
 
 
@@ -101,8 +94,6 @@ def rebuild_model(config: Mapping[str, Any], applied: Iterable[AppliedModifier],
         ArtifactError: If the config is not of a model builder.
         PluginNotFoundError: If a plugin is missing.
     """
-    from equipot.model._modifiers import reapply
-
     builder = options_from_config(config)
     if not isinstance(builder, ModelBuilder):
         raise ArtifactError(problem("model", "is not a model builder", got=type(builder).__name__))

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from equipot.artifacts import _manifest as manifests
+from equipot.artifacts import _origins as origins
+from equipot.artifacts._approximations import approximations_of
+from equipot.artifacts._fingerprints import fingerprint, option_digests
 from equipot.artifacts._manifest import Kind, Manifest
+from equipot.artifacts._rebuild import rebuild_model
 from equipot.errors import ArtifactError, ConfigError, problem
+from equipot.model._context import ModelInfo
+from equipot.model._modifiers import as_records, from_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +23,6 @@ if TYPE_CHECKING:
     import torch
 
     from equipot.graph import Graph
-    from equipot.model._context import ModelInfo
     from equipot.model._graph_model import AppliedModifier, GraphModel
 
 
@@ -50,9 +56,7 @@ class StoredModel:
         Raises:
             ArtifactError: If a plugin is missing or older, or weights and architecture do not fit.
         """
-        from equipot.artifacts._rebuild import rebuild_model
-
-        manifests.check_plugins(self.manifest.plugins, self.where)
+        origins.check_plugins(self.manifest.plugins, self.where)
         try:
             model = rebuild_model(self.config, self.applied(), self.info().units)
         except ConfigError as error:
@@ -68,8 +72,6 @@ class StoredModel:
         Raises:
             ArtifactError: If the records are damaged.
         """
-        from equipot.model._modifiers import from_records
-
         try:
             return from_records(self.manifest.modifiers)
         except TypeError as error:
@@ -103,21 +105,17 @@ def info_of(manifest: Manifest, where: str) -> ModelInfo:
     Raises:
         ArtifactError: If it is damaged.
     """
-    from equipot.model._context import ModelInfo
-
     fields = {item.name for item in dataclasses.fields(ModelInfo)}
+    place = f"{where}: manifest.model"
     if unknown := sorted(manifest.model.keys() - fields):
-        raise ArtifactError(
-            problem(
-                f"{where}: manifest.model", f"has the unknown entries {unknown}", hint="pip install --upgrade equipot"
-            )
-        )
+        hint = "pip install --upgrade equipot"
+        raise ArtifactError(problem(place, f"has the unknown entries {unknown}", hint=hint))
     try:
         info = ModelInfo.from_dict(manifest.model)
     except TypeError as error:
-        raise ArtifactError(problem(f"{where}: manifest.model", f"is damaged ({error})")) from None
+        raise ArtifactError(problem(place, f"is damaged ({error})")) from None
     if info.units not in ("metal", "real") or not isinstance(info.r_max, (int, float)) or not info.type_names:
-        raise ArtifactError(problem(f"{where}: manifest.model", "is damaged", got=manifest.model))
+        raise ArtifactError(problem(place, "is damaged", got=manifest.model))
     return info
 
 
@@ -143,52 +141,27 @@ def store(
     Raises:
         ArtifactError: If its builder is not declared by a plugin.
     """
-    from equipot.artifacts._approximations import approximations_of
-    from equipot.model._modifiers import as_records
-
     if not model.config:
-        raise ArtifactError(
-            problem(
-                where,
-                "was not made by a model builder, so it cannot be stored",
-                hint="build it with a registered builder",
-            )
-        )
+        what = "was not made by a model builder, so it cannot be stored"
+        raise ArtifactError(problem(where, what, hint="build it with a registered builder"))
     records = as_records(model.modifiers)
+    # cloned: safetensors refuses tensors that share memory, as tied weights do
     state = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(model.state_dict().items())}
     numbers = model.info.atomic_numbers
-    digests = manifests.option_digests(model.config, records, model.info.units)
+    created = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+    digests = option_digests(model.config, records, model.info.units)
     manifest = Manifest(
         kind=kind,
         model=model.info.to_dict(),
         modifiers=records,
-        plugins=manifests.plugins_used(model.config, records),
-        versions=manifests.current_versions(),
+        plugins=origins.plugins_used(model.config, records),
+        versions={"python": platform.python_version(), **origins.versions("torch", "e3nn")},
         atomic_numbers=None if numbers is None else list(numbers),
         hyperparameters=digests,
         fingerprint=fingerprint(digests, state),
-        provenance={"seed": model.config.get("seed"), **(provenance or {}), "created": manifests.now()},
+        provenance={"seed": model.config.get("seed"), **(provenance or {}), "created": created},
         data=dict(data or {}),
         approximations=approximations_of(model, golden_inputs),
-        citations=manifests.citations_of(model.config),
+        citations=origins.citations_of(model.config),
     )
     return StoredModel(where=where, manifest=manifest, config=model.config, state=state)
-
-
-def fingerprint(digests: Mapping[str, str], state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of all options and weights of a model.
-
-    Args:
-        digests: As made by ``option_digests``.
-        state: The model's state dict.
-
-    Returns:
-        Hexadecimal digits; equal for equal models, whatever file they are in.
-    """
-    import hashlib
-
-    digest = hashlib.sha256(manifests.canonical_json(dict(digests)))
-    for name, value in sorted(state.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from equipot.errors import ArtifactError
-from equipot.files import atomic, cache_folder
+from equipot.files import cache_folder, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,7 @@ def remember(digest: str, *, built: bool) -> None:
     path = _entry(digest)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(entry), encoding="utf-8")
+        write_json(path, entry)
     except (OSError, ArtifactError):
         text = (
             "%s cannot be written, so compiled files will need --allow-native; EQUIPOT_CACHE_DIR names another folder"

@@ -1,6 +1,6 @@
 """The ASE calculator: one entry for checkpoints, packages, compiled files and models.
 
-ASE always gets eV and Å, whatever units the model was trained in.
+ASE always gets eV and Å, also from a model that was trained in other units.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot.artifacts._checkpoint import Weights
-from equipot.artifacts._golden import non_finite
 from equipot.artifacts._loading import load, usable_device
 from equipot.ase import _evaluate_in_parts as in_parts
 from equipot.ase._skin import SkinNeighbors
 from equipot.data._frames import LabelSource, finite_positions, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
-from equipot.graph import Graph
+from equipot.graph import Graph, non_finite
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.units import UNIT_SYSTEMS
@@ -74,10 +73,10 @@ class EquipotCalculator(Calculator):
         Args:
             model: ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file, or a model; a model is copied.
             device: Where to run.
-            skin: Width in Å added to the cutoff of the stored neighbour list, which is made anew when
+            skin: Width in Å added to the cutoff of the stored neighbour list, which is renewed when
                 an atom moved by half of it. Results do not depend on it; 0 makes a list every step.
             weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
-            types: Chemical symbol to type name; needed when type names are no elements or two types
+            types: Chemical symbol to type name; needed when type names are not elements or two types
                 are of one element.
             allow_native: Also load a compiled file that was not built on this machine.
 
@@ -91,7 +90,8 @@ class EquipotCalculator(Calculator):
         self.device = usable_device(device)
         self.model = _loaded(model, self.device, weights, allow_native=allow_native)
         self.info: ModelInfo = self.model.info
-        self.implemented_properties = _properties(self.info)  # type: ignore[misc]
+        own = [name for name in ("forces", "stress") if name in self.info.outputs]
+        self.implemented_properties = ["energy", "free_energy", "energies", *own]  # type: ignore[misc]
         self._mapper = ChemicalSpeciesToAtomTypeMapper(list(self.info.type_names), _symbol_to_type(self.info, types))
         self.neighbors = SkinNeighbors(self.info, skin)
         self._contract = {key: LabelSource(key) for key in _EXTRA_INPUTS if key in self.info.inputs}
@@ -106,25 +106,20 @@ class EquipotCalculator(Calculator):
         """Evaluate the model; all properties it has at once.
 
         Args:
-            atoms: The frame.
-            properties: What ASE asks for.
-            system_changes: What ASE saw change.
+            atoms: The frame; default: the one before.
+            properties: What ASE asks for; not used.
+            system_changes: What ASE saw change; not used.
 
         Raises:
             DataError: On an element the model does not know, or an output that is not finite.
         """
         if atoms is not None and self.check_state(atoms):
-            self.atoms = atoms.copy()
+            self.atoms = atoms.copy()  # ASE compares the next frame with it, and the caller may change its own
         frame = self._frame(self.atoms)
         outputs = in_parts.evaluate(self.model, {key: value.to(self.device) for key, value in frame.items()})
         if bad := non_finite(outputs):
-            raise DataError(
-                problem(
-                    _WHERE,
-                    f"the model gives non-finite {bad}",
-                    hint="the frame is far from the training data, or atoms are too close",
-                )
-            )
+            hint = "the frame is far from the training data, or atoms are too close"
+            raise DataError(problem(_WHERE, f"the model gives non-finite {bad}", hint=hint))
         self.results = self._results({key: value.cpu() for key, value in outputs.items()})
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
@@ -136,16 +131,13 @@ class EquipotCalculator(Calculator):
         return changes + [key for key in self._contract if not np.array_equal(old.info.get(key), new.info.get(key))]
 
     def _frame(self, atoms: Any) -> Graph:
-        """The frame with its edges; along a trajectory only positions and edges are made anew."""
+        """The frame with its edges; along a trajectory only positions and edges are renewed."""
         if self._kept is not None and set(self._changes(self._kept[0], atoms)) <= {"positions"}:
             return self.neighbors.update({**self._kept[1], "positions": finite_positions(atoms, _WHERE)})
         frame, _ = frame_from_atoms(atoms, self._contract, _WHERE)
         if unknown := self._mapper.unsupported(frame):
-            raise DataError(
-                problem(
-                    _WHERE, f"the model knows no atom type for {unknown}", hint=f"supported: {self._mapper.supported}"
-                )
-            )
+            hint = f"supported: {self._mapper.supported}"
+            raise DataError(problem(_WHERE, f"the model knows no atom type for {unknown}", hint=hint))
         frame = self._mapper(frame)
         self._kept = (atoms, frame)
         return self.neighbors.update(frame)
@@ -153,11 +145,8 @@ class EquipotCalculator(Calculator):
     def _results(self, outputs: Graph) -> dict[str, Any]:
         factor = UNIT_SYSTEMS[self.info.units].energy_in_ev
         energy = float(outputs["total_energy"][0]) * factor
-        results: dict[str, Any] = {
-            "energy": energy,
-            "free_energy": energy,
-            "energies": outputs["atomic_energy"].numpy() * factor,
-        }
+        energies = outputs["atomic_energy"].numpy() * factor
+        results: dict[str, Any] = {"energy": energy, "free_energy": energy, "energies": energies}
         if "forces" in outputs:
             results["forces"] = outputs["forces"].numpy() * factor
         if "stress" in outputs and bool(outputs["stress_mask"][0]):
@@ -172,16 +161,14 @@ class EquipotCalculator(Calculator):
         """
         if name in type(self).implemented_properties and name not in self.implemented_properties:
             hint = "apply the modifier enable_ForceStressOutput (equipot package modify, equipot compile --modifiers)"
-            raise PropertyNotImplementedError(
-                problem(_WHERE, f"this model has no {name}, only {self.implemented_properties}", hint=hint)
-            )
+            what = f"this model has no {name}, only {self.implemented_properties}"
+            raise PropertyNotImplementedError(problem(_WHERE, what, hint=hint))
         frame = self.atoms if atoms is None else atoms
         if name == "stress" and frame is not None and (not frame.pbc.any() or frame.cell.rank < 3):
             if not allow_calculation:
                 return None
-            raise PropertyNotImplementedError(
-                problem(_WHERE, "this frame has no stress: it is not periodic or its cell has no volume")
-            )
+            what = "this frame has no stress: it is not periodic or its cell has no volume"
+            raise PropertyNotImplementedError(problem(_WHERE, what))
         return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
 
 
@@ -193,20 +180,9 @@ def _loaded(
     if isinstance(model, GraphModel):
         return copy.deepcopy(model).eval().to(device)
     if not isinstance(getattr(model, "info", None), ModelInfo):
-        raise ConfigError(
-            problem(
-                f"{_WHERE}.model",
-                "must be a file or a model",
-                got=type(model).__name__,
-                hint="a recipe is built with .build()",
-            )
-        )
+        what, hint = "must be a file or a model", "a recipe is built with .build()"
+        raise ConfigError(problem(f"{_WHERE}.model", what, got=type(model).__name__, hint=hint))
     return model
-
-
-def _properties(info: ModelInfo) -> list[str]:
-    own = [name for name in ("forces", "stress") if name in info.outputs]
-    return ["energy", "free_energy", "energies", *own]
 
 
 def _symbol_to_type(info: ModelInfo, types: Mapping[str, str] | None) -> dict[str, str]:
@@ -220,9 +196,8 @@ def _symbol_to_type(info: ModelInfo, types: Mapping[str, str] | None) -> dict[st
     species = info.chemical_species
     hint = f"give types={{symbol: type name}} with type names of {list(info.type_names)}"
     if species is None:
-        raise ConfigError(problem(f"{_WHERE}.types", "is needed: the model's types are no elements", hint=hint))
+        raise ConfigError(problem(f"{_WHERE}.types", "is needed: the model's types are not elements", hint=hint))
     if len(set(species)) < len(species):
-        raise ConfigError(
-            problem(f"{_WHERE}.types", f"is needed: several types are of one element, {list(species)}", hint=hint)
-        )
+        what = f"is needed: several types are of one element, {list(species)}"
+        raise ConfigError(problem(f"{_WHERE}.types", what, hint=hint))
     return dict(zip(species, info.type_names, strict=True))

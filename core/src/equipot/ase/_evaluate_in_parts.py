@@ -38,7 +38,7 @@ def evaluate(model: GraphModel | CompiledModel, data: Graph, max_edges: int = MA
         The model's outputs; forces differ from those of the whole by rounding.
     """
     info = model.info
-    n_edges = sum(data[edge_set_key("edge_index", name)].shape[1] for name in _edge_sets(info))
+    n_edges = sum(data[edge_set_key("edge_index", name)].shape[1] for name in info.edge_set_names)
     if n_edges <= max_edges or not _divisible(info, data):
         whole: Graph = model(data)
         return whole
@@ -56,10 +56,6 @@ def evaluate(model: GraphModel | CompiledModel, data: Graph, max_edges: int = MA
                 sums[key] = sums[key] + value if key in sums else value
     result = {"atomic_energy": atomic_energy, "total_energy": atomic_energy.sum().unsqueeze(0), **sums}
     return result | ({"stress_mask": found["stress_mask"]} if "stress_mask" in found else {})
-
-
-def _edge_sets(info: ModelInfo) -> tuple[str, ...]:
-    return ("", *(name for name, _ in info.edge_sets))
 
 
 def _divisible(info: ModelInfo, data: Graph) -> bool:
@@ -81,7 +77,7 @@ def _parts(info: ModelInfo, data: Graph, max_edges: int) -> Iterator[tuple[int, 
         name: torch.searchsorted(
             data[edge_set_key("edge_index", name)][0].contiguous(), torch.arange(n_atoms + 1, device=device)
         )
-        for name in _edge_sets(info)
+        for name in info.edge_set_names
     }
     before = torch.stack(list(starts.values())).sum(0)
     first = 0

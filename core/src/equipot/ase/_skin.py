@@ -42,7 +42,7 @@ class SkinNeighbors:
         """How often a list was made."""
         self._r_max = info.r_max
         self._edge_sets = info.edge_sets
-        self._cutoffs = None if info.cutoffs is None else torch.tensor(info.cutoffs, dtype=torch.float64)
+        self._cutoffs = info.cutoff_matrix
         self._made_for: Graph = {}
         self._wide: dict[str, _WideEdges] = {}
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +18,15 @@ from torch.utils import cpp_extension
 from equipot.artifacts import _archive as archive
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
-from equipot.artifacts._compiled_file import FOLDER, GOLDEN, MANIFEST, SUFFIX, member_names
-from equipot.artifacts._compiled_model import CompiledModel, open_runner, platform_name, public_torch_version
+from equipot.artifacts._compiled_file import SUFFIX, add_members
+from equipot.artifacts._compiled_model import CompiledModel, built_for, open_runner, platform_name
 from equipot.artifacts._kernels import kernels_of
 from equipot.artifacts._package import checked_path
 from equipot.artifacts._stored import store
 from equipot.compile._export import export_model, trace_batch
-from equipot.errors import ArtifactError, problem
+from equipot.errors import ArtifactError, problem, unknown
 from equipot.files import atomic
-from equipot.graph import Graph
+from equipot.graph import Graph, collate
 
 if TYPE_CHECKING:
     from equipot.artifacts._golden import GoldenFrame
@@ -73,7 +72,7 @@ def compile_model(
     """
     path = checked_path(path, SUFFIX)
     if target not in TARGETS:
-        raise ArtifactError(problem("compile.target", f"must be one of {list(TARGETS)}", got=target))
+        raise ArtifactError(unknown("compile.target", target, TARGETS, "target"))
     _check_tools(device)
     stored = store(model, "compiled", where=str(path), provenance=provenance, data=data)
     frames = golden.record(model)
@@ -81,11 +80,7 @@ def compile_model(
     facts = {
         "mode": MODES[0],
         "target": target,
-        "device": device,
-        "torch": public_torch_version(),
-        "platform": platform_name(),
-        "cpu": "AVX2" if portable else trust.cpu_capability(),
-        "portable": portable,
+        **built_for(device, portable=portable),
         "outputs": list(exported.outputs),
         "kernels": kernels_of(model),
     }
@@ -93,7 +88,7 @@ def compile_model(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.pt2"
         _run_compiler(exported.program, made, _PORTABLE if portable else {})
-        manifest = _add_members(made, manifest, golden.to_bytes(frames))
+        manifest = add_members(made, manifest, golden.to_bytes(frames))
         compiled = CompiledModel(open_runner(made, torch.device(device)), manifest, model.info)
         check_against_eager(model, compiled, frames, str(path))
         with atomic(path) as temporary:
@@ -120,15 +115,12 @@ def check_against_eager(
         ArtifactError: If they differ by more than rounding.
     """
     more: dict[str, Graph] = {f"batch {seed}": batch for seed, batch in enumerate(_batches(model))}
-    return golden.check(
-        compiled, [*frames, *golden.record(model, more)], model.info.model_dtype, f"{where}: compiled model"
-    )
+    frames = [*frames, *golden.record(model, more)]
+    return golden.check(compiled, frames, model.info.model_dtype, f"{where}: compiled model")
 
 
 def _batches(model: GraphModel) -> list[Graph]:
     """Batches of other sizes than the traced one: crystals only, molecules only, everything twice."""
-    from equipot.graph import collate
-
     first, second = golden.random_frames(model.info, 11), golden.random_frames(model.info, 12)
     return [
         collate([first["atom"], second["atom"]]),
@@ -139,21 +131,15 @@ def _batches(model: GraphModel) -> list[Graph]:
 
 def _check_tools(device: str) -> None:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise ArtifactError(
-            problem(
-                "compile.device",
-                "there is no CUDA device here",
-                got=device,
-                hint="compile on the machine that will run it",
-            )
-        )
+        hint = "compile on the machine that will run it"
+        raise ArtifactError(problem("compile.device", "there is no CUDA device here", got=device, hint=hint))
     compiler = os.environ.get("CXX") or ("clang++" if platform_name().startswith("darwin") else "g++")
     if shutil.which(compiler.split()[0]) is None:
         raise ArtifactError(problem("compile", "needs a C++ compiler", got=compiler, hint=_COMPILER_HINT))
 
 
 def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: dict[str, Any]) -> None:
-    configs = {"cpp.dynamic_threads": True, **options}
+    configs = {"cpp.dynamic_threads": True, **options}  # else the number of threads here would be compiled in
     try:
         with warnings.catch_warnings(), _library_path_without_spaces():
             warnings.simplefilter("ignore")  # of torch's own making, on every compilation
@@ -162,13 +148,8 @@ def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: di
     except Exception as error:
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
-        raise ArtifactError(
-            problem(
-                "compile",
-                f"AOTInductor failed ({reason})",
-                hint="use the package instead; report this with the model's config",
-            )
-        ) from error
+        hint = "use the package instead; report this with the model's config"
+        raise ArtifactError(problem("compile", f"AOTInductor failed ({reason})", hint=hint)) from error
 
 
 @contextlib.contextmanager
@@ -186,20 +167,3 @@ def _library_path_without_spaces() -> Iterator[None]:
             yield
         finally:
             cpp_extension.TORCH_LIB_PATH = original
-
-
-def _add_members(path: Path, manifest: Manifest, raw_golden: bytes) -> Manifest:
-    """Add manifest and golden frames to the archive, where torch's loader passes over them."""
-    with archive.opened(path) as file:
-        names = file.namelist()
-        digests = {name: archive.sha256(file.read(name)) for name in names}
-    root = names[0].split("/")[0]
-    digests[GOLDEN] = archive.sha256(raw_golden)
-    manifest = dataclasses.replace(manifest, files=digests)
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as file:
-        for name, raw in ((GOLDEN, raw_golden), (MANIFEST, manifest.to_json())):
-            file.writestr(zipfile.ZipInfo(f"{root}/{FOLDER}/{name}", archive.TIME), raw)
-        added = member_names(file.namelist())
-    if set(added) != {GOLDEN, MANIFEST}:
-        raise ArtifactError(problem("compile", "torch changed the layout of its packages", got=names))
-    return manifest

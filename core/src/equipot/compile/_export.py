@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from equipot.artifacts._golden import random_frames
 from equipot.compile._passes import without_atomic_sums
@@ -76,8 +77,7 @@ def export_model(model: GraphModel, device: str | torch.device = "cpu") -> Expor
 def _export(
     flat: Callable[..., tuple[torch.Tensor, ...]], inputs: tuple[str, ...], sample: tuple[torch.Tensor, ...]
 ) -> torch.export.ExportedProgram:
-    from torch.fx.experimental.proxy_tensor import make_fx
-
+    # torch.export alone cannot trace autograd.grad. Constants of the model are real tensors, not fake ones.
     traced = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*sample)
     without_atomic_sums(traced)
     return torch.export.export(traced, sample, dynamic_shapes=dynamic_shapes(inputs), strict=False)
@@ -125,9 +125,8 @@ def trace_batch(info: ModelInfo) -> Graph:
         sizes = {_size_name(key): value.shape[_axis(key)] for key, value in batch.items()}
         if len(set(sizes.values())) == len(sizes) and not _FORBIDDEN_SIZES & set(sizes.values()):
             return batch
-    raise ArtifactError(
-        problem("compile", "found no batch to trace with", got={"r_max": info.r_max, "edge_sets": info.edge_sets})
-    )
+    got = {"r_max": info.r_max, "edge_sets": info.edge_sets}
+    raise ArtifactError(problem("compile", "found no batch to trace with", got=got))
 
 
 def _failure(error: Exception) -> str:
@@ -143,8 +142,5 @@ def _failure(error: Exception) -> str:
     if frames:
         last = frames[-1]
         text = f"{Path(last.filename).name}, line {last.lineno}, in {last.name} ({last.line}) {text}"
-    return problem(
-        "compile",
-        text,
-        hint="write this component with torch operations only, without .item(), branches on values or fixed sizes",
-    )
+    hint = "write this component with torch operations only, without .item(), branches on values or fixed sizes"
+    return problem("compile", text, hint=hint)

@@ -35,9 +35,6 @@ class EnergyModule(torch.nn.Module, ABC):
     provides: ClassVar[tuple[str, ...]] = ()
     """Further fields it returns, for energy terms that require them."""
 
-    accepts_skin_edges: ClassVar[bool] = False
-    """True if edges longer than the cutoff contribute exactly nothing."""
-
     locality: Locality = "global"
     """``strict`` (nothing beyond r_max matters), ``hops(k)`` (k message layers) or ``global``."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 
-from equipot.errors import ConfigError, nearest, problem
+from equipot import containers
+from equipot.errors import ConfigError, problem, unknown
 from equipot.units import Units
 
 Locality = str
@@ -51,11 +53,7 @@ class BuildContext:
     @property
     def atomic_numbers(self) -> tuple[int, ...] | None:
         """Nuclear charge of each type, None if the species are unknown."""
-        if self.chemical_species is None:
-            return None
-        from ase.data import atomic_numbers
-
-        return tuple(atomic_numbers[symbol] for symbol in self.chemical_species)
+        return _charges(self.chemical_species)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,30 +76,33 @@ class ModelInfo:
     @property
     def atomic_numbers(self) -> tuple[int, ...] | None:
         """Nuclear charge of each type, None if the species are unknown."""
-        if self.chemical_species is None:
-            return None
-        from ase.data import atomic_numbers
+        return _charges(self.chemical_species)
 
-        return tuple(atomic_numbers[symbol] for symbol in self.chemical_species)
+    @property
+    def cutoff_matrix(self) -> torch.Tensor | None:
+        """R[centre, neighbour] in Å, float64, shape [n_types, n_types]; None when all equal ``r_max``."""
+        return None if self.cutoffs is None else torch.tensor(self.cutoffs, dtype=torch.float64)
+
+    @property
+    def edge_set_names(self) -> tuple[str, ...]:
+        """Names of all edge sets: the model's own first, which is the empty name."""
+        return ("", *(name for name, _ in self.edge_sets))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers for a manifest."""
-        from dataclasses import asdict
-
-        plain: dict[str, Any] = {}
-        for key, value in asdict(self).items():
-            plain[key] = (
-                [list(item) if isinstance(item, tuple) else item for item in value]
-                if isinstance(value, tuple)
-                else value
-            )
-        return plain
+        return dict(containers.plain(dataclasses.asdict(self)))
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> ModelInfo:
         """Inverse of ``to_dict``."""
-        values = {key: _tuples(value) for key, value in plain.items()}
-        return cls(**values)
+        return cls(**{key: _tuples(value) for key, value in plain.items()})
+
+
+def _charges(symbols: tuple[str, ...] | None) -> tuple[int, ...] | None:
+    """Nuclear charge of each element."""
+    from ase.data import atomic_numbers
+
+    return None if symbols is None else tuple(atomic_numbers[symbol] for symbol in symbols)
 
 
 def _tuples(value: Any) -> Any:
@@ -118,7 +119,7 @@ def species_of_types(
         chemical_species: Symbols given by the user, or None to use the type names.
 
     Returns:
-        Symbols, or None when type names are no elements and none are given.
+        Symbols, or None when some type names are not elements and no symbols are given.
 
     Raises:
         ConfigError: On a wrong length, an unknown symbol, or a type named after another element.
@@ -128,35 +129,19 @@ def species_of_types(
     elements = set(chemical_symbols[1:])
     if chemical_species is None:
         return tuple(type_names) if all(name in elements for name in type_names) else None
-    if len(chemical_species) != len(type_names):
-        raise ConfigError(
-            problem(
-                "chemical_species", f"must have one symbol per type name {list(type_names)}", got=list(chemical_species)
-            )
-        )
+    where, given = "chemical_species", list(chemical_species)
+    if len(given) != len(type_names):
+        raise ConfigError(problem(where, f"must have one symbol per type name {list(type_names)}", got=given))
     problems = []
-    for name, symbol in zip(type_names, chemical_species, strict=True):
+    for name, symbol in zip(type_names, given, strict=True):
         if symbol not in elements:
-            problems.append(
-                problem(
-                    "chemical_species",
-                    f"{symbol!r} is not an element",
-                    got=list(chemical_species),
-                    hint="list chemical symbols",
-                )
-            )
+            problems.append(problem(where, f"{symbol!r} is not an element", got=given, hint="list chemical symbols"))
         elif name in elements and name != symbol:
-            problems.append(
-                problem(
-                    "chemical_species",
-                    f"type {name!r} is an element but its species is {symbol!r}",
-                    got=list(chemical_species),
-                    hint="use the order of type_names",
-                )
-            )
+            what = f"type {name!r} is an element but its species is {symbol!r}"
+            problems.append(problem(where, what, got=given, hint="use the order of type_names"))
     if problems:
         raise ConfigError(problems)
-    return tuple(chemical_species)
+    return tuple(given)
 
 
 def resolve_cutoffs(
@@ -182,11 +167,8 @@ def resolve_cutoffs(
         row = given if isinstance(given, dict) else dict.fromkeys(names, given)
         for neighbour, radius in row.items():
             where = f"per_edge_type_cutoff.{centre}" + (f".{neighbour}" if isinstance(given, dict) else "")
-            unknown = [name for name in (centre, neighbour) if name not in names]
-            if unknown:
-                close = nearest(unknown[0], names)
-                hint = f"did you mean {close!r}?" if close else f"types: {names}"
-                problems.append(problem(where, f"{unknown[0]!r} is not a type name", hint=hint))
+            if wrong := next((name for name in (centre, neighbour) if name not in names), None):
+                problems.append(unknown(where, wrong, names, "type name"))
             elif not 0.0 < radius <= r_max:
                 problems.append(problem(where, f"must be greater than 0 and at most r_max = {r_max}", got=radius))
             else:

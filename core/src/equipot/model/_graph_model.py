@@ -93,9 +93,7 @@ class GraphModel(torch.nn.Module):
         self.info = dataclasses.replace(
             info,
             locality=_joint_locality([energy, *self.energy_terms.values()]),
-            edge_sets=tuple(
-                (name, radius) for name, term in self._own_edge_terms() if (radius := term.r_max) is not None
-            ),
+            edge_sets=self._edge_sets(),
             inputs=self._inputs(),
             outputs=("atomic_energy", "total_energy", *(derivatives.provides if derivatives else ())),
         )
@@ -134,10 +132,10 @@ class GraphModel(torch.nn.Module):
         energy = replace_slots(self.energy, lambda slot: slot.exact())
         return self if energy is self.energy else self.replace(energy=energy)
 
-    def _own_edge_terms(self) -> list[tuple[str, EnergyTermModule]]:
-        """Terms whose radius differs from the model's, by name."""
+    def _edge_sets(self) -> tuple[tuple[str, float], ...]:
+        """Name and radius in Å of every term with edges of its own."""
         named: list[tuple[str, Any]] = list(self.energy_terms.items())
-        return [(name, term) for name, term in named if term.r_max is not None]
+        return tuple((name, term.r_max) for name, term in named if term.r_max is not None)
 
     def _components(self) -> list[Any]:
         return [self.energy, *self.energy_terms.values()]
@@ -148,13 +146,8 @@ class GraphModel(torch.nn.Module):
         named: list[tuple[str, Any]] = [("energy", self.energy), *self.energy_terms.items()]
         for name, component in named:
             if missing := sorted(set(component.requires) - provided):
-                problems.append(
-                    problem(
-                        f"model.{name}",
-                        f"requires the fields {missing} that nothing provides",
-                        hint=f"available: {sorted(provided)}",
-                    )
-                )
+                what = f"requires the fields {missing} that nothing provides"
+                problems.append(problem(f"model.{name}", what, hint=f"available: {sorted(provided)}"))
             if name == "energy":
                 provided |= set(self.energy.provides)
         if problems:
@@ -162,9 +155,8 @@ class GraphModel(torch.nn.Module):
 
     def _inputs(self) -> tuple[str, ...]:
         extra = [key for key in _OPTIONAL_INPUTS if any(key in part.requires for part in self._components())]
-        sets = [
-            edge_set_key(key, name) for name, _ in self._own_edge_terms() for key in ("edge_index", "edge_cell_shift")
-        ]
+        fields = ("edge_index", "edge_cell_shift")
+        sets = [edge_set_key(key, name) for name, _ in self._edge_sets() for key in fields]
         return (*MODEL_INPUTS, *extra, *sets)
 
     # ---------------------------------------------------------------- forward
@@ -189,7 +181,7 @@ class GraphModel(torch.nn.Module):
             outputs = self._energies(data, self._geometry(data))
             return outputs if self.training else _detached(outputs)
         if torch.is_inference_mode_enabled():
-            with torch.inference_mode(mode=False):
+            with torch.inference_mode(mode=False):  # autograd refuses tensors made in inference mode, not their copies
                 return self._with_derivatives({key: value.clone() for key, value in data.items()})
         return self._with_derivatives(data)
 
@@ -217,7 +209,7 @@ class GraphModel(torch.nn.Module):
     def _geometry(self, data: Graph) -> dict[str, Graph]:
         """Edge fields of the model's own edges (name "") and of every named edge set."""
         views = {}
-        for name in ("", *(name for name, _ in self._own_edge_terms())):
+        for name in self.info.edge_set_names:
             edge_index = data[edge_set_key("edge_index", name)]
             shift = data[edge_set_key("edge_cell_shift", name)].to(torch.float64)
             vectors = compute_edge_vectors(
@@ -260,16 +252,11 @@ class GraphModel(torch.nn.Module):
     def _derived(self, data: Graph, view: Graph, r_max: float | None) -> Graph:
         """Lengths in Å and relative to the cutoff, for one edge set."""
         lengths = view["edge_vectors"].square().sum(1).sqrt()
-        if r_max is None:
+        cutoff: torch.Tensor | float = self.info.r_max if r_max is None else r_max
+        if r_max is None and self.info.cutoffs is not None:
             types = data["atom_types"]
             centre, neighbour = view["edge_index"][0], view["edge_index"][1]
-            cutoff: torch.Tensor | float
-            if self.info.cutoffs is None:
-                cutoff = self.info.r_max
-            else:
-                cutoff = self.cutoffs[types.index_select(0, centre), types.index_select(0, neighbour)]
-        else:
-            cutoff = r_max
+            cutoff = self.cutoffs[types.index_select(0, centre), types.index_select(0, neighbour)]
         return {**view, "edge_lengths": lengths, "normalized_edge_lengths": lengths / cutoff}
 
 

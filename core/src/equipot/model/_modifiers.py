@@ -47,14 +47,9 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
         ConfigError: On wrong options, or a model that is not eager.
     """
     if not isinstance(model, GraphModel):
-        raise ConfigError(
-            problem(
-                f"modifier {name}",
-                "works on an eager GraphModel only",
-                got=type(model).__name__,
-                hint="apply modifiers before compiling, DDP or training",
-            )
-        )
+        hint = "apply modifiers before compiling, DDP or training"
+        what = "works on an eager GraphModel only"
+        raise ConfigError(problem(f"modifier {name}", what, got=type(model).__name__, hint=hint))
     host = plugins()
     declared = host.lookup("modifiers", name)
     function = host.load("modifiers", name)
@@ -72,11 +67,10 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
         logger.info("modifier %s: nothing to change, the model is already in the asked state", name)
         return model
     entry: ModifierEntry = declared.entry  # type: ignore[assignment]
+    result.modifiers = model.modifiers
     if entry.persistent:
         applied = AppliedModifier(name, checked, declared.distribution, declared.version, entry.exact_without)
         result.modifiers = (*model.modifiers, applied)
-    else:
-        result.modifiers = model.modifiers
     return result
 
 
@@ -130,13 +124,8 @@ def add_derivatives(model: GraphModel) -> GraphModel:
         if set(DERIVATIVES) <= set(getattr(declared.entry, "provides", ()))
     ]
     if not names:
-        raise PluginError(
-            problem(
-                "do_derivatives",
-                "no installed plugin provides forces and stress",
-                hint=f"{host.install_hint('provides', 'forces')}, or set do_derivatives: false",
-            )
-        )
+        hint = f"{host.install_hint('provides', 'forces')}, or set do_derivatives: false"
+        raise PluginError(problem("do_derivatives", "no installed plugin provides forces and stress", hint=hint))
     return apply_modifier(model, names[0])
 
 

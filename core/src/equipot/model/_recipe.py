@@ -13,13 +13,7 @@ from pydantic import Field
 from equipot._host.attribution import naming_plugins
 from equipot.errors import ConfigError, problem
 from equipot.model._components import EnergyModule, EnergyTerm, EnergyTermModule, PairPotential
-from equipot.model._context import (
-    DTYPES,
-    BuildContext,
-    ModelInfo,
-    resolve_cutoffs,
-    species_of_types,
-)
+from equipot.model._context import DTYPES, BuildContext, ModelInfo, resolve_cutoffs, species_of_types
 from equipot.model._graph_model import GraphModel
 from equipot.model._scale_shift import ScaleShift, per_type_values
 from equipot.options import Options, to_config
@@ -165,15 +159,14 @@ class ModelBuilder(Options, ModelRecipe):
         yield from self._term_problems()
 
     def _term_problems(self) -> Iterable[str]:
-        species = (
-            species_of_types(self.type_names, None) if self.chemical_species is None else tuple(self.chemical_species)
-        )
+        species = species_of_types(self.type_names, None)
+        if self.chemical_species is not None:
+            species = tuple(self.chemical_species)
         for name, term in self._terms().items():
             given = term.expected_species() if isinstance(term, PairPotential) else None
             if given is not None and species is not None and given != species:
-                yield problem(
-                    f"{name}.chemical_species", f"must be the species of the types, {list(species)}", got=list(given)
-                )
+                what = f"must be the species of the types, {list(species)}"
+                yield problem(f"{name}.chemical_species", what, got=list(given))
 
     def _terms(self) -> dict[str, EnergyTerm]:
         pair = {} if self.pair_potential is None else {PAIR_POTENTIAL: self.pair_potential}
@@ -183,6 +176,7 @@ class ModelBuilder(Options, ModelRecipe):
         """Types, cutoffs and units, without building the model."""
         cutoffs = resolve_cutoffs(self.type_names, self.r_max, self.type_cutoffs())
         uniform = bool((cutoffs == self.r_max).all())
+        radii = {name: term.own_r_max() for name, term in self._terms().items()}
         return ModelInfo(
             type_names=tuple(self.type_names),
             chemical_species=species_of_types(self.type_names, self.chemical_species),
@@ -190,9 +184,7 @@ class ModelBuilder(Options, ModelRecipe):
             cutoffs=None if uniform else tuple(tuple(row) for row in cutoffs.tolist()),
             model_dtype=self.model_dtype,
             units=units,
-            edge_sets=tuple(
-                (name, radius) for name, term in self._terms().items() if (radius := term.own_r_max()) is not None
-            ),
+            edge_sets=tuple((name, radius) for name, radius in radii.items() if radius is not None),
         )
 
     def unit_problems(self, units: Units) -> list[str]:
@@ -223,7 +215,7 @@ class ModelBuilder(Options, ModelRecipe):
 
     @naming_plugins
     def build_energy_model(self, units: Units = "metal") -> GraphModel:
-        """Make the model without its derivatives, whatever ``do_derivatives`` says."""
+        """Make the model without its derivatives, also where ``do_derivatives`` is true."""
         if problems := self.unit_problems(units):
             raise ConfigError(problems)
         info = self.info(units)

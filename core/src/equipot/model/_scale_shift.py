@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from equipot.errors import ConfigError, did_you_mean, problem
+from equipot.errors import ConfigError, problem, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,26 +27,14 @@ def per_type_values(value: PerType, type_names: Sequence[str], where: str) -> li
         One or n_types numbers.
 
     Raises:
-        ConfigError: On keys that are no type names, and on types without a key.
+        ConfigError: On keys that are not type names, and on types without a key.
     """
     if not isinstance(value, dict):
         return [float(value)]
-    problems = [
-        problem(
-            f"{where}.{name}",
-            f"{name!r} is not a type name",
-            hint=did_you_mean(name, type_names) or f"types: {list(type_names)}",
-        )
-        for name in value
-        if name not in type_names
-    ]
-    missing = [name for name in type_names if name not in value]
-    if missing:
-        problems.append(
-            problem(
-                where, f"no value for the types {missing}", got=value, hint=f"give one for each of {list(type_names)}"
-            )
-        )
+    problems = [unknown(f"{where}.{name}", name, type_names, "type name") for name in value if name not in type_names]
+    if missing := [name for name in type_names if name not in value]:
+        hint = f"give one for each of {list(type_names)}"
+        problems.append(problem(where, f"no value for the types {missing}", got=value, hint=hint))
     if problems:
         raise ConfigError(problems)
     return [float(value[name]) for name in type_names]

@@ -80,8 +80,8 @@ class Contraction(KernelSlot):
         V'_{ij,k u} &= \sum_\text{paths} q_{p u} \sqrt{2l+1} \sum_{ab} C_{abk}\, V_{ij,a u}\, A_{i,b u}
 
     with the Clebsch-Gordan tensor C of the path (norm 1) and l the angular momentum of the result.
-    The sum over paths and b is done once an atom: it gives a matrix for each channel, which all edges
-    of that atom share. All irreps have the same number of channels u, which stand last; the layouts
+    The sum over paths and b is done once per atom: it gives a matrix for each channel, which all edges
+    of that atom share. All irreps have the same number of channels u, which come last; the layouts
     name each irrep once, with multiplicity 1.
 
     ``weights`` holds q, shape [n_paths, num_channels] or, shared by the channels, [n_paths, 1]; paths

@@ -20,7 +20,7 @@ class Gate(torch.nn.Module):
     """Activate scalars; multiply every channel with l > 0 by an activated scalar of its own.
 
     Even scalars and gates go through silu, odd scalars through tanh, each scaled to second moment 1
-    for normal input. The input has, beside the output's irreps, one even scalar for each gated
+    for normal input. The input has, in addition to the output's irreps, one even scalar for each gated
     channel; these gates come after the even scalars that are kept, in the order of the blocks.
 
     Args:

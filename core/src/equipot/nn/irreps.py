@@ -146,7 +146,7 @@ class FeatureLayout:
         return flat.view(features.shape[0], block.irrep.dim, block.mul)
 
     def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Make flat features of one tensor a block.
+        """Make flat features from one tensor per block.
 
         Args:
             parts: Shapes [n, 2l+1, mul], in the order of ``blocks``.

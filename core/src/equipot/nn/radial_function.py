@@ -27,7 +27,7 @@ class RadialFunction(KernelSlot, ABC):
     dim: int
     """Number of values."""
     num_pairs: int = 1
-    """Number of ordered pairs of types that are told apart; 1: the same function for all."""
+    """Number of ordered pairs of types that are distinguished; 1: the same function for all."""
 
     @abstractmethod
     def forward(self, edges: Edges) -> torch.Tensor:
@@ -35,7 +35,7 @@ class RadialFunction(KernelSlot, ABC):
 
     @abstractmethod
     def evaluate(self, x: torch.Tensor, pair_type: int = 0) -> torch.Tensor:
-        """Values at any relative lengths, for tables: in float64 throughout, whatever the weights' dtype.
+        """Values at any relative lengths, for tables: in float64 throughout, also with weights of another dtype.
 
         Autograd can differentiate it three times, in x and in the parameters.
 

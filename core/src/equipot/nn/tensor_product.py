@@ -53,7 +53,7 @@ class Convolution(KernelSlot):
             \sum_{ab} C_{abk}\, x_{j,a u}\, Y_{b}(\hat r_{ij})
 
     with the Clebsch-Gordan tensor C of the path (norm 1), l the angular momentum of the result.
-    Weights stand path by path in the order of ``paths``, each with the channels u of its feature
+    Weights are stored path by path in the order of ``paths``, each with the channels u of its feature
     block. Results of equal irrep are concatenated along the channels in the same order.
 
     Args:

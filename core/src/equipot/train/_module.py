@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import torch
 
-from equipot.artifacts._checkpoint_record import checkpoint_record
+from equipot.artifacts._checkpoint import checkpoint_record
 from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import num_frames
 from equipot.model._graph_model import GraphModel

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equipot.artifacts._checkpoint import load_plain
-from equipot.artifacts._checkpoint_record import plain
+from equipot.containers import plain
 from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipot.artifacts._checkpoint_record import plain
 from equipot.config._check import DEFERRED, Checked, check_config
 from equipot.config._cross_checks import FORCED_TRAINER_OPTIONS
 from equipot.config._instantiate import Walker
 from equipot.config._resolve import resolve_phase2
 from equipot.config._targets import AllowList
+from equipot.containers import plain
 from equipot.errors import ConfigError, problem
 from equipot.train._resume import check_same_config, check_same_data, checkpoint_data
 from equipot.train._table import results_table

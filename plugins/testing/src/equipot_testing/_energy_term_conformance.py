@@ -33,7 +33,6 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     # what only a builder must do
     test_types_matter = None  # type: ignore[assignment]
-    test_skin_edges = None  # type: ignore[assignment]
     test_energy_only = None  # type: ignore[assignment]
     test_seed = None  # type: ignore[assignment]
     test_model_dtype = None  # type: ignore[assignment]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -11,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from equipot_testing._checklist import NotApplicable, after
+from equipot_testing._checklist import after
 from equipot_testing._global_state import check_global_state_kept
 from equipot_testing._model_kit import called, parameters_of
 from equipot_testing._model_physics import ModelPhysicsChecks
@@ -110,21 +109,6 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         }
         expected = model(declared)
         check_outputs_equal("fields outside info.inputs must not matter", model(nonsense), expected)
-
-    def test_skin_edges(self) -> None:
-        """A model that accepts edges beyond the cutoff gives them no weight.
-
-        Tolerance: 1e-10; edges up to 1.5 times the radius; models that do not accept them are left out.
-        Why: the calculator then hands over its skin list as it is.
-        Goes wrong: a cutoff function that is negative or rises again beyond 1.
-        """
-        model = self.model()
-        if not model.energy.accepts_skin_edges:
-            raise NotApplicable("the model does not say accepts_skin_edges")
-        wide = dataclasses.replace(model.info, r_max=1.5 * model.info.r_max, cutoffs=None)
-        structures = self.structures().values()
-        output = model(batch_of(structures, wide))
-        close_outputs("edges beyond the cutoff", output, model(batch_of(structures, model.info)))
 
     def test_seed(self) -> None:
         """Weights follow from the seed alone; the global generator is neither read nor moved.

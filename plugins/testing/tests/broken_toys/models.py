@@ -228,15 +228,6 @@ class WantsContiguous(ToyEnergy):
         return super().forward({**data, "edge_index": data["edge_index"].view(-1).reshape(2, -1)})
 
 
-class NegativeSkin(ToyEnergy):
-    """Says that it accepts edges beyond the cutoff, but does not cut."""
-
-    accepts_skin_edges = True
-
-    def envelope(self, data):
-        return torch.exp(-0.3 * data["edge_lengths"]) * (1 - data["normalized_edge_lengths"]) ** 3
-
-
 class DifferentiatesItself(ToyEnergy):
     """Takes a gradient inside the energy module."""
 
@@ -349,7 +340,6 @@ TOYS = toys_of(
         (Noisy, "train_equals_eval", "train mode against eval mode"),
         (FrozenByAccident, "weight_gradients", "against finite differences: differs by"),
         (WantsContiguous, "strides", "strided inputs: fails with RuntimeError: view size"),
-        (NegativeSkin, "skin_edges", "edges beyond the cutoff: atomic_energy: differs by"),
         (DifferentiatesItself, "energy_only", "torch.autograd.grad was called"),
         (GlobalGenerator, "seed", "must not draw from the global generator"),
         (AlwaysDouble, "model_dtype", r"weights of other types: \['weights'\]"),

@@ -1,0 +1,62 @@
+"""JSON and tensors of untrusted files as bytes, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from equipot.errors import ArtifactError, problem
+
+if TYPE_CHECKING:
+    import torch
+
+
+def canonical_json(value: object, indent: int | None = None) -> bytes:
+    """JSON with sorted keys and no NaN: equal values give equal bytes."""
+    text = json.dumps(value, indent=indent, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return text.encode()
+
+
+def parse_json(raw: bytes, where: str) -> dict[str, Any]:
+    """Parse an untrusted JSON object.
+
+    Raises:
+        ArtifactError: If it is damaged or no object.
+    """
+    try:
+        plain = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        what = f"is damaged: {type(error).__name__}: {error}"
+        raise ArtifactError(problem(where, what, hint="get the file again")) from None
+    if not isinstance(plain, dict):
+        raise ArtifactError(problem(where, "must hold a JSON object", got=type(plain).__name__))
+    return plain
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"the constant {name} is not JSON")
+
+
+def read_tensors(raw: bytes, where: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Args:
+        raw: The contents of the file, from any source.
+        where: File named in errors.
+
+    Returns:
+        Tensors by name, on the CPU, and the texts of its metadata.
+
+    Raises:
+        ArtifactError: If it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(raw)
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise ArtifactError(problem(where, f"is damaged ({error})", hint="get the file again")) from None
+    metadata = header.get("__metadata__", {})
+    return tensors, {str(key): str(value) for key, value in metadata.items()}

@@ -1,0 +1,165 @@
+"""What a stored model needs and where it comes from: plugins, versions, citations, source files."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from equipot._version import __version__
+from equipot.artifacts._archive import file_digest
+from equipot.containers import nodes
+from equipot.errors import ArtifactError, EquipotError, problem
+from equipot.plugins import LOCAL_FILE, NAMESPACES, plugins
+
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
+
+
+def registered(target: str) -> tuple[str | None, str]:
+    """Kind and registered name of a component that a config names; without a kind, it is none.
+
+    Args:
+        target: Value of a ``_target_``.
+
+    Example:
+        >>> registered("equipot.pair_potentials.ZBL")
+        ('pair_potentials', 'ZBL')
+    """
+    namespace, _, name = target.rpartition(".")
+    return _KIND_OF_NAMESPACE.get(namespace), name
+
+
+def components(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Kind and registered name of every declared component that a model's config names.
+
+    Args:
+        config: ``GraphModel.config``.
+
+    Raises:
+        ArtifactError: If a target is neither registered nor a part of an installed plugin's package,
+            so that the file could not be loaded again.
+    """
+    found = []
+    for index, target in enumerate(_targets(config)):
+        kind, name = registered(target)
+        if kind is not None:
+            found.append((kind, name))
+        elif index == 0 or not plugins().owner_of(target):  # parts of a component's options need no declaration
+            what = f"{target!r} is not declared by an installed plugin, so it cannot be stored for others"
+            hint = "put it in a plugin and declare it (see the hook specs), then train with its registered name"
+            raise ArtifactError(problem("model", what, hint=hint))
+    return found
+
+
+def _targets(config: Mapping[str, Any]) -> list[str]:
+    return [str(node["_target_"]) for _, node in nodes(config) if isinstance(node, Mapping) and "_target_" in node]
+
+
+def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Distributions, other than core, that a model needs, with their versions.
+
+    Args:
+        config: ``GraphModel.config``.
+        modifiers: Records of the applied modifiers.
+
+    Raises:
+        ArtifactError: If a component is not declared by a plugin, or by a local file.
+        PluginError: If a plugin is missing.
+    """
+    used = _owners(config, modifiers)
+    if local := [path for path, version in used.items() if version == LOCAL_FILE]:
+        what = f"a part of it is defined in the local file {local[0]}, so it cannot be packaged or compiled"
+        hint = "make a plugin of the file (equipot plugins new), install it, and train with it"
+        raise ArtifactError(problem("model", what, hint=hint))
+    return used
+
+
+def _owners(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """As ``plugins_used``, local files too."""
+    host = plugins()
+    used = {}
+    for kind, name in components(config):
+        declared = host.lookup(kind, name)
+        used[declared.distribution] = declared.version
+    for target in _targets(config):
+        if owner := host.owner_of(target):
+            used[owner.distribution] = owner.version
+    for modifier in modifiers:
+        if not modifier.get("exact_without"):
+            used[str(modifier["distribution"])] = str(modifier["version"])
+    used.pop("equipot", None)
+    return dict(sorted(used.items()))
+
+
+def plugins_if_declared(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """As ``plugins_used``, but without an error for a model of a local file: it can be trained, not packaged."""
+    try:
+        used = _owners(config, modifiers)
+    except EquipotError:
+        return {}
+    return {name: version for name, version in used.items() if version != LOCAL_FILE}
+
+
+def citations_of(config: Mapping[str, Any]) -> list[str]:
+    """What the authors of the components of a model ask to cite."""
+    host = plugins()
+    found = [text for kind, name in components(config) for text in host.load(kind, name).citations]
+    return list(dict.fromkeys(found))
+
+
+def check_plugins(used: Mapping[str, str], where: str) -> None:
+    """Say exactly what to install if a stored model needs more than there is.
+
+    Args:
+        used: Distribution and version, as stored.
+        where: File named in errors.
+
+    Raises:
+        ArtifactError: Naming every distribution that is missing or older, with one pip line.
+    """
+    from packaging.version import InvalidVersion, Version
+
+    needed, texts = [], []
+    for distribution, version in used.items():
+        if not _DISTRIBUTION.fullmatch(distribution):  # untrusted, and it would become part of a pip line
+            raise ArtifactError(problem(f"{where}: manifest.plugins", "must name distributions", got=distribution))
+        installed = versions(distribution).get(distribution)
+        try:
+            fits = installed is not None and Version(installed) >= Version(version)
+        except InvalidVersion:
+            place = f"{where}: manifest.plugins.{distribution}"
+            raise ArtifactError(problem(place, "is not a version", got=version)) from None
+        if not fits:
+            needed.append(f"'{distribution}>={version}'")
+            texts.append(f"{distribution} {version} ({f'installed: {installed}' if installed else 'not installed'})")
+    if needed:
+        raise ArtifactError(f"{where}: needs {', '.join(texts)}; pip install --upgrade {' '.join(needed)}")
+
+
+def versions(*distributions: str) -> dict[str, str]:
+    """Versions of equipot and of those distributions that are installed, read without importing them."""
+    found = {"equipot": __version__}
+    for distribution in distributions:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[distribution] = metadata.version(distribution)
+    return found
+
+
+def source_of(path: str | Path) -> dict[str, str]:
+    """Name and SHA-256 of a file, for the provenance of what is made from it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        ``{"source": name, "source_sha256": hexadecimal digits}``, to be passed on as ``provenance``.
+
+    Raises:
+        ArtifactError: If the file cannot be read.
+    """
+    path = Path(path)
+    return {"source": path.name, "source_sha256": file_digest(path)}
