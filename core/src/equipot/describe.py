@@ -15,6 +15,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from equipot.validation import options_of
+
 
 @dataclasses.dataclass(frozen=True)
 class OptionDoc:
@@ -52,6 +54,7 @@ def describe_options(target: Callable[..., Any]) -> list[OptionDoc]:
     Returns:
         One item an option; ``doc`` is empty where nothing is written.
     """
+    target = options_of(target)
     docs = _argument_docs(target)
     if dataclasses.is_dataclass(target):
         docs |= _field_docs(target)

@@ -32,6 +32,16 @@ class Placeholder:
         return f"Placeholder({self.sample!r})"
 
 
+def options_of(target: Callable[..., Any]) -> Callable[..., Any]:
+    """What names, types and documents a component's options: its dataclass of options, else the component itself.
+
+    Args:
+        target: A class or function; one that is ``equipot.options.Configurable`` has such a dataclass.
+    """
+    found: Callable[..., Any] = vars(target).get("options_class", target) if inspect.isclass(target) else target
+    return found
+
+
 def check_options(
     target: Callable[..., Any], values: Mapping[str, Any], where: str
 ) -> tuple[dict[str, Any], list[str]]:
@@ -48,6 +58,7 @@ def check_options(
     Returns:
         The values with sequences and numbers in the annotated types, and all problems found.
     """
+    target = options_of(target)
     parameters, open_ended = _parameters(target)
     problems = []
     for name in values:
