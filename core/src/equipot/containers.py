@@ -64,6 +64,35 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
     return function(value)
 
 
+def rewritten(
+    value: Any,
+    path: str = "",
+    *,
+    enter: Callable[[Any, str], Any] | None = None,
+    leave: Callable[[Any, str], Any] | None = None,
+) -> Any:
+    """Nested containers rebuilt, each value replaced by what functions of it and its path return.
+
+    Args:
+        value: A mapping, list, tuple or leaf.
+        path: Its own path.
+        enter: Called before what is inside is rewritten; the result's entries are rewritten in turn.
+        leave: Called after what is inside was rewritten.
+
+    Example:
+        >>> rewritten({"a": [1, 2]}, leave=lambda item, path: sum(item) if path == "a" else item)
+        {'a': 3}
+    """
+    if enter is not None:
+        value = enter(value, path)
+    made = [rewritten(item, place, enter=enter, leave=leave) for place, item in children(value, path)]
+    if isinstance(value, Mapping):
+        value = dict(zip(value, made, strict=True))
+    elif isinstance(value, (list, tuple)):
+        value = made
+    return value if leave is None else leave(value, path)
+
+
 def plain(value: Any) -> Any:
     """Containers that JSON, YAML and ``weights_only=True`` know: numpy scalars as numbers, anything else as text."""
     return mapped(value, _plain_leaf)

@@ -66,7 +66,7 @@ def equipot_pair_potentials() -> Iterable[PairPotentialEntry]:
 
 @hookspec
 def equipot_energy_terms() -> Iterable[EnergyTermEntry]:
-    """Declare energy terms: subclasses of ``equipot.model.EnergyTerm`` that are no pair potentials.
+    """Declare energy terms: subclasses of ``equipot.model.EnergyTerm`` that are not pair potentials.
 
     Called once, when a name is first looked up or plugins are listed.
 
@@ -142,7 +142,7 @@ def equipot_target_aliases() -> Iterable[TargetAliasEntry]:
 def equipot_commands() -> Iterable[CommandEntry]:
     """Declare subcommands of ``equipot``: modules with ``add_arguments(parser)`` and ``run(args)``.
 
-    Called once, when ``equipot`` is asked for its help or for a command that is not core's.
+    Called once, when ``equipot`` is asked for its help or for a command.
 
     Example:
         >>> from equipot.declarations import CommandEntry

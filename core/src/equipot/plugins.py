@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equipot._host.declared import Declared
+from equipot._host.declaration import Declaration
 from equipot._host.discovery import API_MAJOR, GROUP, PluginRecord
 from equipot._host.host import (
     HOOK_NAMES,
@@ -26,7 +26,7 @@ __all__ = [
     "KINDS",
     "LOCAL_FILE",
     "NAMESPACES",
-    "Declared",
+    "Declaration",
     "PluginHost",
     "PluginRecord",
     "known_plugins",

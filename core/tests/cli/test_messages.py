@@ -66,7 +66,7 @@ CHECKS = [
     (
         "unknown statistic",
         ["training_module.model.avg_num_neighbors='${training_data_stats:num_neighbours_mean}'"],
-        "training_module.model.avg_num_neighbors: unknown statistic, got '${training_data_stats:num_neighbours_mean}'; "
+        "training_module.model.avg_num_neighbors: unknown statistic, got 'num_neighbours_mean'; "
         "did you mean 'num_neighbors_mean'?",
     ),
     (
@@ -98,7 +98,7 @@ CHECKS = [
     (
         "forces without derivatives",
         ["+training_module.model.do_derivatives=false"],
-        "training_module.loss: needs forces, which an energy-only model does not predict; use EnergyOnlyLoss, or do_derivatives: true",
+        "training_module.loss: needs forces, which an energy-only model does not predict; use an EnergyOnly class, or do_derivatives: true",
     ),
     (
         "monitor of the schedule",
@@ -125,7 +125,7 @@ CHECKS = [
         ["+trainer.inference_mode=true"],
         "trainer.inference_mode: is always False, got True; remove it",
     ),
-    ("stage", ["run=[train,tset]"], "run.1: is no stage, got 'tset'; did you mean 'test'?"),
+    ("stage", ["run=[train,tset]"], "run.1: unknown stage, got 'tset'; did you mean 'test'?"),
     (
         "loss name",
         ["+training_module.loss.coeffs.force=1"],
@@ -151,12 +151,12 @@ CHECKS = [
     (
         "value that an optimizer refuses",
         ["training_module.optimizer.lr=-1"],
-        "training_module.optimizer: Adam refuses its options: Invalid learning rate: -1",
+        "training_module.optimizer: invalid options for Adam: Invalid learning rate: -1",
     ),
     (
         "value that a scheduler refuses",
         ["training_module.lr_scheduler.scheduler.factor=2.0"],
-        "training_module.lr_scheduler.scheduler: ReduceLROnPlateau refuses its options: Factor should be < 1.0.",
+        "training_module.lr_scheduler.scheduler: invalid options for ReduceLROnPlateau: Factor should be < 1.0.",
     ),
     ("no loss", ["~training_module.loss"], "training_module.loss: required option is missing; run has 'train'"),
     (

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from equipot.config._cross_checks import hydra_problems
-from equipot.config._targets import AllowList, TargetError, canonical, resolve_target
+from equipot.config._targets import AllowList, TargetError, resolve_target
 
 HOSTILE = [
     "os.system",
@@ -87,7 +87,6 @@ def test_allowed_targets(target, module, name):
 )
 def test_replacing_the_name_of_the_peer_is_enough(peer, ours):
     replaced = peer.replace("nequip.", "equipot.")
-    assert canonical(replaced) == ours
     assert resolve_target(replaced, "somewhere") is resolve_target(ours, "somewhere")
     with pytest.raises(TargetError, match="is not on the list of allowed targets"):
         resolve_target(peer, "somewhere")
@@ -97,7 +96,7 @@ def test_replacing_the_name_of_the_peer_is_enough(peer, ours):
     ("target", "hint"),
     [
         ("torch.optim.Adan", "did you mean 'Adam'"),
-        ("equipot.train.EnergyForcesLoss", "did you mean 'EnergyForceLoss'"),
+        ("equipot.train.EnergyForcesLoss", "did you mean 'equipot.train.EnergyForceLoss'"),
         ("equipot.model.CubeModel", "pip install equipot-cube"),
         ("equipot_cube.CubeModel", "pip install equipot-cube"),
         ("mine.Loss", "--allow-target mine"),

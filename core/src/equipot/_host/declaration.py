@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import logging
 import sys
 import warnings
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from equipot._host.guard import guarded
+from equipot._importing import load_object
 from equipot.declarations import Entry
 from equipot.errors import PluginError
 
@@ -17,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Declared:
-    """A declaration and the plugin it came from."""
+class Declaration:
+    """What a plugin declared, and which plugin."""
 
     kind: str
     entry: Entry
@@ -31,45 +32,43 @@ class Declared:
         """Plugin with distribution and version."""
         return f"plugin {self.plugin!r} ({self.distribution} {self.version})"
 
+    @property
+    def role(self) -> str:
+        """Kind and name in words, e.g. ``pair potential 'ZBL'``."""
+        return f"{singular(self.kind)} {self.entry.name!r}"
 
-def load_target(declared: Declared) -> Any:
+
+def load_target(declaration: Declaration) -> Any:
     """Import the target of a declaration.
 
     Raises:
         PluginError: With plugin, version and reason.
     """
-    module_name, _, attribute = declared.entry.target.rpartition(".")
+    target = declaration.entry.target
+    loaded = target.rpartition(".")[0] in sys.modules
     notes: list[str] = []
     try:
-        if module_name in sys.modules:
-            return getattr(sys.modules[module_name], attribute)
-        with guarded(notes, declaring=False):
-            return getattr(importlib.import_module(module_name), attribute)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise PluginError(
-            f"{declared.label}: cannot import "
-            f"{declared.entry.target!r} of {singular(declared.kind)} {declared.entry.name!r}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        # The guard compares the states of all random generators, too slow for what is imported already.
+        with contextlib.nullcontext() if loaded else guarded(notes, declaring=False):
+            return load_object(target, f"of {declaration.role}")
+    except PluginError as error:
+        raise PluginError(f"{declaration.label}: {error}") from error.__cause__
     finally:
         for note in notes:
-            logger.warning("%s: %s", declared.label, note)
+            logger.warning("%s: %s", declaration.label, note)
 
 
-def warn_if_deprecated(declared: Declared) -> Declared:
-    """Warn if a name is on its way out."""
-    entry = declared.entry
-    if entry.deprecated:
-        what = f"{declared.label}: the {singular(declared.kind)} {entry.name!r} is deprecated"
-        warnings.warn(f"{what}: {entry.deprecated}", FutureWarning, stacklevel=4)
-    return declared
+def warn_if_deprecated(declaration: Declaration) -> Declaration:
+    """Warn if a name is going to be removed."""
+    if deprecated := declaration.entry.deprecated:
+        text = f"{declaration.label}: the {declaration.role} is deprecated: {deprecated}"
+        warnings.warn(text, FutureWarning, stacklevel=4)
+    return declaration
 
 
-def is_target(declared: Declared, target: object) -> bool:
+def is_target(declaration: Declaration, target: object) -> bool:
     """Whether a declaration stands for this very class or function; imports nothing."""
-    module_name, _, attribute = declared.entry.target.rpartition(".")
+    module_name, _, attribute = declaration.entry.target.rpartition(".")
     if attribute != getattr(target, "__name__", None):
         return False
     module = sys.modules.get(module_name)
