@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from equipot.containers import mapped
 from equipot.errors import ConfigError, relocate
 from equipot.validation import check_options
 
@@ -128,17 +129,8 @@ def to_config(options: Options) -> dict[str, Any]:
     """
     from equipot.plugins import public_target
 
-    config: dict[str, Any] = {"_target_": public_target(type(options))}
-    for field in dataclasses.fields(options):
-        config[field.name] = _plain(getattr(options, field.name))
-    return config
+    def config_of(value: Any) -> Any:
+        return to_config(value) if isinstance(value, Options) else value
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Options):
-        return to_config(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    return {"_target_": public_target(type(options)), **mapped(fields, config_of)}

@@ -7,6 +7,7 @@ from equipot._host.discovery import API_MAJOR, GROUP, PluginRecord
 from equipot._host.host import (
     HOOK_NAMES,
     HOOKS,
+    KIND_OF_NAMESPACE,
     KINDS,
     NAMESPACES,
     PluginHost,
@@ -24,6 +25,7 @@ __all__ = [
     "HOOKS",
     "HOOK_NAMES",
     "KINDS",
+    "KIND_OF_NAMESPACE",
     "LOCAL_FILE",
     "NAMESPACES",
     "Declaration",

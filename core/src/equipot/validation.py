@@ -85,26 +85,17 @@ def _adapters(target: Callable[..., Any]) -> dict[str, Any]:
     from pydantic import ConfigDict, TypeAdapter
 
     hints = annotations_of(target)
+    config = ConfigDict(arbitrary_types_allowed=True)
     adapters = {}
-    for name in _parameters(target)[0]:
-        if name not in hints:
-            continue
+    for name in _parameters(target)[0].keys() & hints.keys():
         annotation = _strict(hints[name])
-        config = ConfigDict(arbitrary_types_allowed=True)
-        try:
-            adapters[name] = TypeAdapter(annotation, config=config)
-        except Exception:  # noqa: BLE001 - TypeAdapter refuses a config for dataclasses and models
-            adapters[name] = _plain_adapter(annotation)
-    return {name: adapter for name, adapter in adapters.items() if adapter is not None}
-
-
-def _plain_adapter(annotation: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    try:
-        return TypeAdapter(annotation)
-    except Exception:  # noqa: BLE001 - annotations of foreign classes that pydantic cannot check
-        return None
+        for given in (config, None):  # TypeAdapter refuses a config for dataclasses and models
+            try:
+                adapters[name] = TypeAdapter(annotation, config=given)
+                break
+            except Exception:  # noqa: BLE001, S112 - annotations of foreign classes that pydantic cannot check
+                continue
+    return adapters
 
 
 def annotations_of(target: Callable[..., Any]) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def test_installed_check_command_without_plugins(folder):
     assert done.returncode == 2
     first = done.stderr.splitlines()[0]
     assert first.startswith(
-        "error: training_module.model._target_: no model builder named 'InvariantModel'; installed: []"
+        "error: training_module.model._target_: no model builder named 'InvariantModel'; installed: ["
     )
     assert "Traceback" not in done.stderr
 

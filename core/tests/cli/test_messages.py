@@ -103,17 +103,17 @@ CHECKS = [
     (
         "monitor of the schedule",
         ["training_module.lr_scheduler.monitor=val0_epoch/weigthed_sum"],
-        "training_module.lr_scheduler.monitor: no such metric is logged, got 'val0_epoch/weigthed_sum'; did you mean 'val0_epoch/weighted_sum'?",
+        "training_module.lr_scheduler.monitor: unknown metric, got 'val0_epoch/weigthed_sum'; did you mean 'val0_epoch/weighted_sum'?",
     ),
     (
         "monitor of a set that is not there",
         ["training_module.lr_scheduler.monitor=val1_epoch/weighted_sum"],
-        "training_module.lr_scheduler.monitor: no such metric is logged, got 'val1_epoch/weighted_sum'",
+        "training_module.lr_scheduler.monitor: unknown metric, got 'val1_epoch/weighted_sum'",
     ),
     (
         "monitor of a checkpoint",
         ["+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, monitor: val0_epoch/force_mae}]"],
-        "trainer.callbacks.0.monitor: no such metric is logged, got 'val0_epoch/force_mae'; did you mean 'val0_epoch/forces_mae'?",
+        "trainer.callbacks.0.monitor: unknown metric, got 'val0_epoch/force_mae'; did you mean 'val0_epoch/forces_mae'?",
     ),
     (
         "weight swapping",

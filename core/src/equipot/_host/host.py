@@ -66,6 +66,8 @@ NAMESPACES: dict[str, str] = {
 }
 """Where users find the registered names of each kind in configs and in Python."""
 
+KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
+
 
 class PluginHost:
     """What is installed, loaded once.

@@ -11,7 +11,7 @@ from equipot.config._resolve import BAD
 from equipot.config._sections import LOSS, MEASURES, MODEL
 from equipot.config._targets import HYDRA_PACKAGES
 from equipot.containers import nodes
-from equipot.errors import ConfigError, did_you_mean, problem, relocate, unknown
+from equipot.errors import ConfigError, problem, relocate, unknown
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -207,8 +207,7 @@ def _monitor_problems(resolved: Mapping[str, Any], objects: ConfigObjects) -> It
     known = logged_names(objects, data if isinstance(data, dict) else {})
     for path, name in _monitors(resolved):
         if name not in known:
-            hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
-            yield problem(path, "no such metric is logged", got=name, hint=hint)
+            yield unknown(path, name, known, "metric")
 
 
 def _monitors(resolved: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from equipot._importing import load_module
 from equipot.config import _aliases as aliases
 from equipot.config._sections import is_within
 from equipot.errors import PluginError, did_you_mean, problem
-from equipot.plugins import NAMESPACES, plugins
+from equipot.plugins import KIND_OF_NAMESPACE, plugins
 
 PUBLIC_MODULES = (
     "equipot.model",
@@ -124,7 +124,7 @@ def _core(path: str, place: str) -> Any:
         module = load_module(module_name)
         if name in public_names(module):
             return getattr(module, name)
-        kind = next((kind for kind, namespace in NAMESPACES.items() if namespace == module_name), None)
+        kind = KIND_OF_NAMESPACE.get(module_name)
         if kind is not None and (parent == module_name or name in plugins().names(kind)):
             try:
                 return plugins().load(kind, name)
