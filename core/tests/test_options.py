@@ -91,9 +91,9 @@ def test_every_problem_names_the_class() -> None:
 
 
 def test_configs_are_checked_against_the_fields() -> None:
-    given: dict[str, Any] = {"widht": 1.0, "decay": "x"}
+    given: dict[str, Any] = {"widthh": 1.0, "decay": "x"}
     assert check_options(Average, given, "part")[1] == [
-        "part.widht: unknown option; did you mean 'width'?",
+        "part.widthh: unknown option; did you mean 'width'?",
         "part.model: required option is missing",
         "part.decay: must be a number, got 'x'",
     ]

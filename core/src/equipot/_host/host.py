@@ -293,13 +293,13 @@ class PluginHost:
         found = [one for kind in KINDS for one in self.declarations(kind) if is_target(one, target)]
         return min(found, key=lambda one: bool(one.entry.deprecated), default=None)
 
+    def packages(self) -> dict[str, PluginRecord]:
+        """Top-level package to the loaded plugin that has it, core aside."""
+        return {record.package: record for record in self.records if record.state == "ok" and record.id != "core"}
+
     def owner_of(self, path: str) -> PluginRecord | None:
         """The loaded plugin, other than core, in whose package a dotted path lies, or None."""
-        root = path.split(".", maxsplit=1)[0]
-        for record in self.records:
-            if record.state == "ok" and record.id != "core" and record.target.split(".")[0] == root:
-                return record
-        return None
+        return self.packages().get(path.split(".", maxsplit=1)[0])
 
 
 @functools.cache

@@ -89,9 +89,8 @@ def resolve_target(path: object, where: str, allow: AllowList | None = None) -> 
         return _extra(path, place, extra)
     if is_within(path, "equipot"):
         return _core(path, place)
-    for package in sorted(_plugin_packages()):
-        if is_within(path, package):
-            return _defined_in(path, place, package)
+    if owner := plugins().owner_of(path):
+        return _defined_in(path, place, owner.package)
     for package, bases in FOREIGN.items():
         if is_within(path, package):
             return _of_kind(path, place, bases)
@@ -105,11 +104,6 @@ def _advice(path: str) -> str:
     if root.startswith("equipot"):
         return f"no installed plugin has the package {root!r}; pip install {root.replace('_', '-')}"
     return f"allowed are equipot, installed plugins and {', '.join(FOREIGN)}; if you trust it: --allow-target {root}"
-
-
-def _plugin_packages() -> set[str]:
-    """Top-level packages of the installed, loaded plugins."""
-    return {record.target.split(".")[0] for record in plugins().records if record.state == "ok" and record.id != "core"}
 
 
 def _core(path: str, place: str) -> Any:
