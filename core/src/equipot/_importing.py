@@ -20,7 +20,7 @@ def load_module(name: str) -> ModuleType:
         name: As in an import statement.
 
     Raises:
-        PluginError: Whatever importing it raises, ``SystemExit`` too.
+        PluginError: If importing it raises anything, ``SystemExit`` included.
     """
     with _named(name):
         return importlib.import_module(name)

@@ -39,7 +39,7 @@ def nodes(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and value of everything that is no container, or an empty one.
+    """Path and value of everything that is not a container, or an empty one.
 
     Example:
         >>> dict(leaves({"a": {"b": 1}, "c": [2, 3], "d": {}}))
@@ -51,7 +51,7 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Nested containers anew, each leaf replaced by ``function(leaf)``; tuples become lists, keys become text.
+    """A copy of nested containers with each leaf replaced by ``function(leaf)``; tuples become lists, keys become text.
 
     Example:
         >>> mapped({"a": (1, 2)}, str)

@@ -113,7 +113,7 @@ def unknown(where: str, name: str, known: Iterable[str], what: str = "option", *
     """Word a problem with a name that does not exist: the nearest one that does, else all of them.
 
     Args:
-        where: Dotted path in the config, or whatever has such names; the name itself may be its last part.
+        where: Dotted path in the config, or what has such names; the name itself may be its last part.
         name: What was given.
         known: What there is.
         what: What kind of name, in the singular.

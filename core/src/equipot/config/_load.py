@@ -84,7 +84,7 @@ def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig
 
 
 def _check_yaml(file: Path) -> None:
-    """Tell syntax errors and duplicate keys with their line, before Hydra does.
+    """Report syntax errors and duplicate keys with their line, before Hydra does.
 
     Raises:
         ConfigError: With the place in the file.

@@ -116,7 +116,7 @@ def _entry(parent: Any, key: Any, path: str, problems: list[str], known: list[st
     except OmegaConfBaseException as error:
         problems.append(_interpolation_problem(path, _raw(parent, key), str(error), known))
         return BAD
-    except Exception as error:  # noqa: BLE001 - whatever a resolver raises
+    except Exception as error:  # noqa: BLE001 - a resolver may raise anything
         problems.append(problem(path, f"cannot be resolved: {error}", got=_raw(parent, key)))
         return BAD
     if isinstance(value, str) and not isinstance(value, Statistic) and f"{STATISTICS}\x00" in value:
