@@ -45,7 +45,8 @@ def load_target(declaration: Declaration) -> Any:
         PluginError: With plugin, version and reason.
     """
     target = declaration.entry.target
-    loaded = target.rpartition(".")[0] in sys.modules
+    module_name, _, name = target.rpartition(".")
+    loaded = name in vars(sys.modules.get(module_name, object))  # not so for a package that exports lazily
     notes: list[str] = []
     try:
         # The guard compares the states of all random generators, too slow for what is imported already.
