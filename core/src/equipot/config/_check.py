@@ -7,14 +7,13 @@ metrics), so that problems between options are found as well.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from equipot.config import _cross_checks as cross_checks
 from equipot.config._aliases import translate
 from equipot.config._instantiate import ConfigObjects
-from equipot.config._load import compose
 from equipot.config._resolve import BAD, Statistic, resolve_phase1
 from equipot.config._sections import MODEL, ROOT_KEYS, SECTIONS, STAGES, used_root_keys
 from equipot.config._targets import AllowList
@@ -22,8 +21,6 @@ from equipot.config._trainer_rules import trainer_problems
 from equipot.errors import ConfigError, did_you_mean, problem, unknown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from omegaconf import DictConfig
 
     from equipot.model._recipe import ModelRecipe
@@ -35,9 +32,6 @@ class Checked:
 
     config: DictConfig
     """As composed, unresolved; names of other programs are translated."""
-
-    hydra: DictConfig | None
-    """Hydra's own config, if it was checked too."""
 
     resolved: dict[str, Any]
     """Plain containers, statistics as markers."""
@@ -58,21 +52,6 @@ class Checked:
     allow: AllowList
 
 
-def check_file(path: str | Path, overrides: Sequence[str] = (), allow: AllowList | None = None) -> Checked:
-    """Compose a config file and check it, once.
-
-    Args:
-        path: The YAML file.
-        overrides: Hydra overrides, ``key=value``.
-        allow: Targets the user allowed on the command line.
-
-    Raises:
-        ConfigError: With all problems.
-    """
-    config, hydra = compose(path, overrides)
-    return check_config(config, allow, hydra)
-
-
 def check_config(config: DictConfig, allow: AllowList | None = None, hydra: DictConfig | None = None) -> Checked:
     """Check a composed config.
 
@@ -88,7 +67,7 @@ def check_config(config: DictConfig, allow: AllowList | None = None, hydra: Dict
         ConfigError: With all problems.
     """
     with _hydra_values(hydra):
-        return _Check(config, allow or AllowList(), hydra).run()
+        return _Check(config, allow or AllowList()).run(hydra)
 
 
 @contextmanager
@@ -113,18 +92,18 @@ def _hydra_values(hydra: DictConfig | None) -> Iterator[None]:
 class _Check:
     """One check, with what its steps share."""
 
-    def __init__(self, config: DictConfig, allow: AllowList, hydra: DictConfig | None) -> None:
+    def __init__(self, config: DictConfig, allow: AllowList) -> None:
         self.config, problems = translate(config)
         if problems:  # what is left of such a config would only give more problems
             raise ConfigError(problems)
-        self.allow, self.hydra = allow, hydra
+        self.allow = allow
         self.resolved, self.problems = resolve_phase1(self.config)
         self.objects = ConfigObjects(allow)
         self.statistics: dict[str, None] = {}
 
-    def run(self) -> Checked:
-        if self.hydra is not None:
-            self.problems.extend(cross_checks.hydra_problems(self.hydra))
+    def run(self, hydra: DictConfig | None) -> Checked:
+        if hydra is not None:
+            self.problems.extend(cross_checks.hydra_problems(hydra))
         self._root()
         stages = self._stages()
         data = self._section("data")
@@ -138,7 +117,6 @@ class _Check:
             raise ConfigError(list(dict.fromkeys(self.problems)))
         return Checked(
             config=self.config,
-            hydra=self.hydra,
             resolved=self.resolved,
             stages=stages,
             data=data,
