@@ -93,7 +93,7 @@ ATTRIBUTES = {
 STORED = ("ModelFromPackage", "ModelFromCheckpoint")
 """Recipes of core that need a file; their own tests make one."""
 
-DECLARED = [one for kind in KINDS for one in plugins().declared(kind) if one.entry.name not in STORED]
+DECLARED = [one for kind in KINDS for one in plugins().available(kind) if one.entry.name not in STORED]
 
 
 def _kit(declared):
@@ -127,7 +127,7 @@ def test_every_kind_of_component_has_a_kit():
 
 
 def test_each_declared_command_has_its_two_functions():
-    for declared in plugins().declared("commands"):
+    for declared in plugins().available("commands"):
         module = command_module(declared.entry.name)
         module.add_arguments(argparse.ArgumentParser())
         assert callable(module.run)

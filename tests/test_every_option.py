@@ -9,7 +9,6 @@ import yaml
 
 from equipot._cli.main import main
 from equipot.config._components import components
-from equipot.config._targets import canonical
 from equipot.describe import describe_options
 from equipot.plugins import plugins
 
@@ -29,7 +28,7 @@ def _set_options(value, found):
             _set_options(item, found)
     if not isinstance(value, dict):
         return
-    path = canonical(str(value["_target_"])) if "_target_" in value else None
+    path = str(value["_target_"]) if "_target_" in value else None
     if "modifier" in value:
         path = f"equipot.modifiers.{value['modifier']}"
     if path is not None:

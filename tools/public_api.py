@@ -28,7 +28,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.data.transforms": None,
     "equipot.train": None,
     "equipot.train.callbacks": None,
-    "equipot.options": ("Options",),
+    "equipot.options": ("Configurable", "Options"),
     "equipot.fields": None,
     "equipot.graph": None,
     "equipot.units": None,

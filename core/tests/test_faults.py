@@ -23,7 +23,7 @@ def declaring(name, target="math.sqrt"):
     return HEADER + HOOK + ENTRY.format(name, target)
 
 
-MISSPELLED = "PluginError: implements the hook 'equipot_pair_potental', which is unknown; "
+MISSPELLED = "PluginError: equipot_pair_potental: unknown hook; "
 MISSPELLED += "did you mean 'equipot_pair_potentials'?"
 
 FAULTS = {

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from equipot import __version__
-from equipot._host.declared import load_target
+from equipot._host.declaration import load_target
 from equipot.declarations import CommandEntry, TargetAliasEntry
 from equipot.errors import EquipotError, PluginError, PluginNotFoundError
 from equipot.plugins import HOOKS, KINDS, NAMESPACES, PluginHost, plugins, public_target
@@ -78,7 +78,10 @@ BROKEN = {
     "import fails": ("import surely_not_a_module\n", "ModuleNotFoundError: No module named 'surely_not_a_module'"),
     "exits at import": ("raise SystemExit(3)\n", "SystemExit: 3"),
     "syntax": ("def (:\n", "SyntaxError"),
-    "mistyped hook": (HEADER + "@hookimpl\ndef equipot_pair_potential():\n    return ()\n", "which is unknown"),
+    "mistyped hook": (
+        HEADER + "@hookimpl\ndef equipot_pair_potential():\n    return ()\n",
+        "equipot_pair_potential: unknown hook",
+    ),
     "hook with arguments": (HEADER + "@hookimpl\ndef equipot_modifiers(model):\n    return ()\n", "'model'"),
     "hook fails": (HEADER + "@hookimpl\ndef equipot_modifiers():\n    return 1 / 0\n", "ZeroDivisionError"),
     "other declaration": (
@@ -179,7 +182,7 @@ def test_a_name_declared_twice_is_ambiguous_only_where_it_is_used(install):
     assert {record_of(host, name).state for name in ("first", "second")} == {"ok"}
     assert host.lookup("pair_potentials", "Once")
     assert [name for name in host.ambiguous() if name.endswith("Twice")] == ["pair_potentials.Twice"]
-    assert "Twice" not in [declared.entry.name for declared in host.declared("pair_potentials")]
+    assert "Twice" not in [declared.entry.name for declared in host.available("pair_potentials")]
     with pytest.raises(PluginError) as caught:
         host.load("pair_potentials", "Twice")
     assert str(caught.value) == (
@@ -261,7 +264,7 @@ def test_switch_chooses_plugins(install, switch, enabled):
 
 
 def test_switch_with_an_id_that_is_not_installed():
-    with pytest.raises(PluginError, match=r"EQUIPOT_PLUGINS: no installed plugin has this id, got 'coer'; .*'core'"):
+    with pytest.raises(PluginError, match=r"EQUIPOT_PLUGINS: unknown plugin, got 'coer'; .*'core'"):
         PluginHost("coer")
 
 

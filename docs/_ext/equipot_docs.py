@@ -104,7 +104,7 @@ class PluginsDirective(_TableDirective):
         rows = [
             [f"`{NAMESPACES[kind]}.{item.entry.name}`", kind.replace("_", " "), item.distribution, item.entry.summary]
             for kind in KINDS
-            for item in plugins().declared(kind)
+            for item in plugins().available(kind)
         ]
         return _markdown_table(["name", "kind", "distribution", "summary"], rows)
 
@@ -151,9 +151,9 @@ class HookDirective(_TableDirective):
             lines += [f"**Start one** with `equipot plugins new NAME --kind {scaffold}`.", ""]
         rows = [
             [f"`{item.entry.name}`", f"`{item.entry.target}`", item.distribution, item.entry.summary]
-            for item in plugins().declared(kind)
+            for item in plugins().available(kind)
         ]
-        lines += ["**Declared by what is installed here:**" if rows else "Nothing installed here declares one.", ""]
+        lines += ["**Declaration by what is installed here:**" if rows else "Nothing installed here declares one.", ""]
         return lines + (_markdown_table(["name", "target", "distribution", "summary"], rows) if rows else [])
 
 
@@ -180,7 +180,7 @@ class AliasesDirective(_TableDirective):
         from equipot.plugins import plugins
 
         shortest: dict[tuple[str, ...], Any] = {}
-        for item in plugins().declared("target_aliases"):
+        for item in plugins().available("target_aliases"):
             entry: Any = item.entry
             if item.distribution == self.arguments[0]:
                 key = (entry.name.split(".")[0], entry.name.rsplit(".")[-1], entry.target, entry.instead)

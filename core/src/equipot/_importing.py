@@ -1,24 +1,52 @@
-"""Import an object by its dotted path."""
+"""Import modules and objects by their dotted path."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from equipot.errors import PluginError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
 
-def load_object(path: str) -> Any:
+
+def load_module(name: str) -> ModuleType:
+    """The module of a dotted name.
+
+    Args:
+        name: As in an import statement.
+
+    Raises:
+        PluginError: If importing it raises anything, ``SystemExit`` included.
+    """
+    with _named(name):
+        return importlib.import_module(name)
+
+
+def load_object(path: str, role: str = "") -> Any:
     """The object that ``package.module.name`` names.
 
     Args:
         path: Dotted path, as declarations have it.
+        role: What it is imported for, for messages, e.g. ``of pair potential 'ZBL'``.
 
     Raises:
         PluginError: If the module cannot be imported or has no such name.
     """
-    module, _, name = path.rpartition(".")
+    module_name, _, name = path.rpartition(".")
+    with _named(path, role):
+        return getattr(importlib.import_module(module_name), name)
+
+
+@contextlib.contextmanager
+def _named(path: str, role: str = "") -> Iterator[None]:
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise PluginError(f"cannot import {path!r}: {type(error).__name__}: {error}") from error
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        what = f"{path!r} {role}" if role else repr(path)
+        raise PluginError(f"cannot import {what}: {type(error).__name__}: {error}") from error

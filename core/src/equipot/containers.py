@@ -39,7 +39,7 @@ def nodes(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and value of everything that is no container, or an empty one.
+    """Path and value of everything that is not a container, or an empty one.
 
     Example:
         >>> dict(leaves({"a": {"b": 1}, "c": [2, 3], "d": {}}))
@@ -51,7 +51,7 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Nested containers anew, each leaf replaced by ``function(leaf)``; tuples become lists, keys become text.
+    """A copy of nested containers with each leaf replaced by ``function(leaf)``; tuples become lists, keys become text.
 
     Example:
         >>> mapped({"a": (1, 2)}, str)
@@ -62,6 +62,35 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return [mapped(item, function) for item in value]
     return function(value)
+
+
+def rewritten(
+    value: Any,
+    path: str = "",
+    *,
+    enter: Callable[[Any, str], Any] | None = None,
+    leave: Callable[[Any, str], Any] | None = None,
+) -> Any:
+    """Nested containers rebuilt, each value replaced by what functions of it and its path return.
+
+    Args:
+        value: A mapping, list, tuple or leaf.
+        path: Its own path.
+        enter: Called before what is inside is rewritten; the result's entries are rewritten in turn.
+        leave: Called after what is inside was rewritten.
+
+    Example:
+        >>> rewritten({"a": [1, 2]}, leave=lambda item, path: sum(item) if path == "a" else item)
+        {'a': 3}
+    """
+    if enter is not None:
+        value = enter(value, path)
+    made = [rewritten(item, place, enter=enter, leave=leave) for place, item in children(value, path)]
+    if isinstance(value, Mapping):
+        value = dict(zip(value, made, strict=True))
+    elif isinstance(value, (list, tuple)):
+        value = made
+    return value if leave is None else leave(value, path)
 
 
 def plain(value: Any) -> Any:

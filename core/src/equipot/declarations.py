@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """Facts common to every declaration."""
+
+    base: ClassVar[str] = ""
+    """Dotted path of the abstract class that targets derive from; empty: they are functions or modules."""
 
     name: str
     """Python identifier that users write, unique per kind, e.g. ``ZBL``."""
@@ -30,7 +33,7 @@ class Entry:
         """Check what the host relies on.
 
         Raises:
-            ValueError: If the name is no identifier or the target no dotted path.
+            ValueError: If the name is not an identifier or the target not a dotted path.
         """
         if not self.name.isidentifier():
             raise ValueError(f"{type(self).__name__}.name: not a Python identifier, got {self.name!r}")
@@ -48,20 +51,28 @@ class Entry:
 class ModelBuilderEntry(Entry):
     """Declares a subclass of ``equipot.model.ModelBuilder``."""
 
+    base = "equipot.model.ModelBuilder"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairPotentialEntry(Entry):
     """Declares a subclass of ``equipot.model.PairPotential``."""
 
+    base = "equipot.model.PairPotential"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyTermEntry(Entry):
-    """Declares a subclass of ``equipot.model.EnergyTerm`` that is no pair potential."""
+    """Declares a subclass of ``equipot.model.EnergyTerm`` that is not a pair potential."""
+
+    base = "equipot.model.EnergyTerm"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatsManagerEntry(Entry):
     """Declares a subclass of ``equipot.data.StatsManager``."""
+
+    base = "equipot.data.StatsManager"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +104,7 @@ class ModifierEntry(Entry):
         """Check what the host relies on.
 
         Raises:
-            ValueError: If the name is no identifier, or a path no dotted path, or facts contradict each other.
+            ValueError: If the name is not an identifier, a path not a dotted path, or facts contradict each other.
         """
         super().__post_init__()
         if self.exact_without and not self.persistent:
@@ -166,7 +177,7 @@ class CommandEntry(Entry):
         """Check what the host relies on.
 
         Raises:
-            ValueError: If the name cannot be typed as a command or the target is no dotted path.
+            ValueError: If the name cannot be typed as a command or the target is not a dotted path.
         """
         if not re.fullmatch(r"[a-z][a-z0-9]*([- ][a-z0-9]+)*", self.name):
             raise ValueError(f"{type(self).__name__}.name: not lower-case words joined by hyphens, got {self.name!r}")

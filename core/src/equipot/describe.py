@@ -15,6 +15,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from equipot.validation import options_of
+
 
 @dataclasses.dataclass(frozen=True)
 class OptionDoc:
@@ -50,12 +52,12 @@ def describe_options(target: Callable[..., Any]) -> list[OptionDoc]:
             callable (``Args`` section).
 
     Returns:
-        One item an option; ``doc`` is empty where nothing is written.
+        One item per option; ``doc`` is empty where nothing is written.
     """
+    target = options_of(target)
     docs = _argument_docs(target)
     if dataclasses.is_dataclass(target):
         docs |= _field_docs(target)
-    annotations = _annotations(target)
     described = []
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
@@ -63,7 +65,7 @@ def describe_options(target: Callable[..., Any]) -> list[OptionDoc]:
         if name == "model" and not inspect.isclass(target):
             continue
         default = "" if parameter.default is inspect.Parameter.empty else _default(parameter.default)
-        described.append(OptionDoc(name, annotations.get(name, ""), default, docs.get(name, "")))
+        described.append(OptionDoc(name, _readable(parameter.annotation), default, docs.get(name, "")))
     return described
 
 
@@ -72,20 +74,10 @@ def _default(value: object) -> str:
     return "{}" if "factory" in text else text
 
 
-def _annotations(target: Callable[..., Any]) -> dict[str, str]:
-    """Annotations as written, without what only pydantic reads."""
-    raw: dict[str, Any] = {}
-    if inspect.isclass(target):
-        for base in reversed(target.__mro__):
-            raw.update(vars(base).get("__annotations__", {}))
-        if not dataclasses.is_dataclass(target):
-            raw.update(getattr(target.__init__, "__annotations__", {}))
-    else:
-        raw.update(getattr(target, "__annotations__", {}))
-    return {name: _readable(value) for name, value in raw.items()}
-
-
 def _readable(annotation: Any) -> str:
+    """An annotation as written, without what only pydantic reads."""
+    if annotation is inspect.Parameter.empty:
+        return ""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return re.sub(r"(?:typing\.)?Annotated\[(.+?), .*\]", r"\1", text)
 

@@ -72,6 +72,25 @@ def problem(where: str, what: str, *, got: object = _MISSING, hint: str = "") ->
     return text
 
 
+def relocate(text: str, name: str, place: str) -> str:
+    """A component's own message with its place in the config in front.
+
+    Args:
+        text: As worded by ``problem``.
+        name: What the component calls itself.
+        place: Dotted path that replaces the name.
+
+    Example:
+        >>> relocate("ZBL.r_max: must be positive", "ZBL", "training_module.model")
+        'training_module.model.r_max: must be positive'
+    """
+    if text.startswith((f"{place}.", f"{place}:")):
+        return text
+    if text.startswith((f"{name}.", f"{name}:")):
+        return place + text[len(name) :]
+    return f"{place}: {text}"
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate closest to a misspelled name, ignoring case, or None.
 
@@ -94,7 +113,7 @@ def unknown(where: str, name: str, known: Iterable[str], what: str = "option", *
     """Word a problem with a name that does not exist: the nearest one that does, else all of them.
 
     Args:
-        where: Dotted path in the config, or whatever has such names; the name itself may be its last part.
+        where: Dotted path in the config, or what has such names; the name itself may be its last part.
         name: What was given.
         known: What there is.
         what: What kind of name, in the singular.

@@ -1,7 +1,8 @@
 """The hooks a plugin may implement. Hooks declare, they never do.
 
 A plugin is a light module (no torch, no e3nn at import) named by an entry point in the group
-``equipot.plugins.v1``; its hook functions take no arguments and yield declarations.
+``equipot.plugins.v1``; its hook functions take no arguments and yield declarations. They are called
+once, when a name is first looked up or plugins are listed.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def equipot_model_builders() -> Iterable[ModelBuilderEntry]:
     """Declare model builders: subclasses of ``equipot.model.ModelBuilder``.
 
-    Called once, when a name is first looked up or plugins are listed.
-
     Example:
         >>> from equipot.declarations import ModelBuilderEntry
         >>> entry = ModelBuilderEntry(
@@ -50,8 +49,6 @@ def equipot_model_builders() -> Iterable[ModelBuilderEntry]:
 def equipot_pair_potentials() -> Iterable[PairPotentialEntry]:
     """Declare pair potentials: subclasses of ``equipot.model.PairPotential``.
 
-    Called once, when a name is first looked up or plugins are listed.
-
     Example:
         >>> from equipot.declarations import PairPotentialEntry
         >>> entry = PairPotentialEntry(
@@ -66,9 +63,7 @@ def equipot_pair_potentials() -> Iterable[PairPotentialEntry]:
 
 @hookspec
 def equipot_energy_terms() -> Iterable[EnergyTermEntry]:
-    """Declare energy terms: subclasses of ``equipot.model.EnergyTerm`` that are no pair potentials.
-
-    Called once, when a name is first looked up or plugins are listed.
+    """Declare energy terms: subclasses of ``equipot.model.EnergyTerm`` that are not pair potentials.
 
     Example:
         >>> from equipot.declarations import EnergyTermEntry
@@ -85,8 +80,6 @@ def equipot_energy_terms() -> Iterable[EnergyTermEntry]:
 @hookspec
 def equipot_modifiers() -> Iterable[ModifierEntry]:
     """Declare modifiers: functions ``(model, *, option: type = default) -> model``.
-
-    Called once, when a name is first looked up or plugins are listed.
 
     Example:
         >>> from equipot.declarations import ModifierEntry
@@ -105,8 +98,6 @@ def equipot_modifiers() -> Iterable[ModifierEntry]:
 def equipot_stats_managers() -> Iterable[StatsManagerEntry]:
     """Declare statistics managers: subclasses of ``equipot.data.StatsManager``.
 
-    Called once, when a name is first looked up or plugins are listed.
-
     Example:
         >>> from equipot.declarations import StatsManagerEntry
         >>> entry = StatsManagerEntry(
@@ -122,8 +113,6 @@ def equipot_stats_managers() -> Iterable[StatsManagerEntry]:
 @hookspec
 def equipot_target_aliases() -> Iterable[TargetAliasEntry]:
     """Declare what names in another program's configs stand for, so that those configs run unchanged.
-
-    Called once, when a name is first looked up or plugins are listed.
 
     Example:
         >>> from equipot.declarations import TargetAliasEntry
@@ -142,7 +131,7 @@ def equipot_target_aliases() -> Iterable[TargetAliasEntry]:
 def equipot_commands() -> Iterable[CommandEntry]:
     """Declare subcommands of ``equipot``: modules with ``add_arguments(parser)`` and ``run(args)``.
 
-    Called once, when ``equipot`` is asked for its help or for a command that is not core's.
+    Called once, when ``equipot`` is asked for its help or for a command.
 
     Example:
         >>> from equipot.declarations import CommandEntry

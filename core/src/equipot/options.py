@@ -3,15 +3,20 @@
 ``Options`` is the base of everything a model config is made of (model builders, energy terms). A
 subclass is a ``@dataclass(frozen=True, kw_only=True)`` with a docstring under each field; wrong
 values raise one ConfigError that lists all problems, from Python and from YAML alike.
+
+What cannot be a frozen dataclass itself (losses, metrics, data and training modules) derives from
+``Configurable`` and names such a dataclass: its fields are the arguments.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from equipot.errors import ConfigError
+from equipot.containers import mapped
+from equipot.errors import ConfigError, relocate
 from equipot.validation import check_options
 
 
@@ -47,6 +52,72 @@ class Options:
         return ()
 
 
+class Configurable:
+    """Base of classes whose arguments are the fields of an ``Options`` dataclass.
+
+    A derived class names the dataclass, annotates ``options`` with it for type checkers, and does its own work in
+    ``__post_init__``. Where a class adds no options it names none. ``inspect.signature``, ``equipot describe``, the
+    JSON Schema and the checks of configs see the fields; wrong values raise one ConfigError with the name of the
+    class in front. A class that defines ``__init__`` itself takes what that says instead.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+        ... class WindowOptions(Options):
+        ...     width: float = 1.0
+        >>> class Window(Configurable, options=WindowOptions):
+        ...     options: WindowOptions
+        ...
+        ...     def __post_init__(self) -> None:
+        ...         self.half = self.options.width / 2
+        >>> Window(width=3.0).half
+        1.5
+        >>> inspect.signature(Window)
+        <Signature (*, width: 'float' = 1.0)>
+    """
+
+    options_class: ClassVar[type[Options]] = Options
+    """The dataclass."""
+
+    options: Options
+    """The arguments, checked."""
+
+    __signature__: ClassVar[inspect.Signature | None] = None
+
+    def __init_subclass__(cls, *, options: type[Options] | None = None, **kwargs: Any) -> None:
+        """Take the dataclass of options.
+
+        Args:
+            options: It; that of the base class by default.
+            **kwargs: For other base classes.
+        """
+        super().__init_subclass__(**kwargs)
+        made_from = options or cls.options_class
+        if cls.__init__ is Configurable.__init__:
+            cls.options_class = made_from
+            cls.__signature__ = inspect.signature(made_from).replace(return_annotation=inspect.Signature.empty)
+        else:
+            cls.__signature__ = None  # Python then looks at __init__
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Check the arguments and keep them in ``options``.
+
+        Raises:
+            ConfigError: With every problem found.
+        """
+        made_from = type(self).options_class
+        try:
+            checked = made_from(*args, **options)
+        except ConfigError as error:
+            name = type(self).__name__
+            raise ConfigError([relocate(text, made_from.__name__, name) for text in error.problems]) from None
+        super().__init__()
+        self.options = checked
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Make what the options ask for; derived classes call that of their base first."""
+
+
 def to_config(options: Options) -> dict[str, Any]:
     """The config mapping that rebuilds the options: registered ``_target_`` and all fields.
 
@@ -58,17 +129,8 @@ def to_config(options: Options) -> dict[str, Any]:
     """
     from equipot.plugins import public_target
 
-    config: dict[str, Any] = {"_target_": public_target(type(options))}
-    for field in dataclasses.fields(options):
-        config[field.name] = _plain(getattr(options, field.name))
-    return config
+    def config_of(value: Any) -> Any:
+        return to_config(value) if isinstance(value, Options) else value
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Options):
-        return to_config(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    return {"_target_": public_target(type(options)), **mapped(fields, config_of)}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from equipot._host.declared import Declared
+from equipot._host.declaration import Declaration
 from equipot._host.discovery import API_MAJOR, GROUP, PluginRecord
 from equipot._host.host import (
     HOOK_NAMES,
     HOOKS,
+    KIND_OF_NAMESPACE,
     KINDS,
     NAMESPACES,
     PluginHost,
@@ -24,9 +25,10 @@ __all__ = [
     "HOOKS",
     "HOOK_NAMES",
     "KINDS",
+    "KIND_OF_NAMESPACE",
     "LOCAL_FILE",
     "NAMESPACES",
-    "Declared",
+    "Declaration",
     "PluginHost",
     "PluginRecord",
     "known_plugins",

@@ -1,8 +1,8 @@
-"""Check options against the signature of whatever they are meant for.
+"""Check options against the signature of the class or function that they are meant for.
 
 One function serves model builders, pair potentials, modifiers and every other ``_target_``:
 unknown keys, missing keys, wrong types and ranges come back together, worded for the user.
-``bool``, ``int`` and ``str`` are strict (``"3"``, ``3.0`` and ``True`` are no integers), a
+``bool``, ``int`` and ``str`` are strict (``"3"``, ``3.0`` and ``True`` are not integers), a
 ``float`` takes an int, sequences take lists and tuples.
 """
 
@@ -12,28 +12,29 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from equipot.errors import did_you_mean, problem
+from equipot.errors import problem, unknown
 
 
-class Placeholder:
-    """Stands for a value that is known only later (a statistic); accepted wherever numbers are.
+def options_of(target: Callable[..., Any]) -> Callable[..., Any]:
+    """What names, types and documents a component's options: its dataclass of options, else the component itself.
 
     Args:
-        sample: A value of the right type, e.g. ``1.0`` or ``{"C": 1.0, "H": 1.0}``.
+        target: A class or function; one that is ``equipot.options.Configurable`` has such a dataclass.
     """
-
-    def __init__(self, sample: object) -> None:
-        self.sample = sample
-
-    def __repr__(self) -> str:
-        return f"Placeholder({self.sample!r})"
+    found: Callable[..., Any] = vars(target).get("options_class", target) if inspect.isclass(target) else target
+    return found
 
 
 def check_options(
-    target: Callable[..., Any], values: Mapping[str, Any], where: str
+    target: Callable[..., Any],
+    values: Mapping[str, Any],
+    where: str,
+    *,
+    unchecked: Collection[str] = (),
+    may_be_missing: Collection[str] | None = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Check values against the parameters of a class or function.
 
@@ -44,31 +45,27 @@ def check_options(
         target: The callable that will receive the values.
         values: Option name to value.
         where: Dotted path that messages start with.
+        unchecked: Options whose values are not final, so that only their names are checked.
+        may_be_missing: Required options that are given later; None: any.
 
     Returns:
         The values with sequences and numbers in the annotated types, and all problems found.
     """
+    target = options_of(target)
     parameters, open_ended = _parameters(target)
-    problems = []
-    for name in values:
-        if name not in parameters and not open_ended:
-            hint = did_you_mean(name, parameters) or f"options: {', '.join(parameters) or 'none'}"
-            problems.append(problem(f"{where}.{name}", "unknown option", hint=hint))
+    names = [] if open_ended else [name for name in values if name not in parameters]
+    problems = [unknown(f"{where}.{name}", name, parameters) for name in names]
     for name, parameter in parameters.items():
-        if parameter.default is inspect.Parameter.empty and name not in values:
+        missing = parameter.default is inspect.Parameter.empty and name not in values
+        if missing and may_be_missing is not None and name not in may_be_missing:
             problems.append(problem(f"{where}.{name}", "required option is missing"))
     adapters = _adapters(target)
     checked = dict(values)
     for name, value in values.items():
-        if name in adapters:
+        if name in adapters and name not in unchecked:
             checked[name], found = _check_value(adapters[name], value, f"{where}.{name}")
             problems.extend(found)
     return checked, problems
-
-
-def option_names(target: Callable[..., Any]) -> list[str]:
-    """Names of the options a class or function takes, in order."""
-    return list(_parameters(target)[0])
 
 
 def _parameters(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
@@ -87,30 +84,23 @@ def _parameters(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter
 def _adapters(target: Callable[..., Any]) -> dict[str, Any]:
     from pydantic import ConfigDict, TypeAdapter
 
-    hints = _hints(target)
+    hints = annotations_of(target)
+    config = ConfigDict(arbitrary_types_allowed=True)
     adapters = {}
-    for name in _parameters(target)[0]:
-        if name not in hints:
-            continue
+    for name in _parameters(target)[0].keys() & hints.keys():
         annotation = _strict(hints[name])
-        config = ConfigDict(arbitrary_types_allowed=True)
-        try:
-            adapters[name] = TypeAdapter(annotation, config=config)
-        except Exception:  # noqa: BLE001 - TypeAdapter refuses a config for dataclasses and models
-            adapters[name] = _plain_adapter(annotation)
-    return {name: adapter for name, adapter in adapters.items() if adapter is not None}
+        for given in (config, None):  # TypeAdapter refuses a config for dataclasses and models
+            try:
+                adapters[name] = TypeAdapter(annotation, config=given)
+                break
+            except Exception:  # noqa: BLE001, S112 - annotations of foreign classes that pydantic cannot check
+                continue
+    return adapters
 
 
-def _plain_adapter(annotation: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    try:
-        return TypeAdapter(annotation)
-    except Exception:  # noqa: BLE001 - annotations of foreign classes that pydantic cannot check
-        return None
-
-
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+def annotations_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """Resolved annotations of a component's options, without those that name what cannot be imported."""
+    target = options_of(target)
     if inspect.isclass(target) and "__dataclass_fields__" not in vars(target):
         target = target.__init__
     try:
@@ -155,9 +145,14 @@ def _instance_checked(annotation: Any) -> Any:
     from pydantic import InstanceOf
 
     checked: Any = InstanceOf
-    is_class = inspect.isclass(annotation)
-    by_instance = is_class and ("__dataclass_fields__" in vars(annotation) or inspect.isabstract(annotation))
-    return checked[annotation] if by_instance else annotation
+    return checked[annotation] if is_component(annotation) else annotation
+
+
+def is_component(annotation: Any) -> bool:
+    """Whether an annotation is a class whose instances are made from options themselves."""
+    return inspect.isclass(annotation) and (
+        "__dataclass_fields__" in vars(annotation) or inspect.isabstract(annotation)
+    )
 
 
 def _number(value: object) -> object:
@@ -169,16 +164,14 @@ def _number(value: object) -> object:
 def _check_value(adapter: Any, value: object, where: str) -> tuple[Any, list[str]]:
     from pydantic import ValidationError
 
-    probe = value.sample if isinstance(value, Placeholder) else value
     try:
-        checked = adapter.validate_python(probe)
+        return adapter.validate_python(value), []
     except ValidationError as error:
         return value, _messages(error, where)
-    return (value if isinstance(value, Placeholder) else checked), []
 
 
 def _messages(error: Any, where: str) -> list[str]:
-    """One message a place: the branches of a union are joined with 'or'."""
+    """One message per place: the branches of a union are joined with 'or'."""
     by_place: dict[str, list[dict[str, Any]]] = {}
     for item in error.errors(include_url=False):
         keys = [str(part) for part in item["loc"] if _is_key(part)]

@@ -10,7 +10,7 @@ import pytest
 
 from equipot import __version__
 from equipot._cli.main import COMMANDS, main
-from equipot._host.declared import Declared
+from equipot._host.declaration import Declaration
 from equipot.declarations import CommandEntry
 from equipot.plugins import PluginHost
 
@@ -60,7 +60,7 @@ def test_a_command_that_cannot_be_imported_does_not_stop_the_others(monkeypatch,
 
 def a_host_with(*commands):
     """A host whose only plugin declares these commands."""
-    declared = [Declared("commands", command, "more", "equipot-more", "1.0") for command in commands]
+    declared = [Declaration("commands", command, "more", "equipot-more", "1.0") for command in commands]
 
     class Host(PluginHost):
         def _load_all(self):
@@ -128,7 +128,7 @@ def test_describe(capsys):
 
 def test_describe_what_is_not_there(capsys):
     assert main(["describe", "ZBLL"]) == 2
-    assert capsys.readouterr().err == "error: ZBLL: no such component; did you mean 'ZBL'?\n"
+    assert capsys.readouterr().err == "error: ZBLL: unknown component; did you mean 'ZBL'?\n"
 
 
 def test_schema_of_one_component(capsys):
@@ -167,7 +167,7 @@ def test_installed_check_command_without_plugins(folder):
     assert done.returncode == 2
     first = done.stderr.splitlines()[0]
     assert first.startswith(
-        "error: training_module.model._target_: no model builder named 'InvariantModel'; installed: []"
+        "error: training_module.model._target_: no model builder named 'InvariantModel'; installed: ["
     )
     assert "Traceback" not in done.stderr
 

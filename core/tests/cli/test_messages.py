@@ -66,7 +66,7 @@ CHECKS = [
     (
         "unknown statistic",
         ["training_module.model.avg_num_neighbors='${training_data_stats:num_neighbours_mean}'"],
-        "training_module.model.avg_num_neighbors: unknown statistic, got '${training_data_stats:num_neighbours_mean}'; "
+        "training_module.model.avg_num_neighbors: unknown statistic, got 'num_neighbours_mean'; "
         "did you mean 'num_neighbors_mean'?",
     ),
     (
@@ -98,22 +98,22 @@ CHECKS = [
     (
         "forces without derivatives",
         ["+training_module.model.do_derivatives=false"],
-        "training_module.loss: needs forces, which an energy-only model does not predict; use EnergyOnlyLoss, or do_derivatives: true",
+        "training_module.loss: needs forces, which an energy-only model does not predict; use an EnergyOnly class, or do_derivatives: true",
     ),
     (
         "monitor of the schedule",
         ["training_module.lr_scheduler.monitor=val0_epoch/weigthed_sum"],
-        "training_module.lr_scheduler.monitor: no such metric is logged, got 'val0_epoch/weigthed_sum'; did you mean 'val0_epoch/weighted_sum'?",
+        "training_module.lr_scheduler.monitor: unknown metric, got 'val0_epoch/weigthed_sum'; did you mean 'val0_epoch/weighted_sum'?",
     ),
     (
         "monitor of a set that is not there",
         ["training_module.lr_scheduler.monitor=val1_epoch/weighted_sum"],
-        "training_module.lr_scheduler.monitor: no such metric is logged, got 'val1_epoch/weighted_sum'",
+        "training_module.lr_scheduler.monitor: unknown metric, got 'val1_epoch/weighted_sum'",
     ),
     (
         "monitor of a checkpoint",
         ["+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, monitor: val0_epoch/force_mae}]"],
-        "trainer.callbacks.0.monitor: no such metric is logged, got 'val0_epoch/force_mae'; did you mean 'val0_epoch/forces_mae'?",
+        "trainer.callbacks.0.monitor: unknown metric, got 'val0_epoch/force_mae'; did you mean 'val0_epoch/forces_mae'?",
     ),
     (
         "weight swapping",
@@ -125,7 +125,7 @@ CHECKS = [
         ["+trainer.inference_mode=true"],
         "trainer.inference_mode: is always False, got True; remove it",
     ),
-    ("stage", ["run=[train,tset]"], "run.1: is no stage, got 'tset'; did you mean 'test'?"),
+    ("stage", ["run=[train,tset]"], "run.1: unknown stage, got 'tset'; did you mean 'test'?"),
     (
         "loss name",
         ["+training_module.loss.coeffs.force=1"],
@@ -151,12 +151,12 @@ CHECKS = [
     (
         "value that an optimizer refuses",
         ["training_module.optimizer.lr=-1"],
-        "training_module.optimizer: Adam refuses its options: Invalid learning rate: -1",
+        "training_module.optimizer: invalid options for Adam: Invalid learning rate: -1",
     ),
     (
         "value that a scheduler refuses",
         ["training_module.lr_scheduler.scheduler.factor=2.0"],
-        "training_module.lr_scheduler.scheduler: ReduceLROnPlateau refuses its options: Factor should be < 1.0.",
+        "training_module.lr_scheduler.scheduler: invalid options for ReduceLROnPlateau: Factor should be < 1.0.",
     ),
     ("no loss", ["~training_module.loss"], "training_module.loss: required option is missing; run has 'train'"),
     (

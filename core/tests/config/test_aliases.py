@@ -6,7 +6,7 @@ import types
 import pytest
 from omegaconf import OmegaConf
 
-from equipot._host.declared import Declared
+from equipot._host.declaration import Declaration
 from equipot.config import _aliases as aliases
 from equipot.config._check import check_config
 from equipot.config._load import compose
@@ -29,12 +29,12 @@ GONE = TargetAliasEntry(name="thrice", form="resolver", instead="multiply yourse
 class Host:
     """A host with one plugin that declares the entries above."""
 
-    def declared(self, kind):
+    def available(self, kind):
         entries = [EMA, SGD, NONE, SETTINGS, RESUME, TWICE, GONE] if kind == "target_aliases" else []
-        return [Declared(kind, entry, "other", "equipot-from-other", "1.0") for entry in entries]
+        return [Declaration(kind, entry, "other", "equipot-from-other", "1.0") for entry in entries]
 
     def ambiguous(self):
-        owners = [Declared("target_aliases", EMA, name, f"equipot-{name}", "1.0") for name in ("a", "b")]
+        owners = [Declaration("target_aliases", EMA, name, f"equipot-{name}", "1.0") for name in ("a", "b")]
         return {"target_aliases.other.Double": owners}
 
     def install_hint(self, kind, name):
@@ -172,7 +172,7 @@ def test_a_foreign_target_without_alias_says_what_to_do(path, hint):
 def test_an_alias_gives_no_right(monkeypatch):
     """What an alias stands for is checked like any target."""
     hostile = TargetAliasEntry(name="other.run", target="os.system", summary="Runs")
-    monkeypatch.setattr(Host, "declared", lambda _, kind: [Declared(kind, hostile, "other", "x", "1")])
+    monkeypatch.setattr(Host, "available", lambda _, kind: [Declaration(kind, hostile, "other", "x", "1")])
     found, _ = translated({"a": {"_target_": "other.run", "command": "true"}})
     with pytest.raises(TargetError, match="not on the list of allowed targets, got 'os.system'"):
         resolve_target(found["a"]["_target_"], "a")

@@ -1,7 +1,7 @@
 import pytest
 
 from equipot.config._check import check_config
-from equipot.config._instantiate import Deferred, Walker
+from equipot.config._instantiate import ConfigObjects, Deferred
 from equipot.config._load import compose
 from equipot.errors import ConfigError
 
@@ -72,7 +72,7 @@ def test_hydra_values_resolve_in_a_check(folder):
 
 
 def test_nested_schedulers_wait_for_the_optimizer():
-    walker = Walker(final=True, deferred={"s": ("optimizer",)})
+    objects = ConfigObjects(final=True, deferred={"s": ("optimizer",)})
     node = {
         "_target_": "torch.optim.lr_scheduler.SequentialLR",
         "milestones": [2],
@@ -81,8 +81,8 @@ def test_nested_schedulers_wait_for_the_optimizer():
             {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 0.9},
         ],
     }
-    made = walker.visit(node, "s")
-    assert walker.problems == []
+    made = objects.make(node, "s")
+    assert objects.problems == []
     assert isinstance(made, Deferred)
     import torch
 
@@ -93,14 +93,14 @@ def test_nested_schedulers_wait_for_the_optimizer():
 
 
 def test_problems_of_nested_nodes_are_all_found():
-    walker = Walker(deferred={"s": ("optimizer",)})
+    objects = ConfigObjects(deferred={"s": ("optimizer",)})
     node = {
         "_target_": "torch.optim.lr_scheduler.SequentialLR",
         "milestone": [2],
         "schedulers": [{"_target_": "torch.optim.lr_scheduler.ConstantLR", "factr": 0.5}, {"_target_": "os.system"}],
     }
-    walker.visit(node, "s")
-    assert [text.split(":")[0] for text in walker.problems] == [
+    objects.make(node, "s")
+    assert [text.split(":")[0] for text in objects.problems] == [
         "s.schedulers.0.factr",
         "s.schedulers.1._target_",
         "s.milestone",
@@ -109,9 +109,9 @@ def test_problems_of_nested_nodes_are_all_found():
 
 
 def test_partial_nodes_may_leave_options_open():
-    walker = Walker(final=True)
-    made = walker.visit({"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.5}, "x")
-    assert walker.problems == []
+    objects = ConfigObjects(final=True)
+    made = objects.make({"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.5}, "x")
+    assert objects.problems == []
     import torch
 
     assert made(params=[torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] == 0.5

@@ -1,8 +1,11 @@
 # ruff: noqa: E501 - messages and configs stand here as users see them
 import pytest
+from omegaconf import OmegaConf
 
-from equipot.config._load import compose, used_root_keys
+from equipot.config._load import compose
 from equipot.config._resolve import BAD, Statistic, resolve_phase1, resolve_phase2
+from equipot.config._resolvers import CORE, resolver_names
+from equipot.config._sections import used_root_keys
 from equipot.errors import ConfigError
 
 
@@ -60,7 +63,7 @@ def test_statistics_are_marked_also_through_other_keys(tmp_path):
         ("alpha: 1\nb: {c: '${alpa}'}", "b.c: unknown interpolation, got '${alpa}'; did you mean 'alpha'?"),
         (
             "a: ${trainin_data_stats:n}",
-            "a: unknown resolver, got '${trainin_data_stats:n}'; did you mean 'training_data_stats'?",
+            "a: unknown resolver, got 'trainin_data_stats'; did you mean 'training_data_stats'?",
         ),
         ("a: ???", "a: needs a value, got '???'"),
         ("a: ${int_div:7,2}", "int_div: 7 is not a multiple of 2"),
@@ -100,3 +103,16 @@ def test_an_option_that_is_a_statistic_can_be_removed(folder):
     OmegaConf.clear_resolver("training_data_stats")
     config, _ = compose("config.yaml", ["~training_module.model.avg_num_neighbors"])
     assert "avg_num_neighbors" not in config.training_module.model
+
+
+def test_a_misspelled_resolver_is_answered_with_itself(tmp_path):
+    """The names come from one list, so that none is forgotten and the wrong one suggested."""
+    compose(write(tmp_path / "c.yaml", "a: 1"))
+    names = resolver_names()
+    assert {*CORE, "training_data_stats", "oc.env", "hydra", "now"} <= {*names}
+    for name in names:
+        misspelled = name[:-1] + name[-1] * 2
+        _, problems = resolve_phase1(OmegaConf.create({"a": f"${{{misspelled}:1}}"}))
+        assert problems == [f"a: unknown resolver, got {misspelled!r}; did you mean {name!r}?"]
+    _, problems = resolve_phase1(OmegaConf.create({"a": "${list_to_constant_dic:1}"}))
+    assert problems == ["a: unknown resolver, got 'list_to_constant_dic'; did you mean 'list_to_constant_dict'?"]

@@ -100,13 +100,13 @@ def test_loaded_again_it_is_the_same_module(local):
         ("x = 1\nraise ValueError('no')\n", "a_file.py", "--plugin {path}, line 2: ValueError: no"),
         ("x = 1\ndef (:\n", "a_file.py", "--plugin {path}, line 2: SyntaxError: invalid syntax"),
         ("import sys\nsys.exit()\n", "a_file.py", "--plugin {path}, line 2: SystemExit: "),
-        ("x = 1\n", "a_file.txt", "--plugin: is no Python file, got '{path}'; write ./my_model.py"),
-        ("x = 1\n", "a-file.py", "--plugin: its name is no Python identifier, got '{path}'; rename it"),
+        ("x = 1\n", "a_file.txt", "--plugin: is not a Python file, got '{path}'; write ./my_model.py"),
+        ("x = 1\n", "a-file.py", "--plugin: its name is not a Python identifier, got '{path}'; rename it"),
         ("x = 1\n", "json.py", "--plugin: its name hides the module 'json', got '{path}'; rename it"),
         ("x = 1\n", "colorsys.py", "--plugin: its name hides the module 'colorsys', got '{path}'; rename it"),
         (
             HOOKS.replace("equipot_pair_potentials", "equipot_pair_potential"), "a_file.py",
-            "plugin 'a_file' ({path} local file): implements the hook 'equipot_pair_potential', which is unknown;",
+            "plugin 'a_file' ({path} local file): equipot_pair_potential: unknown hook;",
         ),
         (
             HOOKS.replace("yield", "return 1 / 0\n    yield"), "a_file.py",

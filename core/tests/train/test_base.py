@@ -139,7 +139,7 @@ def test_callbacks_are_made_in_the_check(folder):
         "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val0_epoch/weighted_sum, mode: least}"
     )
     first, second = folder.errors(f"+trainer.callbacks=[{callbacks}]")
-    assert first.startswith("trainer.callbacks.0: ModelCheckpoint refuses its options: Invalid value for save_top_k=-2")
+    assert first.startswith("trainer.callbacks.0: invalid options for ModelCheckpoint: Invalid value for save_top_k=-2")
     assert second.startswith(
-        "trainer.callbacks.1: EarlyStopping refuses its options: `mode` can be min, max, got least"
+        "trainer.callbacks.1: invalid options for EarlyStopping: `mode` can be min, max, got least"
     )

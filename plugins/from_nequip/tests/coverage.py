@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from equipot.config import TargetError, resolve_target, translate_container
 from equipot.config._aliases import aliases
-from equipot.config._load import _RESOLVERS, STATISTICS_RESOLVER
+from equipot.config._resolvers import CORE, STATISTICS
 from equipot_from_nequip.data_options import DROPPED, STRESS
 
 PEER = json.loads(Path(__file__).with_name("peer_names.json").read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def is_covered(name: str, option: str) -> bool:
 
 def uncovered_resolvers() -> list[str]:
     """Resolvers without a counterpart."""
-    known = {*_RESOLVERS, STATISTICS_RESOLVER, *(name for name, one in aliases("resolver").items() if one.target)}
+    known = {*CORE, STATISTICS, *(name for name, one in aliases("resolver").items() if one.target)}
     return [name for name in PEER["resolvers"] if name not in known]
 
 

@@ -65,7 +65,7 @@ def command_table() -> dict[str, str]:
     from equipot.plugins import plugins
 
     own = {name: summary for name, (_, summary) in COMMANDS.items()}
-    declared = {one.entry.name: one.entry.summary for one in plugins().declared("commands")}
+    declared = {one.entry.name: one.entry.summary for one in plugins().available("commands")}
     return own | {name: summary for name, summary in declared.items() if " " not in name}
 
 

@@ -21,7 +21,7 @@ def actions() -> dict[str, tuple[str, str]]:
     from equipot.plugins import plugins
 
     found = {"info": ("equipot._cli.plugins_info", "everything about one plugin")}
-    for one in plugins().declared("commands"):
+    for one in plugins().available("commands"):
         if one.entry.name.startswith("plugins "):
             found[one.entry.name.removeprefix("plugins ")] = (one.entry.target, one.entry.summary)
     return found

@@ -57,10 +57,9 @@ def _owner(traceback: TracebackType | None) -> PluginRecord | None:
     from equipot._host.host import plugins
 
     try:
-        records = plugins().records
+        owners = plugins().packages()
     except EquipotError:  # of the plugins themselves; it must not hide the error at hand
         return None
-    owners = {record.package: record for record in records if record.state == "ok" and record.id != "core"}
     found = None
     while traceback is not None:
         module = str(traceback.tb_frame.f_globals.get("__name__", ""))

@@ -43,7 +43,7 @@ class PluginRecord:
 
 
 def entry_points() -> Iterator[tuple[PluginRecord, metadata.EntryPoint]]:
-    """Every plugin entry point of whatever version of the API, each once."""
+    """Every plugin entry point, for any version of the API, each once."""
     prefix = "equipot.plugins.v"
     seen = set()
     for group in metadata.entry_points().groups:
@@ -94,7 +94,7 @@ def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
 
 
 def _too_new(requirement: Requirement, version: str) -> bool:
-    """Whether a version is above all that a requirement allows, as for a plugin that is no longer cared for."""
+    """Whether a version is above all that a requirement allows, as for a plugin that is no longer maintained."""
     from packaging.version import Version
 
     bounds = [Version(one.version.removesuffix(".*")) for one in requirement.specifier if one.operator != "!="]

@@ -1,4 +1,4 @@
-"""What a plugin may not do to the process while it is imported: seen, undone, and told.
+"""What a plugin may not do to the process while it is imported: seen, undone and reported.
 
 Declaring must be free of side effects: nothing printed, no environment, filters or seeds changed.
 """

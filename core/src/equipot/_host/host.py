@@ -7,7 +7,6 @@ Plugins are entry points in the group ``equipot.plugins.v1``. They load on first
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import logging
 import os
@@ -18,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from equipot import hookspecs
-from equipot._host.declared import Declared, is_target, load_target, singular, warn_if_deprecated
+from equipot._host import local_file
+from equipot._host.declaration import Declaration, is_target, load_target, singular, warn_if_deprecated
 from equipot._host.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
 from equipot._host.guard import guarded
+from equipot._importing import load_module
 from equipot.declarations import (
     CommandEntry,
     EnergyTermEntry,
@@ -31,7 +32,7 @@ from equipot.declarations import (
     StatsManagerEntry,
     TargetAliasEntry,
 )
-from equipot.errors import PluginError, PluginNotFoundError, did_you_mean, nearest, problem
+from equipot.errors import PluginError, PluginNotFoundError, nearest, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,6 +66,8 @@ NAMESPACES: dict[str, str] = {
 }
 """Where users find the registered names of each kind in configs and in Python."""
 
+KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
+
 
 class PluginHost:
     """What is installed, loaded once.
@@ -78,7 +81,7 @@ class PluginHost:
 
     def __init__(self, switch: str = "", *, strict: bool = False, files: Iterable[str] = ()) -> None:
         self.records: list[PluginRecord] = []
-        self._declared: dict[str, dict[str, list[Declared]]] = {kind: {} for kind in HOOKS}
+        self._declared: dict[str, dict[str, list[Declaration]]] = {kind: {} for kind in HOOKS}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._switch = switch
@@ -134,8 +137,7 @@ class PluginHost:
         """Refuse to load less than was asked for because of a misspelled id."""
         ids = sorted({record.id for record in self.records})
         for name in sorted(self._switched()[0] - set(ids)):
-            hint = f"did you mean {close!r}?" if (close := nearest(name, ids)) else f"installed: {ids}"
-            raise PluginError(problem("EQUIPOT_PLUGINS", "no installed plugin has this id", got=name, hint=hint))
+            raise PluginError(unknown("EQUIPOT_PLUGINS", name, ids, "plugin"))
 
     def _load(self, record: PluginRecord, load: Callable[[], ModuleType]) -> None:
         module = None
@@ -153,21 +155,18 @@ class PluginHost:
             return
         self._add(record, declared)
 
-    def _register(self, record: PluginRecord, module: ModuleType) -> list[Declared]:
+    def _register(self, record: PluginRecord, module: ModuleType) -> list[Declaration]:
         if other := self._manager.get_name(module):
             raise PluginError(f"its module {record.target!r} is that of the plugin {other!r} already; name it once")
         for name, value in vars(module).items():
             if hasattr(value, "equipot_impl") and name not in HOOK_NAMES:
-                hint = did_you_mean(name, HOOK_NAMES) or f"hooks: {', '.join(HOOK_NAMES)}"
-                raise PluginError(f"implements the hook {name!r}, which is unknown; {hint}")
+                raise PluginError(unknown(name, name, HOOK_NAMES, "hook"))
         self._manager.register(module, name=record.id)
         self._manager.check_pending()
         return list(self._collect(record, module))
 
     def _load_file(self, path: str) -> None:
-        """Take a local file as a plugin; whoever names one on the command line wants to see it fail."""
-        from equipot._host import local_file
-
+        """Take a local file as a plugin; its faults are errors, since the user named it."""
         module = local_file.load_file(path)
         name = module.__name__
         record = PluginRecord(name, path, local_file.VERSION, str(API_MAJOR), name)
@@ -177,14 +176,14 @@ class PluginHost:
                 declared = self._register(record, module)
             else:
                 facts = (record.id, record.distribution, record.version)
-                declared = [Declared(kind, entry, *facts) for kind, entry in local_file.entries_of(module)]
+                declared = [Declaration(kind, entry, *facts) for kind, entry in local_file.entries_of(module, KINDS)]
         except PluginError as error:
             raise PluginError(f"plugin {record.label}: {error}") from error
         except Exception as error:
             raise PluginError(f"plugin {record.label}: {type(error).__name__}: {error}") from error
         self._add(record, declared)
 
-    def _add(self, record: PluginRecord, declared: list[Declared]) -> None:
+    def _add(self, record: PluginRecord, declared: list[Declaration]) -> None:
         record.state = "ok"
         for item in declared:
             record.declares.setdefault(item.kind, []).append(item.entry.name)
@@ -192,7 +191,7 @@ class PluginHost:
         for note in record.notes:
             logger.warning("plugin %s: %s", record.label, note)
 
-    def _collect(self, record: PluginRecord, module: object) -> Iterator[Declared]:
+    def _collect(self, record: PluginRecord, module: object) -> Iterator[Declaration]:
         for kind, entry_type in HOOKS.items():
             hook = getattr(self._manager.hook, f"equipot_{kind}")
             for implementation in hook.get_hookimpls():
@@ -212,23 +211,23 @@ class PluginHost:
                         raise PluginError(f"equipot_{kind} yields the name {entry.name!r} twice")
                     names.add(entry.name)
                     _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
-                    yield Declared(kind, entry, record.id, record.distribution, record.version)
+                    yield Declaration(kind, entry, record.id, record.distribution, record.version)
 
     # ------------------------------------------------------------------ look-up
 
-    def declared(self, kind: str) -> list[Declared]:
-        """All unambiguous declarations of a kind, by name."""
+    def available(self, kind: str) -> list[Declaration]:
+        """Declarations of a kind whose names are unambiguous, by name."""
         return [items[0] for _, items in sorted(self._declared[kind].items()) if len(items) == 1]
 
-    def declarations(self, kind: str) -> list[Declared]:
-        """All declarations of a kind, those with ambiguous names too."""
+    def declarations(self, kind: str) -> list[Declaration]:
+        """All declarations of a kind, also those whose names are ambiguous, by name."""
         return [item for _, items in sorted(self._declared[kind].items()) for item in items]
 
     def names(self, kind: str) -> list[str]:
         """Registered names of a kind, ambiguous ones included."""
         return sorted(self._declared[kind])
 
-    def ambiguous(self) -> dict[str, list[Declared]]:
+    def ambiguous(self) -> dict[str, list[Declaration]]:
         """Names that more than one plugin declares for the same kind, as ``kind.name``."""
         return {
             f"{kind}.{name}": items
@@ -237,7 +236,7 @@ class PluginHost:
             if len(items) > 1
         }
 
-    def lookup(self, kind: str, name: str) -> Declared:
+    def lookup(self, kind: str, name: str) -> Declaration:
         """The declaration of a registered name.
 
         Args:
@@ -271,8 +270,8 @@ class PluginHost:
     def core_names(self, kind: str) -> set[str]:
         """Names that core has where users look for those of a kind: declared ones and public classes."""
         declared = {name for name, items in self._declared[kind].items() for one in items if one.distribution == CORE}
-        namespace = NAMESPACES.get(kind)
-        return declared | set(getattr(importlib.import_module(namespace), "__all__", ()) if namespace else ())
+        namespace = NAMESPACES.get(kind)  # a package that exports lazily: importing it imports no torch
+        return declared | set(getattr(load_module(namespace), "__all__", ()) if namespace else ())
 
     def install_hint(self, kind: str, name: str) -> str:
         """How to get a name (kind ``provides``: an output field) of a known distribution, or an empty string."""
@@ -287,21 +286,20 @@ class PluginHost:
         Raises:
             PluginError: If the target cannot be imported, naming the plugin.
         """
-        declared = self.lookup(kind, name)
-        return load_target(declared)
+        return load_target(self.lookup(kind, name))
 
-    def find_class(self, target: object) -> Declared | None:
+    def find_class(self, target: object) -> Declaration | None:
         """The declaration whose target is the given class or function, or None."""
         found = [one for kind in KINDS for one in self.declarations(kind) if is_target(one, target)]
         return min(found, key=lambda one: bool(one.entry.deprecated), default=None)
 
+    def packages(self) -> dict[str, PluginRecord]:
+        """Top-level package to the loaded plugin that has it, core aside."""
+        return {record.package: record for record in self.records if record.state == "ok" and record.id != "core"}
+
     def owner_of(self, path: str) -> PluginRecord | None:
         """The loaded plugin, other than core, in whose package a dotted path lies, or None."""
-        root = path.split(".", maxsplit=1)[0]
-        for record in self.records:
-            if record.state == "ok" and record.id != "core" and record.target.split(".")[0] == root:
-                return record
-        return None
+        return self.packages().get(path.split(".", maxsplit=1)[0])
 
 
 @functools.cache

@@ -13,29 +13,22 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equipot.declarations import EnergyTermEntry, ModelBuilderEntry, PairPotentialEntry, StatsManagerEntry
+from equipot._importing import load_object
 from equipot.errors import PluginError, problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
     from equipot.declarations import Entry
 
 VERSION = "local file"
-"""Stands where an installed plugin has its version."""
+"""Takes the place of an installed plugin's version."""
 
 NOTICE = (
     "local file; its models can be trained, evaluated and used from checkpoints (always with --plugin), but not "
     "packaged or compiled; 'equipot plugins new' makes a plugin of it"
 )
-
-_BASES: dict[str, tuple[str, type[Entry]]] = {
-    "equipot.model._recipe.ModelBuilder": ("model_builders", ModelBuilderEntry),
-    "equipot.model._components.PairPotential": ("pair_potentials", PairPotentialEntry),
-    "equipot.model._components.EnergyTerm": ("energy_terms", EnergyTermEntry),
-    "equipot.data._stats_managers.StatsManager": ("stats_managers", StatsManagerEntry),
-}
-"""Abstract classes by their path, so that none of them is imported; the nearest base counts."""
 
 
 def load_file(path: str) -> ModuleType:
@@ -52,9 +45,9 @@ def load_file(path: str) -> ModuleType:
     """
     file, name = Path(path).resolve(), Path(path).stem
     if file.suffix != ".py" or not file.is_file():
-        raise PluginError(problem("--plugin", "is no Python file", got=path, hint="write ./my_model.py"))
+        raise PluginError(problem("--plugin", "is not a Python file", got=path, hint="write ./my_model.py"))
     if not name.isidentifier():
-        raise PluginError(problem("--plugin", "its name is no Python identifier", got=path, hint="rename it"))
+        raise PluginError(problem("--plugin", "its name is not a Python identifier", got=path, hint="rename it"))
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == str(file):
         return known
@@ -88,21 +81,25 @@ def has_hooks(module: ModuleType) -> bool:
     return any(hasattr(value, "equipot_impl") for value in vars(module).values())
 
 
-def entries_of(module: ModuleType) -> list[tuple[str, Entry]]:
+def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tuple[str, Entry]]:
     """Kind and declaration of every component that a file without hooks defines.
+
+    Args:
+        module: The imported file.
+        kinds: Kind to its declaration, which names the base class of the components.
 
     Raises:
         PluginError: If there is none.
     """
+    bases = {load_object(entry.base): kind for kind, entry in kinds.items() if entry.base}
     found = []
     for name, value in vars(module).items():
         if name.startswith("_") or not inspect.isclass(value) or value.__module__ != module.__name__:
             continue
-        bases = [f"{base.__module__}.{base.__qualname__}" for base in value.__mro__]
-        if (base := next((base for base in bases if base in _BASES), None)) and not inspect.isabstract(value):
-            kind, entry_type = _BASES[base]
+        kind = next((bases[base] for base in value.__mro__ if base in bases), None)  # of the nearest base
+        if kind is not None and not inspect.isabstract(value):
             summary = (value.__doc__ or name).strip().split("\n")[0]
-            found.append((kind, entry_type(name=name, target=f"{module.__name__}.{name}", summary=summary)))
+            found.append((kind, kinds[kind](name=name, target=f"{module.__name__}.{name}", summary=summary)))
     if not found:
         hint = "define a subclass of equipot.model.ModelBuilder or PairPotential, or a hookimpl"
         raise PluginError(f"declares nothing; {hint}")

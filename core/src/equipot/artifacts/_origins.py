@@ -13,10 +13,9 @@ from equipot._version import __version__
 from equipot.artifacts._archive import file_digest
 from equipot.containers import nodes
 from equipot.errors import ArtifactError, EquipotError, problem
-from equipot.plugins import LOCAL_FILE, NAMESPACES, plugins
+from equipot.plugins import KIND_OF_NAMESPACE, LOCAL_FILE, plugins
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
 
 
 def registered(target: str) -> tuple[str | None, str]:
@@ -30,7 +29,7 @@ def registered(target: str) -> tuple[str | None, str]:
         ('pair_potentials', 'ZBL')
     """
     namespace, _, name = target.rpartition(".")
-    return _KIND_OF_NAMESPACE.get(namespace), name
+    return KIND_OF_NAMESPACE.get(namespace), name
 
 
 def components(config: Mapping[str, Any]) -> list[tuple[str, str]]:

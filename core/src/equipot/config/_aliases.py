@@ -6,15 +6,16 @@ after it (checks, training, checkpoints) knows our names only.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from equipot.config._load import OPTIONAL_KEYS, SECTIONS, used_root_keys
+from equipot._importing import load_object
+from equipot.config._sections import ROOT_KEYS, used_root_keys
+from equipot.containers import rewritten
 from equipot.errors import ConfigError, PluginError, did_you_mean, problem
 from equipot.plugins import plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from omegaconf import DictConfig
 
@@ -29,7 +30,7 @@ def aliases(form: str = "target") -> dict[str, TargetAliasEntry]:
     Args:
         form: ``target``, ``resolver`` or ``section``.
     """
-    entries: list[Any] = [declared.entry for declared in plugins().declared(KIND)]
+    entries: list[Any] = [declaration.entry for declaration in plugins().available(KIND)]
     return {entry.name: entry for entry in entries if entry.form == form}
 
 
@@ -67,48 +68,33 @@ def translate_container(container: Mapping[str, Any]) -> tuple[dict[str, Any], l
         if key in sections:
             translator.section(sections[key], value)
         else:
-            kept[key] = translator.walk(value, str(key))
+            kept[key] = rewritten(value, str(key), enter=translator.node)
     return _without_unused(kept) if kept != container else kept, translator.problems
 
 
 def _without_unused(container: dict[str, Any]) -> dict[str, Any]:
-    """Without variables that nothing uses: other programs do not mind them, and some were used by what was dropped."""
-    known = {*SECTIONS, *OPTIONAL_KEYS}
+    """Without variables that nothing uses: other programs accept them, and some were used by what was left out."""
     while True:
-        used = known | used_root_keys(container)
-        kept = {key: value for key, value in container.items() if key in used or _is_component(value)}
+        used = {*ROOT_KEYS, *used_root_keys(container)}
+        kept = {
+            key: value
+            for key, value in container.items()
+            if key in used or (isinstance(value, dict) and "_target_" in value)
+        }
         if len(kept) == len(container):
             return kept
-        container = kept
-
-
-def _is_component(value: object) -> bool:
-    return isinstance(value, dict) and "_target_" in value
+        container = kept  # what only the removed ones used is unused now
 
 
 def advice(path: str) -> str:
-    """What to do about a target of another program that is no alias, or an empty string."""
+    """What to do about a target of another program that is not an alias, or an empty string."""
     root = path.split(".", maxsplit=1)[0]
     known = {name: entry for name, entry in aliases().items() if name.split(".")[0] == root}
-    if path in known:  # an interpolation stands in its place, so that it was not translated
+    if path in known:  # came from an interpolation, and was therefore not translated
         return known[path].instead or f"write {known[path].target}"
     if known:
         return did_you_mean(path, known) or f"no counterpart of this part of {root} is known"
     return plugins().install_hint("target_roots", root)
-
-
-def load_function(path: str) -> Callable[..., Any]:
-    """Import a function that a declaration names.
-
-    Raises:
-        PluginError: If it is not there.
-    """
-    module_name, _, name = path.rpartition(".")
-    try:
-        function: Callable[..., Any] = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"cannot import {path!r}: {error}") from error
-    return function
 
 
 class _Translator:
@@ -123,21 +109,15 @@ class _Translator:
         }
         self.problems: list[str] = []
 
-    def walk(self, value: Any, path: str) -> Any:
-        """The value with every foreign node below it translated."""
-        if isinstance(value, dict):
-            node = self._node(value, path)
-            return {key: self.walk(item, f"{path}.{key}") for key, item in node.items()}
-        if isinstance(value, list):
-            return [self.walk(item, f"{path}.{index}") for index, item in enumerate(value)]
-        return value
-
-    def _node(self, node: dict[str, Any], path: str) -> dict[str, Any]:
-        target = node.get("_target_")
+    def node(self, node: Any, path: str) -> Any:
+        """A mapping with a foreign target translated; anything else unchanged."""
+        target = node.get("_target_") if isinstance(node, dict) else None
+        if not isinstance(target, str):
+            return node
         if target in self.ambiguous:
             names = " and ".join(one.distribution for one in self.ambiguous[target])
             self.problems.append(problem(f"{path}._target_", f"is translated by {names}", got=target, hint="keep one"))
-        entry = self.known.get(target) if isinstance(target, str) else None
+        entry = self.known.get(target)
         if entry is None:
             return node
         if entry.instead:
@@ -146,7 +126,7 @@ class _Translator:
         translated = self.options(entry, node, path)
         if translated.get("_target_", target) == target:
             return {**translated, "_target_": entry.target}
-        return self._node(translated, path)  # the function chose another, which may be foreign as well
+        return self.node(translated, path)  # the function chose another, which may be foreign as well
 
     def section(self, entry: TargetAliasEntry, value: Any) -> None:
         """Check a root key that is taken out."""
@@ -158,7 +138,7 @@ class _Translator:
     def options(self, entry: TargetAliasEntry, node: dict[str, Any], path: str) -> dict[str, Any]:
         """A node or section with its options translated; empty after a problem."""
         try:
-            translated: dict[str, Any] = load_function(entry.options)(dict(node)) if entry.options else node
+            translated: dict[str, Any] = load_object(entry.options)(dict(node)) if entry.options else node
         except ConfigError as error:
             self.problems.extend(f"{path}.{text}" for text in error.problems)
         except PluginError as error:

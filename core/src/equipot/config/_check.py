@@ -7,34 +7,23 @@ metrics), so that problems between options are found as well.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from equipot.config import _cross_checks as cross_checks
 from equipot.config._aliases import translate
-from equipot.config._instantiate import Walker
-from equipot.config._load import OPTIONAL_KEYS, SECTIONS, used_root_keys
+from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import BAD, Statistic, resolve_phase1
-from equipot.config._targets import AllowList, TargetError, resolve_target
-from equipot.errors import ConfigError, did_you_mean, problem
+from equipot.config._sections import MODEL, ROOT_KEYS, SECTIONS, STAGES, used_root_keys
+from equipot.config._targets import AllowList
+from equipot.config._trainer_rules import trainer_problems
+from equipot.errors import ConfigError, did_you_mean, problem, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from omegaconf import DictConfig
 
     from equipot.model._recipe import ModelRecipe
-
-STAGES = ("train", "val", "test")
-
-MODEL = "training_module.model"
-
-DEFERRED: dict[str, tuple[str, ...]] = {
-    "training_module.optimizer": ("params",),
-    "training_module.lr_scheduler": ("optimizer",),
-}
-"""Sections whose objects need what exists only later."""
 
 
 @dataclasses.dataclass
@@ -109,7 +98,7 @@ class _Check:
             raise ConfigError(problems)
         self.allow = allow
         self.resolved, self.problems = resolve_phase1(self.config)
-        self.walker = Walker(allow, deferred=DEFERRED)
+        self.objects = ConfigObjects(allow)
         self.statistics: dict[str, None] = {}
 
     def run(self, hydra: DictConfig | None) -> Checked:
@@ -117,24 +106,24 @@ class _Check:
             self.problems.extend(cross_checks.hydra_problems(hydra))
         self._root()
         stages = self._stages()
-        objects = {name: self._visit(name) for name in ("data", "trainer")}
-        self.walker.samples = self._sample
-        self._visit("training_module")
-        self.problems.extend(self.walker.problems)
+        data = self._section("data")
+        self._section("trainer")
+        self.objects.samples = self._sample
+        self._section("training_module")
+        self.problems.extend(self.objects.problems)
         recipe = self._recipe()
-        self._between_sections(objects["data"], recipe, stages)
-        if self.problems:
+        self._between_sections(data, recipe, stages)
+        if self.problems or recipe is None:
             raise ConfigError(list(dict.fromkeys(self.problems)))
-        assert recipe is not None  # noqa: S101 - for the type checker
         return Checked(
-            self.config,
-            self.resolved,
-            stages,
-            objects["data"],
-            recipe,
-            list(self.statistics),
-            cross_checks.needed_labels(self.walker, stages),
-            self.allow,
+            config=self.config,
+            resolved=self.resolved,
+            stages=stages,
+            data=data,
+            recipe=recipe,
+            statistics=list(self.statistics),
+            labels=cross_checks.needed_labels(self.objects, stages),
+            allow=self.allow,
         )
 
     # ------------------------------------------------------------------- root
@@ -143,11 +132,10 @@ class _Check:
         from omegaconf import OmegaConf
 
         used = used_root_keys(OmegaConf.to_container(self.config, resolve=False))
-        known = (*SECTIONS, *OPTIONAL_KEYS)
         for key in self.resolved:
-            if key not in known and key not in used:
-                hint = did_you_mean(key, known) or "a key of your own must be used by some ${interpolation}"
-                self.problems.append(problem(key, "unknown key", hint=hint))
+            if key not in ROOT_KEYS and key not in used:
+                hint = did_you_mean(key, ROOT_KEYS) or "a key of your own must be used by some ${interpolation}"
+                self.problems.append(unknown(key, key, ROOT_KEYS, "key", hint=hint))
         for name in SECTIONS:
             if name not in self.resolved:
                 self.problems.append(problem(name, "required section is missing"))
@@ -162,57 +150,59 @@ class _Check:
         if isinstance(stages, str):
             stages = [stages]
         if not isinstance(stages, list) or ("run" in self.resolved and not stages):
-            self.problems.append(
-                problem("run", "must be a list of stages", got=stages, hint=f"stages: {', '.join(STAGES)}")
-            )
+            hint = f"stages: {', '.join(STAGES)}"
+            self.problems.append(problem("run", "must be a list of stages", got=stages, hint=hint))
             return []
         for index, stage in enumerate(stages):
             if stage not in STAGES:
-                hint = did_you_mean(str(stage), STAGES) or f"stages: {', '.join(STAGES)}"
-                self.problems.append(problem(f"run.{index}", "is no stage", got=stage, hint=hint))
+                self.problems.append(unknown(f"run.{index}", str(stage), STAGES, "stage"))
         if stages.count("train") > 1:
             self.problems.append(problem("run", "can train once", got=stages))
         return stages
 
-    def _visit(self, section: str) -> Any:
-        value = self.resolved.get(section, BAD)
+    def _section(self, name: str) -> Any:
+        """The object of a section, ``BAD`` if it has a problem."""
+        value = self.resolved.get(name, BAD)
         if value is BAD:
             return BAD
         if not isinstance(value, dict) or "_target_" not in value:
-            self.problems.append(problem(section, "must be a mapping with _target_", got=_short(value)))
+            self._no_target(name, value)
             return BAD
-        return self.walker.visit(value, section)
+        return self.objects.make(value, name)
+
+    def _no_target(self, path: str, value: object) -> None:
+        short = value if len(repr(value)) < 80 else f"{type(value).__name__} of {len(value)} items"  # type: ignore[arg-type]
+        self.problems.append(problem(path, "must be a mapping with _target_", got=short))
 
     # ------------------------------------------------------------- statistics
 
     def _sample(self, marker: Statistic, path: str) -> Any:
         """A value of the statistic's type, or ``BAD`` after a problem."""
-        manager = self.walker.built.get("data.stats_manager")
-        raw = f"${{training_data_stats:{marker.name}}}"
+        manager = self.objects.built.get("data.stats_manager")
         if manager is None:
             if "stats_manager" not in (self.resolved.get("data") or {}):
                 hint = "add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager} to data"
-                self.walker.problems.append(
-                    problem(path, "no statistics without data.stats_manager", got=raw, hint=hint)
-                )
+                text = problem(path, "no statistics without data.stats_manager", got=marker.raw, hint=hint)
+                self.objects.problems.append(text)
             return BAD
-        names: Mapping[str, str] = manager.names()
-        if marker.name not in names:
-            hint = did_you_mean(marker.name, names) or f"statistics: {', '.join(names)}"
-            self.walker.problems.append(problem(path, "unknown statistic", got=raw, hint=hint))
+        kinds: Mapping[str, str] = manager.names()
+        if marker.name not in kinds:
+            self.objects.problems.append(unknown(path, marker.name, kinds, "statistic"))
             return BAD
         self.statistics[marker.name] = None
-        if names[marker.name] == "scalar":
+        if kinds[marker.name] == "scalar":
             return 1.0
         types = self._type_names(path)
         if types is None:
             return BAD
-        if names[marker.name] == "per_type":
+        if kinds[marker.name] == "per_type":
             return dict.fromkeys(types, 1.0)
         return {f"{centre}_{neighbour}": 1.0 for centre in types for neighbour in types}
 
     def _type_names(self, path: str) -> list[str] | None:
         """Type names of the model that a per-type statistic is for, None if they have a problem."""
+        from equipot.model._recipe import ModelRecipe
+
         section = self.resolved.get("training_module")
         node = section.get("model") if isinstance(section, dict) else None
         while isinstance(node, dict):
@@ -221,9 +211,9 @@ class _Check:
                 return names
             if not isinstance(node.get("model"), dict):
                 break
-            node = node["model"]
-        made: Any = Walker(self.allow).visit(node, path) if isinstance(node, dict) else None
-        return list(made.info().type_names) if hasattr(made, "info") else None
+            node = node["model"]  # of a recipe that changes another one
+        made = ConfigObjects(self.allow).make(node, path) if isinstance(node, dict) else None
+        return list(made.info().type_names) if isinstance(made, ModelRecipe) else None
 
     # ------------------------------------------------------- between sections
 
@@ -231,36 +221,24 @@ class _Check:
         from equipot.model._recipe import ModelRecipe
 
         module = self.resolved.get("training_module")
-        if not isinstance(module, dict) or "_target_" not in module:
+        if not isinstance(module, dict) or "_target_" not in module or "model" not in module:
             return None
-        if "model" not in module:
-            return None
-        found = self.walker.built.get(MODEL)
+        found, node = self.objects.built.get(MODEL), module["model"]
         if isinstance(found, ModelRecipe):
             return found
-        target = self.walker.targets.get(MODEL)
-        if module["model"] is not BAD and (found is not None or target is None):
-            if not isinstance(module["model"], dict) or "_target_" not in module["model"]:
-                self.problems.append(problem(MODEL, "must be a mapping with _target_", got=_short(module["model"])))
-            elif found is not None:
-                self.problems.append(problem(f"{MODEL}._target_", "is no model", got=module["model"]["_target_"]))
+        if node is not BAD and (not isinstance(node, dict) or "_target_" not in node):
+            self._no_target(MODEL, node)
+        elif found is not None:
+            self.problems.append(problem(f"{MODEL}._target_", "is not a model", got=node["_target_"]))
         return None
 
     def _between_sections(self, data: Any, recipe: ModelRecipe | None, stages: list[str]) -> None:
-        target = self.walker.targets
-        self.problems.extend(cross_checks.kind_problems(target))
-        self.problems.extend(cross_checks.trainer_problems(self.resolved, target))
+        targets = self.objects.targets
+        self.problems.extend(cross_checks.kind_problems(targets))
+        self.problems.extend(trainer_problems(self.resolved, targets))
         if recipe is not None:
-            self.problems.extend(cross_checks.measure_problems(self.walker, recipe, getattr(data, "units", "metal")))
-        self.problems.extend(cross_checks.callback_problems(self.walker))
-        self.problems.extend(cross_checks.module_problems(self.resolved, self.walker, recipe, stages))
-        if recipe is not None and hasattr(data, "bind"):
+            self.problems.extend(cross_checks.measure_problems(self.objects, recipe, getattr(data, "units", "metal")))
+        self.problems.extend(cross_checks.callback_problems(self.objects))
+        self.problems.extend(cross_checks.module_problems(self.resolved, self.objects, recipe, stages))
+        if recipe is not None and isinstance(data, cross_checks.DataSection):
             self.problems.extend(cross_checks.binding_problems(data, recipe))
-
-
-def _short(value: object) -> object:
-    """A value short enough for a message."""
-    return value if len(repr(value)) < 80 else f"{type(value).__name__} of {len(value)} items"  # type: ignore[arg-type]
-
-
-__all__ = ["Checked", "TargetError", "check_config", "resolve_target"]

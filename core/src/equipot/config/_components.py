@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from dataclasses import dataclass
 from typing import Any
 
-from equipot._host.declared import load_target
+from equipot._host.declaration import load_target
+from equipot._importing import load_module
 from equipot.config._targets import PUBLIC_MODULES, TargetError, public_names, resolve_target
-from equipot.errors import ConfigError, EquipotError, did_you_mean, problem
+from equipot.errors import ConfigError, EquipotError, unknown
+from equipot.options import Configurable, Options
 from equipot.plugins import NAMESPACES, plugins
 
 
@@ -27,49 +28,43 @@ class Component:
     origin: str
     """Distribution and version."""
 
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self.path.rpartition(".")[2]
+
 
 def components() -> list[Component]:
     """Everything installed that can be loaded, by path."""
     from equipot import __version__
 
-    host = plugins()
     found: dict[str, Component] = {}
     for kind, namespace in NAMESPACES.items():
-        for declared in host.declared(kind):
+        for declaration in plugins().available(kind):
             try:
-                target = load_target(declared)
+                target = load_target(declaration)
             except EquipotError:
                 continue
-            path = f"{namespace}.{declared.entry.name}"
-            found[path] = Component(path, kind, target, f"{declared.distribution} {declared.version}")
+            path = f"{namespace}.{declaration.entry.name}"
+            found[path] = Component(path, kind, target, f"{declaration.distribution} {declaration.version}")
     for module_name in PUBLIC_MODULES:
-        module = importlib.import_module(module_name)
+        module = load_module(module_name)
         for name in public_names(module):
-            path = f"{module_name}.{name}"
-            target = getattr(module, name, None)
-            if path not in found and _has_options(target):
+            path, target = f"{module_name}.{name}", getattr(module, name)
+            if path not in found and _is_part_of_configs(target):
                 found[path] = Component(path, module_name, target, f"equipot {__version__}")
     return sorted(found.values(), key=lambda one: one.path)
 
 
-def _has_options(target: Any) -> bool:
-    """Whether a public name of core is something that configs are made of."""
-    if not inspect.isclass(target) or inspect.isabstract(target):
-        return False
-    if target.__module__.startswith("equipot.model."):
-        from equipot.model._recipe import ModelRecipe
+def _is_part_of_configs(target: type) -> bool:
+    """Whether a public class of core says, by what it derives from, that configs are made of it."""
+    import lightning
 
-        return issubclass(target, ModelRecipe)
-    return target.__name__ not in (
-        "Census",
-        "EntryCollector",
-        "FrameCollection",
-        "FrameDataset",
-        "LazyFrames",
-        "StatisticEntry",
-        "TrainLoader",
-        "Transform",
-    )
+    if inspect.isabstract(target):
+        return False
+    own = [base for base in target.__mro__[1:] if base.__module__.split(".")[0] == "equipot"]
+    declared = (Options, Configurable, lightning.LightningModule, lightning.LightningDataModule, lightning.Callback)
+    return issubclass(target, declared) or any(inspect.isabstract(base) for base in own)
 
 
 def find(name: str) -> list[Component]:
@@ -82,8 +77,7 @@ def find(name: str) -> list[Component]:
         ConfigError: If there is none, with the nearest name or what to install.
     """
     known = components()
-    matches = [one for one in known if name in (one.path, one.path.rsplit(".", 1)[1])]
-    if matches:
+    if matches := [one for one in known if name in (one.path, one.name)]:
         return matches
     if owner := plugins().owner_of(name):
         try:
@@ -91,9 +85,7 @@ def find(name: str) -> list[Component]:
         except TargetError as error:
             raise ConfigError(str(error)) from None
         return [Component(name, owner.id, target, f"{owner.distribution} {owner.version}")]
-    short = name.rsplit(".", 1)[-1]
+    short = name.rpartition(".")[2]
     hint = next((text for kind in NAMESPACES if (text := plugins().install_hint(kind, short))), "")
-    names = [one.path if "." in name else one.path.rsplit(".", 1)[1] for one in known]
-    raise ConfigError(
-        problem(name, "no such component", hint=hint or did_you_mean(name, names) or f"there are {', '.join(names)}")
-    )
+    names = [one.path if "." in name else one.name for one in known]
+    raise ConfigError(unknown(name, name, names, "component", hint=hint))

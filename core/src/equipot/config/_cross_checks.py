@@ -2,69 +2,73 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from equipot.config._instantiate import relocate
 from equipot.config._resolve import BAD
+from equipot.config._sections import LOSS, MEASURES, MODEL
 from equipot.config._targets import HYDRA_PACKAGES
-from equipot.errors import ConfigError, did_you_mean, problem
+from equipot.containers import nodes
+from equipot.errors import ConfigError, problem, relocate, unknown
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from equipot.config._instantiate import Walker
+    from equipot.config._instantiate import ConfigObjects
+    from equipot.model._context import ModelInfo
     from equipot.model._recipe import ModelRecipe
+    from equipot.units import Units
 
-MODEL = "training_module.model"
 
-SWAPPING_CALLBACKS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
-"""Callbacks that exchange the model's weights, which the EMA copy replaces."""
+@runtime_checkable
+class Measure(Protocol):
+    """What a loss and metrics tell, as ``equipot.train.Metrics`` does; foreign ones are not looked at."""
 
-FORCED_TRAINER_OPTIONS: dict[str, object] = {
-    "inference_mode": False,
-    "use_distributed_sampler": False,
-    "num_sanity_val_steps": 0,
-}
-"""What training always runs with: forces need gradients, and batches are the data module's."""
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def bind(self, type_names: Sequence[str]) -> None:
+        """Learn the model's types."""
+
+
+@runtime_checkable
+class DataSection(Protocol):
+    """What a data module tells, as ``equipot.data.DataModule`` does."""
+
+    units: Units
+
+    def bind(self, info: ModelInfo) -> None:
+        """Learn the model's types and radii."""
+
+
+@runtime_checkable
+class LossReader(Protocol):
+    """A callback that changes or reads the loss."""
+
+    def check_loss(self, loss: Any) -> None:
+        """Refuse a loss that does not fit."""
 
 
 def kind_problems(targets: Mapping[str, Any]) -> Iterator[str]:
     """Sections whose target is of another kind."""
+    import lightning
+
     kinds = (
-        ("trainer", "Trainer", "lightning.Trainer"),
-        ("training_module", "LightningModule", "equipot.train.EMALightningModule"),
-        ("data", "LightningDataModule", "equipot.data.ASEDataModule"),
+        ("trainer", lightning.Trainer, "lightning.Trainer"),
+        ("training_module", lightning.LightningModule, "equipot.train.EMALightningModule"),
+        ("data", lightning.LightningDataModule, "equipot.data.ASEDataModule"),
     )
     for section, base, example in kinds:
         target = targets.get(section)
-        if target is not None and base not in [item.__name__ for item in getattr(target, "__mro__", ())]:
+        if target is not None and not (inspect.isclass(target) and issubclass(target, base)):
             name = f"{target.__module__}.{target.__qualname__}"
-            yield problem(f"{section}._target_", f"must be a {base}", got=name, hint=f"for example {example}")
-
-
-def trainer_problems(resolved: Mapping[str, Any], targets: Mapping[str, Any]) -> Iterator[str]:
-    """Trainer options that training sets itself, and callbacks that swap weights."""
-    trainer = resolved.get("trainer")
-    if not isinstance(trainer, dict):
-        return
-    for name, value in FORCED_TRAINER_OPTIONS.items():
-        if name in trainer and trainer[name] not in (value, BAD):
-            yield problem(f"trainer.{name}", f"is always {value}", got=trainer[name], hint="remove it")
-    for path, target in targets.items():
-        names = [base.__name__ for base in getattr(target, "__mro__", ())]
-        if path.startswith("trainer.callbacks") and set(names) & set(SWAPPING_CALLBACKS):
-            yield problem(
-                path,
-                "swaps the model's weights",
-                got=target.__name__,
-                hint="use training_module: {_target_: equipot.train.EMALightningModule}",
-            )
+            yield problem(f"{section}._target_", f"must be a {base.__name__}", got=name, hint=f"for example {example}")
 
 
 def module_problems(
-    resolved: Mapping[str, Any], walker: Walker, recipe: ModelRecipe | None, stages: list[str]
+    resolved: Mapping[str, Any], objects: ConfigObjects, recipe: ModelRecipe | None, stages: list[str]
 ) -> Iterator[str]:
     """What the stages need, labels that the model cannot predict, monitored names."""
     module = resolved.get("training_module")
@@ -76,145 +80,140 @@ def module_problems(
             given = module.get(name) or (name == "test_metrics" and module.get("val_metrics"))
             if not given:
                 yield problem(f"training_module.{name}", "required option is missing", hint=f"run has {stage!r}")
-    yield from _prediction_problems(walker, recipe)
-    yield from _scheduler_problems(module, walker)
-    yield from _monitor_problems(resolved, walker)
+    yield from _prediction_problems(objects, recipe)
+    yield from _scheduler_problems(module, objects)
+    yield from _monitor_problems(resolved, objects)
 
 
-_MEASURES = ("loss", "train_metrics", "val_metrics", "test_metrics")
+def _measures(objects: ConfigObjects) -> dict[str, Measure]:
+    """Losses and metrics of the training module that tell about themselves, by name of the option."""
+    found = {name: objects.built.get(f"training_module.{name}") for name in MEASURES}
+    return {name: one for name, one in found.items() if isinstance(one, Measure)}
 
 
-def measure_problems(walker: Walker, recipe: ModelRecipe, units: Any) -> Iterator[str]:
+def measure_problems(objects: ConfigObjects, recipe: ModelRecipe, units: Units) -> Iterator[str]:
     """Losses and metrics against the model's types, which they learn here."""
     try:
         type_names = recipe.info(units).type_names
     except ConfigError:
-        return  # told where data and model are compared
-    for name in _MEASURES:
-        path = f"training_module.{name}"
-        measure: Any = walker.built.get(path)
+        return  # reported where data and model are compared
+    for name, measure in _measures(objects).items():
         try:
-            if hasattr(measure, "bind"):
-                measure.bind(type_names)
+            measure.bind(type_names)
         except ConfigError as error:
-            yield from (relocate(text, type(measure), path) for text in error.problems)
+            for text in error.problems:
+                yield relocate(text, type(measure).__name__, f"training_module.{name}")
 
 
-def callback_problems(walker: Walker) -> Iterator[str]:
+def callback_problems(objects: ConfigObjects) -> Iterator[str]:
     """Callbacks that change or read the loss, against the loss."""
-    loss = walker.built.get("training_module.loss")
-    for path, callback in walker.built.items():
-        if loss is None or not path.startswith("trainer.callbacks") or not hasattr(callback, "check_loss"):
+    loss = objects.built.get(LOSS)
+    for path, callback in objects.built.items():
+        if loss is None or not path.startswith("trainer.callbacks") or not isinstance(callback, LossReader):
             continue
         try:
             callback.check_loss(loss)
         except ConfigError as error:
-            yield from (relocate(text, type(callback), path) for text in error.problems)
+            yield from (relocate(text, type(callback).__name__, path) for text in error.problems)
 
 
-def _prediction_problems(walker: Walker, recipe: ModelRecipe | None) -> Iterator[str]:
-    if getattr(recipe, "do_derivatives", True):
+def _prediction_problems(objects: ConfigObjects, recipe: ModelRecipe | None) -> Iterator[str]:
+    from equipot.model._modifiers import DERIVATIVES
+    from equipot.model._recipe import ModelBuilder
+
+    if not isinstance(recipe, ModelBuilder) or recipe.do_derivatives:
         return
-    for name in _MEASURES:
-        measure = walker.built.get(f"training_module.{name}")
-        derived = [label for label in getattr(measure, "labels", ()) if label in ("forces", "stress", "virial")]
-        if derived:
-            energy_only = type(measure).__name__.replace("ForceStress", "Only").replace("Force", "Only")
-            hint = f"use {energy_only}, or do_derivatives: true"
-            yield problem(
-                f"training_module.{name}",
-                f"needs {' and '.join(derived)}, which an energy-only model does not predict",
-                hint=hint,
-            )
+    for name, measure in _measures(objects).items():
+        if derived := [label for label in measure.labels if label in DERIVATIVES]:
+            what = f"needs {' and '.join(derived)}, which an energy-only model does not predict"
+            hint = "use an EnergyOnly class, or do_derivatives: true"
+            yield problem(f"training_module.{name}", what, hint=hint)
 
 
-def needed_labels(walker: Walker, stages: list[str]) -> dict[str, dict[str, str]]:
+def needed_labels(objects: ConfigObjects, stages: list[str]) -> dict[str, dict[str, str]]:
     """Labels with weight in each kind of set, with the option that gives the weight."""
-    measures = {"train": ["loss"], "val": ["val_metrics"], "test": ["test_metrics"]}
-    if "training_module.test_metrics" not in walker.built:
-        measures["test"] = ["val_metrics"]
+    measures = _measures(objects)
+    test = "test_metrics" if "training_module.test_metrics" in objects.built else "val_metrics"
     needed: dict[str, dict[str, str]] = {}
-    for kind, names in measures.items():
-        if kind not in stages and not (kind == "val" and "train" in stages):
-            continue
-        found = {}
-        for name in names:
-            path = f"training_module.{name}"
-            for label in getattr(walker.built.get(path), "labels", ()):
-                found[label] = path
-        needed[kind] = found
+    for kind, name in (("train", "loss"), ("val", "val_metrics"), ("test", test)):
+        if kind in stages or (kind == "val" and "train" in stages):
+            labels = measures[name].labels if name in measures else ()
+            needed[kind] = dict.fromkeys(labels, f"training_module.{name}")
     return needed
 
 
-def logged_names(walker: Walker, data: Mapping[str, Any]) -> list[str]:
+def logged_names(objects: ConfigObjects, data: Mapping[str, Any]) -> list[str]:
     """Names that training will log, as far as the config tells."""
-    names: list[str] = []
-    for option, prefixes in (
-        ("loss", ("train_loss_step", "train_loss_epoch")),
-        ("train_metrics", ("train_metric_step", "train_metric_epoch")),
-        ("val_metrics", tuple(f"val{index}_epoch" for index in range(_num_val_sets(data)))),
-    ):
-        measure = walker.built.get(f"training_module.{option}")
-        names += [f"{prefix}/{key}" for prefix in prefixes for key in getattr(measure, "names", ())]
-    return names
+    measures = _measures(objects)
+    prefixes = {
+        "loss": ("train_loss_step", "train_loss_epoch"),
+        "train_metrics": ("train_metric_step", "train_metric_epoch"),
+        "val_metrics": tuple(f"val{index}_epoch" for index in range(_num_val_sets(data))),
+    }
+    return [
+        f"{prefix}/{key}"
+        for option, choices in prefixes.items()
+        if option in measures
+        for prefix in choices
+        for key in measures[option].names
+    ]
 
 
 def _num_val_sets(data: Mapping[str, Any]) -> int:
-    """Validation sets that the data section names: one a file or list of files, one from a split."""
+    """Validation sets that the data section names: one per file or list of files, one from a split."""
     files = data.get("val_file_path")
     split = data.get("split_dataset")
     named = len(files) if isinstance(files, list) else int(files is not None)
     return named + int(isinstance(split, dict) and "val" in split)
 
 
-def _scheduler_problems(module: Mapping[str, Any], walker: Walker) -> Iterator[str]:
+_SCHEDULER = "training_module.lr_scheduler"
+_SCHEDULER_KEYS = ("scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau")
+"""Lightning's mapping around a scheduler."""
+
+
+def _scheduler_problems(module: Mapping[str, Any], objects: ConfigObjects) -> Iterator[str]:
     node = module.get("lr_scheduler")
     if not isinstance(node, dict):
         return
-    path = "training_module.lr_scheduler"
-    keys = ("scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau")
+    needs_metric = "ReduceLROnPlateau needs a metric to monitor"
     if "_target_" in node:
-        if _is_plateau(walker.targets.get(path)):
+        if _is_plateau(objects.targets.get(_SCHEDULER)):
             hint = "write lr_scheduler: {scheduler: {_target_: …}, monitor: val0_epoch/weighted_sum}"
-            yield problem(path, "ReduceLROnPlateau needs a metric to monitor", hint=hint)
+            yield problem(_SCHEDULER, needs_metric, hint=hint)
         return
-    for key in node:
-        if key not in keys:
-            yield problem(
-                f"{path}.{key}", "unknown option", hint=did_you_mean(key, keys) or f"options: {', '.join(keys)}"
-            )
+    yield from (unknown(f"{_SCHEDULER}.{key}", key, _SCHEDULER_KEYS) for key in node if key not in _SCHEDULER_KEYS)
     if "scheduler" not in node:
-        yield problem(f"{path}.scheduler", "required option is missing", hint="a mapping with _target_")
-    elif _is_plateau(walker.targets.get(f"{path}.scheduler")) and "monitor" not in node:
-        yield problem(
-            f"{path}.monitor", "ReduceLROnPlateau needs a metric to monitor", hint="for example val0_epoch/weighted_sum"
-        )
+        yield problem(f"{_SCHEDULER}.scheduler", "required option is missing", hint="a mapping with _target_")
+    elif _is_plateau(objects.targets.get(f"{_SCHEDULER}.scheduler")) and "monitor" not in node:
+        yield problem(f"{_SCHEDULER}.monitor", needs_metric, hint="for example val0_epoch/weighted_sum")
     interval = node.get("interval", "epoch")
     if interval not in ("epoch", "step", BAD):
-        yield problem(f"{path}.interval", "must be 'epoch' or 'step'", got=interval)
+        yield problem(f"{_SCHEDULER}.interval", "must be 'epoch' or 'step'", got=interval)
 
 
 def _is_plateau(target: Any) -> bool:
-    return getattr(target, "__name__", "") == "ReduceLROnPlateau"
+    from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+    return inspect.isclass(target) and issubclass(target, ReduceLROnPlateau)
 
 
-def _monitor_problems(resolved: Mapping[str, Any], walker: Walker) -> Iterator[str]:
+def _monitor_problems(resolved: Mapping[str, Any], objects: ConfigObjects) -> Iterator[str]:
     """Monitored names that nothing will log; silent if some measure itself has a problem."""
     module = resolved["training_module"]
-    if any(module.get(name) is not None and f"training_module.{name}" not in walker.built for name in _MEASURES):
+    if any(module.get(name) is not None and f"training_module.{name}" not in objects.built for name in MEASURES):
         return
     data = resolved.get("data")
-    known = logged_names(walker, data if isinstance(data, dict) else {})
+    known = logged_names(objects, data if isinstance(data, dict) else {})
     for path, name in _monitors(resolved):
         if name not in known:
-            hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
-            yield problem(path, "no such metric is logged", got=name, hint=hint)
+            yield unknown(path, name, known, "metric")
 
 
 def _monitors(resolved: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     scheduler = resolved["training_module"].get("lr_scheduler")
     if isinstance(scheduler, dict) and isinstance(scheduler.get("monitor"), str):
-        yield "training_module.lr_scheduler.monitor", scheduler["monitor"]
+        yield f"{_SCHEDULER}.monitor", scheduler["monitor"]
     trainer = resolved.get("trainer")
     callbacks = trainer.get("callbacks") if isinstance(trainer, dict) else None
     for index, callback in enumerate(callbacks if isinstance(callbacks, list) else []):
@@ -222,17 +221,16 @@ def _monitors(resolved: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"trainer.callbacks.{index}.monitor", callback["monitor"]
 
 
-def binding_problems(data: Any, recipe: ModelRecipe) -> list[str]:
+def binding_problems(data: DataSection, recipe: ModelRecipe) -> list[str]:
     """Units, radius and types of the model against the data module, which learns them here."""
-    units = data.units
-    problems = []
-    unit_problems = getattr(recipe, "unit_problems", None)
-    if unit_problems is not None:
-        problems += [f"{MODEL}.{text}" for text in unit_problems(units)]
+    from equipot.model._recipe import ModelBuilder
+
+    problems = recipe.unit_problems(data.units) if isinstance(recipe, ModelBuilder) else []
+    problems = [f"{MODEL}.{text}" for text in problems]
     try:
-        data.bind(recipe.info(units))
+        data.bind(recipe.info(data.units))
     except ConfigError as error:
-        problems += [relocate(text, type(data), "data") for text in error.problems]
+        problems += [relocate(text, type(data).__name__, "data") for text in error.problems]
     return problems
 
 
@@ -245,26 +243,15 @@ def hydra_problems(hydra: DictConfig) -> list[str]:
     """Targets in the ``hydra:`` section that are neither Hydra's nor an installed Hydra plugin's."""
     from omegaconf import OmegaConf
 
-    container = OmegaConf.to_container(hydra, resolve=False)
-    return list(_hydra_walk(container, ""))
-
-
-def _hydra_walk(value: Any, path: str) -> Iterator[str]:
-    items: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    for key, item in items:
-        place = f"{path}.{key}" if path else str(key)
-        if key == "_target_" and not _is_hydra_target(item):
-            yield problem(
-                place, "is not on the list of allowed targets", got=item, hint="only Hydra and installed Hydra plugins"
-            )
-        elif "_logging." in place and key in ("()", "class") and not _LOGGING_CLASS.fullmatch(str(item)):
-            yield problem(place, "must be a class of logging", got=item)
-        else:
-            yield from _hydra_walk(item, place)
+    problems = []
+    for path, value in nodes(OmegaConf.to_container(hydra, resolve=False)):
+        key = path.rpartition(".")[2]
+        if key == "_target_" and not _is_hydra_target(value):
+            hint = "only Hydra and installed Hydra plugins"
+            problems.append(problem(path, "is not on the list of allowed targets", got=value, hint=hint))
+        elif "_logging." in path and key in ("()", "class") and not _LOGGING_CLASS.fullmatch(str(value)):
+            problems.append(problem(path, "must be a class of logging", got=value))
+    return problems
 
 
 def _is_hydra_target(target: object) -> bool:

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from equipot.config._resolvers import register_resolvers
+from equipot.config._sections import SECTIONS, key_paths
 from equipot.errors import ConfigError, did_you_mean, problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from omegaconf import DictConfig
-
-SECTIONS = ("run", "data", "trainer", "training_module")
-"""Required sections."""
-
-OPTIONAL_KEYS = ("seed",)
-"""Further root keys with a meaning of their own."""
 
 SUFFIX = ".yaml"
 """The only one that Hydra looks for."""
@@ -34,7 +30,7 @@ def config_file(path: str | Path) -> Path:
         path: As given by the user.
 
     Raises:
-        ConfigError: If it is no readable ``.yaml`` file.
+        ConfigError: If it is not a readable ``.yaml`` file.
     """
     file = Path(path)
     if not file.is_file():
@@ -59,7 +55,7 @@ def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig
         The config, and Hydra's own config.
 
     Raises:
-        ConfigError: If the file is no YAML mapping, or an override does not fit.
+        ConfigError: If the file is not a YAML mapping, or an override does not fit.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -88,7 +84,7 @@ def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig
 
 
 def _check_yaml(file: Path) -> None:
-    """Tell syntax errors and duplicate keys with their line, before Hydra does.
+    """Report syntax errors and duplicate keys with their line, before Hydra does.
 
     Raises:
         ConfigError: With the place in the file.
@@ -108,7 +104,7 @@ def _check_yaml(file: Path) -> None:
     except (OmegaConfBaseException, OSError) as error:
         raise ConfigError(problem(file.name, _first_lines(error))) from None
     if not isinstance(loaded, DictConfig) or not loaded:
-        raise ConfigError(problem(file.name, "must be a mapping", hint="sections: run, data, trainer, training_module"))
+        raise ConfigError(problem(file.name, "must be a mapping", hint=f"sections: {', '.join(SECTIONS)}"))
 
 
 def _first_lines(error: Exception) -> str:
@@ -125,22 +121,14 @@ def _nearest_key(error: Exception, file: Path) -> str:
     found = re.search(r"Could not override '([^']+)'", str(error))
     if found is None:
         return ""
-    keys = _key_paths(OmegaConf.to_container(OmegaConf.load(file), resolve=False))
+    keys = key_paths(OmegaConf.to_container(OmegaConf.load(file), resolve=False))
     if found[1] in keys:
         return f"to give it keys that it does not have, write ++{found[1]}={{…}}"
     return did_you_mean(found[1], keys)
 
 
-def _key_paths(container: object, prefix: str = "") -> list[str]:
-    """Every key of nested mappings, as a dotted path."""
-    if not isinstance(container, dict):
-        return []
-    paths = [(f"{prefix}{key}", value) for key, value in container.items()]
-    return [path for path, _ in paths] + [below for path, value in paths for below in _key_paths(value, f"{path}.")]
-
-
 def _single(overrides: Sequence[str]) -> list[str]:
-    """Overrides that are no sweeps, which only a multirun understands."""
+    """Overrides without sweeps, which only a multirun understands."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
@@ -154,79 +142,3 @@ def _single(overrides: Sequence[str]) -> list[str]:
         if not parsed.is_sweep_override():
             kept.append(text)
     return kept
-
-
-_RESOLVERS: dict[str, Any] = {}
-
-
-def register_resolvers() -> None:
-    """Register the resolvers that configs may use beside OmegaConf's own ``oc.…``."""
-    from omegaconf import OmegaConf
-
-    for name, function in (*_RESOLVERS.items(), *_declared_resolvers().items()):
-        OmegaConf.register_new_resolver(name, function, replace=True)
-    if not OmegaConf.has_resolver(STATISTICS_RESOLVER):  # Hydra resolves a value that an override removes
-        OmegaConf.register_new_resolver(STATISTICS_RESOLVER, lambda *_: "a statistic", use_cache=False)
-
-
-def _declared_resolvers() -> dict[str, Any]:
-    """Resolvers of other programs that plugins declare; their functions are imported when they are used."""
-    from equipot.config._aliases import aliases, load_function
-
-    def call(path: str) -> Any:
-        def called(*arguments: Any) -> Any:
-            return load_function(path)(*arguments)
-
-        return called
-
-    def refuse(instead: str) -> Any:
-        def refused(*_: Any) -> None:
-            raise ValueError(f"has no counterpart; {instead}")
-
-        return refused
-
-    return {
-        name: call(entry.target) if entry.target else refuse(entry.instead)
-        for name, entry in aliases("resolver").items()
-        if name not in _RESOLVERS
-    }
-
-
-def _int_div(a: int, b: int) -> int:
-    if b == 0 or a % b:
-        raise ValueError(f"int_div: {a} is not a multiple of {b}")
-    return a // b
-
-
-def _concat_lists(*lists: list[Any]) -> list[Any]:
-    return [item for part in lists for item in part]
-
-
-def _list_to_identity_dict(names: list[str]) -> dict[str, str]:
-    return {name: name for name in names}
-
-
-def _list_to_constant_dict(names: list[str], value: Any) -> dict[str, Any]:
-    return dict.fromkeys(names, value)
-
-
-_RESOLVERS.update(
-    int_div=_int_div,
-    int_mul=lambda a, b: int(a) * int(b),
-    concat_lists=_concat_lists,
-    list_to_identity_dict=_list_to_identity_dict,
-    list_to_constant_dict=_list_to_constant_dict,
-)
-
-STATISTICS_RESOLVER = "training_data_stats"
-
-_INTERPOLATION = re.compile(r"\$\{\s*([A-Za-z_]\w*)\b(?!(?:\.\w+)*\s*:)")
-
-
-def used_root_keys(container: object) -> set[str]:
-    """Root keys that any interpolation ``${key…}`` in an unresolved container names."""
-    if isinstance(container, dict):
-        return set().union(*(used_root_keys(value) for value in container.values()))
-    if isinstance(container, list):
-        return set().union(*(used_root_keys(value) for value in container))
-    return set(_INTERPOLATION.findall(container)) if isinstance(container, str) else set()

@@ -7,11 +7,12 @@ be checked before data are read; in phase 2 the same unresolved config is resolv
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from equipot.config._load import STATISTICS_RESOLVER
-from equipot.errors import ConfigError, did_you_mean, problem
+from equipot.config._resolvers import STATISTICS, resolver_names
+from equipot.config._sections import key_paths
+from equipot.errors import ConfigError, did_you_mean, problem, unknown
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,12 +26,17 @@ class Statistic(str):
     @classmethod
     def named(cls, name: str) -> Statistic:
         """The marker of a statistic."""
-        return cls(f"{STATISTICS_RESOLVER}\x00{name}\x00")
+        return cls(f"{STATISTICS}\x00{name}\x00")
 
     @property
     def name(self) -> str:
         """Name of the statistic."""
         return self.split("\x00")[1]
+
+    @property
+    def raw(self) -> str:
+        """As written in a config."""
+        return f"${{{STATISTICS}:{self.name}}}"
 
 
 class _Bad:
@@ -53,9 +59,11 @@ def resolve_phase1(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
     Returns:
         The containers, with ``BAD`` in the places of problems, and the problems.
     """
+    from omegaconf import OmegaConf
+
     _register(lambda *names: Statistic.named(names[0] if len(names) == 1 else ""))
     problems: list[str] = []
-    resolved = _plain(config, "", problems, _paths(config))
+    resolved = _plain(config, "", problems, key_paths(OmegaConf.to_container(config, resolve=False)))
     return resolved, problems
 
 
@@ -80,20 +88,7 @@ def resolve_phase2(config: DictConfig, statistics: Mapping[str, Any]) -> dict[st
 def _register(function: Callable[..., Any]) -> None:
     from omegaconf import OmegaConf
 
-    OmegaConf.register_new_resolver(STATISTICS_RESOLVER, function, replace=True, use_cache=False)
-
-
-def _paths(config: DictConfig) -> list[str]:
-    """All dotted paths, to name the one nearest to an unknown interpolation."""
-    from omegaconf import OmegaConf
-
-    def walk(value: object, path: str) -> Iterator[str]:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                yield f"{path}{key}"
-                yield from walk(item, f"{path}{key}.")
-
-    return list(walk(OmegaConf.to_container(config, resolve=False), ""))
+    OmegaConf.register_new_resolver(STATISTICS, function, replace=True, use_cache=False)
 
 
 def _plain(node: Any, path: str, problems: list[str], known: list[str]) -> Any:
@@ -121,10 +116,10 @@ def _entry(parent: Any, key: Any, path: str, problems: list[str], known: list[st
     except OmegaConfBaseException as error:
         problems.append(_interpolation_problem(path, _raw(parent, key), str(error), known))
         return BAD
-    except Exception as error:  # noqa: BLE001 - whatever a resolver raises
+    except Exception as error:  # noqa: BLE001 - a resolver may raise anything
         problems.append(problem(path, f"cannot be resolved: {error}", got=_raw(parent, key)))
         return BAD
-    if isinstance(value, str) and not isinstance(value, Statistic) and f"{STATISTICS_RESOLVER}\x00" in value:
+    if isinstance(value, str) and not isinstance(value, Statistic) and f"{STATISTICS}\x00" in value:
         hint = "write ${training_data_stats:NAME} alone"
         problems.append(problem(path, "a statistic cannot be part of a longer text", got=_raw(parent, key), hint=hint))
         return BAD
@@ -143,8 +138,6 @@ def _interpolation_problem(path: str, raw: object, message: str, known: list[str
     if match := re.search(r"Interpolation key '(.*?)' not found", first):
         hint = did_you_mean(match.group(1), known) or "define it in the config"
         return problem(path, "unknown interpolation", got=raw, hint=hint)
-    if match := re.search(r"Unsupported interpolation type (\w+)", first):
-        names = [STATISTICS_RESOLVER, "oc.env", "int_div", "int_mul", "concat_lists", "list_to_identity_dict"]
-        hint = did_you_mean(match.group(1), names) or f"there are {', '.join(names)}"
-        return problem(path, "unknown resolver", got=raw, hint=hint)
+    if match := re.search(r"Unsupported interpolation type ([\w.]+)", first):
+        return unknown(path, match.group(1), resolver_names(), "resolver")
     return problem(path, first, got=raw)

@@ -7,7 +7,9 @@ import typing
 from typing import Any
 
 from equipot.config._components import Component, components
+from equipot.config._sections import SECTIONS, STAGES
 from equipot.describe import describe_options
+from equipot.validation import annotations_of, is_component
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
@@ -38,7 +40,7 @@ def config_schema() -> dict[str, Any]:
                 "description": "Stages in order.",
                 "type": "array",
                 "minItems": 1,
-                "items": {"enum": ["train", "val", "test"]},
+                "items": {"enum": list(STAGES)},
             },
             "seed": {
                 "description": "Seed of everything that data.seed and model.seed do not cover.",
@@ -53,7 +55,7 @@ def config_schema() -> dict[str, Any]:
             },
             "training_module": any_of(modules, "Model, loss, metrics and optimizer."),
         },
-        "required": ["run", "data", "trainer", "training_module"],
+        "required": list(SECTIONS),
         "$defs": definitions,
     }
 
@@ -64,12 +66,10 @@ def component_schema(component: Component) -> dict[str, Any]:
     Args:
         component: A class or function with options.
     """
-    hints = _hints(component.target)
+    hints = annotations_of(component.target)
     properties: dict[str, Any] = {"_target_": {"const": component.path}}
     required = ["_target_"]
     for option in describe_options(component.target):
-        if option.name in ("self", "args", "kwargs"):
-            continue
         properties[option.name] = {**_type_schema(hints.get(option.name)), "description": option.doc}
         if not option.default:
             required.append(option.name)
@@ -81,15 +81,6 @@ def component_schema(component: Component) -> dict[str, Any]:
         "required": required,
         "additionalProperties": False,
     }
-
-
-def _hints(target: Any) -> dict[str, Any]:
-    try:
-        if inspect.isclass(target) and "__dataclass_fields__" in vars(target):
-            return typing.get_type_hints(target, include_extras=True)
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        return {}
 
 
 def _type_schema(annotation: Any) -> dict[str, Any]:
@@ -108,6 +99,5 @@ def _type_schema(annotation: Any) -> dict[str, Any]:
 
 
 def _names_component(annotation: Any) -> bool:
-    """Whether an annotation is a class of ours, alone or in a union."""
-    parts = typing.get_args(annotation) or (annotation,)
-    return any(inspect.isclass(part) and part.__module__.split(".")[0].startswith("equipot") for part in parts)
+    """Whether an annotation is a class of components, alone or in a union."""
+    return any(is_component(part) for part in typing.get_args(annotation) or (annotation,))

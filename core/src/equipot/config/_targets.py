@@ -1,18 +1,21 @@
 """What a ``_target_`` may name: core's public names, installed plugins, and a short allow list.
 
-A target is resolved by identity: whatever the dotted path says, the object found must be a class
-of an allowed kind, or be defined in an allowed package. Nothing outside is ever imported.
+A target is resolved by identity, not by its dotted path: the object found must be a class of an
+allowed kind, or be defined in an allowed package. Nothing outside is ever imported.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 from dataclasses import dataclass
 from typing import Any
 
+from equipot._importing import load_module
+from equipot.config import _aliases as aliases
+from equipot.config._sections import is_within
 from equipot.errors import PluginError, did_you_mean, problem
-from equipot.plugins import NAMESPACES, plugins
+from equipot.plugins import KIND_OF_NAMESPACE, plugins
 
 PUBLIC_MODULES = (
     "equipot.model",
@@ -25,17 +28,8 @@ PUBLIC_MODULES = (
 )
 """Modules of core whose public names (``__all__``) a config may use."""
 
-ALIASES: dict[str, str] = {
-    "equipot.data.datamodule": "equipot.data",
-    "equipot.data._dataset": "equipot.data",
-    "equipot.data.stats_manager": "equipot.data",
-    "equipot.train.lightning": "equipot.train",
-    "equipot.train.ema": "equipot.train",
-    "equipot.nn.pair_potential": "equipot.pair_potentials",
-    "equipot.model.nequip_models": "equipot.model",
-    "equipot.model.saved_models": "equipot.model",
-}
-"""Module paths of the peer, with ``nequip.`` replaced by ``equipot.``, and where the names are here."""
+OTHER_PATHS = {"equipot.nn.pair_potential": "equipot.pair_potentials"}
+"""Further module paths of what is public. Any private module below a public one is known without being named here."""
 
 FOREIGN: dict[str, tuple[str, ...]] = {
     "torch.optim": ("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler"),
@@ -65,7 +59,7 @@ class AllowList:
 
     def covers(self, path: str) -> bool:
         """Whether a dotted path is in one of the packages, or is one of the names."""
-        return any(_inside(path, package) for package in self.extra)
+        return any(is_within(path, package) for package in self.extra)
 
 
 class TargetError(Exception):
@@ -93,20 +87,17 @@ def resolve_target(path: object, where: str, allow: AllowList | None = None) -> 
     extra = allow or AllowList()
     if extra.covers(path):
         return _extra(path, place, extra)
-    if _inside(path, "equipot"):
+    if is_within(path, "equipot"):
         return _core(path, place)
-    for package in sorted(_plugin_packages()):
-        if _inside(path, package):
-            return _defined_in(path, place, package)
+    if owner := plugins().owner_of(path):
+        return _defined_in(path, place, owner.package)
     for package, bases in FOREIGN.items():
-        if _inside(path, package):
+        if is_within(path, package):
             return _of_kind(path, place, bases)
     raise TargetError(problem(place, "is not on the list of allowed targets", got=path, hint=_advice(path)))
 
 
 def _advice(path: str) -> str:
-    from equipot.config import _aliases as aliases
-
     root = path.split(".", maxsplit=1)[0]
     if hint := aliases.advice(path):
         return hint
@@ -115,49 +106,31 @@ def _advice(path: str) -> str:
     return f"allowed are equipot, installed plugins and {', '.join(FOREIGN)}; if you trust it: --allow-target {root}"
 
 
-def _inside(path: str, package: str) -> bool:
-    return path == package or path.startswith(package + ".")
-
-
-def _plugin_packages() -> set[str]:
-    """Top-level packages of the installed, loaded plugins."""
-    return {record.target.split(".")[0] for record in plugins().records if record.state == "ok" and record.id != "core"}
-
-
-def canonical(path: str) -> str:
-    """A target's path with the peer's module names replaced by ours.
-
-    Example:
-        >>> canonical("equipot.data.datamodule.ASEDataModule")
-        'equipot.data.ASEDataModule'
-    """
-    for alias, module in ALIASES.items():
-        if path.startswith(alias + "."):
-            return f"{module}.{path.rsplit('.', 1)[1]}"
-    return path
-
-
 def _core(path: str, place: str) -> Any:
-    """A public name of core, or a registered name under one of the namespaces."""
-    module_name, _, name = canonical(path).rpartition(".")
-    if module_name not in PUBLIC_MODULES:
-        raise TargetError(_not_public(path, place, module_name))
-    module = _import(module_name, place)
-    kinds = [kind for kind, namespace in NAMESPACES.items() if namespace == module_name]
-    names = public_names(module)
-    try:
-        if name in names:
+    """A public name of core, or a registered name under one of the namespaces.
+
+    ``equipot.data._module.ASEDataModule``, as Python shows it, is ``equipot.data.ASEDataModule`` too.
+    """
+    parent, _, name = path.rpartition(".")
+    parent = OTHER_PATHS.get(parent, parent)
+    module_name = max((module for module in PUBLIC_MODULES if is_within(parent, module)), key=len, default="")
+    if module_name:
+        module = load_module(module_name)
+        if name in public_names(module):
             return getattr(module, name)
-        if kinds:
-            return plugins().load(kinds[0], name)
-    except PluginError as error:
-        raise TargetError(f"{place}: {error}") from None
-    hint = did_you_mean(name, names) or f"it has {', '.join(names)}"
-    raise TargetError(problem(place, f"{module_name} has no {name!r}", got=path, hint=hint))
+        kind = KIND_OF_NAMESPACE.get(module_name)
+        if kind is not None and (parent == module_name or name in plugins().names(kind)):
+            try:
+                return plugins().load(kind, name)
+            except PluginError as error:
+                raise TargetError(f"{place}: {error}") from None
+    known = [f"{one}.{public}" for one in PUBLIC_MODULES for public in public_names(load_module(one))]
+    hint = did_you_mean(path, known) or f"modules: {', '.join(PUBLIC_MODULES)}"
+    raise TargetError(problem(place, "is not a public name of equipot", got=path, hint=hint))
 
 
 def public_names(module: Any) -> list[str]:
-    """Classes of a module of core that configs may use: those in ``__all__``, else its own."""
+    """Classes of a module of core that configs may use: those in ``__all__``, else those it defines."""
     names = getattr(module, "__all__", None)
     if names is None:
         own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
@@ -165,19 +138,11 @@ def public_names(module: Any) -> list[str]:
     return sorted(name for name in names if inspect.isclass(getattr(module, name)))
 
 
-def _not_public(path: str, place: str, module_name: str) -> str:
-    names = [f"{module}.{path.rpartition('.')[2]}" for module in PUBLIC_MODULES]
-    hint = did_you_mean(module_name, PUBLIC_MODULES) or did_you_mean(path, names)
-    return problem(
-        place, "is no public name of equipot", got=path, hint=hint or f"modules: {', '.join(PUBLIC_MODULES)}"
-    )
-
-
-def _import(module_name: str, place: str) -> Any:
+def _import(name: str, place: str) -> Any:
     try:
-        return importlib.import_module(module_name)
-    except Exception as error:  # noqa: BLE001 - whatever a third party raises at import is one problem
-        raise TargetError(problem(place, f"cannot be imported: {type(error).__name__}: {error}")) from None
+        return load_module(name)
+    except PluginError as error:
+        raise TargetError(f"{place}: {error}") from None
 
 
 def _locate(path: str, place: str) -> Any:
@@ -188,15 +153,13 @@ def _locate(path: str, place: str) -> Any:
         parent = found
         found = getattr(parent, part, None)
         if found is None and inspect.ismodule(parent) and hasattr(parent, "__path__"):
-            try:
-                found = importlib.import_module(".".join(parts[: index + 1]))
-            except ModuleNotFoundError:
-                found = None
+            name = f"{parent.__name__}.{part}"
+            found = _import(name, place) if importlib.util.find_spec(name) is not None else None
         if found is None:
             names = {*dir(parent), *getattr(parent, "__all__", ())}  # a package may export lazily
             hint = did_you_mean(part, sorted(name for name in names if not name.startswith("_")))
             raise TargetError(problem(place, f"{'.'.join(parts[:index])} has no {part!r}", got=path, hint=hint))
-        if inspect.ismodule(found) and not _inside(found.__name__, parts[0]):
+        if inspect.ismodule(found) and not is_within(found.__name__, parts[0]):
             raise TargetError(
                 problem(place, "leaves its package", got=path, hint=f"{found.__name__!r} is another package")
             )
@@ -206,8 +169,8 @@ def _locate(path: str, place: str) -> Any:
 def _defined_in(path: str, place: str, package: str) -> Any:
     """A class or function that a plugin's own package defines."""
     found = _locate(path, place)
-    if not (inspect.isclass(found) or inspect.isfunction(found)) or not _inside(found.__module__, package):
-        raise TargetError(problem(place, f"is no class or function of {package}", got=path))
+    if not (inspect.isclass(found) or inspect.isfunction(found)) or not is_within(found.__module__, package):
+        raise TargetError(problem(place, f"is not a class or function of {package}", got=path))
     return found
 
 
@@ -227,7 +190,7 @@ def _extra(path: str, place: str, allow: AllowList) -> Any:
     """What the command line allowed: by its own path, or defined in the package."""
     found = _locate(path, place)
     if not callable(found):
-        raise TargetError(problem(place, "is nothing that can be called", got=path))
+        raise TargetError(problem(place, "is not callable", got=path))
     home = getattr(found, "__module__", None) or ""
     if path not in allow.extra and not allow.covers(home):
         raise TargetError(problem(place, f"is defined in {home!r}", got=path, hint=f"--allow-target {home}"))

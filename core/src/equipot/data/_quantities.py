@@ -5,6 +5,7 @@ Each gives the values of a batch, says per what they are, and which of them are 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +40,7 @@ class Quantity(Protocol):
         """Fields it reads."""
         ...
 
+    @abstractmethod
     def values(self, batch: Graph) -> Values | None:
         """Its values in a batch (or single frame), None if the field is absent."""
         ...
@@ -80,7 +82,7 @@ class FieldValues:
 
 
 @dataclass(frozen=True)
-class PerAtomModifier:
+class PerAtomModifier(Quantity):
     """A quantity per frame divided by the frame's number of atoms.
 
     Args:
@@ -120,7 +122,7 @@ class PerAtomModifier:
 
 
 @dataclass(frozen=True)
-class NumNeighbors:
+class NumNeighbors(Quantity):
     """Number of neighbours of each atom: edges whose centre it is."""
 
     @property
@@ -141,7 +143,7 @@ class NumNeighbors:
 
 
 @dataclass(frozen=True)
-class EdgeLengths:
+class EdgeLengths(Quantity):
     """Length of each edge in Å."""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -16,12 +17,13 @@ from equipot.neighbors import BACKENDS, Backend, add_neighbors
 class Transform(Protocol):
     """What stands in ``data.transforms``; it returns a new dict and leaves its argument alone."""
 
+    @abstractmethod
     def __call__(self, frame: Graph) -> Graph:
         """The transformed frame."""
         ...
 
 
-class ChemicalSpeciesToAtomTypeMapper:
+class ChemicalSpeciesToAtomTypeMapper(Transform):
     """Adds ``atom_types`` from the atomic numbers.
 
     Args:
@@ -88,7 +90,7 @@ class ChemicalSpeciesToAtomTypeMapper:
         return {**frame, "atom_types": self._type_of_number[frame["atomic_numbers"]]}
 
 
-class NeighborListTransform:
+class NeighborListTransform(Transform):
     """Adds the edges of a model.
 
     Args:

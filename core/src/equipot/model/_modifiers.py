@@ -120,7 +120,7 @@ def add_derivatives(model: GraphModel) -> GraphModel:
     host = plugins()
     names = [
         declared.entry.name
-        for declared in host.declared("modifiers")
+        for declared in host.available("modifiers")
         if set(DERIVATIVES) <= set(getattr(declared.entry, "provides", ()))
     ]
     if not names:

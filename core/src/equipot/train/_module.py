@@ -10,6 +10,7 @@ import lightning
 import torch
 
 from equipot.artifacts._checkpoint import checkpoint_record
+from equipot.config._trainer_rules import swaps_weights
 from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import num_frames
 from equipot.model._graph_model import GraphModel
@@ -20,9 +21,6 @@ from equipot.train._schedule import EpochSchedule, lightning_scheduler
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
-
-SWAPPING_CALLBACKS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
-"""Callbacks that exchange the model's weights, refused because averages live beside them here."""
 
 
 class LightningModule(lightning.LightningModule):
@@ -114,8 +112,7 @@ class LightningModule(lightning.LightningModule):
             ConfigError: Naming them.
         """
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            names = {base.__name__ for base in type(callback).__mro__}
-            if names & set(SWAPPING_CALLBACKS):
+            if swaps_weights(type(callback)):
                 hint = "use equipot.train.EMALightningModule for averaged weights"
                 what = f"{type(callback).__name__} swaps the model's weights"
                 raise ConfigError(problem("trainer.callbacks", what, hint=hint))

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipot.config._check import DEFERRED, Checked, check_config
-from equipot.config._cross_checks import FORCED_TRAINER_OPTIONS
-from equipot.config._instantiate import Walker
+from equipot.config._check import Checked, check_config
+from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import resolve_phase2
 from equipot.config._targets import AllowList
+from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
 from equipot.containers import plain
 from equipot.errors import ConfigError, problem
 from equipot.train._resume import check_same_config, check_same_data, checkpoint_data
@@ -148,24 +148,24 @@ class _Run:
 
     # ---------------------------------------------------------------- objects
 
-    def _walker(self) -> Walker:
-        return Walker(self.checked.allow, final=True, deferred=DEFERRED)
+    def _objects(self) -> ConfigObjects:
+        return ConfigObjects(self.checked.allow, final=True)
 
     def _module(self) -> LightningModule:
         """The training module with its model, built with the statistics' values."""
         from equipot.model._recipe import ModelRecipe
 
-        walker = self._walker()
+        objects = self._objects()
         section = dict(self.resolved["training_module"])
-        recipe = walker.visit(section.pop("model"), "training_module.model")
-        _raise(walker)
+        recipe = objects.make(section.pop("model"), "training_module.model")
+        _raise(objects)
         if not isinstance(recipe, ModelRecipe):
             raise ConfigError(problem("training_module.model", "is no model", got=type(recipe).__name__))
         parts = {
-            key: walker.visit(value, f"training_module.{key}") for key, value in section.items() if key != "_target_"
+            key: objects.make(value, f"training_module.{key}") for key, value in section.items() if key != "_target_"
         }
-        target = walker.resolve(section, "training_module")
-        _raise(walker)
+        target = objects.resolve(section, "training_module")
+        _raise(objects)
         module: LightningModule = target(model=recipe.build(self.data.units), **parts)
         module.training_config = self.resolved
         module.data_record = self._data_record()
@@ -182,11 +182,11 @@ class _Run:
         """The trainer with what every run needs: checkpoints, a log and the random state."""
         from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-        walker = self._walker()
+        objects = self._objects()
         section = {"default_root_dir": str(self.options.output), **self.resolved["trainer"], **FORCED_TRAINER_OPTIONS}
-        target = walker.resolve(section, "trainer")
-        given = {key: walker.visit(value, f"trainer.{key}") for key, value in section.items() if key != "_target_"}
-        _raise(walker)
+        target = objects.resolve(section, "trainer")
+        given = {key: objects.make(value, f"trainer.{key}") for key, value in section.items() if key != "_target_"}
+        _raise(objects)
         given["callbacks"] = self._callbacks(given.get("callbacks"), module)
         if given.get("logger", True) is True:
             from lightning.pytorch.loggers import CSVLogger
@@ -264,9 +264,9 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(value) for key, value in metrics.items()}
 
 
-def _raise(walker: Walker) -> None:
-    if walker.problems:
-        raise ConfigError(walker.problems)
+def _raise(objects: ConfigObjects) -> None:
+    if objects.problems:
+        raise ConfigError(objects.problems)
 
 
 def _short(value: Any) -> str:

@@ -27,7 +27,7 @@ from equipot_testing.conformance import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from equipot.plugins import Declared, PluginRecord
+    from equipot.plugins import Declaration, PluginRecord
 
 KITS: dict[str, type[Conformance]] = {
     "model_builders": ModelBuilderConformance,
@@ -207,12 +207,12 @@ def _declared_by(
     if record is None:
         return
     for kind in KINDS:
-        for declared in plugins().declared(kind):
+        for declared in plugins().available(kind):
             if declared.plugin == record.id and (kind, declared.entry.name) not in done:
                 yield _subject(declared, options)
 
 
-def _subject(declared: Declared, options: Mapping[str, Any]) -> Subject:
+def _subject(declared: Declaration, options: Mapping[str, Any]) -> Subject:
     kind, name = declared.kind, declared.entry.name
     owner = f"{declared.distribution} {declared.version}"
     chosen, unknown = _required_options(plugins().load(kind, name), options)

@@ -1,0 +1,86 @@
+"""A declaration with the plugin it came from, and the import of what it stands for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from equipot._host.guard import guarded
+from equipot._importing import load_object
+from equipot.declarations import Entry
+from equipot.errors import PluginError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a plugin declared, and which plugin."""
+
+    kind: str
+    entry: Entry
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        """Plugin with distribution and version."""
+        return f"plugin {self.plugin!r} ({self.distribution} {self.version})"
+
+    @property
+    def role(self) -> str:
+        """Kind and name in words, e.g. ``pair potential 'ZBL'``."""
+        return f"{singular(self.kind)} {self.entry.name!r}"
+
+
+def load_target(declaration: Declaration) -> Any:
+    """Import the target of a declaration.
+
+    Raises:
+        PluginError: With plugin, version and reason.
+    """
+    target = declaration.entry.target
+    module_name, _, name = target.rpartition(".")
+    loaded = name in vars(sys.modules.get(module_name, object))  # not so for a package that exports lazily
+    notes: list[str] = []
+    try:
+        # The guard compares the states of all random generators, too slow for what is imported already.
+        with contextlib.nullcontext() if loaded else guarded(notes, declaring=False):
+            return load_object(target, f"of {declaration.role}")
+    except PluginError as error:
+        raise PluginError(f"{declaration.label}: {error}") from error.__cause__
+    finally:
+        for note in notes:
+            logger.warning("%s: %s", declaration.label, note)
+
+
+def warn_if_deprecated(declaration: Declaration) -> Declaration:
+    """Warn if a name is going to be removed."""
+    if deprecated := declaration.entry.deprecated:
+        text = f"{declaration.label}: the {declaration.role} is deprecated: {deprecated}"
+        warnings.warn(text, FutureWarning, stacklevel=4)
+    return declaration
+
+
+def is_target(declaration: Declaration, target: object) -> bool:
+    """Whether a declaration stands for this very class or function; imports nothing."""
+    module_name, _, attribute = declaration.entry.target.rpartition(".")
+    if attribute != getattr(target, "__name__", None):
+        return False
+    module = sys.modules.get(module_name)
+    return module is not None and getattr(module, attribute, None) is target
+
+
+def singular(kind: str) -> str:
+    """A kind in words, for one thing of it.
+
+    Example:
+        >>> singular("pair_potentials")
+        'pair potential'
+    """
+    return {"target_aliases": "target alias"}.get(kind, kind.removesuffix("s").replace("_", " "))

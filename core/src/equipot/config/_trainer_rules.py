@@ -1,0 +1,38 @@
+"""What training demands of Lightning's trainer and callbacks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from equipot.config._resolve import BAD
+from equipot.errors import problem
+
+FORCED_TRAINER_OPTIONS: dict[str, object] = {
+    "inference_mode": False,
+    "use_distributed_sampler": False,
+    "num_sanity_val_steps": 0,
+}
+"""What training always runs with: forces need gradients, and batches are the data module's."""
+
+
+def swaps_weights(callback: type) -> bool:
+    """Whether a class is a callback that exchanges the model's weights, which averages kept by equipot replace."""
+    from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+
+    return issubclass(callback, (StochasticWeightAveraging, WeightAveraging))
+
+
+def trainer_problems(resolved: Mapping[str, Any], targets: Mapping[str, Any]) -> Iterator[str]:
+    """Trainer options that training sets itself, and callbacks that swap weights."""
+    trainer = resolved.get("trainer")
+    if not isinstance(trainer, dict):
+        return
+    for name, value in FORCED_TRAINER_OPTIONS.items():
+        if name in trainer and trainer[name] not in (value, BAD):
+            yield problem(f"trainer.{name}", f"is always {value}", got=trainer[name], hint="remove it")
+    for path, target in targets.items():
+        if path.startswith("trainer.callbacks") and inspect.isclass(target) and swaps_weights(target):
+            hint = "use training_module: {_target_: equipot.train.EMALightningModule}"
+            yield problem(path, "swaps the model's weights", got=target.__name__, hint=hint)
