@@ -25,6 +25,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.declarations": None,
     "equipot.model": None,
     "equipot.data": None,
+    "equipot.data.options": None,
     "equipot.data.transforms": None,
     "equipot.train": None,
     "equipot.train.callbacks": None,

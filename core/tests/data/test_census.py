@@ -14,7 +14,7 @@ def take(write):
         contract = label_contract(labels)
         census = Census(contract, units)
         one = read_collection([write("a.extxyz", frames)], contract, {})
-        census.add(set_name, one.frames, one.reports, one.places, one.keys)
+        census.add(set_name, one)
         return census
 
     return make
@@ -69,7 +69,7 @@ def test_required_label_that_is_nowhere(take, water):
     assert take(frames).problems({"forces": where}) == [
         (
             f"{where}: forces is in none of the 3 train frames; read from the key 'forces'; "
-            "did you mean labels: {forces: dft_forces}?"
+            "write labels: {forces: dft_forces}; keys found: dft_forces, energy"
         )
     ]
 

@@ -200,9 +200,9 @@ def test_contract_problems_come_at_once():
     assert caught.value.problems == [
         "data.labels.force: unknown label; did you mean 'forces'?",
         "data.labels.forces: must be a string or a mapping, got 3",
-        "data.labels.stress.convention: unknown, got 'bar'; choose one of ['stress', 'negative_stress', 'virial']",
-        "data.labels.total_energy: unknown options ['kee']; options: key, convention",
-        "data.labels.total_energy.key: must be a string, got None",
+        "data.labels.stress.convention: must be 'stress', 'negative_stress' or 'virial', got 'bar'",
+        "data.labels.total_energy.kee: unknown option; did you mean 'key'?",
+        "data.labels.total_energy.key: required option is missing",
     ]
     with pytest.raises(ConfigError, match="data.labels: names no label"):
         label_contract({})

@@ -11,9 +11,10 @@ import torch
 
 from equipot.data._quantities import Quantity, as_quantity
 from equipot.data._statistics import Metric, as_metric
-from equipot.errors import ConfigError, DataError, did_you_mean, problem
+from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import Graph
 from equipot.model._context import pair_index
+from equipot.options import Options, from_mapping
 
 StatisticKind = Literal["scalar", "per_type", "per_type_pair"]
 """A number, ``{type: number}``, or ``{"centre_neighbour": number}``."""
@@ -42,6 +43,31 @@ class StatisticEntry:
         if not self.per_type:
             return "scalar"
         return "per_type_pair" if self.field.per == "edge" else "per_type"
+
+    def fingerprint(self) -> list[Any]:
+        """All that the value depends on besides the data, in plain containers, for the cache."""
+        metric = {key: value for key, value in sorted(vars(self.metric).items()) if not key.startswith("_")}
+        return [repr(self.field), type(self.metric).__name__, metric, self.per_type, self.ignore_nan]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticOptions(Options):
+    """Options of an entry of ``DataStatisticsManager``."""
+
+    field: Any
+    """A field's name, ``PerAtomModifier``, ``NumNeighbors`` or ``EdgeLengths``."""
+
+    metric: Any
+    """``Mean``, ``RootMeanSquare``, ... or an object of such a class."""
+
+    per_type: bool = False
+    """One value per type of the atom, or per ordered pair of types of the edge."""
+
+    ignore_nan: bool = False
+    """Leave NaN out instead of refusing it."""
+
+    name: str = ""
+    """Name in ``${training_data_stats:NAME}``; by default it follows from the others."""
 
 
 class EntryCollector:
@@ -96,41 +122,25 @@ class EntryCollector:
         return values[""] if self._entry.kind == "scalar" else values
 
 
-def statistic_entry(options: Mapping[str, Any], where: str) -> StatisticEntry:
+def statistic_entry(given: Mapping[str, Any], where: str) -> StatisticEntry:
     """The entry that a mapping of ``DataStatisticsManager`` describes.
 
     Args:
-        options: ``field``, ``metric``, ``per_type``, ``ignore_nan``, ``name``.
+        given: As ``StatisticOptions``.
         where: Dotted path that messages start with.
 
     Raises:
         ConfigError: With all problems.
     """
-    allowed = ("field", "metric", "per_type", "ignore_nan", "name")
-    problems = [
-        problem(f"{where}.{key}", "unknown option", hint=did_you_mean(key, allowed) or f"options: {', '.join(allowed)}")
-        for key in options
-        if key not in allowed
-    ]
-    problems += [
-        problem(f"{where}.{key}", "required option is missing") for key in ("field", "metric") if key not in options
-    ]
-    problems += [
-        problem(f"{where}.{key}", "must be true or false", got=options[key])
-        for key in ("per_type", "ignore_nan")
-        if not isinstance(options.get(key, False), bool)
-    ]
-    if problems:
-        raise ConfigError(problems)
+    options = from_mapping(StatisticOptions, given, where)
     try:
-        quantity, metric = as_quantity(options["field"]), as_metric(options["metric"])
+        quantity, metric = as_quantity(options.field), as_metric(options.metric)
     except ConfigError as error:
         raise ConfigError(f"{where}: {text}" for text in error.problems) from error
-    per_type = options.get("per_type", False)
-    if per_type and quantity.per == "frame":
-        raise ConfigError(problem(f"{where}.per_type", "needs a field per atom or edge", got=options["field"]))
-    name = options.get("name") or _name_of(options["field"], metric, per_type=per_type)
-    return StatisticEntry(name, quantity, metric, per_type, options.get("ignore_nan", False))
+    if options.per_type and quantity.per == "frame":
+        raise ConfigError(problem(f"{where}.per_type", "needs a field per atom or edge", got=options.field))
+    name = options.name or _name_of(options.field, metric, per_type=options.per_type)
+    return StatisticEntry(name, quantity, metric, options.per_type, options.ignore_nan)
 
 
 def _name_of(field: str | Quantity, metric: Metric, *, per_type: bool) -> str:
@@ -138,8 +148,3 @@ def _name_of(field: str | Quantity, metric: Metric, *, per_type: bool) -> str:
     what = field if isinstance(field, str) else type(field).__name__
     kind = type(metric).__name__
     return f"{'per_type_' if per_type else ''}{what}_{short.get(kind, kind.lower())}"
-
-
-def metric_options(metric: Metric) -> dict[str, Any]:
-    """Options of a metric, without its values so far."""
-    return {key: value for key, value in sorted(vars(metric).items()) if not key.startswith("_")}
