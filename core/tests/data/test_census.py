@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from equipot.data._census import Census
-from equipot.data._collection import read_collection
+from equipot.data._collection import collect_frames
 from equipot.data._frames import label_contract
+from equipot.data._readers import read_placed
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def take(write):
     def make(frames, labels=None, units="metal", set_name="train"):
         contract = label_contract(labels)
         census = Census(contract, units)
-        one = read_collection([write("a.extxyz", frames)], contract, {})
+        one = collect_frames(read_placed([write("a.extxyz", frames)]), contract)
         census.add(set_name, one)
         return census
 

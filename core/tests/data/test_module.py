@@ -55,7 +55,7 @@ def test_the_whole_way(module, write, water):
     assert [len(list(loader)) for loader in one.test_dataloader()] == [1]
     assert one.statistics(["num_neighbors_mean"]) == {"num_neighbors_mean": 2.0}
     assert set(one.statistics()) == {
-        name for name in one.statistic_names() if "shifts" not in name and "isolated" not in name
+        name for name in one.options.stats_manager.names() if "shifts" not in name and "isolated" not in name
     }
     assert "train: 6 frames, 18 atoms" in str(one.census())
     assert list(one.file_hashes()) == [path]

@@ -1,4 +1,4 @@
-"""Other people's files: odd keys, missing labels, boxes that are no periodicity, isolated atoms."""
+"""Other people's files: odd keys, missing labels, boxes without periodicity, isolated atoms."""
 
 import ase.io
 import numpy as np
@@ -86,7 +86,7 @@ def test_one_stoichiometry_in_kcal(module):
 
 
 def test_box_without_periodicity(module):
-    """A 50 Å lattice with pbc F F F: pairs across the box are no neighbours."""
+    """A 50 Å lattice with pbc F F F: pairs across the box are not neighbours."""
     one = module("ethanol_botnet/test_H_removal.xyz", "C", "H", "O", r_max=45.0)
     for index in range(0, len(one.dataset()), 5):
         frame = one.dataset()[index]

@@ -20,6 +20,7 @@ from ._quantities import PerAtomModifier as PerAtomModifier
 from ._quantities import as_quantity as as_quantity
 from ._readers import check_file as check_file
 from ._readers import read_atoms as read_atoms
+from ._readers import read_placed as read_placed
 from ._sources import SourceDataModule as SourceDataModule
 from ._statistic_entries import EntryCollector as EntryCollector
 from ._statistic_entries import StatisticEntry as StatisticEntry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,10 @@ from equipot.data._checks import check_batch_sizes, check_elements, check_labels
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
 from equipot.data._edges import ModelEdges
-from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
 from equipot.data._readers import file_hash
 from equipot.data._splits import PARTS, split_indices
-from equipot.data._statistic_entries import StatisticKind, StatisticValue
+from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import NeighborListTransform, Transform, bind_transforms, mapper_among
@@ -47,14 +46,15 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         """Take the options; nothing is read."""
         super().__post_init__()
         options = self.options
-        self._contract = options.contract()
+        self.label_contract = options.contract()
+        """Labels and where they are read from."""
         self._loaders = {part: options.loader(part) for part in PARTS}
         self._transforms: list[Transform] = list(options.transforms or [])
         self.info: ModelInfo | None = None
         self.split_indices: dict[str, list[int]] = {}
         """Frames of the split set in each part, by index."""
         self._sets: dict[str, FrameDataset] = {}
-        self._census = Census(self._contract, options.units)
+        self._census = Census(self.label_contract, options.units)
         self._used: frozenset[str] | None = None
 
     @property
@@ -128,15 +128,6 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         """
         self._used = frozenset({"total_energy", *labels})
 
-    def statistic_names(self) -> dict[str, StatisticKind]:
-        """Statistics that may be asked for; known before data are read."""
-        return {} if self.options.stats_manager is None else self.options.stats_manager.names()
-
-    @property
-    def label_contract(self) -> LabelContract:
-        """Labels and where they are read from."""
-        return dict(self._contract)
-
     # ------------------------------------------------------------------ reading
 
     def setup(self, stage: str | None = None) -> None:
@@ -153,10 +144,10 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         if self._sets:
             return
         collections = self.read_sets()
-        self._census = Census(self._contract, self.options.units)
+        self._census = Census(self.label_contract, self.options.units)
         for name, one in collections.items():
             self._census.add(name, one)
-        wanted = {"total_energy"} if self.options.labels is None else set(self._contract) & set(LABELS)
+        wanted = {"total_energy"} if self.options.labels is None else set(self.label_contract) & set(LABELS)
         check_labels(self._census, wanted, self.source_files(), self._used)
         present = set().union(*(one.labels for one in collections.values()))
         labels = [label for label in LABELS if label in present]
@@ -213,7 +204,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             hint = "add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}"
             raise ConfigError(problem("data.stats_manager", what, hint=hint))
         dataset = self._ready(TRAIN)
-        types = manager.resolve_type_names(self._type_names())
+        mapper = mapper_among(self._transforms)
+        types = manager.resolve_type_names(None if mapper is None else mapper.model_type_names)
         manager.check_names(names or ())
         key = {
             "frames": dataset.content_hash(),
@@ -229,12 +221,6 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
 
         cache_dir = self.options.cache_dir
         return cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
-
-    def _type_names(self) -> Sequence[str] | None:
-        if self.info is not None:
-            return self.info.type_names
-        mapper = mapper_among(self._transforms)
-        return None if mapper is None else mapper.model_type_names
 
     # ------------------------------------------------------------------ loaders
 
@@ -298,10 +284,9 @@ def name_sets(parts: Iterable[tuple[str, FrameCollection]]) -> dict[str, FrameCo
 
 def _fingerprint(transform: Transform) -> list[Any]:
     """What a transform does, in plain containers: class, and options or else attributes."""
-    made_from = (
-        {one.name: getattr(transform, one.name) for one in dataclasses.fields(transform)}
-        if dataclasses.is_dataclass(transform)
-        else vars(transform)
+    names = (
+        [one.name for one in dataclasses.fields(transform)] if dataclasses.is_dataclass(transform) else vars(transform)
     )
-    plain = {key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in made_from.items()}
-    return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(sorted(plain.items()))]
+    options = {name: getattr(transform, name) for name in sorted(names)}
+    plain = {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in options.items()}
+    return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(plain)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -34,8 +33,8 @@ class LabelCensus:
     """Frames of more than one atom where every value is zero."""
     zero_candidates: int = 0
     """Frames that could be counted in all_zero."""
-    minimum: float = math.inf
-    maximum: float = -math.inf
+    minimum: float | None = None
+    maximum: float | None = None
     sources: dict[str, int] = field(default_factory=dict)
     """``place:key`` and the number of frames read from there."""
     ignored: dict[str, int] = field(default_factory=dict)
@@ -61,7 +60,8 @@ class LabelCensus:
         if report.source:
             _count(self.sources, report.source)
         low, high = float(value.min()), float(value.max())
-        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
+        self.minimum = low if self.minimum is None else min(self.minimum, low)
+        self.maximum = high if self.maximum is None else max(self.maximum, high)
         if n_atoms > 1:
             self.zero_candidates += 1
             self.all_zero += int(low == high == 0.0)
@@ -180,13 +180,7 @@ class Census:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers for logs and checkpoints (labels never seen have no range)."""
-        plain: dict[str, Any] = {}
-        for name, counted in self.sets.items():
-            plain[name] = asdict(counted)
-            for row in plain[name]["labels"].values():
-                if not row["present"]:
-                    row["minimum"] = row["maximum"] = None
-        return {"units": self.units, "sets": plain}
+        return {"units": self.units, "sets": {name: asdict(counted) for name, counted in self.sets.items()}}
 
     def __str__(self) -> str:
         from rich.console import Console

@@ -226,7 +226,7 @@ def _shaped(label: str, value: Any, n_atoms: int, where: str) -> Array:
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(problem(where, f"is no number, so no {label}", got=value)) from None
+        raise DataError(problem(where, f"is not a number, as {label} must be", got=value)) from None
     if label in ("stress", "virial"):
         from ase.stress import voigt_6_to_full_3x3_stress
 

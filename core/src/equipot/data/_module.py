@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from equipot.data._collection import FrameCollection, read_collection
+from equipot.data._collection import FrameCollection, collect_frames
+from equipot.data._readers import read_placed
 from equipot.data._sources import SourceDataModule
 from equipot.data.options import SourceOptions
 
@@ -54,5 +55,5 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
 
     def read(self, sources: list[str]) -> FrameCollection:
         """Frames of some files."""
-        options = self.options
-        return read_collection(sources, self.label_contract, options.ase_args or {}, mask_nan=options.mask_nan_labels)
+        placed = read_placed(sources, self.options.ase_args)
+        return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)

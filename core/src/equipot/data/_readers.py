@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,21 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
     if not frames:
         raise DataError(problem(str(file), "has no frames"))
     return frames
+
+
+def read_placed(files: Iterable[str], ase_args: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Atoms]]:
+    """All frames of some files, each with its place for messages: file and index from 0.
+
+    Args:
+        files: Paths.
+        ase_args: Arguments of ``ase.io.iread``.
+
+    Raises:
+        DataError: As ``read_atoms``.
+    """
+    for file in files:
+        for index, atoms in enumerate(read_atoms(file, ase_args)):
+            yield f"{file}, frame {index}", atoms
 
 
 def _database_rows(file: Path) -> Iterator[Atoms]:

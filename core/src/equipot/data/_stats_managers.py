@@ -15,18 +15,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from equipot.data._energy_references import IsolatedAtoms, LeastSquaresShifts
-from equipot.data._quantities import NumNeighbors, PerAtomModifier, as_quantity
+from equipot.data._quantities import NumNeighbors, PerAtomModifier
 from equipot.data._statistic_entries import (
     EntryCollector,
     StatisticEntry,
     StatisticKind,
     StatisticValue,
-    statistic_entry,
 )
-from equipot.data._statistics import Mean, RootMeanSquare, StandardDeviation
 from equipot.errors import ConfigError, DataError, problem, unknown
 from equipot.graph import Graph, collate
-from equipot.options import Options
+from equipot.options import Options, from_mapping
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +207,7 @@ class DataStatisticsManager(_EntriesManager):
                 yield problem("metrics", "two statistics have the same name", got=name)
 
     def _entry(self, index: int) -> StatisticEntry:
-        return statistic_entry(self.metrics[index], f"metrics.{index}")
+        return from_mapping(StatisticEntry, self.metrics[index], f"metrics.{index}")
 
     def entries(self) -> list[StatisticEntry]:
         """One for each mapping."""
@@ -241,9 +239,9 @@ class _EnergyManager(_EntriesManager):
     def entries(self) -> list[StatisticEntry]:
         """Neighbours and the mean energy, which all such managers have."""
         return [
-            StatisticEntry("num_neighbors_mean", NumNeighbors(), Mean()),
-            StatisticEntry("per_type_num_neighbors_mean", NumNeighbors(), Mean(), per_type=True),
-            StatisticEntry("per_atom_energy_mean", PerAtomModifier("total_energy"), Mean()),
+            StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric="Mean"),
+            StatisticEntry(name="per_type_num_neighbors_mean", field=NumNeighbors(), metric="Mean", per_type=True),
+            StatisticEntry(name="per_atom_energy_mean", field=PerAtomModifier("total_energy"), metric="Mean"),
         ]
 
 
@@ -259,8 +257,8 @@ class CommonDataStatisticsManager(_EnergyManager):
         """The root mean square of the forces besides."""
         return [
             *super().entries(),
-            StatisticEntry("forces_rms", as_quantity("forces"), RootMeanSquare()),
-            StatisticEntry("per_type_forces_rms", as_quantity("forces"), RootMeanSquare(), per_type=True),
+            StatisticEntry(name="forces_rms", field="forces", metric="RootMeanSquare"),
+            StatisticEntry(name="per_type_forces_rms", field="forces", metric="RootMeanSquare", per_type=True),
         ]
 
 
@@ -276,8 +274,10 @@ class EnergyOnlyDataStatisticsManager(_EnergyManager):
         """Standard deviations of the energies besides."""
         return [
             *super().entries(),
-            StatisticEntry("per_atom_energy_std", PerAtomModifier("total_energy"), StandardDeviation()),
-            StatisticEntry("total_energy_std", as_quantity("total_energy"), StandardDeviation()),
+            StatisticEntry(
+                name="per_atom_energy_std", field=PerAtomModifier("total_energy"), metric="StandardDeviation"
+            ),
+            StatisticEntry(name="total_energy_std", field="total_energy", metric="StandardDeviation"),
         ]
 
 

@@ -36,7 +36,7 @@ class ChemicalSpeciesToAtomTypeMapper(Options):
     """Chemical symbol to type name; by default type names are chemical symbols."""
 
     def problems(self) -> Iterator[str]:
-        """Symbols that are no elements, and unknown types."""
+        """Symbols that are not elements, and unknown types."""
         from ase.data import atomic_numbers
 
         given = self.chemical_species_to_atom_type_map

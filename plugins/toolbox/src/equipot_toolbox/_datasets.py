@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equipot.data import check_file, read_atoms
+from equipot.data import check_file, read_placed
 from equipot.errors import DataError, problem
 from equipot_toolbox._arrays import NPZ_KEYS, FrameArrays, names_of
 from equipot_toolbox._frame_source import FileSource, FrameSource
@@ -27,7 +27,7 @@ class ASEDataset(FileSource):
 
     @functools.cached_property
     def _frames(self) -> _ReadFrames:
-        return _ReadFrames({file: read_atoms(file, self.ase_args) for file in self.paths()})
+        return _ReadFrames(self.paths(), list(read_placed(self.paths(), self.ase_args)))
 
     def opened(self) -> FrameSource:
         """The frames as ASE reads them."""
@@ -35,11 +35,10 @@ class ASEDataset(FileSource):
 
 
 class _ReadFrames(FrameSource):
-    """Frames in memory, by file."""
+    """Frames in memory, each with its place."""
 
-    def __init__(self, files: Mapping[str, list[Atoms]]) -> None:
-        self._files = list(files)
-        self._frames = [(f"{file}, frame {index}", one) for file in files for index, one in enumerate(files[file])]
+    def __init__(self, files: list[str], frames: list[tuple[str, Atoms]]) -> None:
+        self._files, self._frames = files, frames
 
     def paths(self) -> list[str]:
         return self._files

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from equipot.data import DataModule, FrameCollection, collect_frames, name_sets, read_atoms
+from equipot.data import DataModule, FrameCollection, collect_frames, name_sets, read_placed
 from equipot.data.options import DataOptions
 from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
@@ -43,11 +43,7 @@ class TrajectoryDataModule(DataModule, options=TrajectoryOptions):
     def read_sets(self) -> dict[str, FrameCollection]:
         """Both parts."""
         options = self.options
-        frames = [
-            (f"{options.file_path}, frame {index}", atoms)
-            for index, atoms in enumerate(read_atoms(options.file_path))
-            if index % options.stride == 0
-        ]
+        frames = list(read_placed([options.file_path]))[:: options.stride]
         if len(frames) <= options.train:
             raise ConfigError(problem("data.train", f"leaves none of the {len(frames)} frames", got=options.train))
         parts = (("train", frames[: options.train]), ("val", frames[options.train :]))
