@@ -29,7 +29,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.data.transforms": None,
     "equipot.train": None,
     "equipot.train.callbacks": None,
-    "equipot.options": ("Configurable", "Options"),
+    "equipot.options": ("Configurable", "Options", "from_mapping"),
     "equipot.fields": None,
     "equipot.graph": None,
     "equipot.units": None,

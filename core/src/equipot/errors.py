@@ -136,6 +136,12 @@ def problems_of(*checks: Callable[[], object]) -> Iterator[str]:
 
     Args:
         checks: Called one after the other; what they return is not used.
+
+    Example:
+        >>> def check() -> None:
+        ...     raise ConfigError("r_max: required option is missing")
+        >>> list(problems_of(check, list))
+        ['r_max: required option is missing']
     """
     for check in checks:
         try:

@@ -131,6 +131,16 @@ def from_mapping(made: type[_AnyOptions], values: Mapping[str, Any], where: str)
 
     Raises:
         ConfigError: With every problem found.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+        ... class WindowOptions(Options):
+        ...     width: float = 1.0
+        >>> from_mapping(WindowOptions, {"width": 2}, "window").width
+        2.0
+        >>> from_mapping(WindowOptions, {"wide": 2}, "window")
+        Traceback (most recent call last):
+        equipot.errors.ConfigError: window.wide: unknown option; did you mean 'width'?
     """
     checked, problems = check_options(made, values, where)
     if problems:

@@ -158,6 +158,7 @@ class TestLimits:
 def test_processes_share_an_epoch(monkeypatch):
     from equipot import _processes
 
+    assert _processes.share() == (0, 1), "this process is alone"
     batches = BatchOrder(10, 5, batch_size=2).batches(0)
     shares = []
     for rank in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from equipot.data._checks import check_batch_sizes, check_elements, check_labels
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
 from equipot.data._edges import ModelEdges
+from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
 from equipot.data._readers import file_hash
 from equipot.data._splits import PARTS, split_indices
@@ -46,8 +48,6 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         """Take the options; nothing is read."""
         super().__post_init__()
         options = self.options
-        self.label_contract = options.contract()
-        """Labels and where they are read from."""
         self._loaders = {part: options.loader(part) for part in PARTS}
         self._transforms: list[Transform] = list(options.transforms or [])
         self.info: ModelInfo | None = None
@@ -61,6 +61,11 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
     def units(self) -> str:
         """``metal`` or ``real``: what the data are in."""
         return self.options.units
+
+    @functools.cached_property
+    def label_contract(self) -> LabelContract:
+        """Labels and where they are read from."""
+        return self.options.contract()
 
     # ------------------------------------------------------------------ what derived classes give
 
