@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Protocol
@@ -20,6 +21,7 @@ from equipot.options import Options
 class Transform(Protocol):
     """An entry of ``data.transforms``; it returns a new dict and leaves its argument alone."""
 
+    @abstractmethod
     def __call__(self, frame: Graph) -> Graph:
         """The transformed frame."""
         ...
