@@ -23,7 +23,6 @@ from ._readers import read_atoms as read_atoms
 from ._readers import read_placed as read_placed
 from ._sources import SourceDataModule as SourceDataModule
 from ._statistic_entries import EntryCollector as EntryCollector
-from ._statistic_entries import StatisticEntry as StatisticEntry
 from ._statistic_entries import StatisticKind as StatisticKind
 from ._statistic_entries import StatisticValue as StatisticValue
 from ._statistics import Count as Count

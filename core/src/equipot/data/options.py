@@ -14,9 +14,12 @@ from pydantic import Field
 
 from equipot.data._frames import LabelContract, label_contract
 from equipot.data._splits import PARTS, check_split
+from equipot.data._statistic_entries import StatisticEntry
 from equipot.data._stats_managers import StatsManager
 from equipot.errors import ConfigError, problem, problems_of, unknown
 from equipot.options import Options, from_mapping
+
+__all__ = ["DataOptions", "LoaderOptions", "SourceOptions", "Sources", "StatisticEntry", "loader_options"]
 
 _TORCH_LOADER = "torch.utils.data.DataLoader"
 

@@ -12,10 +12,10 @@ from equipot.data import (
     Mean,
     Metric,
     NumNeighbors,
-    StatisticEntry,
     StatisticKind,
     StatsManager,
 )
+from equipot.data.options import StatisticEntry
 
 _BINS_PER_OCTAVE = 256
 _LOWEST, _HIGHEST = -60, 60
