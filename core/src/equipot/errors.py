@@ -11,7 +11,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _MISSING = object()
 
@@ -129,3 +129,22 @@ def unknown(where: str, name: str, known: Iterable[str], what: str = "option", *
     advice = hint or did_you_mean(name, names) or (f"{what}s: {', '.join(names)}" if names else f"there are no {what}s")
     shown = _MISSING if where == name or where.endswith(f".{name}") else name
     return problem(where, f"unknown {what}", got=shown, hint=advice)
+
+
+def problems_of(*checks: Callable[[], object]) -> Iterator[str]:
+    """The problems of every call that raises ConfigError.
+
+    Args:
+        checks: Called one after the other; what they return is not used.
+
+    Example:
+        >>> def check() -> None:
+        ...     raise ConfigError("r_max: required option is missing")
+        >>> list(problems_of(check, list))
+        ['r_max: required option is missing']
+    """
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            yield from error.problems

@@ -87,6 +87,9 @@ MODEL_INPUTS: tuple[str, ...] = (
 )
 """What every GraphModel reads from a batch."""
 
+OPTIONAL_INPUTS: tuple[str, ...] = ("total_charge", "spin_multiplicity")
+"""Properties of a frame that a model may read besides; every frame must then have them."""
+
 
 def mask_key(label: str) -> str:
     """Key of a label's mask.

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and find the folders where equipot keeps its own.
+"""Write files whole or not at all, lock them, and find the folders where equipot keeps its own.
 
 Every file that equipot writes goes through ``atomic``: a reader, or a run that is killed, sees the
 old contents or the new ones, never a part.
@@ -81,6 +81,26 @@ def write_json(path: str | Path, content: object) -> None:
         ArtifactError: As ``atomic``.
     """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Hold the lock of a file while the block runs; other processes wait for it.
+
+    The operating system releases the lock when its process ends, even if it is killed. Where there can be no lock
+    (a read-only folder, a file system without locks), the block runs without one.
+
+    Args:
+        path: The file that is written under the lock; its folder is made, and ``PATH.lock`` stays in it.
+    """
+    from filelock import FileLock
+
+    path = Path(path)
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(f"{path}.lock"))
+        yield
 
 
 def cache_folder() -> Path:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from equipot.containers import mapped
 from equipot.errors import ConfigError, relocate
@@ -116,6 +116,39 @@ class Configurable:
 
     def __post_init__(self) -> None:
         """Make what the options ask for; derived classes call that of their base first."""
+
+
+_AnyOptions = TypeVar("_AnyOptions", bound=Options)
+
+
+def from_mapping(made: type[_AnyOptions], values: Mapping[str, Any], where: str) -> _AnyOptions:
+    """Options that a config gives as a mapping without ``_target_``.
+
+    Args:
+        made: Their class.
+        values: Option name to value.
+        where: Dotted path that messages start with.
+
+    Raises:
+        ConfigError: With every problem found.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+        ... class WindowOptions(Options):
+        ...     width: float = 1.0
+        >>> from_mapping(WindowOptions, {"width": 2}, "window").width
+        2.0
+        >>> from_mapping(WindowOptions, {"wide": 2}, "window")
+        Traceback (most recent call last):
+        equipot.errors.ConfigError: window.wide: unknown option; did you mean 'width'?
+    """
+    checked, problems = check_options(made, values, where)
+    if problems:
+        raise ConfigError(problems)
+    try:
+        return made(**checked)
+    except ConfigError as error:
+        raise ConfigError([relocate(text, made.__name__, where) for text in error.problems]) from None
 
 
 def to_config(options: Options) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def test_types_that_are_no_elements_need_a_mapping(make_model):
     with pytest.raises(ConfigError, match="several types are of one element"):
         EquipotCalculator(model)
     assert EquipotCalculator(model, types={"Ca": "Ca2"}).get_potential_energy(Atoms("Ca")) == -2.0
-    with pytest.raises(ConfigError, match="'Ca3' is not a type name"):
+    with pytest.raises(ConfigError, match="unknown type, got 'Ca3'"):
         EquipotCalculator(model, types={"Ca": "Ca3"})
 
 

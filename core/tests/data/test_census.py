@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from equipot.data._census import Census
-from equipot.data._collection import read_collection
+from equipot.data._collection import collect_frames
 from equipot.data._frames import label_contract
+from equipot.data._readers import read_placed
 
 
 @pytest.fixture
@@ -13,8 +14,8 @@ def take(write):
     def make(frames, labels=None, units="metal", set_name="train"):
         contract = label_contract(labels)
         census = Census(contract, units)
-        one = read_collection([write("a.extxyz", frames)], contract, {})
-        census.add(set_name, one.frames, one.reports, one.places, one.keys)
+        one = collect_frames(read_placed([write("a.extxyz", frames)]), contract)
+        census.add(set_name, one)
         return census
 
     return make
@@ -69,7 +70,7 @@ def test_required_label_that_is_nowhere(take, water):
     assert take(frames).problems({"forces": where}) == [
         (
             f"{where}: forces is in none of the 3 train frames; read from the key 'forces'; "
-            "did you mean labels: {forces: dft_forces}?"
+            "write labels: {forces: dft_forces}; keys found: dft_forces, energy"
         )
     ]
 

@@ -156,12 +156,13 @@ class TestLimits:
 
 
 def test_processes_share_an_epoch(monkeypatch):
-    import equipot.data._loader as module
+    from equipot import _processes
 
+    assert _processes.share() == (0, 1), "this process is alone"
     batches = BatchOrder(10, 5, batch_size=2).batches(0)
     shares = []
     for rank in range(2):
-        monkeypatch.setattr(module, "_process", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr(_processes, "share", lambda rank=rank: (rank, 2))
         order = BatchOrder(10, 5, batch_size=2)
         assert len(order) == 3
         shares.append(list(order))

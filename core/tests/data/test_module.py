@@ -55,7 +55,7 @@ def test_the_whole_way(module, write, water):
     assert [len(list(loader)) for loader in one.test_dataloader()] == [1]
     assert one.statistics(["num_neighbors_mean"]) == {"num_neighbors_mean": 2.0}
     assert set(one.statistics()) == {
-        name for name in one.statistic_names() if "shifts" not in name and "isolated" not in name
+        name for name in one.options.stats_manager.names() if "shifts" not in name and "isolated" not in name
     }
     assert "train: 6 frames, 18 atoms" in str(one.census())
     assert list(one.file_hashes()) == [path]
@@ -115,7 +115,6 @@ def test_problems_of_options_come_at_once():
     with pytest.raises(ConfigError) as caught:
         ASEDataModule(
             1,
-            units="si",
             split_dataset={"file_path": "a", "train": 1.5},
             train_file_path="b",
             labels={"energy": "e"},
@@ -123,15 +122,16 @@ def test_problems_of_options_come_at_once():
             val_dataloader={"batch_size": -3},
         )
     assert caught.value.problems == [
-        "data.split_dataset.train: a fraction is at most 1.0, got 1.5; give a number of frames as an integer",
-        "data.split_dataset.train: there is a train_file_path already; give one of them",
-        "data.units: unknown, got 'si'; choose one of ['metal', 'real']",
-        "data.labels.energy: unknown label; did you mean 'total_energy'?",
-        "data.train_dataloader.batch: unknown option; did you mean 'batch_size'?",
-        "data.val_dataloader.batch_size: must be greater than 0, got -3",
+        "ASEDataModule.split_dataset.train: a fraction is at most 1.0, got 1.5; give a number of frames as an integer",
+        "ASEDataModule.split_dataset.train: there is a train_file_path already; give one of them",
+        "ASEDataModule.labels.energy: unknown label; did you mean 'total_energy'?",
+        "ASEDataModule.train_dataloader.batch: unknown option; did you mean 'batch_size'?",
+        "ASEDataModule.val_dataloader.batch_size: must be greater than 0, got -3",
     ]
-    with pytest.raises(ConfigError, match="data: names no files; give split_dataset or train_file_path"):
+    with pytest.raises(ConfigError, match="split_dataset: nothing says where the data are; give split_dataset or"):
         ASEDataModule(1)
+    with pytest.raises(ConfigError, match="ASEDataModule.units: must be 'metal' or 'real', got 'si'"):
+        ASEDataModule(1, train_file_path="a", units="si")
 
 
 def test_units_and_types_must_be_the_model_s(make_info):
@@ -296,7 +296,7 @@ class TestStatistics:
         return new
 
     def files(self, tmp_path):
-        return len(list((tmp_path / "cache" / "statistics").iterdir()))
+        return len(list((tmp_path / "cache" / "statistics").glob("*.json")))
 
     def test_second_run_makes_no_neighbour_list(self, make, tmp_path, monkeypatch):
         names = ["num_neighbors_mean", "forces_rms"]
@@ -305,7 +305,7 @@ class TestStatistics:
         def refuse(*args, **kwargs):
             raise AssertionError("not cached")
 
-        monkeypatch.setattr("equipot.data.transforms.add_neighbors", refuse)
+        monkeypatch.setattr("equipot.data._edges.add_neighbors", refuse)
         assert make().statistics(names) == first
         assert self.files(tmp_path) == 1
         with pytest.raises(AssertionError, match="not cached"):

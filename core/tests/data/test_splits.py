@@ -51,7 +51,7 @@ def test_seed_decides():
         (4, {"train": 2.5}, r"data.split_dataset.train: a fraction is at most 1\.0, got 2\.5"),
         (4, {"train": "all"}, r"data.split_dataset.train: must be a fraction or a number of frames, got 'all'"),
         (4, {"train": True}, r"data.split_dataset.train: must be a fraction or a number of frames, got True"),
-        (4, {"tran": 0.5}, r"data.split_dataset.tran: unknown part; parts: train, val, test"),
+        (4, {"tran": 0.5}, r"data.split_dataset.tran: unknown part; did you mean 'train'"),
     ],
 )
 def test_impossible_splits(num_frames, wished, message):

@@ -1,4 +1,8 @@
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -22,7 +26,7 @@ def test_second_run_reads_the_same_numbers(tmp_path, compute):
     again = cached_statistics(tmp_path, {"r_max": 5.0}, compute)
     assert first == again
     assert compute.calls == 1
-    (file,) = (tmp_path / "statistics").iterdir()
+    (file,) = (tmp_path / "statistics").glob("*.json")
     assert len(file.stem) == 64
     assert json.loads(file.read_text())["key"] == {"r_max": 5.0}
 
@@ -41,13 +45,14 @@ def test_no_folder_no_cache(compute):
 
 def test_damaged_file_is_replaced(tmp_path, compute, caplog):
     first = cached_statistics(tmp_path, {}, compute)
-    (file,) = (tmp_path / "statistics").iterdir()
+    (file,) = (tmp_path / "statistics").glob("*.json")
     file.write_text('{"values": {"for')
     assert cached_statistics(tmp_path, {}, compute) == first
     assert "is not readable" in caplog.text
     assert cached_statistics(tmp_path, {}, compute) == first
     assert compute.calls == 2
-    assert len(list((tmp_path / "statistics").iterdir())) == 1, "no temporary files stay"
+    stored = {item.name for item in (tmp_path / "statistics").iterdir()} - {f"{file.name}.lock"}
+    assert stored == {file.name}, "no temporary files stay"
 
 
 def test_folder_that_cannot_be_written_is_no_error(tmp_path, compute, caplog):
@@ -56,17 +61,53 @@ def test_folder_that_cannot_be_written_is_no_error(tmp_path, compute, caplog):
     assert "statistics are not kept" in caplog.text
 
 
-def test_other_processes_read_what_the_first_wrote(tmp_path, compute, monkeypatch):
-    first = cached_statistics(tmp_path, {}, compute)
-    monkeypatch.setenv("RANK", "1")
-    assert cached_statistics(tmp_path, {}, compute) == first
-    assert compute.calls == 1
+WORKER = """
+import sys, time
+from pathlib import Path
+from equipot.data._statistics_cache import cached_statistics
+
+folder, name, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+
+def compute():
+    (folder / name).touch()
+    time.sleep(seconds)
+    return {"computed_by": name}
+
+print(cached_statistics(folder, {}, compute))
+"""
 
 
-def test_other_processes_do_not_wait_forever(tmp_path, compute, monkeypatch):
-    import equipot.data._statistics_cache as module
+def start(folder, name, seconds=0.0):
+    command = [sys.executable, "-c", WORKER, str(folder), name, str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(module, "_WAIT_SECONDS", 0.0)
-    assert cached_statistics(tmp_path, {}, compute)
-    assert compute.calls == 1
+
+def wait_for(path):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.02)
+
+
+def test_a_killed_process_blocks_nobody(tmp_path):
+    first = start(tmp_path, "first", seconds=60)
+    try:
+        wait_for(tmp_path / "first")
+        second = start(tmp_path, "second")
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.communicate(timeout=3)
+        assert not (tmp_path / "second").exists(), "it waits for the first"
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+    assert second.communicate(timeout=60)[0] == "{'computed_by': 'second'}\n", "a killed process blocks nobody"
+    assert start(tmp_path, "third").communicate(timeout=60)[0] == "{'computed_by': 'second'}\n"
+    assert not (tmp_path / "third").exists()
+
+
+def test_many_processes_compute_once(tmp_path):
+    """All want the same at the same time, as the processes of a run do."""
+    processes = [start(tmp_path, f"process{number}", seconds=0.5) for number in range(3)]
+    printed = {process.communicate(timeout=120)[0] for process in processes}
+    assert len(printed) == 1
+    assert len(list(tmp_path.glob("process*"))) == 1

@@ -312,13 +312,13 @@ def test_wrong_entries_come_at_once():
             ]
         )
     assert caught.value.problems == [
-        "stats_manager.metrics.0: statistics.field: unknown field, got 'force'; did you mean 'forces'?",
-        "stats_manager.metrics.1.metrik: unknown option; did you mean 'metric'?",
-        "stats_manager.metrics.1.metric: required option is missing",
-        "stats_manager.metrics.2.per_type: needs a field per atom or edge, got 'total_energy'",
-        "stats_manager.metrics.3.per_type: must be true or false, got 'yes'",
-        "stats_manager.metrics.6: statistics.field: must be a field name or a quantity, got 3",
-        "stats_manager.metrics: two statistics have the same name, got 'x'",
+        "DataStatisticsManager.metrics.0.field: unknown field, got 'force'; did you mean 'forces'?",
+        "DataStatisticsManager.metrics.1.metrik: unknown option; did you mean 'metric'?",
+        "DataStatisticsManager.metrics.1.metric: required option is missing",
+        "DataStatisticsManager.metrics.2.per_type: needs a field per atom or edge, got 'total_energy'",
+        "DataStatisticsManager.metrics.3.per_type: must be true or false, got 'yes'",
+        "DataStatisticsManager.metrics.6.field: must be a field name or a quantity, got 3",
+        "DataStatisticsManager.metrics: two statistics have the same name, got 'x'",
     ]
     with pytest.raises(ConfigError, match="PerAtomModifier.field: must be a field per frame, got 'forces'"):
         data.PerAtomModifier("forces")
@@ -328,9 +328,9 @@ def test_unknown_names_get_the_nearest_one():
     with pytest.raises(ConfigError) as caught:
         CommonDataStatisticsManager().check_names(["force_rms", "median"])
     assert caught.value.problems == [
-        "training_data_stats:force_rms: CommonDataStatisticsManager has no such statistic; did you mean 'forces_rms'?",
+        "training_data_stats: unknown statistic, got 'force_rms'; did you mean 'forces_rms'?",
         (
-            "training_data_stats:median: CommonDataStatisticsManager has no such statistic; statistics: "
+            "training_data_stats: unknown statistic, got 'median'; statistics: "
             "num_neighbors_mean, per_type_num_neighbors_mean, per_atom_energy_mean, forces_rms, per_type_forces_rms, "
             "per_type_energy_shifts_lstsq, isolated_atom_energies"
         ),

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from equipot.data._edges import ModelEdges
 from equipot.data.transforms import (
     ChemicalSpeciesToAtomTypeMapper,
     NeighborListTransform,
@@ -52,11 +53,11 @@ class TestMapper:
             ChemicalSpeciesToAtomTypeMapper(["C", "Xx"])
         assert caught.value.problems == [
             (
-                "ChemicalSpeciesToAtomTypeMapper: 'Xx' is not an element; "
+                "ChemicalSpeciesToAtomTypeMapper.model_type_names: 'Xx' is not an element; "
                 "list chemical symbols or give chemical_species_to_atom_type_map"
             )
         ]
-        with pytest.raises(ConfigError, match="'carbn' is not a type name; did you mean 'carbon'"):
+        with pytest.raises(ConfigError, match="unknown type, got 'carbn'; did you mean 'carbon'"):
             ChemicalSpeciesToAtomTypeMapper(["carbon"], {"C": "carbn"})
 
 
@@ -70,7 +71,10 @@ class TestNeighborList:
         ("options", "message"),
         [
             ({"r_max": -1.0}, r"NeighborListTransform.r_max: must be greater than 0, got -1\.0"),
-            ({"r_max": 3.0, "backend": "ase"}, r"NeighborListTransform.backend: unknown, got 'ase'"),
+            (
+                {"r_max": 3.0, "backend": "ase"},
+                "backend: must be 'vesin' or 'matscipy', got 'ase'",
+            ),
             ({"r_max": 3.0, "per_edge_type_cutoff": {"H": 2.0}}, "type_names: is needed with per_edge_type_cutoff"),
             (
                 {"r_max": 3.0, "per_edge_type_cutoff": {"H": 4.0}, "type_names": ["H"]},
@@ -97,7 +101,7 @@ class TestBinding:
         mapper, neighbors = bind_transforms(None, make_info("H", "O", cutoffs=cutoffs))
         assert mapper.supported == ["H", "O"]
         assert neighbors.r_max == 3.0
-        assert neighbors.cutoffs.tolist() == [[3.0, 2.0], [1.0, 3.0]]
+        assert neighbors.cutoffs == cutoffs
 
     def test_type_names_that_are_no_elements(self, make_info):
         (mapper, _) = bind_transforms(None, make_info("a", "b", chemical_species=("O", "H")))
@@ -114,7 +118,7 @@ class TestBinding:
         bound = bind_transforms([double], make_info("H"))
         assert isinstance(bound[0], ChemicalSpeciesToAtomTypeMapper)
         assert bound[1] is double
-        assert isinstance(bound[2], NeighborListTransform)
+        assert isinstance(bound[2], ModelEdges)
 
     def test_given_ones_get_the_radii_of_the_model(self, make_info):
         info = make_info("H", "O", cutoffs=((3.0, 2.0), (1.0, 3.0)), edge_sets=(("far", 5.0),))
@@ -122,7 +126,7 @@ class TestBinding:
             [ChemicalSpeciesToAtomTypeMapper(["H", "O"]), NeighborListTransform(3.0, backend="matscipy")], info
         )
         assert bound[1].backend == "matscipy"
-        assert bound[1].cutoffs.tolist() == [[3.0, 2.0], [1.0, 3.0]]
+        assert bound[1].cutoffs == ((3.0, 2.0), (1.0, 3.0))
         assert bound[1].edge_sets == (("far", 5.0),)
 
     def test_contradictions_come_at_once(self, make_info):

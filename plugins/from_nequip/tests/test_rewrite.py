@@ -26,7 +26,7 @@ def test_the_tutorial_keeps_its_comments_and_every_line_that_need_not_change():
     assert len(before) == len(after)
     differing = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
     assert all("nequip" in pair[1] or "equipot" in pair[1] for pair in differing)
-    assert changes == 12
+    assert changes == 13
     for comment in ("# values that stand in several places", "batch_size: 5  # frames", "# best.ckpt", "# repulsion"):
         assert comment in new
     assert "    # nequip only: compile_mode: compile" in new
@@ -36,7 +36,7 @@ def test_the_tutorial_keeps_its_comments_and_every_line_that_need_not_change():
 def test_the_command_writes_a_config_that_needs_no_plugin_of_nequip(tmp_path, capsys, monkeypatch):
     new = tmp_path / "new.yaml"
     assert main(["import-nequip", "--config", str(TUTORIAL), str(new)]) == 0
-    assert f"wrote {new}: 12 names and options changed; try: equipot check {new}" in capsys.readouterr().out
+    assert f"wrote {new}: 13 names and options changed; try: equipot check {new}" in capsys.readouterr().out
     assert main(["import-nequip", "--config", str(TUTORIAL), str(new)]) == 2
     assert "exists already" in capsys.readouterr().err
     monkeypatch.setattr("equipot.config._check.translate", lambda config: (config, []))

@@ -20,8 +20,8 @@ from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
 from equipot_testing.toy import ToyModel
 from equipot_toolbox import ASEDataset, FrameDataModule, HDF5Dataset, LMDBDataset, NPZDataset, write_lmdb
+from equipot_toolbox._frame_source import JoinedFrames
 from equipot_toolbox.convert import main as convert
-from equipot_toolbox.datasets import JoinedFrames
 
 RECIPE = ToyModel(type_names=["C", "H", "O", "Cu"], r_max=3.0)
 
@@ -242,7 +242,8 @@ def test_sets_of_several_sources_and_a_split(tmp_path, frames, molecules):
     assert {name: len(data.dataset(name)) for name in data.set_names} == {
         "train": 10, "val0": 6, "val1": 4, "test0": 12, "test1": 6,
     }  # fmt: skip
-    assert data.split_source == data.source_files() == [str(tmp_path / "a.extxyz"), str(tmp_path / "b.lmdb")]
+    assert data.split_source == [str(tmp_path / "a.extxyz"), str(tmp_path / "b.lmdb")]
+    assert sorted(data.source_files()) == data.split_source
     whole = JoinedFrames(sources)
     for position, index in enumerate(data.split_indices["train"]):
         place = data.dataset().places[position]
@@ -258,14 +259,15 @@ def test_problems_of_options_come_at_once(tmp_path):
         )
     first, *others = caught.value.problems
     assert first.startswith(
-        "data.train_dataset: must be a data set or a list of them, got 'a.npz'; for example {_target"
+        "FrameDataModule.train_dataset: must be a data set or a list of them, got 'a.npz'; for example {_target"
     )
     assert others == [
-        "data.split_dataset.part: unknown option; options: dataset, train, val, test",
-        "data.split_dataset.dataset: required option is missing",
-        "data.train_dataloader.batch_size: must be greater than 0, got 0",
+        "FrameDataModule.split_dataset.part: unknown option; options: dataset, train, val, test",
+        "FrameDataModule.split_dataset.dataset: required option is missing",
+        "FrameDataModule.split_dataset.train: there is a train_dataset already; give one of them",
+        "FrameDataModule.train_dataloader.batch_size: must be greater than 0, got 0",
     ]
-    with pytest.raises(ConfigError, match="data: names no data set"):
+    with pytest.raises(ConfigError, match="give split_dataset or train_dataset"):
         FrameDataModule(1)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import equipot_toolbox
 from equipot.config import resolve_target
+from equipot.describe import describe_options
 from equipot.plugins import plugins
 
 
@@ -16,13 +17,12 @@ from equipot.plugins import plugins
 def test_every_class_may_be_a_target_and_is_documented(name):
     found = resolve_target(f"equipot_toolbox.{name}", "x")
     assert found is getattr(equipot_toolbox, name)
-    documentation = f"{found.__doc__}\n{found.__init__.__doc__}"
-    parameters = [one for one in inspect.signature(found).parameters.values() if one.name not in ("args", "kwargs")]
+    parameters = inspect.signature(found).parameters.values()
     if found.__module__.startswith("equipot_toolbox.schedule_free") and name.endswith("Free"):
         return  # thin subclasses
-    missing = [one.name for one in parameters if f"{one.name}:" not in documentation]
+    missing = [option.name for option in describe_options(found) if not option.doc]
     assert missing == []
-    assert not any(one.kind is one.VAR_KEYWORD for one in inspect.signature(found).parameters.values())
+    assert not any(one.kind is one.VAR_KEYWORD for one in parameters)
 
 
 def test_the_plugin_is_loaded_and_declares_nothing():
@@ -47,7 +47,7 @@ def test_a_missing_extra_is_told(monkeypatch):
         return original(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.delitem(sys.modules, "equipot_toolbox.hdf5", raising=False)
+    monkeypatch.delitem(sys.modules, "equipot_toolbox._hdf5", raising=False)
     with pytest.raises(
         ModuleNotFoundError, match=r"HDF5Dataset needs the package 'h5py'; pip install .equipot-toolbox\[hdf5\]"
     ):

@@ -14,6 +14,7 @@ from equipot.data._frames import LabelSource, frame_from_atoms
 from equipot.data._readers import read_atoms
 from equipot.data.transforms import default_transforms
 from equipot.errors import ArtifactError, ConfigError, problem
+from equipot.fields import OPTIONAL_INPUTS
 from equipot.model._modifiers import apply_modifiers
 from equipot.plugins import plugins
 
@@ -86,8 +87,7 @@ def _check_persistent(names: Iterable[str]) -> None:
 
 def _frames_from_file(path: str | Path, info: ModelInfo) -> dict[str, Graph]:
     """The first frames of a data file that ASE reads, with all inputs of a model."""
-    inputs = ("total_charge", "spin_multiplicity")
-    contract = {key: LabelSource(key) for key in inputs if key in info.inputs}
+    contract = {key: LabelSource(key) for key in OPTIONAL_INPUTS if key in info.inputs}
     frames = {}
     for number, atoms in enumerate(read_atoms(path)[:GOLDEN_FROM_DATA]):
         frame, _ = frame_from_atoms(atoms, contract, f"{path}, frame {number}")

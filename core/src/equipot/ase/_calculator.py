@@ -22,6 +22,7 @@ from equipot.ase._skin import SkinNeighbors
 from equipot.data._frames import LabelSource, finite_positions, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
+from equipot.fields import OPTIONAL_INPUTS
 from equipot.graph import Graph, non_finite
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
@@ -40,8 +41,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "pbc": lambda atoms: atoms.pbc,
 }
 """What a model reads of a frame, under ASE's names."""
-
-_EXTRA_INPUTS = ("total_charge", "spin_multiplicity")
 
 
 class EquipotCalculator(Calculator):
@@ -94,7 +93,7 @@ class EquipotCalculator(Calculator):
         self.implemented_properties = ["energy", "free_energy", "energies", *own]  # type: ignore[misc]
         self._mapper = ChemicalSpeciesToAtomTypeMapper(list(self.info.type_names), _symbol_to_type(self.info, types))
         self.neighbors = SkinNeighbors(self.info, skin)
-        self._contract = {key: LabelSource(key) for key in _EXTRA_INPUTS if key in self.info.inputs}
+        self._contract = {key: LabelSource(key) for key in OPTIONAL_INPUTS if key in self.info.inputs}
         self._kept: tuple[Atoms, Graph] | None = None
 
     def calculate(

@@ -1,5 +1,6 @@
 import typing
 
+from . import options as options
 from . import transforms as transforms
 from ._base import DataModule as DataModule
 from ._base import name_sets as name_sets
@@ -7,6 +8,7 @@ from ._census import Census as Census
 from ._collection import FrameCollection as FrameCollection
 from ._collection import collect_frames as collect_frames
 from ._dataset import FrameDataset as FrameDataset
+from ._frames import LabelContract as LabelContract
 from ._frames import frame_from_atoms as frame_from_atoms
 from ._lazy import LazyFrames as LazyFrames
 from ._loader import TrainLoader as TrainLoader
@@ -16,10 +18,11 @@ from ._quantities import EdgeLengths as EdgeLengths
 from ._quantities import NumNeighbors as NumNeighbors
 from ._quantities import PerAtomModifier as PerAtomModifier
 from ._quantities import as_quantity as as_quantity
+from ._readers import check_file as check_file
 from ._readers import read_atoms as read_atoms
-from ._splits import check_split as check_split
+from ._readers import read_placed as read_placed
+from ._sources import SourceDataModule as SourceDataModule
 from ._statistic_entries import EntryCollector as EntryCollector
-from ._statistic_entries import StatisticEntry as StatisticEntry
 from ._statistic_entries import StatisticKind as StatisticKind
 from ._statistic_entries import StatisticValue as StatisticValue
 from ._statistics import Count as Count

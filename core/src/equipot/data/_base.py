@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
-import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import torch
@@ -16,87 +17,55 @@ from equipot.data._census import Census
 from equipot.data._checks import check_batch_sizes, check_elements, check_labels
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
-from equipot.data._frames import LabelContract, label_contract
+from equipot.data._edges import ModelEdges
+from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data._options import LoaderOptions, loader_options
 from equipot.data._readers import file_hash
-from equipot.data._splits import split_indices
-from equipot.data._statistic_entries import StatisticKind, StatisticValue
+from equipot.data._splits import PARTS, split_indices
+from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics
-from equipot.data._stats_managers import StatsManager
-from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform, Transform, bind_transforms
+from equipot.data.options import DataOptions, LoaderOptions
+from equipot.data.transforms import NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, problem
 from equipot.fields import LABELS
 from equipot.graph import Graph
 from equipot.model._context import ModelInfo
-from equipot.units import UNIT_SYSTEMS
+from equipot.options import Configurable
 
-logger = logging.getLogger(__name__)
-
-TRAIN = "train"
+TRAIN = PARTS[0]
 
 
-class DataModule(lightning.LightningDataModule, abc.ABC):
+class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=DataOptions):
     """Labelled frames for training; derived classes say where the frames come from.
 
-    Constructors read no data: a config is checked with them.
-
-    Args:
-        seed: Decides the split and the order of batches.
-        units: ``metal`` (eV, Å) or ``real`` (kcal/mol, Å): what the data are in.
-        labels: Label to key, as in the derived class.
-        transforms: Type mapper, neighbour list and others; by default they follow from the model.
-        dataloaders: ``train``, ``val`` and ``test`` to the options of each loader.
-        stats_manager: Statistics of the train set for ``${training_data_stats:NAME}``.
-        mask_nan_labels: Treat NaN in a label as missing instead of refusing it.
-        cache_dir: Folder for statistics; None keeps none.
-        problems: What the derived class found wrong already.
-
-    Raises:
-        ConfigError: With all problems that show before data are read.
+    Constructors read no data: a config is checked with them. Options of a derived class are an
+    ``equipot.data.DataOptions`` with further fields.
     """
 
-    def __init__(  # noqa: PLR0913 - the options of the data section
-        self,
-        seed: int,
-        *,
-        units: Literal["metal", "real"] = "metal",
-        labels: dict[str, Any] | None = None,
-        transforms: list[Any] | None = None,
-        dataloaders: Mapping[str, dict[str, Any] | None] | None = None,
-        stats_manager: StatsManager | None = None,
-        mask_nan_labels: bool = False,
-        cache_dir: str | None = ".equipot_cache",
-        problems: Sequence[str] = (),
-    ) -> None:
-        super().__init__()
-        found = list(problems)
-        self.seed, self.units = seed, units
-        if units not in UNIT_SYSTEMS:
-            found.append(problem("data.units", "unknown", got=units, hint=f"choose one of {list(UNIT_SYSTEMS)}"))
-        self._contract: LabelContract = {}
-        try:
-            self._contract = label_contract(labels)
-        except ConfigError as error:
-            found.extend(error.problems)
-        self._loaders = {
-            part: loader_options((dataloaders or {}).get(part), f"data.{part}_dataloader", found)
-            for part in (TRAIN, "val", "test")
-        }
-        if found:
-            raise ConfigError(found)
-        self._labels_given = labels is not None
-        self._given_transforms: list[Transform] | None = list(transforms) if transforms else None
-        self._transforms: list[Transform] = list(transforms or [])
-        self.stats_manager = stats_manager
-        self.mask_nan_labels = mask_nan_labels
-        self.cache_dir = Path(cache_dir) if cache_dir is not None else None
+    options: DataOptions
+
+    def __post_init__(self) -> None:
+        """Take the options; nothing is read."""
+        super().__post_init__()
+        options = self.options
+        self._loaders = {part: options.loader(part) for part in PARTS}
+        self._transforms: list[Transform] = list(options.transforms or [])
         self.info: ModelInfo | None = None
         self.split_indices: dict[str, list[int]] = {}
         """Frames of the split set in each part, by index."""
         self._sets: dict[str, FrameDataset] = {}
-        self._census = Census(self._contract, self.units)
+        self._census = Census(self.label_contract, options.units)
         self._used: frozenset[str] | None = None
+
+    @property
+    def units(self) -> str:
+        """``metal`` or ``real``: what the data are in."""
+        return self.options.units
+
+    @functools.cached_property
+    def label_contract(self) -> LabelContract:
+        """Labels and where they are read from."""
+        return self.options.contract()
 
     # ------------------------------------------------------------------ what derived classes give
 
@@ -129,7 +98,7 @@ class DataModule(lightning.LightningDataModule, abc.ABC):
             ConfigError: If a part is empty or the parts are larger than the set.
         """
         pool = [index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in sizes]
-        parts = split_indices(len(pool), sizes, self.seed)
+        parts = split_indices(len(pool), sizes, self.options.seed)
         self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
         if TRAIN in parts:
             self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
@@ -149,9 +118,9 @@ class DataModule(lightning.LightningDataModule, abc.ABC):
         """
         if info.units != self.units:
             raise ConfigError(problem("data.units", f"differ from the model's {info.units!r}", got=self.units))
-        if self.stats_manager is not None:
-            self.stats_manager.resolve_type_names(info.type_names)
-        transforms = bind_transforms(self._given_transforms, info)
+        if self.options.stats_manager is not None:
+            self.options.stats_manager.resolve_type_names(info.type_names)
+        transforms = bind_transforms(self.options.transforms, info)
         sets = {name: one.with_transforms(transforms) for name, one in self._sets.items()}
         check_elements(sets, transforms)
         self._transforms, self._sets, self.info = transforms, sets, info
@@ -160,18 +129,9 @@ class DataModule(lightning.LightningDataModule, abc.ABC):
         """Say what will be trained on or compared with, before data are read.
 
         Args:
-            labels: Labels beside the energy; NaN in others is no error then.
+            labels: Labels other than the energy; NaN in those not named is then accepted.
         """
         self._used = frozenset({"total_energy", *labels})
-
-    def statistic_names(self) -> dict[str, StatisticKind]:
-        """Statistics that may be asked for; known before data are read."""
-        return self.stats_manager.names() if self.stats_manager is not None else {}
-
-    @property
-    def label_contract(self) -> LabelContract:
-        """Labels and where they are read from."""
-        return dict(self._contract)
 
     # ------------------------------------------------------------------ reading
 
@@ -189,10 +149,10 @@ class DataModule(lightning.LightningDataModule, abc.ABC):
         if self._sets:
             return
         collections = self.read_sets()
-        self._census = Census(self._contract, self.units)
+        self._census = Census(self.label_contract, self.options.units)
         for name, one in collections.items():
-            self._census.add(name, one.frames, one.reports, one.places, one.keys)
-        wanted = set(self._contract) & set(LABELS) if self._labels_given else {"total_energy"}
+            self._census.add(name, one)
+        wanted = {"total_energy"} if self.options.labels is None else set(self.label_contract) & set(LABELS)
         check_labels(self._census, wanted, self.source_files(), self._used)
         present = set().union(*(one.labels for one in collections.values()))
         labels = [label for label in LABELS if label in present]
@@ -243,39 +203,29 @@ class DataModule(lightning.LightningDataModule, abc.ABC):
             ConfigError: If there is no manager, or it does not know a name.
             DataError: If a statistic asked for has no value, naming it.
         """
-        manager = self.stats_manager
+        manager = self.options.stats_manager
         if manager is None:
-            raise ConfigError(
-                problem(
-                    "data.stats_manager",
-                    "statistics are asked for but no manager is given",
-                    hint="add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}",
-                )
-            )
+            what = "statistics are asked for but no manager is given"
+            hint = "add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}"
+            raise ConfigError(problem("data.stats_manager", what, hint=hint))
         dataset = self._ready(TRAIN)
-        types = manager.resolve_type_names(self._type_names())
-        if names is not None:
-            manager.check_names(names)
+        mapper = mapper_among(self._transforms)
+        types = manager.resolve_type_names(None if mapper is None else mapper.model_type_names)
+        manager.check_names(names or ())
         key = {
             "frames": dataset.content_hash(),
             "types": list(types),
             "manager": manager.config(),
             "transforms": [_fingerprint(one) for one in self._transforms],
-            "requested": sorted(names) if names is not None else None,
+            "requested": None if names is None else sorted(names),
         }
 
         def compute() -> dict[str, StatisticValue]:
-            if names is not None:
-                return manager.compute(_frames(dataset), types, names)
-            return manager.compute_possible(_frames(dataset), types)
+            frames = iter(dataset)
+            return manager.compute_possible(frames, types) if names is None else manager.compute(frames, types, names)
 
-        return cached_statistics(self.cache_dir, key, compute)
-
-    def _type_names(self) -> Sequence[str] | None:
-        if self.info is not None:
-            return self.info.type_names
-        mapper = next((one for one in self._transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
-        return mapper.model_type_names if mapper is not None else None
+        cache_dir = self.options.cache_dir
+        return cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
 
     # ------------------------------------------------------------------ loaders
 
@@ -295,10 +245,9 @@ class DataModule(lightning.LightningDataModule, abc.ABC):
         return self._evaluation_loaders("test")
 
     def _evaluation_loaders(self, part: str) -> list[DataLoader[Graph]]:
-        self.setup()
         options = self._loaders[part]
         loaders = []
-        for name in self._sets:
+        for name in self.set_names:
             if name.startswith(part):
                 dataset = self._ready(name)
                 order = self._order(dataset, options, part, shuffle=bool(options.shuffle))
@@ -306,28 +255,22 @@ class DataModule(lightning.LightningDataModule, abc.ABC):
         return loaders
 
     def _order(self, dataset: FrameDataset, options: LoaderOptions, part: str, *, shuffle: bool) -> BatchOrder:
-        where = f"data.{part}_dataloader"
         if options.max_atoms is not None:
             sizes, limit, what = dataset.num_atoms(), options.max_atoms, "atoms"
         elif options.max_edges is not None:
             sizes, limit, what = dataset.num_edges(), options.max_edges, "edges"
         else:
             batch_size = options.batch_size or self._loaders[TRAIN].batch_size or 1
-            return BatchOrder(len(dataset), self.seed, batch_size=batch_size, shuffle=shuffle)
-        check_sizes(sizes, limit, dataset.places, what, f"{where}.max_{what}")
-        return BatchOrder(len(dataset), self.seed, sizes=sizes, limit=limit, shuffle=shuffle)
+            return BatchOrder(len(dataset), self.options.seed, batch_size=batch_size, shuffle=shuffle)
+        check_sizes(sizes, limit, dataset.places, what, f"data.{part}_dataloader.max_{what}")
+        return BatchOrder(len(dataset), self.options.seed, sizes=sizes, limit=limit, shuffle=shuffle)
 
     def _ready(self, name: str) -> FrameDataset:
         dataset = self.dataset(name)
-        kinds = (ChemicalSpeciesToAtomTypeMapper, NeighborListTransform)
-        if self.info is None and not all(any(isinstance(one, kind) for one in self._transforms) for kind in kinds):
-            raise ConfigError(
-                problem(
-                    "data.transforms",
-                    "types and edges are not known",
-                    hint="call bind(model.info), or give a type mapper and a neighbour list",
-                )
-            )
+        has_edges = any(isinstance(one, (ModelEdges, NeighborListTransform)) for one in self._transforms)
+        if mapper_among(self._transforms) is None or not has_edges:
+            hint = "call bind(model.info), or give a type mapper and a neighbour list"
+            raise ConfigError(problem("data.transforms", "types and edges are not known", hint=hint))
         return dataset
 
 
@@ -338,21 +281,17 @@ def name_sets(parts: Iterable[tuple[str, FrameCollection]]) -> dict[str, FrameCo
         parts: ``train``, ``val`` or ``test``, and the frames.
     """
     named: dict[str, FrameCollection] = {}
-    counters = {"val": 0, "test": 0}
     for part, frames in parts:
-        name = part if part == TRAIN else f"{part}{counters[part]}"
-        counters[part] = counters.get(part, 0) + 1
-        named[name] = frames
+        number = sum(name.startswith(part) for name in named)
+        named[part if part == TRAIN else f"{part}{number}"] = frames
     return named
 
 
-def _frames(dataset: FrameDataset) -> Any:
-    return (dataset[index] for index in range(len(dataset)))
-
-
 def _fingerprint(transform: Transform) -> list[Any]:
-    """What a transform does, in plain containers: class and attributes."""
-    options = {
-        key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in vars(transform).items()
-    }
-    return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(sorted(options.items()))]
+    """What a transform does, in plain containers: class, and options or else attributes."""
+    names = (
+        [one.name for one in dataclasses.fields(transform)] if dataclasses.is_dataclass(transform) else vars(transform)
+    )
+    options = {name: getattr(transform, name) for name in sorted(names)}
+    plain = {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in options.items()}
+    return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(plain)]

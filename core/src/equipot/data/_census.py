@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from equipot.data._frames import LabelContract, LabelReport, suggest_keys
 from equipot.errors import problem
-from equipot.fields import FIELDS
+from equipot.fields import FIELDS, mask_key
 from equipot.units import UNIT_SYSTEMS, Units
 
 if TYPE_CHECKING:
     import torch
 
+    from equipot.data._collection import FrameCollection
     from equipot.graph import Graph
 
 _SHOWN = 5
@@ -33,8 +33,8 @@ class LabelCensus:
     """Frames of more than one atom where every value is zero."""
     zero_candidates: int = 0
     """Frames that could be counted in all_zero."""
-    minimum: float = math.inf
-    maximum: float = -math.inf
+    minimum: float | None = None
+    maximum: float | None = None
     sources: dict[str, int] = field(default_factory=dict)
     """``place:key`` and the number of frames read from there."""
     ignored: dict[str, int] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class LabelCensus:
     def add(self, value: torch.Tensor | None, report: LabelReport, n_atoms: int, where: str) -> None:
         """Count one frame; ``value`` holds its unmasked entries."""
         if report.ignored:
-            self.ignored[report.ignored] = self.ignored.get(report.ignored, 0) + 1
+            _count(self.ignored, report.ignored)
         if report.non_finite:
             self.non_finite.append(f"{where} ({report.non_finite})")
         if value is None or not value.numel():
@@ -58,9 +58,10 @@ class LabelCensus:
             return
         self.present += 1
         if report.source:
-            self.sources[report.source] = self.sources.get(report.source, 0) + 1
+            _count(self.sources, report.source)
         low, high = float(value.min()), float(value.max())
-        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
+        self.minimum = low if self.minimum is None else min(self.minimum, low)
+        self.maximum = high if self.maximum is None else max(self.maximum, high)
         if n_atoms > 1:
             self.zero_candidates += 1
             self.all_zero += int(low == high == 0.0)
@@ -91,39 +92,30 @@ class Census:
         self.units = units
         self.sets: dict[str, SetCensus] = {}
 
-    def add(
-        self,
-        set_name: str,
-        frames: Sequence[Graph],
-        reports: Sequence[Mapping[str, LabelReport]],
-        places: Sequence[str],
-        keys: Iterable[Iterable[str]],
-    ) -> None:
+    def add(self, set_name: str, collection: FrameCollection) -> None:
         """Count a set.
 
         Args:
             set_name: ``train``, ``val0``, ``test0`` ...
-            frames: Its frames.
-            reports: What became of each frame's labels.
-            places: File and index of each frame.
-            keys: What each frame holds, as ``place:key``.
+            collection: Its frames.
         """
         from ase.data import chemical_symbols
 
         counted = self.sets.setdefault(set_name, SetCensus())
         for label, source in self.contract.items():
             counted.labels.setdefault(label, LabelCensus(source.key))
-        for frame, report, place, found in zip(frames, reports, places, keys, strict=True):
+        for frame, report, place, found in zip(
+            collection.frames, collection.reports, collection.places, collection.keys, strict=True
+        ):
             n_atoms = frame["positions"].shape[0]
             counted.frames += 1
             counted.atoms += n_atoms
             for number in frame["atomic_numbers"].tolist():
-                symbol = chemical_symbols[number]
-                counted.elements[symbol] = counted.elements.get(symbol, 0) + 1
+                _count(counted.elements, chemical_symbols[number])
             for label, rows in counted.labels.items():
                 rows.add(_present(frame, label), report[label], n_atoms, place)
             for key in found:
-                counted.keys[key] = counted.keys.get(key, 0) + 1
+                _count(counted.keys, key)
 
     # ------------------------------------------------------------------ checks
 
@@ -151,46 +143,44 @@ class Census:
         """Messages on labels with NaN or inf, naming the first files and frames."""
         messages = []
         for label in self.contract if labels is None else labels:
-            found = [
-                place for one in self.sets.values() if label in one.labels for place in one.labels[label].non_finite
-            ]
+            found = [place for row in self.rows(label) for place in row.non_finite]
             if found:
                 shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
                 hint = "correct the data, or mask_nan_labels: true to treat NaN as missing"
                 messages.append(problem(where, f"{label} is NaN or inf in {shown}", hint=hint))
         return messages
 
+    def rows(self, label: str) -> list[LabelCensus]:
+        """What was counted of a label in each set that was asked for it."""
+        return [one.labels[label] for one in self.sets.values() if label in one.labels]
+
+    def key_hint(self, label: str, *set_names: str) -> str:
+        """Where else a label may be: a key that looks like it, and all that some sets have."""
+        found = {key for name in set_names for key in self.sets[name].keys}
+        candidates = [key for key in suggest_keys(label, found) if key != self.contract[label].key]
+        advice = f"write labels: {{{label}: {candidates[0]}}}; " if candidates else ""
+        names = sorted(key.split(":", 1)[1] for key in found)
+        return f"{advice}keys found: {', '.join(names) or 'none'}"
+
     def _label_problems(self, label: str, where: str, set_name: str, counted: SetCensus) -> list[str]:
         rows = counted.labels.get(label)
         if rows is None or not rows.present:
             what = f"{label} is in none of the {counted.frames} {set_name} frames"
             if rows is None:
-                return [problem(where, what, hint=f"add it to data.labels (now: {_as_yaml(self.contract)})")]
+                now = ", ".join(f"{name}: {source.key}" for name, source in self.contract.items())
+                return [problem(where, what, hint=f"add it to data.labels (now: {{{now}}})")]
             what += "".join(f" ({count} ignored: {reason})" for reason, count in rows.ignored.items())
-            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=self._key_hint(label, counted))]
+            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=self.key_hint(label, set_name))]
         if rows.zero_candidates and rows.all_zero == rows.zero_candidates:
             what = f"{label} is zero in all {rows.all_zero} {set_name} frames of more than one atom"
             return [problem(where, what, hint="read the label from another key, or give it no weight")]
         return []
 
-    def _key_hint(self, label: str, counted: SetCensus) -> str:
-        candidates = [key for key in suggest_keys(label, counted.keys) if key != self.contract[label].key]
-        if candidates:
-            return f"did you mean labels: {{{label}: {candidates[0]}}}?"
-        found = sorted(key.split(":", 1)[1] for key in counted.keys)
-        return f"keys found: {', '.join(found) or 'none'}"
-
     # ------------------------------------------------------------------ output
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers for logs and checkpoints (labels never seen have no range)."""
-        plain: dict[str, Any] = {}
-        for name, counted in self.sets.items():
-            plain[name] = asdict(counted)
-            for row in plain[name]["labels"].values():
-                if not row["present"]:
-                    row["minimum"] = row["maximum"] = None
-        return {"units": self.units, "sets": plain}
+        return {"units": self.units, "sets": {name: asdict(counted) for name, counted in self.sets.items()}}
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -215,28 +205,18 @@ class Census:
         notes += [f"{len(row.non_finite)} with NaN or inf"] if row.non_finite else []
         notes += ["constant"] if row.constant else []
         unit = FIELDS[label].unit.replace("eV", UNIT_SYSTEMS[self.units].energy)
-        low, high = (f"{row.minimum:.6g}", f"{row.maximum:.6g}") if row.present else ("", "")
-        key = ", ".join(row.sources) or row.key
-        return [
-            set_name,
-            label,
-            key,
-            str(row.present),
-            str(row.missing),
-            str(row.all_zero),
-            low,
-            high,
-            unit,
-            "; ".join(notes),
-        ]
+        counts = [str(row.present), str(row.missing), str(row.all_zero)]
+        extremes = [f"{row.minimum:.6g}", f"{row.maximum:.6g}"] if row.present else ["", ""]
+        return [set_name, label, ", ".join(row.sources) or row.key, *counts, *extremes, unit, "; ".join(notes)]
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
 
 
 def _present(frame: Graph, label: str) -> torch.Tensor | None:
+    """Values of a label that are not masked out."""
     if label not in frame:
         return None
-    mask = frame.get(f"{label}_mask")
+    mask = frame.get(mask_key(label))
     return frame[label] if mask is None else frame[label][mask]
-
-
-def _as_yaml(contract: LabelContract) -> str:
-    return "{" + ", ".join(f"{label}: {source.key}" for label, source in contract.items()) + "}"

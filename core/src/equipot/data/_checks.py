@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from equipot.data._frames import suggest_keys
-from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, Transform
+from equipot.data.transforms import Transform, mapper_among
 from equipot.errors import ConfigError, DataError, problem
 
 if TYPE_CHECKING:
     from equipot.data._census import Census
     from equipot.data._dataset import FrameDataset
-    from equipot.data._options import LoaderOptions
+    from equipot.data.options import LoaderOptions
 
 
 def check_labels(
@@ -30,20 +29,13 @@ def check_labels(
         DataError: With all problems, and keys that look like the missing labels.
     """
     problems = census.non_finite_problems(label for label in census.contract if used is None or label in used)
-    found = {key for one in census.sets.values() for key in one.keys}
     for label, source in census.contract.items():
-        rows = [one.labels[label] for one in census.sets.values() if label in one.labels]
-        if label in wanted and not any(row.sources or row.ignored or row.non_finite for row in rows):
-            problems.append(_nowhere(label, source.key, found, files))
+        found = any(row.sources or row.ignored or row.non_finite for row in census.rows(label))
+        if label in wanted and not found:
+            what = f"no frame of {', '.join(files)} has the key {source.key!r}"
+            problems.append(problem(f"data.labels.{label}", what, hint=census.key_hint(label, *census.sets)))
     if problems:
         raise DataError("\n".join(problems))
-
-
-def _nowhere(label: str, key: str, found: Collection[str], files: Sequence[str]) -> str:
-    candidates = [one for one in suggest_keys(label, found) if one != key]
-    names = ", ".join(sorted(one.split(":", 1)[1] for one in found)) or "none"
-    hint = f"write labels: {{{label}: {candidates[0]}}}; keys found: {names}" if candidates else f"keys found: {names}"
-    return problem(f"data.labels.{label}", f"no frame of {', '.join(files)} has the key {key!r}", hint=hint)
 
 
 def check_batch_sizes(sets: Mapping[str, FrameDataset], loaders: Mapping[str, LoaderOptions]) -> None:
@@ -73,8 +65,7 @@ def check_elements(sets: Mapping[str, FrameDataset], transforms: Sequence[Transf
     Raises:
         DataError: With the first file and frame of each.
     """
-    mapper = next((one for one in transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
-    if mapper is None:
+    if (mapper := mapper_among(transforms)) is None:
         return
     first: dict[str, str] = {}
     for one in sets.values():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
 from equipot.data._lazy import LazyFrames
-from equipot.data._readers import read_atoms
 from equipot.errors import DataError, problem
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _SHOWN = 5
 
 @dataclass
 class FrameCollection:
-    """Sequences of equal length, one entry a frame."""
+    """Sequences of equal length, one entry per frame."""
 
     frames: Sequence[Graph] = field(default_factory=list)
     reports: list[dict[str, LabelReport]] = field(default_factory=list)
@@ -86,26 +85,6 @@ def collect_frames(
         more = [f"and {len(problems) - _SHOWN} more frames"] if len(problems) > _SHOWN else []
         raise DataError("\n".join([*problems[:_SHOWN], *more]))
     return collection
-
-
-def read_collection(
-    files: Sequence[str], contract: LabelContract, ase_args: Mapping[str, Any], *, mask_nan: bool = False
-) -> FrameCollection:
-    """All frames of some files that ASE reads.
-
-    Args:
-        files: Paths.
-        contract: Labels to read.
-        ase_args: Arguments of ``ase.io.iread``.
-        mask_nan: Treat NaN in a label as missing.
-
-    Raises:
-        DataError: On an unreadable file, or with the first few frames that cannot be used.
-    """
-    read = (
-        (f"{file}, frame {index}", atoms) for file in files for index, atoms in enumerate(read_atoms(file, ase_args))
-    )
-    return collect_frames(read, contract, mask_nan=mask_nan)
 
 
 def _is_isolated(atoms: Atoms, where: str, problems: list[str]) -> bool:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Dataset
 
+from equipot.data._frames import full_shape
 from equipot.data._lazy import LazyFrames
 from equipot.errors import DataError, problem
 from equipot.fields import mask_key
-from equipot.graph import Graph, per_what
+from equipot.graph import EDGE_SET_SEPARATOR, Graph
 
 if TYPE_CHECKING:
     from equipot.data.transforms import Transform
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 CACHE_BYTES = 2 * 1024**3
 """Memory one set may use for what its transforms add; beyond that they run again each time."""
 
-_COMPACT = {"edge_index": torch.int32, "edge_cell_shift": torch.int16}
+_COMPACT = {"edge_index": (torch.int32, torch.int64), "edge_cell_shift": (torch.int16, torch.float64)}
+"""Edge fields: the type that holds them while they are kept, and the one that frames have."""
 
 
 class FrameDataset(Dataset[Graph]):
@@ -48,11 +50,8 @@ class FrameDataset(Dataset[Graph]):
         self._frames = frames
         self.places = list(places) if places is not None else [f"frame {index}" for index in range(len(self._frames))]
         if len(self.places) != len(self._frames):
-            raise DataError(
-                problem(
-                    "FrameDataset.places", f"must have one entry per frame ({len(self._frames)})", got=len(self.places)
-                )
-            )
+            what = f"must have one entry per frame ({len(self._frames)})"
+            raise DataError(problem("FrameDataset.places", what, got=len(self.places)))
         self.transforms = list(transforms)
         self._cache: dict[int, Graph] = {}
         self._cache_left = cache_bytes
@@ -60,6 +59,9 @@ class FrameDataset(Dataset[Graph]):
 
     def __len__(self) -> int:
         return len(self._frames)
+
+    def __iter__(self) -> Iterator[Graph]:
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Graph:
         """The frame after all transforms.
@@ -88,7 +90,7 @@ class FrameDataset(Dataset[Graph]):
         self._cache[index] = compact
         if self._cache_left <= 0:
             logger.info(
-                "neighbour lists of %d of %d frames fill %d MB; the others are made anew each time",
+                "neighbour lists of %d of %d frames fill %d MB; the others are made again each time",
                 len(self._cache),
                 len(self),
                 self._cache_bytes // 1024**2,
@@ -108,7 +110,7 @@ class FrameDataset(Dataset[Graph]):
 
     def num_edges(self) -> list[int]:
         """Number of edges of each frame; makes all neighbour lists."""
-        return [self[index]["edge_index"].shape[1] for index in range(len(self))]
+        return [frame["edge_index"].shape[1] for frame in self]
 
     def content_hash(self) -> str:
         """SHA-256 of all frames as read (geometry, elements, labels, masks), in order."""
@@ -136,24 +138,19 @@ def _complete(frame: Graph, labels: Sequence[str]) -> Graph:
     extra: Graph = {}
     for label in labels:
         if label not in frame:
-            per_atom = per_what(label) == "atom"
-            rows = frame["positions"].shape[0] if per_atom else frame["num_atoms"].shape[0]
-            extra[label] = torch.zeros((rows, *_TAILS.get(label, ())), dtype=torch.float64)
-            extra[mask_key(label)] = torch.zeros(rows, dtype=torch.bool)
+            shape = full_shape(label, n_frames=frame["num_atoms"].shape[0], n_atoms=frame["positions"].shape[0])
+            extra[label] = torch.zeros(shape, dtype=torch.float64)
+            extra[mask_key(label)] = torch.zeros(shape[0], dtype=torch.bool)
     return {**frame, **extra}
 
 
-_TAILS: dict[str, tuple[int, ...]] = {"forces": (3,), "stress": (3, 3), "virial": (3, 3)}
-
-
 def _compacted(key: str, value: torch.Tensor) -> torch.Tensor:
-    base = key.split(":", 1)[0]
-    if base not in _COMPACT or not value.numel():
+    small, _ = _COMPACT.get(key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0], (None, None))
+    if small is None or not value.numel():
         return value
-    limit = torch.iinfo(_COMPACT[base]).max
-    return value.to(_COMPACT[base]) if float(value.abs().max()) < limit else value
+    return value.to(small) if float(value.abs().max()) < torch.iinfo(small).max else value
 
 
 def _expanded(cached: Graph) -> Graph:
-    full = {"edge_index": torch.int64, "edge_cell_shift": torch.float64}
-    return {key: value.to(full.get(key.split(":", 1)[0], value.dtype)) for key, value in cached.items()}
+    full = {key: _COMPACT.get(key.split(EDGE_SET_SEPARATOR)[0], (None, None))[1] for key in cached}
+    return {key: value.to(full[key] or value.dtype) for key, value in cached.items()}

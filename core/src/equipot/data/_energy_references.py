@@ -7,17 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from equipot.data._quantities import as_quantity
 from equipot.errors import DataError
-from equipot.fields import mask_key
 from equipot.graph import Graph
 
-
-def _energies(batch: Graph) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Energy of each frame and whether it has one."""
-    if "total_energy" not in batch:
-        return None
-    energies = batch["total_energy"]
-    return energies, batch.get(mask_key("total_energy"), torch.ones_like(energies, dtype=torch.bool))
+_ENERGY = as_quantity("total_energy")
 
 
 class LeastSquaresShifts:
@@ -36,10 +30,10 @@ class LeastSquaresShifts:
 
     def update(self, batch: Graph) -> None:
         """Take in compositions and energies."""
-        found = _energies(batch)
+        found = _ENERGY.values(batch)
         if found is None:
             return
-        energies, present = found
+        energies, present = found.rows, found.present
         n_frames, n_types = energies.shape[0], len(self._type_names)
         flat = batch["batch"] * n_types + batch["atom_types"]
         counts = torch.bincount(flat, minlength=n_frames * n_types).reshape(n_frames, n_types)
@@ -81,10 +75,10 @@ class IsolatedAtoms:
 
     def update(self, batch: Graph) -> None:
         """Take in the frames that are isolated atoms."""
-        found = _energies(batch)
+        found = _ENERGY.values(batch)
         if found is None:
             return
-        energies, present = found
+        energies, present = found.rows, found.present
         edges = torch.bincount(batch["batch"][batch["edge_index"][0]], minlength=energies.shape[0])
         first = batch["num_atoms"].cumsum(0) - batch["num_atoms"]
         for frame in torch.where(present & (batch["num_atoms"] == 1) & (edges == 0))[0].tolist():

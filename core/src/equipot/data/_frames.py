@@ -6,44 +6,45 @@ method of a calculator is called, so that ASE's constraints never change a force
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
-from equipot.errors import ConfigError, DataError, did_you_mean, problem
-from equipot.fields import FIELDS, LABELS, mask_key
+from equipot.errors import ConfigError, DataError, problem, unknown
+from equipot.fields import FIELDS, LABELS, OPTIONAL_INPUTS, mask_key
 from equipot.graph import Graph
+from equipot.options import Options, from_mapping
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-Convention = Literal["stress", "negative_stress", "virial"]
-"""What a tensor labelled ``stress`` is in the file: ASE's stress (eV/Å³, positive under tension), its
-negative, or the virial ``-stress * volume`` (eV, as in QUIP)."""
-
-INPUTS: tuple[str, ...] = ("total_charge", "spin_multiplicity")
-"""Inputs of a model that the contract may name; every frame must have them."""
+Array = np.ndarray[Any, np.dtype[Any]]
 
 DEFAULT_LABELS: dict[str, str] = {"total_energy": "energy", "forces": "forces", "stress": "stress"}
 """Labels as in ASE's ``SinglePointCalculator``."""
 
 _NOT_FINITE = "positions or cell contain NaN or inf"
 _PLACES = ("results", "info", "arrays")
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
-@dataclass(frozen=True)
-class LabelSource:
+@dataclass(frozen=True, kw_only=True)
+class LabelSource(Options):
     """Where a label is found in the files."""
 
-    key: str
+    key: str = field(kw_only=False)
     """Key in calc.results, info or arrays; ``info:KEY`` looks in one of them only."""
 
-    convention: Convention = "stress"
-    """Meaning of a tensor that is read as stress."""
+    convention: Literal["stress", "negative_stress", "virial"] = "stress"
+    """What a tensor labelled ``stress`` is in the file: ASE's stress (eV/Å³, positive under tension), its negative, or
+    the virial ``-stress * volume`` (eV, as in QUIP)."""
+
+    def problems(self) -> Iterator[str]:
+        """An empty key."""
+        if not self.key:
+            yield problem("key", "must not be empty")
 
 
 LabelContract = dict[str, LabelSource]
@@ -73,22 +74,12 @@ def label_contract(labels: Mapping[str, str | Mapping[str, str]] | None, where: 
         ConfigError: With all problems.
     """
     contract: LabelContract = {}
-    problems = []
-    allowed = (*LABELS, *INPUTS)
+    problems: list[str] = []
     for label, given in (DEFAULT_LABELS if labels is None else labels).items():
-        place = f"{where}.{label}"
-        if label not in allowed:
-            hint = did_you_mean(label, allowed) or f"labels: {', '.join(allowed)}"
-            problems.append(problem(place, "unknown label", hint=hint))
-            continue
-        if not isinstance(given, (str, Mapping)):
-            problems.append(problem(place, "must be a string or a mapping", got=given))
-            continue
-        options = {"key": given} if isinstance(given, str) else dict(given)
-        if found := _source_problems(label, options, place):
-            problems.extend(found)
-        else:
-            contract[label] = LabelSource(**options)  # type: ignore[arg-type]
+        try:
+            contract[label] = _label_source(label, given, f"{where}.{label}")
+        except ConfigError as error:
+            problems.extend(error.problems)
     if not problems and not set(contract) & set(LABELS):
         problems.append(problem(where, "names no label", hint="write {total_energy: KEY, ...}"))
     if problems:
@@ -96,22 +87,16 @@ def label_contract(labels: Mapping[str, str | Mapping[str, str]] | None, where: 
     return contract
 
 
-def _source_problems(label: str, options: dict[str, Any], place: str) -> list[str]:
-    problems = []
-    if unknown := sorted(set(options) - {"key", "convention"}):
-        problems.append(problem(place, f"unknown options {unknown}", hint="options: key, convention"))
-    if not isinstance(options.get("key"), str) or not options["key"]:
-        problems.append(problem(f"{place}.key", "must be a string", got=options.get("key")))
-    convention = options.get("convention", "stress")
-    if convention not in get_args(Convention):
-        problems.append(
-            problem(
-                f"{place}.convention", "unknown", got=convention, hint=f"choose one of {list(get_args(Convention))}"
-            )
-        )
-    elif convention != "stress" and label != "stress":
-        problems.append(problem(f"{place}.convention", "is for the label stress only", got=convention))
-    return problems
+def _label_source(label: str, given: object, where: str) -> LabelSource:
+    allowed = (*LABELS, *OPTIONAL_INPUTS)
+    if label not in allowed:
+        raise ConfigError(unknown(where, label, allowed, "label"))
+    if not isinstance(given, (str, Mapping)):
+        raise ConfigError(problem(where, "must be a string or a mapping", got=given))
+    source = from_mapping(LabelSource, {"key": given} if isinstance(given, str) else given, where)
+    if source.convention != "stress" and label != "stress":
+        raise ConfigError(problem(f"{where}.convention", "is for the label stress only", got=source.convention))
+    return source
 
 
 def frame_from_atoms(
@@ -139,14 +124,13 @@ def frame_from_atoms(
     for label, source in contract.items():
         found = _find(atoms, source.key, where)
         if found is None:
-            if label in INPUTS:
-                raise DataError(
-                    problem(where, f"{label} is in the label contract but {source.key!r} is not in the frame")
-                )
+            if label in OPTIONAL_INPUTS:
+                what = f"{label} is in the label contract but {source.key!r} is not in the frame"
+                raise DataError(problem(where, what))
             continue
         reports[label].source = f"{found[0]}:{source.key.split(':')[-1]}"
         value = _shaped(label, found[1], len(atoms), f"{where}, {source.key}")
-        if label in INPUTS:
+        if label in OPTIONAL_INPUTS:
             frame[label] = torch.as_tensor(value).to(getattr(torch, FIELDS[label].dtype))
             continue
         if label in ("stress", "virial"):
@@ -165,14 +149,8 @@ def _geometry(atoms: Atoms, where: str) -> Graph:
     if not np.isfinite(cell).all():
         raise DataError(problem(where, _NOT_FINITE))
     if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
-        raise DataError(
-            problem(
-                where,
-                f"periodic ({pbc.tolist()}) but the cell has no volume there",
-                got=cell.tolist(),
-                hint="set pbc to F or give the cell",
-            )
-        )
+        what = f"periodic ({pbc.tolist()}) but the cell has no volume there"
+        raise DataError(problem(where, what, got=cell.tolist(), hint="set pbc to F or give the cell"))
     n = len(atoms)
     return {
         "positions": positions,
@@ -198,21 +176,15 @@ def finite_positions(atoms: Atoms, where: str) -> torch.Tensor:
 
 def _find(atoms: Atoms, key: str, where: str) -> tuple[str, Any] | None:
     place, _, name = key.partition(":")
-    places: tuple[str, ...] = _PLACES
-    if name and place in _PLACES:
-        places = (place,)
-    else:
-        name = key
-    found = [(one, held[name]) for one, held in _held(atoms).items() if one in places and held.get(name) is not None]
+    places: tuple[str, ...] = (place,)
+    if not name or place not in _PLACES:
+        places, name = _PLACES, key
+    held = _held(atoms)
+    found = [(one, held[one][name]) for one in places if held[one].get(name) is not None]
     for other in found[1:]:
         if not np.array_equal(np.ravel(found[0][1]), np.ravel(other[1])):
-            raise DataError(
-                problem(
-                    where,
-                    f"{name!r} has different values in calc.{found[0][0]} and {other[0]}",
-                    hint=f"say which one: '{other[0]}:{name}'",
-                )
-            )
+            what = f"{name!r} has different values in calc.{found[0][0]} and {other[0]}"
+            raise DataError(problem(where, what, hint=f"say which one: '{other[0]}:{name}'"))
     return found[0] if found else None
 
 
@@ -225,17 +197,15 @@ def _held(atoms: Atoms) -> dict[str, Mapping[str, Any]]:
 
 def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
     """Shape of everything numeric that a frame holds besides its geometry, as ``place:key``."""
-    found = {}
-    for place, held in _held(atoms).items():
-        for key, value in held.items():
-            if (place, key) in (("arrays", "numbers"), ("arrays", "positions")) or isinstance(
-                value, (str, bytes, bool, dict)
-            ):
-                continue
-            array = np.asarray(value)
-            if array.dtype.kind in "fi":
-                found[f"{place}:{key}"] = array.shape
-    return found
+    geometry = ("arrays:numbers", "arrays:positions")
+    found = {f"{place}:{key}": value for place, held in _held(atoms).items() for key, value in held.items()}
+    return {
+        key: np.shape(value)
+        for key, value in found.items()
+        if key not in geometry
+        and not isinstance(value, (str, bytes, bool, dict))
+        and np.asarray(value).dtype.kind in "fi"
+    }
 
 
 def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
@@ -252,29 +222,37 @@ def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
     return sorted(hits, key=lambda key: (not key.lower().endswith(word), len(key)))
 
 
-def _shaped(label: str, value: Any, n_atoms: int, where: str) -> np.ndarray[Any, np.dtype[Any]]:
+def _shaped(label: str, value: Any, n_atoms: int, where: str) -> Array:
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(problem(where, f"is no number, so no {label}", got=value)) from None
+        raise DataError(problem(where, f"is not a number, as {label} must be", got=value)) from None
     if label in ("stress", "virial"):
+        from ase.stress import voigt_6_to_full_3x3_stress
+
         if array.size not in (6, 9):
             raise DataError(problem(where, f"{label} must have 6 (Voigt), 9 or 3x3 numbers", got=array.shape))
-        return _full_tensor(array.ravel())[None]
-    shapes: dict[str, tuple[int, ...]] = {"forces": (n_atoms, 3), "atomic_energy": (n_atoms,)}
-    shape = shapes.get(label, (1,))
+        return (array if array.size == 9 else voigt_6_to_full_3x3_stress(array.ravel())).reshape(1, 3, 3)
+    shape = full_shape(label, n_frames=1, n_atoms=n_atoms)
     if array.shape == shape or (shape == (1,) and array.size == 1):
         return array.reshape(shape)
     raise DataError(problem(where, f"{label} must have the shape {shape}", got=array.shape))
 
 
-def _full_tensor(values: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
-    if values.size == 9:
-        return values.reshape(3, 3)
-    full = np.empty((3, 3))
-    for value, (row, column) in zip(values, _VOIGT, strict=True):
-        full[row, column] = full[column, row] = value
-    return full
+def full_shape(label: str, *, n_frames: int, n_atoms: int) -> tuple[int, ...]:
+    """Shape of a label.
+
+    Args:
+        label: A field per frame or per atom.
+        n_frames: Number of frames.
+        n_atoms: Number of atoms of all of them.
+
+    Example:
+        >>> full_shape("forces", n_frames=1, n_atoms=5)
+        (5, 3)
+    """
+    rows = {"n_frames": n_frames, "n_atoms": n_atoms}
+    return tuple(rows[size] if isinstance(size, str) else size for size in FIELDS[label].shape)
 
 
 def _no_stress(atoms: Atoms) -> str | None:
@@ -284,17 +262,13 @@ def _no_stress(atoms: Atoms) -> str | None:
     return None if abs(np.linalg.det(atoms.cell.array)) > 1e-12 else "partly periodic without a cell volume"
 
 
-def _converted(
-    value: np.ndarray[Any, np.dtype[Any]], convention: Convention, atoms: Atoms
-) -> np.ndarray[Any, np.dtype[Any]]:
+def _converted(value: Array, convention: str, atoms: Atoms) -> Array:
     if convention == "negative_stress":
         return -value
     return -value / abs(np.linalg.det(atoms.cell.array)) if convention == "virial" else value
 
 
-def _store(
-    frame: Graph, label: str, value: np.ndarray[Any, np.dtype[Any]], report: LabelReport, *, mask_nan: bool
-) -> None:
+def _store(frame: Graph, label: str, value: Array, report: LabelReport, *, mask_nan: bool) -> None:
     rows = value.reshape(value.shape[0], -1)
     if np.isinf(rows).any():
         report.non_finite = "inf"

@@ -1,7 +1,8 @@
-"""Frames that are made anew each time, for sets larger than memory."""
+"""Frames that are made each time they are needed, for sets larger than memory."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
@@ -44,15 +45,8 @@ class LazyFrames(Sequence[Graph]):
 
     def map(self, function: Callable[[Graph], Graph]) -> LazyFrames:
         """The same frames with a picklable function applied to each."""
-        return LazyFrames(_Chain(self._make, function), self._indices)
+        return LazyFrames(functools.partial(_chained, self._make, function), self._indices)
 
 
-class _Chain:
-    """A function of what another makes of an index."""
-
-    def __init__(self, make: Callable[[int], Graph], function: Callable[[Graph], Graph]) -> None:
-        self.make = make
-        self.function = function
-
-    def __call__(self, index: int) -> Graph:
-        return self.function(self.make(index))
+def _chained(make: Callable[[int], Graph], function: Callable[[Graph], Graph], index: int) -> Graph:
+    return function(make(index))

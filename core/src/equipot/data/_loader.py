@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from equipot import _processes
 from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import Graph, collate
 
@@ -76,14 +77,14 @@ class BatchOrder(Sampler[list[int]]):
         return _split_up(found, self._num_batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        rank, world = _process()
+        rank, world = _processes.share()
         batches = self.batches(self.epoch)
         mine = [batches[index % len(batches)] for index in range(rank, len(self) * world, world)]
         return iter(mine[self.batch :])
 
     def __len__(self) -> int:
         """Batches of a full epoch, for this process; the same for all processes."""
-        return math.ceil(self._num_batches / _process()[1])
+        return math.ceil(self._num_batches / _processes.share()[1])
 
 
 class TrainLoader(DataLoader[Graph]):
@@ -132,14 +133,10 @@ class TrainLoader(DataLoader[Graph]):
     def state_dict(self) -> dict[str, int]:
         """Position in the run, in plain integers, and what must be the same when it goes on."""
         order = self.order
-        return {
-            "epoch": order.epoch,
-            "batch": order.batch,
-            "since": order.since,
-            "seed": order.seed,
-            "num_frames": order.num_frames,
-            "num_batches": len(order),
-        }
+        return {"epoch": order.epoch, "batch": order.batch, "since": order.since, **self._fixed()}
+
+    def _fixed(self) -> dict[str, int]:
+        return {"seed": self.order.seed, "num_frames": self.order.num_frames, "num_batches": len(self.order)}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on from a saved position.
@@ -147,20 +144,15 @@ class TrainLoader(DataLoader[Graph]):
         Raises:
             ConfigError: If seed, number of frames or number of batches differ from the saved run's.
         """
+        hint = "resume with the same data and seed"
+        problems = [
+            problem(f"data ({key})", f"the run to resume has {state[key]}", got=value, hint=hint)
+            for key, value in self._fixed().items()
+            if state[key] != value
+        ]
+        if problems:
+            raise ConfigError(problems)
         order = self.order
-        now = {"seed": order.seed, "num_frames": order.num_frames, "num_batches": len(order)}
-        if different := [key for key, value in now.items() if state[key] != value]:
-            raise ConfigError(
-                [
-                    problem(
-                        f"data ({key})",
-                        f"the run to resume has {state[key]}",
-                        got=now[key],
-                        hint="resume with the same data and seed",
-                    )
-                    for key in different
-                ]
-            )
         order.epoch, order.batch, order.since = int(state["epoch"]), int(state["batch"]), int(state["since"])
         self._restored = True
 
@@ -173,14 +165,8 @@ def evaluation_loader(dataset: Dataset[Graph], order: BatchOrder, **options: Any
         order: Which frames make up each batch.
         **options: Other arguments of ``torch.utils.data.DataLoader``.
     """
-    batches = order.batches(0)
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        collate_fn=collate,
-        generator=torch.Generator().manual_seed(order.seed % 2**63),
-        **options,
-    )
+    generator = torch.Generator().manual_seed(order.seed % 2**63)
+    return DataLoader(dataset, batch_sampler=order.batches(0), collate_fn=collate, generator=generator, **options)
 
 
 def check_sizes(sizes: Sequence[int], limit: int, places: Sequence[str], what: str, where: str) -> None:
@@ -199,14 +185,9 @@ def check_sizes(sizes: Sequence[int], limit: int, places: Sequence[str], what: s
     large = [(place, size) for place, size in zip(places, sizes, strict=True) if size > limit]
     if large:
         shown = ", ".join(f"{place} ({size} {what})" for place, size in large[:5])
-        raise DataError(
-            problem(
-                where,
-                f"{len(large)} frames are larger than a batch may be: {shown}",
-                got=limit,
-                hint=f"at least {max(size for _, size in large)} is needed",
-            )
-        )
+        what = f"{len(large)} frames are larger than a batch may be: {shown}"
+        hint = f"at least {max(size for _, size in large)} is needed"
+        raise DataError(problem(where, what, got=limit, hint=hint))
 
 
 def next_fit(order: Sequence[int], sizes: Sequence[int], limit: int) -> list[list[int]]:
@@ -246,10 +227,3 @@ def _split_up(batches: list[list[int]], wanted: int) -> list[list[int]]:
         batch = batches[place]
         batches[place : place + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
     return batches
-
-
-def _process() -> tuple[int, int]:
-    """Rank and number of the processes that share an epoch."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,7 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
 
     file = Path(path)
     arguments = {"index": ":", "do_not_split_by_at_sign": True, **(ase_args or {})}
-    if not file.is_file() and not file.is_dir():
-        raise DataError(_missing(file))
+    check_file(file)
     _check_complete(file, arguments.get("format"))
     database = file.suffix.lower() in _DATABASES and not ase_args
     frames: list[Atoms] = []
@@ -60,6 +59,21 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
     if not frames:
         raise DataError(problem(str(file), "has no frames"))
     return frames
+
+
+def read_placed(files: Iterable[str], ase_args: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Atoms]]:
+    """All frames of some files, each with its place for messages: file and index from 0.
+
+    Args:
+        files: Paths.
+        ase_args: Arguments of ``ase.io.iread``.
+
+    Raises:
+        DataError: As ``read_atoms``.
+    """
+    for file in files:
+        for index, atoms in enumerate(read_atoms(file, ase_args)):
+            yield f"{file}, frame {index}", atoms
 
 
 def _database_rows(file: Path) -> Iterator[Atoms]:
@@ -83,10 +97,18 @@ def file_hash(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _missing(file: Path) -> str:
+def check_file(path: str | Path) -> None:
+    """Refuse a path where there is nothing, naming a file there with a similar name.
+
+    Raises:
+        DataError: If there is neither file nor folder.
+    """
+    file = Path(path)
+    if file.is_file() or file.is_dir():
+        return
     siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
     hint = did_you_mean(file.name, siblings) or f"relative paths start from {Path.cwd()}"
-    return problem(str(file), "no such file", hint=hint)
+    raise DataError(problem(str(file), "no such file", hint=hint))
 
 
 def _check_complete(file: Path, format_name: str | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, problem, unknown
 
 PARTS = ("train", "val", "test")
 
@@ -21,25 +21,17 @@ def check_split(sizes: Mapping[str, float], where: str = "data.split_dataset") -
     """
     problems = []
     for part, size in sizes.items():
+        place = f"{where}.{part}"
         if part not in PARTS:
-            problems.append(problem(f"{where}.{part}", "unknown part", hint=f"parts: {', '.join(PARTS)}"))
+            problems.append(unknown(place, part, PARTS, "part"))
         elif isinstance(size, bool) or not isinstance(size, (int, float)):
-            problems.append(problem(f"{where}.{part}", "must be a fraction or a number of frames", got=size))
+            problems.append(problem(place, "must be a fraction or a number of frames", got=size))
         elif size <= 0:
-            problems.append(
-                problem(
-                    f"{where}.{part}", "must be greater than 0", got=size, hint="leave the part out if it is not wanted"
-                )
-            )
+            hint = "leave the part out if it is not wanted"
+            problems.append(problem(place, "must be greater than 0", got=size, hint=hint))
         elif isinstance(size, float) and not size <= 1.0:
-            problems.append(
-                problem(
-                    f"{where}.{part}",
-                    "a fraction is at most 1.0",
-                    got=size,
-                    hint="give a number of frames as an integer",
-                )
-            )
+            hint = "give a number of frames as an integer"
+            problems.append(problem(place, "a fraction is at most 1.0", got=size, hint=hint))
     total = sum(size for size in sizes.values() if isinstance(size, float))
     if not problems and total > 1.0 + 1e-9:
         problems.append(problem(where, f"the fractions sum to {total:.6g}, more than 1", got=dict(sizes)))
@@ -78,13 +70,11 @@ def split_indices(
             counts[part] += 1
     for part, count in counts.items():
         if count == 0:
-            problems.append(
-                problem(f"{where}.{part}", f"gives an empty set out of {num_frames} frames", got=sizes[part])
-            )
+            what = f"gives an empty set out of {num_frames} frames"
+            problems.append(problem(f"{where}.{part}", what, got=sizes[part]))
     if sum(counts.values()) > num_frames:
-        problems.append(
-            problem(where, f"wants {sum(counts.values())} frames, the files have {num_frames}", got=dict(sizes))
-        )
+        what = f"wants {sum(counts.values())} frames, the files have {num_frames}"
+        problems.append(problem(where, what, got=dict(sizes)))
     if problems:
         raise ConfigError(problems)
     order = torch.randperm(num_frames, generator=torch.Generator().manual_seed(seed)).tolist()

@@ -1,9 +1,10 @@
-"""Statistics as entries: a quantity, a metric, and whether there is one value per type."""
+"""Statistics as entries: a quantity, what is computed of it, and whether there is one value per type."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,9 +12,10 @@ import torch
 
 from equipot.data._quantities import Quantity, as_quantity
 from equipot.data._statistics import Metric, as_metric
-from equipot.errors import ConfigError, DataError, did_you_mean, problem
+from equipot.errors import DataError, problem, problems_of
 from equipot.graph import Graph
 from equipot.model._context import pair_index
+from equipot.options import Options
 
 StatisticKind = Literal["scalar", "per_type", "per_type_pair"]
 """A number, ``{type: number}``, or ``{"centre_neighbour": number}``."""
@@ -21,27 +23,63 @@ StatisticKind = Literal["scalar", "per_type", "per_type_pair"]
 StatisticValue = float | dict[str, float]
 
 
-@dataclass(frozen=True)
-class StatisticEntry:
-    """One statistic of ``DataStatisticsManager``."""
+@dataclass(frozen=True, kw_only=True)
+class StatisticEntry(Options):
+    """One statistic; also what an entry of ``DataStatisticsManager`` says."""
 
-    name: str
-    """Name in ``${training_data_stats:NAME}``."""
-    field: Quantity
-    """What is looked at."""
-    metric: Metric
-    """What is computed of it."""
+    field: Any
+    """What is looked at: a field's name, ``PerAtomModifier``, ``NumNeighbors`` or ``EdgeLengths``."""
+
+    metric: Any
+    """What is computed of it: ``Mean``, ``RootMeanSquare``, ..."""
+
     per_type: bool = False
     """One value per type of the atom, or per ordered pair of types of the edge."""
+
     ignore_nan: bool = False
     """Leave NaN out instead of refusing it."""
+
+    name: str = ""
+    """Name in ``${training_data_stats:NAME}``; by default it follows from the others."""
+
+    def __post_init__(self) -> None:
+        """Check the fields, and name the statistic if the user does not."""
+        super().__post_init__()
+        if not self.name:
+            short = {"RootMeanSquare": "rms", "StandardDeviation": "std", "MeanAbsolute": "mean_abs"}
+            what = self.field if isinstance(self.field, str) else type(self.field).__name__
+            kind = type(self.reduction).__name__
+            name = f"{'per_type_' if self.per_type else ''}{what}_{short.get(kind, kind.lower())}"
+            object.__setattr__(self, "name", name)
+
+    def problems(self) -> Iterator[str]:
+        """Unknown fields and metrics, and values per type of what has no type."""
+        found = list(problems_of(lambda: self.quantity, lambda: self.reduction))
+        yield from (text.removeprefix("statistics.") for text in found)
+        if not found and self.per_type and self.quantity.per == "frame":
+            yield problem("per_type", "needs a field per atom or edge", got=self.field)
+
+    @functools.cached_property
+    def quantity(self) -> Quantity:
+        """What gives the values."""
+        return as_quantity(self.field)
+
+    @functools.cached_property
+    def reduction(self) -> Metric:
+        """What makes one number of them."""
+        return as_metric(self.metric)
 
     @property
     def kind(self) -> StatisticKind:
         """What the value looks like."""
         if not self.per_type:
             return "scalar"
-        return "per_type_pair" if self.field.per == "edge" else "per_type"
+        return "per_type_pair" if self.quantity.per == "edge" else "per_type"
+
+    def fingerprint(self) -> list[Any]:
+        """All that the value depends on besides the data, in plain containers, for the cache."""
+        options = {key: value for key, value in sorted(vars(self.reduction).items()) if not key.startswith("_")}
+        return [repr(self.quantity), type(self.reduction).__name__, options, self.per_type, self.ignore_nan]
 
 
 class EntryCollector:
@@ -60,11 +98,11 @@ class EntryCollector:
             self._labels = list(type_names)
         elif entry.kind == "per_type_pair":
             self._labels = [f"{centre}_{neighbour}" for centre in type_names for neighbour in type_names]
-        self._metrics = [entry.metric.fresh() for _ in self._labels]
+        self._metrics = [entry.reduction.fresh() for _ in self._labels]
 
     def update(self, batch: Graph) -> None:
         """Take in the values that count."""
-        found = self._entry.field.values(batch)
+        found = self._entry.quantity.values(batch)
         if found is None:
             return
         keep = found.present
@@ -90,56 +128,7 @@ class EntryCollector:
         """
         values = {label: metric.compute() for label, metric in zip(self._labels, self._metrics, strict=True)}
         if bad := [label for label, value in values.items() if not math.isfinite(value)]:
-            what = ", ".join(self._entry.field.requires)
+            what = ", ".join(self._entry.quantity.requires)
             of_types = "" if bad == [""] else f" for the types {bad}"
             raise DataError(f"the train set has no (or too few, or NaN) values of {what}{of_types}")
         return values[""] if self._entry.kind == "scalar" else values
-
-
-def statistic_entry(options: Mapping[str, Any], where: str) -> StatisticEntry:
-    """The entry that a mapping of ``DataStatisticsManager`` describes.
-
-    Args:
-        options: ``field``, ``metric``, ``per_type``, ``ignore_nan``, ``name``.
-        where: Dotted path that messages start with.
-
-    Raises:
-        ConfigError: With all problems.
-    """
-    allowed = ("field", "metric", "per_type", "ignore_nan", "name")
-    problems = [
-        problem(f"{where}.{key}", "unknown option", hint=did_you_mean(key, allowed) or f"options: {', '.join(allowed)}")
-        for key in options
-        if key not in allowed
-    ]
-    problems += [
-        problem(f"{where}.{key}", "required option is missing") for key in ("field", "metric") if key not in options
-    ]
-    problems += [
-        problem(f"{where}.{key}", "must be true or false", got=options[key])
-        for key in ("per_type", "ignore_nan")
-        if not isinstance(options.get(key, False), bool)
-    ]
-    if problems:
-        raise ConfigError(problems)
-    try:
-        quantity, metric = as_quantity(options["field"]), as_metric(options["metric"])
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {text}" for text in error.problems) from error
-    per_type = options.get("per_type", False)
-    if per_type and quantity.per == "frame":
-        raise ConfigError(problem(f"{where}.per_type", "needs a field per atom or edge", got=options["field"]))
-    name = options.get("name") or _name_of(options["field"], metric, per_type=per_type)
-    return StatisticEntry(name, quantity, metric, per_type, options.get("ignore_nan", False))
-
-
-def _name_of(field: str | Quantity, metric: Metric, *, per_type: bool) -> str:
-    short = {"RootMeanSquare": "rms", "StandardDeviation": "std", "MeanAbsolute": "mean_abs"}
-    what = field if isinstance(field, str) else type(field).__name__
-    kind = type(metric).__name__
-    return f"{'per_type_' if per_type else ''}{what}_{short.get(kind, kind.lower())}"
-
-
-def metric_options(metric: Metric) -> dict[str, Any]:
-    """Options of a metric, without its values so far."""
-    return {key: value for key, value in sorted(vars(metric).items()) if not key.startswith("_")}

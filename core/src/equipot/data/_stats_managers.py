@@ -1,4 +1,4 @@
-"""Statistics of the train set that may stand in a config as ``${training_data_stats:NAME}``.
+"""Statistics of the train set that a config may use as ``${training_data_stats:NAME}``.
 
 Managers say their names before any data are read and compute only what is asked for, in one pass
 over the frames. A statistic without a value is an error that names it, never a NaN.
@@ -6,25 +6,25 @@ over the frames. A statistic without a value is an error that names it, never a 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 from equipot.data._energy_references import IsolatedAtoms, LeastSquaresShifts
-from equipot.data._quantities import NumNeighbors, PerAtomModifier, as_quantity
+from equipot.data._quantities import NumNeighbors, PerAtomModifier
 from equipot.data._statistic_entries import (
     EntryCollector,
     StatisticEntry,
     StatisticKind,
     StatisticValue,
-    metric_options,
-    statistic_entry,
 )
-from equipot.data._statistics import Mean, RootMeanSquare, StandardDeviation
-from equipot.errors import ConfigError, DataError, did_you_mean, problem
+from equipot.errors import ConfigError, DataError, problem, unknown
 from equipot.graph import Graph, collate
+from equipot.options import Options, from_mapping
 
 logger = logging.getLogger(__name__)
 
@@ -137,15 +137,9 @@ class StatsManager(ABC):
             ConfigError: With the nearest name for each.
         """
         known = self.names()
-        if unknown := [name for name in names if name not in known]:
-            raise ConfigError(
-                problem(
-                    f"{where}:{name}",
-                    f"{type(self).__name__} has no such statistic",
-                    hint=did_you_mean(name, known) or f"statistics: {', '.join(known)}",
-                )
-                for name in unknown
-            )
+        problems = [unknown(where, name, known, "statistic") for name in names if name not in known]
+        if problems:
+            raise ConfigError(problems)
 
     def resolve_type_names(self, type_names: Sequence[str] | None) -> tuple[str, ...]:
         """The types to use.
@@ -156,29 +150,27 @@ class StatsManager(ABC):
         if type_names is None and self.type_names is None:
             raise ConfigError(problem("stats_manager.type_names", "is needed: no model gives the types"))
         if type_names is not None and self.type_names is not None and tuple(type_names) != self.type_names:
+            what = f"differ from the model's {list(type_names)}"
             raise ConfigError(
-                problem(
-                    "stats_manager.type_names",
-                    f"differ from the model's {list(type_names)}",
-                    got=list(self.type_names),
-                    hint="leave them out",
-                )
+                problem("stats_manager.type_names", what, got=list(self.type_names), hint="leave them out")
             )
         return tuple(type_names if type_names is not None else self.type_names or ())
 
 
-class _EntriesManager(StatsManager):
+@dataclass(frozen=True, kw_only=True)
+class _EntriesManager(Options, StatsManager):
     """A manager whose statistics are entries."""
 
-    def __init__(
-        self,
-        entries: Sequence[StatisticEntry],
-        dataloader_kwargs: Mapping[str, Any] | None,
-        type_names: Sequence[str] | None,
-    ) -> None:
-        del dataloader_kwargs  # frames are taken one by one: batching has no effect on a statistic
-        self._entries = {entry.name: entry for entry in entries}
-        self.type_names = tuple(type_names) if type_names is not None else None
+    type_names: tuple[str, ...] | None = None
+    """Type names; the model's by default."""
+
+    @abstractmethod
+    def entries(self) -> list[StatisticEntry]:
+        """The statistics."""
+
+    @functools.cached_property
+    def _entries(self) -> dict[str, StatisticEntry]:
+        return {entry.name: entry for entry in self.entries()}
 
     def names(self) -> dict[str, StatisticKind]:
         """Name and kind of each entry."""
@@ -190,67 +182,50 @@ class _EntriesManager(StatsManager):
 
     def config(self) -> dict[str, Any]:
         """The entries with the options of their metrics and quantities."""
-        entries = {
-            name: [
-                repr(entry.field),
-                type(entry.metric).__name__,
-                metric_options(entry.metric),
-                entry.per_type,
-                entry.ignore_nan,
-            ]
-            for name, entry in self._entries.items()
-        }
+        entries = {name: entry.fingerprint() for name, entry in self._entries.items()}
         return {**super().config(), "entries": entries}
 
 
+@dataclass(frozen=True, kw_only=True)
 class DataStatisticsManager(_EntriesManager):
-    """Statistics named by the user.
+    """Statistics named by the user."""
 
-    Args:
-        metrics: Mappings with ``field`` (a field's name, ``PerAtomModifier``, ``NumNeighbors`` or
-            ``EdgeLengths``), ``metric`` (``Mean``, ``RootMeanSquare``, ...), and optionally
-            ``per_type``, ``ignore_nan`` and ``name``.
-        dataloader_kwargs: Accepted as in configs of the field; statistics do not depend on batches.
-        type_names: Type names; the model's by default.
+    metrics: list[dict[str, Any]] = field(kw_only=False)
+    """Mappings with ``field`` (a field's name, ``PerAtomModifier``, ``NumNeighbors`` or ``EdgeLengths``), ``metric``
+    (``Mean``, ``RootMeanSquare``, ...), and optionally ``per_type``, ``ignore_nan`` and ``name``."""
 
-    Raises:
-        ConfigError: With the problems of all entries.
-    """
-
-    def __init__(
-        self,
-        metrics: list[dict[str, Any]],
-        dataloader_kwargs: dict[str, Any] | None = None,
-        type_names: list[str] | None = None,
-    ) -> None:
-        entries: list[StatisticEntry] = []
-        problems: list[str] = []
-        for index, options in enumerate(metrics):
+    def problems(self) -> Iterator[str]:
+        """Problems of all entries, and names given twice."""
+        names = []
+        for index in range(len(self.metrics)):
             try:
-                entries.append(statistic_entry(options, f"stats_manager.metrics.{index}"))
+                names.append(self._entry(index).name)
             except ConfigError as error:
-                problems.extend(error.problems)
-        names = [entry.name for entry in entries]
-        problems += [
-            problem("stats_manager.metrics", "two statistics have the same name", got=name)
-            for name in dict.fromkeys(names)
-            if names.count(name) > 1
-        ]
-        if problems:
-            raise ConfigError(problems)
-        super().__init__(entries, dataloader_kwargs, type_names)
+                yield from error.problems
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                yield problem("metrics", "two statistics have the same name", got=name)
+
+    def _entry(self, index: int) -> StatisticEntry:
+        return from_mapping(StatisticEntry, self.metrics[index], f"metrics.{index}")
+
+    def entries(self) -> list[StatisticEntry]:
+        """One for each mapping."""
+        return [self._entry(index) for index in range(len(self.metrics))]
 
 
+@dataclass(frozen=True, kw_only=True)
 class _EnergyManager(_EntriesManager):
     """Adds the energy references that are computed only when asked for."""
 
+    references: ClassVar[dict[str, type[LeastSquaresShifts | IsolatedAtoms]]] = {
+        "per_type_energy_shifts_lstsq": LeastSquaresShifts,
+        "isolated_atom_energies": IsolatedAtoms,
+    }
+
     def names(self) -> dict[str, StatisticKind]:
         """Name and kind of each statistic."""
-        references: dict[str, StatisticKind] = {
-            "per_type_energy_shifts_lstsq": "per_type",
-            "isolated_atom_energies": "per_type",
-        }
-        return {**super().names(), **references}
+        return {**super().names(), **dict.fromkeys(self.references, "per_type")}
 
     def default_names(self) -> list[str]:
         """Without the energy references, which many sets of frames do not determine."""
@@ -258,18 +233,16 @@ class _EnergyManager(_EntriesManager):
 
     def collector(self, name: str, type_names: Sequence[str]) -> Collector:
         """A new collector for the name."""
-        if name == "per_type_energy_shifts_lstsq":
-            return LeastSquaresShifts(type_names)
-        if name == "isolated_atom_energies":
-            return IsolatedAtoms(type_names)
-        return super().collector(name, type_names)
+        reference = self.references.get(name)
+        return super().collector(name, type_names) if reference is None else reference(type_names)
 
-
-def _neighbors() -> list[StatisticEntry]:
-    return [
-        StatisticEntry("num_neighbors_mean", NumNeighbors(), Mean()),
-        StatisticEntry("per_type_num_neighbors_mean", NumNeighbors(), Mean(), per_type=True),
-    ]
+    def entries(self) -> list[StatisticEntry]:
+        """Neighbours and the mean energy, which all such managers have."""
+        return [
+            StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric="Mean"),
+            StatisticEntry(name="per_type_num_neighbors_mean", field=NumNeighbors(), metric="Mean", per_type=True),
+            StatisticEntry(name="per_atom_energy_mean", field=PerAtomModifier("total_energy"), metric="Mean"),
+        ]
 
 
 class CommonDataStatisticsManager(_EnergyManager):
@@ -278,20 +251,15 @@ class CommonDataStatisticsManager(_EnergyManager):
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
     ``forces_rms``, ``per_type_forces_rms``, ``per_type_energy_shifts_lstsq``,
     ``isolated_atom_energies``.
-
-    Args:
-        dataloader_kwargs: Accepted as in configs of the field; statistics do not depend on batches.
-        type_names: Type names; the model's by default.
     """
 
-    def __init__(self, dataloader_kwargs: dict[str, Any] | None = None, type_names: list[str] | None = None) -> None:
-        entries = [
-            *_neighbors(),
-            StatisticEntry("per_atom_energy_mean", PerAtomModifier("total_energy"), Mean()),
-            StatisticEntry("forces_rms", as_quantity("forces"), RootMeanSquare()),
-            StatisticEntry("per_type_forces_rms", as_quantity("forces"), RootMeanSquare(), per_type=True),
+    def entries(self) -> list[StatisticEntry]:
+        """The root mean square of the forces besides."""
+        return [
+            *super().entries(),
+            StatisticEntry(name="forces_rms", field="forces", metric="RootMeanSquare"),
+            StatisticEntry(name="per_type_forces_rms", field="forces", metric="RootMeanSquare", per_type=True),
         ]
-        super().__init__(entries, dataloader_kwargs, type_names)
 
 
 class EnergyOnlyDataStatisticsManager(_EnergyManager):
@@ -300,20 +268,17 @@ class EnergyOnlyDataStatisticsManager(_EnergyManager):
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
     ``per_atom_energy_std``, ``total_energy_std``, ``per_type_energy_shifts_lstsq``,
     ``isolated_atom_energies``.
-
-    Args:
-        dataloader_kwargs: Accepted as in configs of the field; statistics do not depend on batches.
-        type_names: Type names; the model's by default.
     """
 
-    def __init__(self, dataloader_kwargs: dict[str, Any] | None = None, type_names: list[str] | None = None) -> None:
-        entries = [
-            *_neighbors(),
-            StatisticEntry("per_atom_energy_mean", PerAtomModifier("total_energy"), Mean()),
-            StatisticEntry("per_atom_energy_std", PerAtomModifier("total_energy"), StandardDeviation()),
-            StatisticEntry("total_energy_std", as_quantity("total_energy"), StandardDeviation()),
+    def entries(self) -> list[StatisticEntry]:
+        """Standard deviations of the energies besides."""
+        return [
+            *super().entries(),
+            StatisticEntry(
+                name="per_atom_energy_std", field=PerAtomModifier("total_energy"), metric="StandardDeviation"
+            ),
+            StatisticEntry(name="total_energy_std", field="total_energy", metric="StandardDeviation"),
         ]
-        super().__init__(entries, dataloader_kwargs, type_names)
 
 
 def _batches(frames: Iterable[Graph]) -> Iterator[Graph]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol
 
 import torch
+from pydantic import Field
 
-from equipot.errors import ConfigError, DataError, did_you_mean, problem
+from equipot.data._edges import ModelEdges, edges_for_model
+from equipot.errors import ConfigError, DataError, problem, problems_of, unknown
 from equipot.graph import Graph
-from equipot.model._context import ModelInfo, TypeCutoffs, resolve_cutoffs, species_of_types
-from equipot.neighbors import BACKENDS, Backend, add_neighbors
+from equipot.model._context import ModelInfo, resolve_cutoffs, species_of_types
+from equipot.options import Options
 
 
 class Transform(Protocol):
-    """What stands in ``data.transforms``; it returns a new dict and leaves its argument alone."""
+    """An entry of ``data.transforms``; it returns a new dict and leaves its argument alone."""
 
     @abstractmethod
     def __call__(self, frame: Graph) -> Graph:
@@ -23,49 +27,49 @@ class Transform(Protocol):
         ...
 
 
-class ChemicalSpeciesToAtomTypeMapper(Transform):
-    """Adds ``atom_types`` from the atomic numbers.
+@dataclass(frozen=True, kw_only=True)
+class ChemicalSpeciesToAtomTypeMapper(Options):
+    """Adds ``atom_types`` from the atomic numbers."""
 
-    Args:
-        model_type_names: The model's type names, in its order.
-        chemical_species_to_atom_type_map: Chemical symbol to type name; by default type names are
-            chemical symbols.
+    model_type_names: list[str] = field(kw_only=False)
+    """The model's type names, in its order."""
 
-    Raises:
-        ConfigError: If a symbol is no element or a type is unknown.
-    """
+    chemical_species_to_atom_type_map: dict[str, str] | None = field(default=None, kw_only=False)
+    """Chemical symbol to type name; by default type names are chemical symbols."""
 
-    def __init__(
-        self,
-        model_type_names: list[str],
-        chemical_species_to_atom_type_map: dict[str, str] | None = None,
-    ) -> None:
-        from ase.data import atomic_numbers, chemical_symbols
+    def problems(self) -> Iterator[str]:
+        """Symbols that are not elements, and unknown types."""
+        from ase.data import atomic_numbers
 
-        self.model_type_names = list(model_type_names)
-        where = "ChemicalSpeciesToAtomTypeMapper"
-        mapping = chemical_species_to_atom_type_map
-        if mapping is None:
-            mapping = {name: name for name in self.model_type_names}
-        problems = []
-        for symbol, name in mapping.items():
+        given = self.chemical_species_to_atom_type_map
+        where = "model_type_names" if given is None else "chemical_species_to_atom_type_map"
+        for symbol, name in self.mapping.items():
             if symbol not in atomic_numbers or symbol == "X":
                 hint = "list chemical symbols or give chemical_species_to_atom_type_map"
-                problems.append(problem(where, f"{symbol!r} is not an element", hint=hint))
+                yield problem(where, f"{symbol!r} is not an element", hint=hint)
             if name not in self.model_type_names:
-                hint = did_you_mean(name, self.model_type_names) or f"types: {self.model_type_names}"
-                problems.append(problem(where, f"{name!r} is not a type name", hint=hint))
-        if problems:
-            raise ConfigError(problems)
-        self.chemical_species_to_atom_type_map = dict(mapping)
-        self._type_of_number = torch.full((len(chemical_symbols),), -1, dtype=torch.int64)
-        for symbol, name in mapping.items():
-            self._type_of_number[atomic_numbers[symbol]] = self.model_type_names.index(name)
+                yield unknown(where, name, self.model_type_names, "type")
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """Chemical symbol to type name."""
+        given = self.chemical_species_to_atom_type_map
+        return {name: name for name in self.model_type_names} if given is None else given
 
     @property
     def supported(self) -> list[str]:
         """Chemical symbols that have a type."""
-        return list(self.chemical_species_to_atom_type_map)
+        return list(self.mapping)
+
+    @functools.cached_property
+    def _type_of_number(self) -> torch.Tensor:
+        """Type by atomic number, -1 where there is none, int64."""
+        from ase.data import atomic_numbers, chemical_symbols
+
+        types = torch.full((len(chemical_symbols),), -1, dtype=torch.int64)
+        for symbol, name in self.mapping.items():
+            types[atomic_numbers[symbol]] = self.model_type_names.index(name)
+        return types
 
     def unsupported(self, frame: Graph) -> list[str]:
         """Chemical symbols of a frame that have no type, by atomic number."""
@@ -90,47 +94,34 @@ class ChemicalSpeciesToAtomTypeMapper(Transform):
         return {**frame, "atom_types": self._type_of_number[frame["atomic_numbers"]]}
 
 
-class NeighborListTransform(Transform):
-    """Adds the edges of a model.
+@dataclass(frozen=True, kw_only=True)
+class NeighborListTransform(Options):
+    """Adds the edges of a model."""
 
-    Args:
-        r_max: Radius, Å.
-        per_edge_type_cutoff: ``{centre: r}`` or ``{centre: {neighbour: r}}`` in Å, at most r_max.
-        type_names: Type names, needed with per_edge_type_cutoff.
-        backend: Library that finds the pairs; the edges do not depend on it.
+    r_max: Annotated[float, Field(gt=0.0)] = field(kw_only=False)
+    """Radius, Å."""
 
-    Raises:
-        ConfigError: On a radius that is not positive, unknown types or an unknown backend.
-    """
+    per_edge_type_cutoff: dict[str, float | dict[str, float]] | None = field(default=None, kw_only=False)
+    """``{centre: r}`` or ``{centre: {neighbour: r}}`` in Å, at most r_max."""
 
-    def __init__(
-        self,
-        r_max: float,
-        per_edge_type_cutoff: dict[str, float | dict[str, float]] | None = None,
-        type_names: list[str] | None = None,
-        backend: str = "vesin",
-    ) -> None:
-        where = "NeighborListTransform"
-        if not r_max > 0.0:
-            raise ConfigError(problem(f"{where}.r_max", "must be greater than 0", got=r_max))
-        if backend not in BACKENDS:
-            raise ConfigError(
-                problem(f"{where}.backend", "unknown", got=backend, hint=f"choose one of {list(BACKENDS)}")
-            )
-        if per_edge_type_cutoff is not None and type_names is None:
-            raise ConfigError(problem(f"{where}.type_names", "is needed with per_edge_type_cutoff"))
-        self.r_max = float(r_max)
-        self.backend: Backend = "vesin" if backend == "vesin" else "matscipy"
-        self.type_names = list(type_names) if type_names is not None else None
-        self.cutoffs = _cutoffs(self.type_names, self.r_max, per_edge_type_cutoff)
-        self.edge_sets: tuple[tuple[str, float], ...] = ()
+    type_names: list[str] | None = field(default=None, kw_only=False)
+    """Type names, needed with per_edge_type_cutoff."""
 
-    def for_model(self, info: ModelInfo) -> NeighborListTransform:
-        """The same list with a model's per-pair radii and further edge sets."""
-        bound = NeighborListTransform(info.r_max, type_names=list(info.type_names), backend=self.backend)
-        bound.cutoffs = torch.tensor(info.cutoffs, dtype=torch.float64) if info.cutoffs is not None else None
-        bound.edge_sets = info.edge_sets
-        return bound
+    backend: Literal["vesin", "matscipy"] = "vesin"
+    """Library that finds the pairs; the edges do not depend on it."""
+
+    def problems(self) -> Iterator[str]:
+        """Radii without types, of unknown types, or too large."""
+        if self.per_edge_type_cutoff is not None and self.type_names is None:
+            yield problem("type_names", "is needed with per_edge_type_cutoff")
+        yield from problems_of(lambda: self.cutoffs)
+
+    @functools.cached_property
+    def cutoffs(self) -> tuple[tuple[float, ...], ...] | None:
+        """Radius of each pair of types in Å, by centre and neighbour; None: r_max for all."""
+        if self.type_names is None or self.per_edge_type_cutoff is None:
+            return None
+        return tuple(map(tuple, resolve_cutoffs(self.type_names, self.r_max, self.per_edge_type_cutoff).tolist()))
 
     def __call__(self, frame: Graph) -> Graph:
         """Adds ``edge_index`` [2, n_edges] and ``edge_cell_shift`` [n_edges, 3].
@@ -138,12 +129,16 @@ class NeighborListTransform(Transform):
         Raises:
             DataError: If atoms coincide.
         """
-        return add_neighbors(frame, self.r_max, cutoffs=self.cutoffs, edge_sets=self.edge_sets, backend=self.backend)
+        return self._edges(frame)
+
+    @functools.cached_property
+    def _edges(self) -> ModelEdges:
+        return ModelEdges(self.r_max, self.cutoffs, (), self.backend)
 
 
 def default_transforms(info: ModelInfo) -> list[Transform]:
     """Type mapper and neighbour list that follow from a model."""
-    return [mapper_for_model(info), NeighborListTransform(info.r_max).for_model(info)]
+    return [mapper_for_model(info), edges_for_model(info)]
 
 
 def mapper_for_model(info: ModelInfo) -> ChemicalSpeciesToAtomTypeMapper:
@@ -153,16 +148,19 @@ def mapper_for_model(info: ModelInfo) -> ChemicalSpeciesToAtomTypeMapper:
         ConfigError: If they are not, or two types are the same element.
     """
     species = info.chemical_species or species_of_types(info.type_names, None)
-    hint = "give data.transforms with a ChemicalSpeciesToAtomTypeMapper"
+    where, hint = "data.transforms", "give data.transforms with a ChemicalSpeciesToAtomTypeMapper"
     if species is None:
-        raise ConfigError(
-            problem("data.transforms", f"the model's types {list(info.type_names)} are not all elements", hint=hint)
-        )
+        what = f"the model's types {list(info.type_names)} are not all elements"
+        raise ConfigError(problem(where, what, hint=hint))
     if len(set(species)) != len(species):
-        raise ConfigError(
-            problem("data.transforms", "two of the model's types are the same element", got=list(species), hint=hint)
-        )
+        what = "two of the model's types are the same element"
+        raise ConfigError(problem(where, what, got=list(species), hint=hint))
     return ChemicalSpeciesToAtomTypeMapper(list(info.type_names), dict(zip(species, info.type_names, strict=True)))
+
+
+def mapper_among(transforms: Sequence[Transform]) -> ChemicalSpeciesToAtomTypeMapper | None:
+    """The type mapper of a list of transforms, None if there is none."""
+    return next((one for one in transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
 
 
 def bind_transforms(transforms: Sequence[Transform] | None, info: ModelInfo) -> list[Transform]:
@@ -175,73 +173,47 @@ def bind_transforms(transforms: Sequence[Transform] | None, info: ModelInfo) -> 
     Raises:
         ConfigError: If types or radii differ from the model's.
     """
-    if not transforms:
-        return default_transforms(info)
     problems: list[str] = []
     bound: list[Transform] = []
-    for index, transform in enumerate(transforms):
+    for index, transform in enumerate(transforms or ()):
         where = f"data.transforms.{index}"
         if isinstance(transform, ChemicalSpeciesToAtomTypeMapper):
             problems.extend(_mapper_problems(transform, info, where))
-            bound.append(transform)
         elif isinstance(transform, NeighborListTransform):
             problems.extend(_radius_problems(transform, info, where))
-            bound.append(transform.for_model(info))
-        else:
-            bound.append(transform)
+            bound.append(edges_for_model(info, transform.backend))
+            continue
+        bound.append(transform)
     if problems:
         raise ConfigError(problems)
-    if not any(isinstance(transform, ChemicalSpeciesToAtomTypeMapper) for transform in bound):
+    if mapper_among(bound) is None:
         bound.insert(0, mapper_for_model(info))
-    if not any(isinstance(transform, NeighborListTransform) for transform in bound):
-        bound.append(NeighborListTransform(info.r_max).for_model(info))
+    if not any(isinstance(transform, ModelEdges) for transform in bound):
+        bound.append(edges_for_model(info))
     return bound
 
 
-def _mapper_problems(mapper: ChemicalSpeciesToAtomTypeMapper, info: ModelInfo, where: str) -> list[str]:
+def _mapper_problems(mapper: ChemicalSpeciesToAtomTypeMapper, info: ModelInfo, where: str) -> Iterator[str]:
     if mapper.model_type_names != list(info.type_names):
-        return [
-            problem(
-                f"{where}.model_type_names",
-                f"differ from the model's {list(info.type_names)}",
-                got=mapper.model_type_names,
-            )
-        ]
-    return [
-        problem(
-            f"{where}.chemical_species_to_atom_type_map",
-            f"maps {symbol!r} to the type {name!r}, which the model takes for {species!r}",
-        )
-        for name, species in zip(info.type_names, info.chemical_species or (), strict=False)
-        for symbol, mapped in mapper.chemical_species_to_atom_type_map.items()
-        if mapped == name and symbol != species
-    ]
+        what = f"differ from the model's {list(info.type_names)}"
+        yield problem(f"{where}.model_type_names", what, got=mapper.model_type_names)
+        return
+    species_of_type = dict(zip(info.type_names, info.chemical_species or (), strict=False))
+    for symbol, name in mapper.mapping.items():
+        species = species_of_type.get(name, symbol)
+        if symbol != species:
+            what = f"maps {symbol!r} to the type {name!r}, which the model takes for {species!r}"
+            yield problem(f"{where}.chemical_species_to_atom_type_map", what)
 
 
-def _radius_problems(transform: NeighborListTransform, info: ModelInfo, where: str) -> list[str]:
+def _radius_problems(transform: NeighborListTransform, info: ModelInfo, where: str) -> Iterator[str]:
     if transform.r_max != info.r_max:
         hint = "leave data.transforms out: the neighbour list follows from the model"
-        return [
-            problem(f"{where}.r_max", f"differs from the model's r_max = {info.r_max}", got=transform.r_max, hint=hint)
-        ]
-    if transform.type_names is not None and transform.type_names != list(info.type_names):
-        return [
-            problem(f"{where}.type_names", f"differ from the model's {list(info.type_names)}", got=transform.type_names)
-        ]
-    given = None if transform.cutoffs is None else tuple(tuple(row) for row in transform.cutoffs.tolist())
-    if given is not None and given != info.cutoffs:
-        return [
-            problem(
-                f"{where}.per_edge_type_cutoff",
-                f"differs from the model's radii {info.cutoffs or info.r_max}",
-                got=given,
-            )
-        ]
-    return []
-
-
-def _cutoffs(type_names: list[str] | None, r_max: float, given: Mapping[str, object] | None) -> torch.Tensor | None:
-    if type_names is None or given is None:
-        return None
-    cutoffs: TypeCutoffs = dict(given)  # type: ignore[arg-type]
-    return resolve_cutoffs(type_names, r_max, cutoffs)
+        what = f"differs from the model's r_max = {info.r_max}"
+        yield problem(f"{where}.r_max", what, got=transform.r_max, hint=hint)
+    elif transform.type_names is not None and transform.type_names != list(info.type_names):
+        what = f"differ from the model's {list(info.type_names)}"
+        yield problem(f"{where}.type_names", what, got=transform.type_names)
+    elif transform.cutoffs is not None and transform.cutoffs != info.cutoffs:
+        what = f"differs from the model's radii {info.cutoffs or info.r_max}"
+        yield problem(f"{where}.per_edge_type_cutoff", what, got=transform.cutoffs)

@@ -14,7 +14,7 @@ import torch
 
 from equipot._host.attribution import name_plugin
 from equipot.errors import ConfigError, problem
-from equipot.fields import MODEL_INPUTS
+from equipot.fields import MODEL_INPUTS, OPTIONAL_INPUTS
 from equipot.graph import Graph, compute_edge_vectors, edge_set_key
 from equipot.model._components import (
     Derivatives,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from equipot.model._scale_shift import ScaleShift
 
 _FRONT_END = frozenset({*MODEL_INPUTS, "owned", "edge_vectors", "edge_lengths", "normalized_edge_lengths"})
-_OPTIONAL_INPUTS = ("total_charge", "spin_multiplicity")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +140,7 @@ class GraphModel(torch.nn.Module):
         return [self.energy, *self.energy_terms.values()]
 
     def _check_fields(self) -> None:
-        provided = {*_FRONT_END, *_OPTIONAL_INPUTS}
+        provided = {*_FRONT_END, *OPTIONAL_INPUTS}
         problems = []
         named: list[tuple[str, Any]] = [("energy", self.energy), *self.energy_terms.items()]
         for name, component in named:
@@ -154,7 +153,7 @@ class GraphModel(torch.nn.Module):
             raise ConfigError(problems)
 
     def _inputs(self) -> tuple[str, ...]:
-        extra = [key for key in _OPTIONAL_INPUTS if any(key in part.requires for part in self._components())]
+        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for part in self._components())]
         fields = ("edge_index", "edge_cell_shift")
         sets = [edge_set_key(key, name) for name, _ in self._edge_sets() for key in fields]
         return (*MODEL_INPUTS, *extra, *sets)

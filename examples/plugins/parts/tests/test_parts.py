@@ -19,7 +19,7 @@ def test_frames_are_strided_and_split_in_time():
     assert [place.rsplit(" ", 1)[1] for place in sets["val0"].places] == ["120"]
     with pytest.raises(ConfigError, match="data.train: leaves none of the 3 frames, got 3"):
         TrajectoryDataModule(1, file_path=str(DATA), stride=60, train=3).read_sets()
-    with pytest.raises(ConfigError, match="data.stride: must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="TrajectoryDataModule.stride: must be greater than or equal to 1, got 0"):
         TrajectoryDataModule(1, file_path=str(DATA), stride=0, train=3)
 
 

@@ -42,6 +42,11 @@ def neighbor_list(options: Options) -> Options:
     return without(options, "backend", "backend_kwargs")
 
 
+def stats_manager(options: Options) -> Options:
+    """A statistics manager; how frames are batched for it makes no difference to a statistic."""
+    return without(options, "dataloader_kwargs")
+
+
 def dataset(options: Options) -> Options:
     """A data set of a data module, which has its transforms and labels."""
     options = without(options, *UNUSED, "transforms")

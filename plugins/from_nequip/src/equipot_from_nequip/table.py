@@ -99,8 +99,9 @@ ROWS: dict[str, tuple[Row, ...]] = {
     ),
     "nequip.data": (
         *_same("equipot.data", "CommonDataStatisticsManager", "EnergyOnlyDataStatisticsManager",
-               "DataStatisticsManager", "Count", "Mean", "MeanAbsolute", "RootMeanSquare", "StandardDeviation", "Max",
-               "Min", "PerAtomModifier", "EdgeLengths", "NumNeighbors"),
+               "DataStatisticsManager", options="stats_manager"),
+        *_same("equipot.data", "Count", "Mean", "MeanAbsolute", "RootMeanSquare", "StandardDeviation", "Max", "Min",
+               "PerAtomModifier", "EdgeLengths", "NumNeighbors"),
         *_same(TOOLBOX, "MappedFieldModifier"),
         *_none("the name of a field does it", "BaseModifier"),
         *_none("trainer.limit_train_batches shortens epochs", "PartialSampler"),

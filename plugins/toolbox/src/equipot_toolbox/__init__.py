@@ -11,8 +11,9 @@ from typing import Any
 _HOME = {
     "coefficients": ("LinearLossCoefficientScheduler", "LossCoefficientMonitor", "LossCoefficientScheduler"),
     "conflict_free": ("ConFIGLightningModule", "EMAConFIGLightningModule"),
-    "data_module": ("FrameDataModule",),
-    "datasets": ("ASEDataset", "FrameSource", "NPZDataset"),
+    "_data_module": ("FrameDataModule",),
+    "_datasets": ("ASEDataset", "NPZDataset"),
+    "_frame_source": ("FrameSource",),
     "error_metrics": (
         "HuberLoss",
         "MaximumAbsoluteError",
@@ -21,9 +22,9 @@ _HOME = {
         "RootMeanSquaredError",
         "StratifiedHuberForceLoss",
     ),
-    "fields": ("MappedFieldModifier",),
-    "hdf5": ("HDF5Dataset",),
-    "lmdb_dataset": ("LMDBDataset", "write_lmdb"),
+    "_fields": ("MappedFieldModifier",),
+    "_hdf5": ("HDF5Dataset",),
+    "_lmdb_dataset": ("LMDBDataset", "write_lmdb"),
     "measures": (
         "EnergyForceLoss",
         "EnergyForceMetrics",
@@ -39,7 +40,7 @@ _HOME = {
     "softadapt": ("SoftAdapt",),
     "xyz": ("TestTimeXYZFileWriter", "ValTimeXYZFileWriter"),
 }
-_EXTRAS = {"hdf5": "hdf5", "lmdb_dataset": "lmdb", "schedule_free": "schedulefree"}
+_EXTRAS = {"_hdf5": "hdf5", "_lmdb_dataset": "lmdb", "schedule_free": "schedulefree"}
 _PUBLIC = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = list(_PUBLIC)

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if Path(given.out).suffix != ".lmdb":
         parser.error(f"the last argument is the new file, whose name ends in .lmdb, got {given.out!r}")
-    from equipot_toolbox.lmdb_dataset import write_lmdb
+    from equipot_toolbox._lmdb_dataset import write_lmdb
 
     try:
         count = write_lmdb(given.out, (atoms for file in given.data for atoms in read_atoms(file)))

@@ -15,7 +15,7 @@ from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
 from equipot.options import Options
 from equipot.train import WEIGHTED_SUM
-from equipot_toolbox.fields import Comparison
+from equipot_toolbox._fields import Comparison
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
 from equipot.train import WEIGHTED_SUM, Loss
 from equipot.validation import check_options
-from equipot_toolbox.fields import Comparison, comparison
+from equipot_toolbox._fields import Comparison, comparison
 from equipot_toolbox.metric_terms import MetricEntry, Term
 
 

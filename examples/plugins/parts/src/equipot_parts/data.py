@@ -2,73 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
-from equipot.data import DataModule, FrameCollection, StatsManager, collect_frames, name_sets, read_atoms
-from equipot.data.transforms import Transform
+from pydantic import Field
+
+from equipot.data import DataModule, FrameCollection, collect_frames, name_sets, read_placed
+from equipot.data.options import DataOptions
 from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
 
 
-class TrajectoryDataModule(DataModule):
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryOptions(DataOptions):
+    """Options of TrajectoryDataModule."""
+
+    file_path: str
+    """A trajectory that ASE reads, with energies and forces."""
+
+    stride: Annotated[int, Field(ge=1)]
+    """Take one frame of this many."""
+
+    train: Annotated[int, Field(ge=1)]
+    """Number of frames to train on, from the start."""
+
+
+class TrajectoryDataModule(DataModule, options=TrajectoryOptions):
     """Every n-th frame of an MD trajectory: the first part to train on, the rest to validate.
 
     Neighbouring frames of a trajectory are nearly the same, so a random split would validate on what
     was trained on.
-
-    Args:
-        seed: Decides the order of batches.
-        file_path: A trajectory that ASE reads, with energies and forces.
-        stride: Take one frame of this many.
-        train: Number of frames to train on, from the start.
-        batch_size: Frames a batch.
-        transforms: Applied to each frame in order; by default what the model needs.
-        stats_manager: Statistics of the train set.
-
-    Raises:
-        ConfigError: On a stride or number of frames below 1.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        file_path: str,
-        stride: int,
-        train: int,
-        batch_size: int = 1,
-        transforms: list[Transform] | None = None,
-        stats_manager: StatsManager | None = None,
-    ) -> None:
-        self.file_path, self.stride, self.train = file_path, stride, train
-        problems = [
-            problem(f"data.{name}", "must be at least 1", got=value)
-            for name, value in (("stride", stride), ("train", train))
-            if value < 1
-        ]
-        loader: dict[str, Any] = {"batch_size": batch_size}
-        super().__init__(
-            seed,
-            transforms=transforms,
-            dataloaders={"train": loader, "val": loader},
-            stats_manager=stats_manager,
-            problems=problems,
-        )
+    options: TrajectoryOptions
 
     def source_files(self) -> list[str]:
         """The trajectory."""
-        return [self.file_path]
+        return [self.options.file_path]
 
     def read_sets(self) -> dict[str, FrameCollection]:
         """Both parts."""
-        frames = [
-            (f"{self.file_path}, frame {index}", atoms)
-            for index, atoms in enumerate(read_atoms(self.file_path))
-            if index % self.stride == 0
-        ]
-        if len(frames) <= self.train:
-            raise ConfigError(problem("data.train", f"leaves none of the {len(frames)} frames", got=self.train))
-        parts = (("train", frames[: self.train]), ("val", frames[self.train :]))
+        options = self.options
+        frames = list(read_placed([options.file_path]))[:: options.stride]
+        if len(frames) <= options.train:
+            raise ConfigError(problem("data.train", f"leaves none of the {len(frames)} frames", got=options.train))
+        parts = (("train", frames[: options.train]), ("val", frames[options.train :]))
         return name_sets((name, collect_frames(some, self.label_contract)) for name, some in parts)
 
 

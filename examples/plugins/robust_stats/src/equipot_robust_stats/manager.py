@@ -12,11 +12,10 @@ from equipot.data import (
     Mean,
     Metric,
     NumNeighbors,
-    StatisticEntry,
     StatisticKind,
     StatsManager,
-    as_quantity,
 )
+from equipot.data.options import StatisticEntry
 
 _BINS_PER_OCTAVE = 256
 _LOWEST, _HIGHEST = -60, 60
@@ -68,11 +67,10 @@ class RobustStatisticsManager(StatsManager):
 
     def __init__(self, type_names: list[str] | None = None) -> None:
         self.type_names = None if type_names is None else tuple(type_names)
-        forces = as_quantity("forces")
         entries = (
-            StatisticEntry("num_neighbors_mean", NumNeighbors(), Mean()),
-            StatisticEntry("forces_median_scale", forces, MedianScale()),
-            StatisticEntry("per_type_forces_median_scale", forces, MedianScale(), per_type=True),
+            StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric=Mean()),
+            StatisticEntry(name="forces_median_scale", field="forces", metric=MedianScale()),
+            StatisticEntry(name="per_type_forces_median_scale", field="forces", metric=MedianScale(), per_type=True),
         )
         self._entries = {entry.name: entry for entry in entries}
 

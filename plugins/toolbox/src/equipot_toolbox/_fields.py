@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from equipot.data import as_quantity
+from equipot.data import PerAtomModifier, as_quantity
 from equipot.errors import ConfigError, problem
 
 
@@ -66,6 +66,6 @@ def comparison(field: Any) -> Comparison:
         return Comparison(as_quantity(field.pred_field), as_quantity(field.target_field), name)
     quantity = as_quantity(field)
     name = field if isinstance(field, str) else type(quantity).__name__
-    if type(quantity).__name__ == "PerAtomModifier":
-        name = f"per_atom_{quantity.requires[0].removeprefix('total_')}"
+    if isinstance(quantity, PerAtomModifier):
+        name = f"per_atom_{quantity.field.removeprefix('total_')}"
     return Comparison(quantity, quantity, name)

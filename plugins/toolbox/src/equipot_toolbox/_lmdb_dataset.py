@@ -6,10 +6,11 @@ following hold the frames in order.
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from equipot import files
+from equipot.data import check_file
 from equipot.errors import DataError, problem
-from equipot_toolbox.datasets import FrameSource
+from equipot_toolbox._frame_source import FileSource, FrameSource
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,62 +34,45 @@ _MAP_SIZE = 2**40  # an upper limit of the address space, not of the file
 _COMMIT_EVERY = 1000
 
 
-class LMDBDataset(FrameSource):
+@dataclass(frozen=True, kw_only=True)
+class LMDBDataset(FileSource):
     """Frames in a file that ``python -m equipot_toolbox.convert`` or ``write_lmdb`` wrote.
 
     They are read when they are needed, so that sets may be larger than memory. LMDB files of other
     programs, whose values are pickled objects, are refused.
-
-    Args:
-        file_path: The file.
     """
 
     in_memory = False
 
-    def __init__(self, file_path: str) -> None:
-        self.file_path = file_path
-        self._environment: Any = None
-        self._frames = 0
+    file_path: str = field(kw_only=False)
+    """The file."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the open file, which other processes open by themselves."""
-        return {**self.__dict__, "_environment": None}
+    @functools.cached_property
+    def _stored(self) -> _StoredFrames:
+        return _StoredFrames(self.file_path)
+
+    def opened(self) -> FrameSource:
+        """The open file; a forked process goes on with the one it inherits, which it only reads."""
+        return self._stored
+
+
+class _StoredFrames(FrameSource):
+    """Frames of an open file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._environment = _environment(path)
+        with self._environment.begin() as transaction:
+            self._frames = _checked_length(path, transaction.get(FORMAT_KEY))
 
     def paths(self) -> list[str]:
-        """The file."""
-        return [self.file_path]
-
-    def _open(self) -> Any:
-        """The environment; a forked process goes on with the one it inherits, which it only reads."""
-        if self._environment is None:
-            self._environment = _environment(self.file_path)
-            self._frames = self._checked_length()
-        return self._environment
-
-    def _checked_length(self) -> int:
-        with self._environment.begin() as transaction:
-            raw = transaction.get(FORMAT_KEY)
-        hint = "make one with: python -m equipot_toolbox.convert data.extxyz data.lmdb"
-        try:
-            header = json.loads(bytes(raw or b"{}"))
-            name, version, frames = header["format"], int(header["version"]), int(header["frames"])
-        except (ValueError, KeyError, TypeError):
-            raise DataError(problem(self.file_path, "holds no frames of equipot", hint=hint)) from None
-        if name != FORMAT or version != FORMAT_VERSION:
-            raise DataError(problem(self.file_path, "has an unknown format", got=f"{name} {version}", hint=hint))
-        return frames
+        return [self._path]
 
     def __len__(self) -> int:
-        self._open()
         return self._frames
 
     def atoms(self, index: int) -> Atoms:
-        """A frame.
-
-        Raises:
-            DataError: If it is missing or damaged.
-        """
-        with self._open().begin() as transaction:
+        with self._environment.begin() as transaction:
             value = transaction.get(_key(index))
         try:
             return atoms_of(load(bytes(value or b"")))
@@ -94,8 +80,20 @@ class LMDBDataset(FrameSource):
             raise DataError(problem(self.place(index), f"is damaged: {error}")) from None
 
     def place(self, index: int) -> str:
-        """File and number there."""
-        return f"{self.file_path}, frame {index}"
+        return f"{self._path}, frame {index}"
+
+
+def _checked_length(path: str, raw: bytes | None) -> int:
+    """Number of frames that the header gives."""
+    hint = "make one with: python -m equipot_toolbox.convert data.extxyz data.lmdb"
+    try:
+        header = json.loads(bytes(raw or b"{}"))
+        name, version, frames = header["format"], int(header["version"]), int(header["frames"])
+    except (ValueError, KeyError, TypeError):
+        raise DataError(problem(path, "holds no frames of equipot", hint=hint)) from None
+    if name != FORMAT or version != FORMAT_VERSION:
+        raise DataError(problem(path, "has an unknown format", got=f"{name} {version}", hint=hint))
+    return frames
 
 
 _ENVIRONMENTS: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
@@ -103,10 +101,8 @@ _ENVIRONMENTS: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictiona
 
 
 def _environment(path: str) -> Any:
-    file = Path(path)
-    if not file.is_file():
-        raise DataError(problem(path, "no such file", hint=f"relative paths start from {Path.cwd()}"))
-    key = str(file.resolve())
+    check_file(path)
+    key = str(Path(path).resolve())
     found = _ENVIRONMENTS.get(key)
     if found is None:
         try:
@@ -127,24 +123,21 @@ def write_lmdb(path: str | Path, frames: Iterable[Atoms]) -> int:
     Returns:
         Number of frames.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     count = 0
-    try:
-        with lmdb.open(str(temporary), subdir=False, map_size=_MAP_SIZE, lock=False, sync=True) as environment:
-            transaction = environment.begin(write=True)
-            for atoms in frames:
-                transaction.put(_key(count), save(record_of(atoms)))
-                count += 1
-                if count % _COMMIT_EVERY == 0:
-                    transaction.commit()
-                    transaction = environment.begin(write=True)
-            header = {"format": FORMAT, "version": FORMAT_VERSION, "frames": count}
-            transaction.put(FORMAT_KEY, json.dumps(header).encode())
-            transaction.commit()
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        files.atomic(path) as temporary,
+        lmdb.open(str(temporary), subdir=False, map_size=_MAP_SIZE, lock=False, sync=True) as environment,
+    ):
+        transaction = environment.begin(write=True)
+        for atoms in frames:
+            transaction.put(_key(count), save(record_of(atoms)))
+            count += 1
+            if count % _COMMIT_EVERY == 0:
+                transaction.commit()
+                transaction = environment.begin(write=True)
+        header = {"format": FORMAT, "version": FORMAT_VERSION, "frames": count}
+        transaction.put(FORMAT_KEY, json.dumps(header).encode())
+        transaction.commit()
     return count
 
 

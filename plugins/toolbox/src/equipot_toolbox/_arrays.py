@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipot.errors import DataError, problem
+from equipot_toolbox._frame_source import FrameSource
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -51,12 +52,13 @@ def names_of(given: Mapping[str, str] | None, default: Mapping[str, str]) -> dic
     return {name: _SYNONYMS.get(what, what) for name, what in {**default, **(given or {})}.items()}
 
 
-class FrameArrays:
+class FrameArrays(FrameSource):
     """Frames of equal composition.
 
     Args:
         arrays: Name to array (or what gives one when indexed, as of HDF5).
         key_mapping: Name to what it is; names that are not in it are kept.
+        path: File that they are from.
         where: File and place in it, for messages.
 
     Raises:
@@ -64,8 +66,8 @@ class FrameArrays:
             arrays are the same thing.
     """
 
-    def __init__(self, arrays: Mapping[str, Any], key_mapping: Mapping[str, str], where: str) -> None:
-        self.where = where
+    def __init__(self, arrays: Mapping[str, Any], key_mapping: Mapping[str, str], path: str, where: str) -> None:
+        self.path, self.where = path, where
         self._arrays: dict[str, Any] = {}
         for name, array in arrays.items():
             what = key_mapping.get(name, name)
@@ -85,8 +87,16 @@ class FrameArrays:
             what = "atomic_numbers must have the shape [n_atoms] or [n_frames, n_atoms]"
             raise DataError(problem(where, what, got=numbers))
 
+    def paths(self) -> list[str]:
+        """The file."""
+        return [self.path]
+
     def __len__(self) -> int:
         return self.n_frames
+
+    def place(self, index: int) -> str:
+        """File, place in it and number there."""
+        return f"{self.where}, frame {index}"
 
     def atoms(self, index: int) -> Atoms:
         """A frame with everything else in ``info`` or ``arrays``.
@@ -121,7 +131,5 @@ class FrameArrays:
         array = self._arrays[name]
         value = np.asarray(array[index] if len(array.shape) == len(shape) + 1 else array[...])
         if value.shape != shape:
-            raise DataError(
-                problem(f"{self.where}, frame {index}", f"{name} must have the shape {shape}", got=value.shape)
-            )
+            raise DataError(problem(self.place(index), f"{name} must have the shape {shape}", got=value.shape))
         return value

@@ -1,0 +1,75 @@
+"""The data section of a config whose frames come from data sets named one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from equipot.data import (
+    FrameCollection,
+    LabelContract,
+    LazyFrames,
+    SourceDataModule,
+    collect_frames,
+    frame_from_atoms,
+)
+from equipot.data.options import SourceOptions
+from equipot.graph import Graph
+from equipot_toolbox._frame_source import FrameSource, joined
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameDataOptions(SourceOptions):
+    """Options of FrameDataModule."""
+
+    source: ClassVar[str] = "dataset"
+    expected: ClassVar[str] = "a data set or a list of them"
+    example: ClassVar[str] = "for example {_target_: equipot_toolbox.NPZDataset, file_path: …}"
+
+    split_dataset: dict[str, Any] | None = None
+    """``dataset`` (one, or a list that is joined) and ``train``, ``val``, ``test`` as fractions or numbers of
+    frames."""
+
+    train_dataset: Any = None
+    """A data set, or a list that is joined."""
+
+    val_dataset: Any = None
+    """A data set, or a list with one (or a list that is joined) for each validation set."""
+
+    test_dataset: Any = None
+    """The same for test sets."""
+
+    def is_source(self, given: Any) -> bool:
+        """Whether it is a data set."""
+        return isinstance(given, FrameSource)
+
+
+class FrameDataModule(SourceDataModule, options=FrameDataOptions):
+    """Labelled frames from data sets: ``ASEDataset``, ``NPZDataset``, ``HDF5Dataset``, ``LMDBDataset``."""
+
+    options: FrameDataOptions
+
+    def paths(self, sources: list[FrameSource]) -> list[str]:
+        """Files of the data sets."""
+        return [path for source in sources for path in source.paths()]
+
+    def read(self, sources: list[FrameSource]) -> FrameCollection:
+        """Frames of some data sets, or, where they do not stay in memory, a way to read each again."""
+        source = joined(sources)
+        contract, mask_nan = self.label_contract, self.options.mask_nan_labels
+        every = ((source.place(index), source.atoms(index)) for index in range(len(source)))
+        found = collect_frames(every, contract, mask_nan=mask_nan, keep=source.in_memory)
+        if not source.in_memory:
+            found.frames = LazyFrames(_Reader(source, contract, mask_nan=mask_nan), range(len(source)))
+        return found
+
+
+class _Reader:
+    """Makes a frame of a data set when it is needed."""
+
+    def __init__(self, source: FrameSource, contract: LabelContract, *, mask_nan: bool) -> None:
+        self.source, self.contract, self.mask_nan = source, contract, mask_nan
+
+    def __call__(self, index: int) -> Graph:
+        where = self.source.place(index)
+        return frame_from_atoms(self.source.atoms(index), self.contract, where, mask_nan=self.mask_nan)[0]

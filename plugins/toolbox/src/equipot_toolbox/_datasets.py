@@ -1,0 +1,95 @@
+"""Sets of labelled frames from files that ASE reads and from NPZ archives; nothing is unpickled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equipot.data import check_file, read_placed
+from equipot.errors import DataError, problem
+from equipot_toolbox._arrays import NPZ_KEYS, FrameArrays, names_of
+from equipot_toolbox._frame_source import FileSource, FrameSource
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True, kw_only=True)
+class ASEDataset(FileSource):
+    """Frames of files that ASE reads, in memory."""
+
+    ase_args: dict[str, Any] | None = field(default=None, kw_only=False)
+    """Arguments of ``ase.io.iread``, e.g. ``{format: extxyz}``."""
+
+    @functools.cached_property
+    def _frames(self) -> _ReadFrames:
+        return _ReadFrames(self.paths(), list(read_placed(self.paths(), self.ase_args)))
+
+    def opened(self) -> FrameSource:
+        """The frames as ASE reads them."""
+        return self._frames
+
+
+class _ReadFrames(FrameSource):
+    """Frames in memory, each with its place."""
+
+    def __init__(self, files: list[str], frames: list[tuple[str, Atoms]]) -> None:
+        self._files, self._frames = files, frames
+
+    def paths(self) -> list[str]:
+        return self._files
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def atoms(self, index: int) -> Atoms:
+        return self._frames[index][1]
+
+    def place(self, index: int) -> str:
+        return self._frames[index][0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NPZDataset(FileSource):
+    """Frames of equal composition in an NPZ archive, as those of sGDML, MD17 and rMD17.
+
+    Arrays: ``R`` or ``coords`` [n_frames, n_atoms, 3]; ``z`` or ``nuclear_charges`` [n_atoms]; energies
+    ``E`` or ``energies`` [n_frames]; forces ``F`` or ``forces`` [n_frames, n_atoms, 3]; ``cell`` and
+    ``pbc`` where there are any. Archives with Python objects are refused. Units are the file's: most of
+    these sets are in kcal/mol, for which the data module has ``units: real``.
+    """
+
+    file_path: str = field(kw_only=False)
+    """The archive."""
+
+    key_mapping: dict[str, str] | None = field(default=None, kw_only=False)
+    """Name of an array to what it is: ``positions``, ``atomic_numbers``, ``cell``, ``pbc`` or the key of a label; added
+    to the names above. Other names are kept."""
+
+    @functools.cached_property
+    def _arrays(self) -> FrameArrays:
+        path = self.file_path
+        return FrameArrays(_read_npz(path), names_of(self.key_mapping, NPZ_KEYS), path, path)
+
+    def opened(self) -> FrameSource:
+        """The archive's arrays, read whole on first use.
+
+        Raises:
+            DataError: If it cannot be read or holds Python objects.
+        """
+        return self._arrays
+
+
+def _read_npz(path: str) -> Mapping[str, np.ndarray[Any, np.dtype[Any]]]:
+    """Arrays of numbers of an archive; texts, as of authors and licences, are left out."""
+    check_file(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(problem(path, f"cannot be read: {error}", hint="an NPZ archive of plain arrays")) from None
+    return {name: array for name, array in found.items() if array.dtype.kind in "fiub"}
