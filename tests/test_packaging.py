@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import math
-import os
 import re
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -17,6 +15,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from equipot_test_support.commands import clean_environment, run
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -190,32 +190,11 @@ def test_wheel_holds_the_package_and_nothing_else(dist, dists):
 # ---------------------------------------------------------------- installation
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    outside = {"PYTHONPATH", "PIP_CONSTRAINT"}
-    environment = {k: v for k, v in os.environ.items() if k not in outside and not k.startswith("EQUIPOT_")}
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def installed(dists, tmp_path_factory) -> Path:
     """``bin`` of a fresh environment with our wheels; third parties are borrowed from this one, our own are not."""
     base = tmp_path_factory.mktemp("installed")
-    borrowed = base / "third_parties"
-    borrowed.mkdir()
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not re.match(r"(_|__editable__)*equipot|_?virtualenv|distutils-precedence|pip\b", entry.name):
-            (borrowed / entry.name).symlink_to(entry)
-    run(sys.executable, "-m", "venv", "--without-pip", base / "env", cwd=base)
-    python = base / "env/bin/python"
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=base).strip()
-    Path(site, "third_parties.pth").write_text(f"{borrowed}\n", encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--isolated", "install", "--quiet"]
-    run(*pip, "--no-index", "--find-links", dists, f"equipot[standard]=={version()}", cwd=base)
-    return base / "env/bin"
+    return clean_environment(base, dists, f"equipot[standard,testing]=={version()}")
 
 
 @pytest.mark.slow

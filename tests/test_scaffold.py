@@ -2,37 +2,26 @@
 
 import ast
 import json
-import os
 import re
-import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
 import pytest
 
+from equipot_test_support.commands import clean_environment, run
 from equipot_testing._scaffold import KINDS, new_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "plugins" / "_template"
+BROUGHT = ("force_stress", "testing")
+"""First-party plugins that the written ones' tests require."""
 NAMES = {
     "model-builder": "tiny-model",
     "pair-potential": "tiny-pair",
     "modifier": "tiny-wall",
     "stats-manager": "tiny-stats",
 }
-
-
-def run(*command, cwd, expected=0):
-    """Output of a command in an environment of its own: nothing of this one's packages or switches."""
-    outside = {"PYTHONPATH", "PIP_CONSTRAINT"}
-    environment = {k: v for k, v in os.environ.items() if k not in outside and not k.startswith("EQUIPOT_")}
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == expected, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def contents(folder):
@@ -97,30 +86,19 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clean(written, tmp_path_factory):
-    """``bin`` of a fresh environment with wheels of core, forces and the four packages; third parties are borrowed."""
+    """``bin`` of a fresh environment with wheels of core, the four packages and what their tests require."""
     base = tmp_path_factory.mktemp("clean")
     build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", base / "wheels"]
-    for folder in (ROOT / "core", ROOT / "plugins/force_stress", *written.values()):
+    for folder in (ROOT / "core", *(ROOT / "plugins" / name for name in BROUGHT), *written.values()):
         run(*build, folder, cwd=base)
-    borrowed = base / "third_parties"
-    borrowed.mkdir()
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not re.match(r"(_|__editable__)*equipot|_?virtualenv|distutils-precedence|pip\b", entry.name):
-            (borrowed / entry.name).symlink_to(entry)
-    run(sys.executable, "-m", "venv", "--without-pip", base / "env", cwd=base)
-    python = base / "env/bin/python"
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=base).strip()
-    Path(site, "third_parties.pth").write_text(f"{borrowed}\n", encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--isolated", "install", "--quiet", "--no-index"]
     names = [f"equipot-{name}[test]" for name in NAMES.values()]
-    run(*pip, "--find-links", base / "wheels", *names, cwd=base)
-    return base / "env/bin"
+    return clean_environment(base, base / "wheels", *names)
 
 
 @pytest.mark.slow
 def test_strangers_find_their_plugins(clean, tmp_path):
     listed = {one["id"]: one for one in json.loads(run(clean / "equipot", "plugins", "--json", cwd=tmp_path))}
-    assert listed.keys() == {"core", "force_stress", *(name.replace("-", "_") for name in NAMES.values())}
+    assert listed.keys() == {"core", *BROUGHT, *(name.replace("-", "_") for name in NAMES.values())}
     assert {one["state"] for one in listed.values()} == {"ok"}
     assert not [note for one in listed.values() for note in one["notes"]]
 

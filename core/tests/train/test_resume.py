@@ -12,38 +12,7 @@ import torch
 
 from equipot.errors import ConfigError
 from equipot.train._resume import check_same_config
-
-STATE = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
-
-
-def saving(every):
-    return (
-        "+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, filename: 'step{step}', "
-        f"save_top_k: -1, every_n_train_steps: {every}, "
-        "auto_insert_metric_name: false, enable_version_counter: false}]"
-    )
-
-
-def flat(value, path=""):
-    if isinstance(value, dict):
-        return {key: item for name, part in value.items() for key, item in flat(part, f"{path}/{name}").items()}
-    if isinstance(value, (list, tuple)):
-        return {key: item for index, part in enumerate(value) for key, item in flat(part, f"{path}/{index}").items()}
-    return {path: value}
-
-
-def state(path):
-    checkpoint = torch.load(path, weights_only=True)
-    return flat({key: checkpoint[key] for key in STATE})
-
-
-def differences(one, other):
-    one, other = state(one), state(other)
-    same = {
-        key: torch.equal(one[key], other[key]) if isinstance(one[key], torch.Tensor) else one[key] == other[key]
-        for key in one.keys() & other.keys()
-    }
-    return [key for key in sorted(one.keys() | other.keys()) if not same.get(key, False)]
+from equipot_test_support.checkpoints import differences, saving
 
 
 def results(folder):
