@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from equipot_test_support.commands import clean_environment, run
+from equipot_test_support.configs import short_run
+from equipot_test_support.folders import write_data
 from equipot_testing._scaffold import KINDS, new_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,31 +134,17 @@ def test_types_are_right(clean, written, tmp_path):
     )  # fmt: skip
 
 
-CONFIG = """
-run: [train, val]
-data:
-  _target_: equipot.data.ASEDataModule
-  seed: 1
-  split_dataset: {file_path: water.extxyz, train: 4, val: 2}
-  train_dataloader: {batch_size: 2}
-  val_dataloader: {batch_size: 2}
-  stats_manager: {_target_: equipot.data.TinyStats}
-trainer: {_target_: lightning.Trainer, accelerator: cpu, max_steps: 2, enable_progress_bar: false, logger: false}
-training_module:
-  _target_: equipot.train.EMALightningModule
-  loss: {_target_: equipot.train.EnergyForceLoss, coeffs: {total_energy: 1.0, forces: 1.0}}
-  val_metrics: {_target_: equipot.train.EnergyForceMetrics, coeffs: {per_atom_energy_mae: 1.0, forces_mae: 1.0}}
-  optimizer: {_target_: torch.optim.Adam, lr: 0.01}
-  model:
-    _target_: equipot.model.modify
-    modifiers: [{modifier: tiny_wall}]
-    model:
-      _target_: equipot.model.TinyModel
-      type_names: [H, O]
-      r_max: 3.5
-      per_type_energy_scales: ${training_data_stats:tiny_stats_forces_max}
-      pair_potential: {_target_: equipot.pair_potentials.TinyPair, depth: 0.1}
-"""
+MODEL = {
+    "_target_": "equipot.model.modify",
+    "modifiers": [{"modifier": "tiny_wall"}],
+    "model": {
+        "_target_": "equipot.model.TinyModel",
+        "type_names": ["H", "O"],
+        "r_max": 3.5,
+        "per_type_energy_scales": "${training_data_stats:tiny_stats_forces_max}",
+        "pair_potential": {"_target_": "equipot.pair_potentials.TinyPair", "depth": 0.1},
+    },
+}
 
 USE = """
 import json
@@ -170,11 +159,11 @@ print(json.dumps({"energy": atoms.get_potential_energy(), "forces": atoms.get_fo
 
 @pytest.mark.slow
 def test_all_four_train_and_run(clean, tmp_path):
-    """Two steps of training with a model, a pair potential, a modifier and statistics of strangers; package; ASE."""
-    from ase.io import read, write
-
-    write(tmp_path / "water.extxyz", read(ROOT / "examples/data/water_gfn1.extxyz", ":6"))
-    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    """Two epochs of training with a model, a pair potential, a modifier and statistics of strangers; package; ASE."""
+    write_data(tmp_path, "water_gfn1.extxyz", 6, new="water.extxyz")
+    config = short_run("water.extxyz", MODEL, train=4, val=2)
+    config["data"]["stats_manager"] = {"_target_": "equipot.data.TinyStats"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     run(clean / "equipot", "train", "config.yaml", "--output", "run", cwd=tmp_path)
     run(clean / "equipot", "package", "build", "run/last.ckpt", "model.equipot.zip", cwd=tmp_path)
     manifest = json.loads(run(clean / "equipot", "inspect", "--json", "model.equipot.zip", cwd=tmp_path))["manifest"]
