@@ -47,7 +47,7 @@ def main() -> int:
 
 def figures(tree: Path) -> dict[str, object]:
     """Every figure by its name."""
-    core = tree / "core/src/equipot"
+    core, settings = tree / "core/src/equipot", (tree / "pyproject.toml").read_text(encoding="utf-8")
     kit = [path for path in (tree / "plugins/testing/src", core / "testing", core / "scaffold") if path.is_dir()]
     in_kit = {path for folder in kit for path in folder.rglob("*.py")}
     sources = [path for path in (tree / "plugins").glob("[!_]*/src/**/*.py") if path not in in_kit]
@@ -70,9 +70,7 @@ def figures(tree: Path) -> dict[str, object]:
         "circles of packages in core": len(packages),
         **{f"  packages {number}": ", ".join(one) for number, one in enumerate(packages, start=1)},
         "imports that run upward in core": len(upward),
-        "import contracts": (tree / "pyproject.toml")
-        .read_text(encoding="utf-8")
-        .count("[[tool.importlinter.contracts]]"),
+        "import contracts": settings.count("[[tool.importlinter.contracts]]"),
         **{f"lines of {part}": sum(map(lines, files)) for part, files in parts.items()},
         f"functions over {LONG} lines of code": sum(length > LONG for length in lengths),
         "longest function": max(lengths),

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-LIMIT = 1000
+LIMIT = 223
 """How many may be left; lower it with the text, never raise it."""
 
 _SMALL = "of|in|is|are|at|on|with|for|to|as|by|from|and|or|than|that|if|has|not|but|was|makes|gives|after|before|into"
 
 PHRASES: dict[str, str] = {
     # "there is no plugin" is plain English; "a slab is no crystal" wants to be "is not a crystal"
-    "is no X": r"(?<!there )(?<!There )(?<!where )\b(?:is|are) +no +(?!longer\b|more\b|one\b|less\b|matter\b|need\b)[a-z]+",
+    "is no X": r"(?<![Tt]here )(?<!where )\b(?:is|are) +no +(?!(?:longer|more|one|less|matter|need)\b)[a-z]+",
     "stands": r"\bstands\b(?! for\b)",
     "whatever": r"\bwhatever\b",
     "beside": r"\bbeside\b",
-    "one X a Y": rf"\b(?:one|once|twice)(?: +(?!(?:{_SMALL})\b)[a-z]+)? +an? +(?!time\b|few\b|single\b)[a-z]+",
+    "one X a Y": rf"\b(?:one|once|twice)(?: +(?!(?:{_SMALL})\b)[a-z]+)? +an? +(?!(?:time|few|single)\b)[a-z]+",
     "anew": r"\banew\b",
     "told": r"\btold\b",
 }
@@ -73,7 +73,9 @@ def found(text: str) -> Iterator[tuple[str, int, str]]:
 def files(root: Path) -> list[Path]:
     """Every file that is read, but for this list and what was built."""
     paths = {path for pattern in (*TEXTS, *SOURCES, *TEMPLATES) for path in root.glob(pattern)}
-    return sorted(path for path in paths if path != Path(__file__).resolve() and "_build" not in path.parts)
+    return sorted(
+        path for path in paths if path != Path(__file__).resolve() and not {"_build", "tests"} & {*path.parts}
+    )
 
 
 def lines_of(paths: Iterable[Path], root: Path) -> Iterator[tuple[str, str]]:
