@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from equipot_testing._base import Conformance
 
+__all__ = ["BROKEN", "Outcome", "State", "run_checks"]
+
 State = Literal["passed", "failed", "expected failure", "unexpected pass", "not applicable", "not judged", "slow"]
 
 BROKEN = ("failed", "unexpected pass")

@@ -11,6 +11,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["brute_force_neighbors"]
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
