@@ -1,15 +1,13 @@
 """Laws that hold for any input, tried on what hypothesis makes."""
 
-import contextlib
 import json
 import math
 
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from equipot.artifacts import _archive as archive
 from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._modify import parse_modifier
 from equipot.data._loader import BatchOrder
@@ -17,20 +15,7 @@ from equipot.data._splits import split_indices
 from equipot.errors import ArtifactError, ConfigError
 from equipot.nn.irreps import FeatureLayout
 from equipot_test_support import strategies
-
-# Examples share a test's folder; none reads what another wrote.
-common = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@contextlib.contextmanager
-def only(error, where):
-    """Allow one kind of error, whose message names its place; any other fails the test."""
-    try:
-        yield
-    except error as raised:
-        if where not in str(raised):
-            raise
-
+from equipot_test_support.properties import common, only
 
 # ------------------------------------------------------------------------ files are untrusted
 
@@ -48,49 +33,6 @@ def test_any_json_is_a_manifest_or_an_artifact_error(value):
 def test_any_bytes_are_a_manifest_or_an_artifact_error(raw):
     with pytest.raises(ArtifactError):
         Manifest.from_json(raw, "model.equipot.zip")
-
-
-def read(path):
-    with archive.opened(path) as file:
-        return {name: archive.read_member(path, file, name) for name in file.namelist()}
-
-
-def allowed(name):
-    return not name.startswith("/") and "\\" not in name and ".." not in name.split("/")
-
-
-@common
-@given(strategies.MEMBERS)
-def test_archives_give_back_what_was_written(tmp_path, members):
-    path = tmp_path / "members.zip"
-    archive.write_members(path, members)
-    if all(map(allowed, members)):
-        assert read(path) == members
-    else:
-        with pytest.raises(ArtifactError, match="forbidden name"):
-            read(path)
-
-
-@common
-@given(strategies.MEMBERS, st.data())
-def test_damaged_archives_raise_artifact_errors(tmp_path, members, data):
-    path = tmp_path / "damaged.zip"
-    archive.write_members(path, {name: raw for name, raw in members.items() if allowed(name)})
-    raw = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(bytes(raw[: data.draw(st.integers(0, len(raw)))]) if data.draw(st.booleans()) else bytes(raw))
-    with only(ArtifactError, "damaged.zip"):
-        read(path)
-
-
-@common
-@given(st.binary(max_size=300))
-def test_any_bytes_are_an_archive_or_an_artifact_error(tmp_path, raw):
-    path = tmp_path / "any.zip"
-    path.write_bytes(raw)
-    with only(ArtifactError, "any.zip"):
-        read(path)
 
 
 # ------------------------------------------------------------------------ the command line
