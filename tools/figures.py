@@ -126,16 +126,18 @@ def docstrings(path: Path) -> tuple[int, int]:
 
 def imports(package: Path) -> dict[str, set[str]]:
     """Module to the modules of the same package it imports, lazily too; those for type checking alone do not count."""
-    modules = {_name(path, package): path for path in package.rglob("*.py")}
-    return {name: set(_imported(path, modules)) - {name} for name, path in modules.items()}
+    modules = {module_name(path, package): path for path in package.rglob("*.py")}
+    return {name: set(imported(path, modules)) - {name} for name, path in modules.items()}
 
 
-def _name(path: Path, package: Path) -> str:
+def module_name(path: Path, package: Path) -> str:
+    """Dotted path of a file below a package's folder."""
     parts = path.relative_to(package.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
+def imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
+    """Which of the modules a file imports, or takes names from; those for type checking alone do not count."""
     pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while pending:
         node = pending.pop()
