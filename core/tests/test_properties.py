@@ -8,8 +8,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from equipot._cli.modifiers import parse_modifier
 from equipot.artifacts._manifest import Manifest
-from equipot.artifacts._modify import parse_modifier
 from equipot.data._loader import BatchOrder
 from equipot.data._splits import split_indices
 from equipot.errors import ArtifactError, ConfigError
