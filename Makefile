@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; 
 	"$$p" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
-PYTEST := $(BIN)/python -m pytest
+# With coverage:  make test PYTEST=".venv/bin/python -m coverage run -m pytest", then make coverage
+PYTEST ?= $(BIN)/python -m pytest
 # nequip and nequip-allegro, for `make parity` alone.
 PEER ?= .cache/peer
 # The models of tests and demo are small: more threads only make them slower.
@@ -17,10 +18,10 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow parity lint types docs ci clean
+.PHONY: help install demo test test-slow test-nightly coverage parity lint types docs ci clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 install: $(STAMP) ## Make .venv with all packages (editable) and tools
 
@@ -34,12 +35,19 @@ demo: install ## Train, compile and use a tiny model
 	$(BIN)/python examples/demo.py
 
 test: install ## Run the test suite, without the slow tests
-	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not nightly" $(PYTEST_ARGS)
 
 test-slow: install ## Run the slow tests only
-	$(PYTEST) -m "slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "slow and not nightly" $(PYTEST_ARGS)
 
-parity: install ## Run nequip and allegro anew, compare, in a venv PEER
+test-nightly: install ## Run the tests that take minutes each
+	$(PYTEST) -m "nightly" $(PYTEST_ARGS)
+
+coverage: install ## Combine what test runs measured and print the total
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+parity: install ## Run nequip and allegro again, compare, in a venv PEER
 	test -x $(PEER)/bin/python || "$(PYTHON)" -m venv $(PEER)
 	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/reference/requirements.txt
 	$(PEER)/bin/python tests/reference/make_nequip_reference.py --check
@@ -51,6 +59,7 @@ lint: install ## Check style, spelling and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/python tools/wording.py --quiet
 	$(BIN)/lint-imports
 
 types: install ## Check types

@@ -7,12 +7,14 @@ import pytest
 import torch
 import yaml
 from ase.calculators.fd import calculate_numerical_forces
-from ase.io import read, write
+from ase.io import read
 
 from equipot._cli.main import main
 from equipot.artifacts import load_model, read_manifest
 from equipot.ase import EquipotCalculator
 from equipot.model import ModelFromPackage, modify
+from equipot_test_support.commands import equipot
+from equipot_test_support.folders import SMALL_ALLEGRO, current, small_ethanol, write_data
 from equipot_testing.frames import batch_of, standard_structures
 
 ROOT = Path(__file__).parents[1]
@@ -20,39 +22,18 @@ EMBEDDINGS = {
     "bessel": {"_target_": "equipot_allegro.TwoBodyBesselScalarEmbed", "num_bessels": 4},
     "spline": {"_target_": "equipot_allegro.TwoBodySplineScalarEmbed", "num_splines": 6, "spline_span": 4},
 }
-SMALL = {
-    "model_dtype": "float64",
-    "l_max": 1,
-    "num_scalar_features": 4,
-    "num_tensor_features": 2,
-    "scalar_embed_mlp_hidden_layers_width": 6,
-    "allegro_mlp_hidden_layers_width": 6,
-    "readout_mlp_hidden_layers_width": 4,
-}
-
-
-def equipot(*arguments):
-    assert main([str(argument) for argument in arguments]) == 0
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The current folder, with 8 frames of ethanol and small configs."""
     path = tmp_path_factory.mktemp("allegro road")
-    write(path / "ethanol.extxyz", read(ROOT / "examples/data/ethanol_pbe.extxyz", ":8"))
+    write_data(path, "ethanol_pbe.extxyz", 8, new="ethanol.extxyz")
     for name, embedding in EMBEDDINGS.items():
-        config = yaml.safe_load((ROOT / "examples/ethanol_allegro.yaml").read_text(encoding="utf-8"))
-        config["run"] = ["train", "val"]
-        config["data"]["split_dataset"] = {"file_path": "ethanol.extxyz", "train": 6, "val": 2}
-        del config["data"]["test_dataloader"]
-        config["data"]["train_dataloader"]["batch_size"] = 3
-        config["data"]["val_dataloader"]["batch_size"] = 2
-        config["trainer"] |= {"max_epochs": 2, "enable_progress_bar": False, "enable_model_summary": False}
-        config["training_module"]["model"] |= {**SMALL, "radial_chemical_embed": embedding}
+        config = small_ethanol("ethanol_allegro", run=["train", "val"])
+        config["training_module"]["model"] |= {**SMALL_ALLEGRO, "radial_chemical_embed": embedding}
         (path / f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path)
-        patch.setenv("EQUIPOT_CACHE_DIR", str(path / "cache"))
+    with current(path):
         yield path
 
 

@@ -15,7 +15,7 @@ import yaml
 from ase import units
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
-from ase.io import read, write
+from ase.io import read
 from ase.md.verlet import VelocityVerlet
 
 from equipot._cli.main import main
@@ -23,6 +23,8 @@ from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
 from equipot.model import ModelFromPackage, apply_modifier, modify
 from equipot.plugins import plugins
+from equipot_test_support.commands import equipot
+from equipot_test_support.folders import current, train_config, write_data
 from equipot_testing.conformance import ModelBuilderConformance
 from equipot_testing.frames import batch_of, standard_structures
 
@@ -105,16 +107,9 @@ def energy_only():
     return made
 
 
-def equipot(*arguments):
-    """Run a command; it must succeed."""
-    assert main([str(argument) for argument in arguments]) == 0
-
-
 def train(folder, name, made, *overrides):
     """Train in ``folder/name``; returns the checkpoint of the last epoch."""
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(made), encoding="utf-8")
-    equipot("train", f"{name}.yaml", "--output", name, *overrides)
-    (last,) = (folder / name).rglob("last.ckpt")
+    (last,) = train_config(folder, name, made, *overrides).rglob("last.ckpt")
     return last
 
 
@@ -122,10 +117,8 @@ def train(folder, name, made, *overrides):
 def folder(tmp_path_factory):
     """A folder with 12 frames of water, and the current one while these tests run."""
     path = tmp_path_factory.mktemp("a road")
-    write(path / "water.extxyz", read(WATER, ":12"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path)
-        patch.setenv("EQUIPOT_CACHE_DIR", str(path / "cache"))
+    write_data(path, "water_gfn1.extxyz", 12, new="water.extxyz")
+    with current(path):
         yield path
 
 

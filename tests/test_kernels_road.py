@@ -36,12 +36,9 @@ print(json.dumps({key: outputs[key].flatten().tolist() for key in ("total_energy
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _kept_kernels(pytestconfig, tmp_path_factory):
-    """Kernels are kept between runs, unless pytest's cache is switched off."""
-    kept = getattr(pytestconfig, "cache", None)
-    folder = tmp_path_factory.mktemp("kernels") if kept is None else kept.mkdir("equipot_kernels")
+def _kept_kernels(kernel_folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EQUIPOT_CACHE_DIR", str(folder))
+        patch.setenv("EQUIPOT_CACHE_DIR", str(kernel_folder))
         yield
 
 

@@ -15,12 +15,13 @@ import yaml
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.io import read, write
 
-from equipot._cli.main import main
 from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
 from equipot.config._check import check_config
 from equipot.config._load import compose
 from equipot.model import ModelFromPackage, modify
+from equipot_test_support.commands import equipot
+from equipot_test_support.folders import current, train_config, write_data
 from equipot_testing.frames import batch_of, standard_structures
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
@@ -87,10 +88,8 @@ model:
 def folder(tmp_path_factory):
     """A folder with 8 frames of ethanol, and the current one while these tests run."""
     path = tmp_path_factory.mktemp("ethanol road")
-    write(path / "ethanol.extxyz", read(DATA / "ethanol_pbe.extxyz", ":8"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path)
-        patch.setenv("EQUIPOT_CACHE_DIR", str(path / "cache"))
+    write_data(path, "ethanol_pbe.extxyz", 8, new="ethanol.extxyz")
+    with current(path):
         yield path
 
 
@@ -108,15 +107,8 @@ def energy_only():
     return made
 
 
-def equipot(*arguments):
-    assert main([str(argument) for argument in arguments]) == 0
-
-
 def train(folder, name, made, *overrides):
-    """Train in ``folder/name``; returns the checkpoint of the last epoch."""
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(made), encoding="utf-8")
-    equipot("train", f"{name}.yaml", "--output", name, *overrides)
-    return folder / name / "last.ckpt"
+    return train_config(folder, name, made, *overrides) / "last.ckpt"
 
 
 @pytest.fixture(scope="module")

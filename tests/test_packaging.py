@@ -5,18 +5,21 @@ from __future__ import annotations
 import ast
 import json
 import math
-import os
 import re
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from equipot_test_support.commands import clean_environment, run
+from equipot_test_support.configs import short_run
+from equipot_test_support.folders import write_data
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -190,32 +193,11 @@ def test_wheel_holds_the_package_and_nothing_else(dist, dists):
 # ---------------------------------------------------------------- installation
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    outside = {"PYTHONPATH", "PIP_CONSTRAINT"}
-    environment = {k: v for k, v in os.environ.items() if k not in outside and not k.startswith("EQUIPOT_")}
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def installed(dists, tmp_path_factory) -> Path:
     """``bin`` of a fresh environment with our wheels; third parties are borrowed from this one, our own are not."""
     base = tmp_path_factory.mktemp("installed")
-    borrowed = base / "third_parties"
-    borrowed.mkdir()
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not re.match(r"(_|__editable__)*equipot|_?virtualenv|distutils-precedence|pip\b", entry.name):
-            (borrowed / entry.name).symlink_to(entry)
-    run(sys.executable, "-m", "venv", "--without-pip", base / "env", cwd=base)
-    python = base / "env/bin/python"
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=base).strip()
-    Path(site, "third_parties.pth").write_text(f"{borrowed}\n", encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--isolated", "install", "--quiet"]
-    run(*pip, "--no-index", "--find-links", dists, f"equipot[standard]=={version()}", cwd=base)
-    return base / "env/bin"
+    return clean_environment(base, dists, f"equipot[standard,testing]=={version()}")
 
 
 @pytest.mark.slow
@@ -240,40 +222,42 @@ def test_installed_commands_show_help(installed, tmp_path, command):
     assert "usage" in run(installed / command, "--help", cwd=tmp_path).lower()
 
 
-SHORT_ROAD = """\
-run: [train, val, test]
-chemical_symbols: [C, H, O]
-cutoff_radius: 4.0
-data:
-  _target_: equipot.data.ASEDataModule
-  seed: 1
-  split_dataset: {file_path: frames.extxyz, train: 8, val: 2, test: 2}
-  train_dataloader: {batch_size: 4}
-  val_dataloader: {batch_size: 2}
-  test_dataloader: {batch_size: 2}
-  stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}
-trainer: {_target_: lightning.Trainer, accelerator: cpu, max_epochs: 2}
-training_module:
-  _target_: equipot.train.EMALightningModule
-  loss: {_target_: equipot.train.EnergyForceLoss, coeffs: {total_energy: 1.0, forces: 1.0}}
-  val_metrics: {_target_: equipot.train.EnergyForceMetrics, coeffs: {per_atom_energy_mae: 1.0, forces_mae: 1.0}}
-  optimizer: {_target_: torch.optim.Adam, lr: 0.01}
-  model:
-    _target_: equipot.model.NequIPGNNModel
-    type_names: ${chemical_symbols}
-    r_max: ${cutoff_radius}
-    num_layers: 1
-    l_max: 1
-    num_features: 4
-    radial_mlp_width: 8
-    avg_num_neighbors: ${training_data_stats:num_neighbors_mean}
-    per_type_energy_shifts: {C: -1027.6, H: -13.6, O: -2041.8}
-    per_type_energy_scales: ${training_data_stats:per_type_forces_rms}
-    pair_potential:
-      _target_: equipot.pair_potentials.ZBL
-      units: metal
-      chemical_species: ${chemical_symbols}
-"""
+@pytest.fixture(scope="module")
+def bare(dists, tmp_path_factory) -> Path:
+    """``bin`` of a fresh environment with core's wheel alone."""
+    return clean_environment(tmp_path_factory.mktemp("bare"), dists, f"equipot=={version()}")
+
+
+@pytest.mark.slow
+def test_core_works_alone(bare, tmp_path):
+    (record,) = json.loads(run(bare / "equipot", "plugins", "--json", cwd=tmp_path))
+    assert (record["id"], record["state"]) == ("core", "ok")
+    run(bare / "python", "-c", "import equipot.model, equipot.data, equipot.train, equipot.ase", cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [("new", "morse", "--kind", "pair-potential"), ("check", "zbl")])
+def test_core_alone_says_what_brings_the_commands_for_authors(bare, tmp_path, command):
+    words = [str(bare / "equipot"), "plugins", *command]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout
+    assert "pip install equipot-testing" in done.stderr
+
+
+SYMBOLS = ["C", "H", "O"]
+MODEL = {
+    "_target_": "equipot.model.NequIPGNNModel",
+    "type_names": SYMBOLS,
+    "r_max": 4.0,
+    "num_layers": 1,
+    "l_max": 1,
+    "num_features": 4,
+    "radial_mlp_width": 8,
+    "avg_num_neighbors": "${training_data_stats:num_neighbors_mean}",
+    "per_type_energy_shifts": {"C": -1027.6, "H": -13.6, "O": -2041.8},
+    "per_type_energy_scales": "${training_data_stats:per_type_forces_rms}",
+    "pair_potential": {"_target_": "equipot.pair_potentials.ZBL", "units": "metal", "chemical_species": SYMBOLS},
+}
 
 CALCULATE = """\
 import json
@@ -290,11 +274,9 @@ print(json.dumps({"label": label, "energy": atoms.get_potential_energy(), "force
 @pytest.fixture
 def short_road(installed, tmp_path) -> Path:
     """An empty folder outside of the tree with twelve labelled frames, a config, and the run of it."""
-    from ase.io import read, write
-
-    frames = read(ROOT / "examples/data/ethanol_pbe.extxyz", ":12")
-    write(tmp_path / "frames.extxyz", frames)
-    (tmp_path / "config.yaml").write_text(SHORT_ROAD, encoding="utf-8")
+    write_data(tmp_path, "ethanol_pbe.extxyz", 12, new="frames.extxyz")
+    config = short_run("frames.extxyz", MODEL, batch_size=4, train=8, val=2, test=2)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     run(installed / "equipot-train", "config.yaml", "--output", "run", cwd=tmp_path)
     return tmp_path
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from equipot_test_support.distributions import write_distribution
+
 BROKEN = "raise SystemExit(3)\n"
 CLASHING = """
 from equipot import hookimpl
@@ -25,12 +27,7 @@ def fake(tmp_path):
 
     def make(distribution, plugin_id, source, requires="equipot"):
         module = f"fake_{plugin_id}"
-        (tmp_path / f"{module}.py").write_text(source, encoding="utf-8")
-        folder = tmp_path / f"{distribution.replace('-', '_')}-2.0.dist-info"
-        folder.mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 2.0\nRequires-Dist: {requires}\n"
-        (folder / "METADATA").write_text(metadata, encoding="utf-8")
-        (folder / "entry_points.txt").write_text(f"[equipot.plugins.v1]\n{plugin_id} = {module}\n", encoding="utf-8")
+        write_distribution(tmp_path, distribution, plugin_id, source, module, version="2.0", requires=[requires])
 
     return make
 

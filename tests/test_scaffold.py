@@ -2,37 +2,29 @@
 
 import ast
 import json
-import os
 import re
-import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
+from equipot_test_support.commands import clean_environment, run
+from equipot_test_support.configs import short_run
+from equipot_test_support.folders import write_data
 from equipot_testing._scaffold import KINDS, new_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "plugins" / "_template"
+BROUGHT = ("force_stress", "testing")
+"""First-party plugins that the written ones' tests require."""
 NAMES = {
     "model-builder": "tiny-model",
     "pair-potential": "tiny-pair",
     "modifier": "tiny-wall",
     "stats-manager": "tiny-stats",
 }
-
-
-def run(*command, cwd, expected=0):
-    """Output of a command in an environment of its own: nothing of this one's packages or switches."""
-    outside = {"PYTHONPATH", "PIP_CONSTRAINT"}
-    environment = {k: v for k, v in os.environ.items() if k not in outside and not k.startswith("EQUIPOT_")}
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == expected, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def contents(folder):
@@ -97,30 +89,19 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clean(written, tmp_path_factory):
-    """``bin`` of a fresh environment with wheels of core, forces and the four packages; third parties are borrowed."""
+    """``bin`` of a fresh environment with wheels of core, the four packages and what their tests require."""
     base = tmp_path_factory.mktemp("clean")
     build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", base / "wheels"]
-    for folder in (ROOT / "core", ROOT / "plugins/force_stress", *written.values()):
+    for folder in (ROOT / "core", *(ROOT / "plugins" / name for name in BROUGHT), *written.values()):
         run(*build, folder, cwd=base)
-    borrowed = base / "third_parties"
-    borrowed.mkdir()
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not re.match(r"(_|__editable__)*equipot|_?virtualenv|distutils-precedence|pip\b", entry.name):
-            (borrowed / entry.name).symlink_to(entry)
-    run(sys.executable, "-m", "venv", "--without-pip", base / "env", cwd=base)
-    python = base / "env/bin/python"
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=base).strip()
-    Path(site, "third_parties.pth").write_text(f"{borrowed}\n", encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--isolated", "install", "--quiet", "--no-index"]
     names = [f"equipot-{name}[test]" for name in NAMES.values()]
-    run(*pip, "--find-links", base / "wheels", *names, cwd=base)
-    return base / "env/bin"
+    return clean_environment(base, base / "wheels", *names)
 
 
 @pytest.mark.slow
 def test_strangers_find_their_plugins(clean, tmp_path):
     listed = {one["id"]: one for one in json.loads(run(clean / "equipot", "plugins", "--json", cwd=tmp_path))}
-    assert listed.keys() == {"core", "force_stress", *(name.replace("-", "_") for name in NAMES.values())}
+    assert listed.keys() == {"core", *BROUGHT, *(name.replace("-", "_") for name in NAMES.values())}
     assert {one["state"] for one in listed.values()} == {"ok"}
     assert not [note for one in listed.values() for note in one["notes"]]
 
@@ -153,31 +134,17 @@ def test_types_are_right(clean, written, tmp_path):
     )  # fmt: skip
 
 
-CONFIG = """
-run: [train, val]
-data:
-  _target_: equipot.data.ASEDataModule
-  seed: 1
-  split_dataset: {file_path: water.extxyz, train: 4, val: 2}
-  train_dataloader: {batch_size: 2}
-  val_dataloader: {batch_size: 2}
-  stats_manager: {_target_: equipot.data.TinyStats}
-trainer: {_target_: lightning.Trainer, accelerator: cpu, max_steps: 2, enable_progress_bar: false, logger: false}
-training_module:
-  _target_: equipot.train.EMALightningModule
-  loss: {_target_: equipot.train.EnergyForceLoss, coeffs: {total_energy: 1.0, forces: 1.0}}
-  val_metrics: {_target_: equipot.train.EnergyForceMetrics, coeffs: {per_atom_energy_mae: 1.0, forces_mae: 1.0}}
-  optimizer: {_target_: torch.optim.Adam, lr: 0.01}
-  model:
-    _target_: equipot.model.modify
-    modifiers: [{modifier: tiny_wall}]
-    model:
-      _target_: equipot.model.TinyModel
-      type_names: [H, O]
-      r_max: 3.5
-      per_type_energy_scales: ${training_data_stats:tiny_stats_forces_max}
-      pair_potential: {_target_: equipot.pair_potentials.TinyPair, depth: 0.1}
-"""
+MODEL = {
+    "_target_": "equipot.model.modify",
+    "modifiers": [{"modifier": "tiny_wall"}],
+    "model": {
+        "_target_": "equipot.model.TinyModel",
+        "type_names": ["H", "O"],
+        "r_max": 3.5,
+        "per_type_energy_scales": "${training_data_stats:tiny_stats_forces_max}",
+        "pair_potential": {"_target_": "equipot.pair_potentials.TinyPair", "depth": 0.1},
+    },
+}
 
 USE = """
 import json
@@ -192,11 +159,11 @@ print(json.dumps({"energy": atoms.get_potential_energy(), "forces": atoms.get_fo
 
 @pytest.mark.slow
 def test_all_four_train_and_run(clean, tmp_path):
-    """Two steps of training with a model, a pair potential, a modifier and statistics of strangers; package; ASE."""
-    from ase.io import read, write
-
-    write(tmp_path / "water.extxyz", read(ROOT / "examples/data/water_gfn1.extxyz", ":6"))
-    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    """Two epochs of training with a model, a pair potential, a modifier and statistics of strangers; package; ASE."""
+    write_data(tmp_path, "water_gfn1.extxyz", 6, new="water.extxyz")
+    config = short_run("water.extxyz", MODEL, train=4, val=2)
+    config["data"]["stats_manager"] = {"_target_": "equipot.data.TinyStats"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     run(clean / "equipot", "train", "config.yaml", "--output", "run", cwd=tmp_path)
     run(clean / "equipot", "package", "build", "run/last.ckpt", "model.equipot.zip", cwd=tmp_path)
     manifest = json.loads(run(clean / "equipot", "inspect", "--json", "model.equipot.zip", cwd=tmp_path))["manifest"]

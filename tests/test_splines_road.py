@@ -9,53 +9,34 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from ase.io import read, write
+from ase.io import read
 
-from equipot._cli.main import main
 from equipot.artifacts import load_model, random_frames, read_manifest
 from equipot.ase import EquipotCalculator
+from equipot_test_support.commands import equipot
+from equipot_test_support.folders import SMALL_ALLEGRO, current, small_ethanol, write_data
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "ethanol": {"model_dtype": "float64", "num_layers": 2, "l_max": 1, "num_features": 4, "radial_mlp_width": 8},
-    "ethanol_allegro": {
-        "model_dtype": "float64",
-        "l_max": 1,
-        "num_scalar_features": 4,
-        "num_tensor_features": 2,
-        "scalar_embed_mlp_hidden_layers_width": 6,
-        "allegro_mlp_hidden_layers_width": 6,
-        "readout_mlp_hidden_layers_width": 4,
-    },
+    "ethanol_allegro": SMALL_ALLEGRO,
 }
-
-
-def equipot(*arguments):
-    assert main([str(argument) for argument in arguments]) == 0
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The current folder, with 8 frames of ethanol and configs of small models with splines."""
     path = tmp_path_factory.mktemp("splines road")
-    write(path / "ethanol.extxyz", read(ROOT / "examples/data/ethanol_pbe.extxyz", ":8"))
+    write_data(path, "ethanol_pbe.extxyz", 8, new="ethanol.extxyz")
     for name, small in SMALL.items():
-        config = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text(encoding="utf-8"))
-        config["run"] = ["train"]
-        config["data"]["split_dataset"] = {"file_path": "ethanol.extxyz", "train": 6, "val": 2}
-        del config["data"]["test_dataloader"]
-        config["data"]["train_dataloader"]["batch_size"] = 3
-        config["data"]["val_dataloader"]["batch_size"] = 2
-        config["trainer"] |= {"max_epochs": 2, "enable_progress_bar": False, "enable_model_summary": False}
+        config = small_ethanol(name, run=["train"])
         config["training_module"]["model"] = {
             "_target_": "equipot.model.modify",
             "model": config["training_module"]["model"] | small,
             "modifiers": [{"modifier": "train_with_RadialSplines", "num_knots": 65}],
         }
         (path / f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path)
-        patch.setenv("EQUIPOT_CACHE_DIR", str(path / "cache"))
+    with current(path):
         yield path
 
 

@@ -9,15 +9,14 @@ import sys
 import textwrap
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from equipot._cli.main import main
+from equipot_test_support.checkpoints import differences
+from equipot_test_support.water import water_frames
 
 CONFIG = """
 run: [train, test]
@@ -117,24 +116,10 @@ def config_of(parts):
     return text
 
 
-def water_frames(number=20):
-    """Water molecules with harmonic bonds: energy in eV, forces in eV/Å."""
-    random = np.random.default_rng(0)
-    for _ in range(number):
-        positions = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]) + random.normal(0, 0.05, (3, 3))
-        bonds = positions[1:] - positions[0]
-        lengths = np.linalg.norm(bonds, axis=1)
-        pulls = -10 * (lengths - 0.96)[:, None] * bonds / lengths[:, None]
-        atoms = Atoms("OH2", positions=positions)
-        labels = {"energy": 5 * ((lengths - 0.96) ** 2).sum(), "forces": np.vstack([-pulls.sum(0), pulls])}
-        atoms.calc = SinglePointCalculator(atoms, **labels)
-        yield atoms
-
-
 @pytest.fixture
 def run(tmp_path, monkeypatch, capfd):
     """Train in a folder with data; gives the output folder of a run with some parts."""
-    write(tmp_path / "water.extxyz", list(water_frames()))
+    write(tmp_path / "water.extxyz", water_frames())
     monkeypatch.chdir(tmp_path)
 
     def call(parts, output, *arguments):
@@ -146,31 +131,6 @@ def run(tmp_path, monkeypatch, capfd):
     return call
 
 
-def flat(value, path=""):
-    if isinstance(value, dict):
-        return {key: item for name, part in value.items() for key, item in flat(part, f"{path}/{name}").items()}
-    if isinstance(value, (list, tuple)):
-        return {key: item for index, part in enumerate(value) for key, item in flat(part, f"{path}/{index}").items()}
-    return {path: value}
-
-
-def state(path):
-    """What a checkpoint says of training: weights, optimizer, sums and coefficients of the loss, callbacks."""
-    checkpoint = torch.load(path, weights_only=True)
-    kept = {key: checkpoint[key] for key in ("state_dict", "optimizer_states", "global_step", "epoch")}
-    callbacks = {key: value for key, value in checkpoint["callbacks"].items() if "ModelCheckpoint" not in key}
-    return flat({**kept, "callbacks": callbacks, "measures": checkpoint["equipot"]["loop"]["measures"]})
-
-
-def differences(one, other):
-    one, other = state(one), state(other)
-    same = {
-        key: torch.equal(one[key], other[key]) if isinstance(one[key], torch.Tensor) else one[key] == other[key]
-        for key in one.keys() & other.keys()
-    }
-    return [key for key in sorted(one.keys() | other.keys()) if not same.get(key, False)]
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in VARIANTS]
 )
@@ -180,7 +140,7 @@ def test_resumed_equals_unbroken(run, name):
     whole = run(parts, "whole")
     for stop in (4, 6):
         resumed = run(parts, f"from{stop}", "--resume", f"whole/step{stop}.ckpt")
-        assert differences(whole / "step9.ckpt", resumed / "step9.ckpt") == [], f"resumed at {stop}"
+        assert differences(whole / "step9.ckpt", resumed / "step9.ckpt", toolbox=True) == [], f"resumed at {stop}"
     ours, theirs = (json.loads((one / "results.json").read_text()) for one in (whole, resumed))
     assert ours["test"] == theirs["test"]
 

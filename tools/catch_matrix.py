@@ -15,7 +15,7 @@ TARGET = ROOT / "docs/reference/catch_matrix.json"
 
 def main() -> int:
     """Write the table; 1 if a toy is not caught as promised."""
-    sys.path.insert(0, str(ROOT / "core/tests/testing"))
+    sys.path.insert(0, str(ROOT / "plugins/testing/tests"))
     from broken_toys import LIMIT, TOYS, row_of
 
     from equipot_testing import KIT_VERSION

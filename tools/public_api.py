@@ -1,6 +1,6 @@
 """Record the public interface, and compare the code with the record.
 
-`python tools/public_api.py` lists what differs; with `--update` the record (`tests/public_api.json`) is written anew,
+`python tools/public_api.py` lists what differs; with `--update` the record (`tests/public_api.json`) is written again,
 at each release and after a deliberate incompatible change. Names added since the record are free to change until then.
 """
 
@@ -16,47 +16,39 @@ import json
 import pkgutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
 
 RECORD = Path(__file__).resolve().parent.parent / "tests" / "public_api.json"
 
-MODULES: dict[str, tuple[str, ...] | None] = {
-    "equipot": None,
-    "equipot.declarations": None,
-    "equipot.model": None,
-    "equipot.data": None,
-    "equipot.data.options": None,
-    "equipot.data.transforms": None,
-    "equipot.train": None,
-    "equipot.train.callbacks": None,
-    "equipot.options": ("Configurable", "Options", "from_mapping"),
-    "equipot.fields": None,
-    "equipot.graph": None,
-    "equipot.units": None,
-    "equipot.errors": None,
-    "equipot.ase": ("EquipotCalculator",),
-    "equipot.artifacts": None,
-    "equipot.compile": None,
-    "equipot.config": None,
-    "equipot.containers": None,
-    "equipot.files": None,
-    "equipot.neighbors": ("add_neighbors", "neighbor_list"),
-    "equipot.validation": ("check_options",),
-    "equipot.plugins": None,
-    "equipot_testing": None,
-    "equipot_testing.conformance": None,
-}
-"""Public modules and the names in them; None: those in ``__all__``, else all it defines without ``_``."""
+PACKAGES = ("equipot", "equipot_testing")
+"""Packages whose interface is recorded; those of the plugins are reached through registered names."""
+
+NOT_FOR_IMPORT = {"plugin", "hookspecs"}
+"""What declares: hooks have a record of their own, registered names are found by the host."""
 
 Json = dict[str, Any]
 
 
 @functools.cache
 def public_modules() -> dict[str, tuple[str, ...]]:
-    """Names of every public module, the building blocks of ``equipot.nn`` too."""
-    nn = importlib.import_module("equipot.nn")
-    blocks = [f"equipot.nn.{one.name}" for one in pkgutil.iter_modules(nn.__path__)]
-    return {name: names or _names(name) for name, names in {**MODULES, **dict.fromkeys(blocks)}.items()}
+    """Every public module and its names: a module is public unless a part of its path begins with ``_``."""
+    modules = (one for package in PACKAGES for one in (package, *_below(importlib.import_module(package))))
+    found = {module: _names(module) for module in modules}
+    return {module: names for module, names in found.items() if names}
+
+
+def _below(package: ModuleType) -> Iterator[str]:
+    for one in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        last = one.name.rpartition(".")[2]
+        if last.startswith("_") or last in NOT_FOR_IMPORT:
+            continue
+        yield one.name
+        if one.ispkg:
+            yield from _below(importlib.import_module(one.name))
 
 
 def _names(name: str) -> tuple[str, ...]:
@@ -173,7 +165,7 @@ def _signature(where: str, old: Json, new: Json) -> list[str]:
 def main() -> int:
     """Compare or write; the exit code is 1 if the record is not kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--update", action="store_true", help="write the record anew")
+    parser.add_argument("--update", action="store_true", help="write the record again")
     new = record()
     if parser.parse_args().update:
         RECORD.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")

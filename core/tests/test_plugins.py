@@ -366,3 +366,15 @@ def test_malformed_aliases_are_refused(changes, message):
 def test_malformed_command_names_are_refused(name):
     with pytest.raises(ValueError, match="CommandEntry.name: not lower-case words"):
         CommandEntry(name=name, target="a.b", summary="A test")
+
+
+# ------------------------------------------------------------------------ the kit as a distribution
+
+
+@pytest.mark.parametrize("command", ["plugins new", "plugins check"])
+def test_the_host_knows_what_brings_the_commands_for_authors(command):
+    host = PluginHost("-testing")
+    assert command not in host.names("commands")
+    assert host.install_hint("commands", command) == "EQUIPOT_PLUGINS switches off equipot-testing"
+    host.records = [record for record in host.records if record.id != "testing"]  # as if it were not installed
+    assert host.install_hint("commands", command) == "pip install equipot-testing"

@@ -155,7 +155,8 @@ def test_the_command_line_names_the_plugin_too(install):
 
 
 @pytest.mark.usefixtures("fresh_plugins")
-def test_training_shows_whose_fault_it_is(install, folder):
+def test_training_shows_whose_fault_it_is(install, folder, monkeypatch):
+    monkeypatch.setattr("sys.gettrace", lambda: None)  # Hydra takes coverage for a debugger and lets errors pass
     install("bad-dist", "bad", SOURCE)
     builder = ["training_module.model._target_=equipot.model.BadModel", "~training_module.model.avg_num_neighbors"]
     code, _, err = folder.call(*builder, "--output", "run")

@@ -102,15 +102,6 @@ def test_only_the_path_weights_are_in_the_state_dict():
     assert torch.equal(make(dtype=torch.float32).weights, weights.float())
 
 
-@pytest.fixture
-def float64_by_default():
-    """e3nn makes its constants in the default dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 @pytest.mark.usefixtures("float64_by_default")
 @pytest.mark.parametrize("inverted", [0, 1])
 def test_equivariance(inverted):

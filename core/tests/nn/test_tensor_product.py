@@ -96,15 +96,6 @@ def test_clebsch_gordan_of_higher_degree_has_the_stored_numbers(degrees):
         assert tensor[index].item() == pytest.approx(value, abs=1e-13), index
 
 
-@pytest.fixture
-def float64_by_default():
-    """e3nn makes its constants in the default dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 @pytest.mark.usefixtures("float64_by_default")
 def test_equals_e3nn_with_unequal_multiplicities():
     convolution = make()

@@ -1,8 +1,6 @@
 """A resumed run equals the unbroken one bit for bit, wherever it was broken."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,38 +10,7 @@ import torch
 
 from equipot.errors import ConfigError
 from equipot.train._resume import check_same_config
-
-STATE = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
-
-
-def saving(every):
-    return (
-        "+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.ModelCheckpoint, filename: 'step{step}', "
-        f"save_top_k: -1, every_n_train_steps: {every}, "
-        "auto_insert_metric_name: false, enable_version_counter: false}]"
-    )
-
-
-def flat(value, path=""):
-    if isinstance(value, dict):
-        return {key: item for name, part in value.items() for key, item in flat(part, f"{path}/{name}").items()}
-    if isinstance(value, (list, tuple)):
-        return {key: item for index, part in enumerate(value) for key, item in flat(part, f"{path}/{index}").items()}
-    return {path: value}
-
-
-def state(path):
-    checkpoint = torch.load(path, weights_only=True)
-    return flat({key: checkpoint[key] for key in STATE})
-
-
-def differences(one, other):
-    one, other = state(one), state(other)
-    same = {
-        key: torch.equal(one[key], other[key]) if isinstance(one[key], torch.Tensor) else one[key] == other[key]
-        for key in one.keys() & other.keys()
-    }
-    return [key for key in sorted(one.keys() | other.keys()) if not same.get(key, False)]
+from equipot_test_support.checkpoints import differences, saving
 
 
 def results(folder):
@@ -125,22 +92,39 @@ def test_differences_are_listed_with_the_way_to_allow_them():
         check_same_config(saved, now, ["a", "e", "a.bb"])
 
 
-@pytest.mark.slow
-def test_killed_process(folder):
-    """kill -9 inside an epoch, then resume from the newest file."""
+def killed(folder, overrides, after):
+    """Train in a process of its own, kill -9 it some checkpoints later; gives the newest file that is whole."""
+    saved = folder.path / "killed"
+    before = newest(saved)
+    again = [] if before is None else ["--resume", f"killed/step{before}.ckpt"]
+    command = [sys.executable, "-m", "equipot._cli.main", "train", "config.yaml", "--output", "killed", *overrides]
+    process = subprocess.Popen([*command, *again], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (saved / f"step{(before or 0) + after}.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    return newest(saved)
+
+
+def newest(saved):
+    steps = sorted((int(file.stem[4:]) for file in saved.glob("step*.ckpt")), reverse=True)
+    return next((step for step in steps if _is_whole(saved / f"step{step}.ckpt")), None)
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(1, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.nightly)],
+    ids=["once", "often"],
+)
+def test_killed_process(folder, kills):
+    """kill -9 inside an epoch, then resume from the newest file; and a chain of that."""
     overrides = ["run=[train]", "trainer.max_epochs=20", saving(1)]
     assert folder.call("--output", "whole", *overrides)[0] == 0
-    command = [sys.executable, "-m", "equipot._cli.main", "train", "config.yaml", "--output", "killed", *overrides]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not (folder.path / "killed" / "step10.ckpt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    saved = sorted(int(file.stem[4:]) for file in (folder.path / "killed").glob("step*.ckpt"))
-    newest = next(step for step in reversed(saved) if _is_whole(folder.path / "killed" / f"step{step}.ckpt"))
-    assert 10 <= newest < 60
-    assert folder.call("--output", "rest", "--resume", f"killed/step{newest}.ckpt", *overrides)[0] == 0
+    for _ in range(kills):
+        step = killed(folder, overrides, after=10)
+        assert 10 <= step < 60
+    assert folder.call("--output", "rest", "--resume", f"killed/step{step}.ckpt", *overrides)[0] == 0
     assert differences(folder.path / "whole" / "step60.ckpt", folder.path / "rest" / "step60.ckpt") == []
 
 

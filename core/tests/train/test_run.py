@@ -12,6 +12,7 @@ import torch
 from equipot.containers import plain
 from equipot.model._context import ModelInfo
 from equipot.train._table import results_table
+from equipot_test_support.water import ENERGY_ONLY, labelled
 
 
 def plain_only(value):
@@ -108,24 +109,8 @@ def test_multirun_stops_with_the_message_and_code_two(folder):
 
 
 def test_energy_only_run_on_data_without_forces(folder):
-    from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.io import read, write
-
-    frames = read(folder.path / "water.extxyz", ":")
-    for atoms in frames:
-        atoms.calc = SinglePointCalculator(atoms, energy=atoms.get_potential_energy())
-    write(folder.path / "water.extxyz", frames)
-    code, output, errors = folder.call(
-        "--output",
-        "out",
-        "+training_module.model.do_derivatives=false",
-        "training_module.loss={_target_: equipot.train.EnergyOnlyLoss}",
-        "~training_module.loss.coeffs",
-        "training_module.val_metrics={_target_: equipot.train.EnergyOnlyMetrics}",
-        "~training_module.val_metrics.coeffs",
-        "data.stats_manager._target_=equipot.data.EnergyOnlyDataStatisticsManager",
-        "training_module.model.per_type_energy_scales='${training_data_stats:per_atom_energy_std}'",
-    )
+    folder.change_data(lambda atoms: labelled(atoms, energy=atoms.get_potential_energy()))
+    code, output, errors = folder.call("--output", "out", *ENERGY_ONLY)
     assert code == 0, errors
     assert "meV/atom" in output
     assert "meV/Å " not in output

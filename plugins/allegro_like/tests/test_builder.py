@@ -12,6 +12,7 @@ from equipot.model import AllegroModel, PresetAllegroModel
 from equipot.nn.edges import Edges
 from equipot.nn.slots import KernelSlot
 from equipot_allegro import TwoBodyBesselScalarEmbed, TwoBodySplineScalarEmbed
+from equipot_test_support.options import WRONG_NEIGHBOR_NUMBERS, options_checked
 
 BESSEL, SPLINE = TwoBodyBesselScalarEmbed(), TwoBodySplineScalarEmbed()
 BASE = {
@@ -35,10 +36,7 @@ TINY = {
 NONLINEARITIES = "use one of silu, mish, gelu, ssp, tanh"
 
 
-def error_of(**options) -> list[str]:
-    with pytest.raises(ConfigError) as error:
-        AllegroModel(**{**BASE, **options})
-    return [line.removeprefix("AllegroModel.") for line in error.value.problems]
+error_of = options_checked(AllegroModel, BASE)
 
 
 def test_defaults_are_those_users_know():
@@ -60,18 +58,7 @@ def test_defaults_are_those_users_know():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"avg_num_neighbors": None},
-            (
-                "avg_num_neighbors: required option is missing; "
-                "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type"
-            ),
-        ),
-        ({"avg_num_neighbors": 0.0}, "avg_num_neighbors: must be greater than 0, got 0.0"),
-        (
-            {"avg_num_neighbors": {"H": 2.0}},
-            "avg_num_neighbors: no value for the types ['O'], got {'H': 2.0}; give one for each of ['H', 'O']",
-        ),
+        *WRONG_NEIGHBOR_NUMBERS,
         (
             {"num_scalar_features": 7},
             (

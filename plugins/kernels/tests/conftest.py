@@ -17,13 +17,6 @@ from equipot.nn.spherical import SphericalHarmonics
 from equipot.nn.tensor_product import Convolution
 
 
-@pytest.fixture(scope="session")
-def kernel_folder(pytestconfig, tmp_path_factory):
-    """Where kernels of the tests are kept: pytest's own cache, unless it is switched off."""
-    kept = getattr(pytestconfig, "cache", None)
-    return tmp_path_factory.mktemp("kernels") if kept is None else kept.mkdir("equipot_kernels")
-
-
 @pytest.fixture(autouse=True)
 def _kept_kernels(kernel_folder, monkeypatch):
     monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(kernel_folder))

@@ -1,20 +1,17 @@
 import dataclasses
-import math
 
 import pytest
 import torch
 
 from equipot.errors import ConfigError
 from equipot.model import NequIPGNNModel, PresetNequIPGNNModel
+from equipot_test_support.options import WRONG_NEIGHBOR_NUMBERS, options_checked
 
 BASE = {"type_names": ["H", "O"], "r_max": 3.0, "avg_num_neighbors": 8.0, "do_derivatives": False}
 TINY = {**BASE, "model_dtype": "float64", "num_layers": 2, "num_features": [4, 2], "radial_mlp_width": 6}
 
 
-def error_of(**options) -> list[str]:
-    with pytest.raises(ConfigError) as error:
-        NequIPGNNModel(**{**BASE, **options})
-    return [line.removeprefix("NequIPGNNModel.") for line in error.value.problems]
+error_of = options_checked(NequIPGNNModel, BASE)
 
 
 def test_defaults_are_those_users_know():
@@ -31,23 +28,7 @@ def test_defaults_are_those_users_know():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"avg_num_neighbors": None},
-            (
-                "avg_num_neighbors: required option is missing; "
-                "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type"
-            ),
-        ),
-        ({"avg_num_neighbors": 0.0}, "avg_num_neighbors: must be greater than 0, got 0.0"),
-        ({"avg_num_neighbors": math.nan}, "avg_num_neighbors: must be greater than 0, got nan"),
-        (
-            {"avg_num_neighbors": {"H": 2.0, "C": 3.0, "O": 1.0}},
-            "avg_num_neighbors.C: unknown type name; type names: H, O",
-        ),
-        (
-            {"avg_num_neighbors": {"H": 2.0}},
-            "avg_num_neighbors: no value for the types ['O'], got {'H': 2.0}; give one for each of ['H', 'O']",
-        ),
+        *WRONG_NEIGHBOR_NUMBERS,
         (
             {"num_features": [8, 4, 2]},
             (

@@ -1,46 +1,15 @@
 """Against numbers of nequip 0.19, made by tests/reference/make_nequip_reference.py in its own environment."""
 
-import importlib.util
-import math
-from pathlib import Path
-
 import pytest
 import torch
 
-FILE = Path(__file__).parents[3] / "tests" / "reference" / "parity.py"
-SPEC = importlib.util.spec_from_file_location("parity", FILE)
-parity = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(parity)
+from equipot_test_support.parity import parity, parity_tests
+
 REFERENCE = parity.Reference("nequip")
 CASES = REFERENCE.cases
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_float64_energies_forces_and_stress_equal_the_peer(name):
-    for frame, found in REFERENCE.deviations(name, "float64").items():
-        assert max(found.energy, found.forces, found.stress) <= parity.FLOAT64_TOLERANCE, (frame, found)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_float32_forces_are_the_peers_to_rounding(name):
-    rounding = REFERENCE.peer_rounding(name)
-    for against in ("float32", "float64"):
-        for frame, found in REFERENCE.deviations(name, "float32", against).items():
-            allowed = max(parity.FLOAT32_TOLERANCE, 3.0 * rounding[frame].forces)
-            assert found.forces <= allowed, (against, frame, found)
-
-
-def test_initial_weights_are_drawn_from_the_peers_distribution():
-    pairs = REFERENCE.initial_weights()
-    assert len(pairs) > 50
-    for name, (ours, theirs) in pairs.items():
-        samples = math.sqrt(ours.numel())
-        spread, expected = ours.square().mean().sqrt(), theirs.square().mean().sqrt()
-        assert abs(spread / expected - 1.0) < 3.0 / samples, name
-        assert abs(ours.mean()) < 4.0 * expected / samples, name
-        # Uniform, within √3 of its scale, or normal: the largest of some hundreds is beyond.
-        if ours.numel() >= 100:
-            assert (ours.abs().max() > 1.85 * expected) == (theirs.abs().max() > 1.85 * expected), name
+TestParity = parity_tests(REFERENCE)
 
 
 def test_the_grid_covers_what_may_differ():

@@ -11,7 +11,6 @@ from ase.neighborlist import primitive_neighbor_list
 
 from equipot.model import ModelInfo
 from equipot_testing._equivariance import orthogonal_matrices
-from equipot_testing._neighbors import brute_force_neighbors
 from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
 from equipot_testing.conformance import ModifierConformance
 from equipot_testing.finite_difference import fd_forces, fd_strain_gradient
@@ -26,6 +25,7 @@ from equipot_testing.frames import (
     random_structure,
     standard_structures,
 )
+from equipot_testing.neighbors import brute_force_neighbors
 
 INFO = ModelInfo(type_names=("H", "C"), chemical_species=("H", "C"), r_max=4.0, cutoffs=None, model_dtype="float64")
 

@@ -68,11 +68,15 @@ def test_names_of_several_words(tmp_path):
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
-        ("Morse", "modifier", "equipot plugins new: NAME: is no name for a package, got 'Morse'; write small letters"),
-        ("2body", "modifier", "NAME: is no name for a package, got '2body'"),
-        ("a--b", "modifier", "NAME: is no name for a package, got 'a--b'"),
-        ("../evil", "modifier", "NAME: is no name for a package, got '../evil'"),
-        ("", "modifier", "NAME: is no name for a package, got ''"),
+        (
+            "Morse",
+            "modifier",
+            "equipot plugins new: NAME: cannot be the name of a package, got 'Morse'; write small letters",
+        ),
+        ("2body", "modifier", "NAME: cannot be the name of a package, got '2body'"),
+        ("a--b", "modifier", "NAME: cannot be the name of a package, got 'a--b'"),
+        ("../evil", "modifier", "NAME: cannot be the name of a package, got '../evil'"),
+        ("", "modifier", "NAME: cannot be the name of a package, got ''"),
         ("class", "modifier", "NAME: is taken, got 'class'; choose another"),
         ("core", "modifier", "NAME: is taken, got 'core'; choose another"),
         ("zbl", "modifier", "NAME: the name 'zbl' belongs to equipot-zbl, got 'zbl'; choose another"),
@@ -94,7 +98,7 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(ConfigError, match=re.escape(f"nothing is overwritten, got '{folder}'; remove it")):
         new_plugin("morse", "pair-potential", tmp_path)
     assert list(folder.iterdir()) == []
-    with pytest.raises(ConfigError, match="--into: is no folder"):
+    with pytest.raises(ConfigError, match="--into: is not a folder"):
         new_plugin("morse", "pair-potential", tmp_path / "not there")
 
 

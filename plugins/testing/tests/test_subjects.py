@@ -83,7 +83,7 @@ def test_kind_and_name_choose():
     ("arguments", "error", "words"),
     [
         (("zbll",), PluginError, "plugins check: no such plugin is installed, got 'zbll'; did you mean 'zbl'?"),
-        (("zbl", "pairs"), ConfigError, "--kind: is no kind of declaration, got 'pairs'; kinds: .*pair_potentials"),
+        (("zbl", "pairs"), ConfigError, "--kind: unknown kind of declaration, got 'pairs'; kinds: .*pair_potentials"),
         (("zbl", "", "Zbl"), ConfigError, r"zbl: has no such component, got 'Zbl'; \['pair_potentials ZBL'\]"),
     ],
 )
@@ -106,7 +106,7 @@ def test_local_file_gets_values_for_what_it_requires(local):
 
 def test_project_folder_runs_its_own_tests(tmp_path):
     (tmp_path / "tests").mkdir()
-    with pytest.raises(PluginError, match=r"is no project: it has no pyproject.toml"):
+    with pytest.raises(PluginError, match=r"is not a project: it has no pyproject.toml"):
         find_subjects(str(tmp_path))
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1"\nname = "equipot-zbl"\n', encoding="utf-8")
     (tmp_path / "tests/test_conformance.py").write_text(
@@ -184,7 +184,7 @@ def test_command_prints_json(capsys):
         (("--calculator", "nowhere_at_all:f"), "--calculator: cannot be imported: No module named 'nowhere_at_all'"),
         (("--calculator", "math:pi2"), "--calculator: cannot be imported: module 'math' has no attribute 'pi2'"),
         (("--calculator", "a:b", "--elements", "H,Qq"), "--elements: must be chemical symbols, got ['H', 'Qq']"),
-        (("--calculator", "a:b", "--python", "no-such-python"), "--python: is no program, got 'no-such-python'"),
+        (("--calculator", "a:b", "--python", "no-such-python"), "--python: is not a program, got 'no-such-python'"),
     ],
 )
 def test_command_messages(arguments, words, capsys):

@@ -6,12 +6,11 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from equipot.data import ASEDataModule
 from equipot.graph import collate
+from equipot_test_support.water import random_labels
 from equipot_testing.toy import ToyModel
 
 
@@ -28,15 +27,10 @@ def make_recipe():
 @pytest.fixture
 def water(tmp_path):
     """A file of twelve water molecules in cells, with made-up labels; every other one has a stress."""
-    random = np.random.default_rng(0)
-    frames = []
-    for index in range(12):
-        positions = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]) + random.normal(0, 0.1, (3, 3))
-        atoms = Atoms("OH2", positions=positions, cell=[5.0, 5.5, 6.0], pbc=True)
-        labels = {"energy": random.normal(), "forces": random.normal(size=(3, 3))}
-        stress = {"stress": random.normal(size=6)} if index % 2 else {}
-        atoms.calc = SinglePointCalculator(atoms, **labels, **stress)
-        frames.append(atoms)
+    frames = random_labels(12, spread=0.1, cell=[5.0, 5.5, 6.0])
+    random = np.random.default_rng(1)
+    for atoms in frames[1::2]:
+        atoms.calc.results["stress"] = random.normal(size=6)
     write(tmp_path / "water.extxyz", frames)
     return tmp_path / "water.extxyz"
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from equipot.units import COULOMB_CONSTANT
-from equipot_testing._neighbors import brute_force_neighbors
 from equipot_testing.frames import batch_of, standard_structures
+from equipot_testing.neighbors import brute_force_neighbors
 from equipot_testing.toy import ToyModel
 from equipot_zbl import ZBL
 from equipot_zbl.potential import zbl_energy

@@ -1,4 +1,13 @@
-"""Conformance kit for plugin authors: the laws a plugin must keep, as checks."""
+"""Conformance kit for plugin authors: the laws a plugin must keep, as checks.
+
+- ``conformance``: the classes that a plugin's tests subclass, one for each kind of plugin;
+- ``run``: the same checks without pytest;
+- ``frames``, ``neighbors``, ``finite_difference``, ``checks``: structures, an independent neighbour list,
+  derivatives and comparisons, for tests of your own;
+- ``toy``: a tiny equivariant model that needs no plugin;
+- ``calculators.conformance``, ``calculators.potentials``: the laws of physics for any ASE calculator or
+  torch-sim model.
+"""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Conformance:
 
         Tolerance: none.
         Why: ``equipot describe``, the schema and the reference pages are made of these texts.
-        Goes wrong: a comment beside the field instead of a string under it.
+        Goes wrong: a comment next to the field instead of a string under it.
         """
         from equipot.describe import describe_options
 

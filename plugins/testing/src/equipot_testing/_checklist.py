@@ -120,7 +120,7 @@ def check_of(kit: type, name: str, *, implied: tuple[str, ...] = ()) -> Check:
     Args:
         kit: The conformance class.
         name: Name without ``test_``.
-        implied: Checks it comes after whatever its flags say.
+        implied: Checks it comes after in any case.
     """
     owners = [base for base in kit.__mro__ if PREFIX + name in vars(base)]
     methods = [vars(owner)[PREFIX + name] for owner in owners]

@@ -71,7 +71,7 @@ class EnergyTermConformance(ModelBuilderConformance):
     # ----------------------------------------------------------------- checks
 
     def test_adds_to_the_model(self) -> None:
-        """The term adds something, the same whatever the scales and shifts of the model are.
+        """The term adds something, the same for any scales and shifts of the model.
 
         Tolerance: 1e-9, relative to the largest value or 1.
         Why: the scale of the learned part must not scale a physical law.
@@ -87,7 +87,7 @@ class EnergyTermConformance(ModelBuilderConformance):
 
         Tolerance: none.
         Why: a misspelled option would silently be the default.
-        Goes wrong: a class that is no frozen dataclass.
+        Goes wrong: a class that is not a frozen dataclass.
         """
         try:
             self.term(surely_not_an_option=1)

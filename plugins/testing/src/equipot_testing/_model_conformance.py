@@ -149,7 +149,7 @@ class ModelBuilderConformance(ModelEngineeringChecks):
 
         Tolerance: none, bit for bit; models that no plugin declares cannot be packaged.
         Why: packages are what users pass on and come back to after years.
-        Goes wrong: options that are no plain containers; an option that changes the function and not the weights.
+        Goes wrong: options that are not plain containers; an option that changes the function and not the weights.
         """
         from equipot.artifacts import load_model, verify, write_package
 
@@ -168,7 +168,7 @@ class ModelBuilderConformance(ModelEngineeringChecks):
 
         Tolerance: none.
         Why: a misspelled option would train another model than was asked for.
-        Goes wrong: a builder that is no frozen dataclass.
+        Goes wrong: a builder that is not a frozen dataclass.
         """
         try:
             self.recipe(surely_not_an_option=1)

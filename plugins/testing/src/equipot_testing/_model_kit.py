@@ -150,7 +150,7 @@ class ModelKit(Conformance):
 
 
 def called(law: str, model: Callable[[Graph], Graph], batch: Graph) -> Graph:
-    """Call the model; whatever it raises breaks the law.
+    """Call the model; any exception breaks the law.
 
     Args:
         law: Starts the message.

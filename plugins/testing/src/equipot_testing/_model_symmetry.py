@@ -24,7 +24,7 @@ class ModelSymmetryChecks(ModelKit):
     """Batches, permutation, rotation, inversion, translation, periodic images, supercells, types."""
 
     def test_batch_equals_singles(self) -> None:
-        """Frames in one batch do not feel each other, in whatever order.
+        """Frames in one batch do not feel each other, in any order.
 
         Tolerance: 1e-9, relative to the largest value or 1.
         Why: a model that leaks trains on its batches and gives other numbers in dynamics, where batches are of one.

@@ -175,7 +175,7 @@ class ModifierConformance(Conformance):
 
         Tolerance: none, bit for bit.
         Why: packages rebuild the model from its builder and the list of modifiers.
-        Goes wrong: random numbers or files used on the way; options that are no plain containers.
+        Goes wrong: random numbers or files used on the way; options that are not plain containers.
         """
         model = self.model()
         result = self.modified(model)

@@ -330,7 +330,7 @@ class PairPotentialConformance(Conformance):
         check_that("units" in message and other in message, f"other units must be refused by name, got: {message!r}")
 
     def test_species(self) -> None:
-        """A potential that is told the species refuses types of other species.
+        """A potential that knows the species refuses types of other species.
 
         Tolerance: none; potentials without ``chemical_species`` are left out.
         Why: hydrogen would repel like oxygen when the order differs.
@@ -353,7 +353,7 @@ class PairPotentialConformance(Conformance):
 
         Tolerance: none.
         Why: a misspelled option would silently be the default.
-        Goes wrong: a class that is no frozen dataclass.
+        Goes wrong: a class that is not a frozen dataclass.
         """
         message = _refusal(lambda: self.potential(surely_not_an_option=1))
         check_that("surely_not_an_option" in message, f"an unknown option must be refused by name, got: {message!r}")

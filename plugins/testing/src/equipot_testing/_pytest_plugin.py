@@ -39,7 +39,7 @@ def equipot_structures() -> Callable[[int], dict[str, Structure]]:
 
 @pytest.fixture
 def fresh_plugins() -> Iterator[None]:
-    """Load plugins anew in this test, as the environment says then, and once more afterwards."""
+    """Load plugins again in this test, as the environment says then, and once more afterwards."""
     from equipot.plugins import plugins
 
     plugins.cache_clear()

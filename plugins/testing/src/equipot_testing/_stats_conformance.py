@@ -121,7 +121,7 @@ class StatsManagerConformance(Conformance):
         """Other labels and frames give other values.
 
         Tolerance: none.
-        Why: a constant is no statistic.
+        Why: a constant is not a statistic.
         Goes wrong: a collector that never updates; only the first batch used.
         """
         frames = self.frames()
@@ -150,7 +150,7 @@ class StatsManagerConformance(Conformance):
             _check_same(f"{name} asked for alone", self.values(frames, [name]), {name: value})
 
     def test_masked_labels_not_read(self) -> None:
-        """A label that is masked out, whatever it holds, is as good as absent.
+        """A label that is masked out counts as absent, also where its value is not finite.
 
         Tolerance: 1e-10; the masked labels are NaN.
         Why: sets with partial labels would get NaN scales, or zeros counted as data.
@@ -233,7 +233,7 @@ class StatsManagerConformance(Conformance):
         """What the cache is keyed by is plain containers, and the same every time.
 
         Tolerance: none.
-        Why: statistics would be computed anew for each run, or those of other options taken.
+        Why: statistics would be computed again for each run, or those of other options taken.
         Goes wrong: an object's address in the text; a set, whose order changes.
         """
         first, second = (json.dumps(self.manager().config(), sort_keys=True) for _ in range(2))

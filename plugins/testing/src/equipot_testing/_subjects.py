@@ -82,7 +82,7 @@ def find_subjects(
         ConfigError: If nothing is left, or options are given for several.
     """
     if kind and kind not in KINDS:
-        raise ConfigError(problem("--kind", "is no kind of declaration", got=kind, hint=f"kinds: {list(KINDS)}"))
+        raise ConfigError(problem("--kind", "unknown kind of declaration", got=kind, hint=f"kinds: {list(KINDS)}"))
     path = Path(subject) if os.sep in subject or subject.startswith(".") or subject.endswith(".py") else None
     written = _written_kits(path) if path is not None else []
     required = not written or any(_is_missing(one) for one in written)
@@ -193,7 +193,7 @@ def _plain(name: str) -> str:
 def _project_name(folder: Path) -> str:
     file = folder / "pyproject.toml"
     if not file.is_file():
-        raise PluginError(problem(str(folder), "is no project: it has no pyproject.toml", hint="give its folder"))
+        raise PluginError(problem(str(folder), "is not a project: it has no pyproject.toml", hint="give its folder"))
     section = file.read_text(encoding="utf-8").partition("[project]")[2].partition("\n[")[0]
     found = re.search(r"^name\s*=\s*[\"'](.+?)[\"']", section, flags=re.MULTILINE)
     if found is None:

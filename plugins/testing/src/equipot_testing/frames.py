@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from equipot.graph import Graph, collate, edge_set_key
-from equipot_testing._neighbors import brute_force_neighbors
+from equipot_testing.neighbors import brute_force_neighbors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,10 +74,6 @@ class Structure:
             self.cell * torch.tensor(counts, dtype=torch.float64)[:, None],
             self.pbc,
         )
-
-    def with_types(self, types: Sequence[int]) -> Structure:
-        """The same places with other types."""
-        return dataclasses.replace(self, types=torch.tensor(types, dtype=torch.int64))
 
     def graph(self, info: ModelInfo) -> Graph:
         """The frame that a model with this info gets.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from equipot_testing._base import Conformance
 
+__all__ = ["BROKEN", "Outcome", "State", "run_checks"]
+
 State = Literal["passed", "failed", "expected failure", "unexpected pass", "not applicable", "not judged", "slow"]
 
 BROKEN = ("failed", "unexpected pass")
@@ -93,7 +95,7 @@ def _run(kit: type[Conformance], check: Check) -> tuple[State, str]:
         return "not applicable", skipped.reason
     except AssertionError as error:
         return "failed", str(error) or "a condition does not hold"
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is a finding
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any exception of a plugin is a finding
         return "failed", f"{type(error).__name__}: {_first_line(error)} ({_place(error)})"
     return "passed", getattr(subject, "note", "")
 

@@ -4,7 +4,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from matscipy.neighbours import neighbour_list
 
-from broken_toys.toy import toys_of
+from broken_toys.toy import caught_by, toys_of
 from equipot_testing.calculators.conformance import CalculatorConformance
 from equipot_testing.calculators.potentials import ASEPotential, Results
 
@@ -51,6 +51,7 @@ class Pairs(Calculator):
         return results
 
 
+@caught_by("runs", "energy must be finite")
 class NotFinite(Pairs):
     """Divides by zero where atoms are near."""
 
@@ -58,6 +59,7 @@ class NotFinite(Pairs):
         return super().energy_of(r) + np.where(r < 2.0, np.nan, 0.0)
 
 
+@caught_by("inputs_not_changed", "the atoms must not be changed")
 class WrapsInPlace(Pairs):
     """Moves the caller's atoms into the cell."""
 
@@ -67,6 +69,7 @@ class WrapsInPlace(Pairs):
         return super().get_property(name, atoms, allow_calculation)
 
 
+@caught_by("repeatable", "the same frame again")
 class Remembers(Pairs):
     """Answers from memory when the number of atoms is the same."""
 
@@ -76,6 +79,7 @@ class Remembers(Pairs):
             else super().check_state(atoms, tol)  # fmt: skip
 
 
+@caught_by("permutation", "forces must follow the atoms")
 class Sorting(Pairs):
     """Gives forces in the order of elements."""
 
@@ -84,6 +88,7 @@ class Sorting(Pairs):
         return {**results, "forces": results["forces"][np.argsort(atoms.numbers, kind="stable")]}
 
 
+@caught_by("rotation_and_inversion", "rotation, crystal: energy: differs by")
 class Upright(Pairs):
     """Is stiffer along z."""
 
@@ -96,6 +101,7 @@ class Upright(Pairs):
         return {**results, "energies": energies, "energy": energies.sum()}
 
 
+@caught_by("rotation_and_inversion", "inversion, crystal: energy: differs by")
 class Handed(Pairs):
     """Adds a volume that changes its sign in a mirror."""
 
@@ -112,6 +118,7 @@ class Handed(Pairs):
         return {**results, "energies": energies, "energy": energies.sum()}
 
 
+@caught_by("translation", "translation by 40 Å, crystal")
 class SinglePositions(Pairs):
     """Keeps positions in float32."""
 
@@ -121,6 +128,7 @@ class SinglePositions(Pairs):
         return super().results_of(rounded)
 
 
+@caught_by("image_wrapping", "periodic images")
 class InsideOnly(Pairs):
     """Forgets periodic images of atoms that lie far outside the cell."""
 
@@ -134,6 +142,7 @@ class InsideOnly(Pairs):
         return super().results_of(outside)
 
 
+@caught_by("extensivity", "supercell of 2 cells: energy")
 class PerRootAtom(Pairs):
     """Divides by the root of the number of atoms."""
 
@@ -141,6 +150,7 @@ class PerRootAtom(Pairs):
         return {key: value / np.sqrt(len(atoms)) for key, value in super().results_of(atoms).items()}
 
 
+@caught_by("isolated_atom", "IndexError")
 class NeedsNeighbours(Pairs):
     """Takes the nearest neighbour of an atom that has none."""
 
@@ -151,6 +161,7 @@ class NeedsNeighbours(Pairs):
         return found
 
 
+@caught_by("smooth_at_cutoff", "energy must be continuous")
 class CutOff(Pairs):
     """Is cut off."""
 
@@ -161,6 +172,7 @@ class CutOff(Pairs):
         return -0.4 * np.exp(-0.4 * r)
 
 
+@caught_by("net_force", "net force, crystal: sum")
 class Unequal(Pairs):
     """Pulls heavy atoms harder than they pull."""
 
@@ -169,6 +181,7 @@ class Unequal(Pairs):
         return {**results, "forces": results["forces"] * (1 + 0.01 * atoms.numbers[:, None])}
 
 
+@caught_by("forces", "forces of the crystal must be")
 class Doubled(Pairs):
     """Counts each edge twice in the forces."""
 
@@ -177,6 +190,7 @@ class Doubled(Pairs):
         return {**results, "forces": 2 * results["forces"]}
 
 
+@caught_by("stress", "stress must be dE/d")
 class StressReversed(Pairs):
     """Gives the virial's sign to the stress."""
 
@@ -185,6 +199,7 @@ class StressReversed(Pairs):
         return {**results, "stress": -results["stress"]} if "stress" in results else results
 
 
+@caught_by("rotation_and_inversion", "stress must turn along")
 class VoigtMixed(Pairs):
     """Takes xy for yz in Voigt's order."""
 
@@ -193,6 +208,7 @@ class VoigtMixed(Pairs):
         return {**results, "stress": results["stress"][[0, 1, 2, 5, 4, 3]]} if "stress" in results else results
 
 
+@caught_by("stress_of_molecule", "stress of a molecule: differs by 1e-07")
 class PaddingBox(Pairs):
     """Gives molecules the stress of a box around them."""
 
@@ -201,6 +217,7 @@ class PaddingBox(Pairs):
         self.results.setdefault("stress", np.full(6, 1e-7))
 
 
+@caught_by("sum_of_energies", "sum of energies, crystal: differs by")
 class Unshifted(Pairs):
     """Leaves the shifts out of the energies of atoms."""
 
@@ -209,6 +226,7 @@ class Unshifted(Pairs):
         return {**results, "energy": results["energy"] - 13.6 * len(atoms)}
 
 
+@caught_by("batch_equals_singles", "frame 1 of a batch: energy")
 class Leaking(ASEPotential):
     """Sees atoms of other frames of the batch."""
 
@@ -228,27 +246,4 @@ def kit_of(calculator, **attributes):
     return type(f"Kit{calculator.__name__}", (CalculatorConformance,), known)
 
 
-TOYS = toys_of(
-    "calculator",
-    [
-        (NotFinite, "runs", "energy must be finite"),
-        (WrapsInPlace, "inputs_not_changed", "the atoms must not be changed"),
-        (Remembers, "repeatable", "the same frame again"),
-        (Sorting, "permutation", "forces must follow the atoms"),
-        (Upright, "rotation_and_inversion", "rotation, crystal: energy: differs by"),
-        (Handed, "rotation_and_inversion", "inversion, crystal: energy: differs by"),
-        (SinglePositions, "translation", "translation by 40 Å, crystal"),
-        (InsideOnly, "image_wrapping", "periodic images"),
-        (PerRootAtom, "extensivity", "supercell of 2 cells: energy"),
-        (Leaking, "batch_equals_singles", "frame 1 of a batch: energy"),
-        (NeedsNeighbours, "isolated_atom", "IndexError"),
-        (CutOff, "smooth_at_cutoff", "energy must be continuous"),
-        (Unequal, "net_force", "net force, crystal: sum"),
-        (Doubled, "forces", "forces of the crystal must be"),
-        (StressReversed, "stress", "stress must be dE/d"),
-        (VoigtMixed, "rotation_and_inversion", "stress must turn along"),
-        (PaddingBox, "stress_of_molecule", "stress of a molecule: differs by 1e-07"),
-        (Unshifted, "sum_of_energies", "sum of energies, crystal: differs by"),
-    ],
-    kit_of,
-)
+TOYS = toys_of("calculator", __name__, kit_of)

@@ -4,13 +4,14 @@ import dataclasses
 
 import torch
 
-from broken_toys.toy import toys_of
+from broken_toys.toy import caught_by, toys_of
 from equipot.model import EnergyModule, pair_index
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot_testing.conformance import ModelBuilderConformance
 from equipot_testing.toy import ToyEnergy, ToyModel
 
 
+@caught_by("runs", "reads the field 'positions', which its 'requires' does not name")
 class UndeclaredPositions(ToyEnergy):
     """Computes distances from positions that it does not declare."""
 
@@ -20,6 +21,7 @@ class UndeclaredPositions(ToyEnergy):
         return super().forward({**data, "edge_vectors": vectors})
 
 
+@caught_by("runs", "fails with RuntimeError")
 class WrongShape(ToyEnergy):
     """Gives its energies as a column."""
 
@@ -27,6 +29,7 @@ class WrongShape(ToyEnergy):
         return {"atomic_energy": super().forward(data)["atomic_energy"][:, None]}
 
 
+@caught_by("inputs_not_changed", r"the batch must not be changed \(atom_types\)")
 class Scribbling(ToyEnergy):
     """Sets the types to zero in the caller's batch."""
 
@@ -36,6 +39,7 @@ class Scribbling(ToyEnergy):
         return output
 
 
+@caught_by("repeatable", r"the same call again \(atomic_energy\)")
 class NoisyAlways(ToyEnergy):
     """Adds noise of its own generator to every call."""
 
@@ -48,6 +52,7 @@ class NoisyAlways(ToyEnergy):
         return {"atomic_energy": energy * (1 + 1e-6 * torch.rand((), generator=self.noise))}
 
 
+@caught_by("state_unchanged_by_calls", "a call must not change energy.calls")
 class Counting(ToyEnergy):
     """Counts its calls in a buffer."""
 
@@ -60,6 +65,7 @@ class Counting(ToyEnergy):
         return super().forward(data)
 
 
+@caught_by("batch_equals_singles", "batch equals singles, bulk: atomic_energy: differs by")
 class Leaky(ToyEnergy):
     """Takes a mean over all atoms of the batch."""
 
@@ -68,6 +74,7 @@ class Leaky(ToyEnergy):
         return {"atomic_energy": energy - 0.1 * energy * energy.square().mean()}
 
 
+@caught_by("permutation", "atomic_energy must follow the atoms|total_energy must not change")
 class KnowsTheOrder(ToyEnergy):
     """Weighs atoms by their place in the frame."""
 
@@ -80,6 +87,7 @@ class KnowsTheOrder(ToyEnergy):
         return {"atomic_energy": energy * (1 + 1e-3 * place.to(energy.dtype))}
 
 
+@caught_by("rotation_and_inversion", "inversion: energies must not change")
 class Handed(ToyEnergy):
     """Adds the volume spanned by three sums of vectors, which changes its sign in a mirror."""
 
@@ -92,6 +100,7 @@ class Handed(ToyEnergy):
         return {"atomic_energy": energy + volume.to(energy.dtype)}
 
 
+@caught_by("rotation_and_inversion", "rotation: energies must not change")
 class LongAlongX(ToyEnergy):
     """Takes x components of vectors for scalars."""
 
@@ -101,6 +110,7 @@ class LongAlongX(ToyEnergy):
         return {"atomic_energy": energy + 0.1 * torch.zeros_like(energy).index_add(0, data["edge_index"][0], along)}
 
 
+@caught_by("translation", "translation by 40 Å: atomic_energy must not change")
 class Anchored(ToyEnergy):
     """Feels how far atoms are from the origin."""
 
@@ -111,6 +121,7 @@ class Anchored(ToyEnergy):
         return {"atomic_energy": energy * (1 + 1e-6 * data["positions"].square().sum(1)).to(energy.dtype)}
 
 
+@caught_by("image_wrapping", "periodic images: atomic_energy must not change")
 class IgnoresImages(ToyEnergy):
     """Weighs edges by the cell shift, as if images were other atoms."""
 
@@ -120,6 +131,7 @@ class IgnoresImages(ToyEnergy):
         return super().envelope(data) * (1 + 0.01 * data["edge_cell_shift"].square().sum(1))
 
 
+@caught_by("extensivity", "energy must be 2 times that of the cell")
 class NotExtensive(ToyEnergy):
     """Divides by the number of atoms."""
 
@@ -130,6 +142,7 @@ class NotExtensive(ToyEnergy):
         return {"atomic_energy": energy / data["num_atoms"][data["batch"]].to(energy.dtype)}
 
 
+@caught_by("types_matter", "must depend on the type of its neighbour")
 class OwnTypeTwice(ToyEnergy):
     """Takes the centre's type for the neighbour's."""
 
@@ -138,6 +151,7 @@ class OwnTypeTwice(ToyEnergy):
         return pair_index(types, types, self.num_types)
 
 
+@caught_by("smooth_at_cutoff", "energy must be continuous")
 class HardCutoff(ToyEnergy):
     """Has no cutoff function."""
 
@@ -145,6 +159,7 @@ class HardCutoff(ToyEnergy):
         return torch.exp(-0.3 * data["edge_lengths"])
 
 
+@caught_by("smooth_at_cutoff", "forces must be continuous")
 class KinkAtCutoff(ToyEnergy):
     """Has a cutoff function that ends with a slope."""
 
@@ -152,6 +167,7 @@ class KinkAtCutoff(ToyEnergy):
         return 1.0 - data["normalized_edge_lengths"]
 
 
+@caught_by("isolated_atom", "isolated atom of type H without a cell: energy must be its shift E0")
 class LiftedIsolatedAtom(ToyEnergy):
     """Adds 1e-12 eV to every atom."""
 
@@ -159,6 +175,7 @@ class LiftedIsolatedAtom(ToyEnergy):
         return {"atomic_energy": super().forward(data)["atomic_energy"] + 1e-12}
 
 
+@caught_by("locality", "an atom more than 1 cutoff radii away must not change the energy")
 class FartherThanDeclared(ToyEnergy):
     """Passes a message over two steps, but says ``strict``."""
 
@@ -169,6 +186,7 @@ class FartherThanDeclared(ToyEnergy):
         return {"atomic_energy": energy + torch.zeros_like(energy).index_add(0, centre, message) * energy}
 
 
+@caught_by("asymmetric_cutoffs", "H-C at the cutoff radius 2.8 Å: energy must be continuous")
 class TransposedCutoffs(ToyEnergy):
     """Takes the radius of ji where that of ij is meant."""
 
@@ -181,6 +199,7 @@ class TransposedCutoffs(ToyEnergy):
         return torch.exp(-0.3 * data["edge_lengths"]) * polynomial_cutoff(scaled, 6.0)
 
 
+@caught_by("float32", "forces differ by")
 class HalfPrecision(ToyEnergy):
     """Computes lengths in 16 bits when its weights have 32."""
 
@@ -190,6 +209,7 @@ class HalfPrecision(ToyEnergy):
         return torch.exp(-0.3 * lengths) * polynomial_cutoff(data["normalized_edge_lengths"], 6.0)
 
 
+@caught_by("empty_frames", "one atom in eval mode: fails with IndexError")
 class BreaksAtOneAtom(ToyEnergy):
     """Looks at the second atom of the batch."""
 
@@ -198,6 +218,7 @@ class BreaksAtOneAtom(ToyEnergy):
         return {"atomic_energy": energy + 0.0 * energy[1]}
 
 
+@caught_by("empty_frames", "one atom in eval mode: fails with")
 class BreaksWithoutEdges(ToyEnergy):
     """Takes the longest edge, of none too."""
 
@@ -205,6 +226,7 @@ class BreaksWithoutEdges(ToyEnergy):
         return super().envelope(data) + 0.0 * data["edge_lengths"].max()
 
 
+@caught_by("train_equals_eval", "train mode against eval mode")
 class Noisy(ToyEnergy):
     """Is another function in train mode."""
 
@@ -213,6 +235,7 @@ class Noisy(ToyEnergy):
         return {"atomic_energy": 1.01 * energy if self.training else energy}
 
 
+@caught_by("weight_gradients", "against finite differences: differs by")
 class FrozenByAccident(ToyEnergy):
     """Detaches a part of its weights."""
 
@@ -221,6 +244,7 @@ class FrozenByAccident(ToyEnergy):
         return {"atomic_energy": energy + self.weights.detach().square().sum() * energy}
 
 
+@caught_by("strides", "strided inputs: fails with RuntimeError: view size")
 class WantsContiguous(ToyEnergy):
     """Uses ``view`` on what came in."""
 
@@ -228,6 +252,7 @@ class WantsContiguous(ToyEnergy):
         return super().forward({**data, "edge_index": data["edge_index"].view(-1).reshape(2, -1)})
 
 
+@caught_by("energy_only", "torch.autograd.grad was called")
 class DifferentiatesItself(ToyEnergy):
     """Takes a gradient inside the energy module."""
 
@@ -238,6 +263,7 @@ class DifferentiatesItself(ToyEnergy):
         return super().forward(data)
 
 
+@caught_by("seed", "must not draw from the global generator")
 class GlobalGenerator(ToyEnergy):
     """Draws its weights from the global generator."""
 
@@ -246,6 +272,7 @@ class GlobalGenerator(ToyEnergy):
         self.weights = torch.nn.Parameter(torch.randn(self.weights.shape, dtype=context.model_dtype))
 
 
+@caught_by("model_dtype", r"weights of other types: \['weights'\]")
 class AlwaysDouble(ToyEnergy):
     """Has float64 weights whatever is asked for."""
 
@@ -253,6 +280,7 @@ class AlwaysDouble(ToyEnergy):
         super().__init__(dataclasses.replace(context, model_dtype=torch.float64))
 
 
+@caught_by("default_dtype", "run under another default dtype")
 class DefaultDtype(ToyEnergy):
     """Makes a constant in the default dtype."""
 
@@ -261,6 +289,7 @@ class DefaultDtype(ToyEnergy):
         return {"atomic_energy": energy * torch.tensor([1.0 / 3.0], device=energy.device)}
 
 
+@caught_by("device", "gets tensors on cpu and meta")
 class StaysOnTheCPU(ToyEnergy):
     """Makes a tensor without saying where."""
 
@@ -269,6 +298,7 @@ class StaysOnTheCPU(ToyEnergy):
         return {"atomic_energy": energy * torch.ones(len(energy), dtype=energy.dtype)}
 
 
+@caught_by("global_state", "the number of threads")
 class SetsThreads(ToyEnergy):
     """Sets the number of threads."""
 
@@ -277,6 +307,7 @@ class SetsThreads(ToyEnergy):
         torch.set_num_threads(torch.get_num_threads() + 1)
 
 
+@caught_by("trace", "traced model, .*: fails with RuntimeError")
 class RemembersTheExample(ToyEnergy):
     """Makes a Python number of a size, which a trace keeps."""
 
@@ -285,6 +316,7 @@ class RemembersTheExample(ToyEnergy):
         return {"atomic_energy": energy * torch.ones(int(energy.shape[0]), dtype=energy.dtype, device=energy.device)}
 
 
+@caught_by("state_dict", r"weights saved and loaded \(atomic_energy\)")
 class ForgetfulConstant(ToyEnergy):
     """Keeps a random constant that no file stores."""
 
@@ -313,41 +345,4 @@ def kit_of(energy):
     return type(f"Kit{energy.__name__}", (ModelBuilderConformance,), {"target": builder_of(energy)})
 
 
-TOYS = toys_of(
-    "model builder",
-    [
-        (UndeclaredPositions, "runs", "reads the field 'positions', which its 'requires' does not name"),
-        (WrongShape, "runs", "fails with RuntimeError"),
-        (Scribbling, "inputs_not_changed", r"the batch must not be changed \(atom_types\)"),
-        (NoisyAlways, "repeatable", r"the same call again \(atomic_energy\)"),
-        (Counting, "state_unchanged_by_calls", "a call must not change energy.calls"),
-        (Leaky, "batch_equals_singles", "batch equals singles, bulk: atomic_energy: differs by"),
-        (KnowsTheOrder, "permutation", "atomic_energy must follow the atoms|total_energy must not change"),
-        (Handed, "rotation_and_inversion", "inversion: energies must not change"),
-        (LongAlongX, "rotation_and_inversion", "rotation: energies must not change"),
-        (Anchored, "translation", "translation by 40 Å: atomic_energy must not change"),
-        (IgnoresImages, "image_wrapping", "periodic images: atomic_energy must not change"),
-        (NotExtensive, "extensivity", "energy must be 2 times that of the cell"),
-        (OwnTypeTwice, "types_matter", "must depend on the type of its neighbour"),
-        (HardCutoff, "smooth_at_cutoff", "energy must be continuous"),
-        (KinkAtCutoff, "smooth_at_cutoff", "forces must be continuous"),
-        (LiftedIsolatedAtom, "isolated_atom", "isolated atom of type H without a cell: energy must be its shift E0"),
-        (FartherThanDeclared, "locality", "an atom more than 1 cutoff radii away must not change the energy"),
-        (TransposedCutoffs, "asymmetric_cutoffs", "H-C at the cutoff radius 2.8 Å: energy must be continuous"),
-        (HalfPrecision, "float32", "forces differ by"),
-        (BreaksAtOneAtom, "empty_frames", "one atom in eval mode: fails with IndexError"),
-        (BreaksWithoutEdges, "empty_frames", "one atom in eval mode: fails with"),
-        (Noisy, "train_equals_eval", "train mode against eval mode"),
-        (FrozenByAccident, "weight_gradients", "against finite differences: differs by"),
-        (WantsContiguous, "strides", "strided inputs: fails with RuntimeError: view size"),
-        (DifferentiatesItself, "energy_only", "torch.autograd.grad was called"),
-        (GlobalGenerator, "seed", "must not draw from the global generator"),
-        (AlwaysDouble, "model_dtype", r"weights of other types: \['weights'\]"),
-        (DefaultDtype, "default_dtype", "run under another default dtype"),
-        (StaysOnTheCPU, "device", "gets tensors on cpu and meta"),
-        (SetsThreads, "global_state", "the number of threads"),
-        (RemembersTheExample, "trace", "traced model, .*: fails with RuntimeError"),
-        (ForgetfulConstant, "state_dict", r"weights saved and loaded \(atomic_energy\)"),
-    ],
-    kit_of,
-)
+TOYS = toys_of("model builder", __name__, kit_of)

@@ -4,12 +4,13 @@ import copy
 
 import torch
 
-from broken_toys.toy import toys_of
+from broken_toys.toy import caught_by, toys_of
 from equipot.model import EnergyModule
 from equipot_testing.conformance import ModifierConformance
 from equipot_testing.toy import ToyEnergy
 
 
+@caught_by("argument_not_changed", "the argument's slots must not be changed")
 def in_place(model):
     """Empties the slot of its argument."""
     if model.derivatives is None:
@@ -18,6 +19,7 @@ def in_place(model):
     return model.replace()
 
 
+@caught_by("shares_tensors", r"these are copies: \['energy.weights'\]")
 def copying(model):
     """Copies the energy module."""
     if model.derivatives is None:
@@ -25,6 +27,7 @@ def copying(model):
     return model.replace(energy=copy.deepcopy(model.energy), derivatives=None)
 
 
+@caught_by("keeps_modes", "training=False must be kept")
 def waking_up(model):
     """Puts its result into train mode."""
     if model.derivatives is None:
@@ -32,6 +35,7 @@ def waking_up(model):
     return model.replace(derivatives=None).train()
 
 
+@caught_by("argument_not_changed", "requires_grad must not be changed")
 def thawing(model):
     """Lets frozen weights train again."""
     if model.derivatives is None:
@@ -40,6 +44,7 @@ def thawing(model):
     return model.replace(derivatives=None)
 
 
+@caught_by("idempotent", "the second time must return its argument")
 def never_satisfied(model):
     """Does it again when it is done already."""
     return model.replace(derivatives=None)
@@ -58,6 +63,7 @@ class Renamed(EnergyModule):
         return self.inner(data)
 
 
+@caught_by("shares_tensors", r"these do not: \['energy.weights'\]")
 def renaming(model):
     """Wraps the energy module."""
     if model.derivatives is None:
@@ -76,6 +82,7 @@ class Scaled(ToyEnergy):
         return {"atomic_energy": super().forward(data)["atomic_energy"] * (1 + 1e-12)}
 
 
+@caught_by("energies", "the modifier must keep atomic_energy")
 def another_model(model):
     """Changes the energies by rounding."""
     if model.derivatives is None:
@@ -83,11 +90,13 @@ def another_model(model):
     return model.replace(energy=Scaled(model.energy), derivatives=None)
 
 
+@caught_by("unknown_option", "an unknown option must be refused")
 def open_ended(model, **anything):
     """Takes any option."""
     return model if model.derivatives is None else model.replace(derivatives=None)
 
 
+@caught_by("signature", "'tolerance' must be keyword-only and annotated")
 def positional(model, tolerance: float = 1e-6):
     """Takes its option by position.
 
@@ -98,11 +107,13 @@ def positional(model, tolerance: float = 1e-6):
     return model if model.derivatives is None else model.replace(derivatives=None)
 
 
+@caught_by("options_documented", r"these are not: \['tolerance'\]")
 def undocumented(model, *, tolerance: float = 1e-6):
     """Does not say what its option means."""
     return model if model.derivatives is None else model.replace(derivatives=None)
 
 
+@caught_by("global_state", "the precision of float32 products")
 def precise(model):
     """Sets the precision of products for the whole process."""
     before = torch.get_float32_matmul_precision()
@@ -115,20 +126,4 @@ def kit_of(function):
     return type(f"Kit_{function.__name__}", (ModifierConformance,), attributes)
 
 
-TOYS = toys_of(
-    "modifier",
-    [
-        (in_place, "argument_not_changed", "the argument's slots must not be changed"),
-        (thawing, "argument_not_changed", "requires_grad must not be changed"),
-        (copying, "shares_tensors", r"these are copies: \['energy.weights'\]"),
-        (renaming, "shares_tensors", r"these do not: \['energy.weights'\]"),
-        (waking_up, "keeps_modes", "training=False must be kept"),
-        (never_satisfied, "idempotent", "the second time must return its argument"),
-        (another_model, "energies", "the modifier must keep atomic_energy"),
-        (positional, "signature", "'tolerance' must be keyword-only and annotated"),
-        (precise, "global_state", "the precision of float32 products"),
-        (undocumented, "options_documented", r"these are not: \['tolerance'\]"),
-        (open_ended, "unknown_option", "an unknown option must be refused"),
-    ],
-    kit_of,
-)
+TOYS = toys_of("modifier", __name__, kit_of)

@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from broken_toys.toy import toys_of
+from broken_toys.toy import caught_by, toys_of
 from equipot.model import PairEnergy, PairPotential, pair_index
 from equipot_testing.conformance import PairPotentialConformance
 
@@ -19,6 +19,7 @@ class Coulomb(PairEnergy):
         return charges[type_i] * charges[type_j] / r
 
 
+@caught_by("symmetric", "swapping i and j")
 class OneSided(Coulomb):
     """Takes the type of the centre twice."""
 
@@ -26,6 +27,7 @@ class OneSided(Coulomb):
         return super().forward(r, type_i, type_i)
 
 
+@caught_by("gradient", "dE/dr of the pair function: differs by")
 class NoSlope(Coulomb):
     """Detaches the distance."""
 
@@ -33,6 +35,7 @@ class NoSlope(Coulomb):
         return super().forward(r.detach(), type_i, type_j) + 0.0 * r
 
 
+@caught_by("pairs_independent", "some of the pairs: energies must not change")
 class Coupled(Coulomb):
     """Sums over all pairs."""
 
@@ -40,6 +43,7 @@ class Coupled(Coulomb):
         return super().forward(r, type_i, type_j) * (1 + pair_index(type_i, type_j, 3).sum())
 
 
+@caught_by("shape_and_dtype", "float64 energies, got torch.float32")
 class Single(Coulomb):
     """Gives float32 energies."""
 
@@ -47,6 +51,7 @@ class Single(Coulomb):
         return super().forward(r, type_i, type_j).to(torch.float32)
 
 
+@caught_by("shape_and_dtype", "must be finite")
 class Infinite(Coulomb):
     """Overflows at large distances."""
 
@@ -54,6 +59,7 @@ class Infinite(Coulomb):
         return super().forward(r, type_i, type_j) * torch.where(r > 3.5, torch.inf, 1.0)
 
 
+@caught_by("inputs_and_state", "a call must not change the state")
 class Counting(Coulomb):
     """Counts its calls in a buffer."""
 
@@ -66,6 +72,7 @@ class Counting(Coulomb):
         return super().forward(r, type_i, type_j)
 
 
+@caught_by("trace", "traced model.*: fails with RuntimeError")
 class RemembersTheExample(Coulomb):
     """Makes a Python number of the number of pairs, which a trace keeps."""
 
@@ -84,6 +91,7 @@ def pair_potential_of(function):
     return Pairs
 
 
+@caught_by("half_of_each_directed_edge", "H-H at 0.9 Å: energies of the two atoms: differs by")
 class TwiceTheEnergy(pair_potential_of(Coulomb)):
     """Doubles its energy, since it forgets that core adds both directions of an edge."""
 
@@ -93,6 +101,7 @@ class TwiceTheEnergy(pair_potential_of(Coulomb)):
         return module
 
 
+@caught_by("half_of_each_directed_edge", "energies of the two atoms: differs by")
 class ConstantPerAtom(pair_potential_of(Coulomb)):
     """Adds a constant to each atom."""
 
@@ -102,6 +111,7 @@ class ConstantPerAtom(pair_potential_of(Coulomb)):
         return module
 
 
+@caught_by("units", "other units must be refused by name")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnyUnits(pair_potential_of(Coulomb)):
     """Has units but lets data in any pass."""
@@ -127,6 +137,7 @@ class _Forgiving(str):
     __hash__ = str.__hash__
 
 
+@caught_by("species", "species in another order must be refused")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnyOrder(pair_potential_of(Coulomb)):
     """Is told the species and compares them with nothing."""
@@ -143,20 +154,4 @@ def kit_of(component):
     return type(f"Kit{component.__name__}", (PairPotentialConformance,), {"target": target})
 
 
-TOYS = toys_of(
-    "pair potential",
-    [
-        (Single, "shape_and_dtype", "float64 energies, got torch.float32"),
-        (Infinite, "shape_and_dtype", "must be finite"),
-        (Counting, "inputs_and_state", "a call must not change the state"),
-        (OneSided, "symmetric", "swapping i and j"),
-        (Coupled, "pairs_independent", "some of the pairs: energies must not change"),
-        (NoSlope, "gradient", "dE/dr of the pair function: differs by"),
-        (TwiceTheEnergy, "half_of_each_directed_edge", "H-H at 0.9 Å: energies of the two atoms: differs by"),
-        (ConstantPerAtom, "half_of_each_directed_edge", "energies of the two atoms: differs by"),
-        (RemembersTheExample, "trace", "traced model.*: fails with RuntimeError"),
-        (AnyUnits, "units", "other units must be refused by name"),
-        (AnyOrder, "species", "species in another order must be refused"),
-    ],
-    kit_of,
-)
+TOYS = toys_of("pair potential", __name__, kit_of)

@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from broken_toys.toy import toys_of
+from broken_toys.toy import caught_by, toys_of
 from equipot.data import StatsManager
 from equipot.errors import DataError
 from equipot_testing.conformance import StatsManagerConformance
@@ -49,6 +49,7 @@ class Sound(StatsManager):
         return dict.fromkeys(mean.types, mean.sum / mean.count)
 
 
+@caught_by("frames_not_changed", "torch's random generator")
 class Drawing(Sound):
     """Draws from the global generator."""
 
@@ -57,6 +58,7 @@ class Drawing(Sound):
         torch.rand(1)
 
 
+@caught_by("values", "mean: values must be finite floats")
 class NotANumber(Sound):
     """Gives NaN."""
 
@@ -64,6 +66,7 @@ class NotANumber(Sound):
         return {name: float("nan") for name in mean.types}
 
 
+@caught_by("missing_type_is_an_error", "a type without data must be an error")
 class Optimistic(Sound):
     """Gives a value for types that do not occur."""
 
@@ -71,6 +74,7 @@ class Optimistic(Sound):
         return dict.fromkeys(mean.types, mean.sum / mean.count)
 
 
+@caught_by("order_of_frames", "other order of frames: mean must not change")
 class FirstFrames(Sound):
     """Looks at the first frame only."""
 
@@ -82,6 +86,7 @@ class FirstFrames(Sound):
         self.first = getattr(self, "first", batch["total_energy"][0])
 
 
+@caught_by("values", "mean: values must be finite floats")
 class Tensors(Sound):
     """Gives tensors."""
 
@@ -89,6 +94,7 @@ class Tensors(Sound):
         return {name: torch.tensor(1.0) for name in mean.types}
 
 
+@caught_by("masked_labels_not_read", "a masked label: mean must not change")
 class ReadsMasked(Sound):
     """Does not look at masks."""
 
@@ -103,6 +109,7 @@ class Unmasked(Mean):
         super().update({key: value for key, value in batch.items() if key != "total_energy_mask"})
 
 
+@caught_by("data_matter", "the values must depend on the data")
 class Constant(Sound):
     """Gives one number whatever the data are."""
 
@@ -110,6 +117,7 @@ class Constant(Sound):
         return dict.fromkeys(super().finish(mean), 1.0)
 
 
+@caught_by("no_other_labels_read", "DataError: no forces")
 class Greedy(Sound):
     """Needs forces for a mean of energies."""
 
@@ -122,6 +130,7 @@ class Greedy(Sound):
 CALLS = itertools.count()
 
 
+@caught_by("config_is_plain", r"config\(\) must not change")
 class Forgetful(Sound):
     """Says another config each time."""
 
@@ -133,18 +142,4 @@ def kit_of(manager):
     return type(f"Kit{manager.__name__}", (StatsManagerConformance,), {"target": manager, "reads": ("total_energy",)})
 
 
-TOYS = toys_of(
-    "stats manager",
-    [
-        (NotANumber, "values", "mean: values must be finite floats"),
-        (Tensors, "values", "mean: values must be finite floats"),
-        (Drawing, "frames_not_changed", "torch's random generator"),
-        (Constant, "data_matter", "the values must depend on the data"),
-        (FirstFrames, "order_of_frames", "other order of frames: mean must not change"),
-        (ReadsMasked, "masked_labels_not_read", "a masked label: mean must not change"),
-        (Greedy, "no_other_labels_read", "DataError: no forces"),
-        (Optimistic, "missing_type_is_an_error", "a type without data must be an error"),
-        (Forgetful, "config_is_plain", r"config\(\) must not change"),
-    ],
-    kit_of,
-)
+TOYS = toys_of("stats manager", __name__, kit_of)

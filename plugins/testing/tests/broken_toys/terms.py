@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from broken_toys.toy import toys_of
+from broken_toys.toy import caught_by, toys_of
 from equipot.model import EnergyTerm, EnergyTermModule
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot_testing.conformance import EnergyTermConformance
@@ -49,12 +49,14 @@ class ByHand(EnergyTermModule):
         return _sum(data, -polynomial_cutoff(lengths / RADIUS, 6.0))
 
 
+@caught_by("runs", "reads the field 'positions', which its 'requires' does not name")
 class Undeclared(ByHand):
     """Recomputes distances from positions that it does not declare."""
 
     requires = ("cell", "batch", "edge_index", "edge_cell_shift", "atom_types")
 
 
+@caught_by("forces", "forces must be -dE/dR")
 class BehindAutograd(ByHand):
     """Recomputes distances from a detached copy of the positions."""
 
@@ -62,6 +64,7 @@ class BehindAutograd(ByHand):
         return super().forward({**data, "positions": data["positions"].detach()})
 
 
+@caught_by("stress", "virial must be")
 class RigidCell(ByHand):
     """Forgets that energies depend on the cell vectors."""
 
@@ -69,6 +72,7 @@ class RigidCell(ByHand):
         return super().forward({**data, "cell": data["cell"].detach()})
 
 
+@caught_by("smooth_at_cutoff", "energy must be continuous")
 class CutOff(Dispersion):
     """Is cut off at its radius."""
 
@@ -76,6 +80,7 @@ class CutOff(Dispersion):
         return _sum(data, self.radial(data["edge_lengths"]))
 
 
+@caught_by("image_wrapping", "periodic images: atomic_energy must not change")
 class WeighsImages(Dispersion):
     """Takes images of an atom for other atoms."""
 
@@ -87,6 +92,7 @@ class WeighsImages(Dispersion):
         return _sum(data, self.radial(data["edge_lengths"]) * cutoff * weight)
 
 
+@caught_by("isolated_atom", "energy must be its shift E0")
 class LiftsAtoms(Dispersion):
     """Adds a constant to each atom."""
 
@@ -94,6 +100,7 @@ class LiftsAtoms(Dispersion):
         return super().forward(data) + 1e-9
 
 
+@caught_by("adds_to_the_model", "the term must add energy")
 class Idle(Dispersion):
     """Adds nothing."""
 
@@ -101,6 +108,7 @@ class Idle(Dispersion):
         return 0.0 * super().forward(data)
 
 
+@caught_by("batch_equals_singles", "batch equals singles")
 class LeaksOverFrames(Dispersion):
     """Screens by the mean distance in the batch."""
 
@@ -108,6 +116,7 @@ class LeaksOverFrames(Dispersion):
         return super().radial(lengths) * (1 + 0.01 * lengths.mean().nan_to_num(0.0))
 
 
+@caught_by("extensivity", "energy must be 2 times that of the cell")
 class GrowsWithSize(Dispersion):
     """Grows with the number of atoms."""
 
@@ -117,6 +126,7 @@ class GrowsWithSize(Dispersion):
         return super().forward(data) * data["num_atoms"][data["batch"]]
 
 
+@caught_by("repeatable", "the same call again")
 class Jittery(Dispersion):
     """Draws noise from the global generator in each call."""
 
@@ -145,19 +155,4 @@ def kit_of(module):
     return type(f"Kit{module.__name__}", (EnergyTermConformance,), {"target": options_of(module)})
 
 
-TOYS = toys_of(
-    "energy term",
-    [
-        (Undeclared, "runs", "reads the field 'positions', which its 'requires' does not name"),
-        (Jittery, "repeatable", "the same call again"),
-        (LeaksOverFrames, "batch_equals_singles", "batch equals singles"),
-        (WeighsImages, "image_wrapping", "periodic images: atomic_energy must not change"),
-        (GrowsWithSize, "extensivity", "energy must be 2 times that of the cell"),
-        (BehindAutograd, "forces", "forces must be -dE/dR"),
-        (RigidCell, "stress", "virial must be"),
-        (CutOff, "smooth_at_cutoff", "energy must be continuous"),
-        (LiftsAtoms, "isolated_atom", "energy must be its shift E0"),
-        (Idle, "adds_to_the_model", "the term must add energy"),
-    ],
-    kit_of,
-)
+TOYS = toys_of("energy term", __name__, kit_of)

@@ -1,4 +1,4 @@
-"""Write a new plugin: an installable package made from the templates beside this module.
+"""Write a new plugin: an installable package made from the templates next to this module.
 
 Templates are files with ``string.Template`` placeholders; those of a kind's ``empty`` folder leave one
 function to the author, those of ``example`` have working physics in its place.
@@ -90,7 +90,7 @@ def new_plugin(name: str, kind: str, into: str | Path = ".", *, example: bool = 
     if folder.exists():
         raise ConfigError(problem(WHERE, "nothing is overwritten", got=str(folder), hint="remove it, or use --into"))
     if not Path(into).is_dir():
-        raise ConfigError(problem(f"{WHERE}: --into", "is no folder", got=str(into)))
+        raise ConfigError(problem(f"{WHERE}: --into", "is not a folder", got=str(into)))
     with tempfile.TemporaryDirectory(dir=into, prefix=".equipot-new-") as temporary:
         made = Path(temporary) / "package"
         for path, text in rendered(kind, values, example=example):
@@ -132,7 +132,7 @@ def _words(name: str) -> list[str]:
     bare = re.sub(r"^equipot[-_]", "", name)
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", bare):
         hint = "write small letters and digits in words joined by '-', such as morse or lennard-jones"
-        raise ConfigError(problem(f"{WHERE}: NAME", "is no name for a package", got=name, hint=hint))
+        raise ConfigError(problem(f"{WHERE}: NAME", "cannot be the name of a package", got=name, hint=hint))
     words: list[str] = re.split("[-_]", bare)
     if keyword.iskeyword("_".join(words)) or words in (["core"], ["equipot"], ["test"], ["tests"]):
         raise ConfigError(problem(f"{WHERE}: NAME", "is taken", got=name, hint="choose another"))

@@ -33,7 +33,7 @@ class CalculatorKit(Conformance):
     note: str = ""
     """What the last comparisons found, for the report."""
 
-    # a calculator is no declared component
+    # no plugin declares a calculator
     test_options_documented = None  # type: ignore[assignment]
     test_no_open_options = None  # type: ignore[assignment]
     test_declaration_imports_no_torch = None  # type: ignore[assignment]

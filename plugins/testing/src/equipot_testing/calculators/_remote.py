@@ -60,7 +60,7 @@ def _checked_elements(elements: list[str]) -> list[str]:
 def _in_other_python(request: dict[str, Any], python: str) -> list[Outcome]:
     interpreter = shutil.which(python)
     if interpreter is None:
-        raise ConfigError(problem("--python", "is no program", got=python, hint="give the environment's bin/python"))
+        raise ConfigError(problem("--python", "is not a program", got=python, hint="give the environment's bin/python"))
     packages = json.dumps([str(Path(file).resolve().parent) for file in (equipot.__file__, equipot_testing.__file__)])
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "outcomes.json"

@@ -1,4 +1,4 @@
-"""Run the checks of a calculator in whatever Python has it: reads a request, writes outcomes, both JSON."""
+"""Run the checks of a calculator in the Python that has it: reads a request, writes outcomes, both JSON."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class CalculatorConformance(CalculatorKit):
             check_that(same, f"{name}: the atoms must not be changed")
 
     def test_repeatable(self) -> None:
-        """The same frame gives the same numbers again, whatever was computed between.
+        """The same frame gives the same numbers again, also after other frames in between.
 
         Tolerance: rounding; a frame after itself, after another of the same size, and after other sizes.
         Why: results must not depend on history; caches and neighbour lists with a skin often do.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+__all__ = ["ASEPotential", "Potential", "Results", "TorchSimPotential", "load_factory", "wrapped"]
+
 Floats = NDArray[np.float64]
 
 

@@ -11,6 +11,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["brute_force_neighbors"]
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -49,7 +51,7 @@ def _candidate_shifts(positions: Floats, cell: Floats, pbc: NDArray[np.bool_], r
     """Shifts that could bring an image within the radius, in lexicographic order, [n_shifts, 3].
 
     Along a lattice direction an image moves by at least the distance between lattice planes for
-    each step, less whatever the atoms themselves are apart along the planes' normal.
+    each step, less the distance of the atoms themselves along the planes' normal.
     """
     periodic = [axis for axis in range(3) if pbc[axis]]
     counts = [0, 0, 0]

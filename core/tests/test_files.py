@@ -1,0 +1,62 @@
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from equipot.errors import ArtifactError
+from equipot.files import atomic, cache_folder, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_whole(tmp_path):
+    path = tmp_path / "a file.txt"
+    with atomic(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        assert temporary.suffix == path.suffix
+    assert path.read_text() == "half"
+    assert names(tmp_path) == ["a file.txt"]
+
+
+def test_a_failure_leaves_the_old_contents(tmp_path):
+    path = tmp_path / "model.zip"
+    write_text(path, "old")
+    with pytest.raises(TypeError), atomic(path) as temporary:
+        temporary.write_text(None)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["model.zip"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ArtifactError, match=r"none/a.txt: cannot be written: .*; choose a folder that exists"):
+        write_text(tmp_path / "none" / "a.txt", "text")
+
+
+def test_files_have_the_usual_rights(tmp_path):
+    ours, usual = tmp_path / "ours", tmp_path / "usual"
+    write_text(ours, "")
+    usual.write_text("")
+    assert stat.S_IMODE(ours.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+
+
+def test_json_is_indented_and_keeps_its_letters(tmp_path):
+    write_json(tmp_path / "a.json", {"Å": [1]})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"Å": [1]}
+    assert text.startswith('{\n  "Å"')
+    assert text.endswith("}\n")
+
+
+def test_the_cache_folder_is_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(tmp_path / "mine"))
+    assert cache_folder() == tmp_path / "mine"
+    monkeypatch.delenv("EQUIPOT_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "equipot"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    assert cache_folder() == tmp_path / "home" / ".cache" / "equipot"
