@@ -252,10 +252,10 @@ def test_a_model_is_made_again_from_its_stored_config(embed):
 @pytest.mark.parametrize(
     "target",
     [
-        "equipot_allegro.embedding.TwoBodyBesselScalarEmbed",  # not the path that is written
-        "equipot_allegro.embedding.BesselPairEmbedding",
-        "equipot_allegro.builder.AllegroModel",
-        "equipot_allegro.presets.os",
+        "equipot_allegro._embedding.TwoBodyBesselScalarEmbed",  # not the path that is written
+        "equipot_allegro._embedding.BesselPairEmbedding",
+        "equipot_allegro._builder.AllegroModel",
+        "equipot_allegro._presets.os",
         "os.system",
     ],
 )

@@ -13,8 +13,8 @@ from equipot.config._aliases import translate
 from equipot.config._check import check_config
 from equipot.config._load import compose
 from equipot.errors import ConfigError
-from equipot_from_nequip.exported import read_export
-from equipot_from_nequip.importer import import_model, write
+from equipot_from_nequip._exported import read_export
+from equipot_from_nequip._importer import import_model, write
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[2] / "examples" / "data"

@@ -13,9 +13,9 @@ import equipot_from_nequip
 from equipot._cli.main import main
 from equipot.artifacts import load_model, read_manifest, read_package, verify
 from equipot.errors import ArtifactError, ConfigError
-from equipot_from_nequip.exported import read_export
-from equipot_from_nequip.importer import import_model
-from equipot_from_nequip.verify import allowed, graph_of
+from equipot_from_nequip._exported import read_export
+from equipot_from_nequip._importer import import_model
+from equipot_from_nequip._verify import allowed, graph_of
 
 EXPORTS = Path(__file__).parent / "exports"
 CASES = sorted(path.name for path in EXPORTS.iterdir())
@@ -319,7 +319,7 @@ def test_damaged_exports_are_refused(tmp_path, change, message):
 
 def test_only_the_script_that_runs_elsewhere_unpickles_or_knows_nequip():
     for path in PACKAGE.glob("*.py"):
-        if path.name == "peer_export.py":
+        if path.name == "_peer_export.py":
             continue
         names = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -338,7 +338,7 @@ def test_only_the_script_that_runs_elsewhere_unpickles_or_knows_nequip():
 
 def test_the_script_is_found_on_no_import_path(tmp_path):
     """It runs from a folder of its own, so that the modules beside it are not imported in nequip's interpreter."""
-    from equipot_from_nequip import exported
+    from equipot_from_nequip import _exported as exported
 
     seen = tmp_path / "seen"
     fake = tmp_path / "python"
@@ -346,4 +346,4 @@ def test_the_script_is_found_on_no_import_path(tmp_path):
     fake.chmod(0o755)
     (tmp_path / "m.ckpt").touch()
     exported.export(str(fake), tmp_path / "m.ckpt")
-    assert seen.read_text().split() == ["export", "peer_export.py"]
+    assert sorted(seen.read_text().split()) == ["_peer_export.py", "export"]

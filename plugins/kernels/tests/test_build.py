@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from equipot_kernels import cache, registry, toolchain
-from equipot_kernels.errors import KernelError
+from equipot_kernels._build import cache, registry, toolchain
+from equipot_kernels._build.errors import KernelError
 
 SOURCE = 'extern "C" int answer() { return %d; }'
 
