@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from equipot.artifacts import checked_path, source_of, write_package
 from equipot_from_nequip._hyperparameters import Mapped, map_hyperparameters
 from equipot_from_nequip._verify import Deviations, check, graph_of
-from equipot_from_nequip._weights import convert
+from equipot_from_nequip._weights import convert_weights
 
 if TYPE_CHECKING:
     from equipot.model import GraphModel
@@ -62,7 +62,7 @@ def import_model(
 
 def _build(mapped: Mapped, peer: PeerModel) -> GraphModel:
     model = mapped.builder.build(mapped.units)
-    state = convert(peer.state, model.state_dict(), mapped.family.name, mapped.builder)
+    state = convert_weights(peer.state, model.state_dict(), mapped.family.name, mapped.builder)
     model.load_state_dict(state, strict=True)
     return model.eval()
 

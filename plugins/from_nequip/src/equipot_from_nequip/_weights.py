@@ -23,12 +23,14 @@ from equipot.errors import ArtifactError, problem
 State = Mapping[str, torch.Tensor]
 
 _PREFIX = re.compile(r"^(sole_model\.)?(model\.)?(func\.)?")
+_LAYER = re.compile(r"\.(?:(\d+)\.weight|weights\.(\d+))")
+"""What follows the name of a network: its layers with nonlinearities between them, or without."""
 _IRREP = re.compile(r"\.(\d+)([eo])$")
 UNUSED = re.compile(
     r"edge_norm\.|pair_potential\.(atomic_numbers|_qqr2exesquare)$|(radial_chemical_embed\.)?bessel_encode\.bessel_weights$"
-    r"|radial_chemical_embed\.spline\.(lower|upper)|.*w3j"
+    r"|radial_chemical_embed\.spline\.(lower|upper)|.*(w3j|output_mask)"
 )
-"""Tensors of the peer that follow from hyperparameters."""
+"""Tensors of the peer that follow from hyperparameters; ``output_mask`` and ``w3j`` are e3nn's tables."""
 
 
 class Taken:
@@ -54,11 +56,12 @@ class Taken:
         return [name for name in self.given if name.startswith(prefix)]
 
     def rest(self) -> list[str]:
-        """Names of tensors that were not used and are no tables."""
-        return sorted(name for name in self.given.keys() - self.used if not UNUSED.match(name))
+        """Names of tensors that were not used, although they hold something that hyperparameters do not say."""
+        left = self.given.keys() - self.used
+        return sorted(name for name in left if self.given[name].numel() and not UNUSED.match(name))
 
 
-def convert(peer: State, own: State, family: str, builder: Any) -> dict[str, torch.Tensor]:
+def convert_weights(peer: State, own: State, family: str, builder: Any) -> dict[str, torch.Tensor]:
     """State dict for our model from that of the peer's model with the same hyperparameters.
 
     Args:
@@ -155,15 +158,18 @@ def _linear(
 
 
 def network(taken: Taken, prefix: str, name: str) -> dict[str, torch.Tensor]:
-    """The layers of a network: nequip numbers them 0, 2, 4, ... (nonlinearities lie between).
+    """The layers of a network.
+
+    nequip numbers them 0, 2, 4, ..., since nonlinearities lie between, and those of a linear network 0, 1, 2, ...
 
     Args:
         taken: The peer's tensors.
         prefix: Name of the network there.
         name: Name of the network here.
     """
-    numbers = sorted(int(key.split(".")[-2]) for key in taken.names(f"{prefix}."))
-    return {f"{name}.weights.{index}": taken[f"{prefix}.{number}.weight"] for index, number in enumerate(numbers)}
+    matches = (_LAYER.fullmatch(key, len(prefix)) for key in taken.names(prefix))
+    layers = {int(match[1] or match[2]): match.string for match in matches if match}
+    return {f"{name}.weights.{index}": taken[layers[number]] for index, number in enumerate(sorted(layers))}
 
 
 def allegro(taken: Taken, own: State, builder: Any) -> dict[str, torch.Tensor]:
