@@ -60,18 +60,7 @@ def test_defaults_are_those_users_know():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"avg_num_neighbors": None},
-            (
-                "avg_num_neighbors: required option is missing; "
-                "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type"
-            ),
-        ),
         ({"avg_num_neighbors": 0.0}, "avg_num_neighbors: must be greater than 0, got 0.0"),
-        (
-            {"avg_num_neighbors": {"H": 2.0}},
-            "avg_num_neighbors: no value for the types ['O'], got {'H': 2.0}; give one for each of ['H', 'O']",
-        ),
         (
             {"num_scalar_features": 7},
             (
@@ -290,4 +279,4 @@ def test_options_win_over_the_preset():
     assert (recipe.l_max, recipe.parity, recipe.radial_chemical_embed) == (1, True, SPLINE)
     with pytest.raises(ConfigError) as error:
         PresetAllegroModel(**BASE, preset="XXL")
-    assert str(error.value) == "PresetAllegroModel.preset: is not a preset, got 'XXL'; use one of S, M, L"
+    assert str(error.value) == "PresetAllegroModel.preset: unknown preset, got 'XXL'; presets: S, M, L"

@@ -1,5 +1,4 @@
 import dataclasses
-import math
 
 import pytest
 import torch
@@ -31,23 +30,7 @@ def test_defaults_are_those_users_know():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"avg_num_neighbors": None},
-            (
-                "avg_num_neighbors: required option is missing; "
-                "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type"
-            ),
-        ),
         ({"avg_num_neighbors": 0.0}, "avg_num_neighbors: must be greater than 0, got 0.0"),
-        ({"avg_num_neighbors": math.nan}, "avg_num_neighbors: must be greater than 0, got nan"),
-        (
-            {"avg_num_neighbors": {"H": 2.0, "C": 3.0, "O": 1.0}},
-            "avg_num_neighbors.C: unknown type name; type names: H, O",
-        ),
-        (
-            {"avg_num_neighbors": {"H": 2.0}},
-            "avg_num_neighbors: no value for the types ['O'], got {'H': 2.0}; give one for each of ['H', 'O']",
-        ),
         (
             {"num_features": [8, 4, 2]},
             (
@@ -198,4 +181,4 @@ def test_stored_config_of_a_preset_holds_its_numbers():
 def test_unknown_preset():
     with pytest.raises(ConfigError) as error:
         PresetNequIPGNNModel(**BASE, preset="XXL")
-    assert str(error.value) == "PresetNequIPGNNModel.preset: is not a preset, got 'XXL'; use one of S, M, L, XL"
+    assert str(error.value) == "PresetNequIPGNNModel.preset: unknown preset, got 'XXL'; did you mean 'XL'?"

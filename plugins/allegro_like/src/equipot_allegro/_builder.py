@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from equipot.errors import ConfigError, problem
-from equipot.model import BuildContext, EnergyModule, ModelBuilder, per_type_values
+from equipot.model import BuildContext, EnergyModule, ModelBuilder, neighbors_per_type
 from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.mlp import nonlinearity_problem
 from equipot.nn.spherical import SphericalHarmonics
@@ -106,20 +104,10 @@ class AllegroModel(ModelBuilder):
             name = f"{part}_mlp_nonlinearity"
             if wrong := nonlinearity_problem(getattr(self, name), name):
                 yield wrong
-        yield from self._neighbor_problems()
-
-    def _neighbor_problems(self) -> Iterable[str]:
-        if self.avg_num_neighbors is None:
-            hint = "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type"
-            yield problem("avg_num_neighbors", "required option is missing", hint=hint)
-            return
         try:
-            values = per_type_values(self.avg_num_neighbors, self.type_names, "avg_num_neighbors")
+            neighbors_per_type(self.avg_num_neighbors, self.type_names)
         except ConfigError as error:
             yield from error.problems
-        else:
-            if not all(math.isfinite(value) and value > 0 for value in values):
-                yield problem("avg_num_neighbors", "must be greater than 0", got=self.avg_num_neighbors)
 
     def _embed_dim(self) -> int:
         return self.radial_chemical_embed_dim or self.num_scalar_features
@@ -176,12 +164,11 @@ class AllegroModel(ModelBuilder):
     def build_energy(self, context: BuildContext) -> EnergyModule:
         """Make the module with its initial weights."""
         options = self._layer_options(context)
-        neighbors = per_type_values(self.avg_num_neighbors or 1.0, context.type_names, "avg_num_neighbors")
         return AllegroEnergy(
             context.num_types,
             spherical=SphericalHarmonics(self.l_max),
             two_body=self._two_body(context, options),
             layouts=self.layouts(),
             options=options,
-            avg_num_neighbors=torch.tensor(neighbors, dtype=torch.float64).expand(context.num_types),
+            avg_num_neighbors=neighbors_per_type(self.avg_num_neighbors, context.type_names),
         )

@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from equipot.errors import ConfigError, problem
+from equipot.model import FROM_PRESET, apply_preset
 from equipot_allegro._builder import AllegroModel, NotNegative
 from equipot_allegro._embedding import Positive, TwoBodyBesselScalarEmbed, TwoBodyScalarEmbed
 
+_SHARED: dict[str, Any] = {"parity": False, "radial_chemical_embed": TwoBodyBesselScalarEmbed()}
 PRESETS: dict[str, dict[str, Any]] = {
-    "S": {"num_layers": 1, "l_max": 1, "num_scalar_features": 32, "num_tensor_features": 16},
-    "M": {"num_layers": 2, "l_max": 2, "num_scalar_features": 64, "num_tensor_features": 32},
-    "L": {"num_layers": 2, "l_max": 3, "num_scalar_features": 128, "num_tensor_features": 64},
+    "S": {**_SHARED, "num_layers": 1, "l_max": 1, "num_scalar_features": 32, "num_tensor_features": 16},
+    "M": {**_SHARED, "num_layers": 2, "l_max": 2, "num_scalar_features": 64, "num_tensor_features": 32},
+    "L": {**_SHARED, "num_layers": 2, "l_max": 3, "num_scalar_features": 128, "num_tensor_features": 64},
 }
 """Options of each size; the sizes are equipot's own choice, no reference implementation has them."""
-
-_SHARED: dict[str, Any] = {"parity": False, "radial_chemical_embed": TwoBodyBesselScalarEmbed()}
-_FROM_PRESET: Any = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,22 +25,22 @@ class PresetAllegroModel(AllegroModel):
     preset: str
     """Size: S, M or L, in either case."""
 
-    num_layers: Positive = _FROM_PRESET
+    num_layers: Positive = FROM_PRESET
     """Number of tensor layers; default: the preset's."""
 
-    l_max: NotNegative = _FROM_PRESET
+    l_max: NotNegative = FROM_PRESET
     """Largest angular momentum l; default: the preset's."""
 
-    parity: bool = _FROM_PRESET
+    parity: bool = FROM_PRESET
     """Tensors of both parities between layers; default: the preset's."""
 
-    radial_chemical_embed: TwoBodyScalarEmbed = _FROM_PRESET
+    radial_chemical_embed: TwoBodyScalarEmbed = FROM_PRESET
     """Embedding of an edge's length and types; default: TwoBodyBesselScalarEmbed."""
 
-    num_scalar_features: Positive = _FROM_PRESET
+    num_scalar_features: Positive = FROM_PRESET
     """Scalar features of an edge, for each layer; default: the preset's."""
 
-    num_tensor_features: Positive = _FROM_PRESET
+    num_tensor_features: Positive = FROM_PRESET
     """Channels of an edge's tensors; default: the preset's."""
 
     def __post_init__(self) -> None:
@@ -51,13 +49,5 @@ class PresetAllegroModel(AllegroModel):
         Raises:
             ConfigError: On an unknown preset, or with every problem found.
         """
-        options = PRESETS.get(self.preset.upper()) if isinstance(self.preset, str) else None
-        if options is None:
-            where = f"{type(self).__name__}.preset"
-            raise ConfigError(
-                problem(where, "is not a preset", got=self.preset, hint=f"use one of {', '.join(PRESETS)}")
-            )
-        for name, value in {**_SHARED, **options}.items():
-            if getattr(self, name) is _FROM_PRESET:
-                object.__setattr__(self, name, value)
+        apply_preset(self, PRESETS)
         super().__post_init__()

@@ -7,11 +7,10 @@ import math
 from collections.abc import Iterable
 from typing import Annotated
 
-import torch
 from pydantic import Field
 
 from equipot.errors import ConfigError, problem
-from equipot.model import BuildContext, EnergyModule, ModelBuilder, per_type_values
+from equipot.model import BuildContext, EnergyModule, ModelBuilder, neighbors_per_type
 from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.mlp import nonlinearity_problem
 from equipot.nn.radial import RadialEmbedding
@@ -86,20 +85,10 @@ class NequIPGNNModel(ModelBuilder):
             )
         if wrong := nonlinearity_problem(self.readout_mlp_nonlinearity, "readout_mlp_nonlinearity"):
             yield wrong
-        yield from self._neighbor_problems()
-
-    def _neighbor_problems(self) -> Iterable[str]:
-        if self.avg_num_neighbors is None:
-            hint = "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type"
-            yield problem("avg_num_neighbors", "required option is missing", hint=hint)
-            return
         try:
-            values = per_type_values(self.avg_num_neighbors, self.type_names, "avg_num_neighbors")
+            neighbors_per_type(self.avg_num_neighbors, self.type_names)
         except ConfigError as error:
             yield from error.problems
-        else:
-            if not all(math.isfinite(value) and value > 0 for value in values):
-                yield problem("avg_num_neighbors", "must be greater than 0", got=self.avg_num_neighbors)
 
     def feature_layouts(self) -> list[FeatureLayout]:
         """Wanted irreps of the features after each layer; only scalars after the last."""
@@ -134,7 +123,6 @@ class NequIPGNNModel(ModelBuilder):
             dtype=context.model_dtype,
             generator=context.generator,
         )
-        neighbors = per_type_values(self.avg_num_neighbors or 1.0, context.type_names, "avg_num_neighbors")
         return NequIPEnergy(
             context.num_types,
             spherical=spherical,
@@ -145,5 +133,5 @@ class NequIPGNNModel(ModelBuilder):
                 hidden_layers_width=self.readout_mlp_hidden_layers_width,
                 nonlinearity=self.readout_mlp_nonlinearity,
             ),
-            avg_num_neighbors=torch.tensor(neighbors, dtype=torch.float64).expand(context.num_types),
+            avg_num_neighbors=neighbors_per_type(self.avg_num_neighbors, context.type_names),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from equipot.errors import ConfigError, problem
+from equipot.model import FROM_PRESET, apply_preset
 from equipot_nequip._builder import NequIPGNNModel, Positive
 
 SHARED: dict[str, Any] = {
@@ -22,8 +22,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Options of each size."""
 
-_FROM_PRESET: Any = None
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PresetNequIPGNNModel(NequIPGNNModel):
@@ -32,25 +30,25 @@ class PresetNequIPGNNModel(NequIPGNNModel):
     preset: str
     """Size: S, M, L or XL, in either case."""
 
-    num_layers: Positive = _FROM_PRESET
+    num_layers: Positive = FROM_PRESET
     """Number of interaction layers; default: the preset's."""
 
-    l_max: int = _FROM_PRESET
+    l_max: int = FROM_PRESET
     """Largest angular momentum l; default: the preset's."""
 
-    parity: bool = _FROM_PRESET
+    parity: bool = FROM_PRESET
     """Features of both parities for each l; default: the preset's."""
 
-    num_features: Positive | list[Positive] = _FROM_PRESET
+    num_features: Positive | list[Positive] = FROM_PRESET
     """Number of channels, one for all l or one for each; default: the preset's."""
 
-    type_embed_num_features: Positive | None = _FROM_PRESET
+    type_embed_num_features: Positive | None = FROM_PRESET
     """Width of the embedding of atom types; default: the preset's."""
 
-    radial_mlp_depth: int = _FROM_PRESET
+    radial_mlp_depth: int = FROM_PRESET
     """Hidden layers of the radial network; default: the preset's."""
 
-    radial_mlp_width: Positive = _FROM_PRESET
+    radial_mlp_width: Positive = FROM_PRESET
     """Width of the radial network's hidden layers; default: the preset's."""
 
     def __post_init__(self) -> None:
@@ -59,13 +57,5 @@ class PresetNequIPGNNModel(NequIPGNNModel):
         Raises:
             ConfigError: On an unknown preset, or with every problem found.
         """
-        options = PRESETS.get(self.preset.upper()) if isinstance(self.preset, str) else None
-        if options is None:
-            where = f"{type(self).__name__}.preset"
-            raise ConfigError(
-                problem(where, "is not a preset", got=self.preset, hint=f"use one of {', '.join(PRESETS)}")
-            )
-        for name, value in options.items():
-            if getattr(self, name) is _FROM_PRESET:
-                object.__setattr__(self, name, value)
+        apply_preset(self, PRESETS)
         super().__post_init__()
