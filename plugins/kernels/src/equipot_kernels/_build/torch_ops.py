@@ -45,6 +45,27 @@ def differentiate(name: str, backward: Callable[..., Any], setup_context: Callab
     torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup_context, lib=_library)
 
 
+def differentiate_bilinear(name: str, of_first: Callable[..., Any], of_second: Callable[..., Any]) -> None:
+    """Give an op that is linear in its first two arguments, and not to be differentiated along others, its derivative.
+
+    Args:
+        name: As in its schema.
+        of_first: ``(h, first, second, *rest)``: the gradient of the first argument, h that of the result.
+        of_second: The same for the second argument.
+    """
+
+    def backward(ctx: Any, h: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        first, second, *lists = ctx.saved_tensors
+        rest = (*lists, *ctx.constants)
+        gradients = [
+            gradient(h, first, second, *rest) if want else None
+            for gradient, want in zip((of_first, of_second), needed(ctx, 2), strict=True)
+        ]
+        return (*gradients, *[None] * len(rest))
+
+    differentiate(name, backward, save_tensors)
+
+
 def threads() -> int:
     """How many threads a kernel may use: torch's number."""
     return torch.get_num_threads()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate, needed, pointer, threads
+from equipot_kernels._build.torch_ops import define, differentiate_bilinear, pointer, threads
 
 Tensor = torch.Tensor
 
@@ -53,45 +51,12 @@ al_mvt = define(f"al_mvt(Tensor matrices, Tensor g, {_REST}", _transposed_cpu, _
 al_outer = define(f"al_outer(Tensor x, Tensor g, {_REST}", _outer_cpu, _outer_fake)
 """∂S/∂M: x [n_edges, dim_in, u], g [n_edges, dim_out, u] to [n_atoms, dim_in, dim_out, u]."""
 
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - torch's signature
-    first, second, ptr, ctx.kernel = inputs
-    ctx.save_for_backward(first, second, ptr)
-
-
-def _apply_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    matrices, x, ptr = ctx.saved_tensors
-    of_matrices, of_x = needed(ctx, 2)
-    return (
-        al_outer(x, h, ptr, ctx.kernel) if of_matrices else None,
-        al_mvt(matrices, h, ptr, ctx.kernel) if of_x else None,
-        None,
-        None,
-    )
-
-
-def _transposed_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    matrices, g, ptr = ctx.saved_tensors
-    of_matrices, of_g = needed(ctx, 2)
-    return (
-        al_outer(h, g, ptr, ctx.kernel) if of_matrices else None,
-        al_mv(matrices, h, ptr, ctx.kernel) if of_g else None,
-        None,
-        None,
-    )
-
-
-def _outer_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    x, g, ptr = ctx.saved_tensors
-    of_x, of_g = needed(ctx, 2)
-    return (
-        al_mvt(h, g, ptr, ctx.kernel) if of_x else None,
-        al_mv(h, x, ptr, ctx.kernel) if of_g else None,
-        None,
-        None,
-    )
-
-
-differentiate("al_mv", _apply_derivative, _save)
-differentiate("al_mvt", _transposed_derivative, _save)
-differentiate("al_outer", _outer_derivative, _save)
+differentiate_bilinear(
+    "al_mv", lambda h, _, x, *rest: al_outer(x, h, *rest), lambda h, matrices, _, *rest: al_mvt(matrices, h, *rest)
+)
+differentiate_bilinear(
+    "al_mvt", lambda h, _, g, *rest: al_outer(h, g, *rest), lambda h, matrices, _, *rest: al_mv(matrices, h, *rest)
+)
+differentiate_bilinear(
+    "al_outer", lambda h, _, g, *rest: al_mvt(h, g, *rest), lambda h, x, _, *rest: al_mv(h, x, *rest)
+)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from equipot.nn.contraction import contraction_paths
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate, needed, pointer, threads
+from equipot_kernels._build.torch_ops import define, differentiate_bilinear, pointer, threads
 from equipot_kernels._contraction.coupling_family import layouts_of
 
 Tensor = torch.Tensor
@@ -55,33 +53,12 @@ cg_environment = define("cg_environment(Tensor q, Tensor g, int kernel) -> Tenso
 cg_weights = define("cg_weights(Tensor a, Tensor g, int kernel) -> Tensor", _weights_cpu, _weights_fake)
 """∂S/∂q: a [n_atoms, dim_edge, u], g [n_atoms, dim_in, dim_out, u] to [n_paths, u]."""
 
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - torch's signature
-    first, second, ctx.kernel = inputs
-    ctx.save_for_backward(first, second)
-
-
-def _matrices_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    q, a = ctx.saved_tensors
-    of_q, of_a = needed(ctx, 2)
-    along_q = cg_weights(a, h, ctx.kernel) if of_q else None
-    return along_q, cg_environment(q, h, ctx.kernel) if of_a else None, None
-
-
-def _environment_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    q, g = ctx.saved_tensors
-    of_q, of_g = needed(ctx, 2)
-    along_q = cg_weights(h, g, ctx.kernel) if of_q else None
-    return along_q, cg_matrices(q, h, ctx.kernel) if of_g else None, None
-
-
-def _weights_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    a, g = ctx.saved_tensors
-    of_a, of_g = needed(ctx, 2)
-    along_a = cg_environment(h, g, ctx.kernel) if of_a else None
-    return along_a, cg_matrices(h, a, ctx.kernel) if of_g else None, None
-
-
-differentiate("cg_matrices", _matrices_derivative, _save)
-differentiate("cg_environment", _environment_derivative, _save)
-differentiate("cg_weights", _weights_derivative, _save)
+differentiate_bilinear(
+    "cg_matrices", lambda h, _, a, *rest: cg_weights(a, h, *rest), lambda h, q, _, *rest: cg_environment(q, h, *rest)
+)
+differentiate_bilinear(
+    "cg_environment", lambda h, _, g, *rest: cg_weights(h, g, *rest), lambda h, q, _, *rest: cg_matrices(q, h, *rest)
+)
+differentiate_bilinear(
+    "cg_weights", lambda h, _, g, *rest: cg_environment(h, g, *rest), lambda h, a, _, *rest: cg_matrices(h, a, *rest)
+)

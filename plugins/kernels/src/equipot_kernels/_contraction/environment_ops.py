@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate, needed, pointer, rows_of, threads
+from equipot_kernels._build.torch_ops import define, differentiate_bilinear, pointer, rows_of, threads
 
 Tensor = torch.Tensor
 
@@ -65,45 +63,12 @@ env_weights = define(f"env_weights(Tensor y, Tensor g, {_REST}", _weights_cpu, _
 env_attributes = define(f"env_attributes(Tensor w, Tensor g, {_REST}", _attributes_cpu, _attributes_fake)
 """∂S/∂y: w [n_edges, blocks · u], g [n_atoms, dim, u] to [n_edges, dim]."""
 
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - torch's signature
-    first, second, ptr, ctx.kernel = inputs
-    ctx.save_for_backward(first, second, ptr)
-
-
-def _sum_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    y, w, ptr = ctx.saved_tensors
-    of_y, of_w = needed(ctx, 2)
-    return (
-        env_attributes(w, h, ptr, ctx.kernel) if of_y else None,
-        env_weights(y, h, ptr, ctx.kernel) if of_w else None,
-        None,
-        None,
-    )
-
-
-def _weights_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    y, g, ptr = ctx.saved_tensors
-    of_y, of_g = needed(ctx, 2)
-    return (
-        env_attributes(h, g, ptr, ctx.kernel) if of_y else None,
-        env_sum(y, h, ptr, ctx.kernel) if of_g else None,
-        None,
-        None,
-    )
-
-
-def _attributes_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    w, g, ptr = ctx.saved_tensors
-    of_w, of_g = needed(ctx, 2)
-    return (
-        env_weights(h, g, ptr, ctx.kernel) if of_w else None,
-        env_sum(h, w, ptr, ctx.kernel) if of_g else None,
-        None,
-        None,
-    )
-
-
-differentiate("env_sum", _sum_derivative, _save)
-differentiate("env_weights", _weights_derivative, _save)
-differentiate("env_attributes", _attributes_derivative, _save)
+differentiate_bilinear(
+    "env_sum", lambda h, _, w, *rest: env_attributes(w, h, *rest), lambda h, y, _, *rest: env_weights(y, h, *rest)
+)
+differentiate_bilinear(
+    "env_weights", lambda h, _, g, *rest: env_attributes(h, g, *rest), lambda h, y, _, *rest: env_sum(y, h, *rest)
+)
+differentiate_bilinear(
+    "env_attributes", lambda h, _, g, *rest: env_weights(h, g, *rest), lambda h, w, _, *rest: env_sum(h, w, *rest)
+)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate, needed, pointer, rows_of, threads
+from equipot_kernels._build.torch_ops import define, differentiate, needed, pointer, rows_of, save_tensors, threads
 
 Tensor = torch.Tensor
 
@@ -71,12 +71,6 @@ init_backward = define(
 """∂S/∂y and ∂S/∂w, empty where not wanted."""
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - torch's signature
-    tensors = [item for item in inputs if isinstance(item, Tensor)]
-    ctx.save_for_backward(*tensors)
-    ctx.kernel, *ctx.flags = inputs[len(tensors) :]
-
-
 def _backward(wanted: tuple[bool, bool], *arguments: Any) -> tuple[Tensor | None, Tensor | None]:
     if not any(wanted):
         return None, None
@@ -87,15 +81,15 @@ def _backward(wanted: tuple[bool, bool], *arguments: Any) -> tuple[Tensor | None
 def _apply_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     matrices, y, w, ptr = ctx.saved_tensors
     of_matrices, of_y, of_w = needed(ctx, 3)
-    along_matrices = init_outer(y, w, h, ptr, ctx.kernel) if of_matrices else None
-    return along_matrices, *_backward((of_y, of_w), matrices, y, w, h, ptr, ctx.kernel), None, None
+    along_matrices = init_outer(y, w, h, ptr, *ctx.constants) if of_matrices else None
+    return along_matrices, *_backward((of_y, of_w), matrices, y, w, h, ptr, *ctx.constants), None, None
 
 
 def _outer_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     y, w, g, ptr = ctx.saved_tensors
     of_y, of_w, of_g = needed(ctx, 3)
-    along_g = init_apply(h, y, w, ptr, ctx.kernel) if of_g else None
-    return *_backward((of_y, of_w), h, y, w, g, ptr, ctx.kernel), along_g, None, None
+    along_g = init_apply(h, y, w, ptr, *ctx.constants) if of_g else None
+    return *_backward((of_y, of_w), h, y, w, g, ptr, *ctx.constants), along_g, None, None
 
 
 def _added(terms: list[Tensor]) -> Tensor | None:
@@ -104,7 +98,7 @@ def _added(terms: list[Tensor]) -> Tensor | None:
 
 def _backward_derivative(ctx: Any, hy: Tensor, hw: Tensor) -> tuple[Tensor | None, ...]:
     matrices, y, w, g, ptr = ctx.saved_tensors
-    kernel, (from_y, from_w) = ctx.kernel, ctx.flags
+    kernel, from_y, from_w = ctx.constants
     of_matrices, of_y, of_w, of_g = needed(ctx, 4)
     # The derivative is that of S(M, hy, w, g) + S(M, y, hw, g).
     pairs = [pair for pair, flag in (((hy, w), from_y), ((y, hw), from_w)) if flag]
@@ -119,6 +113,6 @@ def _backward_derivative(ctx: Any, hy: Tensor, hw: Tensor) -> tuple[Tensor | Non
     )
 
 
-differentiate("init_apply", _apply_derivative, _save)
-differentiate("init_outer", _outer_derivative, _save)
-differentiate("init_backward", _backward_derivative, _save)
+differentiate("init_apply", _apply_derivative, save_tensors)
+differentiate("init_outer", _outer_derivative, save_tensors)
+differentiate("init_backward", _backward_derivative, save_tensors)
