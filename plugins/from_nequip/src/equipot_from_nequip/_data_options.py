@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, problem, unknown
 from equipot_from_nequip._options import Options, without
 
 DROPPED = (
@@ -104,8 +104,8 @@ def _read(options: Options, key_mapping: Any, transforms: Any) -> Options:
     if isinstance(key_mapping, str) or isinstance(transforms, str):  # an interpolation
         raise ConfigError(problem("transforms", "must be written in place, with key_mapping", got=transforms))
     labels: dict[str, Any] = {FIELDS.get(name, name): key for key, name in (key_mapping or {}).items()}
-    if unknown := [name for name in labels if name not in LABELS]:
-        raise ConfigError(problem("key_mapping", f"{unknown} are no labels here", hint=f"labels: {', '.join(LABELS)}"))
+    if wrong := [unknown("key_mapping", name, LABELS, "label") for name in labels if name not in LABELS]:
+        raise ConfigError(wrong)
     kept = []
     for transform in transforms or []:
         name = str(transform.get("_target_", "")).rpartition(".")[2] if isinstance(transform, dict) else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from equipot.config import TargetError, resolve_target
-from equipot.errors import ConfigError, EquipotError, problem
+from equipot.errors import ConfigError, EquipotError, problem, unknown
 from equipot.plugins import plugins
 from equipot_from_nequip._facts import CHANGES, FIXED, HINTS, IGNORED
 from equipot_from_nequip._options import without, zbl
@@ -104,7 +104,7 @@ def _build(family: Family, options: dict[str, Any], units: str, problems: list[s
     try:
         target = plugins().load("model_builders", family.name)
         names = [field.name for field in dataclasses.fields(target)]
-        problems += [problem(f"model.{name}", "unknown option") for name in options if name not in names]
+        problems += [unknown(f"model.{name}", name, names) for name in options if name not in names]
         builder = target(**{name: value for name, value in options.items() if name in names})
         problems += [f"model.{text}" for text in builder.unit_problems(units)]
     except ConfigError as error:

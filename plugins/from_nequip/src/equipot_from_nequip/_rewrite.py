@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from equipot.config import translate_container
 from equipot.errors import ConfigError, problem
-from equipot.files import atomic
+from equipot.files import write_text
 
 REMOVED = "# nequip only: "
 """What stands before a line that was taken out."""
@@ -36,8 +36,7 @@ def rewrite(source: str | Path, output: str | Path) -> int:
     """
     text = Path(source).read_text(encoding="utf-8")
     translated, changes = rewrite_text(text, str(source))
-    with atomic(Path(output)) as temporary:
-        temporary.write_text(translated, encoding="utf-8")
+    write_text(output, translated)
     return changes
 
 

@@ -14,15 +14,14 @@ import functools
 import hashlib
 import logging
 import os
-import secrets
 import shutil
 import stat
 import tempfile
 import threading
 from pathlib import Path
 
-from equipot.errors import problem
-from equipot.files import cache_folder
+from equipot.errors import ArtifactError, problem
+from equipot.files import atomic, cache_folder
 from equipot_kernels._build import toolchain
 from equipot_kernels._build.errors import KernelError
 
@@ -70,17 +69,15 @@ def _from_disk(folder: Path, stem: str) -> ctypes.CDLL | None:
 
 def _build(folder: Path, stem: str, source: str) -> ctypes.CDLL:
     compiler = toolchain.find_compiler()
-    temporary = folder / f".{stem}.{secrets.token_hex(6)}.so"
+    contents = compiler.compile(source)
+    path = folder / f"{stem}-{compiler.identity}-{_digest(contents)}.so"
     try:
-        compiler.compile(source, temporary)
-        temporary.chmod(0o700)
-        path = folder / f"{stem}-{compiler.identity}-{_digest(temporary.read_bytes())}.so"
-        temporary.replace(path)
-    except OSError as error:
+        with atomic(path) as temporary:
+            temporary.write_bytes(contents)
+            temporary.chmod(0o700)
+    except (OSError, ArtifactError) as error:
         hint = "EQUIPOT_CACHE_DIR names another folder"
         raise KernelError(problem("kernels", f"{folder} cannot hold kernels ({error})", hint=hint)) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:

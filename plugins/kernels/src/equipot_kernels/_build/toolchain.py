@@ -54,17 +54,24 @@ class Compiler:
     identity: str
     """Digest of program, version and flags."""
 
-    def compile(self, source: str, output: Path) -> None:
-        """Compile one source to a shared library.
+    def compile(self, source: str) -> bytes:
+        """Compile one source.
 
         Args:
             source: C++ text.
-            output: File to write.
+
+        Returns:
+            The contents of a shared library.
 
         Raises:
             KernelError: With the compiler's first message, if it fails.
         """
-        call = [*self.command, *self.flags, "-x", "c++", "-", "-o", str(output)]
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder, "kernel.so")
+            self._run([*self.command, *self.flags, "-x", "c++", "-", "-o", str(output)], source)
+            return output.read_bytes()
+
+    def _run(self, call: list[str], source: str) -> None:
         try:
             done = subprocess.run(call, input=source, capture_output=True, text=True, timeout=_TIMEOUT, check=False)  # noqa: S603 - the user's own compiler
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -105,7 +112,7 @@ def _probed(command: tuple[str, ...]) -> Compiler:
             compiler = Compiler(command, flags, identity)
             made = Path(folder) / f"probe{number}.so"
             try:
-                compiler.compile(_PROBE, made)
+                made.write_bytes(compiler.compile(_PROBE))
                 ctypes.CDLL(str(made))  # some compilers take -fopenmp without having its library
             except KernelError as error:
                 failure = error
