@@ -4,7 +4,7 @@
 
 One layer on random numbers, on one thread: its arithmetic is counted in the generated source, its time is
 the least CPU time of the rounds, and the peak is that of a loop of fused multiply-adds in registers. Kernels
-are built anew in a temporary folder.
+are built again in a temporary folder.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ IN_DATA_MODULE = tuple(f"nequip.data.transforms.{name}" for name in (*DROPPED, *
 """Transforms that the translation of a data module takes care of."""
 
 NEEDED = {"nequip.model.modify": ("model", "modifiers")}
-"""Options that stand beside every other one."""
+"""Options that go with every other one."""
 
 ONE_VALUE = (
     "categorical_graph_field_embed", "convnet_nonlinearity_gates", "convnet_nonlinearity_scalars",

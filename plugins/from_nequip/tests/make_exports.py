@@ -130,7 +130,7 @@ def builder(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def config(case: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A training config of one epoch on the frames in a folder; models to start from lie in folders beside it."""
+    """A training config of one epoch on the frames in a folder; models to start from lie in folders next to it."""
     model = copy.deepcopy(case["model"])
     if "start" in case:
         leaf(model)["package_path"] = str(folder.parent / case["start"] / "best.nequip.zip")

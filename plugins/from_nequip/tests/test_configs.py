@@ -322,7 +322,7 @@ def problems(config):
 REFUSED = {
     "TF32": (
         {**small(), "global_options": {"allow_tf32": True}},
-        "global_options.allow_tf32: there is no such switch, got True; add to trainer.callbacks: {_target_: equipot",
+        "global_options.allow_tf32: has no counterpart, got True; add to trainer.callbacks: {_target_: equipot",
     ),
     "resume": (
         {**small(), "ckpt_path": "last.ckpt"},

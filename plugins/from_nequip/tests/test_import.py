@@ -135,7 +135,7 @@ def test_everything_that_cannot_be_mapped_is_told_at_once():
         import_model(model)
     text = "\n".join(caught.value.problems)
     for part in (
-        "global_options.allow_tf32: there is no TF32 switch, got True; say --ignore-tf32",
+        "global_options.allow_tf32: has no counterpart: equipot has no TF32 switch, got True; say --ignore-tf32",
         "model.func.charges: is a module that has no counterpart, got 'my_package.Charges'",
         "model.func.les: is a module that has no counterpart, got 'nequip.nn.misc.Other'",
         "modifiers: has no counterpart of this modifier, got 'freeze'",
@@ -261,7 +261,7 @@ def test_frames_of_the_training_data_are_not_stored_with_the_package(tmp_path, m
     ("arguments", "script", "message"),
     [
         ([], "exit 0", "loading it runs the code that is in it; say --i-trust-this-file"),
-        (["--i-trust-this-file"], "exit 0", "is no export of a nequip model"),
+        (["--i-trust-this-file"], "exit 0", "is not an export of a nequip model"),
         (
             ["--i-trust-this-file"],
             "echo \"ModuleNotFoundError: No module named 'nequip'\" >&2; exit 1",
@@ -291,7 +291,7 @@ def test_errors_before_anything_runs(tmp_path, model_file, python, capsys):
     assert "no such file" in capsys.readouterr().err
     (tmp_path / "model.nequip.pt2").touch()
     assert run(tmp_path / "model.nequip.pt2", tmp_path / "o.equipot.zip", *trust) == 2
-    assert "is no checkpoint or package of nequip; take one that ends in .ckpt or" in capsys.readouterr().err
+    assert "is not a checkpoint or package of nequip; take one that ends in .ckpt or" in capsys.readouterr().err
     assert run(model_file, tmp_path / "o.equipot.zip", "--i-trust-this-file", "--python", tmp_path / "nope") == 2
     assert "cannot be run: No such file or directory" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
@@ -303,7 +303,7 @@ def test_errors_before_anything_runs(tmp_path, model_file, python, capsys):
         (lambda folder: (folder / "export.json").write_text("{}"), "must have the format 1"),
         (lambda folder: (folder / "export.json").write_text('{"format": 1}'), "is incomplete"),
         (lambda folder: (folder / "weights.safetensors").write_bytes(b"junk"), "is damaged"),
-        (lambda folder: (folder / "frames.safetensors").unlink(), "is no export of a nequip model"),
+        (lambda folder: (folder / "frames.safetensors").unlink(), "is not an export of a nequip model"),
     ],
 )
 def test_damaged_exports_are_refused(tmp_path, change, message):

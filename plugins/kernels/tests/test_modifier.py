@@ -107,7 +107,7 @@ def test_model_survives_copies(make_model, batch):
 
 def test_without_compiler_one_warning_and_the_core_path(make_model, monkeypatch):
     def no_compiler(units):
-        raise KernelError("kernels: there is no C++ compiler; install a C++ compiler (apt install g++)")
+        raise KernelError("kernels: found no C++ compiler; install a C++ compiler (apt install g++)")
 
     monkeypatch.setattr(registry, "build", no_compiler)
     model = make_model()

@@ -53,7 +53,7 @@ class PairEmbedding(torch.nn.Module, ABC):
 
     @abstractmethod
     def evaluate(self, x: torch.Tensor, pair_types: torch.Tensor) -> torch.Tensor:
-        """The same in float64 throughout, whatever the data type of weights and features."""
+        """The same in float64 throughout, also where weights and features have another data type."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

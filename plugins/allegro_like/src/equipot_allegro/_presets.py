@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PresetAllegroModel(AllegroModel):
-    """AllegroModel in one of three sizes; options given beside the preset win over it."""
+    """AllegroModel in one of three sizes; options that are given too win over the preset."""
 
     preset: str
     """Size: S, M or L, in either case."""

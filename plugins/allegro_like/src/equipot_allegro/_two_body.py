@@ -22,8 +22,8 @@ class TwoBody(RadialFunction):
     .. math:: x^0 = \text{MLP}(z), \qquad [s \Vert \omega] = x^0 \alpha P, \qquad w = x^0 \alpha W
 
     with the radial-chemical embedding z. The values are s, ω and w, one after the other. Between the
-    last layer of the MLP and the two linear maps there is no nonlinearity, so the three are applied
-    as one matrix, which is multiplied once a call and not once an edge.
+    last layer of the MLP and the two linear maps no nonlinearity is applied, so the three are applied
+    as one matrix, which is multiplied once per call and not once per edge.
 
     Args:
         embedding: The embedding z of length and types.

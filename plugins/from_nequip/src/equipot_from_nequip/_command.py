@@ -3,7 +3,7 @@
   equipot import-nequip model.ckpt model.equipot.zip --i-trust-this-file --python NEQUIP_PYTHON
   equipot import-nequip --config old.yaml new.yaml
 
-The files of nequip hold pickles: loading one runs whatever code is in it. They are loaded by a process of
+The files of nequip hold pickles: loading one runs any code that is in it. They are loaded by a process of
 NEQUIP_PYTHON, an interpreter that has nequip installed, and never by equipot itself.
 """
 

@@ -25,7 +25,7 @@ FIELDS = {"pos": "positions"}
 """Fields of the peer with another name here."""
 
 UNUSED = ("include_keys", "exclude_keys", "predict_file_path", "predict_dataset", "predict_dataloader")
-"""What to read beside the labels, and what to predict on: neither has an effect on training."""
+"""What to read in addition to the labels, and what to predict on: neither has an effect on training."""
 
 DATASETS = "nequip.data.dataset."
 
@@ -58,7 +58,7 @@ def ase_data_module(options: Options) -> Options:
     """Files that ASE reads: labels by key, and no transform that is not needed.
 
     Raises:
-        ConfigError: With fields that are no labels here.
+        ConfigError: With fields that are not labels here.
     """
     mapping = options.get("key_mapping")
     return _read(without(options, *UNUSED, "key_mapping"), mapping, options.get("transforms"))
@@ -68,7 +68,7 @@ def frame_data_module(options: Options) -> Options:
     """Data sets one by one; transforms and labels move from them to the data module.
 
     Raises:
-        ConfigError: With fields that are no labels here, and several splits.
+        ConfigError: With fields that are not labels here, and several splits.
     """
     options = without(options, *UNUSED)
     split = options.get("split_dataset")

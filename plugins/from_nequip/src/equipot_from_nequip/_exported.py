@@ -100,7 +100,7 @@ def export(
         raise ArtifactError(problem(str(model), "no such file"))
     if not Path(model).name.endswith(SUFFIXES):
         hint = f"take one that ends in {' or '.join(SUFFIXES)}; a compiled one cannot be taken apart"
-        raise ArtifactError(problem(str(model), "is no checkpoint or package of nequip", hint=hint))
+        raise ArtifactError(problem(str(model), "is not a checkpoint or package of nequip", hint=hint))
     with tempfile.TemporaryDirectory(prefix="equipot-import-") as folder:
         script = shutil.copy(SCRIPT, folder)  # its own folder is on the script's import path
         output = Path(folder, "export")
@@ -137,7 +137,7 @@ def read_export(folder: str | Path) -> PeerModel:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         raw = {name: (folder / name).read_bytes() for name in (WEIGHTS, FRAMES)}
     except (OSError, ValueError) as error:
-        raise ArtifactError(problem(str(folder), f"is no export of a nequip model ({error})")) from None
+        raise ArtifactError(problem(str(folder), f"is not an export of a nequip model ({error})")) from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise ArtifactError(problem(str(folder / FACTS), f"must have the format {FORMAT}"))
     tensors = read_tensors(raw[FRAMES], str(folder / FRAMES))[0]

@@ -31,7 +31,7 @@ class Family:
     """Registered name of the builder here."""
 
     modules: frozenset[str]
-    """Names of the parts of its network; a digit stands for any number."""
+    """Names of the parts of its network; 0 means any number."""
 
     nested: frozenset[str] = frozenset()
     """Options that are components of the builder's package, of the same names as the peer's."""
@@ -124,7 +124,9 @@ def _model_problems(peer: PeerModel, family: Family | None, *, ignore_tf32: bool
         yield from (note for note in peer.notes if "not there" in note)
     if peer.allow_tf32 and not ignore_tf32:
         hint = "say --ignore-tf32 to evaluate it in full float32"
-        yield problem("global_options.allow_tf32", "there is no TF32 switch", got=True, hint=hint)
+        yield problem(
+            "global_options.allow_tf32", "has no counterpart: equipot has no TF32 switch", got=True, hint=hint
+        )
     for name, path in peer.modules.items():
         part = name.removeprefix("model.func.").split(".")[0]
         known = family is None or not name.startswith("model.func.") or _numberless(part) in family.modules

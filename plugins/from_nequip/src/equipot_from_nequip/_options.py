@@ -1,6 +1,6 @@
 """Options that nequip spells otherwise: one function for each kind of component.
 
-Each takes a node of a config with its ``_target_``, interpolations unresolved, and returns what stands there
+Each takes a node of a config with its ``_target_``, interpolations unresolved, and returns its counterpart
 in a config of equipot. Another ``_target_`` in the result is taken instead of the table's.
 """
 
@@ -116,7 +116,7 @@ def global_options(options: Options) -> Options:
     problems = [problem(name, "has no counterpart", got=options[name]) for name in options if name != "allow_tf32"]
     if options.get("allow_tf32"):
         hint = "add to trainer.callbacks: {_target_: equipot_toolbox.TF32Scheduler, schedule: {0: true}}"
-        problems.append(problem("allow_tf32", "there is no such switch", got=options["allow_tf32"], hint=hint))
+        problems.append(problem("allow_tf32", "has no counterpart", got=options["allow_tf32"], hint=hint))
     if problems:
         raise ConfigError(problems)
     return options

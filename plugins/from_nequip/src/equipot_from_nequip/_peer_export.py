@@ -1,6 +1,6 @@
 """Export a model of nequip to plain files. Runs in nequip's own interpreter, as a script of its own.
 
-This is the only place where a file of nequip is unpickled, which runs whatever code it holds. Nothing of
+This is the only place where a file of nequip is unpickled, which runs any code that it holds. Nothing of
 equipot is imported here, and nothing of nequip anywhere else. It writes, into a folder that exists:
 
 ``export.json``: builder, hyperparameters, types, radii, versions, names of the frames and of all modules;
@@ -291,7 +291,7 @@ def export(args: argparse.Namespace) -> None:
     if dtype != "float64":
         try:
             models["float64"] = double_model(leaf, modifiers, model)
-        except Exception as error:  # noqa: BLE001 - of whatever kind: the comparison in float64 is lost, no more
+        except Exception as error:  # noqa: BLE001 - of any kind: only the comparison in float64 is lost
             notes.append(f"no comparison in float64: {type(error).__name__}: {error}")
     frames = example_frames(args, model, stored["kind"], species)
     state = {name: value for name, value in model.state_dict().items() if value.numel() and not is_table(name)}

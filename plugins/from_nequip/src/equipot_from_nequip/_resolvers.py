@@ -13,7 +13,7 @@ def type_names_from_package(path: str) -> list[str]:
         path: ``.equipot.zip``.
 
     Raises:
-        ArtifactError: If it is no package of equipot.
+        ArtifactError: If it is not a package of equipot.
     """
     return [str(name) for name in read_manifest(packaged_model(path)).model["type_names"]]
 
@@ -26,7 +26,7 @@ def cutoff_radius_from_package(path: str, model_key: str | None = None) -> float
         model_key: Accepted as nequip does; a package holds one model.
 
     Raises:
-        ArtifactError: If it is no package of equipot.
+        ArtifactError: If it is not a package of equipot.
     """
     del model_key
     return float(read_manifest(packaged_model(path)).model["r_max"])

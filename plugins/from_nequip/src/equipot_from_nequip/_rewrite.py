@@ -18,7 +18,7 @@ from equipot.errors import ConfigError, problem
 from equipot.files import write_text
 
 REMOVED = "# nequip only: "
-"""What stands before a line that was taken out."""
+"""Begins a line that was taken out."""
 
 
 def rewrite(source: str | Path, output: str | Path) -> int:
@@ -32,7 +32,7 @@ def rewrite(source: str | Path, output: str | Path) -> int:
         Number of places that changed.
 
     Raises:
-        ConfigError: If the file is no YAML mapping, or with everything that has no counterpart.
+        ConfigError: If the file is not a YAML mapping, or with everything that has no counterpart.
     """
     text = Path(source).read_text(encoding="utf-8")
     translated, changes = rewrite_text(text, str(source))
@@ -77,7 +77,7 @@ def _loaded(text: str) -> Any:
 
 @dataclass(frozen=True)
 class _Edit:
-    """Put a text in the place of what stands between two positions."""
+    """Replace the text between two positions."""
 
     start: int
     stop: int
@@ -99,7 +99,7 @@ class _Editor:
         return text
 
     def mapping(self, node: MappingNode, old: dict[str, Any], new: dict[str, Any]) -> None:
-        """Edit a mapping; one in braces, or whose first line cannot go alone, is written anew if it differs."""
+        """Edit a mapping; one in braces, or whose first line cannot go alone, is written again if it differs."""
         if old == new:
             return
         first = node.value[0][0]
@@ -130,7 +130,7 @@ class _Editor:
         self.edits[_Edit(start, stop, text)] = None
 
     def _replace(self, node: Node, new: Any) -> None:
-        """Write a value on one line; what stood on several stays below it as comments."""
+        """Write a value on one line; a value that took several stays below it as comments."""
         start, stop = node.start_mark.index, _end(node)
         old = self.text[start:stop]
         kept = ""

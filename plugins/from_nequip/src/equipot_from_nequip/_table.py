@@ -1,4 +1,4 @@
-"""What each name in a config of nequip or nequip-allegro stands for here. Data only: imports nothing heavy.
+"""What each name in a config of nequip or nequip-allegro means here. Data only: imports nothing heavy.
 
 Rows are grouped by the package that users write; ``HOMES`` lists the modules where the names are defined,
 which configs may write too (``nequip.train.ema.EMALightningModule``).
@@ -33,7 +33,7 @@ class Row:
     """Function that translates the options, in ``data_options`` below ``nequip.data``, else in ``options``."""
 
     instead: str = ""
-    """What to use where there is no counterpart."""
+    """What to use where it has no counterpart."""
 
     note: str = ""
     """What is different."""
@@ -109,7 +109,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
         *_same("equipot.data", "ASEDataModule", options="ase_data_module",
                note="key_mapping becomes labels; neighbour lists follow from the model"),
         Row("NequIPDataModule", f"{TOOLBOX}.FrameDataModule", "frame_data_module",
-            note="transforms and labels stand in the data module"),
+            note="transforms and labels belong to the data module"),
         *_none(DOWNLOADED, "rMD17DataModule", "MD22DataModule", "sGDML_CCSD_DataModule", "NequIP3BPADataModule",
                "TM23DataModule", "SAMD23DataModule", "WaterDataModule", "COLLDataModule"),
     ),
@@ -133,7 +133,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
                "StressSignFlipTransform"),
         *_none("not needed in data.transforms: frames without a stress are masked", "AddNaNStressTransform"),
         *_none("not needed in data.transforms: no box is needed", "NonPeriodicCellTransform"),
-        *_none("there is no model with several data sets yet", "DatasetIndexTransform"),
+        *_none("models with several data sets are not supported yet", "DatasetIndexTransform"),
     ),
 }  # fmt: skip
 """Package of the peer to its names."""

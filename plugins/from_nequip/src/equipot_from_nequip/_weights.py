@@ -140,7 +140,7 @@ def _odd_first(irrep: tuple[int, str]) -> tuple[int, bool]:
 def _linear(
     flat: torch.Tensor, own: State, name: str, order: Callable[[tuple[int, str]], tuple[int, bool]]
 ) -> dict[str, torch.Tensor]:
-    """Cut a flat weight into one tensor an irrep, in the shapes that ours have."""
+    """Cut a flat weight into one tensor per irrep, in the shapes that ours have."""
     irreps = {
         (int(found[1]), found[2]): key
         for key in own

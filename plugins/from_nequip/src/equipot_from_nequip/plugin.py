@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def equipot_target_aliases() -> Iterator[TargetAliasEntry]:
-    """Declare what the names in configs of nequip and nequip-allegro stand for."""
+    """Declare what the names in configs of nequip and nequip-allegro mean here."""
     yield from table.entries()
 
 

@@ -1,4 +1,4 @@
-"""Which edges an atom receives and sends by: pointers into the list of edges, made once a call."""
+"""Which edges an atom receives and sends by: pointers into the list of edges, made once per call."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check(spec: Mapping[str, Any]) -> None:
         KernelError: If it has more than its family.
     """
     if dict(spec) != SPEC:
-        raise KernelError(problem("kernels", "is no spec of edge lists", got=dict(spec)))
+        raise KernelError(problem("kernels", "is not a spec of edge lists", got=dict(spec)))
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:  # noqa: ARG001 - as all families have it

@@ -44,7 +44,8 @@ class _Float64(RadialFunction):
     def __init__(self, source: RadialFunction) -> None:
         super().__init__()
         self.adopt(source)
-        self.dim, self.num_pairs, self._source = source.dim, source.num_pairs, (source,)
+        self.dim, self.num_pairs = source.dim, source.num_pairs
+        self._source = (source,)  # in a tuple, so that its parameters are not registered twice
 
     def evaluate(self, x: torch.Tensor, pair_type: int = 0) -> torch.Tensor:
         return self._source[0].evaluate(x, pair_type)

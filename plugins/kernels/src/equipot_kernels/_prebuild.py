@@ -14,7 +14,7 @@ def prebuild(energy: torch.nn.Module, dtype: torch.dtype) -> None:
     """Build the kernels that energy and forces need; those for training are built when it begins.
 
     Args:
-        energy: An energy module, maybe with modules on kernels.
+        energy: An energy module, with or without modules on kernels.
         dtype: Data type of its features.
 
     Raises:

@@ -40,7 +40,7 @@ def enable_RadialSplines(  # noqa: N802 - the field's spelling
 
     The number of knots is doubled until no component of a force deviates by more than the tolerance from what
     exact radial functions give in float64, on golden frames and on pairs of atoms in between the knots. Rounding
-    of the exact functions in the model's own data type, measured likewise, is a limit that is not gone below.
+    of the exact functions in the model's own data type is measured in the same way; errors below it are not asked for.
 
     Args:
         model: Any model that uses ``RadialFunction`` modules.

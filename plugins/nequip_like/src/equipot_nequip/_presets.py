@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PresetNequIPGNNModel(NequIPGNNModel):
-    """NequIPGNNModel in one of four sizes; options given beside the preset win over it."""
+    """NequIPGNNModel in one of four sizes; options that are given too win over the preset."""
 
     preset: str
     """Size: S, M, L or XL, in either case."""

@@ -71,7 +71,7 @@ class ZBLPairEnergy(PairEnergy):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ZBL(PairPotential):
-    """Screened nuclear repulsion that keeps atoms apart where there are no training data."""
+    """Screened nuclear repulsion that keeps atoms apart where training data are missing."""
 
     citations = ("Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Matter, Pergamon (1985)",)
 
@@ -108,7 +108,7 @@ class ZBL(PairPotential):
             raise ConfigError(
                 problem(
                     "pair_potential.chemical_species",
-                    f"needed because the types {list(context.type_names)} are no elements",
+                    f"needed because the types {list(context.type_names)} are not elements",
                     hint="list one chemical symbol per type",
                 )
             )

@@ -1,8 +1,8 @@
 """Kernels by spec and by handle.
 
 A *spec* is a small JSON object that says everything about a kernel: its family, data type, shapes. A
-*handle* is the 63-bit hash of a spec; ops take it as an integer argument, so it can stand in an
-exported graph. A *unit* is one C function of a kernel, compiled when it is first called.
+*handle* is the 63-bit hash of a spec; ops take it as an integer argument, so an exported
+graph can hold it. A *unit* is one C function of a kernel, compiled when it is first called.
 
 A family is a module with
 
@@ -143,7 +143,7 @@ def kernel_source(spec: Spec, unit: str) -> str:
 
 
 def build(units: Iterable[tuple[int, str]]) -> None:
-    """Build several units at once, one compiler a processor.
+    """Build several units at once, one compiler per processor.
 
     Args:
         units: Pairs of handle and unit.
@@ -172,7 +172,7 @@ def prepare(specs: Iterable[Spec]) -> None:
         importlib.import_module(family_of(spec).OPS)
         if spec["family"] == "edge_lists":
             lists.append((handle, "edge_lists"))
-    # Small, and called by every model: so that a missing compiler is told here, not by torch in the midst of a call.
+    # Small, and called by every model: a missing compiler is reported here, before torch finds out during a call.
     build(lists)
 
 

@@ -100,7 +100,7 @@ def _find(asked: str, path: str) -> Compiler:
         program = shutil.which(command[0], path=path) if command else None
         if program is not None:
             return _probed((program, *command[1:]))
-    raise KernelError(problem("kernels", "there is no C++ compiler", got=candidates, hint=INSTALL_HINT))
+    raise KernelError(problem("kernels", "found no C++ compiler", got=candidates, hint=INSTALL_HINT))
 
 
 def _probed(command: tuple[str, ...]) -> Compiler:

@@ -1,7 +1,7 @@
 """How torch ops are defined here: by schema, with a CPU function and the shapes of its results.
 
 An op defined so is one opaque node of an exported or compiled graph. Whoever runs such a graph
-imports the defining module first; ``equipot_kernels._build.registry.prepare`` does it.
+imports the defining module first; ``registry.prepare`` does it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def pointer(tensor: torch.Tensor | None) -> int | None:
 
 
 def rows_of(tensor: torch.Tensor) -> torch.Tensor:
-    """A matrix whose rows are contiguous, though maybe apart from each other: the tensor itself, or a copy."""
+    """A matrix whose rows are contiguous, although other numbers may lie between them: the tensor itself, or a copy."""
     apart = tensor.dim() == 2 and tensor.stride(1) == 1 and tensor.stride(0) >= tensor.shape[1]
     return tensor if apart else tensor.contiguous()
 
@@ -133,7 +133,7 @@ def derivative_of(
     """
     higher = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Views, so that a derivative is taken along each argument alone, whatever it depends on.
+        # Views, so that a derivative is taken along each argument alone, also where one depends on another.
         views = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
         along = [view for view, want in zip(views, wanted, strict=True) if want]
         made = function(*views)

@@ -24,13 +24,13 @@ _DTYPES = (torch.float32, torch.float64)
 
 
 class FusedContraction(KernelSlot):
-    """Environment sum, one matrix an atom, and its product with the tensors of the atom's edges.
+    """Environment sum, one matrix per atom, and its product with the tensors of the atom's edges.
 
     Called like ``Contraction``. Tensors that are not on the CPU, or of a dtype without kernels, go through
     the reference.
 
     Args:
-        reference: What it stands for; its weights are held under the same name.
+        reference: The module that it replaces; its weights are held under the same name.
     """
 
     weights: torch.Tensor
@@ -45,7 +45,7 @@ class FusedContraction(KernelSlot):
 
     @property
     def reference(self) -> Contraction:
-        """What it stands for."""
+        """The module that it replaces."""
         return self._reference[0]
 
     def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ class FusedConvolution(KernelSlot):
     pass. Tensors that are not on the CPU, or of a dtype without kernels, go through the reference.
 
     Args:
-        reference: What it stands for.
+        reference: The module that it replaces.
     """
 
     kernel_modifier = "enable_FusedKernels"
@@ -45,7 +45,7 @@ class FusedConvolution(KernelSlot):
 
     @property
     def reference(self) -> Convolution:
-        """What it stands for."""
+        """The module that it replaces."""
         return self._reference[0]
 
     def units(self, dtype: torch.dtype, *, tables: bool = False) -> list[tuple[int, str]]:

@@ -1,6 +1,6 @@
 """What a convolution kernel must compute: blocks, paths and Clebsch-Gordan constants of one layer.
 
-The spec of a kernel holds layouts and paths as text and integers, so it can stand in a manifest; the
+The spec of a kernel holds layouts and paths as text and integers, so a manifest can hold it; the
 plan is made from it with numbers that the generators of source text need.
 """
 
@@ -109,7 +109,7 @@ def check_spec(spec: Mapping[str, Any]) -> None:
     try:
         _check(spec)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise KernelError(problem("kernels", f"is no spec of a convolution ({error})", got=dict(spec))) from None
+        raise KernelError(problem("kernels", f"is not a spec of a convolution ({error})", got=dict(spec))) from None
 
 
 def _check(spec: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The convolution with weights interpolated from a table, as torch ops.
 
-As ``convolution_ops``, with the place of an edge between two knots and the table in the place of the
-weights; no tensor of one row an edge and one column a weight is ever made. Kernels serve what forces and
+As ``ops``, with the place of an edge between two knots and the table in the place of the
+weights; a tensor with one row per edge and one column per weight is never made. Kernels serve what forces and
 their training need; second derivatives along positions, and all derivatives beyond the second, go
 through the weights themselves.
 """

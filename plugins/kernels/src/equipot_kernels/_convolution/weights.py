@@ -54,7 +54,7 @@ class Weights:
         return lines
 
     def load(self, path: PathPlan, *, slope: bool = False, change: bool = False) -> str:
-        """Define w, and maybe its derivative d by the place, or its change h, for M channels from c on."""
+        """Define w, and where needed its derivative d by the place or its change h, for M channels from c on."""
         if not self.table:
             more = f", h = load<M>(t.hw[e] + {path.weight} + c)" if change else ""
             return f"        const V w = load<M>(t.w[e] + {path.weight} + c){more};\n"

@@ -89,7 +89,7 @@ class SplineRadial(RadialFunction):
 
     Knots are uniform from x = 0 to x = 1. Row k of the table holds the cubic between knots k and k+1;
     the last row is zero and serves all lengths from the cutoff radius on. In train mode the table is
-    made anew in each call, and gradients reach the weights through it; in eval mode it is kept until
+    made again in each call, and gradients reach the weights through it; in eval mode it is kept until
     the weights change.
 
     Args:
@@ -105,7 +105,9 @@ class SplineRadial(RadialFunction):
         self.adopt(source)
         self.training = source.training
         self.dim, self.num_pairs, self.num_knots = source.dim, source.num_pairs, num_knots
-        self._source = (source,)  # in a tuple, so that it is no submodule: its parameters are registered here
+        self._source = (
+            source,
+        )  # in a tuple, so that it does not become a submodule: its parameters are registered here
         self.on_kernels = on_kernels
         self._kept: tuple[tuple[tuple[int, int], ...], torch.Tensor] | None = None
 
