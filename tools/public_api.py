@@ -42,6 +42,12 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.neighbors": ("add_neighbors", "neighbor_list"),
     "equipot.validation": ("check_options",),
     "equipot.plugins": None,
+    "equipot_allegro": None,
+    "equipot_force_stress": None,
+    "equipot_from_nequip": None,
+    "equipot_kernels": None,
+    "equipot_nequip": None,
+    "equipot_zbl": None,
     "equipot_testing": None,
     "equipot_testing.conformance": None,
 }
