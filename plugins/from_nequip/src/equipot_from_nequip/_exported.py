@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ SUFFIXES = (".ckpt", ".nequip.zip")
 SCRIPT = Path(__file__).with_name("_peer_export.py")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PeerFrame:
     """A frame and what the model of nequip gives for it."""
 
@@ -46,7 +46,7 @@ class PeerFrame:
     """Data type of the model to ``atomic_energy``, ``total_energy``, ``forces`` and ``stress``."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PeerModel:
     """A model of nequip as plain data."""
 
@@ -74,6 +74,10 @@ class PeerModel:
     """Weights and buffers under nequip's names."""
 
     frames: dict[str, PeerFrame]
+
+
+_MADE = ("weights_kind", "state", "frames")
+"""Fields that the file of facts does not have under their names."""
 
 
 def export(
@@ -143,22 +147,9 @@ def read_export(folder: str | Path) -> PeerModel:
     tensors = read_tensors(raw[FRAMES], str(folder / FRAMES))[0]
     state = read_tensors(raw[WEIGHTS], str(folder / WEIGHTS))[0]
     try:
-        return PeerModel(
-            source=facts["source"],
-            weights_kind=facts["weights"],
-            versions=facts["versions"],
-            builder=facts["builder"],
-            modifiers=facts["modifiers"],
-            type_names=facts["type_names"],
-            chemical_species=facts["chemical_species"],
-            model_dtype=facts["model_dtype"],
-            allow_tf32=facts["allow_tf32"],
-            do_derivatives=facts["do_derivatives"],
-            modules=facts["modules"],
-            notes=facts["notes"],
-            state=state,
-            frames={name: _frame(name, tensors, facts["dtypes"]) for name in facts["frames"]},
-        )
+        frames = {name: _frame(name, tensors, facts["dtypes"]) for name in facts["frames"]}
+        plain = {field.name: facts[field.name] for field in dataclasses.fields(PeerModel) if field.name not in _MADE}
+        return PeerModel(weights_kind=facts["weights"], state=state, frames=frames, **plain)
     except KeyError as error:
         raise ArtifactError(problem(str(folder), f"is incomplete: {error} is missing")) from None
 

@@ -45,25 +45,38 @@ def differentiate(name: str, backward: Callable[..., Any], setup_context: Callab
     torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup_context, lib=_library)
 
 
-def differentiate_bilinear(name: str, of_first: Callable[..., Any], of_second: Callable[..., Any]) -> None:
-    """Give an op that is linear in its first two arguments, and not to be differentiated along others, its derivative.
+def differentiate_trilinear(of_third: Any, of_second: Any, of_first: Any) -> None:
+    """Give the three gradients of a form S(a, b, c) that is linear in each argument their derivatives.
+
+    Each gradient is an op, and its own gradients are the other two with one argument replaced.
 
     Args:
-        name: As in its schema.
-        of_first: ``(h, first, second, *rest)``: the gradient of the first argument, h that of the result.
-        of_second: The same for the second argument.
+        of_third: The op ``(a, b, *rest)`` that gives ∂S/∂c; what is in ``rest`` has no derivative.
+        of_second: The op ``(a, c, *rest)`` that gives ∂S/∂b.
+        of_first: The op ``(b, c, *rest)`` that gives ∂S/∂a.
     """
+    _differentiate_bilinear(
+        of_third, lambda h, _, b, *rest: of_first(b, h, *rest), lambda h, a, _, *rest: of_second(a, h, *rest)
+    )
+    _differentiate_bilinear(
+        of_second, lambda h, _, c, *rest: of_first(h, c, *rest), lambda h, a, _, *rest: of_third(a, h, *rest)
+    )
+    _differentiate_bilinear(
+        of_first, lambda h, _, c, *rest: of_second(h, c, *rest), lambda h, b, _, *rest: of_third(h, b, *rest)
+    )
 
+
+def _differentiate_bilinear(op: Any, along_first: Callable[..., Any], along_second: Callable[..., Any]) -> None:
     def backward(ctx: Any, h: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         first, second, *lists = ctx.saved_tensors
         rest = (*lists, *ctx.constants)
         gradients = [
             gradient(h, first, second, *rest) if want else None
-            for gradient, want in zip((of_first, of_second), needed(ctx, 2), strict=True)
+            for gradient, want in zip((along_first, along_second), needed(ctx, 2), strict=True)
         ]
         return (*gradients, *[None] * len(rest))
 
-    differentiate(name, backward, save_tensors)
+    differentiate(op.__name__, backward, save_tensors)
 
 
 def threads() -> int:

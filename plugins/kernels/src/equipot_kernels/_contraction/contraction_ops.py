@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate_bilinear, pointer, threads
+from equipot_kernels._build.torch_ops import define, differentiate_trilinear, pointer, threads
 
 Tensor = torch.Tensor
 
@@ -51,12 +51,4 @@ al_mvt = define(f"al_mvt(Tensor matrices, Tensor g, {_REST}", _transposed_cpu, _
 al_outer = define(f"al_outer(Tensor x, Tensor g, {_REST}", _outer_cpu, _outer_fake)
 """∂S/∂M: x [n_edges, dim_in, u], g [n_edges, dim_out, u] to [n_atoms, dim_in, dim_out, u]."""
 
-differentiate_bilinear(
-    "al_mv", lambda h, _, x, *rest: al_outer(x, h, *rest), lambda h, matrices, _, *rest: al_mvt(matrices, h, *rest)
-)
-differentiate_bilinear(
-    "al_mvt", lambda h, _, g, *rest: al_outer(h, g, *rest), lambda h, matrices, _, *rest: al_mv(matrices, h, *rest)
-)
-differentiate_bilinear(
-    "al_outer", lambda h, _, g, *rest: al_mvt(h, g, *rest), lambda h, x, _, *rest: al_mv(h, x, *rest)
-)
+differentiate_trilinear(al_mv, al_mvt, al_outer)

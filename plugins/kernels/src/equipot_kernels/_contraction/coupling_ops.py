@@ -6,7 +6,7 @@ import torch
 
 from equipot.nn.contraction import contraction_paths
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate_bilinear, pointer, threads
+from equipot_kernels._build.torch_ops import define, differentiate_trilinear, pointer, threads
 from equipot_kernels._contraction.coupling_family import layouts_of
 
 Tensor = torch.Tensor
@@ -53,12 +53,4 @@ cg_environment = define("cg_environment(Tensor q, Tensor g, int kernel) -> Tenso
 cg_weights = define("cg_weights(Tensor a, Tensor g, int kernel) -> Tensor", _weights_cpu, _weights_fake)
 """∂S/∂q: a [n_atoms, dim_edge, u], g [n_atoms, dim_in, dim_out, u] to [n_paths, u]."""
 
-differentiate_bilinear(
-    "cg_matrices", lambda h, _, a, *rest: cg_weights(a, h, *rest), lambda h, q, _, *rest: cg_environment(q, h, *rest)
-)
-differentiate_bilinear(
-    "cg_environment", lambda h, _, g, *rest: cg_weights(h, g, *rest), lambda h, q, _, *rest: cg_matrices(q, h, *rest)
-)
-differentiate_bilinear(
-    "cg_weights", lambda h, _, g, *rest: cg_environment(h, g, *rest), lambda h, a, _, *rest: cg_matrices(h, a, *rest)
-)
+differentiate_trilinear(cg_matrices, cg_environment, cg_weights)

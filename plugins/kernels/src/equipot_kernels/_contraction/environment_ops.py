@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate_bilinear, pointer, rows_of, threads
+from equipot_kernels._build.torch_ops import define, differentiate_trilinear, pointer, rows_of, threads
 
 Tensor = torch.Tensor
 
@@ -63,12 +63,4 @@ env_weights = define(f"env_weights(Tensor y, Tensor g, {_REST}", _weights_cpu, _
 env_attributes = define(f"env_attributes(Tensor w, Tensor g, {_REST}", _attributes_cpu, _attributes_fake)
 """∂S/∂y: w [n_edges, blocks · u], g [n_atoms, dim, u] to [n_edges, dim]."""
 
-differentiate_bilinear(
-    "env_sum", lambda h, _, w, *rest: env_attributes(w, h, *rest), lambda h, y, _, *rest: env_weights(y, h, *rest)
-)
-differentiate_bilinear(
-    "env_weights", lambda h, _, g, *rest: env_attributes(h, g, *rest), lambda h, y, _, *rest: env_sum(y, h, *rest)
-)
-differentiate_bilinear(
-    "env_attributes", lambda h, _, g, *rest: env_weights(h, g, *rest), lambda h, w, _, *rest: env_sum(h, w, *rest)
-)
+differentiate_trilinear(env_sum, env_weights, env_attributes)
