@@ -4,7 +4,7 @@
 
 One layer on random numbers, on one thread: its arithmetic is counted in the generated source, its time is
 the least CPU time of the rounds, and the peak is that of a loop of fused multiply-adds in registers. Kernels
-are built anew in a temporary folder.
+are built again in a temporary folder.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ import torch
 from equipot.nn.edges import Edges
 from equipot.nn.irreps import FeatureLayout
 from equipot.nn.tensor_product import Convolution
-from equipot_kernels import cache, convolution_ops, convolution_table_ops, registry
-from equipot_kernels.convolution_family import source
-from equipot_kernels.convolution_plan import plan_of, spec_of_convolution
-from equipot_kernels.edge_lists import edge_lists
+from equipot_kernels._build import cache, registry
+from equipot_kernels._convolution import ops as convolution_ops
+from equipot_kernels._convolution import table_ops as convolution_table_ops
+from equipot_kernels._convolution.family import source
+from equipot_kernels._convolution.plan import plan_of, spec_of_convolution
+from equipot_kernels._edge_lists import edge_lists
 
 PEAK = """
 typedef {c_type} T;

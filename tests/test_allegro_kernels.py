@@ -7,8 +7,8 @@ from equipot.ase._evaluate_in_parts import evaluate
 from equipot.compile import export_model
 from equipot.model import apply_modifiers
 from equipot_allegro import AllegroModel, TwoBodyBesselScalarEmbed
-from equipot_kernels.allegro import FusedContraction
-from equipot_kernels.spline import SplineRadial
+from equipot_kernels._contraction.fused import FusedContraction
+from equipot_kernels._spline.radial import SplineRadial
 from equipot_testing.frames import batch_of, standard_structures
 
 KERNELS = [("enable_FusedKernels", {})]

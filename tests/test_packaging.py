@@ -119,7 +119,7 @@ def test_tested_versions_are_allowed(dist):
     assert wrong == []
 
 
-RUN_ELSEWHERE = ("peer_export.py",)
+RUN_ELSEWHERE = ("_peer_export.py",)
 """Scripts that only an interpreter of another environment runs: what they import is installed there."""
 
 

@@ -163,7 +163,7 @@ def test_a_clash_is_listed_and_full_paths_keep_working(fake, run, equipot):
         "    print(type(error).__name__, error)"
     )
     assert run("-c", source)[1] == (
-        "PluginError pair potential 'ZBL' is declared by equipot-zbl 0.1.0 (equipot_zbl.potential.ZBL) and "
+        "PluginError pair potential 'ZBL' is declared by equipot-zbl 0.1.0 (equipot_zbl.ZBL) and "
         "other-zbl 2.0 (math.sqrt); use the full path of one of them\n"
     )
 
@@ -185,7 +185,7 @@ def test_switches_of_the_command_line_and_the_environment(equipot):
 
 def test_trace_prints_declarations(equipot):
     _, _, err = equipot("plugins", "--json", EQUIPOT_TRACE_PLUGINS="1", EQUIPOT_PLUGINS="zbl")
-    line = "equipot plugins: zbl: equipot_pair_potentials declares ZBL -> equipot_zbl.potential.ZBL"
+    line = "equipot plugins: zbl: equipot_pair_potentials declares ZBL -> equipot_zbl.ZBL"
     assert line in err.splitlines()
 
 

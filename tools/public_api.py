@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 RECORD = Path(__file__).resolve().parent.parent / "tests" / "public_api.json"
 
-PACKAGES = ("equipot", "equipot_testing")
-"""Packages whose interface is recorded; those of the plugins are reached through registered names."""
+PACKAGES = (
+    "equipot", "equipot_allegro", "equipot_force_stress", "equipot_from_nequip", "equipot_kernels", "equipot_nequip",
+    "equipot_testing", "equipot_toolbox", "equipot_zbl",
+)  # fmt: skip
+"""Packages whose interface is recorded."""
 
 NOT_FOR_IMPORT = {"plugin", "hookspecs"}
 """What declares: hooks have a record of their own, registered names are found by the host."""

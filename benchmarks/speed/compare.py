@@ -59,7 +59,7 @@ def run_case(case: Case, settings: Settings) -> dict[str, Any]:
 
 
 def run_others(case: Case, settings: Settings, pythons: dict[str, str]) -> dict[str, Any]:
-    """Models of comparable size with other mathematics beside ours: times only, nothing to agree on."""
+    """Models of comparable size with other mathematics than ours: times only, nothing to agree on."""
     modes = [(side, "eager") for side in pythons]
     modes += [("equipot", mode) for mode in INFERENCE if _is_wanted(mode, settings)]
     return _run(case, settings, {**pythons, "equipot": settings.ours_python}, modes, check=False)

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
-REPOSITORY = Path(__file__).parents[2]
-TRANSFER = {
-    "nequip": REPOSITORY / "plugins" / "nequip_like" / "tests" / "peer_weights.py",
-    "allegro": REPOSITORY / "plugins" / "allegro_like" / "tests" / "peer_weights.py",
-}
-"""Modules with ``from_peer(state_dict, model)``, which the reference tests use too."""
 
 FUSED, SPLINES = "enable_FusedKernels", "enable_RadialSplines"
 MODIFIERS: dict[str, dict[str, list[str]]] = {
@@ -52,14 +44,14 @@ class Side:
             from equipot_allegro import TwoBodyBesselScalarEmbed
 
             options["radial_chemical_embed"] = TwoBodyBesselScalarEmbed(num_bessels=8)
-        model = getattr(equipot.model, builder)(**options).build().eval()
+        recipe = getattr(equipot.model, builder)(**options)
+        model = recipe.build().eval()
         weights = self.folder / "peer_weights.pt"
         if weights.exists():
-            spec = importlib.util.spec_from_file_location("peer_weights", TRANSFER[self.case["model"]])
-            transfer = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(transfer)
+            from equipot_from_nequip import convert_weights
+
             peer = torch.load(weights, weights_only=True)
-            model.load_state_dict(transfer.from_peer(peer, model))
+            model.load_state_dict(convert_weights(peer, model.state_dict(), builder, recipe))
         return model
 
     def _data(self) -> dict[str, torch.Tensor]:

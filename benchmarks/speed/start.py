@@ -2,7 +2,7 @@
 
     python start.py SCENARIO FILE      (what ``python benchmarks/speed start`` runs as processes of their own)
 
-Times are taken after the imports; process start and imports are reported beside them.
+Times are taken after the imports; process start and imports are reported next to them.
 """
 
 from __future__ import annotations

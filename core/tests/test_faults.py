@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -158,11 +159,23 @@ def test_what_importing_did_is_undone_and_told(install, monkeypatch, capsys, sta
     assert f"warning: plugin 'loud' (loud-dist 1.2.3): {note}" in output.err.splitlines()
 
 
+LAZY_PACKAGE = """
+def __getattr__(name):
+    if name == "thing":
+        from late_part import thing
+        return thing
+    raise AttributeError(name)
+"""
+
+
 @pytest.mark.usefixtures("fresh_plugins")
-def test_seeds_and_dtype_are_kept_when_a_component_is_imported(install, tmp_path, caplog):
+@pytest.mark.parametrize("target", ["late_part.thing", "late_package.thing"])
+def test_seeds_and_dtype_are_kept_when_a_component_is_imported(install, tmp_path, monkeypatch, caplog, target):
+    (tmp_path / "late_package.py").write_text(LAZY_PACKAGE, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "late_part", raising=False)
     source = "import random, torch\nrandom.seed(0)\ntorch.set_default_dtype(torch.float64)\nprint('hi')\nthing = 1\n"
     (tmp_path / "late_part.py").write_text(source, encoding="utf-8")
-    install("late-dist", "late", declaring("Late", "late_part.thing"))
+    install("late-dist", "late", f"import late_package\n{declaring('Late', target)}")
     before = state()
     assert plugins().load("pair_potentials", "Late") == 1
     assert state() == before

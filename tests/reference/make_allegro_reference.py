@@ -12,25 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import peer_reference
+import peer_reference as ref
 import torch
-from peer_reference import (
-    ETHANOL,
-    HCO,
-    HCO_NEIGHBORS,
-    HCO_SHIFTS,
-    HCO_TYPES,
-    HO,
-    HO_ASYMMETRIC,
-    HO_NEIGHBORS,
-    HO_SCALES,
-    HO_SHIFTS,
-    SI,
-    WATER,
-    ZBL,
-    Case,
-    Peer,
-)
 
 BESSEL = {
     "_target_": "allegro.nn.TwoBodyBesselScalarEmbed",
@@ -40,17 +23,12 @@ BESSEL = {
 }
 SPLINE = {"_target_": "allegro.nn.TwoBodySplineScalarEmbed", "num_splines": 16, "spline_span": 12}
 BASE: dict[str, Any] = {
-    "type_names": ["H", "O"],
-    "r_max": 3.0,
-    "per_edge_type_cutoff": None,
-    "l_max": 1,
-    "parity": True,
+    **ref.BASE,
     "radial_chemical_embed": BESSEL,
     "radial_chemical_embed_dim": None,
     "scalar_embed_mlp_hidden_layers_depth": 1,
     "scalar_embed_mlp_hidden_layers_width": 7,
     "scalar_embed_mlp_nonlinearity": "silu",
-    "num_layers": 2,
     "num_scalar_features": 6,
     "num_tensor_features": 3,
     "allegro_mlp_hidden_layers_depth": 1,
@@ -59,78 +37,71 @@ BASE: dict[str, Any] = {
     "tp_path_channel_coupling": True,
     "readout_mlp_hidden_layers_depth": 1,
     "readout_mlp_hidden_layers_width": 5,
-    "readout_mlp_nonlinearity": "silu",
-    "avg_num_neighbors": 8.0,
     "weight_individual_irreps": True,
-    "per_type_energy_scales": None,
-    "per_type_energy_shifts": None,
-    "per_type_energy_scales_trainable": False,
-    "per_type_energy_shifts_trainable": False,
-    "pair_potential": None,
     "forward_normalize": True,
 }
-HO_ENERGY = {"per_type_energy_scales": HO_SCALES, "per_type_energy_shifts": HO_SHIFTS}
-HO_ZBL = {"pair_potential": {**ZBL, "chemical_species": ["H", "O"]}}
+HO_ENERGY = {"per_type_energy_scales": ref.HO_SCALES, "per_type_energy_shifts": ref.HO_SHIFTS}
+HO_ZBL = {"pair_potential": {**ref.ZBL, "chemical_species": ["H", "O"]}}
 HCO_ALL = {
-    "type_names": HCO_TYPES,
-    "avg_num_neighbors": HCO_NEIGHBORS,
+    "type_names": ref.HCO_TYPES,
+    "avg_num_neighbors": ref.HCO_NEIGHBORS,
     "per_type_energy_scales": {"H": 2.5, "C": 1.5, "O": 4.0},
-    "per_type_energy_shifts": HCO_SHIFTS,
+    "per_type_energy_shifts": ref.HCO_SHIFTS,
 }
 
 
-def fresh_cases() -> dict[str, Case]:
+def fresh_cases() -> dict[str, ref.Case]:
     """Weights as the peer draws them; each config lists what differs from ``BASE``."""
     return {
-        "l0_two_layers": Case("scalars only; no scales, no shifts", HO, {"seed": 200, "l_max": 0}),
-        "l1_parity": Case("no scales, no shifts", (*HO, "ho_lone"), {"seed": 201}),
-        "l1_natural_one_layer": Case(
+        "l0_two_layers": ref.Case("scalars only; no scales, no shifts", ref.HO, {"seed": 200, "l_max": 0}),
+        "l1_parity": ref.Case("no scales, no shifts", (*ref.HO, "ho_lone"), {"seed": 201}),
+        "l1_natural_one_layer": ref.Case(
             "one layer, hence one path of the tensor product for each l; linear readout",
-            HO,
+            ref.HO,
             {
                 "seed": 202,
                 "num_layers": 1,
                 "parity": False,
                 "readout_mlp_hidden_layers_depth": 0,
-                "per_type_energy_shifts": HO_SHIFTS,
+                "per_type_energy_shifts": ref.HO_SHIFTS,
             },
         ),
-        "l1_parity_four_layers": Case(
-            "four layers", HO, {"seed": 203, "num_layers": 4, "avg_num_neighbors": HO_NEIGHBORS, **HO_ENERGY}
+        "l1_parity_four_layers": ref.Case(
+            "four layers", ref.HO, {"seed": 203, "num_layers": 4, "avg_num_neighbors": ref.HO_NEIGHBORS, **HO_ENERGY}
         ),
-        "l2_parity_three_layers": Case(
+        "l2_parity_three_layers": ref.Case(
             "own width of the embedding, everything per type",
-            (*HO, "ho_lone"),
+            (*ref.HO, "ho_lone"),
             {
                 "seed": 204,
                 "l_max": 2,
                 "num_layers": 3,
                 "radial_chemical_embed_dim": 4,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 **HO_ENERGY,
             },
         ),
-        "l2_natural_reversed_types": Case(
+        "l2_natural_reversed_types": ref.Case(
             "natural parity; types listed as O, H; one scale for all",
-            HO,
+            ref.HO,
             {
                 "seed": 205,
                 "type_names": ["O", "H"],
                 "l_max": 2,
                 "parity": False,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 "per_type_energy_scales": 0.8,
-                "per_type_energy_shifts": HO_SHIFTS,
+                "per_type_energy_shifts": ref.HO_SHIFTS,
             },
         ),
-        "l3_natural_three_types": Case(
+        "l3_natural_three_types": ref.Case(
             "l_max 3, natural parity, three types, longer radius",
-            HCO,
+            ref.HCO,
             {"seed": 206, "r_max": 3.5, "l_max": 3, "parity": False, "num_layers": 3, **HCO_ALL},
         ),
-        "l3_parity_one_type": Case(
+        "l3_parity_one_type": ref.Case(
             "l_max 3 with parity, three layers, one type",
-            SI,
+            ref.SI,
             {
                 "seed": 207,
                 "type_names": ["Si"],
@@ -143,14 +114,14 @@ def fresh_cases() -> dict[str, Case]:
                 "per_type_energy_shifts": -3.5,
             },
         ),
-        "spline": Case(
+        "spline": ref.Case(
             "spline embedding with the default options",
-            (*HO, "ho_lone"),
+            (*ref.HO, "ho_lone"),
             {"seed": 208, "radial_chemical_embed": SPLINE},
         ),
-        "spline_backward_uncoupled_shared": Case(
+        "spline_backward_uncoupled_shared": ref.Case(
             "spline of few bumps, backward scaling, path weights and environment weights shared",
-            HCO,
+            ref.HCO,
             {
                 "seed": 209,
                 "l_max": 2,
@@ -162,37 +133,37 @@ def fresh_cases() -> dict[str, Case]:
                 **HCO_ALL,
             },
         ),
-        "uncoupled": Case(
+        "uncoupled": ref.Case(
             "path weights shared by the channels",
-            HO,
+            ref.HO,
             {"seed": 210, "l_max": 2, "num_layers": 3, "tp_path_channel_coupling": False, **HO_ENERGY},
         ),
-        "uncoupled_one_path": Case(
+        "uncoupled_one_path": ref.Case(
             "path weights shared, and one path only: l_max 0",
-            HO,
+            ref.HO,
             {"seed": 211, "l_max": 0, "num_layers": 1, "tp_path_channel_coupling": False},
         ),
-        "shared_irreps": Case(
+        "shared_irreps": ref.Case(
             "environment weights shared by the irreps",
-            HO,
+            ref.HO,
             {"seed": 212, "l_max": 2, "parity": False, "weight_individual_irreps": False, **HO_ENERGY},
         ),
-        "backward_deep": Case(
+        "backward_deep": ref.Case(
             "backward scaling, two hidden layers in every network",
-            HO,
+            ref.HO,
             {
                 "seed": 213,
                 "forward_normalize": False,
                 "scalar_embed_mlp_hidden_layers_depth": 2,
                 "allegro_mlp_hidden_layers_depth": 2,
                 "readout_mlp_hidden_layers_depth": 2,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 **HO_ENERGY,
             },
         ),
-        "no_hidden_layers": Case(
+        "no_hidden_layers": ref.Case(
             "no hidden layers anywhere",
-            HO,
+            ref.HO,
             {
                 "seed": 214,
                 "scalar_embed_mlp_hidden_layers_depth": 0,
@@ -201,9 +172,9 @@ def fresh_cases() -> dict[str, Case]:
                 **HO_ENERGY,
             },
         ),
-        "nonlinearities": Case(
+        "nonlinearities": ref.Case(
             "tanh, mish and none",
-            HO,
+            ref.HO,
             {
                 "seed": 215,
                 "scalar_embed_mlp_nonlinearity": "tanh",
@@ -216,40 +187,40 @@ def fresh_cases() -> dict[str, Case]:
     }
 
 
-def cutoff_cases() -> dict[str, Case]:
+def cutoff_cases() -> dict[str, ref.Case]:
     """Cutoffs by pair of types, and ZBL."""
     return {
-        "asymmetric_cutoffs_three_types": Case(
+        "asymmetric_cutoffs_three_types": ref.Case(
             "one radius for all neighbours of H, one listed pair of C, O not listed",
-            HCO,
+            ref.HCO,
             {"seed": 216, "r_max": 3.5, "per_edge_type_cutoff": {"H": 2.125, "C": {"O": 2.625}}, **HCO_ALL},
         ),
-        "zbl": Case(
+        "zbl": ref.Case(
             "ZBL in metal units; shifts but no scales",
-            (*HO, "ho_contacts"),
-            {"seed": 217, "per_type_energy_shifts": HO_SHIFTS, **HO_ZBL},
+            (*ref.HO, "ho_contacts"),
+            {"seed": 217, "per_type_energy_shifts": ref.HO_SHIFTS, **HO_ZBL},
         ),
-        "zbl_asymmetric_cutoffs": Case(
+        "zbl_asymmetric_cutoffs": ref.Case(
             "ZBL and R[H,O] != R[O,H]",
-            (*HO, "ho_contacts"),
+            (*ref.HO, "ho_contacts"),
             {
                 "seed": 218,
                 "l_max": 2,
                 "radial_chemical_embed": {**BESSEL, "num_bessels": 5, "polynomial_cutoff_p": 5},
-                "per_edge_type_cutoff": HO_ASYMMETRIC,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "per_edge_type_cutoff": ref.HO_ASYMMETRIC,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 **HO_ENERGY,
                 "pair_potential": {**HO_ZBL["pair_potential"], "polynomial_cutoff_p": 4.0},
             },
         ),
-        "zbl_asymmetric_cutoffs_spline": Case(
+        "zbl_asymmetric_cutoffs_spline": ref.Case(
             "ZBL and R[H,O] != R[O,H] with the spline embedding",
-            (*HO, "ho_contacts"),
+            (*ref.HO, "ho_contacts"),
             {
                 "seed": 219,
                 "radial_chemical_embed": SPLINE,
-                "per_edge_type_cutoff": HO_ASYMMETRIC,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "per_edge_type_cutoff": ref.HO_ASYMMETRIC,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 **HO_ENERGY,
                 **HO_ZBL,
             },
@@ -257,7 +228,7 @@ def cutoff_cases() -> dict[str, Case]:
     }
 
 
-def moved_cases() -> dict[str, Case]:
+def moved_cases() -> dict[str, ref.Case]:
     """Weights away from their start: by random factors, or by training on real frames."""
     trainable = {"per_type_energy_scales_trainable": True, "per_type_energy_shifts_trainable": True}
     ethanol = {
@@ -267,33 +238,33 @@ def moved_cases() -> dict[str, Case]:
         "per_type_energy_shifts": {"H": -13.6, "C": -1027.8, "O": -2040.7},
     }
     return {
-        "perturbed_l2_everything": Case(
+        "perturbed_l2_everything": ref.Case(
             "trainable Bessel roots, scales and shifts, asymmetric cutoffs, ZBL, deep readout",
-            (*HO, "ho_contacts"),
+            (*ref.HO, "ho_contacts"),
             {
                 "seed": 220,
                 "l_max": 2,
                 "num_layers": 3,
                 "radial_chemical_embed": {**BESSEL, "bessel_trainable": True},
                 "readout_mlp_hidden_layers_depth": 2,
-                "per_edge_type_cutoff": HO_ASYMMETRIC,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "per_edge_type_cutoff": ref.HO_ASYMMETRIC,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 "per_type_energy_scales": 1.5,
-                "per_type_energy_shifts": HO_SHIFTS,
+                "per_type_energy_shifts": ref.HO_SHIFTS,
                 **trainable,
                 **HO_ZBL,
             },
             perturb=True,
         ),
-        "perturbed_l3_four_layers": Case(
+        "perturbed_l3_four_layers": ref.Case(
             "l_max 3 with parity, four layers, three types",
-            HCO,
+            ref.HCO,
             {"seed": 221, "l_max": 3, "num_layers": 4, "num_tensor_features": 2, **HCO_ALL},
             perturb=True,
         ),
-        "perturbed_spline_natural": Case(
+        "perturbed_spline_natural": ref.Case(
             "spline, natural parity, shared weights",
-            HO,
+            ref.HO,
             {
                 "seed": 222,
                 "l_max": 3,
@@ -305,33 +276,33 @@ def moved_cases() -> dict[str, Case]:
             },
             perturb=True,
         ),
-        "trained_l2_ethanol": Case(
+        "trained_l2_ethanol": ref.Case(
             "trained on real frames: ethanol, three types",
-            ("ethanol_test", *ETHANOL),
+            ("ethanol_test", *ref.ETHANOL),
             {"seed": 223, "l_max": 2, "num_scalar_features": 8, "num_tensor_features": 4, **ethanol},
-            train=ETHANOL,
+            train=ref.ETHANOL,
         ),
-        "trained_l1_ethanol_spline": Case(
+        "trained_l1_ethanol_spline": ref.Case(
             "trained on real frames: ethanol, spline embedding, natural parity",
-            ("ethanol_test", *ETHANOL),
+            ("ethanol_test", *ref.ETHANOL),
             {"seed": 224, "parity": False, "radial_chemical_embed": SPLINE, **ethanol},
-            train=ETHANOL,
+            train=ref.ETHANOL,
         ),
-        "trained_l2_water": Case(
+        "trained_l2_water": ref.Case(
             "trained on real frames: periodic water with ZBL, asymmetric cutoffs, all that can be trained",
-            ("water_test", *WATER),
+            ("water_test", *ref.WATER),
             {
                 "seed": 225,
                 "l_max": 2,
                 "radial_chemical_embed": {**BESSEL, "bessel_trainable": True},
-                "per_edge_type_cutoff": HO_ASYMMETRIC,
+                "per_edge_type_cutoff": ref.HO_ASYMMETRIC,
                 "avg_num_neighbors": {"H": 9.0, "O": 8.0},
                 "per_type_energy_scales": 1.5,
                 "per_type_energy_shifts": {"H": -10.7, "O": -136.0},
                 **trainable,
                 **HO_ZBL,
             },
-            train=WATER,
+            train=ref.WATER,
         ),
     }
 
@@ -344,9 +315,9 @@ def build(**options: Any) -> torch.nn.Module:
 
 
 if __name__ == "__main__":
-    peer_reference.prepare_peer()
-    peer_reference.main(
-        Peer(
+    ref.prepare_peer()
+    ref.main(
+        ref.Peer(
             name="allegro",
             build=build,
             base=BASE,

@@ -12,69 +12,40 @@ from __future__ import annotations
 
 from typing import Any
 
-import peer_reference
+import peer_reference as ref
 import torch
-from peer_reference import (
-    ETHANOL,
-    HCO,
-    HCO_NEIGHBORS,
-    HCO_SHIFTS,
-    HCO_TYPES,
-    HO,
-    HO_ASYMMETRIC,
-    HO_NEIGHBORS,
-    HO_SCALES,
-    HO_SHIFTS,
-    SI,
-    WATER,
-    ZBL,
-    Case,
-    Peer,
-)
 
 BASE: dict[str, Any] = {
-    "type_names": ["H", "O"],
-    "r_max": 3.0,
-    "num_layers": 2,
-    "l_max": 1,
-    "parity": True,
+    **ref.BASE,
     "num_features": 4,
     "type_embed_num_features": None,
     "radial_mlp_depth": 1,
     "radial_mlp_width": 8,
     "readout_mlp_hidden_layers_depth": 0,
     "readout_mlp_hidden_layers_width": None,
-    "readout_mlp_nonlinearity": "silu",
     "num_bessels": 8,
     "bessel_trainable": False,
     "polynomial_cutoff_p": 6,
-    "per_edge_type_cutoff": None,
-    "avg_num_neighbors": 8.0,
-    "per_type_energy_scales": None,
-    "per_type_energy_shifts": None,
-    "per_type_energy_scales_trainable": False,
-    "per_type_energy_shifts_trainable": False,
-    "pair_potential": None,
 }
 
 
-def make_cases() -> dict[str, Case]:
+def make_cases() -> dict[str, ref.Case]:
     """Every case by name; a config lists what differs from ``BASE``."""
-    ho_energy = {"per_type_energy_scales": HO_SCALES, "per_type_energy_shifts": HO_SHIFTS}
+    ho_energy = {"per_type_energy_scales": ref.HO_SCALES, "per_type_energy_shifts": ref.HO_SHIFTS}
     return {
-        "l0_two_layers": Case(
+        "l0_two_layers": ref.Case(
             "scalars only; no scales, no shifts",
-            HO,
+            ref.HO,
             {"seed": 100, "l_max": 0, "num_features": 5},
         ),
-        "l1_parity": Case(
+        "l1_parity": ref.Case(
             "integer num_features; no scales, no shifts",
-            (*HO, "ho_lone"),
+            (*ref.HO, "ho_lone"),
             {"seed": 101},
         ),
-        "l1_natural_one_type": Case(
+        "l1_natural_one_type": ref.Case(
             "one type, natural parity, three layers, one scale and one shift for all",
-            SI,
+            ref.SI,
             {
                 "seed": 102,
                 "type_names": ["Si"],
@@ -87,23 +58,23 @@ def make_cases() -> dict[str, Case]:
                 "per_type_energy_shifts": -3.5,
             },
         ),
-        "l2_parity_three_layers": Case(
+        "l2_parity_three_layers": ref.Case(
             "list of features, own type-embedding width, everything per type; inner fields stored",
-            (*HO, "ho_lone"),
+            (*ref.HO, "ho_lone"),
             {
                 "seed": 103,
                 "num_layers": 3,
                 "l_max": 2,
                 "num_features": [6, 4, 3],
                 "type_embed_num_features": 5,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 **ho_energy,
             },
             intermediates="ho_molecule",
         ),
-        "l2_natural_reversed_types": Case(
+        "l2_natural_reversed_types": ref.Case(
             "natural parity; types listed as O, H; default width of the readout's hidden layer",
-            HO,
+            ref.HO,
             {
                 "seed": 104,
                 "type_names": ["O", "H"],
@@ -111,14 +82,14 @@ def make_cases() -> dict[str, Case]:
                 "parity": False,
                 "num_features": [4, 3, 2],
                 "readout_mlp_hidden_layers_depth": 1,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 "per_type_energy_scales": 0.8,
-                "per_type_energy_shifts": HO_SHIFTS,
+                "per_type_energy_shifts": ref.HO_SHIFTS,
             },
         ),
-        "l2_one_layer": Case(
+        "l2_one_layer": ref.Case(
             "a single layer, hence only scalars out of it; radial network with two hidden layers",
-            HO,
+            ref.HO,
             {
                 "seed": 105,
                 "num_layers": 1,
@@ -129,21 +100,21 @@ def make_cases() -> dict[str, Case]:
                 **ho_energy,
             },
         ),
-        "l1_five_layers": Case(
+        "l1_five_layers": ref.Case(
             "five layers; inner fields stored",
-            HO,
+            ref.HO,
             {
                 "seed": 106,
                 "num_layers": 5,
                 "num_features": [4, 3],
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 **ho_energy,
             },
             intermediates="ho_isolated",
         ),
-        "l3_parity": Case(
+        "l3_parity": ref.Case(
             "l_max 3 with parity, deep radial network, 5 Bessel functions, cutoff power 5",
-            HO,
+            ref.HO,
             {
                 "seed": 107,
                 "l_max": 3,
@@ -153,55 +124,55 @@ def make_cases() -> dict[str, Case]:
                 "radial_mlp_width": 6,
                 "num_bessels": 5,
                 "polynomial_cutoff_p": 5,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 "per_type_energy_scales": {"H": 15.0, "O": 6.25},
-                "per_type_energy_shifts": HO_SHIFTS,
+                "per_type_energy_shifts": ref.HO_SHIFTS,
             },
         ),
-        "l3_natural_three_types": Case(
+        "l3_natural_three_types": ref.Case(
             "l_max 3, natural parity, three layers, three types",
-            HCO,
+            ref.HCO,
             {
                 "seed": 108,
-                "type_names": HCO_TYPES,
+                "type_names": ref.HCO_TYPES,
                 "r_max": 3.5,
                 "num_layers": 3,
                 "l_max": 3,
                 "parity": False,
                 "num_features": [4, 3, 3, 2],
                 "radial_mlp_depth": 2,
-                "avg_num_neighbors": HCO_NEIGHBORS,
+                "avg_num_neighbors": ref.HCO_NEIGHBORS,
                 "per_type_energy_scales": {"H": 12.5, "C": 7.5, "O": 20.0},
-                "per_type_energy_shifts": HCO_SHIFTS,
+                "per_type_energy_shifts": ref.HCO_SHIFTS,
             },
         ),
-        "asymmetric_cutoffs": Case(
+        "asymmetric_cutoffs": ref.Case(
             "R[H,O] != R[O,H]; one pair not listed",
-            HO,
+            ref.HO,
             {
                 "seed": 109,
                 "l_max": 2,
                 "num_features": [4, 3, 2],
-                "per_edge_type_cutoff": HO_ASYMMETRIC,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "per_edge_type_cutoff": ref.HO_ASYMMETRIC,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 **ho_energy,
             },
         ),
-        "asymmetric_cutoffs_three_types": Case(
+        "asymmetric_cutoffs_three_types": ref.Case(
             "one radius for all neighbours of H, one listed pair of C, O not listed",
-            HCO,
+            ref.HCO,
             {
                 "seed": 110,
-                "type_names": HCO_TYPES,
+                "type_names": ref.HCO_TYPES,
                 "r_max": 3.5,
                 "num_features": [4, 2],
                 "per_edge_type_cutoff": {"H": 2.125, "C": {"O": 2.625}},
-                "per_type_energy_shifts": HCO_SHIFTS,
+                "per_type_energy_shifts": ref.HCO_SHIFTS,
             },
         ),
-        "deep_readout": Case(
+        "deep_readout": ref.Case(
             "readout with two hidden layers of another width",
-            HO,
+            ref.HO,
             {
                 "seed": 111,
                 "num_features": [4, 3],
@@ -210,9 +181,9 @@ def make_cases() -> dict[str, Case]:
                 **ho_energy,
             },
         ),
-        "deep_linear_readout": Case(
+        "deep_linear_readout": ref.Case(
             "readout with two hidden layers and no nonlinearity",
-            HO,
+            ref.HO,
             {
                 "seed": 120,
                 "num_features": [4, 3],
@@ -221,52 +192,52 @@ def make_cases() -> dict[str, Case]:
                 **ho_energy,
             },
         ),
-        "zbl": Case(
+        "zbl": ref.Case(
             "ZBL in metal units; shifts but no scales",
-            (*HO, "ho_contacts"),
+            (*ref.HO, "ho_contacts"),
             {
                 "seed": 112,
                 "num_features": [4, 2],
-                "per_type_energy_shifts": HO_SHIFTS,
-                "pair_potential": {**ZBL, "chemical_species": ["H", "O"]},
+                "per_type_energy_shifts": ref.HO_SHIFTS,
+                "pair_potential": {**ref.ZBL, "chemical_species": ["H", "O"]},
             },
         ),
-        "zbl_asymmetric_cutoffs": Case(
+        "zbl_asymmetric_cutoffs": ref.Case(
             "ZBL and R[H,O] != R[O,H]",
-            (*HO, "ho_contacts"),
+            (*ref.HO, "ho_contacts"),
             {
                 "seed": 113,
                 "l_max": 2,
                 "num_features": [4, 2, 2],
                 "polynomial_cutoff_p": 5,
-                "per_edge_type_cutoff": HO_ASYMMETRIC,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "per_edge_type_cutoff": ref.HO_ASYMMETRIC,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 **ho_energy,
                 "pair_potential": {
-                    **ZBL,
+                    **ref.ZBL,
                     "chemical_species": ["H", "O"],
                     "polynomial_cutoff_p": 4.0,
                 },
             },
         ),
-        "zbl_real_units": Case(
+        "zbl_real_units": ref.Case(
             "ZBL in real units (kcal/mol, Å), three types",
-            HCO,
+            ref.HCO,
             {
                 "seed": 114,
-                "type_names": HCO_TYPES,
+                "type_names": ref.HCO_TYPES,
                 "num_features": [3, 2],
                 "per_type_energy_scales": 20.0,
                 "pair_potential": {
-                    **ZBL,
+                    **ref.ZBL,
                     "units": "real",
-                    "chemical_species": HCO_TYPES,
+                    "chemical_species": ref.HCO_TYPES,
                 },
             },
         ),
-        "perturbed_l2_everything": Case(
+        "perturbed_l2_everything": ref.Case(
             "perturbed weights, trainable Bessel roots, scales and shifts, asymmetric cutoffs, ZBL",
-            (*HO, "ho_contacts"),
+            (*ref.HO, "ho_contacts"),
             {
                 "seed": 115,
                 "num_layers": 3,
@@ -277,20 +248,20 @@ def make_cases() -> dict[str, Case]:
                 "readout_mlp_hidden_layers_depth": 1,
                 "readout_mlp_hidden_layers_width": 6,
                 "bessel_trainable": True,
-                "per_edge_type_cutoff": HO_ASYMMETRIC,
-                "avg_num_neighbors": HO_NEIGHBORS,
+                "per_edge_type_cutoff": ref.HO_ASYMMETRIC,
+                "avg_num_neighbors": ref.HO_NEIGHBORS,
                 "per_type_energy_scales": 1.5,
-                "per_type_energy_shifts": HO_SHIFTS,
+                "per_type_energy_shifts": ref.HO_SHIFTS,
                 "per_type_energy_scales_trainable": True,
                 "per_type_energy_shifts_trainable": True,
-                "pair_potential": {**ZBL, "chemical_species": ["H", "O"]},
+                "pair_potential": {**ref.ZBL, "chemical_species": ["H", "O"]},
             },
             perturb=True,
         ),
-        "perturbed_l1_six_layers": Case(
+        "perturbed_l1_six_layers": ref.Case(
             "perturbed weights, large 0o features; with fewer than six layers no 0o feature (tanh)"
             " reaches the energy; inner fields stored",
-            HO,
+            ref.HO,
             {
                 "seed": 117,
                 "num_layers": 6,
@@ -299,35 +270,35 @@ def make_cases() -> dict[str, Case]:
                 "radial_mlp_width": 6,
                 "avg_num_neighbors": 0.5,
                 "per_type_energy_scales": {"H": 75.0, "O": 31.25},
-                "per_type_energy_shifts": HO_SHIFTS,
+                "per_type_energy_shifts": ref.HO_SHIFTS,
             },
             perturb=True,
             pseudoscalar_gain=1e5,
             intermediates="ho_molecule",
         ),
-        "perturbed_l3_parity": Case(
+        "perturbed_l3_parity": ref.Case(
             "perturbed weights, l_max 3 with parity, three layers",
-            HCO,
+            ref.HCO,
             {
                 "seed": 116,
-                "type_names": HCO_TYPES,
+                "type_names": ref.HCO_TYPES,
                 "num_layers": 3,
                 "l_max": 3,
                 "num_features": [3, 2, 2, 2],
                 "type_embed_num_features": 2,
                 "radial_mlp_width": 6,
-                "avg_num_neighbors": HCO_NEIGHBORS,
+                "avg_num_neighbors": ref.HCO_NEIGHBORS,
                 "per_type_energy_scales": {"H": 12.5, "C": 7.5, "O": 20.0},
-                "per_type_energy_shifts": HCO_SHIFTS,
+                "per_type_energy_shifts": ref.HCO_SHIFTS,
             },
             perturb=True,
         ),
-        "trained_l1_ethanol": Case(
+        "trained_l1_ethanol": ref.Case(
             "trained on real frames: ethanol, three types, natural parity, float32 roundings as users see them",
-            ("ethanol_test", *ETHANOL),
+            ("ethanol_test", *ref.ETHANOL),
             {
                 "seed": 118,
-                "type_names": HCO_TYPES,
+                "type_names": ref.HCO_TYPES,
                 "r_max": 3.5,
                 "num_layers": 3,
                 "parity": False,
@@ -336,26 +307,26 @@ def make_cases() -> dict[str, Case]:
                 "per_type_energy_scales": 1.25,
                 "per_type_energy_shifts": {"H": -13.6, "C": -1027.8, "O": -2040.7},
             },
-            train=ETHANOL,
+            train=ref.ETHANOL,
         ),
-        "trained_l2_water": Case(
+        "trained_l2_water": ref.Case(
             "trained on real frames: periodic water with ZBL, asymmetric cutoffs, all that can be trained",
-            ("water_test", *WATER),
+            ("water_test", *ref.WATER),
             {
                 "seed": 119,
                 "l_max": 2,
                 "num_features": [5, 3, 2],
                 "bessel_trainable": True,
                 "readout_mlp_hidden_layers_depth": 1,
-                "per_edge_type_cutoff": HO_ASYMMETRIC,
+                "per_edge_type_cutoff": ref.HO_ASYMMETRIC,
                 "avg_num_neighbors": {"H": 9.0, "O": 8.0},
                 "per_type_energy_scales": 1.5,
                 "per_type_energy_shifts": {"H": -10.7, "O": -136.0},
                 "per_type_energy_scales_trainable": True,
                 "per_type_energy_shifts_trainable": True,
-                "pair_potential": {**ZBL, "chemical_species": ["H", "O"]},
+                "pair_potential": {**ref.ZBL, "chemical_species": ["H", "O"]},
             },
-            train=WATER,
+            train=ref.WATER,
         ),
     }
 
@@ -367,7 +338,7 @@ def build(**options: Any) -> torch.nn.Module:
     return NequIPGNNModel(**options)
 
 
-def raise_pseudoscalars(model: torch.nn.Module, case: Case) -> None:
+def raise_pseudoscalars(model: torch.nn.Module, case: ref.Case) -> None:
     """Multiply the weights of the 0o paths of each layer's last linear map, in place.
 
     A fresh model's 0o features are about 1e-6, so that tanh would be the identity
@@ -382,9 +353,9 @@ def raise_pseudoscalars(model: torch.nn.Module, case: Case) -> None:
 
 
 if __name__ == "__main__":
-    peer_reference.prepare_peer()
-    peer_reference.main(
-        Peer(
+    ref.prepare_peer()
+    ref.main(
+        ref.Peer(
             name="nequip",
             build=build,
             base=BASE,

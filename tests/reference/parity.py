@@ -1,6 +1,6 @@
 """Compare equipot with the stored reference numbers of nequip and nequip-allegro.
 
-The plugins' tests load this file; run on its own it prints the largest deviations::
+``tests/test_peer_parity.py`` loads this file; run on its own it prints the largest deviations::
 
     python tests/reference/parity.py [nequip] [allegro]
 """
@@ -8,10 +8,8 @@ The plugins' tests load this file; run on its own it prints the largest deviatio
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -19,28 +17,15 @@ from safetensors.torch import load_file
 
 from equipot.config import resolve_target
 from equipot.graph import Graph, compute_edge_vectors
-from equipot.model import GraphModel
+from equipot.model import GraphModel, ModelBuilder
+from equipot_from_nequip import convert_weights
 
-ROOT = Path(__file__).parents[2]
-MODELS = {
-    "nequip": ("equipot.model.NequIPGNNModel", "plugins/nequip_like/tests/peer_weights.py"),
-    "allegro": ("equipot.model.AllegroModel", "plugins/allegro_like/tests/peer_weights.py"),
-}
-"""Of each folder: our builder, and the file that maps the peer's weights to it."""
+MODELS = {"nequip": "NequIPGNNModel", "allegro": "AllegroModel"}
+"""Our builder of each folder."""
 PLACES = {"nequip.nn.pair_potential": "equipot.pair_potentials", "allegro.nn": "equipot_allegro"}
 """Where the peer's components are here."""
 FLOAT64_TOLERANCE = 1e-10
 FLOAT32_TOLERANCE = 5e-6
-
-
-def load_module(path: Path) -> ModuleType:
-    """A Python file that is in no package."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Deviation(NamedTuple):
@@ -70,25 +55,30 @@ class Reference:
         self.index = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
         self.cases: dict[str, Any] = self.index["cases"]
         self.frames = load_file(self.folder / "frames.safetensors")
-        target, weights = MODELS[name]
-        self.builder = resolve_target(target, name)
-        self.from_peer = load_module(ROOT / weights).from_peer
+        self.family = MODELS[name]
+        self.builder = resolve_target(f"equipot.model.{self.family}", name)
 
     def stored(self, name: str) -> dict[str, torch.Tensor]:
         """Weights and outputs of a case."""
         return load_file(self.folder / self.cases[name]["file"])
 
+    def recipe(self, name: str, model_dtype: str) -> ModelBuilder:
+        """Our builder with the options of a case."""
+        options = {key: component(value) for key, value in self.cases[name]["config"].items()}
+        recipe: ModelBuilder = self.builder(**options, model_dtype=model_dtype)
+        return recipe
+
     def fresh_model(self, name: str, model_dtype: str) -> GraphModel:
         """Our model of a case with its own initial weights."""
-        options = {key: component(value) for key, value in self.cases[name]["config"].items()}
-        pair = options.get("pair_potential")
-        model: GraphModel = self.builder(**options, model_dtype=model_dtype).build(pair.units if pair else "metal")
-        return model
+        recipe = self.recipe(name, model_dtype)
+        return recipe.build(getattr(recipe.pair_potential, "units", "metal"))
 
     def model(self, name: str, model_dtype: str) -> GraphModel:
         """Our model with the weights of a case."""
         model = self.fresh_model(name, model_dtype)
-        model.load_state_dict(self.from_peer(part(self.stored(name), "weights/"), model), strict=True)
+        peer = part(self.stored(name), "weights/")
+        recipe = self.recipe(name, model_dtype)
+        model.load_state_dict(convert_weights(peer, model.state_dict(), self.family, recipe), strict=True)
         return model.eval()
 
     def batch(self, name: str, frame: str, model: GraphModel) -> Graph:

@@ -48,6 +48,22 @@ HCO_NEIGHBORS = {"H": 9.0, "C": 14.0, "O": 11.5}
 HCO_SHIFTS = {"H": -1.5, "C": -7.25, "O": -4.125}
 ETHANOL = ("ethanol_train0", "ethanol_train1", "ethanol_train2")
 WATER = ("water_train0", "water_train1")
+BASE: dict[str, Any] = {
+    "type_names": ["H", "O"],
+    "r_max": 3.0,
+    "per_edge_type_cutoff": None,
+    "l_max": 1,
+    "parity": True,
+    "num_layers": 2,
+    "readout_mlp_nonlinearity": "silu",
+    "avg_num_neighbors": 8.0,
+    "per_type_energy_scales": None,
+    "per_type_energy_shifts": None,
+    "per_type_energy_scales_trainable": False,
+    "per_type_energy_shifts_trainable": False,
+    "pair_potential": None,
+}
+"""Options that both models have, as cases leave them."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Entry:
     """Python identifier that users write, unique per kind, e.g. ``ZBL``."""
 
     target: str
-    """Dotted path of the class or function, e.g. ``equipot_zbl.potential.ZBL``."""
+    """Dotted path of the class or function, e.g. ``equipot_zbl.ZBL``."""
 
     summary: str
     """One line for listings."""
@@ -171,7 +171,7 @@ class CommandEntry(Entry):
     """What users type: lower-case words joined by hyphens, e.g. ``import-nequip``; ``group name`` joins a group."""
 
     target: str
-    """Dotted path of the module, e.g. ``equipot_from_nequip.command``."""
+    """Dotted path of the module, e.g. ``equipot_from_nequip._command``."""
 
     def __post_init__(self) -> None:
         """Check what the host relies on.

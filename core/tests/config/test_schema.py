@@ -42,9 +42,9 @@ def test_find_by_short_name_and_path():
     assert short.origin.startswith("equipot-zbl ")
     with pytest.raises(ConfigError, match="did you mean 'ZBL'"):
         find("ZBLL")
-    (own,) = find("equipot_zbl.potential.zbl_energy")
+    (own,) = find("equipot_zbl.zbl_energy")
     assert (own.target.__name__, own.kind, own.origin) == ("zbl_energy", "zbl", short.origin)
     with pytest.raises(ConfigError, match="did you mean 'zbl_energy'"):
-        find("equipot_zbl.potential.zbl_energi")
+        find("equipot_zbl.zbl_energi")
     with pytest.raises(ConfigError, match="pip install equipot-cube"):
         find("CubeModel")

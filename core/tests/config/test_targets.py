@@ -31,7 +31,7 @@ HOSTILE = [
     "equipot.data.read_atoms",
     "equipot.data.transforms.torch.load",
     "equipot_zbl.os.system",
-    "equipot_zbl.potential.torch.load",
+    "equipot_zbl._potential.torch.load",
     "equipot.model",
     "equipot",
     "torch.optim",
@@ -65,8 +65,8 @@ def test_hostile_targets_are_refused(target):
         ("equipot.model.modify", "equipot.model._modification", "modify"),
         ("equipot.model.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
         ("equipot_invariant.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
-        ("equipot.pair_potentials.ZBL", "equipot_zbl.potential", "ZBL"),
-        ("equipot_zbl.ZBL", "equipot_zbl.potential", "ZBL"),
+        ("equipot.pair_potentials.ZBL", "equipot_zbl._potential", "ZBL"),
+        ("equipot_zbl.ZBL", "equipot_zbl._potential", "ZBL"),
     ],
 )
 def test_allowed_targets(target, module, name):

@@ -1,10 +1,13 @@
+import math
+
 import pytest
 import torch
 
 from equipot.errors import ConfigError
-from equipot.model._scale_shift import ScaleShift
+from equipot.model._scale_shift import ScaleShift, neighbors_per_type
 
 TYPES = torch.tensor([1, 0, 1])
+STATISTIC = "${training_data_stats:num_neighbors_mean}"
 WHERE = "per_type_energy_shifts"
 ENERGY = torch.tensor([1.0, 2.0, 3.0])
 
@@ -57,3 +60,30 @@ def test_keys_are_checked_both_ways(values, messages):
     with pytest.raises(ConfigError) as caught:
         ScaleShift(["H", "C"], shifts=values)
     assert caught.value.problems == messages
+
+
+@pytest.mark.parametrize(("value", "expected"), [(8.0, [8.0, 8.0]), ({"O": 3.0, "H": 2.0}, [2.0, 3.0])])
+def test_numbers_of_neighbours_are_given_for_all_types_or_each(value, expected):
+    found = neighbors_per_type(value, ["H", "O"])
+    assert (found.tolist(), found.dtype) == (expected, torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, f"required option is missing; write {STATISTIC}, or a number, or one for each type"),
+        (0.0, "must be greater than 0, got 0.0"),
+        (math.nan, "must be greater than 0, got nan"),
+        ({"H": 2.0}, "no value for the types ['O'], got {'H': 2.0}; give one for each of ['H', 'O']"),
+    ],
+)
+def test_numbers_of_neighbours_are_required_and_positive(value, message):
+    with pytest.raises(ConfigError) as error:
+        neighbors_per_type(value, ["H", "O"])
+    assert error.value.problems == [f"avg_num_neighbors: {message}"]
+
+
+def test_a_number_of_neighbours_for_an_unknown_type():
+    with pytest.raises(ConfigError) as error:
+        neighbors_per_type({"H": 2.0, "C": 3.0, "O": 1.0}, ["H", "O"])
+    assert error.value.problems == ["avg_num_neighbors.C: unknown type name; type names: H, O"]

@@ -239,10 +239,10 @@ def test_a_model_is_made_again_from_its_stored_config(embed):
 @pytest.mark.parametrize(
     "target",
     [
-        "equipot_allegro.embedding.TwoBodyBesselScalarEmbed",  # not the path that is written
-        "equipot_allegro.embedding.BesselPairEmbedding",
-        "equipot_allegro.builder.AllegroModel",
-        "equipot_allegro.presets.os",
+        "equipot_allegro._embedding.TwoBodyBesselScalarEmbed",  # not the path that is written
+        "equipot_allegro._embedding.BesselPairEmbedding",
+        "equipot_allegro._builder.AllegroModel",
+        "equipot_allegro._presets.os",
         "os.system",
     ],
 )
@@ -277,4 +277,4 @@ def test_options_win_over_the_preset():
     assert (recipe.l_max, recipe.parity, recipe.radial_chemical_embed) == (1, True, SPLINE)
     with pytest.raises(ConfigError) as error:
         PresetAllegroModel(**BASE, preset="XXL")
-    assert str(error.value) == "PresetAllegroModel.preset: is not a preset, got 'XXL'; use one of S, M, L"
+    assert str(error.value) == "PresetAllegroModel.preset: unknown preset, got 'XXL'; presets: S, M, L"

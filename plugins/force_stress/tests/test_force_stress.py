@@ -8,7 +8,7 @@ import torch
 
 from equipot.model import EnergyTerm, EnergyTermModule, apply_modifier
 from equipot.nn.cutoff import polynomial_cutoff
-from equipot_force_stress.derivatives import ForceStress, stress_of_frames
+from equipot_force_stress._derivatives import ForceStress, stress_of_frames
 from equipot_testing.finite_difference import fd_forces, fd_strain_gradient
 from equipot_testing.frames import (
     Structure,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from equipot.config import TargetError, resolve_target, translate_container
 from equipot.config._aliases import aliases
 from equipot.config._resolvers import CORE, STATISTICS
-from equipot_from_nequip.data_options import DROPPED, STRESS
+from equipot_from_nequip._data_options import DROPPED, STRESS
 
 PEER = json.loads(Path(__file__).with_name("peer_names.json").read_text(encoding="utf-8"))
 
@@ -44,7 +44,7 @@ IN_DATA_MODULE = tuple(f"nequip.data.transforms.{name}" for name in (*DROPPED, *
 """Transforms that the translation of a data module takes care of."""
 
 NEEDED = {"nequip.model.modify": ("model", "modifiers")}
-"""Options that stand beside every other one."""
+"""Options that go with every other one."""
 
 ONE_VALUE = (
     "categorical_graph_field_embed", "convnet_nonlinearity_gates", "convnet_nonlinearity_scalars",

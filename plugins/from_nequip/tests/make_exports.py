@@ -7,7 +7,7 @@ Nothing here imports equipot. Run it in an environment of its own::
     peer/bin/python plugins/from_nequip/tests/make_exports.py runs --output plugins/from_nequip/tests/exports
 
 For each case it runs ``nequip-train`` for an epoch on a few frames of ``examples/data``, packages the model where
-the case says so, and exports it with ``peer_export.py`` of this plugin into ``exports/CASE``.
+the case says so, and exports it with ``_peer_export.py`` of this plugin into ``exports/CASE``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "examples" / "data"
-EXPORT = HERE.parent / "src" / "equipot_from_nequip" / "peer_export.py"
+EXPORT = HERE.parent / "src" / "equipot_from_nequip" / "_peer_export.py"
 NUM_FRAMES = 2
 FRAMES = "few.extxyz"
 
@@ -130,7 +130,7 @@ def builder(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def config(case: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A training config of one epoch on the frames in a folder; models to start from lie in folders beside it."""
+    """A training config of one epoch on the frames in a folder; models to start from lie in folders next to it."""
     model = copy.deepcopy(case["model"])
     if "start" in case:
         leaf(model)["package_path"] = str(folder.parent / case["start"] / "best.nequip.zip")

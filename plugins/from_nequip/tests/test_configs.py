@@ -13,8 +13,8 @@ from equipot.config._aliases import translate
 from equipot.config._check import check_config
 from equipot.config._load import compose
 from equipot.errors import ConfigError
-from equipot_from_nequip.exported import read_export
-from equipot_from_nequip.importer import import_model, write
+from equipot_from_nequip._exported import read_export
+from equipot_from_nequip._importer import import_model, write
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[2] / "examples" / "data"
@@ -322,7 +322,7 @@ def problems(config):
 REFUSED = {
     "TF32": (
         {**small(), "global_options": {"allow_tf32": True}},
-        "global_options.allow_tf32: there is no such switch, got True; add to trainer.callbacks: {_target_: equipot",
+        "global_options.allow_tf32: has no counterpart, got True; add to trainer.callbacks: {_target_: equipot",
     ),
     "resume": (
         {**small(), "ckpt_path": "last.ckpt"},
@@ -343,7 +343,7 @@ REFUSED = {
     ),
     "field": (
         changed(data(key_mapping={"q": "charge"})),
-        "data.key_mapping: ['charge'] are no labels here; labels: total_energy",
+        "data.key_mapping: unknown label, got 'charge'; labels: total_energy",
     ),
     "unknown": (changed(loss={"_target_": f"{TRAIN}.EnergyLoss"}), "did you mean 'nequip.train.Energy"),
     "resolver": (

@@ -13,9 +13,9 @@ import equipot_from_nequip
 from equipot._cli.main import main
 from equipot.artifacts import load_model, read_manifest, read_package, verify
 from equipot.errors import ArtifactError, ConfigError
-from equipot_from_nequip.exported import read_export
-from equipot_from_nequip.importer import import_model
-from equipot_from_nequip.verify import allowed, graph_of
+from equipot_from_nequip._exported import read_export
+from equipot_from_nequip._importer import import_model
+from equipot_from_nequip._verify import allowed, graph_of
 
 EXPORTS = Path(__file__).parent / "exports"
 CASES = sorted(path.name for path in EXPORTS.iterdir())
@@ -135,7 +135,7 @@ def test_everything_that_cannot_be_mapped_is_told_at_once():
         import_model(model)
     text = "\n".join(caught.value.problems)
     for part in (
-        "global_options.allow_tf32: there is no TF32 switch, got True; say --ignore-tf32",
+        "global_options.allow_tf32: has no counterpart: equipot has no TF32 switch, got True; say --ignore-tf32",
         "model.func.charges: is a module that has no counterpart, got 'my_package.Charges'",
         "model.func.les: is a module that has no counterpart, got 'nequip.nn.misc.Other'",
         "modifiers: has no counterpart of this modifier, got 'freeze'",
@@ -261,7 +261,7 @@ def test_frames_of_the_training_data_are_not_stored_with_the_package(tmp_path, m
     ("arguments", "script", "message"),
     [
         ([], "exit 0", "loading it runs the code that is in it; say --i-trust-this-file"),
-        (["--i-trust-this-file"], "exit 0", "is no export of a nequip model"),
+        (["--i-trust-this-file"], "exit 0", "is not an export of a nequip model"),
         (
             ["--i-trust-this-file"],
             "echo \"ModuleNotFoundError: No module named 'nequip'\" >&2; exit 1",
@@ -291,7 +291,7 @@ def test_errors_before_anything_runs(tmp_path, model_file, python, capsys):
     assert "no such file" in capsys.readouterr().err
     (tmp_path / "model.nequip.pt2").touch()
     assert run(tmp_path / "model.nequip.pt2", tmp_path / "o.equipot.zip", *trust) == 2
-    assert "is no checkpoint or package of nequip; take one that ends in .ckpt or" in capsys.readouterr().err
+    assert "is not a checkpoint or package of nequip; take one that ends in .ckpt or" in capsys.readouterr().err
     assert run(model_file, tmp_path / "o.equipot.zip", "--i-trust-this-file", "--python", tmp_path / "nope") == 2
     assert "cannot be run: No such file or directory" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
@@ -303,7 +303,7 @@ def test_errors_before_anything_runs(tmp_path, model_file, python, capsys):
         (lambda folder: (folder / "export.json").write_text("{}"), "must have the format 1"),
         (lambda folder: (folder / "export.json").write_text('{"format": 1}'), "is incomplete"),
         (lambda folder: (folder / "weights.safetensors").write_bytes(b"junk"), "is damaged"),
-        (lambda folder: (folder / "frames.safetensors").unlink(), "is no export of a nequip model"),
+        (lambda folder: (folder / "frames.safetensors").unlink(), "is not an export of a nequip model"),
     ],
 )
 def test_damaged_exports_are_refused(tmp_path, change, message):
@@ -319,7 +319,7 @@ def test_damaged_exports_are_refused(tmp_path, change, message):
 
 def test_only_the_script_that_runs_elsewhere_unpickles_or_knows_nequip():
     for path in PACKAGE.glob("*.py"):
-        if path.name == "peer_export.py":
+        if path.name == "_peer_export.py":
             continue
         names = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -338,7 +338,7 @@ def test_only_the_script_that_runs_elsewhere_unpickles_or_knows_nequip():
 
 def test_the_script_is_found_on_no_import_path(tmp_path):
     """It runs from a folder of its own, so that the modules beside it are not imported in nequip's interpreter."""
-    from equipot_from_nequip import exported
+    from equipot_from_nequip import _exported as exported
 
     seen = tmp_path / "seen"
     fake = tmp_path / "python"
@@ -346,4 +346,4 @@ def test_the_script_is_found_on_no_import_path(tmp_path):
     fake.chmod(0o755)
     (tmp_path / "m.ckpt").touch()
     exported.export(str(fake), tmp_path / "m.ckpt")
-    assert seen.read_text().split() == ["export", "peer_export.py"]
+    assert sorted(seen.read_text().split()) == ["_peer_export.py", "export"]

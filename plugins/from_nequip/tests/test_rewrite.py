@@ -8,7 +8,7 @@ import yaml
 from equipot._cli.main import main
 from equipot.config import translate_container
 from equipot.errors import ConfigError
-from equipot_from_nequip.rewrite import rewrite_text
+from equipot_from_nequip._rewrite import rewrite_text
 
 TUTORIAL = Path(__file__).parent / "configs" / "tutorial.yaml"
 

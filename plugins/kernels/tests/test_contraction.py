@@ -10,9 +10,10 @@ from torch.autograd import gradcheck, gradgradcheck
 from equipot.nn.contraction import Contraction
 from equipot.nn.edges import Edges
 from equipot.nn.irreps import FeatureLayout
-from equipot_kernels import contraction_ops, coupling_ops, environment_ops, initial_ops, registry
-from equipot_kernels.allegro import FusedContraction, fused_contraction
-from equipot_kernels.errors import KernelError
+from equipot_kernels._build import registry
+from equipot_kernels._build.errors import KernelError
+from equipot_kernels._contraction import contraction_ops, coupling_ops, environment_ops, initial_ops
+from equipot_kernels._contraction.fused import FusedContraction, fused_contraction
 
 DTYPES = {torch.float32: 2e-6, torch.float64: 1e-13}
 """Data types and how much results may differ, relative to the largest."""

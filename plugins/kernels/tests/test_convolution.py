@@ -8,11 +8,11 @@ from equipot.errors import DataError
 from equipot.nn.edges import Edges
 from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.tensor_product import Convolution
-from equipot_kernels.convolution import FusedConvolution
-from equipot_kernels.convolution_ops import conv_backward, conv_double, conv_forward
-from equipot_kernels.convolution_table_ops import table_backward, table_double, table_forward
-from equipot_kernels.edge_lists import edge_lists
-from equipot_kernels.spline import interpolate
+from equipot_kernels._convolution.fused import FusedConvolution
+from equipot_kernels._convolution.ops import conv_backward, conv_double, conv_forward
+from equipot_kernels._convolution.table_ops import table_backward, table_double, table_forward
+from equipot_kernels._edge_lists import edge_lists
+from equipot_kernels._spline.radial import interpolate
 
 TOLERANCES = {torch.float32: 3e-6, torch.float64: 1e-13}
 """How much results may differ, relative to the largest number; third derivatives are sums of many terms."""
@@ -227,8 +227,8 @@ def test_two_threads_give_the_same_bits(monkeypatch):
     explicit, table = (case.x, case.y, case.w), (case.x, case.y, case.place, case.table)
     found = []
     for threads in (1, 2):
-        for module in ("convolution_ops", "convolution_table_ops"):
-            monkeypatch.setattr(f"equipot_kernels.{module}.threads", lambda threads=threads: threads)
+        for module in ("ops", "table_ops"):
+            monkeypatch.setattr(f"equipot_kernels._convolution.{module}.threads", lambda threads=threads: threads)
         found.append([*derivatives(case.by_kernel, explicit, 2), *derivatives(case.table_by_kernel, table, 1)])
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)

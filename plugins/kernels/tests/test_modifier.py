@@ -7,10 +7,10 @@ import torch
 from equipot.compile import export_model
 from equipot.errors import ConfigError
 from equipot.model import apply_modifier
-from equipot_kernels import registry
-from equipot_kernels.convolution import FusedConvolution
-from equipot_kernels.errors import KernelError
-from equipot_kernels.modifier import enable_FusedKernels
+from equipot_kernels._build import registry
+from equipot_kernels._build.errors import KernelError
+from equipot_kernels._convolution.fused import FusedConvolution
+from equipot_kernels._modifier import enable_FusedKernels
 from equipot_testing.conformance import ModifierConformance
 from equipot_testing.frames import batch_of, standard_structures
 from equipot_testing.toy import ToyModel
@@ -107,7 +107,7 @@ def test_model_survives_copies(make_model, batch):
 
 def test_without_compiler_one_warning_and_the_core_path(make_model, monkeypatch):
     def no_compiler(units):
-        raise KernelError("kernels: there is no C++ compiler; install a C++ compiler (apt install g++)")
+        raise KernelError("kernels: found no C++ compiler; install a C++ compiler (apt install g++)")
 
     monkeypatch.setattr(registry, "build", no_compiler)
     model = make_model()
@@ -132,7 +132,7 @@ def test_splines_share_the_pass(make_model, batch, monkeypatch):
     fused = enable_FusedKernels(model)
     data = batch(model)
     expected = energy_and_gradient(model, data)
-    monkeypatch.setattr("equipot_kernels.convolution.conv_forward", lambda *_: pytest.fail("weights were made"))
+    monkeypatch.setattr("equipot_kernels._convolution.fused.conv_forward", lambda *_: pytest.fail("weights were made"))
     for one, other in zip(energy_and_gradient(fused, data), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
     assert any(isinstance(module, FusedConvolution) for module in fused.modules())

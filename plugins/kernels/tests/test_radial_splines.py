@@ -17,9 +17,9 @@ from equipot.nn.radial import RadialEmbedding
 from equipot.nn.radial_function import RadialFunction, RadialNetwork
 from equipot.nn.spherical import SphericalHarmonics
 from equipot.nn.tensor_product import Convolution
-from equipot_kernels import force_error
-from equipot_kernels.radial_splines import enable_RadialSplines, train_with_RadialSplines, with_splines
-from equipot_kernels.spline import SplineRadial
+from equipot_kernels import _force_error as force_error
+from equipot_kernels._radial_splines import enable_RadialSplines, train_with_RadialSplines, with_splines
+from equipot_kernels._spline.radial import SplineRadial
 from equipot_testing.conformance import ModifierConformance
 from equipot_testing.toy import ToyModel
 

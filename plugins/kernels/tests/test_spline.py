@@ -9,9 +9,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from equipot.nn.edges import Edges
 from equipot.nn.radial import RadialEmbedding
 from equipot.nn.radial_function import RadialFunction, RadialNetwork
-from equipot_kernels import registry
-from equipot_kernels.spline import SplineRadial, interpolate, power_coefficients
-from equipot_kernels.spline_ops import spline_contract, spline_evaluate, spline_scatter
+from equipot_kernels._build import registry
+from equipot_kernels._spline.ops import spline_contract, spline_evaluate, spline_scatter
+from equipot_kernels._spline.radial import SplineRadial, interpolate, power_coefficients
 
 
 class PerPair(RadialFunction):

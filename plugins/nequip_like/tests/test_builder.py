@@ -179,4 +179,4 @@ def test_stored_config_of_a_preset_holds_its_numbers():
 def test_unknown_preset():
     with pytest.raises(ConfigError) as error:
         PresetNequIPGNNModel(**BASE, preset="XXL")
-    assert str(error.value) == "PresetNequIPGNNModel.preset: is not a preset, got 'XXL'; use one of S, M, L, XL"
+    assert str(error.value) == "PresetNequIPGNNModel.preset: unknown preset, got 'XXL'; did you mean 'XL'?"

@@ -43,7 +43,7 @@ def test_species_must_be_elements():
 def test_species_are_needed_when_the_types_are_no_elements():
     text = message_of(lambda: toy(ZBL(units="metal"), type_names=["carbon", "water"]).build_energy_model())
     assert text == (
-        "pair_potential.chemical_species: needed because the types ['carbon', 'water'] are no elements; "
+        "pair_potential.chemical_species: needed because the types ['carbon', 'water'] are not elements; "
         "list one chemical symbol per type"
     )
 

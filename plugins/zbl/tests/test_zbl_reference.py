@@ -13,8 +13,7 @@ from equipot.units import COULOMB_CONSTANT
 from equipot_testing.frames import batch_of, standard_structures
 from equipot_testing.neighbors import brute_force_neighbors
 from equipot_testing.toy import ToyModel
-from equipot_zbl import ZBL
-from equipot_zbl.potential import zbl_energy
+from equipot_zbl import ZBL, zbl_energy
 
 TABLE = Path(__file__).parents[3] / "tests" / "reference" / "zbl_lammps.csv"
 """Made by tests/reference/make_zbl_lammps.py with LAMMPS ``pair_style zbl inner outer``."""

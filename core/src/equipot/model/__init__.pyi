@@ -20,9 +20,12 @@ from ._modification import modify as modify
 from ._modifiers import apply_modifier as apply_modifier
 from ._modifiers import apply_modifiers as apply_modifiers
 from ._modifiers import reapply as reapply
+from ._presets import FROM_PRESET as FROM_PRESET
+from ._presets import apply_preset as apply_preset
 from ._recipe import ModelBuilder as ModelBuilder
 from ._recipe import ModelRecipe as ModelRecipe
 from ._scale_shift import ScaleShift as ScaleShift
+from ._scale_shift import neighbors_per_type as neighbors_per_type
 from ._scale_shift import per_type_values as per_type_values
 
 def __getattr__(name: str) -> typing.Any: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +39,29 @@ def per_type_values(value: PerType, type_names: Sequence[str], where: str) -> li
     if problems:
         raise ConfigError(problems)
     return [float(value[name]) for name in type_names]
+
+
+def neighbors_per_type(value: PerType | None, type_names: Sequence[str]) -> torch.Tensor:
+    """The option ``avg_num_neighbors`` of a builder that normalises sums over neighbours.
+
+    Args:
+        value: The option, without a default: a number, or one for each type.
+        type_names: Names of the types.
+
+    Returns:
+        Average number of neighbours of an atom of each type, float64, shape [n_types].
+
+    Raises:
+        ConfigError: If it is missing or not positive.
+    """
+    where = "avg_num_neighbors"
+    if value is None:
+        hint = "write ${training_data_stats:num_neighbors_mean}, or a number, or one for each type"
+        raise ConfigError(problem(where, "required option is missing", hint=hint))
+    values = per_type_values(value, type_names, where)
+    if not all(math.isfinite(number) and number > 0 for number in values):
+        raise ConfigError(problem(where, "must be greater than 0", got=value))
+    return torch.tensor(values, dtype=torch.float64).expand(len(type_names))
 
 
 class ScaleShift(torch.nn.Module):

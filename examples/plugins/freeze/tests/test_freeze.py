@@ -40,6 +40,6 @@ class TestFreezeParameters(ModifierConformance):
         assert moved == ["scale_shift.scales"]
 
     def test_misspelt_name(self):
-        message = r"freeze_Parameters.parts: there are no such parameters, got \['energie'\]; names: energy.weights, "
+        message = r"freeze_Parameters.parts: unknown parameter, got 'energie'; parameters: energy.weights, "
         with pytest.raises(ConfigError, match=message):
             apply_modifier(self.model(), self.name, {"parts": ["energie"]})

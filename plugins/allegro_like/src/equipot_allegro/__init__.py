@@ -1,26 +1,5 @@
-"""Strictly local equivariant models (Allegro) for equipot."""
+"""Strictly local equivariant models (Allegro) for equipot, and what an embedding of one's own is made of."""
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from equipot_allegro.builder import AllegroModel
-    from equipot_allegro.embedding import TwoBodyBesselScalarEmbed, TwoBodySplineScalarEmbed
-    from equipot_allegro.presets import PresetAllegroModel
-
-__all__ = ["AllegroModel", "PresetAllegroModel", "TwoBodyBesselScalarEmbed", "TwoBodySplineScalarEmbed"]
-
-_MODULES = {
-    "AllegroModel": "builder",
-    "PresetAllegroModel": "presets",
-    "TwoBodyBesselScalarEmbed": "embedding",
-    "TwoBodySplineScalarEmbed": "embedding",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -16,11 +16,11 @@ def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
     """Declare the model and its presets."""
     yield ModelBuilderEntry(
         name="AllegroModel",
-        target="equipot_allegro.builder.AllegroModel",
+        target="equipot_allegro.AllegroModel",
         summary="Strictly local equivariant potential (Allegro)",
     )
     yield ModelBuilderEntry(
         name="PresetAllegroModel",
-        target="equipot_allegro.presets.PresetAllegroModel",
+        target="equipot_allegro.PresetAllegroModel",
         summary="AllegroModel in one of the sizes S, M, L",
     )

@@ -16,14 +16,14 @@ def equipot_modifiers() -> Iterator[ModifierEntry]:
     """Declare the two modifiers."""
     yield ModifierEntry(
         name="enable_ForceStressOutput",
-        target="equipot_force_stress.modifier.enable_ForceStressOutput",
+        target="equipot_force_stress.enable_ForceStressOutput",
         summary="Add forces, stress and virial to a model",
         persistent=True,
         provides=("forces", "stress", "virial"),
     )
     yield ModifierEntry(
         name="disable_ForceStressOutput",
-        target="equipot_force_stress.modifier.disable_ForceStressOutput",
+        target="equipot_force_stress.disable_ForceStressOutput",
         summary="Make a model energy-only",
         persistent=True,
     )

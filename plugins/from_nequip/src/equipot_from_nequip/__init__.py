@@ -1,1 +1,5 @@
 """Weights and configs of nequip users for equipot."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from equipot import hookimpl
 from equipot.declarations import CommandEntry
-from equipot_from_nequip import table
+from equipot_from_nequip import _table as table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def equipot_target_aliases() -> Iterator[TargetAliasEntry]:
-    """Declare what the names in configs of nequip and nequip-allegro stand for."""
+    """Declare what the names in configs of nequip and nequip-allegro mean here."""
     yield from table.entries()
 
 
@@ -25,6 +25,6 @@ def equipot_commands() -> Iterator[CommandEntry]:
     """Declare the command that moves models and configs over."""
     yield CommandEntry(
         name="import-nequip",
-        target="equipot_from_nequip.command",
+        target="equipot_from_nequip._command",
         summary="move a model or a config of nequip over",
     )

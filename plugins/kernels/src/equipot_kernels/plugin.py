@@ -16,21 +16,21 @@ def equipot_modifiers() -> Iterator[ModifierEntry]:
     """Declare the modifiers."""
     yield ModifierEntry(
         name="enable_FusedKernels",
-        target="equipot_kernels.modifier.enable_FusedKernels",
+        target="equipot_kernels.enable_FusedKernels",
         summary="Compute message passing and contractions by compiled CPU kernels",
         persistent=False,
         devices=("cpu",),
-        kernel_loader="equipot_kernels.registry.prepare",
+        kernel_loader="equipot_kernels._build.registry.prepare",
     )
     yield ModifierEntry(
         name="enable_RadialSplines",
-        target="equipot_kernels.radial_splines.enable_RadialSplines",
+        target="equipot_kernels.enable_RadialSplines",
         summary="Interpolate radial functions, as finely as the forces need",
         persistent=False,
     )
     yield ModifierEntry(
         name="train_with_RadialSplines",
-        target="equipot_kernels.radial_splines.train_with_RadialSplines",
+        target="equipot_kernels.train_with_RadialSplines",
         summary="Make interpolated radial functions part of the model, in training too",
         persistent=True,
         exact_without=True,

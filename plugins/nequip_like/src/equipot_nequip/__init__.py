@@ -1,23 +1,5 @@
 """Equivariant message-passing models for equipot."""
 
-from __future__ import annotations
+import lazy_loader
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from equipot_nequip.builder import NequIPGNNModel
-    from equipot_nequip.presets import PresetNequIPGNNModel
-
-__all__ = ["NequIPGNNModel", "PresetNequIPGNNModel"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "NequIPGNNModel":
-        from equipot_nequip.builder import NequIPGNNModel
-
-        return NequIPGNNModel
-    if name == "PresetNequIPGNNModel":
-        from equipot_nequip.presets import PresetNequIPGNNModel
-
-        return PresetNequIPGNNModel
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

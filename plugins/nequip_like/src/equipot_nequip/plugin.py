@@ -16,11 +16,11 @@ def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
     """Declare the model and its presets."""
     yield ModelBuilderEntry(
         name="NequIPGNNModel",
-        target="equipot_nequip.builder.NequIPGNNModel",
+        target="equipot_nequip.NequIPGNNModel",
         summary="Equivariant message-passing potential (NequIP)",
     )
     yield ModelBuilderEntry(
         name="PresetNequIPGNNModel",
-        target="equipot_nequip.presets.PresetNequIPGNNModel",
+        target="equipot_nequip.PresetNequIPGNNModel",
         summary="NequIPGNNModel in one of the sizes S, M, L, XL",
     )

@@ -16,6 +16,6 @@ def equipot_pair_potentials() -> Iterator[PairPotentialEntry]:
     """Declare ZBL."""
     yield PairPotentialEntry(
         name="ZBL",
-        target="equipot_zbl.potential.ZBL",
+        target="equipot_zbl.ZBL",
         summary="Screened nuclear repulsion (Ziegler, Biersack, Littmark)",
     )

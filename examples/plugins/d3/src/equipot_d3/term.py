@@ -13,7 +13,7 @@ from tad_dftd3.param import get_functional_params
 
 from equipot.errors import ConfigError, problem
 from equipot.model import BuildContext, EnergyTerm, EnergyTermModule
-from equipot_d3.module import D3Module
+from equipot_d3._module import D3Module
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

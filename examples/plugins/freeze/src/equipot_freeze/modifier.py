@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from equipot.model import GraphModel
@@ -29,12 +29,12 @@ def freeze_Parameters(  # noqa: N802 - named like the modifiers of the field
         A model whose named parameters do not require gradients; the same model if none did.
 
     Raises:
-        ConfigError: If a name is of no parameter.
+        ConfigError: If a name fits no parameter.
     """
     chosen = _chosen(model, parts)
     if not any(parameter.requires_grad for parameter in chosen):
         return model
-    # A deep copy of the modules that takes every tensor from here: the frozen ones anew, on the same
+    # A deep copy of the modules that takes every tensor from here: the frozen ones as new ones on the same
     # memory, the others as they are.
     tensors: dict[int, Any] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     for parameter in chosen:
@@ -43,16 +43,9 @@ def freeze_Parameters(  # noqa: N802 - named like the modifiers of the field
 
 
 def _chosen(model: GraphModel, parts: list[str]) -> list[torch.nn.Parameter]:
-    """The parameters that the names stand for."""
+    """The parameters that the names mean."""
     named = dict(model.named_parameters())
     matches = {part: [name for name in named if name == part or name.startswith(f"{part}.")] for part in parts}
-    if unknown := [part for part, names in matches.items() if not names]:
-        raise ConfigError(
-            problem(
-                "freeze_Parameters.parts",
-                "there are no such parameters",
-                got=unknown,
-                hint=f"names: {', '.join(named)}",
-            )
-        )
+    if wrong := [part for part, names in matches.items() if not names]:
+        raise ConfigError([unknown("freeze_Parameters.parts", part, named, "parameter") for part in wrong])
     return [named[name] for names in matches.values() for name in names]

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from equipot.model import BuildContext, EnergyModule, ModelBuilder
-from equipot_painn.energy import PaiNNEnergy
+from equipot_painn._energy import PaiNNEnergy
 
 Count = Annotated[int, Field(ge=1)]
 

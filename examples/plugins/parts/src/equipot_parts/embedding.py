@@ -10,7 +10,7 @@ from pydantic import Field
 
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot.nn.init import normal_parameter
-from equipot_allegro.embedding import EmbeddingContext, PairEmbedding, TwoBodyScalarEmbed
+from equipot_allegro import EmbeddingContext, PairEmbedding, TwoBodyScalarEmbed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,174 @@
+"""The hyperparameters of the Allegro model and the recipe that makes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from equipot.errors import ConfigError, problem
+from equipot.model import BuildContext, EnergyModule, ModelBuilder, neighbors_per_type
+from equipot.nn.irreps import FeatureLayout, Irrep
+from equipot.nn.mlp import nonlinearity_problem
+from equipot.nn.spherical import SphericalHarmonics
+from equipot_allegro._embedding import EmbeddingContext, Positive, TwoBodyBesselScalarEmbed, TwoBodyScalarEmbed
+from equipot_allegro._energy import AllegroEnergy, LayerOptions, NetworkOptions, tensor_layouts
+from equipot_allegro._two_body import TwoBody
+
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AllegroModel(ModelBuilder):
+    """Strictly local equivariant potential (Allegro).
+
+    Source: Musaelian et al. (2023), doi:10.1038/s41467-023-36329-y.
+    """
+
+    citations = ("Musaelian et al., Nat. Commun. 14, 579 (2023), doi:10.1038/s41467-023-36329-y",)
+
+    l_max: NotNegative
+    """Largest angular momentum l of tensors and spherical harmonics; cost grows fast with it."""
+
+    parity: bool = True
+    """Tensors of both parities for each l between layers; false: only those of natural parity (-1)^l."""
+
+    radial_chemical_embed: TwoBodyScalarEmbed
+    """Embedding of an edge's length and types: TwoBodyBesselScalarEmbed or TwoBodySplineScalarEmbed."""
+
+    radial_chemical_embed_dim: Positive | None = None
+    """Width of that embedding; default: num_scalar_features. Even for TwoBodyBesselScalarEmbed."""
+
+    scalar_embed_mlp_hidden_layers_depth: NotNegative = 1
+    """Hidden layers of the network from the embedding to an edge's first scalars."""
+
+    scalar_embed_mlp_hidden_layers_width: Positive = 64
+    """Width of its hidden layers."""
+
+    scalar_embed_mlp_nonlinearity: str | None = "silu"
+    """silu, mish, gelu, ssp (shifted softplus), tanh, or null for none."""
+
+    num_layers: Positive = 2
+    """Number of tensor layers; each raises the body order, none the range."""
+
+    num_scalar_features: Positive = 64
+    """Scalar features of an edge, for each layer."""
+
+    num_tensor_features: Positive = 16
+    """Channels of an edge's tensors."""
+
+    allegro_mlp_hidden_layers_depth: NotNegative = 1
+    """Hidden layers of the networks that update the scalars in each layer."""
+
+    allegro_mlp_hidden_layers_width: Positive = 64
+    """Width of their hidden layers."""
+
+    allegro_mlp_nonlinearity: str | None = "silu"
+    """As scalar_embed_mlp_nonlinearity."""
+
+    tp_path_channel_coupling: bool = True
+    """Path weights of the tensor product for each channel; false: the same for all channels."""
+
+    readout_mlp_hidden_layers_depth: NotNegative = 1
+    """Hidden layers of the readout from all scalars of an edge to its energy."""
+
+    readout_mlp_hidden_layers_width: Positive = 32
+    """Width of its hidden layers."""
+
+    readout_mlp_nonlinearity: str | None = "silu"
+    """As scalar_embed_mlp_nonlinearity."""
+
+    avg_num_neighbors: float | dict[str, float] | None = None
+    """Average number of neighbours of an atom, one or per type; required, usually a statistic of the training data."""
+
+    weight_individual_irreps: bool = True
+    """Weights of the environment sums for each irrep; false: one for all irreps of a channel."""
+
+    per_edge_type_cutoff: dict[str, float | dict[str, float]] | None = None
+    """Cutoff radii in Å by pair of types, {centre: r} or {centre: {neighbour: r}}, at most r_max; default: r_max."""
+
+    forward_normalize: bool = True
+    """Initial weights that keep activations of order 1; false: gradients."""
+
+    def problems(self) -> Iterable[str]:
+        """Problems between the fields."""
+        yield from super().problems()
+        bessel = isinstance(self.radial_chemical_embed, TwoBodyBesselScalarEmbed)
+        if bessel and self._embed_dim() % 2:
+            name = "num_scalar_features" if self.radial_chemical_embed_dim is None else "radial_chemical_embed_dim"
+            hint = "half of the embedding is the centre's, half the neighbour's"
+            yield problem(name, "must be even for TwoBodyBesselScalarEmbed", got=self._embed_dim(), hint=hint)
+        for part in ("scalar_embed", "allegro", "readout"):
+            name = f"{part}_mlp_nonlinearity"
+            if wrong := nonlinearity_problem(getattr(self, name), name):
+                yield wrong
+        try:
+            neighbors_per_type(self.avg_num_neighbors, self.type_names)
+        except ConfigError as error:
+            yield from error.problems
+
+    def _embed_dim(self) -> int:
+        return self.radial_chemical_embed_dim or self.num_scalar_features
+
+    def _init(self) -> Literal["forward", "backward"]:
+        return "forward" if self.forward_normalize else "backward"
+
+    def layouts(self) -> list[FeatureLayout]:
+        """Irreps of the tensors before the first and after each layer."""
+        edge = FeatureLayout.spherical_harmonics(self.l_max)
+        both = FeatureLayout((1, Irrep(l, p)) for l in range(self.l_max + 1) for p in (1, -1))
+        return tensor_layouts(edge, both if self.parity else edge, self.num_layers)
+
+    def _network(self, part: str) -> NetworkOptions:
+        return NetworkOptions(
+            depth=getattr(self, f"{part}_hidden_layers_depth"),
+            width=getattr(self, f"{part}_hidden_layers_width"),
+            nonlinearity=getattr(self, f"{part}_nonlinearity"),
+        )
+
+    def _layer_options(self, context: BuildContext) -> LayerOptions:
+        num_channels = self.num_tensor_features
+        return LayerOptions(
+            num_scalars=self.num_scalar_features,
+            num_channels=num_channels,
+            num_env_weights=num_channels * (self.l_max + 1 if self.weight_individual_irreps else 1),
+            channel_weights=self.tp_path_channel_coupling,
+            latent=self._network("allegro_mlp"),
+            readout=self._network("readout_mlp"),
+            init=self._init(),
+            dtype=context.model_dtype,
+            generator=context.generator,
+        )
+
+    def _two_body(self, context: BuildContext, options: LayerOptions) -> TwoBody:
+        embedding_context = EmbeddingContext(
+            num_types=context.num_types,
+            dim=self._embed_dim(),
+            init=options.init,
+            dtype=options.dtype,
+            generator=options.generator,
+        )
+        network = self._network("scalar_embed_mlp")
+        # The first tensors have a weight for each irrep, also where the environment sums share theirs.
+        num_tensor_weights = self.num_tensor_features * (self.l_max + 1)
+        return TwoBody(
+            self.radial_chemical_embed.build(embedding_context),
+            dims=network.dims(self._embed_dim(), self.num_scalar_features),
+            nonlinearity=network.nonlinearity,
+            sizes=(self.num_scalar_features, options.num_env_weights, num_tensor_weights),
+            context=embedding_context,
+        )
+
+    def build_energy(self, context: BuildContext) -> EnergyModule:
+        """Make the module with its initial weights."""
+        options = self._layer_options(context)
+        return AllegroEnergy(
+            context.num_types,
+            spherical=SphericalHarmonics(self.l_max),
+            two_body=self._two_body(context, options),
+            layouts=self.layouts(),
+            options=options,
+            avg_num_neighbors=neighbors_per_type(self.avg_num_neighbors, context.type_names),
+        )

@@ -1,0 +1,53 @@
+"""Three sizes of the Allegro model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from equipot.model import FROM_PRESET, apply_preset
+from equipot_allegro._builder import AllegroModel, NotNegative
+from equipot_allegro._embedding import Positive, TwoBodyBesselScalarEmbed, TwoBodyScalarEmbed
+
+_SHARED: dict[str, Any] = {"parity": False, "radial_chemical_embed": TwoBodyBesselScalarEmbed()}
+PRESETS: dict[str, dict[str, Any]] = {
+    "S": {**_SHARED, "num_layers": 1, "l_max": 1, "num_scalar_features": 32, "num_tensor_features": 16},
+    "M": {**_SHARED, "num_layers": 2, "l_max": 2, "num_scalar_features": 64, "num_tensor_features": 32},
+    "L": {**_SHARED, "num_layers": 2, "l_max": 3, "num_scalar_features": 128, "num_tensor_features": 64},
+}
+"""Options of each size; the sizes are equipot's own choice, no reference implementation has them."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PresetAllegroModel(AllegroModel):
+    """AllegroModel in one of three sizes; options that are given too win over the preset."""
+
+    preset: str
+    """Size: S, M or L, in either case."""
+
+    num_layers: Positive = FROM_PRESET
+    """Number of tensor layers; default: the preset's."""
+
+    l_max: NotNegative = FROM_PRESET
+    """Largest angular momentum l; default: the preset's."""
+
+    parity: bool = FROM_PRESET
+    """Tensors of both parities between layers; default: the preset's."""
+
+    radial_chemical_embed: TwoBodyScalarEmbed = FROM_PRESET
+    """Embedding of an edge's length and types; default: TwoBodyBesselScalarEmbed."""
+
+    num_scalar_features: Positive = FROM_PRESET
+    """Scalar features of an edge, for each layer; default: the preset's."""
+
+    num_tensor_features: Positive = FROM_PRESET
+    """Channels of an edge's tensors; default: the preset's."""
+
+    def __post_init__(self) -> None:
+        """Fill in the preset, then check everything.
+
+        Raises:
+            ConfigError: On an unknown preset, or with every problem found.
+        """
+        apply_preset(self, PRESETS)
+        super().__post_init__()

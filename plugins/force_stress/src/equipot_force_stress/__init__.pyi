@@ -1,0 +1,2 @@
+from ._modifier import disable_ForceStressOutput as disable_ForceStressOutput
+from ._modifier import enable_ForceStressOutput as enable_ForceStressOutput

@@ -1,0 +1,1 @@
+from ._weights import convert_weights as convert_weights

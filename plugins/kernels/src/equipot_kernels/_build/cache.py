@@ -1,0 +1,118 @@
+"""Compiled kernels on disk, one shared library for each source, and how they are loaded.
+
+They lie in ``kernels/`` of the user's cache folder (``EQUIPOT_CACHE_DIR``, else
+``$XDG_CACHE_HOME/equipot``, else ``~/.cache/equipot``), named by the digests of source, processor,
+compiler and of their own contents. Files appear by an atomic rename, so several processes may build
+at once; one that does not have the contents that its name promises is built again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from pathlib import Path
+
+from equipot.errors import ArtifactError, problem
+from equipot.files import atomic, cache_folder
+from equipot_kernels._build import toolchain
+from equipot_kernels._build.errors import KernelError
+
+logger = logging.getLogger(__name__)
+
+_loaded: dict[str, ctypes.CDLL] = {}
+_lock = threading.Lock()
+
+
+def load(source: str, name: str) -> ctypes.CDLL:
+    """The library of a source, from this process, the disk or the compiler.
+
+    Args:
+        source: C++ text without headers whose functions are ``extern "C"``. They must keep no state:
+            calls release Python's global lock.
+        name: Start of the file's name, for people; letters, digits and underscores.
+
+    Raises:
+        KernelError: If it must be built and cannot be.
+    """
+    key = hashlib.sha256(source.encode()).hexdigest()[:32]
+    with _lock:
+        found = _loaded.get(key)
+    if found is not None:
+        return found
+    folder = _safe_folder()
+    stem = f"{name}-{key}-{toolchain.processor()}"
+    library = _from_disk(folder, stem) or _build(folder, stem, source)
+    with _lock:
+        return _loaded.setdefault(key, library)
+
+
+def _from_disk(folder: Path, stem: str) -> ctypes.CDLL | None:
+    """A library that an earlier process built, with any compiler."""
+    for path in sorted(folder.glob(f"{stem}-*.so")):
+        try:
+            contents = path.read_bytes()
+            if path.stem.rsplit("-", 1)[1] == _digest(contents) and _is_safe(path):
+                return ctypes.CDLL(str(path))
+        except OSError as error:
+            logger.info("%s cannot be loaded (%s)", path, error)
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _build(folder: Path, stem: str, source: str) -> ctypes.CDLL:
+    compiler = toolchain.find_compiler()
+    contents = compiler.compile(source)
+    path = folder / f"{stem}-{compiler.identity}-{_digest(contents)}.so"
+    try:
+        with atomic(path) as temporary:
+            temporary.write_bytes(contents)
+            temporary.chmod(0o700)
+    except (OSError, ArtifactError) as error:
+        hint = "EQUIPOT_CACHE_DIR names another folder"
+        raise KernelError(problem("kernels", f"{folder} cannot hold kernels ({error})", hint=hint)) from None
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        what = f"what {compiler.command[0]} made cannot be loaded ({error})"
+        raise KernelError(problem("kernels", what, hint="set CXX to another compiler")) from None
+
+
+def _digest(contents: bytes) -> str:
+    return hashlib.sha256(contents).hexdigest()[:32]
+
+
+def _safe_folder() -> Path:
+    """The cache folder, or, where others could write to it or it cannot be made, one of this process."""
+    folder = cache_folder() / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if _is_safe(folder) and os.access(folder, os.W_OK):
+            return folder
+        reason = "it is not yours alone to write"
+    except OSError as error:
+        reason = str(error)
+    return _folder_of_process(str(folder), reason)
+
+
+def _is_safe(path: Path) -> bool:
+    """Whether only this user, or root, can have written it."""
+    if not hasattr(os, "getuid"):
+        return True
+    facts = path.stat()
+    return facts.st_uid in (os.getuid(), 0) and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+@functools.lru_cache(maxsize=4)
+def _folder_of_process(refused: str, reason: str) -> Path:
+    logger.warning("kernels are not cached: %s: %s; EQUIPOT_CACHE_DIR names another folder", refused, reason)
+    made = tempfile.mkdtemp(prefix="equipot-kernels-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)

@@ -1,0 +1,180 @@
+"""Kernels by spec and by handle.
+
+A *spec* is a small JSON object that says everything about a kernel: its family, data type, shapes. A
+*handle* is the 63-bit hash of a spec; ops take it as an integer argument, so an exported
+graph can hold it. A *unit* is one C function of a kernel, compiled when it is first called.
+
+A family is a module with
+
+- ``OPS``: dotted path of the module that defines the torch ops;
+- ``UNITS``: name of each unit and the types of its arguments (``ctypes``);
+- ``check(spec)``: raises ``KernelError`` unless the spec (which may come from an untrusted file) is right;
+- ``source(spec, unit)``: the C++ text, whose function has the unit's name.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import ctypes
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from equipot.errors import problem, unknown
+from equipot_kernels._build import cache
+from equipot_kernels._build.errors import KernelError
+
+Spec = Mapping[str, Any]
+
+FAMILIES: dict[str, str] = {
+    "contraction": "equipot_kernels._contraction.contraction_family",
+    "convolution": "equipot_kernels._convolution.family",
+    "coupling": "equipot_kernels._contraction.coupling_family",
+    "edge_lists": "equipot_kernels._edge_lists",
+    "environment": "equipot_kernels._contraction.environment_family",
+    "initial": "equipot_kernels._contraction.initial_family",
+    "spline": "equipot_kernels._spline.family",
+}
+"""Name of a family and its module."""
+
+
+class Family(Protocol):
+    """What the module of a family has."""
+
+    OPS: str
+    UNITS: dict[str, Sequence[Any]]
+
+    def check(self, spec: Spec) -> None:
+        """Raise ``KernelError`` on a wrong spec."""
+
+    def source(self, spec: Spec, unit: str) -> str:
+        """The C++ text of a unit."""
+
+
+_specs: dict[int, dict[str, Any]] = {}
+_functions: dict[tuple[int, str], Callable[..., None]] = {}
+
+
+def family_of(spec: Spec) -> Family:
+    """The module that knows a spec.
+
+    Raises:
+        KernelError: If no family of this version does.
+    """
+    name = str(spec.get("family"))
+    if name not in FAMILIES:
+        raise KernelError(unknown("kernels", name, FAMILIES, "family", hint="pip install --upgrade equipot-kernels"))
+    return cast("Family", importlib.import_module(FAMILIES[name]))
+
+
+def handle_of(spec: Spec) -> int:
+    """Make a spec known.
+
+    Args:
+        spec: JSON values only.
+
+    Returns:
+        Its handle.
+
+    Raises:
+        KernelError: If the spec is wrong.
+    """
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    handle = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    if handle not in _specs:
+        family_of(spec).check(spec)
+        _specs[handle] = json.loads(text)
+    return handle
+
+
+def spec_of(handle: int) -> dict[str, Any]:
+    """The spec behind a handle.
+
+    Raises:
+        KernelError: If this process has not seen it.
+    """
+    try:
+        return _specs[handle]
+    except KeyError:
+        hint = "load compiled models through equipot, which makes the kernels in their manifest known"
+        raise KernelError(problem("kernels", "no kernel has this handle", got=handle, hint=hint)) from None
+
+
+def function(handle: int, unit: str) -> Callable[..., None]:
+    """The C function of a unit, built if need be.
+
+    Args:
+        handle: From ``handle_of``.
+        unit: One of the family's units.
+
+    Raises:
+        KernelError: If the handle is unknown, or the unit cannot be built.
+    """
+    found = _functions.get((handle, unit))
+    if found is not None:
+        return found
+    spec = spec_of(handle)
+    family = family_of(spec)
+    library = cache.load(family.source(spec, unit), f"{spec['family']}_{unit}")
+    made = getattr(library, unit)
+    made.argtypes, made.restype = list(family.UNITS[unit]), None
+    _functions[handle, unit] = made
+    return cast("Callable[..., None]", made)
+
+
+def kernel_source(spec: Spec, unit: str) -> str:
+    """The C++ text of a unit, for engines that call kernels without Python.
+
+    Args:
+        spec: JSON values only, as in the manifest of a compiled file.
+        unit: One of the family's units.
+
+    Raises:
+        KernelError: If the spec is wrong, or its family has no such unit.
+    """
+    family = family_of(spec)
+    family.check(spec)
+    if unit not in family.UNITS:
+        raise KernelError(unknown("kernels", unit, family.UNITS, "unit"))
+    return family.source(spec, unit)
+
+
+def build(units: Iterable[tuple[int, str]]) -> None:
+    """Build several units at once, one compiler per processor.
+
+    Args:
+        units: Pairs of handle and unit.
+
+    Raises:
+        KernelError: The first failure.
+    """
+    wanted = list(dict.fromkeys(units))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for _ in pool.map(lambda pair: function(*pair), wanted):
+            pass
+
+
+def prepare(specs: Iterable[Spec]) -> None:
+    """Make the ops and kernels of a compiled model known to torch.
+
+    Args:
+        specs: From the manifest of the compiled file.
+
+    Raises:
+        KernelError: On a spec that this version does not know, or if kernels cannot be built here.
+    """
+    lists = []
+    for spec in specs:
+        handle = handle_of(spec)
+        importlib.import_module(family_of(spec).OPS)
+        if spec["family"] == "edge_lists":
+            lists.append((handle, "edge_lists"))
+    # Small, and called by every model: a missing compiler is reported here, before torch finds out during a call.
+    build(lists)
+
+
+POINTER, INTEGER, NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+"""Types of arguments: a tensor's ``data_ptr()`` or None, an int, a float."""

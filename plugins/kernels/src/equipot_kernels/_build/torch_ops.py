@@ -1,0 +1,157 @@
+"""How torch ops are defined here: by schema, with a CPU function and the shapes of its results.
+
+An op defined so is one opaque node of an exported or compiled graph. Whoever runs such a graph
+imports the defining module first; ``registry.prepare`` does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+NAMESPACE = "equipot_kernels"
+
+_library = torch.library.Library(NAMESPACE, "DEF")
+
+
+def define(schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """Define an op.
+
+    Args:
+        schema: For example ``"double(Tensor x) -> Tensor"``.
+        cpu: Computes it; gets tensors of any strides, returns contiguous ones that alias no argument.
+        fake: Gives results of the right shapes and types without computing.
+
+    Returns:
+        The op, to be called.
+    """
+    name = schema[: schema.index("(")]
+    _library.define(schema)
+    _library.impl(name, cpu, "CPU")
+    torch.library.register_fake(f"{NAMESPACE}::{name}", fake, lib=_library)
+    return getattr(getattr(torch.ops, NAMESPACE), name)
+
+
+def differentiate(name: str, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
+    """Give an op its derivative.
+
+    Args:
+        name: As in its schema.
+        backward: ``(ctx, *gradients)``; made of ops that are differentiable themselves.
+        setup_context: ``(ctx, inputs, output)``.
+    """
+    torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup_context, lib=_library)
+
+
+def differentiate_trilinear(of_third: Any, of_second: Any, of_first: Any) -> None:
+    """Give the three gradients of a form S(a, b, c) that is linear in each argument their derivatives.
+
+    Each gradient is an op, and its own gradients are the other two with one argument replaced.
+
+    Args:
+        of_third: The op ``(a, b, *rest)`` that gives ∂S/∂c; what is in ``rest`` has no derivative.
+        of_second: The op ``(a, c, *rest)`` that gives ∂S/∂b.
+        of_first: The op ``(b, c, *rest)`` that gives ∂S/∂a.
+    """
+    _differentiate_bilinear(
+        of_third, lambda h, _, b, *rest: of_first(b, h, *rest), lambda h, a, _, *rest: of_second(a, h, *rest)
+    )
+    _differentiate_bilinear(
+        of_second, lambda h, _, c, *rest: of_first(h, c, *rest), lambda h, a, _, *rest: of_third(a, h, *rest)
+    )
+    _differentiate_bilinear(
+        of_first, lambda h, _, c, *rest: of_second(h, c, *rest), lambda h, b, _, *rest: of_third(h, b, *rest)
+    )
+
+
+def _differentiate_bilinear(op: Any, along_first: Callable[..., Any], along_second: Callable[..., Any]) -> None:
+    def backward(ctx: Any, h: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        first, second, *lists = ctx.saved_tensors
+        rest = (*lists, *ctx.constants)
+        gradients = [
+            gradient(h, first, second, *rest) if want else None
+            for gradient, want in zip((along_first, along_second), needed(ctx, 2), strict=True)
+        ]
+        return (*gradients, *[None] * len(rest))
+
+    differentiate(op.__name__, backward, save_tensors)
+
+
+def threads() -> int:
+    """How many threads a kernel may use: torch's number."""
+    return torch.get_num_threads()
+
+
+def pointer(tensor: torch.Tensor | None) -> int | None:
+    """Address of a contiguous tensor's data; None stays None."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+def rows_of(tensor: torch.Tensor) -> torch.Tensor:
+    """A matrix whose rows are contiguous, although other numbers may lie between them: the tensor itself, or a copy."""
+    apart = tensor.dim() == 2 and tensor.stride(1) == 1 and tensor.stride(0) >= tensor.shape[1]
+    return tensor if apart else tensor.contiguous()
+
+
+def needed(ctx: Any, count: int) -> list[bool]:
+    """Which of the first arguments of an op, all tensors, need a gradient in the running backward pass.
+
+    ``ctx.needs_input_grad`` does not know what ``backward(inputs=…)`` left out; torch's engine does.
+
+    Args:
+        ctx: Of the op's derivative.
+        count: Number of arguments asked for.
+    """
+    wanted = []
+    for needs, (node, _) in zip(ctx.needs_input_grad[:count], ctx.next_functions[:count], strict=True):
+        wanted.append(bool(needs and node is not None and _runs(node)))
+    return wanted
+
+
+def _runs(node: Any) -> bool:
+    try:
+        return bool(torch._C._will_engine_execute_node(node))  # noqa: SLF001 - what torch's own checkpointing asks
+    except RuntimeError:  # torch does not say it of leaves in autograd.grad
+        return True
+
+
+def save_tensors(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - torch passes it by name
+    """Keep an op's arguments for its derivative: ``ctx.saved_tensors``, then ``ctx.constants``.
+
+    The op's schema names all tensors before all else.
+    """
+    tensors = [item for item in inputs if isinstance(item, torch.Tensor)]
+    ctx.save_for_backward(*tensors)
+    ctx.constants = inputs[len(tensors) :]
+
+
+def derivative_of(
+    function: Callable[..., Sequence[torch.Tensor]],
+    tensors: Sequence[torch.Tensor],
+    wanted: Sequence[bool],
+    cotangents: Sequence[torch.Tensor],
+) -> list[torch.Tensor | None]:
+    """Gradients of an op that is computed again from ops that have derivatives.
+
+    Args:
+        function: Computes what the op does.
+        tensors: Its arguments.
+        wanted: Which of them need a gradient.
+        cotangents: One for each result.
+
+    Returns:
+        One gradient for each argument; None where not wanted.
+    """
+    higher = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, so that a derivative is taken along each argument alone, also where one depends on another.
+        views = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
+        along = [view for view, want in zip(views, wanted, strict=True) if want]
+        made = function(*views)
+        grads = torch.autograd.grad(
+            made, along, cotangents, create_graph=higher, allow_unused=True, materialize_grads=True
+        )
+    found = iter(grads)
+    return [next(found) if want else None for want in wanted]

@@ -1,0 +1,1 @@
+"""The layers of Allegro-like models: environment sums, first tensors, contraction."""

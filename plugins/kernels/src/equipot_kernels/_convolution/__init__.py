@@ -1,0 +1,1 @@
+"""Message passing: tensor product and sum over the edges of an atom in one kernel."""

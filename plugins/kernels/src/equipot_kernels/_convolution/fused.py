@@ -1,0 +1,78 @@
+"""The convolution on kernels, in the place of core's reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from equipot.nn.slots import KernelSlot
+from equipot_kernels._build import registry
+from equipot_kernels._convolution.ops import conv_forward
+from equipot_kernels._convolution.plan import spec_of_convolution
+from equipot_kernels._convolution.table_ops import table_forward
+from equipot_kernels._edge_lists import SPEC as EDGE_LISTS
+from equipot_kernels._edge_lists import edge_lists
+from equipot_kernels._spline.radial import SplineRadial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from equipot.nn.edges import Edges
+    from equipot.nn.tensor_product import Convolution
+
+
+class FusedConvolution(KernelSlot):
+    """Gather, tensor product and sum over neighbours in one pass over the edges.
+
+    Called like ``Convolution``. Weights that come from a ``SplineRadial`` are interpolated in the same
+    pass. Tensors that are not on the CPU, or of a dtype without kernels, go through the reference.
+
+    Args:
+        reference: The module that it replaces.
+    """
+
+    kernel_modifier = "enable_FusedKernels"
+
+    def __init__(self, reference: Convolution) -> None:
+        super().__init__()
+        self.adopt(reference)
+        self._reference = (reference,)  # in a tuple: its submodules are held already
+        self.layout_in, self.layout_edge = reference.layout_in, reference.layout_edge
+        self.layout_out, self.num_weights = reference.layout_out, reference.num_weights
+        self._specs = {dtype: spec_of_convolution(reference, dtype) for dtype in (torch.float32, torch.float64)}
+        self.handles = {dtype: registry.handle_of(spec) for dtype, spec in self._specs.items()}
+
+    @property
+    def reference(self) -> Convolution:
+        """The module that it replaces."""
+        return self._reference[0]
+
+    def units(self, dtype: torch.dtype, *, tables: bool = False) -> list[tuple[int, str]]:
+        """Handle and unit of the kernels that forces need.
+
+        Args:
+            dtype: Data type of the features.
+            tables: Weights come from tables.
+        """
+        names = ["table_forward", "table_backward_xyr", "table_backward_yr"]
+        names = names if tables else ["forward", "backward_xyw", "backward_yw"]
+        return [(self.handles[dtype], name) for name in names]
+
+    def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:
+        """Specs of the kernels that a model of this dtype calls."""
+        return [EDGE_LISTS, self._specs[dtype]]
+
+    def forward(self, features: torch.Tensor, radial: Callable[[Edges], torch.Tensor], edges: Edges) -> torch.Tensor:
+        """Aggregate messages: features [n_atoms, layout_in.dim] to [n_atoms, layout_out.dim]."""
+        handle = self.handles.get(features.dtype)
+        if handle is None or features.device.type != "cpu":
+            return self.reference(features, radial, edges)
+        lists = edge_lists(edges, features.shape[0])
+        if isinstance(radial, SplineRadial):
+            row, place = radial.locate(edges)
+            table = radial.table(edges).flatten(0, 1)
+            rest = (row, edges.index, *lists, radial.num_knots, handle)
+            result: torch.Tensor = table_forward(features, edges.attributes, place, table, *rest)
+            return result
+        return conv_forward(features, edges.attributes, radial(edges), edges.index, *lists, handle)

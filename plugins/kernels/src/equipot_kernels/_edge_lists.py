@@ -1,0 +1,102 @@
+"""Which edges an atom receives and sends by: pointers into the list of edges, made once per call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from equipot.errors import DataError, problem
+from equipot_kernels._build import registry
+from equipot_kernels._build.errors import KernelError
+from equipot_kernels._build.registry import INTEGER, POINTER
+from equipot_kernels._build.torch_ops import define
+
+if TYPE_CHECKING:
+    from equipot.nn.edges import Edges
+
+OPS = "equipot_kernels._edge_lists"
+
+UNITS: dict[str, list[Any]] = {"edge_lists": [INTEGER, INTEGER, *[POINTER] * 4]}
+
+SPEC = {"family": "edge_lists"}
+
+_SOURCE = """
+typedef __INT64_TYPE__ I;
+extern "C" void edge_lists(I n_atoms, I n_edges, const I* index, I* ptr, I* sent_ptr, I* sent) {
+  const I *centre = index, *neighbour = index + n_edges;
+  ptr[0] = 0;
+  for (I e = 0; e < n_edges; e++) {
+    const I i = centre[e], j = neighbour[e];
+    if (i < 0 || i >= n_atoms || j < 0 || j >= n_atoms) { ptr[0] = -1; return; }
+    if (e && centre[e - 1] > i) { ptr[0] = -2; return; }
+  }
+  for (I i = 0; i <= n_atoms; i++) ptr[i] = sent_ptr[i] = 0;
+  for (I e = 0; e < n_edges; e++) { ptr[centre[e] + 1]++; sent_ptr[neighbour[e] + 1]++; }
+  for (I i = 0; i < n_atoms; i++) { ptr[i + 1] += ptr[i]; sent_ptr[i + 1] += sent_ptr[i]; }
+  for (I e = 0; e < n_edges; e++) sent[sent_ptr[neighbour[e]]++] = e;
+  for (I i = n_atoms; i > 0; i--) sent_ptr[i] = sent_ptr[i - 1];
+  sent_ptr[0] = 0;
+}
+"""
+
+
+def check(spec: Mapping[str, Any]) -> None:
+    """Check a spec.
+
+    Raises:
+        KernelError: If it has more than its family.
+    """
+    if dict(spec) != SPEC:
+        raise KernelError(problem("kernels", "is not a spec of edge lists", got=dict(spec)))
+
+
+def source(spec: Mapping[str, Any], unit: str) -> str:  # noqa: ARG001 - as all families have it
+    """The C++ text."""
+    return _SOURCE
+
+
+def _cpu(index: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    index = index.contiguous()
+    n_edges = index.shape[1]
+    lists = _empty(index, n_atoms)
+    unit = registry.function(registry.handle_of(SPEC), "edge_lists")
+    unit(n_atoms, n_edges, index.data_ptr(), *(part.data_ptr() for part in lists))
+    fault = int(lists[0][0])
+    if fault == -1:
+        raise DataError(problem("edge_index", f"must hold atoms from 0 to {n_atoms - 1}", got=_range(index)))
+    if fault:
+        raise DataError(problem("edge_index", "must be sorted by centre", hint="sort the edges by edge_index[0]"))
+    return lists
+
+
+def _range(index: torch.Tensor) -> tuple[int, int]:
+    return int(index.min()), int(index.max())
+
+
+def _empty(index: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return index.new_empty(n_atoms + 1), index.new_empty(n_atoms + 1), index.new_empty(index.shape[1])
+
+
+_op = define("edge_lists(Tensor index, SymInt n_atoms) -> (Tensor, Tensor, Tensor)", _cpu, _empty)
+
+
+def edge_lists(edges: Edges, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Lists of a call's edges.
+
+    Args:
+        edges: Sorted by centre.
+        n_atoms: Number of atoms.
+
+    Returns:
+        First edge of each centre [n_atoms + 1]; first entry of each neighbour [n_atoms + 1] in the third
+        tensor; edges ordered by neighbour [n_edges].
+
+    Raises:
+        DataError: If edges are not sorted by centre, or name atoms that are not there.
+    """
+    made: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = edges.once(
+        "equipot_kernels.edge_lists", lambda: _op(edges.index, n_atoms)
+    )
+    return made

@@ -1,0 +1,146 @@
+"""The modifiers ``enable_RadialSplines`` and ``train_with_RadialSplines``."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from pydantic import Field
+
+from equipot.errors import ConfigError, problem
+from equipot.nn.radial_function import RadialFunction
+from equipot.nn.slots import KernelSlot, replace_slots
+from equipot_kernels import _force_error as force_error
+from equipot_kernels._contraction.fused import FusedContraction
+from equipot_kernels._convolution.fused import FusedConvolution
+from equipot_kernels._prebuild import prebuild
+from equipot_kernels._spline.radial import SplineRadial
+
+if TYPE_CHECKING:
+    from equipot.model import EnergyModule, GraphModel
+
+logger = logging.getLogger(__name__)
+
+_FEWEST_INTERVALS = 128
+"""Intervals of the coarsest table that is tried; each further one has twice as many."""
+
+_ROUNDING_MARGIN = 2.0
+"""An error up to this many times that of the exact functions, which is rounding, is taken for rounding."""
+
+
+def enable_RadialSplines(  # noqa: N802 - the field's spelling
+    model: GraphModel,
+    *,
+    tolerance: Annotated[float, Field(gt=0)] = 1e-6,
+    max_knots: Annotated[int, Field(gt=1)] = 8193,
+) -> GraphModel:
+    """Interpolate the radial functions of a model between knots, as many as the forces need.
+
+    The number of knots is doubled until no component of a force deviates by more than the tolerance from what
+    exact radial functions give in float64, on golden frames and on pairs of atoms in between the knots. Rounding
+    of the exact functions in the model's own data type is measured in the same way; errors below it are not asked for.
+
+    Args:
+        model: Any model that uses ``RadialFunction`` modules.
+        tolerance: Largest error of a force that is accepted, in eV/Å (in the model's units).
+        max_knots: Largest number of knots that is tried.
+
+    Returns:
+        The model with splines, or the same model where all its radial functions are splines.
+
+    Raises:
+        ConfigError: If the model has no radial functions, or the tolerance cannot be reached.
+    """
+    where = "modifier enable_RadialSplines"
+    if not _found(model, where):
+        return model
+    num_knots, error, rounding = _choose_knots(model, tolerance, max_knots)
+    unit = "eV/Å" if model.info.units == "metal" else "kcal/mol/Å"
+    if error > max(tolerance, _ROUNDING_MARGIN * rounding):
+        what = f"{num_knots} knots give forces that are {error:.1e} {unit} off"
+        raise ConfigError(problem(where, what, got=tolerance, hint="raise max_knots or tolerance"))
+    text = f"radial splines: {num_knots} knots, largest error of a force {error:.1e} {unit} (tolerance {tolerance:.1e})"
+    if error > tolerance:
+        logger.warning("%s; rounding in %s is %.1e", text, model.info.model_dtype, rounding)
+    else:
+        logger.info("%s", text)
+    return _replaced(model, num_knots)
+
+
+def train_with_RadialSplines(  # noqa: N802 - the field's spelling
+    model: GraphModel, *, num_knots: Annotated[int, Field(gt=1)] = 513
+) -> GraphModel:
+    """Evaluate the radial functions of a model on knots only, and interpolate, in training as in use.
+
+    The splines are part of the model: what is trained is what is used. Their weights are those of the
+    exact functions, so the model can be used without them; how far it is off then is stored with it.
+
+    Args:
+        model: Any model that uses ``RadialFunction`` modules.
+        num_knots: Number of knots from zero to the cutoff radius.
+
+    Returns:
+        The model with splines, or the same model where all its radial functions are splines.
+
+    Raises:
+        ConfigError: If the model has no radial functions.
+    """
+    if not _found(model, "modifier train_with_RadialSplines"):
+        return model
+    return _replaced(model, num_knots)
+
+
+def _replaced(model: GraphModel, num_knots: int) -> GraphModel:
+    energy = with_splines(model.energy, num_knots)
+    prebuild(energy, getattr(torch, model.info.model_dtype))
+    return model.replace(energy=energy)
+
+
+def with_splines(energy: EnergyModule, num_knots: int) -> EnergyModule:
+    """An energy module whose radial functions are splines; those that are already stay.
+
+    Where other parts are on kernels, the splines are too.
+
+    Args:
+        energy: Any energy module; it is not changed.
+        num_knots: Number of knots.
+    """
+    on_kernels = any(isinstance(part, (FusedConvolution, FusedContraction)) for part in energy.modules())
+
+    def make(slot: KernelSlot) -> torch.nn.Module | None:
+        if isinstance(slot, RadialFunction) and not isinstance(slot, SplineRadial):
+            return SplineRadial(slot, num_knots, on_kernels=on_kernels)
+        return None
+
+    replaced: EnergyModule = replace_slots(energy, make)  # type: ignore[assignment]
+    return replaced
+
+
+def _found(model: GraphModel, where: str) -> bool:
+    """Whether there is something to replace; refuses models that never had a radial function."""
+    parts = [part for part in model.energy.modules() if isinstance(part, RadialFunction)]
+    if not parts:
+        what = f"{type(model.energy).__name__} has no radial functions that could be splines"
+        raise ConfigError(problem(where, what, hint="its builder must use equipot.nn.radial_function"))
+    return not all(isinstance(part, SplineRadial) for part in parts)
+
+
+def _choose_knots(model: GraphModel, tolerance: float, max_knots: int) -> tuple[int, float, float]:
+    """Number of knots, the error that they give, and that of the exact functions in the model's data type.
+
+    The latter is 0 if the tolerance is reached.
+    """
+    exact = force_error.probe(model)
+    reference = force_error.reference(exact)
+    for doublings in itertools.count():
+        num_knots = min((_FEWEST_INTERVALS << doublings) + 1, max_knots)
+        splines = exact.replace(energy=with_splines(exact.energy, num_knots))
+        frames = force_error.frames_of(exact.info, num_knots)
+        error = force_error.largest(splines, reference, frames)
+        logger.debug("radial splines: %d knots, largest error of a force %.1e", num_knots, error)
+        rounding = 0.0 if error <= tolerance else force_error.largest(exact, reference, frames)
+        if error <= max(tolerance, _ROUNDING_MARGIN * rounding) or num_knots == max_knots:
+            break
+    return num_knots, error, rounding

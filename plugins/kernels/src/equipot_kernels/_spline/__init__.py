@@ -1,0 +1,1 @@
+"""Cubic splines in place of radial functions, interpolated by a kernel."""

@@ -1,0 +1,2 @@
+from ._builder import NequIPGNNModel as NequIPGNNModel
+from ._presets import PresetNequIPGNNModel as PresetNequIPGNNModel

@@ -1,0 +1,137 @@
+"""The hyperparameters of the NequIP model and the recipe that makes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+
+from equipot.errors import ConfigError, problem
+from equipot.model import BuildContext, EnergyModule, ModelBuilder, neighbors_per_type
+from equipot.nn.irreps import FeatureLayout, Irrep
+from equipot.nn.mlp import nonlinearity_problem
+from equipot.nn.radial import RadialEmbedding
+from equipot.nn.spherical import SphericalHarmonics
+from equipot_nequip._energy import NequIPEnergy, ReadoutOptions
+from equipot_nequip._interaction import LayerOptions
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NequIPGNNModel(ModelBuilder):
+    """Equivariant message-passing potential (NequIP).
+
+    Source: Batzner et al. (2022), doi:10.1038/s41467-022-29939-5.
+    """
+
+    citations = ("Batzner et al., Nat. Commun. 13, 2453 (2022), doi:10.1038/s41467-022-29939-5",)
+
+    avg_num_neighbors: float | dict[str, float] | None = None
+    """Average number of neighbours of an atom, one or per type; required, usually a statistic of the training data."""
+
+    num_layers: Positive = 4
+    """Number of interaction layers; an atom's energy depends on atoms up to that many r_max away."""
+
+    l_max: Annotated[int, Field(ge=0)] = 1
+    """Largest angular momentum l of features and spherical harmonics; cost grows fast with it."""
+
+    parity: bool = True
+    """Features of both parities for each l; false: only those of natural parity (-1)^l, which is cheaper."""
+
+    num_features: Positive | Annotated[list[Positive], Field(min_length=1)] = 32
+    """Number of channels, one for all l or a list with one for each l = 0 ... l_max."""
+
+    type_embed_num_features: Positive | None = None
+    """Width of the embedding of atom types; default: the channels of l = 0."""
+
+    radial_mlp_depth: Annotated[int, Field(ge=0)] = 1
+    """Hidden layers of the radial network, which turns a distance into the weights of the tensor product."""
+
+    radial_mlp_width: Positive = 128
+    """Width of the radial network's hidden layers."""
+
+    readout_mlp_hidden_layers_depth: Annotated[int, Field(ge=0)] = 0
+    """Hidden layers of the readout from scalar features to the energy; 0 is a linear readout."""
+
+    readout_mlp_hidden_layers_width: Positive | None = None
+    """Width of the readout's hidden layers; default: the channels of l = 0."""
+
+    readout_mlp_nonlinearity: str | None = "silu"
+    """silu, mish, gelu, ssp (shifted softplus), tanh, or null for none."""
+
+    num_bessels: Positive = 8
+    """Number of Bessel functions of the distance."""
+
+    bessel_trainable: bool = False
+    """Train the roots of the Bessel functions."""
+
+    polynomial_cutoff_p: Annotated[float, Field(ge=2)] = 6
+    """Exponent p of the polynomial cutoff function; larger values stay near 1 longer."""
+
+    per_edge_type_cutoff: dict[str, float | dict[str, float]] | None = None
+    """Cutoff radii in Å by pair of types, {centre: r} or {centre: {neighbour: r}}, at most r_max; default: r_max."""
+
+    def problems(self) -> Iterable[str]:
+        """Problems between the fields."""
+        yield from super().problems()
+        if isinstance(self.num_features, list) and len(self.num_features) != self.l_max + 1:
+            hint = f"list l_max + 1 = {self.l_max + 1} numbers, or give one for all l"
+            yield problem(
+                "num_features", "must have one number for each l = 0 ... l_max", got=self.num_features, hint=hint
+            )
+        if wrong := nonlinearity_problem(self.readout_mlp_nonlinearity, "readout_mlp_nonlinearity"):
+            yield wrong
+        try:
+            neighbors_per_type(self.avg_num_neighbors, self.type_names)
+        except ConfigError as error:
+            yield from error.problems
+
+    def feature_layouts(self) -> list[FeatureLayout]:
+        """Wanted irreps of the features after each layer; only scalars after the last."""
+        channels = self._channels()
+        hidden = FeatureLayout(
+            (mul, Irrep(l, p)) for l, mul in enumerate(channels) for p in ((1, -1) if self.parity else ((-1) ** l,))
+        )
+        last = FeatureLayout([(channels[0], Irrep(0, 1))])
+        return [hidden] * (self.num_layers - 1) + [last]
+
+    def _channels(self) -> list[int]:
+        if isinstance(self.num_features, list):
+            return list(self.num_features)
+        return [self.num_features] * (self.l_max + 1)
+
+    def build_energy(self, context: BuildContext) -> EnergyModule:
+        """Make the module with its initial weights."""
+        spherical = SphericalHarmonics(self.l_max)
+        radial = RadialEmbedding(
+            self.num_bessels,
+            trainable=self.bessel_trainable,
+            polynomial_cutoff_p=self.polynomial_cutoff_p,
+            dtype=context.model_dtype,
+            # Brings the radial features to order 1; r_max here also where pairs have their own radius.
+            scale=2.0 * math.pi / self.r_max**2,
+        )
+        options = LayerOptions(
+            layout_edge=spherical.layout,
+            embedding_dim=self.type_embed_num_features or self._channels()[0],
+            radial=radial,
+            radial_dims=(self.num_bessels, *[self.radial_mlp_width] * self.radial_mlp_depth),
+            dtype=context.model_dtype,
+            generator=context.generator,
+        )
+        return NequIPEnergy(
+            context.num_types,
+            spherical=spherical,
+            feature_layouts=self.feature_layouts(),
+            options=options,
+            readout=ReadoutOptions(
+                hidden_layers_depth=self.readout_mlp_hidden_layers_depth,
+                hidden_layers_width=self.readout_mlp_hidden_layers_width,
+                nonlinearity=self.readout_mlp_nonlinearity,
+            ),
+            avg_num_neighbors=neighbors_per_type(self.avg_num_neighbors, context.type_names),
+        )

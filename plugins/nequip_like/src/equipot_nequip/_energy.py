@@ -1,0 +1,93 @@
+"""The energy module: embedding, interaction layers, readout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from equipot.model import EnergyModule
+from equipot.nn.edges import Edges
+from equipot.nn.embedding import TypeEmbedding
+from equipot.nn.irreps import FeatureLayout, Irrep
+from equipot.nn.mlp import ScalarMLP
+from equipot.nn.spherical import SphericalHarmonics
+from equipot_nequip._interaction import InteractionLayer, LayerOptions
+
+if TYPE_CHECKING:
+    from equipot.graph import Graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadoutOptions:
+    """The network from the last layer's scalars to the energy."""
+
+    hidden_layers_depth: int
+    hidden_layers_width: int | None
+    """None: the number of scalars."""
+    nonlinearity: str | None
+
+
+class NequIPEnergy(EnergyModule):
+    """Unscaled atomic energies by equivariant message passing.
+
+    Args:
+        num_types: Number of atom types.
+        spherical: Spherical harmonics of the edges.
+        feature_layouts: Wanted irreps of the features after each layer.
+        options: What the layers share.
+        readout: The network from scalars to the energy.
+        avg_num_neighbors: Average number of neighbours of an atom of each type, shape [num_types].
+
+    Source: Batzner et al. (2022), doi:10.1038/s41467-022-29939-5.
+    """
+
+    requires = ("edge_vectors", "edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
+    normalization: torch.Tensor
+
+    def __init__(
+        self,
+        num_types: int,
+        *,
+        spherical: SphericalHarmonics,
+        feature_layouts: list[FeatureLayout],
+        options: LayerOptions,
+        readout: ReadoutOptions,
+        avg_num_neighbors: torch.Tensor,
+    ) -> None:
+        super().__init__()
+        self.locality = f"hops({len(feature_layouts)})"
+        self.num_types = num_types
+        self.spherical, self.radial = spherical, options.radial
+        self.type_embedding = TypeEmbedding(
+            num_types, options.embedding_dim, dtype=options.dtype, generator=options.generator
+        )
+        self.register_buffer("normalization", avg_num_neighbors.rsqrt().to(options.dtype), persistent=False)
+        self.layers = torch.nn.ModuleList()
+        layout = FeatureLayout([(options.embedding_dim, Irrep(0, 1))])
+        for index, wanted in enumerate(feature_layouts):
+            layer = InteractionLayer(layout, wanted, options, self_connection=index > 0)
+            self.layers.append(layer)
+            layout = layer.layout_out
+        width = readout.hidden_layers_width or layout.dim
+        self.readout = ScalarMLP(
+            (layout.dim, *[width] * readout.hidden_layers_depth, 1),
+            nonlinearity=readout.nonlinearity,
+            dtype=options.dtype,
+            generator=options.generator,
+        )
+
+    def forward(self, data: Graph) -> Graph:
+        """Compute unscaled atomic energies [n_atoms]."""
+        atom_types, dtype = data["atom_types"], self.normalization.dtype
+        directions = data["edge_vectors"] / data["edge_lengths"].unsqueeze(1)
+        attributes = self.spherical(directions).to(dtype)
+        edges = Edges(data["edge_index"], data["normalized_edge_lengths"], attributes)
+        one_hot = torch.nn.functional.one_hot(atom_types, self.num_types).to(dtype)
+        types = (one_hot, self.type_embedding.weight)
+        normalization = self.normalization.index_select(0, atom_types).unsqueeze(1)
+        features = self.type_embedding(atom_types)
+        for layer in self.layers:
+            features = layer(features, normalization, types, edges)
+        return {"atomic_energy": self.readout(features).squeeze(1)}

@@ -1,0 +1,2 @@
+from ._potential import ZBL as ZBL
+from ._potential import zbl_energy as zbl_energy
