@@ -1,47 +1,40 @@
-"""Everything about one plugin: distribution, version, what it needs, what it declares, state and errors."""
+"""``equipot plugins info``."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import TYPE_CHECKING, Any
+
+import click
+
+from equipot.commands import complete_plugins
 
 if TYPE_CHECKING:
     from equipot._host.discovery import PluginRecord
     from equipot.plugins import PluginHost
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    plugin = parser.add_argument("id", metavar="ID", help="id of the plugin, as equipot plugins lists it")
-    plugin.completer = _ids  # type: ignore[attr-defined] # what argcomplete calls
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
+@click.command
+@click.argument("name", metavar="ID", shell_complete=complete_plugins)
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+def command(*, name: str, as_json: bool) -> None:
+    """Show everything about one plugin: what it needs, what it declares, its state and errors.
 
-
-def _ids(**_context: object) -> list[str]:
-    from equipot.plugins import plugins
-
-    return [record.id for record in plugins().records]
-
-
-def run(args: argparse.Namespace) -> int:
-    """Print the facts of each plugin with the id."""
-    from equipot.errors import ConfigError, did_you_mean, problem
+    ID is that of 'equipot plugins', or the plugin's distribution.
+    """
+    from equipot.errors import ConfigError, unknown
     from equipot.plugins import plugins
 
     host = plugins()
-    found = [facts(host, record) for record in host.records if args.id in (record.id, record.distribution)]
+    found = [facts(host, record) for record in host.records if name in (record.id, record.distribution)]
     if not found:
-        ids = [record.id for record in host.records]
-        hint = did_you_mean(args.id, ids) or f"installed: {', '.join(ids)}"
-        raise ConfigError(problem("equipot plugins info", "no plugin has this id", got=args.id, hint=hint))
-    if args.json:
+        raise ConfigError(unknown("equipot plugins info", name, [record.id for record in host.records], "plugin"))
+    if as_json:
         print(json.dumps(found, indent=2))
-        return 0
+        return
     for one in found:
         for key, value in one.items():
             _print(key, value)
-    return 0
 
 
 def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
