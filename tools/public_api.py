@@ -37,6 +37,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "equipot.ase": ("EquipotCalculator",),
     "equipot.artifacts": None,
     "equipot.compile": None,
+    "equipot.commands": ("Command", "SeveralValues", "complete_names", "complete_plugins"),
     "equipot.config": None,
     "equipot.containers": None,
     "equipot.files": None,

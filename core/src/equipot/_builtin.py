@@ -23,7 +23,7 @@ def equipot_commands() -> Iterator[CommandEntry]:
         ("eval", "eval.command", "Errors of a model on labelled data"),
         ("plugins", "plugins.command", "List installed plugins and what they declare"),
         ("plugins list", "plugins.list_command", "The table of all plugins"),
-        ("plugins info", "plugins_info.command", "Everything about one plugin"),
+        ("plugins info", "plugins.info_command", "Everything about one plugin"),
         ("describe", "describe.command", "Options of an installed component"),
         ("schema", "schema.command", "JSON Schema of the installed components"),
         ("completion", "completion.command", "Script for completing commands in bash, zsh or fish"),

@@ -85,7 +85,7 @@ def test_a_command_that_cannot_be_imported_does_not_stop_the_others(target, mess
 def test_a_command_of_a_plugin_runs_and_is_in_the_help(monkeypatch, capsys):
     entry = CommandEntry(name="list-all", target="equipot._cli.plugins.list_command", summary="Everything")
     host = a_host_with(entry)()
-    monkeypatch.setattr("equipot.plugins.plugins", lambda: host)
+    monkeypatch.setattr("equipot._cli.plugins.plugins", lambda: host)
     monkeypatch.setattr("equipot._cli.main.plugins", lambda: host)
     monkeypatch.setattr("equipot._cli.common.show_plugin_warnings", lambda: None)
     assert main(["list-all", "--json"]) == 0

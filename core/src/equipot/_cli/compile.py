@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from equipot.model._graph_model import GraphModel
 
+DEVICES = ("cpu", "cuda")
+
 
 @click.command(cls=Command)
 @click.argument("model", type=click.Path())
@@ -57,9 +59,8 @@ def command(
 
     steps = [parse_modifier(text) for text in modifiers]
     package.checked_path(output, compiled_file.SUFFIX)
-    problems = _option_problems(mode, target, device)
-    if problems := [*problems, *_modifier_problems(mode, device, [name for name, _ in steps])]:
-        raise ConfigError(problems)  # before torch is imported
+    if problems := _problems(mode, target, device, [name for name, _ in steps]):
+        raise ConfigError(problems)
 
     from equipot.artifacts._loading import read
     from equipot.artifacts._origins import source_of
@@ -79,29 +80,20 @@ def command(
     print("its outputs equal those of the eager model on golden frames and batches of other sizes")
 
 
-def _kind(device: str) -> str:
-    """``cuda`` for ``cuda:1``."""
-    return device.partition(":")[0]
-
-
-def _option_problems(mode: str, target: str, device: str) -> list[str]:
-    problems = []
-    for name, value, known in (("--compile-mode", mode, ("aotinductor",)), ("--target", target, ("ase",))):
-        if value not in known:
-            problems.append(problem(name, f"must be one of {list(known)}", got=value))
-    if _kind(device) not in ("cpu", "cuda"):
-        problems.append(problem("--device", "must be cpu or cuda", got=device))
-    return problems
-
-
-def _modifier_problems(mode: str, device: str, names: Sequence[str]) -> list[str]:
-    """Modifiers that do not work with the compiler or the device, as their declarations say."""
+def _problems(mode: str, target: str, device: str, modifiers: Sequence[str]) -> list[str]:
+    """What is wrong with the arguments, found before torch is imported."""
     from equipot.plugins import plugins
 
-    problems = []
-    for name in names:
+    kind = device.partition(":")[0]
+    choices = (("--compile-mode", mode, ("aotinductor",)), ("--target", target, ("ase",)), ("--device", kind, DEVICES))
+    problems = [
+        problem(name, f"must be one of {list(known)}", got=value)
+        for name, value, known in choices
+        if value not in known
+    ]
+    for name in modifiers:
         entry: Any = plugins().lookup("modifiers", name).entry
-        for known, value, link in ((entry.compile_modes, mode, "with"), (entry.devices, _kind(device), "on")):
+        for known, value, link in ((entry.compile_modes, mode, "with"), (entry.devices, kind, "on")):
             if known and value not in known:
                 what, hint = f"{name} does not work {link} {value}", f"it works {link} {list(known)}"
                 problems.append(problem("--modifiers", what, hint=hint))

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from equipot._cli.common import print_table
 from equipot.commands import complete_names
-
-if TYPE_CHECKING:
-    from equipot.config._components import Component
 
 
 @click.command
@@ -20,24 +15,19 @@ def command(name: str) -> None:
 
     NAME is its short name (ZBL) or its path (equipot.pair_potentials.ZBL).
     """
-    from equipot.config._components import find
-
-    for component in find(name):
-        _print(component)
-
-
-def _print(component: Component) -> None:
     import inspect
 
+    from equipot.config._components import find
     from equipot.describe import describe_options
 
-    print(f"{component.path}  ({component.origin})")
-    summary = (inspect.getdoc(component.target) or "").split("\n\n")[0]
-    print(" ".join(summary.split()))
-    print_table(
-        [
-            (option.name, option.annotation, option.default or "required", option.unit, option.doc)
-            for option in describe_options(component.target)
-        ],
-        header=("option", "type", "default", "unit", "meaning"),
-    )
+    for component in find(name):
+        print(f"{component.path}  ({component.origin})")
+        summary = (inspect.getdoc(component.target) or "").split("\n\n")[0]
+        print(" ".join(summary.split()))
+        print_table(
+            [
+                (option.name, option.annotation, option.default or "required", option.unit, option.doc)
+                for option in describe_options(component.target)
+            ],
+            header=("option", "type", "default", "unit", "meaning"),
+        )

@@ -1,18 +1,19 @@
-"""``equipot plugins``: a group, whose commands are declared as ``plugins NAME``."""
+"""``equipot plugins``, a group whose commands are declared as ``plugins NAME``, and its ``list`` and ``info``."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from importlib import metadata
+from typing import Any
 
 import click
 
 from equipot._cli.common import print_table, show_plugin_warnings
 from equipot._cli.main import DeclaredGroup
-
-if TYPE_CHECKING:
-    from equipot.plugins import PluginHost
+from equipot.commands import complete_plugins
+from equipot.errors import ConfigError, unknown
+from equipot.plugins import HOOKS, PluginHost, PluginRecord, plugins
 
 MOST_NAMES = 12
 """Longer lists are counted in the table."""
@@ -35,8 +36,6 @@ def command(context: click.Context, *, as_json: bool) -> None:
 @click.pass_context
 def list_command(context: click.Context, *, as_json: bool) -> None:
     """Show a table of all plugins, what each declares, and its state."""
-    from equipot.plugins import plugins
-
     host = plugins()
     if as_json or (context.parent is not None and context.parent.params.get("as_json")):  # of plugins --json list
         print(json.dumps(listing(host), indent=2))
@@ -64,3 +63,75 @@ def _print_table(host: PluginHost) -> None:
     for name, items in host.ambiguous().items():
         owners = " and ".join(f"{item.distribution} {item.version}" for item in items)
         print(f"ambiguous: {name} is declared by {owners}; use the full path of one of them")
+
+
+@click.command
+@click.argument("name", metavar="ID", shell_complete=complete_plugins)
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+def info_command(*, name: str, as_json: bool) -> None:
+    """Show everything about one plugin: what it needs, what it declares, its state and errors.
+
+    ID is that of 'equipot plugins', or the plugin's distribution.
+    """
+    host = plugins()
+    found = [facts(host, record) for record in host.records if name in (record.id, record.distribution)]
+    if not found:
+        raise ConfigError(unknown("equipot plugins info", name, [record.id for record in host.records], "plugin"))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for one in found:
+        for key, value in one.items():
+            _print(key, value)
+
+
+def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
+    """What is known of a plugin, from its record, its metadata and its declarations."""
+    declared = {
+        kind: {
+            item.entry.name: {key: getattr(item.entry, key) for key in ("summary", "target", "deprecated")}
+            for item in host.declarations(kind)
+            if item.plugin == record.id
+        }
+        for kind in HOOKS
+    }
+    return {
+        "id": record.id,
+        "distribution": record.distribution,
+        "version": record.version,
+        **_metadata(record.distribution),
+        "api": record.api,
+        "module": record.target,
+        "state": record.state,
+        "error": record.error,
+        "notes": record.notes,
+        "declares": {kind: names for kind, names in declared.items() if names},
+    }
+
+
+def _metadata(distribution: str) -> dict[str, Any]:
+
+    try:
+        found = metadata.metadata(distribution).json
+    except metadata.PackageNotFoundError:  # a local file
+        return {}
+    requires = [str(line) for line in found.get("requires_dist", [])]
+    return {
+        "summary": found.get("summary", ""),
+        "license": found.get("license_expression") or found.get("license", ""),
+        "links": found.get("project_url", []),
+        "requires": [line for line in requires if "extra ==" not in line],
+    }
+
+
+def _print(key: str, value: Any) -> None:
+    if key == "declares":
+        for kind, names in value.items():
+            print(f"{kind.replace('_', ' ')}:")
+            for name, entry in names.items():
+                deprecated = f"; deprecated: {entry['deprecated']}" if entry["deprecated"] else ""
+                print(f"  {name}: {entry['summary']} ({entry['target'] or 'no target'}){deprecated}")
+    elif isinstance(value, list):
+        print(f"{key}: {'; '.join(value)}") if value else None
+    elif value:
+        print(f"{key}: {value}")
