@@ -173,6 +173,14 @@ def test_switches_without_a_command():
     assert (done.returncode, done.stderr) == (2, "error: equipot: missing command\n")
 
 
+def test_a_misspelled_switch_does_not_hide_the_help():
+    done = process(BIN / "equipot", "--plugins=zlb", "--help")
+    assert done.returncode == 0
+    (error,) = done.stderr.splitlines()
+    assert error.endswith("no installed plugin has this id, got 'zlb'; did you mean 'zbl'?")
+    assert "  train " in done.stdout
+
+
 def test_switches_that_exclude_each_other():
     done = process(BIN / "equipot", "plugins", "--no-plugins", "--plugins=zbl")
     assert (done.returncode, done.stderr) == (2, "error: equipot: --no-plugins cannot be combined with --plugins\n")

@@ -32,24 +32,30 @@ class DeclaredGroup(click.Group):
         super().__init__(no_args_is_help=False, **attributes)  # type: ignore[arg-type] # passed on as they come
         self.prefix = prefix
 
-    def summaries(self) -> dict[str, str]:
+    def summaries(self, ctx: click.Context) -> dict[str, str]:
         """Name and summary of each command of this group."""
         try:
             entries = [one.entry for one in plugins().declared("commands")]
         except PluginError as error:  # a strict or misspelled switch must not hide the help
-            print_error(error)
+            if not ctx.resilient_parsing:  # where a shell asks
+                print_error(error)
             entries = list(_builtin.equipot_commands())
         found = {one.name[len(self.prefix) :]: one.summary for one in entries if one.name.startswith(self.prefix)}
-        return {name: summary for name, summary in found.items() if " " not in name}
+        return {name: found[name] for name in sorted(found) if " " not in name}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands."""
-        return sorted(self.summaries())
+        return list(self.summaries(ctx))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command that knows its summary only."""
-        summary = self.summaries().get(cmd_name)
+        summary = self.summaries(ctx).get(cmd_name)
         return None if summary is None else click.Command(cmd_name, short_help=summary)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands in the help, of one reading of the declarations."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.summaries(ctx).items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -63,7 +69,7 @@ class DeclaredGroup(click.Group):
         host, name = plugins(), f"{self.prefix}{args[0]}"
         if name in host.names("commands"):
             return args[0], with_switches(_checked(host.load("commands", name), name)), args[1:]
-        if ctx.resilient_parsing:  # the shell asks for completions
+        if ctx.resilient_parsing:
             return None, None, args[1:]
         hint = host.install_hint("commands", name)
         raise ConfigError(unknown(ctx.command_path, args[0], self.list_commands(ctx), "command", hint=hint))
