@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from equipot._cli.common import run
 from equipot.plugins import HOOK_NAMES, PluginHost, plugins, use_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +104,15 @@ def test_the_local_file_of_the_page_works(tmp_path, monkeypatch):
     finally:
         sys.modules.pop("my_model", None)
         plugins.cache_clear()
+
+
+def test_the_command_of_the_page_works(capsys):
+    (source,) = blocks(DOCS / "reference" / "hooks" / "equipot_commands.md", "python")
+    made = {}
+    exec(source, made)  # noqa: S102 - our own page
+    assert run(made["command"], "equipot show", ["Morse", "--elements", "H", "O"]) == 0
+    assert run(made["command"], "equipot show", ["Morse"]) == 2
+    assert capsys.readouterr() == ("Morse H O\n", "error: --elements: must name at least one element\n")
 
 
 def test_the_publishing_page_shows_declarations_that_work():

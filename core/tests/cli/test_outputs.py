@@ -152,8 +152,9 @@ def test_a_run_composes_and_checks_its_config_once(folder, calls):
     assert (made.parent / "mine.log").is_file()
 
 
-def test_runs_of_a_sweep_are_checked_one_by_one(folder, calls):
-    code, _, errors = folder.call("-m", "--output", "out", "run=[val]", "data.seed=1,2")
+@pytest.mark.parametrize("flag", ["-m", "hydra.mode=MULTIRUN"])
+def test_runs_of_a_sweep_are_checked_one_by_one(folder, calls, flag):
+    code, _, errors = folder.call(flag, "--output", "out", "run=[val]", "data.seed=1,2")
     assert code == 0, errors
     assert len(calls[1]) == 2
     for number in "01":
@@ -164,7 +165,7 @@ def test_runs_of_a_sweep_are_checked_one_by_one(folder, calls):
 def test_a_sweep_without_its_flag_is_refused_by_hydra(folder):
     code, _, errors = folder.call("run=[val]", "data.seed=1,2")
     assert code == 1
-    assert "ambiguous value for argument 'data.seed=1,2'" in errors.lower() or "multirun" in errors.lower()
+    assert "add --multirun to your command line" in errors
 
 
 def test_the_config_may_choose_and_use_the_output_folder(folder):

@@ -57,6 +57,7 @@ class Runs:
         self.config, self.hydra = load.compose(self.file, self.overrides)
         if problems := hydra_problems(self.hydra):
             raise ConfigError(problems)
+        self.multirun = getattr(self.hydra.hydra.mode, "name", "") == "MULTIRUN"
         raw: Any = OmegaConf.to_container(self.hydra, resolve=False)
         self.unnamed = output is None and raw["hydra"]["run"]["dir"] == HYDRA_FOLDER
         show_plugin_warnings()
@@ -65,7 +66,7 @@ class Runs:
         """Whether the config or overrides ask for several runs; what is composed for one leaves such overrides out."""
         settings = self.hydra.hydra
         composed = len(settings.overrides.task) + len(settings.overrides.hydra)
-        return getattr(settings.mode, "name", "") == "MULTIRUN" or composed < len(self.overrides)
+        return self.multirun or composed < len(self.overrides)
 
     # ------------------------------------------------------------------------------ one run
 
@@ -129,7 +130,7 @@ class Runs:
         if self.output is not None:
             outputs.make_chosen(Path(self.output), replace=self.replace)
             quoted = str(Path(self.output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-            many = any(flag in MULTIRUN_FLAGS for flag in flags)
+            many = self.multirun or any(flag in MULTIRUN_FLAGS for flag in flags)
             defaults.append(f"hydra.{'sweep' if many else 'run'}.dir='{quoted}'")
         elif self.unnamed:
             defaults.append(f"hydra.run.dir='{outputs.parent_of(self.file)}/${{now:{outputs.STAMP}}}'")
