@@ -62,18 +62,11 @@ class Runs:
         self.unnamed = output is None and raw["hydra"]["run"]["dir"] == HYDRA_FOLDER
         show_plugin_warnings()
 
-    def is_sweep(self) -> bool:
-        """Whether the config or overrides ask for several runs; what is composed for one leaves such overrides out."""
-        settings = self.hydra.hydra
-        composed = len(settings.overrides.task) + len(settings.overrides.hydra)
-        return self.multirun or composed < len(self.overrides)
+    def run(self, flags: Sequence[str]) -> int:
+        """Run the config once, or let Hydra do what its flags or a sweep ask for.
 
-    # ------------------------------------------------------------------------------ one run
-
-    def once(self) -> int:
-        """Check the config and run it, with the folder and the logs that Hydra would have made.
-
-        ``sys.argv`` stays as it is, because Lightning's launcher starts the further processes of a run with it.
+        Args:
+            flags: Of Hydra.
 
         Returns:
             The exit code.
@@ -83,12 +76,26 @@ class Runs:
         """
         before = HydraConfig.instance().cfg
         try:
-            job, checked = self._checked()
-            output = Path(job.hydra.runtime.output_dir)
-            options = dataclasses.replace(self.options, output=output)
-            return _exit_code(lambda: _run_job(job, _task(lambda _: run_checked(checked, options))))
+            return self._by_hydra(flags) if flags or self._is_sweep() else self._once()
         finally:
             HydraConfig.instance().cfg = before
+
+    def _is_sweep(self) -> bool:
+        """Whether the config or overrides ask for several runs; what is composed for one leaves such overrides out."""
+        settings = self.hydra.hydra
+        composed = len(settings.overrides.task) + len(settings.overrides.hydra)
+        return self.multirun or composed < len(self.overrides)
+
+    # ------------------------------------------------------------------------------ one run
+
+    def _once(self) -> int:
+        """Check the config and run it, with the folder and the logs that Hydra would have made.
+
+        ``sys.argv`` stays as it is, because Lightning's launcher starts the further processes of a run with it.
+        """
+        job, checked = self._checked()
+        options = dataclasses.replace(self.options, output=Path(job.hydra.runtime.output_dir))
+        return _exit_code(lambda: _run_job(job, _task(lambda _: run_checked(checked, options))))
 
     def _checked(self) -> tuple[DictConfig, check.Checked]:
         """The config with Hydra's section, and the checked one; the output folder is made when it is checked."""
@@ -118,12 +125,8 @@ class Runs:
 
     # --------------------------------------------------------------------------- many runs
 
-    def by_hydra(self, flags: Sequence[str]) -> int:
-        """Let Hydra do what the flags or the sweep ask for; each run is checked when it begins.
-
-        Returns:
-            The exit code.
-        """
+    def _by_hydra(self, flags: Sequence[str]) -> int:
+        """Let Hydra make the runs; each is checked when it begins."""
         import hydra
 
         defaults = ["hydra.job.chdir=false"]

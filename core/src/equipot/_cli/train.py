@@ -64,7 +64,7 @@ def command(
         allow_targets=AllowList(allow_target),
     )
     runs = Runs(config, overrides, options, output, replace=overwrite or resume is not None)
-    return runs.by_hydra(flags) if flags or runs.is_sweep() else runs.once()
+    return runs.run(flags)
 
 
 main = functools.partial(run, command, "equipot-train")
