@@ -1,5 +1,7 @@
 """What reaches a command: Hydra's arguments as they were typed, and options with several values."""
 
+import os
+
 import click
 import pytest
 
@@ -40,9 +42,11 @@ def test_arguments_of_hydra_arrive_unchanged_and_in_order(split, words, expected
     assert split(*words) == (*expected, None, ())
 
 
-def test_options_of_the_command_are_taken_anywhere(split):
+def test_options_of_the_command_are_taken_anywhere(split, monkeypatch):
+    monkeypatch.setenv("EQUIPOT_STRICT_PLUGINS", "")  # which is put back at the end
     words = ["--output", "o", "-m", "c.yaml", "--allow-target=x", "a=1", "--allow-target", "y", "--strict-plugins"]
     assert split(*words) == ("c.yaml", ["a=1"], ["-m"], "o", ("x", "y"))
+    assert os.environ["EQUIPOT_STRICT_PLUGINS"] == "1"
 
 
 @pytest.mark.parametrize(
