@@ -126,7 +126,7 @@ def test_every_kind_of_component_has_a_kit():
 
 
 def test_each_declared_command_is_one_of_click():
-    for declared in plugins().declared("commands"):
+    for declared in plugins().available("commands"):
         command = plugins().load("commands", declared.entry.name)
         assert isinstance(command, click.Command)
         assert command.help

@@ -22,7 +22,7 @@ CLI_PAGE = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
 
 
 def plugins_declared(distribution):
-    return [one.entry for one in plugins().declared("commands") if one.distribution == distribution]
+    return [one.entry for one in plugins().available("commands") if one.distribution == distribution]
 
 
 def blocks(page, language):

@@ -10,7 +10,7 @@ import pytest
 from equipot import __version__
 from equipot._builtin import equipot_commands
 from equipot._cli.main import main
-from equipot._host.declared import Declared
+from equipot._host.declaration import Declaration
 from equipot.declarations import CommandEntry
 from equipot.plugins import PluginHost
 

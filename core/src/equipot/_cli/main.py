@@ -35,7 +35,7 @@ class DeclaredGroup(click.Group):
     def summaries(self, ctx: click.Context) -> dict[str, str]:
         """Name and summary of each command of this group."""
         try:
-            entries = [one.entry for one in plugins().declared("commands")]
+            entries = [one.entry for one in plugins().available("commands")]
         except PluginError as error:  # a strict or misspelled switch must not hide the help
             if not ctx.resilient_parsing:  # where a shell asks
                 print_error(error)
