@@ -177,7 +177,7 @@ def test_a_misspelled_switch_does_not_hide_the_help():
     done = process(BIN / "equipot", "--plugins=zlb", "--help")
     assert done.returncode == 0
     (error,) = done.stderr.splitlines()
-    assert error.endswith("no installed plugin has this id, got 'zlb'; did you mean 'zbl'?")
+    assert error.endswith("unknown plugin, got 'zlb'; did you mean 'zbl'?")
     assert "  train " in done.stdout
 
 
