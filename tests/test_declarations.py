@@ -3,15 +3,14 @@
 Unmarked: each declaration loads and keeps the rules of its kind. Slow: all checks of the kit.
 """
 
-import argparse
 import inspect
 import json
 from importlib import resources
 from typing import ClassVar
 
+import click
 import pytest
 
-from equipot._cli.main import command_module
 from equipot.config import resolve_target
 from equipot.data import DataStatisticsManager, MeanAbsolute
 from equipot.plugins import HOOKS, KINDS, plugins
@@ -126,13 +125,12 @@ def test_every_kind_of_component_has_a_kit():
     assert HOOKS.keys() - KINDS.keys() == {"target_aliases", "commands"}
 
 
-def test_each_declared_command_has_its_two_functions():
+def test_each_declared_command_is_one_of_click():
     for declared in plugins().available("commands"):
-        module = command_module(declared.entry.name)
-        module.add_arguments(argparse.ArgumentParser())
-        assert callable(module.run)
-        assert module.__doc__
-        assert declared.entry.summary
+        command = plugins().load("commands", declared.entry.name)
+        assert isinstance(command, click.Command)
+        assert command.help
+        assert declared.entry.summary[0].isupper()
 
 
 def test_no_declaration_of_ours_is_without_small_options():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shlex
@@ -12,10 +11,11 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
-from equipot._cli.common import add_plugin_options
-from equipot._cli.main import command_module, main
+from equipot._cli.config_arguments import split_arguments
+from equipot._cli.main import equipot, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,14 +46,25 @@ SHOWN = [(page, words) for page in PAGES for words in commands(page)]
 def test_command_parses(page: Path, words: list[str]) -> None:
     if words[0] == "equipot" and (len(words) == 1 or words[1].startswith("-")):
         return
-    name, rest = (SCRIPTS[words[0]], words[1:]) if words[0] in SCRIPTS else (words[1], words[2:])
-    module = command_module(name)
-    parser = argparse.ArgumentParser(prog=name, exit_on_error=False)
-    module.add_arguments(parser)
-    add_plugin_options(parser)
-    _, unknown = parser.parse_known_args(rest)
-    allowed = getattr(module, "PASS_UNKNOWN", False)
-    assert not unknown or allowed, f"{page.name}: {words} has the unknown arguments {unknown}"
+    words = ["equipot", SCRIPTS[words[0]], *words[1:]] if words[0] in SCRIPTS else words
+    parse(equipot, words)
+
+
+def parse(command: click.Command, words: list[str]) -> None:
+    """Parse a line as click does before it runs the command.
+
+    Raises:
+        click.UsageError: If the command does not take it.
+    """
+    context = command.make_context(words[0], words[1:])
+    rest = [*context._protected_args, *context.args]
+    while isinstance(context.command, click.Group) and rest:
+        name, found, rest = context.command.resolve_command(context, rest)
+        assert found is not None
+        context = found.make_context(name, rest, parent=context)
+        rest = [*context._protected_args, *context.args]
+    if "arguments" in context.params:  # what is meant for Hydra
+        split_arguments(context, context.params["arguments"])
 
 
 def test_every_page_is_in_the_contents() -> None:

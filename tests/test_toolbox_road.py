@@ -189,7 +189,7 @@ def test_two_processes_find_the_coefficients_of_one(run, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
     options = ["+trainer.devices=2", "+trainer.strategy=ddp", "data.train_dataloader.batch_size=2", "--output", "two"]
     done = subprocess.run(
-        [*command, "-m", "equipot._cli.train", "config.yaml", *options],
+        [*command, "-m", "equipot._cli.main", "train", "config.yaml", *options],
         capture_output=True, text=True, check=False, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -56,12 +56,12 @@ FAULTS = {
 def test_a_plugin_that_fails_is_named_and_stops_nothing(install, capsys, source, error):
     install("faulty-dist", "faulty", source)
     install("sound-dist", "sound", declaring("Sound"))
-    with pytest.raises(SystemExit) as stop:
-        main(["--help"])
-    assert stop.value.code == 0
-    assert "train, validate and test" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr()
+    assert "Train, validate and test" in shown.out
+    assert f"warning: plugin 'faulty' (faulty-dist 1.2.3) is failed: {error}" in shown.err.splitlines()
     assert main(["plugins"]) == 0
-    assert f"warning: plugin 'faulty' (faulty-dist 1.2.3) is failed: {error}" in capsys.readouterr().err.splitlines()
+    assert "faulty-dist" in capsys.readouterr().out
     assert plugins().load("pair_potentials", "Sound")(9.0) == 3.0
     assert main(["plugins", "info", "faulty"]) == 0
     shown = capsys.readouterr().out
@@ -196,9 +196,7 @@ def test_no_switch_hides_the_help(install, monkeypatch, capsys, switch):
     install("faulty-dist", "faulty", "raise SystemExit(3)\n")
     for name, value in switch.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit) as stop:
-        main(["--help"])
+    assert main(["--help"]) == 0
     output = capsys.readouterr()
-    assert stop.value.code == 0
-    assert re.search(r"  plugins +list", output.out)
+    assert re.search(r"  plugins +List", output.out)
     assert output.err.startswith("error: ")

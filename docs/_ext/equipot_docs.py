@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import importlib
 import json
@@ -10,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
@@ -116,7 +116,7 @@ HOOKS: dict[str, tuple[str, str, str]] = {
     "modifiers": ("a function `(model, *, option: type = default) -> model`", "ModifierConformance", "modifier"),
     "stats_managers": ("a subclass of `equipot.data.StatsManager`", "StatsManagerConformance", "stats-manager"),
     "target_aliases": ("what the name stands for", "", ""),
-    "commands": ("a module with `add_arguments(parser)` and `run(args) -> int`", "", ""),
+    "commands": ("a `click.Command` object", "", ""),
 }
 """What a target is, the class of the kit that tests it, and the kind of ``equipot plugins new``."""
 
@@ -242,11 +242,6 @@ class ResultsDirective(_TableDirective):
         return lines or ["No results are stored."]
 
 
-def _actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The actions of a command that has some."""
-    return next(dict(one.choices) for one in parser._actions if isinstance(one, argparse._SubParsersAction))  # noqa: SLF001
-
-
 class CommandDirective(SphinxDirective):
     """``{equipot-command} NAME [ACTION]``: the help text of a command, or of one of its actions."""
 
@@ -255,24 +250,13 @@ class CommandDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The help as a literal block, 90 columns wide wherever it is built."""
-        import os
+        from equipot._cli.main import equipot
 
-        from equipot._cli.common import make_parser
-        from equipot._cli.main import command_module
-
-        name = self.arguments[0]
-        module = command_module(name)
-        before = os.environ.get("COLUMNS")
-        os.environ["COLUMNS"] = "90"
-        try:
-            parser = make_parser(module, f"equipot {name}")
-            for action in self.arguments[1:]:
-                parser = _actions(parser)[action]
-            text = parser.format_help()
-        finally:
-            os.environ.pop("COLUMNS")
-            if before is not None:
-                os.environ["COLUMNS"] = before
+        context = click.Context(equipot, info_name="equipot", terminal_width=90, max_content_width=90)
+        for word in self.arguments:
+            group: Any = context.command
+            context = click.Context(group.resolve_command(context, [word])[1], info_name=word, parent=context)
+        text = context.get_help()
         return [nodes.literal_block(text, text, language="text")]
 
 

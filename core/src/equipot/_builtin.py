@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 @hookimpl
 def equipot_commands() -> Iterator[CommandEntry]:
     """Core's commands."""
-    for name, summary in (
-        ("train", "train, validate and test a model from a config"),
-        ("check", "check a config without reading data"),
-        ("compile", "compile a model for an engine"),
-        ("package", "build, show, verify and modify packages"),
-        ("inspect", "show what is in a checkpoint, package or compiled file"),
-        ("eval", "errors of a model on labelled data"),
-        ("plugins", "list installed plugins and what they declare"),
-        ("describe", "options of an installed component"),
-        ("schema", "JSON Schema of the installed components"),
-        ("completion", "script for completing commands in bash, zsh or fish"),
+    for name, module, summary in (
+        ("train", "train.command", "Train, validate and test a model from a config"),
+        ("check", "check.command", "Check a config without reading data"),
+        ("compile", "compile.command", "Compile a model for an engine"),
+        ("package", "package.command", "Build, show, verify and modify packages"),
+        ("inspect", "inspect.command", "Show what is in a checkpoint, package or compiled file"),
+        ("eval", "eval.command", "Errors of a model on labelled data"),
+        ("plugins", "plugins.command", "List installed plugins and what they declare"),
+        ("plugins list", "plugins.list_command", "The table of all plugins"),
+        ("plugins info", "plugins.info_command", "Everything about one plugin"),
+        ("describe", "describe.command", "Options of an installed component"),
+        ("schema", "schema.command", "JSON Schema of the installed components"),
+        ("completion", "completion.command", "Script for completing commands in bash, zsh or fish"),
     ):
-        yield CommandEntry(name=name, target=f"equipot._cli.{name}", summary=summary)
+        yield CommandEntry(name=name, target=f"equipot._cli.{module}", summary=summary)
 
 
 @hookimpl

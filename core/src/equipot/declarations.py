@@ -162,16 +162,19 @@ class TargetAliasEntry(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandEntry(Entry):
-    """Declares a subcommand ``equipot NAME …``: a module with ``add_arguments(parser)`` and ``run(args) -> int``.
+    """Declares a subcommand ``equipot NAME …``: a ``click.Command``.
 
-    ``equipot._cli.common.Command`` describes such a module; it is imported when the command is called.
+    Listing and completing commands uses name and summary only; the command is imported when it is called. What its
+    function returns is the exit code, None counts as 0; an ``equipot.errors.EquipotError`` that it raises is printed as
+    ``error: …`` and the exit code is 2. ``equipot.commands`` has options with several values.
     """
 
     name: str
-    """What users type: lower-case words joined by hyphens, e.g. ``import-nequip``; ``group name`` joins a group."""
+    """What users type: lower-case words joined by hyphens, e.g. ``import-nequip``; ``plugins NAME`` is a command of
+    the group ``equipot plugins``."""
 
     target: str
-    """Dotted path of the module, e.g. ``equipot_from_nequip._command``."""
+    """Dotted path of the ``click.Command`` object, e.g. ``equipot_from_nequip._command.command``."""
 
     def __post_init__(self) -> None:
         """Check what the host relies on.

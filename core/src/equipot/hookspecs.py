@@ -129,14 +129,15 @@ def equipot_target_aliases() -> Iterable[TargetAliasEntry]:
 
 @hookspec
 def equipot_commands() -> Iterable[CommandEntry]:
-    """Declare subcommands of ``equipot``: modules with ``add_arguments(parser)`` and ``run(args)``.
+    """Declare subcommands of ``equipot``: objects of the class ``click.Command``.
 
-    Called once, when ``equipot`` is asked for its help or for a command.
+    Called once, when a command of ``equipot`` is called or listed.
 
     Example:
         >>> from equipot.declarations import CommandEntry
         >>> entry = CommandEntry(
-        ...     name="import-other", target="my_package.import_other", summary="Import models of another program"
+        ...     name="import-other", target="my_package.commands.import_other",
+        ...     summary="Import models of another program",
         ... )
 
     Returns:

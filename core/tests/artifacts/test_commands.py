@@ -70,8 +70,8 @@ def test_package_from_build_to_modify(run, make_model, make_checkpoint):
     )
     assert (code, out) == (0, "wrote b.equipot.zip with disable_ForceStressOutput: atomic_energy, total_energy\n")
     code, out, _ = run("package", "info", "b.equipot.zip")
-    assert "modifiers     enable_ForceStressOutput disable_ForceStressOutput" in out
-    assert "verdict       safe: holds data only: no pickle, no code" in out
+    assert "modifiers    enable_ForceStressOutput disable_ForceStressOutput" in out
+    assert "verdict      safe: holds data only: no pickle, no code" in out
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_package_from_build_to_modify(run, make_model, make_checkpoint):
             (
                 "error: --compile-mode: must be one of ['aotinductor'], got 'jit'\n"
                 "error: --target: must be one of ['ase'], got 'x'\n"
-                "error: --device: must be cpu or cuda, got 'tpu'\n3 errors\n"
+                "error: --device: must be one of ['cpu', 'cuda'], got 'tpu'\n3 errors\n"
             ),
         ),
         (("eval", "model.equipot.zip", "none.extxyz"), "error: none.extxyz: no such file; "),
@@ -146,7 +146,7 @@ def test_package_from_build_to_modify(run, make_model, make_checkpoint):
         ),
         (
             ("eval", "model.equipot.zip", "none.extxyz", "--labels", "energy"),
-            "error: --labels: 'energy' is no label; write LABEL=KEY, e.g. total_energy=REF_energy\n",
+            "error: --labels: must be LABEL=KEY, got 'energy'; for example total_energy=REF_energy\n",
         ),
     ],
 )
@@ -187,14 +187,14 @@ def test_inspect_shows_what_is_needed(run, package_file):
     code, out, _ = run("inspect", "model.equipot.zip")
     assert code == 0
     for line in (
-        "verdict       safe: holds data only: no pickle, no code",
-        "format        package, version 1",
-        "types         C H O",
-        "r_max         4.0 Å, per pair of types",
-        "units         metal",
-        "locality      strict",
-        "outputs       atomic_energy total_energy forces stress virial",
-        "plugins       equipot-force-stress 0.1.0, equipot-invariant 0.1.0, equipot-zbl 0.1.0",
+        "verdict      safe: holds data only: no pickle, no code",
+        "format       package, version 1",
+        "types        C H O",
+        "r_max        4.0 Å, per pair of types",
+        "units        metal",
+        "locality     strict",
+        "outputs      atomic_energy total_energy forces stress virial",
+        "plugins      equipot-force-stress 0.1.0, equipot-invariant 0.1.0, equipot-zbl 0.1.0",
     ):
         assert line in out
     code, out, _ = run("inspect", "model.equipot.zip", "--json")
@@ -211,7 +211,7 @@ def test_control_characters_of_a_file_are_shown_not_obeyed(run, package_file):
     manifest.citations.append("\x1b[2J\nverdict       safe")
     archive.write_members(package_file, {**members, "manifest.json": manifest.to_json()})
     _, out, _ = run("inspect", "model.equipot.zip")
-    assert "cite          \\x1b[2J\\nverdict       safe" in out
+    assert "cite         \\x1b[2J\\nverdict       safe" in out
     assert out.count("\nverdict") == 1
 
 
@@ -227,7 +227,7 @@ def test_inspect_names_missing_plugins(run, package_file):
     code, out, _ = run("inspect", "model.equipot.zip")
     assert code == 0
     advice = "needs equipot-nowhere 1.0 (not installed); pip install --upgrade 'equipot-nowhere>=1.0'"
-    assert f"verdict       needs plugins: model.equipot.zip: {advice}" in out
+    assert f"verdict      needs plugins: model.equipot.zip: {advice}" in out
 
 
 # ------------------------------------------------------------------ eval

@@ -1,7 +1,6 @@
 """The command line: help, tables, descriptions, and the installed commands as processes of their own."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from equipot import __version__
-from equipot._cli.main import COMMANDS, main
+from equipot._builtin import equipot_commands
+from equipot._cli.main import main
 from equipot._host.declaration import Declaration
 from equipot.declarations import CommandEntry
 from equipot.plugins import PluginHost
@@ -22,21 +22,19 @@ def process(*arguments, **options):
 
 
 def test_help_lists_every_command(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["--help"])
-    assert stop.value.code == 0
+    assert main(["--help"]) == 0
     output = capsys.readouterr().out
-    assert all(f"  {name}" in output and summary in output for name, (_, summary) in COMMANDS.items())
+    own = [entry for entry in equipot_commands() if " " not in entry.name]
+    assert all(f"  {entry.name}" in output and entry.summary in output for entry in own)
 
 
 def test_no_command_shows_the_help(capsys):
     assert main([]) == 0
-    assert "commands:" in capsys.readouterr().out
+    assert "Commands:" in capsys.readouterr().out
 
 
 def test_version(capsys):
-    with pytest.raises(SystemExit):
-        main(["--version"])
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"equipot {__version__}\n"
 
 
@@ -46,16 +44,8 @@ def test_unknown_command(capsys):
 
 
 def test_unknown_option_of_a_command(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["plugins", "--jsn"])
-    assert stop.value.code == 2
-    assert "unrecognized arguments: --jsn" in capsys.readouterr().err
-
-
-def test_a_command_that_cannot_be_imported_does_not_stop_the_others(monkeypatch, capsys):
-    monkeypatch.setitem(COMMANDS, "broken", ("equipot._cli.not_there", "broken"))
-    assert main(["broken"]) == 2
-    assert capsys.readouterr().err.startswith("error: equipot broken: cannot be loaded: No module named")
+    assert main(["plugins", "--jsn"]) == 2
+    assert capsys.readouterr().err == "error: equipot plugins: no such option '--jsn'. Did you mean '--json'?\n"
 
 
 def a_host_with(*commands):
@@ -70,35 +60,67 @@ def a_host_with(*commands):
     return Host
 
 
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("equipot._cli.not_there.command", "cannot import 'equipot._cli.not_there.command' of command 'broken': "),
+        (
+            "equipot._cli.check.split_arguments",
+            "the target of the command 'broken' must be a click.Command, got function",
+        ),
+    ],
+)
+def test_a_command_that_cannot_be_imported_does_not_stop_the_others(target, message, monkeypatch, capsys):
+    host = a_host_with(CommandEntry(name="broken", target=target, summary="Broken"))()
+    monkeypatch.setattr("equipot._cli.main.plugins", lambda: host)
+    monkeypatch.setattr("equipot._cli.common.show_plugin_warnings", lambda: None)
+    assert main(["broken"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert main(["--help"]) == 0
+    assert "  broken  Broken\n" in capsys.readouterr().out
+
+
 def test_a_command_of_a_plugin_runs_and_is_in_the_help(monkeypatch, capsys):
-    entry = CommandEntry(name="list-all", target="equipot._cli.plugins", summary="Everything")
+    entry = CommandEntry(name="list-all", target="equipot._cli.plugins.list_command", summary="Everything")
     host = a_host_with(entry)()
-    monkeypatch.setattr("equipot.plugins.plugins", lambda: host)
+    monkeypatch.setattr("equipot._cli.plugins.plugins", lambda: host)
+    monkeypatch.setattr("equipot._cli.main.plugins", lambda: host)
     monkeypatch.setattr("equipot._cli.common.show_plugin_warnings", lambda: None)
     assert main(["list-all", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert main([]) == 0
-    assert "  list-all    Everything\n" in capsys.readouterr().out
+    assert "  list-all  Everything\n" in capsys.readouterr().out
     assert main(["list-al"]) == 2
     assert "did you mean 'list-all'?" in capsys.readouterr().err
 
 
-def test_a_command_of_a_missing_plugin_says_what_to_install(monkeypatch, capsys):
-    host = a_host_with()()
-    monkeypatch.setattr("equipot.plugins.plugins", lambda: host)
-    assert main(["import-nequip", "model.ckpt", "out.equipot.zip"]) == 2
-    message = "error: equipot: no command named 'import-nequip'; installed: []; pip install equipot-from-nequip\n"
-    assert capsys.readouterr().err == message
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["import-nequip", "model.ckpt"],
+            "equipot: unknown command, got 'import-nequip'; pip install equipot-from-nequip",
+        ),
+        (["plugins", "new"], "equipot plugins: unknown command, got 'new'; pip install equipot-testing"),
+        (["plugins", "check"], "equipot plugins: unknown command, got 'check'; pip install equipot-testing"),
+    ],
+)
+def test_a_command_of_a_missing_plugin_says_what_to_install(words, message, monkeypatch, capsys):
+    host = a_host_with(*(entry for entry in equipot_commands() if entry.name == "plugins"))()
+    monkeypatch.setattr("equipot._cli.main.plugins", lambda: host)
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 @pytest.mark.parametrize("name", ["train", "check", "plugins", "describe", "schema"])
 def test_help_of_commands(name, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([name, "--help"])
-    assert stop.value.code == 0
-    output = capsys.readouterr().out
-    assert output.startswith(f"usage: equipot {name}")
-    assert "--no-plugins" in output
+    for flag in ("--help", "-h"):
+        assert main([name, flag]) == 0
+        output = capsys.readouterr().out
+        assert output.startswith(f"Usage: equipot {name}")
+        assert "--no-plugins" in output
 
 
 def test_plugins_as_json(capsys):
@@ -146,6 +168,37 @@ def test_help_and_listing_import_no_torch():
     assert done.returncode == 0, done.stderr
 
 
+def test_switches_without_a_command():
+    done = process(BIN / "equipot", "--no-plugins")
+    assert (done.returncode, done.stderr) == (2, "error: equipot: missing command\n")
+
+
+def test_a_misspelled_switch_does_not_hide_the_help():
+    done = process(BIN / "equipot", "--plugins=zlb", "--help")
+    assert done.returncode == 0
+    (error,) = done.stderr.splitlines()
+    assert error.endswith("unknown plugin, got 'zlb'; did you mean 'zbl'?")
+    assert "  train " in done.stdout
+
+
+def test_switches_that_exclude_each_other():
+    done = process(BIN / "equipot", "plugins", "--no-plugins", "--plugins=zbl")
+    assert (done.returncode, done.stderr) == (2, "error: equipot: --no-plugins cannot be combined with --plugins\n")
+
+
+def test_help_takes_less_than_a_second_and_imports_no_command():
+    script = (
+        "import sys, time; from equipot._cli.main import main\n"
+        "code, used = main(['--help']), time.process_time()\n"
+        "loaded = {name for name in sys.modules if name.startswith('equipot._cli.')}\n"
+        "assert code == 0 and loaded == {'equipot._cli.main', 'equipot._cli.common'}, loaded\n"
+        "assert not {'torch', 'numpy', 'hydra', 'rich', 'equipot_testing._scaffold'} & sys.modules.keys()\n"
+        "assert used < 1, used"
+    )
+    done = process(sys.executable, "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
 def test_plugin_switches():
     done = process(BIN / "equipot", "--no-plugins", "plugins", "--json")
     assert {one["id"]: one["state"] for one in json.loads(done.stdout)}["zbl"] == "disabled"
@@ -170,51 +223,3 @@ def test_installed_check_command_without_plugins(folder):
         "error: training_module.model._target_: no model builder named 'InvariantModel'; installed: ["
     )
     assert "Traceback" not in done.stderr
-
-
-# ------------------------------------------------------------------------ completion
-
-
-def completions(line, tmp_path, program="equipot"):
-    """What the shell would be told could come next."""
-    answer = tmp_path / "answer"
-    settings = {
-        "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " ",
-        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
-    }  # fmt: skip
-    done = process(BIN / program, env={**os.environ, **settings})
-    assert done.returncode == 0, done.stderr
-    return answer.read_text().split()
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("equipot pl", {"plugins"}),
-        ("equipot plugins i", {"info"}),
-        ("equipot plugins info z", {"zbl"}),
-        ("equipot plugins new a --kind m", {"model-builder", "modifier"}),
-        ("equipot describe Z", {"ZBL"}),
-        ("equipot train --o", {"--output", "--overwrite"}),
-    ],
-)
-def test_completion(line, expected, tmp_path):
-    assert set(completions(line, tmp_path)) == expected
-
-
-def test_completion_of_the_short_commands(tmp_path):
-    line = "equipot-package ver"
-    assert completions(line, tmp_path, "equipot-package") == ["verify"]
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_script(shell, capsys):
-    assert main(["completion", shell]) == 0
-    script = capsys.readouterr().out
-    assert all(name in script for name in ("equipot", "equipot-train", "equipot-compile", "equipot-package"))
-
-
-def test_bash_takes_the_script():
-    done = process("bash", "-c", f'eval "$({BIN}/equipot completion bash)" && complete -p equipot-train')
-    assert done.returncode == 0, done.stderr
-    assert "_python_argcomplete equipot-train" in done.stdout

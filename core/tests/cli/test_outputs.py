@@ -1,12 +1,16 @@
 """Folders that a run writes into: what is refused, with which message."""
 
-import argparse
+import os
 import signal
+import subprocess
+import sys
 from datetime import datetime, timezone
+from pathlib import Path
 
+import click
 import pytest
 
-from equipot._cli.common import run_command
+from equipot._cli.common import run
 
 
 @pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt", "results.json", "multirun.yaml"])
@@ -28,14 +32,14 @@ def test_overwrite(folder):
 
 
 def test_runs_of_the_same_second_have_folders_of_their_own(folder, monkeypatch):
-    from equipot._cli import train
+    from equipot._cli import outputs
 
     class Clock:
         @staticmethod
         def now():
             return datetime(2026, 1, 31, 12, 0, 0, tzinfo=timezone.utc)
 
-    monkeypatch.setattr(train, "datetime", Clock)
+    monkeypatch.setattr(outputs, "datetime", Clock)
     for _ in range(2):
         assert folder.call("run=[val]")[0] == 0
     made = sorted((folder.path / "outputs" / "config").iterdir())
@@ -104,8 +108,91 @@ def test_override_without_a_key(folder):
 
 
 def test_errors_of_the_file_system_are_messages(capsys, tmp_path):
-    def command(_args):
+    @click.command
+    def command():
         (tmp_path / "nowhere" / "file").open("w")
 
-    assert run_command(command, argparse.Namespace()) == 2
+    assert run(command, "equipot", []) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / 'nowhere' / 'file'}: No such file or directory\n"
+
+
+# ------------------------------------------------------------------- one run, one composition
+
+
+def counted(monkeypatch, owner, name):
+    """Count the calls of a method."""
+    calls, original = [], getattr(owner, name)
+
+    def call(*args, **kwargs):
+        calls.append(name)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Compositions by Hydra, and checks."""
+    from hydra._internal.hydra import Hydra
+
+    from equipot.config._check import _Check
+
+    return counted(monkeypatch, Hydra, "compose_config"), counted(monkeypatch, _Check, "run")
+
+
+def test_a_run_composes_and_checks_its_config_once(folder, calls):
+    code, _, errors = folder.call("--output", "out", "run=[val]", "hydra.job.name=mine", "+trainer.devices=1")
+    assert code == 0, errors
+    assert tuple(map(len, calls)) == (1, 1)
+    made = folder.path / "out" / ".hydra"
+    assert (made / "overrides.yaml").read_text() == "- run=[val]\n- +trainer.devices=1\n"
+    assert "max_epochs:" in (made / "config.yaml").read_text()
+    assert f"output_dir: {made.parent}" in (made / "hydra.yaml").read_text()
+    assert (made.parent / "mine.log").is_file()
+
+
+@pytest.mark.parametrize("flag", ["-m", "hydra.mode=MULTIRUN"])
+def test_runs_of_a_sweep_are_checked_one_by_one(folder, calls, flag):
+    code, _, errors = folder.call(flag, "--output", "out", "run=[val]", "data.seed=1,2")
+    assert code == 0, errors
+    assert len(calls[1]) == 2
+    for number in "01":
+        assert (folder.path / "out" / number / "results.json").is_file()
+        assert (folder.path / "out" / number / "train.log").is_file()
+
+
+def test_a_sweep_without_its_flag_is_refused_by_hydra(folder):
+    code, _, errors = folder.call("run=[val]", "data.seed=1,2")
+    assert code == 1
+    assert "add --multirun to your command line" in errors
+
+
+def test_the_config_may_choose_and_use_the_output_folder(folder):
+    text = (folder.path / "config.yaml").read_text()
+    folder.write(text + "hydra: {run: {dir: 'runs/${data.seed}-${hydra:job.name}'}}\n")
+    code, _, errors = folder.call("run=[val]", "+trainer.default_root_dir=${hydra:runtime.output_dir}", "data.seed=7")
+    assert code == 0, errors
+    made = folder.path / "runs" / "7-train"
+    assert f'"default_root_dir": "{made}"' in (made / "config.json").read_text()
+
+
+def test_flags_of_hydra_show_the_config(folder):
+    code, output, errors = folder.call("--cfg=job", "--package=trainer", "trainer.max_epochs=77")
+    assert (code, errors) == (0, "")
+    assert "max_epochs: 77" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["equipot-train"], ["equipot", "train"]])
+def test_lightnings_launcher_starts_the_command_again(folder, command):
+    """The further process has the arguments of the first, and writes into the same folder."""
+    arguments = ["config.yaml", "+trainer.devices=2", "+trainer.strategy=ddp", "++trainer.accelerator=cpu"]
+    done = subprocess.run(
+        [Path(sys.executable).with_name(command[0]), *command[1:], *arguments, "trainer.max_epochs=1"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (made,) = (folder.path / "outputs" / "config").iterdir()
+    names = {file.name for file in made.iterdir()}
+    assert {".hydra", "best.ckpt", "results.json", "train.log", "train_ddp_process_1.log"} <= names

@@ -126,7 +126,7 @@ def test_truncated_checkpoint(folder):
 
 def test_allow_needs_resume(folder):
     assert folder.errors("--allow", "seed", command="train") == [
-        "--allow: means something with --resume only, got ['seed']"
+        "--allow: is only valid together with --resume, got ['seed']"
     ]
 
 

@@ -145,7 +145,17 @@ def test_two_processes(folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torchrun = Path(sys.executable).with_name("torchrun")
-    command = [torchrun, "--nproc-per-node", "2", "--master-port", str(port), "-m", "equipot._cli.train", "config.yaml"]
+    command = [
+        torchrun,
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(port),
+        "-m",
+        "equipot._cli.main",
+        "train",
+        "config.yaml",
+    ]
     done = subprocess.run(
         [*command, "+trainer.devices=2", "--output", "two"], capture_output=True, text=True, check=False, timeout=600
     )

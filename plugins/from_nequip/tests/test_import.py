@@ -260,7 +260,7 @@ def test_frames_of_the_training_data_are_not_stored_with_the_package(tmp_path, m
 @pytest.mark.parametrize(
     ("arguments", "script", "message"),
     [
-        ([], "exit 0", "loading it runs the code that is in it; say --i-trust-this-file"),
+        ([], "exit 0", "loading it runs the code that is in it; add --i-trust-this-file"),
         (["--i-trust-this-file"], "exit 0", "is not an export of a nequip model"),
         (
             ["--i-trust-this-file"],
@@ -284,7 +284,7 @@ def test_errors_before_anything_runs(tmp_path, model_file, python, capsys):
     trust = ("--i-trust-this-file", "--python", never)
     (tmp_path / "there.equipot.zip").touch()
     assert run(model_file, tmp_path / "there.equipot.zip", *trust) == 2
-    assert "exists already; choose another name, or say --overwrite" in capsys.readouterr().err
+    assert "exists already; choose another name, or add --overwrite" in capsys.readouterr().err
     assert run(model_file, tmp_path / "model.zip", *trust) == 2
     assert "must end in .equipot.zip" in capsys.readouterr().err
     assert run(tmp_path / "not_there.ckpt", tmp_path / "o.equipot.zip", *trust) == 2

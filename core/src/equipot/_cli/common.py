@@ -1,167 +1,64 @@
-"""What every command shares: plugin options, warnings, and errors as one clear message.
-
-A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``; a module may set
-``PASS_UNKNOWN = True`` to get arguments it does not know as ``args.extra``.
-"""
+"""What every command shares: the plugin switches, warnings, tables, and errors as one clear message."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
 
 from equipot._host.attribution import name_plugin
-from equipot.errors import ConfigError, DataError, EquipotError, did_you_mean, problem
+from equipot.errors import ConfigError, DataError, EquipotError
+from equipot.plugins import plugins, use_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
 EXIT_ERROR = 2
 """Exit code of every error with a message meant for the user."""
 
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+Weights = Literal["ema", "raw"]
+
+weights_option = click.option(
+    "--weights",
+    type=click.Choice(["ema", "raw"]),
+    default="ema",
+    help="Weights of a checkpoint (default: ema, where present).",
+)
+
 _shown: set[str] = set()
 
 
-class Command(Protocol):
-    """A module of ``equipot._cli`` that is a command."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the command's arguments."""
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Do it; the return value is the exit code."""
-
-
-def add_plugin_options(parser: argparse.ArgumentParser) -> None:
-    """Add the switches that choose which plugins load.
+def run(command: click.Command, program: str, argv: Sequence[str] | None = None) -> int:
+    """Parse arguments and run a command; errors meant for users become ``error: …`` on stderr and exit code 2.
 
     Args:
-        parser: Parser of a command.
-    """
-    group = parser.add_argument_group("plugins")
-    choice = group.add_mutually_exclusive_group()
-    choice.add_argument(
-        "--plugins",
-        metavar="IDS",
-        default=None,
-        help="load only these plugin ids (a,b) or all but some (--plugins=-c)",
-    )
-    choice.add_argument("--no-plugins", action="store_true", default=False, help="load no plugin, core only")
-    group.add_argument(
-        "--strict-plugins", action="store_true", default=False, help="stop at the first plugin that fails to load"
-    )
-    group.add_argument("--trace-plugins", action="store_true", default=False, help="print what each plugin declares")
-    group.add_argument(
-        "--plugin",
-        metavar="FILE.py",
-        action="append",
-        default=[],
-        help="take a local file with a model, pair potential, … as a plugin too (repeatable)",
-    )
-
-
-def apply_plugin_options(args: argparse.Namespace) -> None:
-    """Hand the plugin switches to the host, which reads them from the environment when it loads."""
-    if getattr(args, "no_plugins", False):
-        os.environ["EQUIPOT_PLUGINS"] = "none"
-    elif getattr(args, "plugins", None) is not None:
-        os.environ["EQUIPOT_PLUGINS"] = args.plugins
-    if getattr(args, "strict_plugins", False):
-        os.environ["EQUIPOT_STRICT_PLUGINS"] = "1"
-    if getattr(args, "trace_plugins", False):
-        os.environ["EQUIPOT_TRACE_PLUGINS"] = "1"
-    for path in getattr(args, "plugin", ()):
-        from equipot._host.local_file import NOTICE
-        from equipot.plugins import use_file
-
-        use_file(path)
-        print(f"note: --plugin {path}: {NOTICE}", file=sys.stderr)
-
-
-def split_plugin_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Take the plugin switches out of a command's arguments, wherever they stand.
-
-    Returns:
-        The switches, and all other arguments in their order.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    add_plugin_options(parser)
-    return parser.parse_known_args(argv)
-
-
-def make_parser(module: Any, prog: str) -> argparse.ArgumentParser:
-    """The parser of a command.
-
-    Args:
-        module: The command's module (see ``Command``).
-        prog: Name shown in the help, e.g. ``equipot-train``.
-    """
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=(module.__doc__ or "").strip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    module.add_arguments(parser)
-    add_plugin_options(parser)
-    return parser
-
-
-def run_module(module: Any, prog: str, argv: Sequence[str] | None = None) -> int:
-    """Parse arguments and run a command.
-
-    Args:
-        module: The command's module (see ``Command``).
-        prog: Name shown in the help, e.g. ``equipot-train``.
+        command: The command.
+        program: Its name as users type it, e.g. ``equipot-train``.
         argv: Arguments without the program's name; None: those of the process.
-
-    Returns:
-        The exit code: 0, or 2 after an error whose message was printed.
-    """
-    switches, rest = split_plugin_options(sys.argv[1:] if argv is None else argv)
-
-    def command(switches: argparse.Namespace) -> int | None:
-        apply_plugin_options(switches)
-        parser = make_parser(module, prog)
-        if "_ARGCOMPLETE" in os.environ:
-            from argcomplete import autocomplete
-
-            autocomplete(parser)
-        args, unknown = parser.parse_known_args(rest)
-        if unknown and not getattr(module, "PASS_UNKNOWN", False):
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        args.extra = unknown
-        code: int | None = module.run(args)
-        return code
-
-    return run_command(command, switches)
-
-
-def run_command(func: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
-    """Run a command; errors meant for users become ``error: …`` on stderr and exit code 2.
-
-    Args:
-        func: The command.
-        args: Its parsed arguments.
 
     Returns:
         The exit code.
     """
     configure_logging()
     try:
-        code = func(args)
+        arguments = _apply_switches(program, list(sys.argv[1:] if argv is None else argv))
+        code = with_switches(command).main(arguments, prog_name=program, standalone_mode=False)
     except EquipotError as error:
         show_plugin_warnings()
         print_error(error)
         return EXIT_ERROR
-    except KeyboardInterrupt:
+    except click.ClickException as error:
+        print(_usage_error(error, program), file=sys.stderr)
+        return EXIT_ERROR
+    except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return EXIT_INTERRUPTED
     except OSError as error:
         if error.filename is None:
             raise
@@ -172,6 +69,75 @@ def run_command(func: Callable[[argparse.Namespace], int | None], args: argparse
         raise
     show_plugin_warnings()
     return int(code or 0)
+
+
+def _usage_error(error: click.ClickException, program: str) -> str:
+    """An error of click as one line; a group of a plugin that is called without a command shows its help."""
+    text = error.format_message().rstrip(".")
+    if "\n" in text:
+        return text
+    context = getattr(error, "ctx", None)
+    where = program if context is None else context.command_path
+    return f"error: {where}: {text[:1].lower()}{text[1:]}"
+
+
+# -------------------------------------------------------------------------- plugin switches
+
+
+def _switches(*, expose: bool) -> list[click.Parameter]:
+    """Options that choose which plugins load."""
+    common: dict[str, Any] = {"expose_value": expose}
+    only = "Load only these plugins (ids, as in a,b), or all but some (--plugins=-c)."
+    local = "Use a local file with a model, pair potential, … as a plugin too. May be repeated."
+    return [
+        click.Option(["--plugins"], metavar="IDS", help=only, **common),
+        click.Option(["--no-plugins"], is_flag=True, help="Load no plugins, only core.", **common),
+        click.Option(["--strict-plugins"], is_flag=True, help="Stop at the first plugin that fails to load.", **common),
+        click.Option(["--trace-plugins"], is_flag=True, help="Print what each plugin declares.", **common),
+        click.Option(["--plugin"], metavar="FILE.py", multiple=True, type=click.Path(), help=local, **common),
+    ]
+
+
+def with_switches(command: click.Command) -> click.Command:
+    """Show the plugin switches in the help and the completion of a command.
+
+    ``run`` has applied them and taken them off the line when the command parses it: they decide which commands exist.
+    """
+    if all(one.name != "no_plugins" for one in command.params):
+        command.params.extend(_switches(expose=False))
+    return command
+
+
+_SWITCHES = click.Command(
+    "switches",
+    params=_switches(expose=True),
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+
+
+def _apply_switches(program: str, arguments: list[str]) -> list[str]:
+    """Give the plugin switches, wherever they are on the line, to the host; return the other arguments."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    context = _SWITCHES.make_context(program, arguments[:end])
+    given = context.params
+    if given["no_plugins"] and given["plugins"] is not None:
+        raise click.UsageError("--no-plugins cannot be combined with --plugins", context)
+    if given["no_plugins"] or given["plugins"] is not None:
+        os.environ["EQUIPOT_PLUGINS"] = "none" if given["no_plugins"] else given["plugins"]
+    for name in ("strict_plugins", "trace_plugins"):
+        if given[name]:
+            os.environ[f"EQUIPOT_{name.upper()}"] = "1"
+    for path in given["plugin"]:
+        from equipot._host.local_file import NOTICE
+
+        use_file(path)
+        print(f"note: --plugin {path}: {NOTICE}", file=sys.stderr)
+    # -h here and not as an option of click's, which would find it inside of Hydra's -cd=/home as well
+    return ["--help" if text == "-h" else text for text in context.args] + arguments[end:]
+
+
+# --------------------------------------------------------------------------------- messages
 
 
 def print_error(error: EquipotError) -> None:
@@ -189,72 +155,58 @@ def print_error(error: EquipotError) -> None:
 
 def show_plugin_warnings() -> None:
     """Warn once about plugins that did not load or had side effects; nothing while the host is not loaded."""
-    host_module = sys.modules.get("equipot._host.host")
-    if host_module is None or not host_module.plugins.cache_info().currsize:
+    if not plugins.cache_info().currsize:
         return
-    for record in host_module.plugins().records:
-        told = [f"plugin {record.label}: {note}" for note in record.notes]
+    for record in plugins().records:
+        warnings = [f"plugin {record.label}: {note}" for note in record.notes]
         if record.error:
-            told.insert(0, f"plugin {record.label} is {record.state}: {record.error}")
-        for text in told:
+            warnings.insert(0, f"plugin {record.label} is {record.state}: {record.error}")
+        for text in warnings:
             if text not in _shown:
                 _shown.add(text)
                 print(f"warning: {text}", file=sys.stderr)
 
 
-class _Format(logging.Formatter):
-    """``warning: text``, as the errors look."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Level in lower case, then the message."""
-        return f"{record.levelname.lower()}: {record.getMessage()}"
-
-
-class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to whatever ``sys.stderr`` is at the time, and not what ``show_plugin_warnings`` says."""
+class _Stderr(logging.Handler):
+    """Writes ``warning: text``, as the errors look, except what ``show_plugin_warnings`` says."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         if record.name != "equipot.plugins":
-            self.stream = sys.stderr
-            super().emit(record)
+            print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
 
 
 def configure_logging() -> None:
-    """Send warnings of equipot's loggers to stderr as ``warning: …``, once."""
+    """Send warnings of equipot's loggers to stderr, once."""
     root = logging.getLogger("equipot")
     if not any(isinstance(handler, _Stderr) for handler in root.handlers):
-        handler = _Stderr()
-        handler.setLevel(logging.WARNING)
-        handler.setFormatter(_Format())
-        root.addHandler(handler)
+        root.addHandler(_Stderr(logging.WARNING))
         root.propagate = False
 
 
-HYDRA_FLAGS = (
-    "-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run", "-i", "--info",
-    "-cd", "--config-dir", "--hydra-help", "--experimental-rerun",
-)  # fmt: skip
-"""Hydra's own flags; their values are written with ``=``, as in ``--cfg=job``."""
+# ----------------------------------------------------------------------------------- tables
 
 
-def hydra_arguments(texts: Sequence[str], options: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split what is meant for Hydra into overrides and flags.
+def print_table(rows: Iterable[Sequence[str]], header: Sequence[str] = (), *, numbers: Sequence[str] = ()) -> None:
+    """Print rows in columns, folded to the width of a terminal; in files and pipes each row stays on its line.
 
     Args:
-        texts: Arguments that the command itself does not know.
-        options: The command's own options, for hints.
-
-    Returns:
-        Overrides, flags.
-
-    Raises:
-        ConfigError: On options that neither the command nor Hydra has.
+        rows: Texts of the cells.
+        header: Titles of the columns; none: the first column has the titles of the rows.
+        numbers: Titles of the columns to align right.
     """
-    given = [text for text in texts if text.strip()]
-    flags = [text for text in given if text.startswith("-")]
-    unknown = [flag for flag in flags if flag.split("=")[0] not in HYDRA_FLAGS]
-    if unknown:
-        known = (*options, *HYDRA_FLAGS)
-        raise ConfigError(problem(flag, "unknown option", hint=did_you_mean(flag, known)) for flag in unknown)
-    return [text for text in given if not text.startswith("-")], flags
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    table = Table(box=None, pad_edge=False, show_header=bool(header))
+    for title in header:
+        table.add_column(title, overflow="fold", justify="right" if title in numbers else "left")
+    for row in rows:
+        table.add_row(*row)
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        print(line.rstrip())

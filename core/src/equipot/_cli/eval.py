@@ -1,97 +1,90 @@
-"""Errors of a model on labelled data: a table in meV and Å, parity plots with --out.
-
-MODEL is a checkpoint, package or compiled file; DATA anything ASE reads, with labels in the units of
-the model's training data.
-"""
+"""``equipot eval``."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equipot._cli.common import run_module
+import click
+
+from equipot import files
+from equipot._cli.common import Weights, print_table, weights_option
+from equipot.commands import Command, SeveralValues
+from equipot.errors import ConfigError, problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from equipot.evaluate import Evaluation
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("model", metavar="MODEL", help=".ckpt, .equipot.zip or .equipot.pt2")
-    parser.add_argument("data", metavar="DATA", help="labelled frames, e.g. test.extxyz")
-    parser.add_argument("--out", metavar="DIR", help="folder for metrics.json and parity.png")
-    parser.add_argument(
-        "--labels",
-        nargs="+",
-        default=[],
-        metavar="LABEL=KEY",
-        help="where labels are, e.g. total_energy=REF_energy forces=REF_forces",
-    )
-    parser.add_argument(
-        "--batch-size", type=int, default=10, metavar="N", help="frames evaluated at once (default: 10)"
-    )
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument(
-        "--weights", choices=("ema", "raw"), default="ema", help="weights of a checkpoint (default: ema, where present)"
-    )
-    parser.add_argument(
-        "--allow-native", action="store_true", help="also load a compiled file that was not built on this machine"
-    )
+@click.command(cls=Command)
+@click.argument("model", type=click.Path())
+@click.argument("data", type=click.Path())
+@click.option("--out", type=click.Path(), metavar="DIR", help="Write metrics.json and parity.png into this folder.")
+@click.option(
+    "--labels",
+    cls=SeveralValues,
+    metavar="LABEL=KEY...",
+    help="Where labels are, e.g. total_energy=REF_energy forces=REF_forces.",
+)
+@click.option("--batch-size", type=int, default=10, metavar="N", help="Frames evaluated at once (default: 10).")
+@click.option("--device", default="cpu", help="Device to run on: cpu (default) or cuda.")
+@weights_option
+@click.option("--allow-native", is_flag=True, help="Also load a compiled file that was not built on this machine.")
+def command(
+    *,
+    model: str,
+    data: str,
+    out: str | None,
+    labels: tuple[str, ...],
+    batch_size: int,
+    device: str,
+    weights: Weights,
+    allow_native: bool,
+) -> None:
+    """Show the errors of a model on labelled data, in meV and Å; with --out also as parity plots.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Evaluate."""
-    from equipot.errors import ConfigError, problem
-
-    if args.batch_size < 1:
-        raise ConfigError(problem("--batch-size", "must be at least 1", got=args.batch_size))
-    labels = _labels(args.labels)
-    out = None if args.out is None else _folder(args.out)
+    MODEL is a checkpoint (.ckpt), package (.equipot.zip) or compiled file (.equipot.pt2). DATA is a file that
+    ASE reads, with labels in the units of the model's training data.
+    """
+    if batch_size < 1:
+        raise ConfigError(problem("--batch-size", "must be at least 1", got=batch_size))
+    keys = _labels(labels)
+    folder = None if out is None else _folder(out)
 
     from equipot.allocator import keep_memory
     from equipot.artifacts._loading import load
     from equipot.evaluate import evaluate, parity_plot
 
     keep_memory()
-    model = load(args.model, args.device, weights=args.weights, allow_native=args.allow_native)
-    found = evaluate(
-        model, args.data, labels=labels, batch_size=args.batch_size, device=args.device, progress=_progress
-    )
-    _print_table(found)
-    if out is not None:
-        record = {"model": Path(args.model).name, "data": Path(args.data).name, **found.to_dict()}
-        (out / "metrics.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        parity_plot(found.compared, out / "parity.png", f"{Path(args.model).name} on {Path(args.data).name}")
-        print(f"wrote {out / 'metrics.json'} and {out / 'parity.png'}")
-    return 0
+    loaded = load(model, device, weights=weights, allow_native=allow_native)
+    found = evaluate(loaded, data, labels=keys, batch_size=batch_size, device=device, progress=_progress)
+    _print(found)
+    if folder is not None:
+        names = {"model": Path(model).name, "data": Path(data).name}
+        files.write_json(folder / "metrics.json", {**names, **found.to_dict()})
+        parity_plot(found.compared, folder / "parity.png", f"{names['model']} on {names['data']}")
+        print(f"wrote {folder / 'metrics.json'} and {folder / 'parity.png'}")
 
 
-def _labels(items: list[str]) -> dict[str, str] | None:
-    from equipot.errors import ConfigError, problem
-
+def _labels(items: Iterable[str]) -> dict[str, str] | None:
     labels = {}
     for item in items:
         label, equals, key = item.partition("=")
         if not equals or not key:
-            raise ConfigError(
-                problem("--labels", f"{item!r} is no label", hint="write LABEL=KEY, e.g. total_energy=REF_energy")
-            )
+            hint = "for example total_energy=REF_energy"
+            raise ConfigError(problem("--labels", "must be LABEL=KEY", got=item, hint=hint))
         labels[label] = key
     return labels or None
 
 
 def _folder(name: str) -> Path:
-    from equipot.errors import ArtifactError, problem
-
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ArtifactError(problem("--out", f"cannot be made: {error.strerror}", got=name)) from None
+        raise ConfigError(problem("--out", f"cannot be made: {error.strerror}", got=name)) from None
     return folder
 
 
@@ -103,19 +96,12 @@ def _progress(starts: list[int]) -> Iterable[int]:
     return track(starts, description="evaluating", console=console, disable=not console.is_terminal)
 
 
-def _print_table(found: Evaluation) -> None:
+def _print(found: Evaluation) -> None:
     print(f"{found.n_frames} frames")
-    print(f"{'quantity':<16} {'RMSE':>10} {'MAE':>10} {'max':>10} {'values':>8}  unit")
+    rows = []
     for one in found.compared:
         row = one.errors()
-        numbers = " ".join(f"{row[kind]:>10.4g}" for kind in ("rmse", "mae", "max"))
-        print(f"{one.name:<16} {numbers} {row['values']:>8}  {row['unit']}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``equipot eval``; returns the exit code."""
-    return run_module(sys.modules[__name__], "equipot eval", argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        errors = [f"{row[kind]:.4g}" for kind in ("rmse", "mae", "max")]
+        rows.append((one.name, *errors, str(row["values"]), str(row["unit"])))
+    numbers = ("RMSE", "MAE", "max", "values")
+    print_table(rows, header=("quantity", *numbers, "unit"), numbers=numbers)

@@ -1,58 +1,39 @@
-"""Show what is in a checkpoint, package or compiled file, without executing anything of it.
-
-The verdict is one of: safe, needs plugins, contains native code, contains unsafe pickle.
-"""
+"""``equipot inspect``."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from equipot._cli.common import run_module
+import click
+
+from equipot._cli.common import print_table
 
 if TYPE_CHECKING:
     from equipot.artifacts._manifest import Manifest
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("file", metavar="FILE", help=".ckpt, .equipot.zip or .equipot.pt2")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+@click.command
+@click.argument("file", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(*, file: str, as_json: bool) -> None:
+    """Show what is in a checkpoint, package or compiled file, without executing anything of it.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Inspect."""
-    return show(args.file, as_json=args.json)
-
-
-def show(path: str, *, as_json: bool = False) -> int:
-    """Print a report on a file.
-
-    Args:
-        path: The file.
-        as_json: As JSON instead of a table.
-
-    Returns:
-        The exit code: 0.
+    The verdict is one of: safe, needs plugins, contains native code, contains unsafe pickle.
     """
     from equipot.artifacts._inspect import inspect_file
 
-    report = inspect_file(path)
+    report = inspect_file(file)
     if as_json:
         print(json.dumps(report.to_dict(), indent=2, sort_keys=True))
-        return 0
+        return
     rows = [
         ("file", f"{report.file} ({report.size / 1024:.0f} kB)"),
         ("verdict", f"{report.verdict}: {report.advice}"),
         ("sha256", report.sha256),
         *(_manifest_rows(report.manifest) if report.manifest else ()),
     ]
-    for name, value in rows:
-        print(f"{name:<12}  {_printable(value)}")
-    return 0
+    print_table((name, _printable(value)) for name, value in rows)
 
 
 def _printable(text: str) -> str:
@@ -94,12 +75,3 @@ def _approximations(stored: dict[str, Any]) -> str:
 
 def _pairs(values: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items() if value not in (None, {}, ""))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``equipot inspect``; returns the exit code."""
-    return run_module(sys.modules[__name__], "equipot inspect", argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,95 +1,87 @@
-"""Build, show, verify and modify packages (.equipot.zip): a model in one safe file.
-
-A package holds weights, config, manifest and golden frames; no pickle and no code.
-"""
+"""``equipot package``."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
+import functools
 
-from equipot._cli.common import run_module
+import click
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions and their arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    build = actions.add_parser("build", help="make a package from a checkpoint")
-    build.add_argument("checkpoint", metavar="CKPT", help="checkpoint written by equipot train")
-    build.add_argument("output", metavar="OUT.equipot.zip", help="file to write")
-    build.add_argument(
-        "--weights", choices=("ema", "raw"), default="ema", help="weights to take (default: ema, where present)"
-    )
-    build.add_argument(
-        "--golden-from-data",
-        metavar="FILE",
-        help="store the first frames of FILE as golden frames, instead of random ones",
-    )
-    info = actions.add_parser("info", help="show what is in a package")
-    info.add_argument("package", metavar="PACKAGE", help="the package")
-    info.add_argument("--json", action="store_true", help="print the manifest as JSON")
-    verify = actions.add_parser("verify", help="build the model and replay its golden frames")
-    verify.add_argument("package", metavar="PACKAGE", help="the package")
-    modify = actions.add_parser("modify", help="write another package with modifiers applied")
-    modify.add_argument("package", metavar="IN", help="the package to start from")
-    modify.add_argument("output", metavar="OUT.equipot.zip", help="file to write")
-    modify.add_argument(
-        "--modifiers",
-        nargs="+",
-        required=True,
-        metavar="NAME[:key=value,…]",
-        help="persistent modifiers, applied in this order",
-    )
+from equipot._cli.common import Weights, run, weights_option
+from equipot.commands import Command, SeveralValues, complete_names
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do the action."""
-    return {"build": _build, "info": _info, "verify": _verify, "modify": _modify}[args.action](args)
+@click.group(no_args_is_help=False)
+def command() -> None:
+    """Build, show, verify and modify packages (.equipot.zip): a model in one safe file.
+
+    A package holds weights, config, manifest and golden frames; no pickle and no code.
+    """
 
 
-def _build(args: argparse.Namespace) -> int:
+@command.command
+@click.argument("checkpoint", type=click.Path())
+@click.argument("output", metavar="OUT.equipot.zip", type=click.Path())
+@weights_option
+@click.option(
+    "--golden-from-data",
+    metavar="FILE",
+    type=click.Path(),
+    help="Store the first frames of FILE as golden frames, instead of random ones.",
+)
+def build(*, checkpoint: str, output: str, weights: Weights, golden_from_data: str | None) -> None:
+    """Make a package from a checkpoint that equipot train wrote."""
     from equipot.artifacts._modify import package_checkpoint
 
-    manifest = package_checkpoint(args.checkpoint, args.output, weights=args.weights, golden_data=args.golden_from_data)
-    print(f"wrote {args.output} ({manifest.provenance['weights']} weights, fingerprint {manifest.fingerprint[:16]})")
-    return 0
+    manifest = package_checkpoint(checkpoint, output, weights=weights, golden_data=golden_from_data)
+    print(f"wrote {output} ({manifest.provenance['weights']} weights, fingerprint {manifest.fingerprint[:16]})")
 
 
-def _info(args: argparse.Namespace) -> int:
+@command.command
+@click.argument("package", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+@click.pass_context
+def info(context: click.Context, *, package: str, as_json: bool) -> None:
+    """Show what is in a package."""
+    from equipot._cli import inspect
     from equipot.artifacts._package import read_manifest
 
-    if args.json:
-        print(read_manifest(args.package).to_json().decode())
-        return 0
-    from equipot._cli.inspect import show
-
-    return show(args.package)
+    if as_json:
+        print(read_manifest(package).to_json().decode())
+    else:
+        context.invoke(inspect.command, file=package, as_json=False)
 
 
-def _verify(args: argparse.Namespace) -> int:
-    from equipot.artifacts._loading import verify
+@command.command
+@click.argument("package", type=click.Path())
+def verify(package: str) -> None:
+    """Build the model and replay its golden frames."""
+    from equipot.artifacts._loading import verify as replay
 
-    worst = verify(args.package)
+    worst = replay(package)
     shown = ", ".join(f"{key} {value:.1e}" for key, value in sorted(worst.items()))
-    print(f"{args.package}: reproduces its golden frames; largest relative deviations: {shown}")
-    return 0
+    print(f"{package}: reproduces its golden frames; largest relative deviations: {shown}")
 
 
-def _modify(args: argparse.Namespace) -> int:
+@command.command(cls=Command)
+@click.argument("package", metavar="IN", type=click.Path())
+@click.argument("output", metavar="OUT.equipot.zip", type=click.Path())
+@click.option(
+    "--modifiers",
+    cls=SeveralValues,
+    required=True,
+    metavar="NAME[:key=value,…]...",
+    shell_complete=complete_names("modifiers"),
+    help="Persistent modifiers, applied in this order.",
+)
+def modify(*, package: str, output: str, modifiers: tuple[str, ...]) -> None:
+    """Write another package with modifiers applied."""
     from equipot._cli.modifiers import parse_modifier
     from equipot.artifacts._modify import modify_package
 
-    steps = [parse_modifier(text) for text in args.modifiers]
-    manifest = modify_package(args.package, args.output, steps)
-    print(f"wrote {args.output} with {', '.join(name for name, _ in steps)}: {', '.join(manifest.model['outputs'])}")
-    return 0
+    steps = [parse_modifier(text) for text in modifiers]
+    manifest = modify_package(package, output, steps)
+    print(f"wrote {output} with {', '.join(name for name, _ in steps)}: {', '.join(manifest.model['outputs'])}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``equipot-package``; returns the exit code."""
-    return run_module(sys.modules[__name__], "equipot-package", argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = functools.partial(run, command, "equipot-package")
+"""The script ``equipot-package``."""

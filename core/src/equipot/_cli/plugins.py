@@ -1,75 +1,51 @@
-"""Installed plugins: list them, show one, write a new one, check one.
-
-Without an action: a table of all plugins, what each declares, and its state.
-"""
+"""``equipot plugins``, a group whose commands are declared as ``plugins NAME``, and its ``list`` and ``info``."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import json
-import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from importlib import metadata
+from typing import Any
 
-if TYPE_CHECKING:
-    from equipot.plugins import PluginHost
+import click
 
-
-def actions() -> dict[str, tuple[str, str]]:
-    """Name to module and summary; plugins declare ``plugins NAME``."""
-    from equipot.plugins import plugins
-
-    found = {"info": ("equipot._cli.plugins_info", "everything about one plugin")}
-    for one in plugins().available("commands"):
-        if one.entry.name.startswith("plugins "):
-            found[one.entry.name.removeprefix("plugins ")] = (one.entry.target, one.entry.summary)
-    return found
-
+from equipot._cli.common import print_table, show_plugin_warnings
+from equipot._cli.main import DeclaredGroup
+from equipot.commands import complete_plugins
+from equipot.errors import ConfigError, unknown
+from equipot.plugins import HOOKS, PluginHost, PluginRecord, plugins
 
 MOST_NAMES = 12
 """Longer lists are counted in the table."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions and their arguments."""
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
-    known = actions()
-    group = parser.add_subparsers(dest="action", metavar="ACTION", help="list (the default), " + ", ".join(known))
-    listed = group.add_parser("list", help="the table of all plugins")
-    listed.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
-    for name, (path, summary) in known.items():
-        module = importlib.import_module(path)
-        action = group.add_parser(
-            name,
-            help=summary,
-            description=(module.__doc__ or "").strip(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(action)
+@click.group(cls=DeclaredGroup, prefix="plugins ", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@click.pass_context
+def command(context: click.Context, *, as_json: bool) -> None:
+    """List installed plugins, show one, write a new one, or check one.
+
+    Without a command: a table of all plugins, what each declares, and its state.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_command, as_json=as_json)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do the action, or list."""
-    if args.action in (known := actions()):
-        module: Any = importlib.import_module(known[args.action][0])
-        code: int = module.run(args)
-        return code
-    from equipot._cli.common import show_plugin_warnings
-    from equipot.plugins import plugins
-
+@click.command
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@click.pass_context
+def list_command(context: click.Context, *, as_json: bool) -> None:
+    """Show a table of all plugins, what each declares, and its state."""
     host = plugins()
-    if args.json:
+    if as_json or (context.parent is not None and context.parent.params.get("as_json")):  # of plugins --json list
         print(json.dumps(listing(host), indent=2))
     else:
         _print_table(host)
         show_plugin_warnings()
-    return 0
 
 
 def listing(host: PluginHost) -> list[dict[str, Any]]:
-    """One mapping a plugin, as ``--json`` prints it."""
+    """One mapping for each plugin, as ``--json`` prints it."""
     keys = ("id", "distribution", "version", "api", "declares", "state", "error", "notes")
     return [{key: asdict(record)[key] for key in keys} for record in host.records]
 
@@ -79,19 +55,83 @@ def _shown(names: list[str]) -> str:
 
 
 def _print_table(host: PluginHost) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("id", "distribution", "version", "API", "declares", "state"):
-        table.add_column(title, overflow="fold")
+    rows = []
     for record in host.records:
-        declares = "\n".join(
-            f"{kind.replace('_', ' ')}: {_shown(names)}" for kind, names in sorted(record.declares.items())
-        )
-        table.add_row(record.id, record.distribution, record.version, record.api, declares, record.state)
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160)
-    console.print(table)
+        lines = [f"{kind.replace('_', ' ')}: {_shown(names)}" for kind, names in sorted(record.declares.items())]
+        rows.append((record.id, record.distribution, record.version, record.api, "\n".join(lines), record.state))
+    print_table(rows, header=("id", "distribution", "version", "API", "declares", "state"))
     for name, items in host.ambiguous().items():
         owners = " and ".join(f"{item.distribution} {item.version}" for item in items)
-        console.print(f"ambiguous: {name} is declared by {owners}; use the full path of one of them")
+        print(f"ambiguous: {name} is declared by {owners}; use the full path of one of them")
+
+
+@click.command
+@click.argument("name", metavar="ID", shell_complete=complete_plugins)
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+def info_command(*, name: str, as_json: bool) -> None:
+    """Show everything about one plugin: what it needs, what it declares, its state and errors.
+
+    ID is that of 'equipot plugins', or the plugin's distribution.
+    """
+    host = plugins()
+    found = [facts(host, record) for record in host.records if name in (record.id, record.distribution)]
+    if not found:
+        raise ConfigError(unknown("equipot plugins info", name, [record.id for record in host.records], "plugin"))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for one in found:
+        for key, value in one.items():
+            _print(key, value)
+
+
+def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
+    """What is known of a plugin, from its record, its metadata and its declarations."""
+    declared = {
+        kind: {
+            item.entry.name: {key: getattr(item.entry, key) for key in ("summary", "target", "deprecated")}
+            for item in host.declarations(kind)
+            if item.plugin == record.id
+        }
+        for kind in HOOKS
+    }
+    return {
+        "id": record.id,
+        "distribution": record.distribution,
+        "version": record.version,
+        **_metadata(record.distribution),
+        "api": record.api,
+        "module": record.target,
+        "state": record.state,
+        "error": record.error,
+        "notes": record.notes,
+        "declares": {kind: names for kind, names in declared.items() if names},
+    }
+
+
+def _metadata(distribution: str) -> dict[str, Any]:
+
+    try:
+        found = metadata.metadata(distribution).json
+    except metadata.PackageNotFoundError:  # a local file
+        return {}
+    requires = [str(line) for line in found.get("requires_dist", [])]
+    return {
+        "summary": found.get("summary", ""),
+        "license": found.get("license_expression") or found.get("license", ""),
+        "links": found.get("project_url", []),
+        "requires": [line for line in requires if "extra ==" not in line],
+    }
+
+
+def _print(key: str, value: Any) -> None:
+    if key == "declares":
+        for kind, names in value.items():
+            print(f"{kind.replace('_', ' ')}:")
+            for name, entry in names.items():
+                deprecated = f"; deprecated: {entry['deprecated']}" if entry["deprecated"] else ""
+                print(f"  {name}: {entry['summary']} ({entry['target'] or 'no target'}){deprecated}")
+    elif isinstance(value, list):
+        print(f"{key}: {'; '.join(value)}") if value else None
+    elif value:
+        print(f"{key}: {value}")

@@ -69,7 +69,7 @@ def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig
     register_resolvers()
     previous = GlobalHydra.instance().hydra
     try:
-        with initialize_config_dir(version_base=None, config_dir=str(file.parent)):
+        with initialize_config_dir(version_base=None, config_dir=str(file.parent), job_name="train"):
             composed = hydra_compose(file.stem, overrides=_single(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(problem(str(path), _first_lines(error), hint=_nearest_key(error, file))) from None

@@ -70,7 +70,23 @@ def run_config(config: DictConfig, options: RunOptions, hydra: DictConfig | None
         ConfigError: Before data are read, with all problems of the config.
         DataError: If the data do not have what the config needs.
     """
-    checked = check_config(config, options.allow_targets, hydra)
+    return run_checked(check_config(config, options.allow_targets, hydra), options)
+
+
+def run_checked(checked: Checked, options: RunOptions) -> dict[str, dict[str, float]]:
+    """Run all stages of a config that was checked.
+
+    Args:
+        checked: What the check made of it.
+        options: Of the command line.
+
+    Returns:
+        Stage to logged metrics.
+
+    Raises:
+        ConfigError: If the values of statistics, or an object made with them, do not fit.
+        DataError: If the data do not have what the config needs.
+    """
     with _quiet():
         return _Run(checked, options).run()
 

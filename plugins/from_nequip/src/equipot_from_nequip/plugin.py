@@ -25,6 +25,6 @@ def equipot_commands() -> Iterator[CommandEntry]:
     """Declare the command that moves models and configs over."""
     yield CommandEntry(
         name="import-nequip",
-        target="equipot_from_nequip._command",
-        summary="move a model or a config of nequip over",
+        target="equipot_from_nequip._command.command",
+        summary="Move a model or a config of nequip over",
     )

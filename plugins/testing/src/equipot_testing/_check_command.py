@@ -1,19 +1,15 @@
-"""Run the conformance kit without writing a test: which laws a plugin breaks, by how much, where to read about it.
-
-PLUGIN is the id or the distribution of an installed plugin, the folder of its project (whose
-conformance tests say the options), or a Python file. With --calculator the laws of physics are
-checked on any ASE calculator or torch-sim model instead. Exit code 0: all laws hold; 1: some are
-broken; 2: nothing could be checked.
-"""
+"""``equipot plugins check``."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from equipot import files
+from equipot.commands import complete_plugins
 from equipot.errors import ConfigError, problem
 
 if TYPE_CHECKING:
@@ -22,46 +18,51 @@ if TYPE_CHECKING:
     from equipot_testing._report import Section
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("subject", metavar="PLUGIN", nargs="?", default="", help="id, distribution, folder or file")
-    parser.add_argument("--kind", default="", help="only declarations of this kind, e.g. pair_potentials")
-    parser.add_argument("--name", default="", help="only the component of this name")
-    parser.add_argument(
-        "--option",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="option the component is checked with, the value as in YAML (repeatable)",
-    )
-    parser.add_argument("--slow", action="store_true", help="export and compile too, about a minute each")
-    parser.add_argument("--verbose", action="store_true", help="passed checks too, with what they measured")
-    parser.add_argument(
-        "--json", metavar="FILE", default="", help="write the result for programs; - is standard output"
-    )
-    parser.add_argument(
-        "--badge", metavar="FILE", default="", help="write the result for an endpoint badge of shields.io"
-    )
-    other = parser.add_argument_group("calculators of other programs")
-    other.add_argument(
-        "--calculator", metavar="MODULE:FACTORY", default="", help="a function that returns the calculator or model"
-    )
-    other.add_argument("--elements", metavar="H,C,O", default="H,C,O", help="chemical symbols it knows")
-    other.add_argument(
-        "--dtype", choices=("auto", "float32", "float64"), default="auto", help="its precision; auto measures it"
-    )
-    other.add_argument(
-        "--python",
-        metavar="PROGRAM",
-        default="",
-        help="Python of the environment that has it; needs numpy and ase there",
-    )
+@click.command
+@click.argument("subject", metavar="[PLUGIN]", default="", shell_complete=complete_plugins)
+@click.option("--kind", default="", help="Check only declarations of this kind, e.g. pair_potentials.")
+@click.option("--name", default="", help="Check only the component of this name.")
+@click.option(
+    "--option",
+    "options",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Option the component is checked with, the value as in YAML. May be repeated.",
+)
+@click.option("--slow", is_flag=True, help="Export and compile too, about a minute each.")
+@click.option("--verbose", is_flag=True, help="Show passed checks too, with what they measured.")
+@click.option("--json", metavar="FILE", default="", help="Write the result for programs; - is standard output.")
+@click.option("--badge", metavar="FILE", default="", help="Write the result for an endpoint badge of shields.io.")
+@click.option(
+    "--calculator",
+    metavar="MODULE:FACTORY",
+    default="",
+    help="Check the calculator or model of another program that this function returns.",
+)
+@click.option("--elements", metavar="H,C,O", default="H,C,O", help="With --calculator: chemical symbols it knows.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "float64"]),
+    default="auto",
+    help="With --calculator: its precision; auto measures it.",
+)
+@click.option(
+    "--python",
+    metavar="PROGRAM",
+    default="",
+    type=click.Path(),
+    help="With --calculator: Python of the environment that has it; needs numpy and ase there.",
+)
+def command(**given: Any) -> int:
+    """Run the conformance kit without writing a test: which laws a plugin breaks, by how much, where to read about it.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Check and report."""
+    PLUGIN is the id or the distribution of an installed plugin, the folder of its project (whose conformance tests
+    say the options), or a Python file. With --calculator the laws of physics are checked on any ASE calculator or
+    torch-sim model instead. Exit code 0: all laws hold; 1: some are broken; 2: nothing could be checked.
+    """
     from equipot_testing import _report as report
 
+    args = SimpleNamespace(**given)
     if bool(args.subject) == bool(args.calculator):
         hint = "give a plugin, or --calculator MODULE:FACTORY"
         raise ConfigError(problem("plugins check", "needs one thing to check", hint=hint))
@@ -79,18 +80,18 @@ def run(args: argparse.Namespace) -> int:
     return report.exit_code(sections)
 
 
-def _plugin(args: argparse.Namespace) -> Iterable[Section]:
+def _plugin(args: SimpleNamespace) -> Iterable[Section]:
     from equipot_testing._report import Section
     from equipot_testing._subjects import find_subjects
     from equipot_testing.run import run_checks
 
-    found = find_subjects(args.subject, kind=args.kind, name=args.name, options=_options(args.option))
+    found = find_subjects(args.subject, kind=args.kind, name=args.name, options=_options(args.options))
     for one in found:
         outcomes = None if one.kit is None else tuple(run_checks(one.kit, slow=args.slow))
         yield Section(one.kind, one.name, one.owner, one.remark, outcomes)
 
 
-def _calculator(args: argparse.Namespace) -> Iterable[Section]:
+def _calculator(args: SimpleNamespace) -> Iterable[Section]:
     from equipot_testing._report import Section
     from equipot_testing.calculators._remote import outcomes_of
 
@@ -100,7 +101,7 @@ def _calculator(args: argparse.Namespace) -> Iterable[Section]:
     yield Section("calculators", args.calculator, owner, "", tuple(outcomes))
 
 
-def _options(given: list[str]) -> dict[str, Any]:
+def _options(given: Iterable[str]) -> dict[str, Any]:
     """Options from ``KEY=VALUE``, the value read as YAML."""
     import yaml
 
@@ -114,11 +115,7 @@ def _options(given: list[str]) -> dict[str, Any]:
 
 
 def _write(path: str, data: dict[str, Any]) -> None:
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     if path == "-":
-        sys.stdout.write(text)
-        return
-    from equipot.files import atomic
-
-    with atomic(Path(path)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        files.write_json(path, data)

@@ -1,34 +1,29 @@
-"""Write a new plugin: an installable package with one function to fill in, and the tests that check it.
-
-Example: equipot plugins new morse --kind pair-potential writes the folder equipot-morse.
-"""
+"""``equipot plugins new``."""
 
 from __future__ import annotations
 
-import argparse
+import click
 
 from equipot_testing._scaffold import KINDS
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("name", metavar="NAME", help="small letters, digits and '-'; the package is equipot-NAME")
-    parser.add_argument("--kind", required=True, choices=tuple(KINDS), help="what the plugin brings")
-    parser.add_argument(
-        "--example", action="store_true", help="with working physics in place of the function to fill in"
-    )
-    parser.add_argument("--into", metavar="DIR", default=".", help="folder to write into (default: this one)")
+@click.command
+@click.argument("name")
+@click.option("--kind", required=True, type=click.Choice(list(KINDS)), help="What the plugin brings.")
+@click.option("--example", is_flag=True, help="Write working physics in place of the function to fill in.")
+@click.option("--into", metavar="DIR", default=".", type=click.Path(), help="Folder to write into (default: this one).")
+def command(*, name: str, kind: str, example: bool, into: str) -> None:
+    """Write a new plugin: an installable package with one function to fill in, and the tests that check it.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Write the package and say what comes next."""
+    NAME has small letters, digits and '-'; the package is equipot-NAME. For example,
+    'equipot plugins new morse --kind pair-potential' writes the folder equipot-morse.
+    """
     from equipot_testing._scaffold import new_plugin
 
-    made = new_plugin(args.name, args.kind, args.into, example=args.example)
-    print(f"wrote {made.folder}: {args.kind} {made.component}")
+    made = new_plugin(name, kind, into, example=example)
+    print(f"wrote {made.folder}: {kind} {made.component}")
     print("next:")
     print(f"  cd {made.folder}")
     print('  pip install -e ".[test]"')
     print(f"  {made.source}: " + (f"write {made.to_write}" if made.to_write else "change the example to your physics"))
     print("  pytest")
-    return 0

@@ -16,11 +16,11 @@ def equipot_commands() -> Iterator[CommandEntry]:
     """Declare the commands for plugin authors."""
     yield CommandEntry(
         name="plugins new",
-        target="equipot_testing._new_command",
-        summary="write a new plugin: an installable package with tests",
+        target="equipot_testing._new_command.command",
+        summary="Write a new plugin: an installable package with tests",
     )
     yield CommandEntry(
         name="plugins check",
-        target="equipot_testing._check_command",
-        summary="run the conformance kit on a plugin and report in plain words",
+        target="equipot_testing._check_command.command",
+        summary="Run the conformance kit on a plugin and report in plain words",
     )

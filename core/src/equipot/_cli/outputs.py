@@ -1,0 +1,71 @@
+"""Folders that runs write into: how they are called, and which are refused."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from equipot._processes import is_first
+from equipot.errors import ConfigError, problem
+
+STAMP = "%Y-%m-%d_%H-%M-%S"
+"""Date and time, as in the names of Hydra."""
+
+RUN_FILES = ("best.ckpt", "last.ckpt", "results.json", "multirun.yaml")
+"""Files that only a folder with a run has."""
+
+
+def parent_of(config: Path) -> Path:
+    """The folder for the runs of a config: ``outputs/NAME``."""
+    return Path("outputs", "".join(char if char.isalnum() or char in "-_." else "_" for char in config.stem))
+
+
+def free_name(config: Path) -> Path:
+    """A folder named after date and time that does not exist yet."""
+    stamp = datetime.now().strftime(STAMP)  # noqa: DTZ005 - the user's time, as in Hydra's names
+    names = itertools.chain([stamp], (f"{stamp}_{count}" for count in itertools.count(2)))
+    return next(folder for name in names if not (folder := parent_of(config) / name).exists())
+
+
+def make_new(folder: Path) -> bool:
+    """Make a folder of one run alone; False if another run was faster.
+
+    Raises:
+        ConfigError: If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            return False
+        what = f"cannot be written: {error.strerror}"
+        raise ConfigError(problem(str(folder.parent), what, hint="choose another folder with --output")) from None
+    return True
+
+
+def make_chosen(folder: Path, *, replace: bool) -> None:
+    """Make the folder that the user chose.
+
+    Args:
+        folder: For a run, or the runs of a sweep.
+        replace: Whether it may already hold a run.
+
+    Raises:
+        ConfigError: If it cannot be written, or holds another run.
+    """
+    if not is_first():  # the first process of the run has checked it, and may be writing
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        what = f"cannot be written: {error.strerror}"
+        raise ConfigError(problem("--output", what, got=str(folder), hint="choose another folder")) from None
+    found = [name for name in RUN_FILES if (folder / name).exists()]
+    if found and not replace:
+        what = f"the folder holds a run already ({', '.join(found)})"
+        hint = "choose another folder, or add --overwrite"
+        raise ConfigError(problem("--output", what, got=str(folder), hint=hint))

@@ -1,0 +1,201 @@
+"""Runs of a config: one that is composed and checked once, or those of a sweep, which Hydra makes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict, read_write
+
+from equipot._cli import outputs
+from equipot._cli.common import EXIT_ERROR, print_error, show_plugin_warnings
+from equipot._host.attribution import name_plugin
+from equipot.config import _check as check
+from equipot.config import _load as load
+from equipot.config._cross_checks import hydra_problems
+from equipot.errors import ConfigError, EquipotError
+from equipot.train._run import RunOptions, objective, run_checked, run_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from omegaconf import DictConfig
+
+HYDRA_FOLDER = "outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"
+"""Hydra's default output folder; runs go to ``outputs/CONFIG/DATE_TIME`` instead."""
+
+MULTIRUN_FLAGS = ("-m", "--multirun")
+
+
+class Runs:
+    """A composed config, and the ways to run it.
+
+    Args:
+        config: The config file, as given by the user.
+        overrides: Of Hydra.
+        options: Those that all runs share.
+        output: The folder that the user chose.
+        replace: Whether that folder may already hold a run.
+
+    Raises:
+        ConfigError: If the config cannot be composed, or its ``hydra`` section names what Hydra must not call.
+    """
+
+    def __init__(
+        self, config: str, overrides: Sequence[str], options: RunOptions, output: str | None, *, replace: bool
+    ) -> None:
+        self.file = load.config_file(config)
+        self.overrides = list(overrides)
+        self.options = options
+        self.output = output
+        self.replace = replace
+        self.config, self.hydra = load.compose(self.file, self.overrides)
+        if problems := hydra_problems(self.hydra):
+            raise ConfigError(problems)
+        self.multirun = getattr(self.hydra.hydra.mode, "name", "") == "MULTIRUN"
+        raw: Any = OmegaConf.to_container(self.hydra, resolve=False)
+        self.unnamed = output is None and raw["hydra"]["run"]["dir"] == HYDRA_FOLDER
+        show_plugin_warnings()
+
+    def run(self, flags: Sequence[str]) -> int:
+        """Run the config once, or let Hydra do what its flags or a sweep ask for.
+
+        Args:
+            flags: Of Hydra.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            ConfigError: Before anything is written, with all problems of the config, or that of the folder.
+        """
+        before = HydraConfig.instance().cfg
+        try:
+            return self._by_hydra(flags) if flags or self._is_sweep() else self._once()
+        finally:
+            HydraConfig.instance().cfg = before
+
+    def _is_sweep(self) -> bool:
+        """Whether the config or overrides ask for several runs; what is composed for one leaves such overrides out."""
+        settings = self.hydra.hydra
+        composed = len(settings.overrides.task) + len(settings.overrides.hydra)
+        return self.multirun or composed < len(self.overrides)
+
+    # ------------------------------------------------------------------------------ one run
+
+    def _once(self) -> int:
+        """Check the config and run it, with the folder and the logs that Hydra would have made.
+
+        ``sys.argv`` stays as it is, because Lightning's launcher starts the further processes of a run with it.
+        """
+        job, checked = self._checked()
+        options = dataclasses.replace(self.options, output=Path(job.hydra.runtime.output_dir))
+        return _exit_code(lambda: _run_job(job, _task(lambda _: run_checked(checked, options))))
+
+    def _checked(self) -> tuple[DictConfig, check.Checked]:
+        """The config with Hydra's section, and the checked one; the output folder is made when it is checked."""
+        job = copy.deepcopy(self.config)
+        with open_dict(job):
+            job.hydra = self.hydra.hydra
+        HydraConfig.instance().set_config(job)  # for ${hydra:…} in the config
+        while True:
+            folder = self._folder(job)
+            with read_write(job.hydra), open_dict(job.hydra):
+                job.hydra.mode = "RUN"
+                job.hydra.job.chdir = False
+                job.hydra.run.dir = str(folder)
+                job.hydra.runtime.output_dir = str(folder.absolute())
+            HydraConfig.instance().set_config(job)
+            checked = check.check_config(self.config, self.options.allow_targets, self.hydra)
+            if self.output is not None:
+                outputs.make_chosen(Path(self.output), replace=self.replace)
+            elif self.unnamed and not outputs.make_new(folder):
+                continue  # another run took the name meanwhile, and the config may refer to it
+            return job, checked
+
+    def _folder(self, job: DictConfig) -> Path:
+        if self.output is not None:
+            return Path(self.output).absolute()
+        return outputs.free_name(self.file) if self.unnamed else Path(str(job.hydra.run.dir))
+
+    # --------------------------------------------------------------------------- many runs
+
+    def _by_hydra(self, flags: Sequence[str]) -> int:
+        """Let Hydra make the runs; each is checked when it begins."""
+        import hydra
+
+        defaults = ["hydra.job.chdir=false"]
+        if self.output is not None:
+            outputs.make_chosen(Path(self.output), replace=self.replace)
+            quoted = str(Path(self.output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
+            many = self.multirun or any(flag in MULTIRUN_FLAGS for flag in flags)
+            defaults.append(f"hydra.{'sweep' if many else 'run'}.dir='{quoted}'")
+        elif self.unnamed:
+            defaults.append(f"hydra.run.dir='{outputs.parent_of(self.file)}/${{now:{outputs.STAMP}}}'")
+
+        def run(config: DictConfig) -> dict[str, dict[str, float]]:
+            output = Path(HydraConfig.get().runtime.output_dir)
+            return run_config(config, dataclasses.replace(self.options, output=output))
+
+        task = hydra.main(version_base=None, config_path=str(self.file.parent), config_name=self.file.stem)(_task(run))
+        before, sys.argv = sys.argv, ["equipot-train", *flags, *self.overrides, *defaults]  # where Hydra reads them
+        try:
+            return _exit_code(task)
+        finally:
+            sys.argv = before
+
+
+def _run_job(job: DictConfig, task: Callable[[DictConfig], float | None]) -> None:
+    """What Hydra's own ``run`` does with a composed config: its callbacks, log and ``.hydra`` folder."""
+    from hydra._internal.callbacks import Callbacks
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+    from hydra.core.utils import run_job
+    from hydra.types import HydraContext
+
+    callbacks = Callbacks(job)
+    context = HydraContext(config_loader=ConfigLoaderImpl(ConfigSearchPathImpl()), callbacks=callbacks)
+    name = job.hydra.job.config_name
+    callbacks.on_run_start(config=job, config_name=name)
+    done = run_job(task, job, "hydra.run.dir", None, context)
+    callbacks.on_run_end(config=job, config_name=name, job_return=done)
+    _ = done.return_value  # which raises what the task raised
+
+
+def _task(run: Callable[[DictConfig], dict[str, dict[str, float]]]) -> Callable[[DictConfig], float | None]:
+    """What Hydra calls: errors meant for users are printed here, where Hydra would add to them."""
+
+    def train(config: DictConfig) -> float | None:
+        try:
+            return objective(run(config))
+        except EquipotError as error:
+            print_error(error)
+            raise SystemExit(EXIT_ERROR) from None
+        except Exception as error:
+            name_plugin(error)
+            raise
+
+    train.__module__ = "equipot._cli.train"  # after which Hydra calls the job and its log file
+    return train
+
+
+def _exit_code(call: Callable[[], object]) -> int:
+    """Exit code of a call; the log handlers that Hydra leaves in place are taken away."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        call()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_ERROR
+    finally:
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    return 0
