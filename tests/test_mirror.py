@@ -17,7 +17,7 @@ ELSEWHERE = {
     "*.plugin": "tests/test_declarations.py",
     # Commands: tests call them by name, as users do.
     "equipot._cli.*": "core/tests/cli/test_main.py",
-    "equipot_from_nequip.command": "plugins/from_nequip/tests/test_import.py",
+    "equipot_from_nequip._command": "plugins/from_nequip/tests/test_import.py",
     "equipot_testing._*_command": "plugins/testing/tests/test_subjects.py",
     # The host is one object; a test sees it as a whole.
     "equipot._host.*": "core/tests/test_plugins.py",
@@ -30,7 +30,7 @@ ELSEWHERE = {
     # Parts of plugins that configs name, or that their models are made of.
     "equipot_allegro.*": "plugins/allegro_like/tests/test_builder.py",
     "equipot_nequip.*": "plugins/nequip_like/tests/test_builder.py",
-    "equipot_force_stress.modifier": "plugins/force_stress/tests/test_force_stress.py",
+    "equipot_force_stress._modifier": "plugins/force_stress/tests/test_force_stress.py",
     "equipot_from_nequip.*": "plugins/from_nequip/tests/test_import.py",
     "equipot_kernels.*": "plugins/kernels/tests/test_modifier.py",
     "equipot_toolbox.*": "plugins/toolbox/tests/test_plugin.py",
