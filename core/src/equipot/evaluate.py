@@ -1,4 +1,4 @@
-"""Errors of a model on labelled frames: a table, and parity plots."""
+"""Errors of a model on labelled frames, for a table and parity plots."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from equipot.errors import DataError, problem
-from equipot.fields import mask_key
 from equipot.graph import collate, non_finite
-from equipot.units import UNIT_SYSTEMS, Units
+from equipot.quantities import COMPARED, REPORTED, Reported, compare, in_mev
 
 if TYPE_CHECKING:
     from equipot.artifacts._compiled_model import CompiledModel
@@ -24,13 +23,17 @@ if TYPE_CHECKING:
 class Compared:
     """Labels and predictions of one quantity over a data set."""
 
-    name: str
-    """``per_atom_energy``, ``forces`` or ``stress``."""
-    unit: str
+    quantity: Reported
+    """What is compared, and in which unit."""
     labels: torch.Tensor
-    """Flat, float64, in ``unit``."""
+    """Flat, float64, in the unit of the quantity."""
     predictions: torch.Tensor
     """As ``labels``."""
+
+    @property
+    def name(self) -> str:
+        """``per_atom_energy``, ``forces`` or ``stress``."""
+        return self.quantity.name
 
     def errors(self) -> dict[str, float | int | str]:
         """Root mean square, mean absolute and largest error, with unit and number of values."""
@@ -40,7 +43,7 @@ class Compared:
             "mae": float(difference.mean()),
             "max": float(difference.max()),
             "values": difference.numel(),
-            "unit": self.unit,
+            "unit": self.quantity.unit,
         }
 
 
@@ -56,26 +59,10 @@ class Evaluation:
         """Flat numbers such as ``forces_mae_mev_per_angstrom``."""
         plain: dict[str, Any] = {"n_frames": self.n_frames}
         for one in self.compared:
-            errors, suffix = one.errors(), _SUFFIX[one.name]
+            errors, suffix = one.errors(), one.quantity.suffix
             plain |= {f"{one.name}_{kind}_{suffix}": errors[kind] for kind in ("rmse", "mae", "max")}
             plain[f"{one.name}_values"] = errors["values"]
         return plain
-
-
-@dataclass(frozen=True)
-class _Quantity:
-    name: str
-    label: str
-    unit: str
-
-
-_QUANTITIES = (
-    _Quantity("per_atom_energy", "total_energy", "meV/atom"),
-    _Quantity("forces", "forces", "meV/Å"),
-    _Quantity("stress", "stress", "meV/Å³"),
-)
-_SUFFIX = {"per_atom_energy": "mev", "forces": "mev_per_angstrom", "stress": "mev_per_angstrom3"}
-_MEV = 1e3
 
 
 def evaluate(
@@ -104,25 +91,27 @@ def evaluate(
         DataError: If the file cannot be read, has no usable label, or the model gives a non-finite
             number.
     """
-    frames = _frames(model, path, labels)
-    pairs: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {quantity.name: [] for quantity in _QUANTITIES}
+    frames, factor = _frames(model, path, labels), in_mev(model.info.units)
+    pairs: dict[str, list[tuple[torch.Tensor, ...]]] = {one.name: [] for one in REPORTED}
     for start in progress(list(range(0, len(frames), batch_size))):
         batch = {key: value.to(device) for key, value in collate(frames[start : start + batch_size]).items()}
         outputs = model(batch)
         if bad := non_finite(outputs):
-            raise DataError(
-                problem(f"{path}, frames {start} to {start + batch_size - 1}", f"the model gives non-finite {bad}")
-            )
-        for quantity in _QUANTITIES:
-            pairs[quantity.name].append(_compared(quantity, batch, outputs, model.info.units))
-    found = [
-        Compared(quantity.name, quantity.unit, *(torch.cat(parts) for parts in zip(*pairs[quantity.name], strict=True)))
-        for quantity in _QUANTITIES
+            where = f"{path}, frames {start} to {start + batch_size - 1}"
+            raise DataError(problem(where, f"the model gives non-finite {bad}"))
+        for one in REPORTED:
+            found = compare(COMPARED[one.name], COMPARED[one.name], outputs, batch)
+            if found is not None and bool(found.present.any()):
+                both = (part[found.present].reshape(-1).cpu() * factor for part in (found.labels, found.predictions))
+                pairs[one.name].append(tuple(both))
+    compared = [
+        Compared(one, *(torch.cat(parts) for parts in zip(*pairs[one.name], strict=True)))
+        for one in REPORTED
+        if pairs[one.name]
     ]
-    found = [one for one in found if one.labels.numel()]
-    if not found:
+    if not compared:
         raise DataError(_no_labels(model, path))
-    return Evaluation(len(frames), tuple(found))
+    return Evaluation(len(frames), tuple(compared))
 
 
 def _no_labels(model: GraphModel | CompiledModel, path: str | Path) -> str:
@@ -139,42 +128,25 @@ def _no_labels(model: GraphModel | CompiledModel, path: str | Path) -> str:
 def _frames(
     model: GraphModel | CompiledModel, path: str | Path, labels: Mapping[str, str | Mapping[str, str]] | None
 ) -> list[Graph]:
-    from equipot.data._frames import frame_from_atoms, label_contract
+    from equipot.data._collection import collect_frames
+    from equipot.data._frames import label_contract
     from equipot.data._readers import read_atoms
     from equipot.data.transforms import default_transforms
 
-    contract = label_contract(labels, "--labels")
-    transforms = default_transforms(model.info)
-    frames = []
-    for number, atoms in enumerate(read_atoms(path)):
-        frame, reports = frame_from_atoms(atoms, contract, f"{path}, frame {number}")
+    placed = ((f"{path}, frame {number}", atoms) for number, atoms in enumerate(read_atoms(path)))
+    read = collect_frames(placed, label_contract(labels, "--labels"))
+    for place, reports in zip(read.places, read.reports, strict=True):
         for label, report in reports.items():
             if report.non_finite:
-                raise DataError(problem(f"{path}, frame {number}", f"the label {label} is {report.non_finite}"))
-        for transform in transforms:
-            frame = transform(frame)
-        frames.append(frame)
+                raise DataError(problem(place, f"the label {label} is {report.non_finite}"))
+    frames = list(read.frames)
+    for transform in default_transforms(model.info):
+        frames = [transform(frame) for frame in frames]
     return frames
 
 
-def _compared(quantity: _Quantity, batch: Graph, outputs: Graph, units: Units) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels and predictions where both exist, flat, in the unit shown."""
-    nothing = torch.zeros(0, dtype=torch.float64)
-    if quantity.label not in batch or quantity.label not in outputs:
-        return nothing, nothing
-    label, prediction = batch[quantity.label], outputs[quantity.label]
-    if quantity.label == "total_energy":
-        label, prediction = label / batch["num_atoms"], prediction / batch["num_atoms"]
-    mask = torch.ones(label.shape[0], dtype=torch.bool, device=label.device)
-    for source in (batch, outputs):
-        if mask_key(quantity.label) in source:
-            mask = mask & source[mask_key(quantity.label)]
-    factor = _MEV * UNIT_SYSTEMS[units].energy_in_ev
-    return label[mask].reshape(-1).cpu() * factor, prediction[mask].reshape(-1).cpu() * factor
-
-
 def parity_plot(compared: Sequence[Compared], path: Path, title: str) -> None:
-    """Predictions against labels, one panel a quantity, as an image file.
+    """Predictions against labels, one panel per quantity, as an image file.
 
     Args:
         compared: As given by ``evaluate``.
@@ -191,11 +163,10 @@ def parity_plot(compared: Sequence[Compared], path: Path, title: str) -> None:
         ends = [min(labels.min(), predictions.min()), max(labels.max(), predictions.max())]
         axis.plot(ends, ends, color="black", linewidth=0.8)
         axis.locator_params(axis="x", nbins=4)
-        axis.set_xlabel(f"label, {one.unit}")
-        axis.set_ylabel(f"prediction, {one.unit}")
+        axis.set_xlabel(f"label, {one.quantity.unit}")
+        axis.set_ylabel(f"prediction, {one.quantity.unit}")
         errors = one.errors()
-        axis.set_title(
-            f"{one.name.replace('_', ' ')}: RMSE {errors['rmse']:.3g}, MAE {errors['mae']:.3g} {one.unit}", fontsize=9
-        )
+        numbers = f"RMSE {errors['rmse']:.3g}, MAE {errors['mae']:.3g} {one.quantity.unit}"
+        axis.set_title(f"{one.name.replace('_', ' ')}: {numbers}", fontsize=9)
     figure.suptitle(title)
     figure.savefig(path, dpi=150)

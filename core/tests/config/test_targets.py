@@ -106,7 +106,7 @@ def test_a_path_below_a_public_module_is_known_by_its_name(target, ours):
 
 
 @pytest.mark.parametrize(
-    "target", ["equipot.train._losses.SquaredErrorLoss", "equipot.model.zoo.NoModel", "equipot.data._base.torch.load"]
+    "target", ["equipot.train._terms.ErrorTerm", "equipot.model.zoo.NoModel", "equipot.data._base.torch.load"]
 )
 def test_a_path_below_a_public_module_gives_no_further_right(target):
     with pytest.raises(TargetError, match="is not a public name of equipot"):

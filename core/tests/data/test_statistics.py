@@ -12,7 +12,7 @@ from equipot.data._statistics import (
     Min,
     RootMeanSquare,
     StandardDeviation,
-    as_metric,
+    as_reduction,
 )
 from equipot.errors import ConfigError
 
@@ -81,8 +81,8 @@ def test_nan_is_not_hidden(metric):
 
 
 def test_names():
-    assert isinstance(as_metric("RootMeanSquare"), RootMeanSquare)
+    assert isinstance(as_reduction("RootMeanSquare"), RootMeanSquare)
     with pytest.raises(ConfigError, match="statistics.metric: unknown metric, got 'RMS'; metrics: Mean"):
-        as_metric("RMS")
+        as_reduction("RMS")
     with pytest.raises(ConfigError, match="did you mean 'StandardDeviation'"):
-        as_metric("StandardDevation")
+        as_reduction("StandardDevation")

@@ -1,209 +1,145 @@
-"""Losses and metrics against plain numpy, with absent labels."""
+"""Losses and metrics of others: what the base classes do, and configs that name a loss of a plugin."""
 
-import numpy as np
 import pytest
 import torch
+import torchmetrics
 
 from equipot.errors import ConfigError
-from equipot.train import (
-    EnergyForceLoss,
-    EnergyForceMetrics,
-    EnergyForceStressLoss,
-    EnergyForceStressMetrics,
-    EnergyOnlyLoss,
-    EnergyOnlyMetrics,
-)
+from equipot.train import EnergyForceLoss, EnergyForceMetrics, Loss
 
 
-def batch_of(sizes, seed, *, stress=None, forces=None):
-    """A batch with labels, and predictions that require gradients."""
-    generator = torch.Generator().manual_seed(seed)
+class LastTwo(Loss):
+    """Keeps a list and a mean of what it saw; the terms are the numbers of frames and of atoms."""
 
-    def draw(*shape):
-        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+    labels = ("total_energy",)
+    names = ("frames", "atoms", "weighted_sum")
 
-    frames, atoms = len(sizes), sum(sizes)
-    batch = {
-        "num_atoms": torch.tensor(sizes),
-        "batch": torch.repeat_interleave(torch.arange(frames), torch.tensor(sizes)),
-        "atom_types": torch.arange(atoms) % 2,
-        "total_energy": draw(frames),
-        "forces": draw(atoms, 3),
-        "stress": draw(frames, 3, 3),
-    }
-    if stress is not None:
-        batch["stress_mask"] = torch.tensor(stress)
-        batch["stress"][~batch["stress_mask"]] = torch.nan  # never read
-    if forces is not None:
-        batch["forces_mask"] = torch.tensor(forces)
-        batch["forces"][~batch["forces_mask"]] = torch.nan
-    outputs = {key: draw(*batch[key].shape).requires_grad_() for key in ("total_energy", "forces", "stress")}
-    return outputs, batch
+    def __init__(self):
+        super().__init__({"frames": 0.25, "atoms": 0.75})
+        self.seen = torchmetrics.CatMetric()
+        self.mean = torchmetrics.MeanMetric()
+
+    def forward(self, outputs, batch):
+        terms = {"frames": batch["num_atoms"].numel() * 1.0, "atoms": batch["num_atoms"].sum() * 1.0}
+        self.seen.update(terms["atoms"])
+        self.mean.update(terms["atoms"])
+        return {**terms, "weighted_sum": sum(weight * terms[name] for name, weight in self.coefficients.items())}
+
+    def epoch_values(self):
+        return {"atoms": self.seen.compute().sum(), "mean": self.mean.compute()}
+
+    def reset(self):
+        self.seen.reset()
 
 
-def numpy_of(outputs, batch, key):
-    return (outputs[key] - batch[key]).detach().numpy()
+def batch(*sizes):
+    return {"num_atoms": torch.tensor(sizes)}
 
 
-def test_terms_and_normalised_coefficients():
-    outputs, batch = batch_of([2, 3], 0)
-    terms = EnergyForceStressLoss(coeffs={"total_energy": 1, "forces": 2, "stress": 5})(outputs, batch)
-    energy = np.mean((numpy_of(outputs, batch, "total_energy") / [2, 3]) ** 2)
-    forces = np.mean(numpy_of(outputs, batch, "forces") ** 2)
-    stress = np.mean(numpy_of(outputs, batch, "stress") ** 2)
-    assert terms["per_atom_energy_mse"].item() == pytest.approx(energy, rel=1e-14)
-    assert terms["forces_mse"].item() == pytest.approx(forces, rel=1e-14)
-    assert terms["weighted_sum"].item() == pytest.approx((energy + 2 * forces + 5 * stress) / 8, rel=1e-14)
+def test_state_of_lists_and_means_is_restored():
+    whole, broken = LastTwo(), LastTwo()
+    whole.update({}, batch(1, 2))
+    broken.update({}, batch(1, 2))
+    state = broken.state()
+    whole.epoch_values()
+    broken.update({}, batch(50))
+    resumed = LastTwo()
+    resumed.load_state(torch.load(stored(state), weights_only=True))
+    for one in (whole, resumed):
+        one.update({}, batch(4))
+    assert whole.epoch_values() == resumed.epoch_values() == {"atoms": 7.0, "mean": 3.5}
 
 
-def test_total_energy_instead_of_per_atom():
-    outputs, batch = batch_of([2, 3], 0)
-    terms = EnergyOnlyLoss(per_atom_energy=False)(outputs, batch)
-    assert set(terms) == {"total_energy_mse", "weighted_sum"}
-    assert terms["weighted_sum"].item() == pytest.approx(np.mean(numpy_of(outputs, batch, "total_energy") ** 2))
+def stored(state):
+    import io
+
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return file
 
 
-def test_loss_and_gradient_equal_those_of_the_labelled_part():
-    masks = {"stress": [True, False, True], "forces": [True] * 4 + [False] * 3}
-    outputs, batch = batch_of([2, 2, 3], 1, **masks)
-    loss = EnergyForceStressLoss()
-    loss(outputs, batch)["weighted_sum"].backward()
-    part_stress, part_forces = torch.tensor(masks["stress"]), torch.tensor(masks["forces"])
-    leaves = {key: value.detach().clone().requires_grad_() for key, value in outputs.items()}
-    expected = (
-        ((leaves["total_energy"] - batch["total_energy"]) / batch["num_atoms"]).square().mean()
-        + (leaves["forces"][part_forces] - batch["forces"][part_forces]).square().mean()
-        + (leaves["stress"][part_stress] - batch["stress"][part_stress]).square().mean()
-    ) / 3
-    expected.backward()
-    for key, leaf in leaves.items():
-        torch.testing.assert_close(outputs[key].grad, leaf.grad, rtol=1e-14, atol=0.0)
-
-
-def test_a_batch_without_any_stress_adds_nothing_and_no_nan():
-    outputs, batch = batch_of([2, 3], 2, stress=[False, False])
-    loss = EnergyForceStressLoss()
-    terms = loss(outputs, batch)
-    assert terms["stress_mse"].item() == 0.0
-    terms["weighted_sum"].backward()
-    assert torch.isfinite(outputs["forces"].grad).all()
-    assert (outputs["stress"].grad == 0).all()
-    assert "stress_mse" not in loss.epoch_values()
-    del batch["stress"], batch["stress_mask"]
-    assert loss(outputs, batch)["stress_mse"].item() == 0.0
-
-
-def test_a_frame_whose_model_has_no_stress_counts_as_without():
-    outputs, batch = batch_of([2, 3], 3)
-    outputs["stress_mask"] = torch.tensor([True, False])
-    terms = EnergyForceStressLoss()(outputs, batch)
-    assert terms["stress_mse"].item() == pytest.approx(np.mean(numpy_of(outputs, batch, "stress")[0] ** 2))
-
-
-def test_weights_of_types():
-    outputs, batch = batch_of([2, 3], 4)
-    loss = EnergyForceLoss(coeffs={"forces": 1}, per_type_forces_coeffs={"H": 1.0, "O": 3.0})
-    loss.bind(["H", "O"])
-    squares = numpy_of(outputs, batch, "forces") ** 2
-    expected = (squares[::2].mean() + 3 * squares[1::2].mean()) / 4
-    assert loss(outputs, batch)["forces_mse"].item() == pytest.approx(expected, rel=1e-14)
-    assert loss.epoch_values()["forces_mse"].item() == pytest.approx(expected, rel=1e-14)
-
-
-def test_a_type_that_is_absent_does_not_count():
-    outputs, batch = batch_of([2], 5)
-    batch["atom_types"] = torch.zeros(2, dtype=torch.int64)
-    loss = EnergyForceLoss(coeffs={"forces": 1}, per_type_forces_coeffs={"H": 1.0, "O": 3.0})
-    loss.bind(["H", "O"])
-    expected = np.mean(numpy_of(outputs, batch, "forces") ** 2)
-    assert loss(outputs, batch)["forces_mse"].item() == pytest.approx(expected)
-    assert loss.epoch_values()["forces_mse"].item() == pytest.approx(expected)
-
-
-def test_epoch_averages_are_over_entries_not_over_batches():
-    loss, metrics = EnergyForceLoss(), EnergyForceStressMetrics()
-    batches = [batch_of([2, 3], 6), batch_of([7], 7), batch_of([1, 1, 1], 8)]
-    for outputs, batch in batches:
-        loss(outputs, batch)
-        metrics.update(outputs, batch)
-    forces = np.concatenate([numpy_of(*one, "forces") for one in batches])
-    energies = np.concatenate([numpy_of(*one, "total_energy") for one in batches])
-    sizes = np.concatenate([one[1]["num_atoms"] for one in batches])
-    stress = np.concatenate([numpy_of(*one, "stress") for one in batches])
-    values = {key: value.item() for key, value in metrics.epoch_values().items()}
-    assert loss.epoch_values()["forces_mse"].item() == pytest.approx(np.mean(forces**2), rel=1e-13)
-    for name, errors in (
-        ("forces", forces),
-        ("total_energy", energies),
-        ("per_atom_energy", energies / sizes),
-        ("stress", stress),
-    ):
-        assert values[f"{name}_rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-13)
-        assert values[f"{name}_mae"] == pytest.approx(np.mean(np.abs(errors)), rel=1e-13)
-        assert values[f"{name}_maxabserr"] == pytest.approx(np.abs(errors).max(), rel=1e-13)
-    mean = (values["total_energy_rmse"] + values["forces_rmse"] + values["stress_rmse"]) / 3
-    assert values["weighted_sum"] == pytest.approx(mean, rel=1e-13)
-    assert set(values) == set(metrics.names)
-    metrics.reset()
-    assert metrics.epoch_values() == {}
-
-
-def test_metrics_of_absent_labels_are_left_out():
-    outputs, batch = batch_of([2, 3], 9, stress=[False, False])
-    metrics = EnergyForceStressMetrics()
-    metrics.update(outputs, batch)
-    values = metrics.epoch_values()
-    assert "stress_mae" not in values
-    assert "weighted_sum" not in values
-    assert all(torch.isfinite(value) for value in values.values())
-
-
-def test_masked_metrics():
-    outputs, batch = batch_of([2, 2], 10, forces=[True, True, False, False])
-    metrics = EnergyForceMetrics()
-    metrics.update(outputs, batch)
-    expected = np.abs(numpy_of(outputs, batch, "forces")[:2]).mean()
-    assert metrics.epoch_values()["forces_mae"].item() == pytest.approx(expected)
-
-
-def test_energy_only_never_reads_other_labels():
-    class Watched(dict):
-        def __getitem__(self, key):
-            assert key not in ("forces", "stress")
-            return super().__getitem__(key)
-
-    outputs, batch = batch_of([2, 3], 11)
-    outputs, batch = Watched(outputs), Watched(batch)
-    EnergyOnlyLoss()(outputs, batch)
-    EnergyOnlyMetrics().update(outputs, batch)
-
-
-def test_coefficients_choose_labels():
-    assert EnergyForceLoss(coeffs={"total_energy": 0.0, "forces": 2.0}).labels == ("forces",)
-    assert EnergyForceMetrics(coeffs={"per_atom_energy_mae": 1.0}).labels == ("total_energy",)
+def test_coefficients_are_stored_once_they_were_changed():
+    loss = LastTwo()
+    assert "coefficients" not in loss.state(), "a config that allows a change of the loss must win"
+    assert float(loss({}, batch(2, 2))["weighted_sum"]) == 0.25 * 2 + 0.75 * 4
+    loss.set_coefficients({"atoms": 1, "frames": 0})
+    assert float(loss({}, batch(2, 2))["weighted_sum"]) == 4.0
+    other = LastTwo()
+    other.load_state(loss.state())
+    assert other.coefficients == {"frames": 0.0, "atoms": 1.0}
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("coefficients", "message"),
     [
-        (
-            lambda: EnergyForceLoss(coeffs={"force": 1.0}),
-            "EnergyForceLoss.coeffs.force: unknown name; did you mean 'forces'",
-        ),
-        (
-            lambda: EnergyForceLoss(coeffs={"forces": -1.0}),
-            "EnergyForceLoss.coeffs.forces: must not be negative, got -1.0",
-        ),
-        (lambda: EnergyForceLoss(coeffs={"forces": 0.0}), "EnergyForceLoss.coeffs: one must be greater than 0"),
-        (lambda: EnergyForceMetrics(coeffs={"forces_mse": 1.0}), "EnergyForceMetrics.coeffs.forces_mse: unknown name"),
-        (lambda: EnergyForceLoss(per_type_forces_coeffs={"H": 0.0}), "must be greater than 0 for every type"),
-        (
-            lambda: EnergyForceLoss(per_type_forces_coeffs={"H": 1.0}).bind(["H", "O"]),
-            r"no weight for the types \['O'\]",
-        ),
-        (lambda: EnergyForceLoss(per_type_forces_coeffs={"H": 1.0, "X": 1.0}).bind(["H"]), "X: is not a type name"),
+        ({"frames": 1.0}, "here: no weight for atoms"),
+        ({"frame": 1.0, "atoms": 1.0}, "here.frame: unknown name; did you mean 'frames'"),
+        ({"frames": -1.0, "atoms": 1.0}, "here.frames: must not be negative"),
+        ({"frames": 0, "atoms": 0}, "here: one must be greater than 0"),
     ],
 )
-def test_wrong_options(make, message):
+def test_coefficients_that_do_not_fit(coefficients, message):
     with pytest.raises(ConfigError, match=message):
-        make()
+        LastTwo().set_coefficients(coefficients, "here")
+
+
+def test_terms_of_the_usual_losses_have_coefficients():
+    loss = EnergyForceLoss(coeffs={"total_energy": 1, "forces": 3})
+    assert loss.coefficients == {"per_atom_energy_mse": 0.25, "forces_mse": 0.75}
+
+
+def test_metrics_do_not_go_into_checkpoints_of_the_model():
+    assert EnergyForceMetrics().state_dict() == {}
+
+
+def test_weights_for_other_types_are_told_before_data_are_read(folder):
+    problems = folder.errors("++training_module.loss.per_type_forces_coeffs={H: 1.0, C: 1.0}")
+    assert problems == [
+        "training_module.loss.per_type_forces_coeffs.C: unknown type; types: H, O",
+        "training_module.loss.per_type_forces_coeffs: no weight for the types ['O'], got {'H': 1.0, 'C': 1.0}",
+    ]
+
+
+MINE = """
+from equipot.train import EnergyForceLoss
+
+class MyLoss(EnergyForceLoss):
+    def __init__(self, weight: float) -> None:
+        super().__init__({"total_energy": 1.0, "forces": weight})
+
+class Recenter:
+    def __call__(self, frame):
+        return {**frame, "positions": frame["positions"] - frame["positions"].mean(0)}
+"""
+
+
+def test_loss_and_transform_of_others(folder, monkeypatch):
+    """They are made in the check: what they need of data and model is told before data are read."""
+    (folder.path / "mine.py").write_text(MINE)
+    monkeypatch.syspath_prepend(folder.path)
+    overrides = [
+        "~training_module.loss",
+        "+training_module.loss={_target_: mine.MyLoss, weight: 1.0}",
+        "+data.transforms=[{_target_: mine.Recenter}]",
+        "--allow-target",
+        "mine",
+    ]
+    assert folder.call("run=[train]", *overrides)[0] == 0
+    (problem,) = folder.errors(*overrides, "training_module.loss.weight=-1.0")
+    assert problem == "training_module.loss.coeffs.forces: must not be negative, got -1.0"
+    problems = folder.errors(*overrides, "+training_module.model.do_derivatives=false")
+    assert any("training_module.loss: needs forces, which an energy-only model" in text for text in problems)
+
+
+def test_callbacks_are_made_in_the_check(folder):
+    """So that what their constructors refuse is told before data are read."""
+    callbacks = (
+        "{_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_top_k: -2}, "
+        "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val0_epoch/weighted_sum, mode: least}"
+    )
+    first, second = folder.errors(f"+trainer.callbacks=[{callbacks}]")
+    assert first.startswith("trainer.callbacks.0: invalid options for ModelCheckpoint: Invalid value for save_top_k=-2")
+    assert second.startswith(
+        "trainer.callbacks.1: invalid options for EarlyStopping: `mode` can be min, max, got least"
+    )

@@ -238,7 +238,10 @@ def test_swapping_callbacks_are_refused(frames):
             lambda: LightningModule(recipe(do_derivatives=False), EnergyForceLoss()),
             "needs forces, which the model does not predict",
         ),
-        (lambda: EMALightningModule(recipe(), ema_decay=1.0), "ema_decay: must be at least 0 and below 1, got 1.0"),
+        (
+            lambda: EMALightningModule(recipe(), ema_decay=1.0),
+            "EMALightningModule.ema_decay: must be less than 1, got 1.0",
+        ),
         (lambda: LightningModule(recipe()).configure_optimizers(), "optimizer: required option is missing"),
     ],
 )

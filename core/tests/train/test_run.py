@@ -160,6 +160,7 @@ def test_two_processes(folder):
         [*command, "+trainer.devices=2", "--output", "two"], capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Labels in the data") == 1, "the first process speaks for all"
     two = json.loads((folder.path / "two" / "results.json").read_text())
     steps = torch.load(folder.path / "two" / "last.ckpt", weights_only=True)["global_step"]
     assert steps == 4  # 12 frames, 4 in a batch, 2 processes, 2 epochs

@@ -49,7 +49,7 @@ def test_a_metric_that_is_not_there_yet_is_asked_for(optimizer):
 
 
 def test_a_metric_that_nobody_logs_is_an_error_unless_it_may_be_missing(optimizer):
-    with pytest.raises(ConfigError, match=r"no such metric is logged, .*; did you mean 'val0_epoch/los'"):
+    with pytest.raises(ConfigError, match=r"unknown metric, .*; did you mean 'val0_epoch/los'"):
         plateau(optimizer).step(0, {"val0_epoch/los": 1.0}, dict)
     plateau(optimizer, strict=False).step(0, {}, dict)
     assert rate(optimizer) == 1.0

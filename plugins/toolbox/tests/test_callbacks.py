@@ -21,7 +21,7 @@ from equipot_toolbox import (
     TrainingStatsMonitor,
     ValTimeXYZFileWriter,
 )
-from equipot_toolbox.softadapt import softadapt_weights
+from equipot_toolbox._softadapt import softadapt_weights
 
 SGD = functools.partial(torch.optim.SGD, lr=1e-3)
 

@@ -111,7 +111,7 @@ PREDICTED, TRUE = torch.tensor([[3.0, 0.0, -1.0], [0.5, 0.2, 0.0]]), torch.tenso
         (StratifiedHuberForceLoss({0.0: 0.3, 1.0: 0.5}), (2 * 0.5 * 1.75 + 0.3 * (0.5 - 0.15) + 0.02) / 6),
         # 0 is below the smallest bound: half the square
         (StratifiedHuberForceLoss({"1.0": 0.5, "2": 0.1}), (2 * 0.5 * 1.75 + 0.125 + 0.02) / 6),
-        (StratifiedHuberForceLoss({2.0: 0.1, 1.0: 0.5}, "sum"), 2 * 0.5 * 1.75 + 0.125 + 0.02),
+        (StratifiedHuberForceLoss({2.0: 0.1, 1.0: 0.5}, reduction="sum"), 2 * 0.5 * 1.75 + 0.125 + 0.02),
     ],
 )
 def test_values_by_hand_over_one_and_two_batches(metric, expected):
@@ -276,7 +276,7 @@ def test_what_is_wrong_between_entries_and_with_types():
     ("make", "message"),
     [
         (lambda: HuberLoss(delta=0.0), "HuberLoss.delta: must be greater than 0"),
-        (lambda: HuberLoss("median"), "HuberLoss.reduction: unknown, got 'median'"),
+        (lambda: HuberLoss(reduction="median"), "HuberLoss.reduction: must be 'mean' or 'sum', got 'median'"),
         (lambda: StratifiedHuberForceLoss({0.0: 1.0}), "needs at least two ranges"),
         (lambda: StratifiedHuberForceLoss({"a": 1.0, 0.0: 1.0}), "bounds and deltas must be numbers"),
         (lambda: StratifiedHuberForceLoss({0.0: 0.0, 1.0: 1.0}), "delta_dict.0: .*delta greater than 0, got 0"),

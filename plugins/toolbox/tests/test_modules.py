@@ -20,7 +20,7 @@ from equipot_toolbox import (
     ScheduleFreeLightningModule,
     SGDScheduleFree,
 )
-from equipot_toolbox.conflict_free import conflict_free_gradient
+from equipot_toolbox._conflict_free import conflict_free_gradient
 
 SGD = functools.partial(torch.optim.SGD, lr=1e-3)
 

@@ -29,8 +29,8 @@ from ._statistics import Count as Count
 from ._statistics import Max as Max
 from ._statistics import Mean as Mean
 from ._statistics import MeanAbsolute as MeanAbsolute
-from ._statistics import Metric as Metric
 from ._statistics import Min as Min
+from ._statistics import Reduction as Reduction
 from ._statistics import RootMeanSquare as RootMeanSquare
 from ._statistics import StandardDeviation as StandardDeviation
 from ._stats_managers import CommonDataStatisticsManager as CommonDataStatisticsManager

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import torch
 
-from equipot.data._quantities import Quantity, as_quantity
-from equipot.data._statistics import Metric, as_metric
+from equipot.data._statistics import Reduction, as_reduction
 from equipot.errors import DataError, problem, problems_of
 from equipot.graph import Graph
 from equipot.model._context import pair_index
 from equipot.options import Options
+from equipot.quantities import Quantity, as_quantity
 
 StatisticKind = Literal["scalar", "per_type", "per_type_pair"]
 """A number, ``{type: number}``, or ``{"centre_neighbour": number}``."""
@@ -65,9 +65,9 @@ class StatisticEntry(Options):
         return as_quantity(self.field)
 
     @functools.cached_property
-    def reduction(self) -> Metric:
+    def reduction(self) -> Reduction:
         """What makes one number of them."""
-        return as_metric(self.metric)
+        return as_reduction(self.metric)
 
     @property
     def kind(self) -> StatisticKind:
@@ -78,8 +78,8 @@ class StatisticEntry(Options):
 
     def fingerprint(self) -> list[Any]:
         """All that the value depends on besides the data, in plain containers, for the cache."""
-        options = {key: value for key, value in sorted(vars(self.reduction).items()) if not key.startswith("_")}
-        return [repr(self.quantity), type(self.reduction).__name__, options, self.per_type, self.ignore_nan]
+        reduction = self.reduction
+        return [repr(self.quantity), type(reduction).__name__, reduction.options(), self.per_type, self.ignore_nan]
 
 
 class EntryCollector:

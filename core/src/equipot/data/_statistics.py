@@ -1,21 +1,21 @@
-"""Metrics over values that come in pieces, in float64.
+"""Reductions of values that come in pieces to one number, in float64.
 
-Every metric takes all scalars of what it is given: forces count as three entries an atom, so their
-root mean square is per component.
+Each takes all scalars of what it is given: forces count as three entries per atom, so their root mean square is per
+component. Configs name them as the ``metric`` of a statistic.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
-from equipot.errors import ConfigError, did_you_mean, problem
+from equipot.errors import ConfigError, unknown
 
 
-class Metric(ABC):
+class Reduction(ABC):
     """One number out of many values; ``nan`` before the first value."""
 
     @abstractmethod
@@ -26,12 +26,16 @@ class Metric(ABC):
     def compute(self) -> float:
         """The number so far."""
 
-    @abstractmethod
-    def fresh(self) -> Metric:
-        """A metric with the same options and no values."""
+    def options(self) -> dict[str, Any]:
+        """The arguments, without the values so far: all public attributes."""
+        return {key: value for key, value in sorted(vars(self).items()) if not key.startswith("_")}
+
+    def fresh(self) -> Reduction:
+        """A reduction with the same options and no values."""
+        return type(self)(**self.options())
 
 
-class _Moments(Metric):
+class _Moments(Reduction):
     """Running count, mean and sum of squared deviations (Chan, Golub, LeVeque 1983)."""
 
     def __init__(self) -> None:
@@ -53,10 +57,6 @@ class _Moments(Metric):
 
     def _prepared(self, values: torch.Tensor) -> torch.Tensor:
         return values
-
-    def fresh(self) -> Metric:
-        """The same kind of metric without values."""
-        return type(self)()
 
 
 class Mean(_Moments):
@@ -105,19 +105,15 @@ class StandardDeviation(_Moments):
         variance = self._squares / divisor
         return variance if self.squared else math.sqrt(variance)
 
-    def fresh(self) -> Metric:
-        """The same options without values."""
-        return StandardDeviation(self.squared, self.unbiased)
 
-
-class _Extreme(Metric):
-    """Smallest or largest value.
+class Min(Reduction):
+    """Smallest value.
 
     Args:
         abs: Of the absolute values.
     """
 
-    _sign: ClassVar[float]
+    _sign: ClassVar[float] = 1.0
 
     def __init__(self, abs: bool = False) -> None:  # noqa: A002, FBT001, FBT002 - option names of the field
         self.abs = abs
@@ -135,22 +131,8 @@ class _Extreme(Metric):
         """The value."""
         return math.nan if math.isinf(self._best) else self._sign * self._best
 
-    def fresh(self) -> Metric:
-        """The same options without values."""
-        return type(self)(self.abs)
 
-
-class Min(_Extreme):
-    """Smallest value.
-
-    Args:
-        abs: Of the absolute values.
-    """
-
-    _sign = 1.0
-
-
-class Max(_Extreme):
+class Max(Min):
     """Largest value.
 
     Args:
@@ -160,8 +142,8 @@ class Max(_Extreme):
     _sign = -1.0
 
 
-class Count(Metric):
-    """Number of scalars."""
+class Count(Reduction):
+    """Number of scalars, 0 before the first."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -171,28 +153,23 @@ class Count(Metric):
         self._count += values.numel()
 
     def compute(self) -> float:
-        """The number, 0 if there were none."""
+        """The number."""
         return float(self._count)
 
-    def fresh(self) -> Metric:
-        """Without values."""
-        return Count()
 
-
-METRICS: dict[str, type[Metric]] = {
-    metric.__name__: metric for metric in (Mean, MeanAbsolute, RootMeanSquare, StandardDeviation, Min, Max, Count)
+REDUCTIONS: dict[str, type[Reduction]] = {
+    one.__name__: one for one in (Mean, MeanAbsolute, RootMeanSquare, StandardDeviation, Min, Max, Count)
 }
 
 
-def as_metric(metric: str | Metric) -> Metric:
-    """A metric's name stands for it with default options.
+def as_reduction(metric: str | Reduction) -> Reduction:
+    """The reduction itself, or the one with that name and default options.
 
     Raises:
-        ConfigError: If the name is unknown or the object is no metric.
+        ConfigError: If there is none with the name, or the object is something else.
     """
-    if isinstance(metric, Metric):
+    if isinstance(metric, Reduction):
         return metric
-    if metric in METRICS:
-        return METRICS[metric]()
-    hint = did_you_mean(str(metric), METRICS) or f"metrics: {', '.join(METRICS)}"
-    raise ConfigError(problem("statistics.metric", "unknown metric", got=metric, hint=hint))
+    if metric in REDUCTIONS:
+        return REDUCTIONS[metric]()
+    raise ConfigError(unknown("statistics.metric", str(metric), REDUCTIONS, "metric"))

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from equipot.data._energy_references import IsolatedAtoms, LeastSquaresShifts
-from equipot.data._quantities import NumNeighbors, PerAtomModifier
 from equipot.data._statistic_entries import (
     EntryCollector,
     StatisticEntry,
@@ -25,6 +24,7 @@ from equipot.data._statistic_entries import (
 from equipot.errors import ConfigError, DataError, problem, unknown
 from equipot.graph import Graph, collate
 from equipot.options import Options, from_mapping
+from equipot.quantities import NumNeighbors, PerAtomModifier
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import torch
 
 from equipot.fields import mask_key
 from equipot.graph import num_frames
-from equipot.train._base import WEIGHTED_SUM
+from equipot.train._measures import WEIGHTED_SUM
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -52,8 +52,7 @@ def _frames_not_finite(outputs: Graph, batch: Graph) -> list[int]:
 
 
 def _formula(batch: Graph, index: int) -> str:
-    from ase.formula import Formula
     from ase.symbols import Symbols
 
     numbers = batch["atomic_numbers"][batch["batch"] == index].tolist() if "atomic_numbers" in batch else []
-    return str(Formula(Symbols(numbers).get_chemical_formula())) if numbers else f"frame {index}"
+    return str(Symbols(numbers).get_chemical_formula()) if numbers else f"frame {index}"

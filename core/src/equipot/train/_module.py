@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -14,70 +15,56 @@ from equipot.config._trainer_rules import swaps_weights
 from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import num_frames
 from equipot.model._graph_model import GraphModel
-from equipot.model._recipe import ModelRecipe
-from equipot.train._base import WEIGHTED_SUM, Loss, Metrics
+from equipot.options import Configurable
 from equipot.train._diagnose import not_finite
+from equipot.train._measures import WEIGHTED_SUM, Measure
+from equipot.train._parts import GradientCombination, WeightAverage
 from equipot.train._schedule import EpochSchedule, lightning_scheduler
+from equipot.train.options import EMAOptions, LightningModuleOptions, TrainingOptions
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
 
 
-class LightningModule(lightning.LightningModule):
-    """Trains a model; validation, test and stored results use its weights as they are.
+class LightningModule(Configurable, lightning.LightningModule, options=LightningModuleOptions):
+    """Trains a model; validation, test and stored results use its weights as they are, or their average.
 
     Logged names: ``train_loss_step/…`` and ``train_loss_epoch/…`` (terms of the loss),
     ``train_metric_epoch/…``, ``val0_epoch/…`` and ``test0_epoch/…`` (metrics of each set).
     """
 
-    weights = "raw"
-    """Which tensors of a checkpoint hold the model that results are of."""
+    options: TrainingOptions
 
-    def __init__(
-        self,
-        model: ModelRecipe | GraphModel,
-        loss: Loss | None = None,
-        train_metrics: Metrics | None = None,
-        val_metrics: Metrics | None = None,
-        test_metrics: Metrics | None = None,
-        optimizer: Callable[..., Any] | None = None,
-        lr_scheduler: Callable[..., Any] | Mapping[str, Any] | None = None,
-    ) -> None:
-        """Take the parts.
-
-        Args:
-            model: A recipe, built here, or a built model.
-            loss: What training minimises.
-            train_metrics: Errors on the training set, accumulated while training.
-            val_metrics: Errors on the validation sets.
-            test_metrics: Errors on the test sets; default: as ``val_metrics``.
-            optimizer: Any optimizer of ``torch.optim``; gets ``params``, pairs of name and parameter.
-            lr_scheduler: A scheduler of ``torch.optim.lr_scheduler`` (gets ``optimizer``), or
-                Lightning's mapping ``scheduler``, ``monitor``, ``interval``, ``frequency``.
-        """
-        super().__init__()
-        self.model = model if isinstance(model, GraphModel) else model.build()
-        self.loss = loss
-        self.train_metrics = train_metrics
-        self.val_metrics = val_metrics
-        self.test_metrics = val_metrics if test_metrics is None else test_metrics
-        self.optimizer = optimizer
-        self.lr_scheduler = lr_scheduler
+    def __post_init__(self) -> None:
+        """Build the model and the parts."""
+        super().__post_init__()
+        given = self.options
+        self.model = given.model if isinstance(given.model, GraphModel) else given.model.build()
+        self.loss = given.loss
+        self.train_metrics = given.train_metrics
+        self.val_metrics = given.val_metrics
+        self.test_metrics = given.val_metrics if given.test_metrics is None else given.test_metrics
+        self.average = given if isinstance(given, WeightAverage) else getattr(given, "average", None)
+        self.gradients = given if isinstance(given, GradientCombination) else getattr(given, "gradients", None)
         self.training_config: dict[str, Any] = {}
         self.data_record: dict[str, Any] = {}
+        self._terms: dict[str, torch.Tensor] = {}
         self._evaluations: torch.nn.ModuleList = torch.nn.ModuleList()
         self._epoch_schedule: EpochSchedule | None = None
         self._epochs_closed = 0
         self._saved_metrics: dict[str, float] = {}
         self._saved_loader: dict[str, int] = {}
-        self._check_outputs()
+        self._check_parts()
         for measure in dict.fromkeys((self.loss, self.train_metrics, self.val_metrics, self.test_metrics)):
             if measure is not None:
                 measure.bind(self.model.info.type_names)
         self.model.train()
+        self.ema = None if self.average is None else copy.deepcopy(self.model).requires_grad_(requires_grad=False)
+        if self.average is not None:
+            self.average.start_average(self)
 
-    def _check_outputs(self) -> None:
-        """Refuse labels that the model does not predict.
+    def _check_parts(self) -> None:
+        """Refuse labels that the model does not predict, and combined gradients without a loss.
 
         Raises:
             ConfigError: Naming loss or metrics.
@@ -90,13 +77,16 @@ class LightningModule(lightning.LightningModule):
                 what = f"needs {' and '.join(missing)}, which the model does not predict"
                 hint = "take an EnergyOnly class, or do_derivatives: true"
                 problems.append(problem(f"training_module.{name}", what, hint=hint))
+        if self.gradients is not None and self.loss is None:
+            where = f"{type(self).__name__}.loss"
+            problems.append(problem(where, "required option is missing", hint="a loss with coefficients"))
         if problems:
             raise ConfigError(problems)
 
     @property
     def evaluation_model(self) -> GraphModel:
-        """The model that validation, test and stored results use."""
-        return self.model
+        """The model that validation, test and stored results use: the averaged one, where there is an average."""
+        return self.model if self.ema is None else self.ema
 
     def forward(self, batch: Graph) -> Graph:
         """Predict with the evaluation model."""
@@ -106,7 +96,7 @@ class LightningModule(lightning.LightningModule):
     # --------------------------------------------------------------- training
 
     def on_fit_start(self) -> None:
-        """Refuse callbacks that exchange weights.
+        """Refuse callbacks that exchange weights, and collect the tensors again: the models may have been changed.
 
         Raises:
             ConfigError: Naming them.
@@ -116,6 +106,8 @@ class LightningModule(lightning.LightningModule):
                 hint = "use equipot.train.EMALightningModule for averaged weights"
                 what = f"{type(callback).__name__} swaps the model's weights"
                 raise ConfigError(problem("trainer.callbacks", what, hint=hint))
+        for name in ("parameter_pairs", "_buffer_pairs"):
+            self.__dict__.pop(name, None)
 
     def training_step(self, batch: Graph, batch_idx: int) -> torch.Tensor:
         """Loss of one batch.
@@ -134,6 +126,7 @@ class LightningModule(lightning.LightningModule):
         total: torch.Tensor = terms[WEIGHTED_SUM]
         if not bool(torch.isfinite(total)):
             raise DataError(not_finite(terms, outputs, batch, self.global_step, batch_idx))
+        self._terms = terms if self.gradients is not None else {}
         self._show_terms(terms, batch, batch_idx)
         if self.train_metrics is not None:
             self.train_metrics.update(outputs, batch)
@@ -158,14 +151,51 @@ class LightningModule(lightning.LightningModule):
 
     def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         """Differentiate with respect to the parameters only, which skips the geometry's gradients."""
+        if self.gradients is not None:
+            terms, self._terms = self._terms, {}
+            self.gradients.combine_gradients(self, terms)
+            return
         if self.trainer.world_size == 1:
             groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
             trained = [parameter for group in groups for parameter in group["params"]]
             kwargs["inputs"] = [parameter for parameter in trained if parameter.requires_grad]
         loss.backward(*args, **kwargs)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer says, unless the combination of gradients says otherwise."""
+        limit = (gradient_clip_val, gradient_clip_algorithm)
+        self.clip_gradients(optimizer, *(limit if self.gradients is None else self.gradients.clipping(*limit)))
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then move the average."""
+        super().optimizer_step(*args, **kwargs)
+        self.update_average()
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Move the averaged parameters; copy the buffers."""
+        if self.average is not None:
+            self.average.move_average(self)
+            torch._foreach_copy_(*self._buffer_pairs)
+
+    @cached_property
+    def parameter_pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Averaged and current parameters, in the same order; collected once, which takes longer than averaging."""
+        return list(self.evaluation_model.parameters()), list(self.model.parameters())
+
+    @cached_property
+    def _buffer_pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        return list(self.evaluation_model.buffers()), list(self.model.buffers())
+
     def on_train_start(self) -> None:
         """Put the train loader where it was; Lightning does so inside an epoch, but not between two."""
+        if self.gradients is not None:
+            self.gradients.check_trainer(self)
         loader: Any = self.trainer.train_dataloader
         if self._saved_loader and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._saved_loader)
@@ -198,16 +228,18 @@ class LightningModule(lightning.LightningModule):
         Raises:
             ConfigError: If there is no optimizer or nothing to train.
         """
-        if self.optimizer is None:
+        if self.options.optimizer is None:
             place = "training_module.optimizer"
             raise ConfigError(problem(place, "required option is missing", hint="training needs it"))
         parameters = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
         if not parameters:
             raise ConfigError(problem("training_module.model", "has no trainable parameter"))
-        optimizer = self.optimizer(params=parameters)
-        if self.lr_scheduler is None:
+        optimizer = self.options.optimizer(params=parameters)
+        if self.average is not None:
+            self.average.prepare_optimizer(optimizer)
+        given = getattr(self.options, "lr_scheduler", None)
+        if given is None:
             return optimizer
-        given = self.lr_scheduler
         options = dict(given) if isinstance(given, Mapping) else {"scheduler": given}
         made = options.pop("scheduler")(optimizer=optimizer)
         scheduler, self._epoch_schedule = lightning_scheduler(made, options)
@@ -223,7 +255,7 @@ class LightningModule(lightning.LightningModule):
         """Start the metrics of each test set."""
         self._start(self.test_metrics, self.trainer.test_dataloaders)
 
-    def _start(self, metrics: Metrics | None, loaders: Any) -> None:
+    def _start(self, metrics: Measure | None, loaders: Any) -> None:
         count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
         self._evaluations = (
             torch.nn.ModuleList()
@@ -286,8 +318,10 @@ class LightningModule(lightning.LightningModule):
     # ------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what makes the model again: plain containers only."""
-        record = checkpoint_record(self.model, self.weights, self.training_config, self.data_record)
+        """Add what the model is built from, and where the epoch is: plain containers only."""
+        record = checkpoint_record(
+            self.model, "raw" if self.ema is None else "ema", self.training_config, self.data_record
+        )
         loader: Any = self.trainer.train_dataloader
         record["loop"] = {
             "epochs_closed": self._epochs_closed,
@@ -306,7 +340,15 @@ class LightningModule(lightning.LightningModule):
         for name, measure in self._training_measures():
             measure.load_state(loop.get("measures", {}).get(name, {}))
 
-    def _training_measures(self) -> list[tuple[str, Metrics]]:
+    def _training_measures(self) -> list[tuple[str, Measure]]:
         """What is summed up over a training epoch."""
         named = (("loss", self.loss), ("train_metrics", self.train_metrics))
         return [(name, measure) for name, measure in named if measure is not None]
+
+
+class EMALightningModule(LightningModule, options=EMAOptions):
+    """Trains a model and keeps the exponential moving average of its weights, which results are of.
+
+    After the n-th optimizer step (n from 0) the average moves towards the weights by 1 - d with
+    d = min(ema_decay, (1 + n) / (10 + n)); buffers are copied. Weights are never swapped.
+    """

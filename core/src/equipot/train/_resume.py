@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equipot.artifacts._checkpoint import load_plain
-from equipot.containers import plain
+from equipot.containers import leaves, nodes, plain
 from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
 
 
@@ -26,7 +26,7 @@ def checkpoint_data(path: Path) -> dict[str, Any]:
     checkpoint = load_plain(path)
     record = checkpoint.get("equipot")
     if not isinstance(record, dict) or "training_config" not in record:
-        raise ArtifactError(problem(str(path), "is no checkpoint of an equipot training run"))
+        raise ArtifactError(problem(str(path), "was not written by an equipot training run"))
     return record
 
 
@@ -60,11 +60,11 @@ def check_same_config(saved: Mapping[str, Any], now: Mapping[str, Any], allow: I
         The allowed differences, worded.
 
     Raises:
-        ConfigError: With every difference that is not allowed, and keys in ``allow`` that are no keys.
+        ConfigError: With every difference that is not allowed, and names in ``allow`` that are not keys.
     """
-    before, after = dict(_flat(plain(saved))), dict(_flat(plain(now)))
-    allowed = tuple(allow)
-    known = sorted({*before, *after, *_parents([*before, *after])})
+    saved, now, allowed = plain(saved), plain(now), tuple(allow)
+    before, after = dict(leaves(saved)), dict(leaves(now))
+    known = sorted({path for config in (saved, now) for path, _ in nodes(config)} - {""})
     problems = [
         problem("--allow", "no such key in the config", got=key, hint=did_you_mean(key, known))
         for key in allowed
@@ -95,24 +95,3 @@ _ABSENT = _Absent()
 
 def _same(old: object, new: object) -> bool:
     return old is new or (type(old) is type(new) and (old == new or (old != old and new != new)))  # noqa: PLR0124 - NaN
-
-
-def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    items: Iterable[tuple[Any, Any]]
-    if isinstance(value, dict) and value:
-        items = value.items()
-    elif isinstance(value, list) and value:
-        items = enumerate(value)
-    else:
-        yield path, value
-        return
-    for key, item in items:
-        yield from _flat(item, f"{path}.{key}" if path else str(key))
-
-
-def _parents(keys: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    for key in keys:
-        parts = key.split(".")
-        found.update(".".join(parts[:count]) for count in range(1, len(parts)))
-    return found

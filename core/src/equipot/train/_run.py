@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipot._processes import say
 from equipot.config._check import Checked, check_config
 from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import resolve_phase2
@@ -20,6 +19,7 @@ from equipot.config._targets import AllowList
 from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
 from equipot.containers import plain
 from equipot.errors import ConfigError, problem
+from equipot.files import write_json
 from equipot.train._resume import check_same_config, check_same_data, checkpoint_data
 from equipot.train._table import results_table
 
@@ -109,13 +109,13 @@ class _Run:
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
         self.data.use_labels(label for required in self.checked.labels.values() for label in required)
         self.data.setup()
-        _say(str(self.data.census()))
+        say(str(self.data.census()))
         self._check_labels()
         statistics = self._statistics()
         self.resolved = plain(resolve_phase2(self.checked.config, statistics))
         if saved is not None and resume is not None:
             changes = check_same_config(saved["training_config"], self.resolved, self.options.allow)
-            _say("\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
+            say("\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
             if not any(key.startswith("data") for key in self.options.allow):
                 check_same_data(saved["data"], self._data_record(), resume)
         module = self._module()
@@ -129,7 +129,7 @@ class _Run:
                 self._stage(stage, trainer, module)
         if trainer.is_global_zero:
             self._write("results.json", self.results)
-            _say(results_table(self.results, self.data.units))
+            say(results_table(self.results, self.data.units))
         return self.results
 
     # ------------------------------------------------------------------- data
@@ -159,7 +159,7 @@ class _Run:
             return {}
         values: dict[str, Any] = self.data.statistics(self.checked.statistics)
         lines = [f"  {name}: {_short(value)}" for name, value in values.items()]
-        _say("\n".join(["statistics of the training set:", *lines]))
+        say("\n".join(["statistics of the training set:", *lines]))
         return values
 
     # ---------------------------------------------------------------- objects
@@ -176,7 +176,7 @@ class _Run:
         recipe = objects.make(section.pop("model"), "training_module.model")
         _raise(objects)
         if not isinstance(recipe, ModelRecipe):
-            raise ConfigError(problem("training_module.model", "is no model", got=type(recipe).__name__))
+            raise ConfigError(problem("training_module.model", "is not a model", got=type(recipe).__name__))
         parts = {
             key: objects.make(value, f"training_module.{key}") for key, value in section.items() if key != "_target_"
         }
@@ -252,12 +252,9 @@ class _Run:
         self.results[stage] = _numbers({key: value for part in logged for key, value in part.items()})
 
     def _write(self, name: str, content: object) -> None:
-        """Write JSON into the output folder, whole or not at all."""
+        """Write JSON into the output folder."""
         self.options.output.mkdir(parents=True, exist_ok=True)
-        file = self.options.output / name
-        temporary = file.with_name(f".{name}.tmp")
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(file)
+        write_json(self.options.output / name, content)
 
 
 def objective(results: Mapping[str, Mapping[str, float]]) -> float | None:
@@ -289,12 +286,6 @@ def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {item:.6g}" for key, item in value.items())
     return f"{value:.6g}"
-
-
-def _say(text: str) -> None:
-    """Print on the first process only."""
-    if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0:
-        print(text, flush=True)  # noqa: T201 - command line output
 
 
 @contextmanager

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from equipot.errors import ConfigError, did_you_mean, problem
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from equipot.errors import ConfigError, problem, unknown
 
 NEVER = 2**62
 """A frequency in steps that no run reaches: Lightning stores the scheduler but leaves it alone."""
 
-Metrics = Mapping[str, Any]
+Logged = Mapping[str, Any]
+"""Names and values that training logged."""
 
 _MONITOR = "training_module.lr_scheduler.monitor"
 
@@ -33,11 +36,11 @@ class EpochSchedule:
         self.monitor: str | None = options.get("monitor")
         self.frequency = int(options.get("frequency", 1))
         self.strict = bool(options.get("strict", True))
-        self.on_plateau = bool(options.get("reduce_on_plateau", type(scheduler).__name__ == "ReduceLROnPlateau"))
+        self.on_plateau = bool(options.get("reduce_on_plateau", isinstance(scheduler, ReduceLROnPlateau)))
         if self.on_plateau and self.monitor is None:
             raise ConfigError(problem(_MONITOR, "ReduceLROnPlateau needs a metric to monitor"))
 
-    def step(self, epoch: int, metrics: Metrics, validate: Callable[[], Metrics]) -> None:
+    def step(self, epoch: int, metrics: Logged, validate: Callable[[], Logged]) -> None:
         """Step at the end of an epoch, if it is its turn.
 
         Args:
@@ -59,8 +62,7 @@ class EpochSchedule:
         if self.monitor in metrics:
             self.scheduler.step(metrics[self.monitor])
         elif self.strict:
-            hint = did_you_mean(self.monitor, metrics) or f"there are {', '.join(metrics) or 'none'}"
-            raise ConfigError(problem(_MONITOR, "no such metric is logged", got=self.monitor, hint=hint))
+            raise ConfigError(unknown(_MONITOR, self.monitor, metrics, "metric"))
 
 
 def lightning_scheduler(made: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], EpochSchedule | None]:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
-from equipot.units import UNIT_SYSTEMS, Units
+from equipot.quantities import REPORTED, in_mev
+from equipot.units import Units
 
-COLUMNS = (
-    ("energy", "per_atom_energy", "meV/atom"),
-    ("forces", "forces", "meV/Å"),
-    ("stress", "stress", "meV/Å³"),
-)
 KINDS = (("MAE", "mae"), ("RMSE", "rmse"))
 
 
@@ -33,10 +29,10 @@ def results_table(results: Mapping[str, Mapping[str, float]], units: Units) -> s
         merged.update(results.get(stage, {}))
     sets = list(dict.fromkeys(key.split("_epoch/")[0] for key in merged if key.startswith(("val", "test"))))
     columns = [
-        (f"{title} {label}\n{unit}", f"{quantity}_{kind}")
-        for title, quantity, unit in COLUMNS
+        (f"{one.title} {label}\n{one.unit}", f"{one.name}_{kind}")
+        for one in REPORTED
         for label, kind in KINDS
-        if any(f"{name}_epoch/{quantity}_{kind}" in merged for name in sets)
+        if any(f"{name}_epoch/{one.name}_{kind}" in merged for name in sets)
     ]
     if not columns:
         return ""
@@ -44,7 +40,7 @@ def results_table(results: Mapping[str, Mapping[str, float]], units: Units) -> s
     table.add_column("set")
     for heading, _ in columns:
         table.add_column(heading, justify="right")
-    factor = 1000.0 * UNIT_SYSTEMS[units].energy_in_ev
+    factor = in_mev(units)
     for name in sets:
         values = [merged.get(f"{name}_epoch/{key}") for _, key in columns]
         table.add_row(name, *("" if value is None else f"{value * factor:.4g}" for value in values))

@@ -10,8 +10,8 @@ import torch
 from equipot.data import (
     EntryCollector,
     Mean,
-    Metric,
     NumNeighbors,
+    Reduction,
     StatisticKind,
     StatsManager,
 )
@@ -23,7 +23,7 @@ _NORMAL_MEDIAN = 0.6744897501960817
 """Median of |z| for a normal z of standard deviation 1."""
 
 
-class MedianScale(Metric):
+class MedianScale(Reduction):
     """Median of the absolute values over 0.6745: the standard deviation, if they are normal.
 
     Values are counted in bins of equal width on a logarithmic scale, so that memory is bounded and
@@ -49,10 +49,6 @@ class MedianScale(Metric):
             return math.nan
         middle = int(torch.searchsorted(self._counts.cumsum(0), (total + 1) // 2))
         return float(2.0 ** (_LOWEST + (middle + 0.5) / _BINS_PER_OCTAVE)) / _NORMAL_MEDIAN
-
-    def fresh(self) -> MedianScale:
-        """A metric without values."""
-        return MedianScale()
 
 
 class RobustStatisticsManager(StatsManager):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ import torchmetrics
 from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
 from equipot.options import Options
-from equipot.train import WEIGHTED_SUM
+from equipot.quantities import Compared, compare
+from equipot.train import WEIGHTED_SUM, Term
 from equipot_toolbox._fields import Comparison
 
 
@@ -42,7 +43,7 @@ class MetricEntry(Options):
     """Weights of the types in that mean, greater than 0; default: 1 each."""
 
     ignore_nan: bool = False
-    """Leave out NaN in labels, beside labels that are absent, which always are left out."""
+    """Count NaN in labels as absent."""
 
     def problems(self) -> Iterable[str]:
         """Problems between options."""
@@ -59,10 +60,6 @@ class MetricEntry(Options):
                 yield problem("per_type_coeffs", "needs per_type: true")
             if not self.per_type_coeffs or min(self.per_type_coeffs.values()) <= 0.0:
                 yield problem("per_type_coeffs", "must be greater than 0 for every type", got=self.per_type_coeffs)
-
-
-Rows = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Predictions and labels [n, …], and which rows have both [n]."""
 
 
 class RowCount(torchmetrics.Metric):
@@ -92,52 +89,70 @@ class RowCount(torchmetrics.Metric):
         return self.rows
 
 
-class Term(torch.nn.Module):
+class MetricTerm(Term):
     """One entry with its metric, or one metric for each type.
 
     Args:
         entry: The options.
         name: Name in logs.
         compared: What is compared; None: everything.
-        weights: Weight of each type; None: all atoms alike.
+        where: Place named in errors.
     """
 
-    def __init__(
-        self, entry: MetricEntry, name: str, compared: Comparison | None, weights: Mapping[str, float] | None
-    ) -> None:
+    def __init__(self, entry: MetricEntry, name: str, compared: Comparison | None, where: str) -> None:
         super().__init__()
-        self.entry, self.name, self.compared = entry, name, compared
-        self.groups = [""] if weights is None else [f"_{type_name}" for type_name in weights]
-        self.weights = [1.0] if weights is None else list(weights.values())
-        self.by_type = weights is not None
-        self.metrics = torch.nn.ModuleList(copy.deepcopy(entry.metric) for _ in self.groups)
-        self.seen = RowCount(len(self.groups))
+        self.entry, self.name, self.compared, self.where = entry, name, compared, where
+        self.labels = () if compared is None else compared.labels
+        self._start({} if entry.per_type else {"": 1.0})
 
-    def _selected(self, found: Rows, batch: Graph) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
+    def _start(self, weights: Mapping[str, float]) -> None:
+        """Take a metric for each group of atoms, named by what its values' names end with."""
+        self.groups, self.weights = list(weights), list(weights.values())
+        self.metrics = torch.nn.ModuleList(copy.deepcopy(self.entry.metric) for _ in weights)
+        self.seen = RowCount(len(weights))
+
+    def bind(self, type_names: Sequence[str]) -> None:
+        """Take a metric for each type, if the entry asks for that.
+
+        Args:
+            type_names: Names of the types.
+
+        Raises:
+            ConfigError: If weights are not for exactly these types.
+        """
+        if not self.entry.per_type:
+            return
+        given = self.entry.per_type_coeffs or dict.fromkeys(type_names, 1.0)
+        if given.keys() != set(type_names):
+            what = f"must name exactly the types {list(type_names)}"
+            raise ConfigError(problem(f"{self.where}.per_type_coeffs", what, got=given))
+        self._start({f"_{name}": given[name] for name in type_names})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of the entry, and of its types once these are known."""
+        return (self.name, *(f"{self.name}{group}" for group in self.groups if group))
+
+    def _selected(self, found: Compared, batch: Graph) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
         """Group, predictions and labels of the groups that have rows, which are counted."""
-        pred, target, present = found
-        masks = [present]
-        if self.by_type:
-            masks = [present & (batch["atom_types"] == group) for group in range(len(self.groups))]
+        masks = [found.present]
+        if self.entry.per_type:
+            masks = [found.present & (batch["atom_types"] == group) for group in range(len(self.groups))]
         counts = torch.stack([mask.sum() for mask in masks])
         self.seen.update(counts)
         return [
-            (group, pred[mask], target[mask])
+            (group, found.predictions[mask], found.labels[mask])
             for group, (mask, count) in enumerate(zip(masks, counts.tolist(), strict=True))
             if count
         ]
 
-    def _rows(self, outputs: Graph, batch: Graph) -> Rows | None:
+    def _rows(self, outputs: Graph, batch: Graph) -> Compared | None:
         """Predictions, labels and which rows have both; None if there are none at all."""
         assert self.compared is not None  # noqa: S101 - for the type checker
-        pred = self.compared.pred.values({**batch, **outputs})
-        target = self.compared.target.values(batch)
-        if pred is None or target is None:
-            return None
-        present = pred.present & target.present
-        if self.entry.ignore_nan:
-            present = present & ~target.rows.isnan().reshape(target.rows.shape[0], -1).any(1)
-        return pred.rows, target.rows, present
+        if not self.groups:
+            where = self.where.rpartition(".")[0]
+            raise ConfigError(problem(where, "the types are not known", hint="call bind, or give type_names"))
+        return compare(self.compared.pred, self.compared.target, outputs, batch, ignore_nan=self.entry.ignore_nan)
 
     def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
         """Add a batch and give its value; 0 (with gradient 0) if it has no label."""
@@ -147,9 +162,9 @@ class Term(torch.nn.Module):
         found = self._rows(outputs, batch)
         if found is None:
             return torch.zeros((), dtype=torch.float64, device=batch["num_atoms"].device)
-        value, total = found[0][:0].sum(), 0.0
-        for group, pred, target in self._selected(found, batch):
-            value = value + self.weights[group] * self.metrics[group](pred, target)
+        value, total = found.predictions[:0].sum(), 0.0
+        for group, predictions, labels in self._selected(found, batch):
+            value = value + self.weights[group] * self.metrics[group](predictions, labels)
             total += self.weights[group]
         return value / total if total else value
 
@@ -159,8 +174,8 @@ class Term(torch.nn.Module):
             self.seen.update(torch.ones(1))
             self.metrics[0].update(outputs, batch)  # type: ignore[operator]
         elif (found := self._rows(outputs, batch)) is not None:
-            for group, pred, target in self._selected(found, batch):
-                self.metrics[group].update(pred, target)  # type: ignore[operator]
+            for group, predictions, labels in self._selected(found, batch):
+                self.metrics[group].update(predictions, labels)  # type: ignore[operator]
 
     def epoch_values(self) -> dict[str, torch.Tensor]:
         """Value over the epoch, and that of each type; of groups that had rows."""
@@ -176,9 +191,7 @@ class Term(torch.nn.Module):
             return {}
         weights = {group: weight for group, weight in zip(self.groups, self.weights, strict=True) if group in values}
         mean = torch.stack([weights[group] * value for group, value in values.items()]).sum() / sum(weights.values())
-        return {self.name: mean} | (
-            {f"{self.name}{group}": one for group, one in values.items()} if self.by_type else {}
-        )
+        return {self.name: mean} | {f"{self.name}{group}": one for group, one in values.items() if group}
 
     def reset(self) -> None:
         """Forget everything."""

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from equipot.train import Loss
-from equipot_toolbox.coefficients import LossCallback, loss_of
+from equipot_toolbox._coefficients import LossCallback, loss_of
 
 
 def softadapt_weights(losses: torch.Tensor, previous: torch.Tensor, beta: float, eps: float = 1e-8) -> torch.Tensor:

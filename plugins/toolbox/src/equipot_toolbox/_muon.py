@@ -12,7 +12,7 @@ from torch.optim import AdamW, Muon, Optimizer
 from equipot.errors import ConfigError, problem
 
 EXCLUDED = ("*embedding*", "*readout*")
-"""Parameters that Adam takes whatever their shape: what Muon's author advises for first and last layers."""
+"""Parameters of any shape that Adam takes, as Muon's author advises for first and last layers."""
 
 Named = Iterable[tuple[str, torch.Tensor]]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -12,9 +13,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from equipot.errors import ConfigError, did_you_mean, problem
+from equipot.errors import ConfigError, problem, unknown
 from equipot.fields import FIELDS, mask_key
+from equipot.files import atomic
 from equipot.graph import Graph, split
+from equipot.options import Configurable, Options
 
 LABEL_PREFIX = "original_dataset_"
 """What names of labels begin with in the files."""
@@ -23,43 +26,60 @@ _RESULTS = {"total_energy": "energy", "atomic_energy": "energies", "forces": "fo
 """Predictions that ASE's readers take for results of a calculator, and their names there."""
 
 
+@dataclass(frozen=True)
+class WriterOptions(Options):
+    """Options of both writers."""
+
+    out_file: str
+    """Path without suffix."""
+
+    output_fields_from_original_dataset: list[str] | None = None
+    """Labels of the data to write too, as ``original_dataset_<label>``."""
+
+    extra_fields: list[str] | None = None
+    """Further predicted fields per frame or atom to write."""
+
+    chemical_symbols: list[str] | None = None
+    """Symbol of each of the model's types; by default the elements of the data."""
+
+    def problems(self) -> Iterable[str]:
+        """A path with a suffix, and unknown fields."""
+        if Path(self.out_file).suffix in (".xyz", ".extxyz"):
+            yield problem("out_file", "must have no suffix", got=self.out_file)
+        known = [name for name, row in FIELDS.items() if row.per != "edge"]
+        for option in ("output_fields_from_original_dataset", "extra_fields"):
+            for name in getattr(self, option) or ():
+                if name not in known:
+                    yield unknown(option, name, known, "field")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationWriterOptions(WriterOptions):
+    """Options of the writer for validation sets."""
+
+    separate_file_per_epoch: bool = False
+    """Keep a file of each epoch, with ``_epoch<number>`` in the name, instead of the last one."""
+
+    every_n_epochs: Annotated[int, Field(ge=1)] = 1
+    """Write in every n-th epoch."""
+
+
 class PredictionFiles:
-    """Extended XYZ files, one a data set, each put in place whole when it is finished.
+    """Extended XYZ files, one for each data set, which appear when they are finished.
 
     Args:
-        out_file: Path without suffix.
-        labels: Labels of the data to write beside the predictions, as ``original_dataset_<label>``.
-        extra_fields: Further predicted fields per frame or atom.
-        chemical_symbols: Symbol of each type; None: the elements of the data.
+        options: Of the writer.
         where: Place named in errors.
-
-    Raises:
-        ConfigError: On a path with a suffix of XYZ files, and on unknown fields.
     """
 
-    def __init__(
-        self,
-        out_file: str,
-        labels: Sequence[str],
-        extra_fields: Sequence[str],
-        chemical_symbols: Sequence[str] | None,
-        where: str,
-    ) -> None:
-        problems = []
-        if Path(out_file).suffix in (".xyz", ".extxyz"):
-            problems.append(problem(f"{where}.out_file", "must have no suffix", got=out_file))
-        for option, names in (("output_fields_from_original_dataset", labels), ("extra_fields", extra_fields)):
-            problems += [
-                problem(f"{where}.{option}", "unknown field", got=name, hint=did_you_mean(name, FIELDS))
-                for name in names
-                if name not in FIELDS or FIELDS[name].per == "edge"
-            ]
-        if problems:
-            raise ConfigError(problems)
+    def __init__(self, options: WriterOptions, where: str) -> None:
         self.where = where
-        self.out_file, self.labels, self.extra_fields = out_file, tuple(labels), tuple(extra_fields)
-        self.symbols = None if chemical_symbols is None else np.asarray(chemical_symbols)
-        self._open: dict[int, tuple[IO[str], Path]] = {}
+        self.out_file = options.out_file
+        self.labels = tuple(options.output_fields_from_original_dataset or ())
+        self.extra_fields = tuple(options.extra_fields or ())
+        self.symbols = None if options.chemical_symbols is None else np.asarray(options.chemical_symbols)
+        self._open: dict[int, IO[str]] = {}
+        self._unfinished = ExitStack()
 
     def add(self, number: int, suffix: str, outputs: Graph, batch: Graph) -> None:
         """Write the frames of a batch.
@@ -75,9 +95,9 @@ class PredictionFiles:
         if number not in self._open:
             path = Path(f"{self.out_file}_dataset{number}{suffix}.xyz")
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-            self._open[number] = (temporary.open("w", encoding="utf-8"), path)
-        write(self._open[number][0], self.atoms(outputs, batch), format="extxyz")
+            temporary = self._unfinished.enter_context(atomic(path))
+            self._open[number] = self._unfinished.enter_context(temporary.open("w", encoding="utf-8"))
+        write(self._open[number], self.atoms(outputs, batch), format="extxyz")
 
     def atoms(self, outputs: Graph, batch: Graph) -> list[Any]:
         """The frames of a batch with predictions as results of a calculator, in the units of the data.
@@ -128,17 +148,18 @@ class PredictionFiles:
 
     def finish(self) -> None:
         """Put all files in place."""
-        for stream, path in self._open.values():
-            stream.close()
-            Path(stream.name).replace(path)
+        self._unfinished.close()
         self._open = {}
 
     def discard(self) -> None:
         """Remove unfinished files."""
-        for stream, _ in self._open.values():
-            stream.close()
-            Path(stream.name).unlink(missing_ok=True)
+        with suppress(_DiscardedError), self._unfinished:
+            raise _DiscardedError  # atomic() then leaves what was there before
         self._open = {}
+
+
+class _DiscardedError(Exception):
+    """Ends the writing of files that are not wanted any more."""
 
 
 def _is_kept(key: str) -> bool:
@@ -162,31 +183,32 @@ def _attach(atoms: Any, name: str, key: str, frame: Graph) -> None:
     held[name] = _value(key, frame)
 
 
-class TestTimeXYZFileWriter(lightning.Callback):
+class PredictionWriter(Configurable, lightning.Callback, options=WriterOptions):
+    """Writes predictions to extended XYZ files."""
+
+    options: WriterOptions
+
+    def __post_init__(self) -> None:
+        """Take no file yet."""
+        super().__post_init__()
+        self.files = PredictionFiles(self.options, type(self).__name__)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Remove unfinished files."""
+        self.files.discard()
+
+
+class TestTimeXYZFileWriter(PredictionWriter):
     """Writes the predictions for each test set to ``<out_file>_dataset<number>.xyz``.
 
-    Energies, forces and stress of the model are what ``ase.io.read`` gives as results; labels stand
-    beside them as ``original_dataset_<label>``; both are in the units of the data. With several
-    processes each writes the frames it evaluated, with ``_rank<number>`` in the name.
-
-    Args:
-        out_file: Path without suffix.
-        output_fields_from_original_dataset: Labels of the data to write too.
-        extra_fields: Further predicted fields to write.
-        chemical_symbols: Symbol of each of the model's types; by default the elements of the data.
+    Energies, forces and stress of the model are what ``ase.io.read`` gives as results; labels have the names
+    ``original_dataset_<label>``; both are in the units of the data. With several processes each writes the
+    frames it evaluated, with ``_rank<number>`` in the name.
     """
 
-    __test__ = False  # no test case, whatever pytest makes of the name
-
-    def __init__(
-        self,
-        out_file: str,
-        output_fields_from_original_dataset: list[str] | None = None,
-        extra_fields: list[str] | None = None,
-        chemical_symbols: list[str] | None = None,
-    ) -> None:
-        labels, extra = output_fields_from_original_dataset or [], extra_fields or []
-        self.files = PredictionFiles(out_file, labels, extra, chemical_symbols, type(self).__name__)
+    __test__ = False  # pytest takes the name for a test case
 
     def on_test_batch_end(
         self,
@@ -204,40 +226,11 @@ class TestTimeXYZFileWriter(lightning.Callback):
         """Put the files in place."""
         self.files.finish()
 
-    def on_exception(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
-    ) -> None:
-        """Remove unfinished files."""
-        self.files.discard()
 
+class ValTimeXYZFileWriter(PredictionWriter, options=ValidationWriterOptions):
+    """Writes the predictions for each validation set, as ``TestTimeXYZFileWriter``."""
 
-class ValTimeXYZFileWriter(lightning.Callback):
-    """Writes the predictions for each validation set, as ``TestTimeXYZFileWriter``.
-
-    Args:
-        out_file: Path without suffix.
-        output_fields_from_original_dataset: Labels of the data to write too.
-        extra_fields: Further predicted fields to write.
-        chemical_symbols: Symbol of each of the model's types; by default the elements of the data.
-        separate_file_per_epoch: Keep a file of each epoch, with ``_epoch<number>`` in the name, instead
-            of the last one.
-        every_n_epochs: Write in every n-th epoch.
-    """
-
-    def __init__(
-        self,
-        out_file: str,
-        output_fields_from_original_dataset: list[str] | None = None,
-        extra_fields: list[str] | None = None,
-        chemical_symbols: list[str] | None = None,
-        *,
-        separate_file_per_epoch: bool = False,
-        every_n_epochs: Annotated[int, Field(ge=1)] = 1,
-    ) -> None:
-        labels, extra = output_fields_from_original_dataset or [], extra_fields or []
-        self.files = PredictionFiles(out_file, labels, extra, chemical_symbols, type(self).__name__)
-        self.separate_file_per_epoch = separate_file_per_epoch
-        self.every_n_epochs = every_n_epochs
+    options: ValidationWriterOptions
 
     def on_validation_batch_end(
         self,
@@ -249,19 +242,13 @@ class ValTimeXYZFileWriter(lightning.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Write a batch."""
-        if trainer.current_epoch % self.every_n_epochs == 0:
-            epoch = f"_epoch{trainer.current_epoch}" if self.separate_file_per_epoch else ""
+        if trainer.current_epoch % self.options.every_n_epochs == 0:
+            epoch = f"_epoch{trainer.current_epoch}" if self.options.separate_file_per_epoch else ""
             self.files.add(dataloader_idx, f"{epoch}{_rank(trainer)}", outputs, batch)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Put the files in place."""
         self.files.finish()
-
-    def on_exception(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
-    ) -> None:
-        """Remove unfinished files."""
-        self.files.discard()
 
 
 def _rank(trainer: lightning.Trainer) -> str:

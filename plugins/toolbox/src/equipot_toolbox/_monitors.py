@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from equipot.errors import ConfigError, problem
-from equipot_toolbox.coefficients import by_epoch
+from equipot_toolbox._coefficients import by_epoch
 
 
 class TF32Scheduler(lightning.Callback):
@@ -23,7 +23,7 @@ class TF32Scheduler(lightning.Callback):
         schedule: Epoch (from 0) to whether TF32 is allowed from then on; epoch 0 must be there.
 
     Raises:
-        ConfigError: If a key is no epoch or epoch 0 is missing.
+        ConfigError: If a key is not an epoch or epoch 0 is missing.
     """
 
     def __init__(self, schedule: dict[int | str, bool]) -> None:

@@ -52,7 +52,7 @@ class LossCoefficientScheduler(LossCallback):
         schedule: Epoch (from 0) to the weight of every term of the loss, normalised to sum 1.
 
     Raises:
-        ConfigError: If a key is no epoch.
+        ConfigError: If a key is not an epoch.
     """
 
     def __init__(self, schedule: dict[int | str, dict[str, float]]) -> None:
@@ -101,7 +101,7 @@ def by_epoch(schedule: Mapping[int | str, Any], where: str) -> dict[int, Any]:
         where: Place named in errors.
 
     Raises:
-        ConfigError: If a key is no epoch, or there is none.
+        ConfigError: If a key is not an epoch, or there is none.
     """
     wrong = [key for key in schedule if not str(key).isdecimal()]
     if wrong or not schedule:

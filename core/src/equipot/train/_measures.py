@@ -1,16 +1,15 @@
-"""What a loss and metrics are: abstract classes that core's own and those of plugins derive from."""
+"""What losses and metrics have in common, and what sets them apart: abstract classes for core and plugins."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torchmetrics
 
-from equipot.errors import ConfigError
-from equipot.train._measure import check_names, normalised
+from equipot.errors import ConfigError, problem, unknown
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -19,12 +18,25 @@ WEIGHTED_SUM = "weighted_sum"
 """Name of the weighted sum of the terms of a loss, or of some of the metrics."""
 
 
-class Metrics(torch.nn.Module, abc.ABC):
-    """Numbers that compare predictions with labels, accumulated over an epoch.
+class Measure(torch.nn.Module, abc.ABC):
+    """Numbers that compare predictions with labels, accumulated over an epoch: a loss or metrics.
 
     Running sums are states of ``torchmetrics.Metric`` modules within, so that they are summed over
     processes and stored with checkpoints. The constructor reads no data; configs are checked with it.
+
+    Args:
+        coefficients: Weights in ``weighted_sum``, used without normalisation.
     """
+
+    def __init__(self, coefficients: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        self._coefficients = dict(coefficients or {})
+        self._changed = False
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """Weights in ``weighted_sum``; they sum to 1."""
+        return dict(self._coefficients)
 
     @property
     @abc.abstractmethod
@@ -71,8 +83,10 @@ class Metrics(torch.nn.Module, abc.ABC):
         """Go on where ``state`` was taken; what is not in it stays as it is."""
         saved = state.get("sums", {})
         for name, metric in self._metrics():
-            if name in saved:
-                _load_metric_state(metric, saved[name])
+            # terms.forces.sums was sums.forces in checkpoints of November 2026
+            earlier = ".".join(reversed(name.split(".")[1:]))
+            if name in saved or earlier in saved:
+                _load_metric_state(metric, saved.get(name) or saved[earlier])
 
     def _metrics(self) -> list[tuple[str, torchmetrics.Metric]]:
         return [(name, one) for name, one in self.named_modules() if isinstance(one, torchmetrics.Metric)]
@@ -93,23 +107,15 @@ def _load_metric_state(metric: torchmetrics.Metric, state: Mapping[str, Any]) ->
         setattr(metric, key, [item.to(device) for item in value] if isinstance(value, list) else value.to(device))
 
 
-class Loss(Metrics):
+class Metrics(Measure, abc.ABC):
+    """What is logged and monitored, without gradients."""
+
+
+class Loss(Measure):
     """What training minimises: a sum of terms, weighted by coefficients that may change while training.
 
-    Args:
-        coefficients: Term to weight, as they stand; 0 keeps a term that is observed only until its
-            coefficient changes.
+    Its coefficients belong to terms; 0 keeps a term that is only observed until its coefficient changes.
     """
-
-    def __init__(self, coefficients: Mapping[str, float]) -> None:
-        super().__init__()
-        self._coefficients = dict(coefficients)
-        self._changed = False
-
-    @property
-    def coefficients(self) -> dict[str, float]:
-        """Term to weight; they sum to 1."""
-        return dict(self._coefficients)
 
     def set_coefficients(self, coefficients: Mapping[str, float], where: str = "loss.coefficients") -> None:
         """Change the weights; checkpoints store them from now on.
@@ -134,15 +140,14 @@ class Loss(Metrics):
         Raises:
             ConfigError: As ``set_coefficients``.
         """
-        from equipot.errors import problem
-
         given = {name: float(value) for name, value in coefficients.items()}
-        problems = check_names(given, list(self._coefficients), where)
+        problems = weight_problems(given, self._coefficients, where)
         if missing := [name for name in self._coefficients if name not in given]:
             problems.append(problem(where, f"no weight for {', '.join(missing)}", got=given))
         if problems:
             raise ConfigError(problems)
-        return dict.fromkeys(self._coefficients, 0.0) | normalised(given, where)
+        weights = normalised(given, where)
+        return {name: weights[name] for name in self._coefficients}
 
     @abc.abstractmethod
     def forward(self, outputs: Graph, batch: Graph) -> dict[str, torch.Tensor]:
@@ -161,7 +166,7 @@ class Loss(Metrics):
         self(outputs, batch)
 
     def state(self) -> dict[str, Any]:
-        """As for metrics, with the coefficients once they were changed."""
+        """As for every measure, with the coefficients once they were changed."""
         return super().state() | ({"coefficients": self.coefficients} if self._changed else {})
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -169,3 +174,34 @@ class Loss(Metrics):
         super().load_state(state)
         if "coefficients" in state:
             self.set_coefficients(state["coefficients"])
+
+
+def weight_problems(given: Mapping[str, float | None], known: Collection[str], where: str) -> list[str]:
+    """What is wrong with single weights.
+
+    Args:
+        given: Name to weight; None is 0.
+        known: Names that there are.
+        where: Place named in messages.
+    """
+    problems = [unknown(f"{where}.{name}", name, known, "name") for name in given if name not in known]
+    for name, weight in given.items():
+        if weight is not None and weight < 0:
+            problems.append(problem(f"{where}.{name}", "must not be negative", got=weight))
+    return problems
+
+
+def normalised(weights: Mapping[str, float], where: str) -> dict[str, float]:
+    """Weights divided by their sum.
+
+    Args:
+        weights: Name to weight.
+        where: Place named in errors.
+
+    Raises:
+        ConfigError: If none is greater than 0.
+    """
+    total = sum(weights.values())
+    if total <= 0:
+        raise ConfigError(problem(where, "one must be greater than 0", got=dict(weights)))
+    return {name: weight / total for name, weight in weights.items()}

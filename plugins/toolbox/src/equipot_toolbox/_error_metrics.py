@@ -7,21 +7,44 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch.nn import functional as F
 from torchmetrics import Metric
 
 from equipot.errors import ConfigError, problem
+from equipot.options import Configurable, Options
 
 
-class ElementwiseMetric(Metric, abc.ABC):
-    """Mean or sum of a function of predictions and labels, entry by entry.
+@dataclass(frozen=True, kw_only=True)
+class ReductionOptions(Options):
+    """Options of metrics that can be sums."""
 
-    Args:
-        reduction: ``mean`` over the entries, or their ``sum``.
-    """
+    reduction: Literal["mean", "sum"] = "mean"
+    """``mean`` over the entries, or their ``sum``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuberOptions(ReductionOptions):
+    """Options of ``HuberLoss``."""
+
+    delta: Annotated[float, Field(gt=0.0)] = 1.0
+    """Where it becomes linear, in the unit of the field."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StratifiedHuberOptions(ReductionOptions):
+    """Options of ``StratifiedHuberForceLoss``."""
+
+    delta_dict: dict[float | str, float] = field(kw_only=False)
+    """Lower bound of a range of ``|label|`` to the delta in it, in the unit of the field; at least two ranges."""
+
+
+class ElementwiseMetric(Configurable, Metric, abc.ABC):
+    """Mean or sum of a function of predictions and labels, entry by entry."""
 
     is_differentiable = True
     higher_is_better = False
@@ -31,12 +54,9 @@ class ElementwiseMetric(Metric, abc.ABC):
     total: torch.Tensor
     count: torch.Tensor
 
-    def __init__(self, reduction: Literal["mean", "sum"] = "mean") -> None:
-        super().__init__()
-        if reduction not in ("mean", "sum"):
-            where = f"{type(self).__name__}.reduction"
-            raise ConfigError(problem(where, "unknown", got=reduction, hint="choose one of ['mean', 'sum']"))
-        self.reduction = reduction
+    def __post_init__(self) -> None:
+        """Start with nothing."""
+        super().__post_init__()
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -62,16 +82,15 @@ class ElementwiseMetric(Metric, abc.ABC):
 
     def compute(self) -> torch.Tensor:
         """The mean or sum, a scalar."""
-        return self.total if self.reduction == "sum" else self.total / self.count.clamp(min=1.0)
+        if isinstance(self.options, ReductionOptions) and self.options.reduction == "sum":
+            return self.total
+        return self.total / self.count.clamp(min=1.0)
 
 
 class MeanAbsoluteError(ElementwiseMetric):
     """Mean of ``|prediction - label|``."""
 
     short_name = "mae"
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Absolute differences."""
@@ -82,9 +101,6 @@ class MeanSquaredError(ElementwiseMetric):
     """Mean of ``(prediction - label)²``."""
 
     short_name = "mse"
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Squared differences."""
@@ -129,45 +145,33 @@ class MaximumAbsoluteError(Metric):
         return self.largest
 
 
-class HuberLoss(ElementwiseMetric):
+class HuberLoss(ElementwiseMetric, options=HuberOptions):
     """Huber's function of the differences, as ``torch.nn.HuberLoss``.
 
     Half the square up to ``delta``, ``delta * (|difference| - delta / 2)`` beyond.
-
-    Args:
-        reduction: ``mean`` over the entries, or their ``sum``.
-        delta: Where it becomes linear, in the unit of the field.
     """
 
+    options: HuberOptions
     short_name = "huber"
-
-    def __init__(self, reduction: Literal["mean", "sum"] = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction)
-        if not delta > 0.0:
-            raise ConfigError(problem("HuberLoss.delta", "must be greater than 0", got=delta))
-        self.delta = float(delta)
 
     def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Huber's function."""
-        return F.huber_loss(preds, target, reduction="none", delta=self.delta)
+        return F.huber_loss(preds, target, reduction="none", delta=self.options.delta)
 
 
-class StratifiedHuberForceLoss(ElementwiseMetric):
+class StratifiedHuberForceLoss(ElementwiseMetric, options=StratifiedHuberOptions):
     """Huber's function with a ``delta`` for each range of the label's magnitude.
 
     Vectors shorter than the smallest bound get half the squared difference.
-
-    Args:
-        delta_dict: Lower bound of a range of ``|label|`` to the delta in it, in the unit of the
-            field; at least two ranges.
-        reduction: ``mean`` over the entries, or their ``sum``.
     """
 
+    options: StratifiedHuberOptions
     short_name = "stratified_huber"
 
-    def __init__(self, delta_dict: dict[float | str, float], reduction: Literal["mean", "sum"] = "mean") -> None:
-        super().__init__(reduction)
-        ranges = _ranges(delta_dict)
+    def __post_init__(self) -> None:
+        """Sort the ranges."""
+        super().__post_init__()
+        ranges = _ranges(self.options.delta_dict)
         self.bounds = [bound for bound, _ in ranges]
         self.deltas = [torch.inf, *(delta for _, delta in ranges)]
 

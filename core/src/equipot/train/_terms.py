@@ -1,0 +1,309 @@
+"""Terms of losses and metrics: one comparison each, with its sums over an epoch."""
+
+from __future__ import annotations
+
+import abc
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import torch
+from torchmetrics import Metric
+
+from equipot.errors import ConfigError, problem, unknown
+from equipot.options import Configurable
+from equipot.quantities import COMPARED, prediction_errors
+from equipot.train._measures import WEIGHTED_SUM, Measure, normalised
+
+if TYPE_CHECKING:
+    from equipot.graph import Graph
+
+
+_SUMS = {"squares": "sum", "absolutes": "sum", "count": "sum", "largest": "max"}
+"""What is kept of errors, and how it is reduced over processes."""
+
+
+class ErrorSums(Metric):
+    """Sums over an epoch from which mean, root mean square and largest error follow.
+
+    Averages are over scalar entries of the whole epoch, on all processes; not means of means.
+    """
+
+    full_state_update = False
+    squares: torch.Tensor
+    absolutes: torch.Tensor
+    count: torch.Tensor
+    largest: torch.Tensor
+
+    def __init__(self, groups: int = 1) -> None:
+        """Start empty.
+
+        Args:
+            groups: Number of groups (atom types) with sums of their own.
+        """
+        super().__init__()
+        for name, reduced_by in _SUMS.items():
+            self.add_state(name, torch.zeros(groups, dtype=torch.float64), dist_reduce_fx=reduced_by)
+
+    def update(self, difference: torch.Tensor, mask: torch.Tensor, group: torch.Tensor | None = None) -> None:
+        """Add errors.
+
+        Args:
+            difference: Shape [n, …], 0 where masked.
+            mask: Shape [n].
+            group: Group of each row, shape [n]; None: all in group 0.
+        """
+        rows = difference.detach().to(torch.float64).reshape(mask.shape[0], -1)
+        index = torch.zeros_like(mask, dtype=torch.int64) if group is None else group
+        width = rows.shape[1]
+        self.squares.index_add_(0, index, rows.square().sum(1))
+        self.absolutes.index_add_(0, index, rows.abs().sum(1))
+        self.count.index_add_(0, index, mask.to(torch.float64) * width)
+        if width and mask.shape[0]:
+            self.largest.scatter_reduce_(0, index, rows.abs().amax(1), "amax")
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """Sums of each group, by name."""
+        return {name: getattr(self, name) for name in _SUMS}
+
+
+class Term(torch.nn.Module, abc.ABC):
+    """One comparison within a loss or metrics, with its values over an epoch.
+
+    As a term of a loss it has ``forward``, which gives its value for a batch and adds the batch to the epoch.
+    """
+
+    labels: tuple[str, ...] = ()
+    """Labels that the data must have and the model must predict if the term has a weight."""
+
+    @property
+    @abc.abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Names of its values; those of single types only after ``bind``."""
+
+    def bind(self, type_names: Sequence[str]) -> None:
+        """Learn the model's types, before the first batch.
+
+        Raises:
+            ConfigError: If options contradict them.
+        """
+
+    @abc.abstractmethod
+    def update(self, outputs: Graph, batch: Graph) -> None:
+        """Add a batch; absent labels are left out and never read."""
+
+    @abc.abstractmethod
+    def epoch_values(self) -> dict[str, torch.Tensor]:
+        """Everything that has a value, over the epoch and all processes."""
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Start a new epoch."""
+
+
+class ErrorTerm(Term):
+    """Errors of one quantity, under the names ``<quantity>_<kind>``.
+
+    Args:
+        quantity: Key of ``equipot.quantities.COMPARED``.
+        kinds: Keys of ``KINDS``; a term of a loss has ``mse`` alone.
+        type_weights: Weight of each type's mean in that of all atoms; None: all atoms alike.
+        show_types: Give the value of each type too.
+        ignore_nan: Count NaN in labels as absent.
+        where: Place named in errors.
+    """
+
+    def __init__(
+        self,
+        quantity: str,
+        kinds: Sequence[str] = ("mse",),
+        *,
+        type_weights: Mapping[str, float] | None = None,
+        show_types: bool = False,
+        ignore_nan: bool = False,
+        where: str = "",
+    ) -> None:
+        super().__init__()
+        self.quantity = COMPARED[quantity]
+        self.labels = self.quantity.requires
+        self.kinds = {f"{quantity}_{kind}": KINDS[kind] for kind in kinds}
+        self.type_weights = type_weights
+        self.show_types, self.ignore_nan, self.where = show_types, ignore_nan, where
+        self.types: tuple[str, ...] = ()
+        self.weights: torch.Tensor | None = None
+        if type_weights is not None and (not type_weights or min(type_weights.values()) <= 0):
+            raise ConfigError(problem(where, "must be greater than 0 for every type", got=type_weights))
+        self.sums = ErrorSums()
+
+    def bind(self, type_names: Sequence[str]) -> None:
+        """Take a sum for each type, if types have weights.
+
+        Raises:
+            ConfigError: If the weights are not for exactly these types.
+        """
+        given = self.type_weights
+        if given is None:
+            return
+        problems = [
+            unknown(f"{self.where}.{name}", name, type_names, "type") for name in given if name not in type_names
+        ]
+        if missing := [name for name in type_names if name not in given]:
+            problems.append(problem(self.where, f"no weight for the types {missing}", got=given))
+        if problems:
+            raise ConfigError(problems)
+        self.types = tuple(type_names)
+        self.weights = torch.tensor([given[name] for name in type_names], dtype=torch.float64)
+        self.sums = ErrorSums(len(type_names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Quantity and kind, and those of each type where they are shown."""
+        types = self.types if self.show_types else ()
+        return (*self.kinds, *(f"{name}_{type_name}" for name in self.kinds for type_name in types))
+
+    def _added(self, outputs: Graph, batch: Graph) -> tuple[torch.Tensor, ...] | None:
+        """Errors, mask and group of a batch, which are added to the sums; None without any label."""
+        found = prediction_errors(self.quantity, outputs, batch, ignore_nan=self.ignore_nan)
+        if found is None:
+            return None
+        grouped = found if self.weights is None else (*found, batch["atom_types"])
+        self.sums.update(*grouped)
+        return grouped
+
+    def update(self, outputs: Graph, batch: Graph) -> None:
+        """Add a batch."""
+        self._added(outputs, batch)
+
+    def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
+        """Mean square of a batch's errors; 0 if it has no label."""
+        added = self._added(outputs, batch)
+        if added is None:
+            return torch.zeros((), dtype=torch.float64, device=batch["num_atoms"].device)
+        difference, mask, *group = added
+        rows = difference.square().reshape(mask.shape[0], -1)
+        width = max(rows.shape[1], 1)
+        if self.weights is None:
+            return rows.sum() / (mask.sum() * width).clamp(min=1)
+        weights = self.weights.to(rows.device)
+        squares = torch.zeros_like(weights, dtype=rows.dtype).index_add(0, group[0], rows.sum(1))
+        counts = torch.zeros_like(weights).index_add(0, group[0], mask.to(weights.dtype) * width)
+        return _weighted_mean(squares, counts, weights)
+
+    def epoch_values(self) -> dict[str, torch.Tensor]:
+        """Values over the epoch, if there was any label, on all processes."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of torchmetrics, on sums that nothing was added to
+            # torchmetrics squeezes what compute() gives
+            sums = {name: value.reshape(-1) for name, value in self.sums.compute().items()}
+        if not bool(sums["count"].any()):
+            return {}
+        weights = torch.ones_like(sums["count"]) if self.weights is None else self.weights.to(sums["count"].device)
+        values = {name: kind(sums, weights) for name, kind in self.kinds.items()}
+        for index, type_name in enumerate(self.types if self.show_types else ()):
+            one = {name: value[index : index + 1] for name, value in sums.items()}
+            if bool(one["count"]):
+                values |= {f"{name}_{type_name}": kind(one, weights[:1]) for name, kind in self.kinds.items()}
+        return values
+
+    def reset(self) -> None:
+        """Forget the epoch's sums."""
+        self.sums.reset()
+
+
+def _weighted_mean(sums: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean of the groups' means, over groups with entries."""
+    present = (counts > 0).to(weights.dtype) * weights
+    return (present * sums / counts.clamp(min=1)).sum() / present.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+
+
+KINDS: dict[str, Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]] = {
+    "mse": lambda sums, weights: _weighted_mean(sums["squares"], sums["count"], weights),
+    "rmse": lambda sums, weights: _weighted_mean(sums["squares"], sums["count"], weights).sqrt(),
+    "mae": lambda sums, weights: _weighted_mean(sums["absolutes"], sums["count"], weights),
+    "maxabserr": lambda sums, _weights: sums["largest"].max(),
+}
+"""Mean square, root mean square, mean absolute and largest absolute error, from sums and weights of groups."""
+
+
+class TermMeasure(Configurable, Measure):
+    """A measure made of terms, and the weighted sum of some of their values, with coefficients that sum to 1."""
+
+    weights_optional: ClassVar[bool] = False
+    """Whether terms with weight 0 are kept, for coefficients that change while training, and none needs a weight."""
+
+    def __post_init__(self) -> None:
+        """Make the terms."""
+        super().__post_init__()
+        terms, weights = self.make_terms()
+        self.terms = torch.nn.ModuleDict(terms)
+        if weights or not self.weights_optional:
+            self._coefficients = normalised(weights, f"{type(self).__name__}.coeffs")
+
+    @abc.abstractmethod
+    def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
+        """The terms that the options ask for, by the names of their sums in checkpoints, and weights of their values.
+
+        Raises:
+            ConfigError: If the options are wrong.
+        """
+
+    def term_options(self, name: str) -> dict[str, Any]:
+        """Further arguments of the ``ErrorTerm`` of a label or quantity, for classes that extend those of core."""
+        return {}
+
+    def each_term(self) -> Iterator[Term]:
+        """The terms, in order."""
+        return cast("Iterator[Term]", iter(self.terms.values()))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the terms with a weight, even if it is 0."""
+        used = [term for term in self.each_term() if not self._coefficients.keys().isdisjoint(term.names)]
+        return tuple(dict.fromkeys(label for term in used for label in term.labels))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all values, and ``weighted_sum`` if there is one."""
+        own = [name for term in self.each_term() for name in term.names]
+        return (*own, *([WEIGHTED_SUM] if self._coefficients else []))
+
+    def bind(self, type_names: Sequence[str]) -> None:
+        """Learn the model's types.
+
+        Raises:
+            ConfigError: If weights of types are not for exactly these.
+        """
+        for term in self.each_term():
+            term.bind(type_names)
+
+    @torch.no_grad()
+    def update(self, outputs: Graph, batch: Graph) -> None:
+        """Add a batch; labels that the batch does not have are left out."""
+        for term in self.each_term():
+            term.update(outputs, batch)
+
+    def epoch_values(self) -> dict[str, torch.Tensor]:
+        """All values over the epoch and all processes, for the labels that occurred.
+
+        The weighted sum is there only if everything with a weight above 0 is.
+        """
+        values = {name: value for term in self.each_term() for name, value in term.epoch_values().items()}
+        needed = {name: weight for name, weight in self._coefficients.items() if weight > 0.0}
+        if needed and needed.keys() <= values.keys():
+            values[WEIGHTED_SUM] = weighted_sum(needed, values)
+        return values
+
+    def reset(self) -> None:
+        """Forget the epoch's sums."""
+        for term in self.each_term():
+            term.reset()
+
+
+def weighted_sum(weights: Mapping[str, float], values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Sum of the values that have weights.
+
+    Args:
+        weights: Name to weight, at least one.
+        values: Name to scalar.
+    """
+    return torch.as_tensor(sum(weight * values[name] for name, weight in weights.items()))

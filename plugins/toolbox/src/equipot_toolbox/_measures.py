@@ -1,0 +1,116 @@
+"""Core's losses and metrics of energies, forces and stress, with further metrics and NaN that counts as absent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import equipot.train as core
+from equipot.errors import ConfigError, unknown
+from equipot.options import Options
+from equipot.train import Term, TermMeasure
+from equipot.train.options import EnergyLossOptions, LossOptions, MetricsOptions
+from equipot_toolbox._metrics_manager import check_type_names, metric_terms
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraOptions(Options):
+    """What core's losses and metrics do not have."""
+
+    type_names: list[str] | None = None
+    """Names of the types; by default the model's."""
+
+    ignore_nan: dict[str, bool] | None = None
+    """Label of a loss, or quantity of metrics, to whether NaN in labels counts as absent."""
+
+    extra_metrics: list[dict[str, Any]] | None = None
+    """Further entries, as of ``MetricsManager``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraLossOptions(LossOptions, ExtraOptions):
+    """Options of losses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraEnergyLossOptions(EnergyLossOptions, ExtraOptions):
+    """Options of losses that compare energies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraMetricsOptions(MetricsOptions, ExtraOptions):
+    """Options of metrics."""
+
+
+class Extended(TermMeasure):
+    """Adds ``ExtraOptions`` to a loss or metrics of core; comes before it among the base classes."""
+
+    weights_optional = True
+    compared: tuple[str, ...]
+
+    @property
+    def extra(self) -> ExtraOptions:
+        """The options, as far as they are not core's."""
+        return cast("ExtraOptions", self.options)
+
+    def __post_init__(self) -> None:
+        """Make the terms, for the types if they are given."""
+        super().__post_init__()
+        if self.extra.type_names is not None:
+            self.bind(self.extra.type_names)
+
+    def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
+        """The terms of core, and further ones.
+
+        Raises:
+            ConfigError: If the options are wrong.
+        """
+        name = type(self).__name__
+        terms, weights = super().make_terms()  # type: ignore[safe-super]
+        wrong = [one for one in self.extra.ignore_nan or () if one not in self.compared]
+        if wrong:
+            raise ConfigError(unknown(f"{name}.ignore_nan.{one}", one, self.compared, "name") for one in wrong)
+        taken = [value for term in terms.values() for value in term.names]
+        more, further = metric_terms(self.extra.extra_metrics or [], f"{name}.extra_metrics", taken)
+        return terms | more, weights | further
+
+    def term_options(self, name: str) -> dict[str, Any]:
+        """Values of single types are logged too."""
+        return {"ignore_nan": (self.extra.ignore_nan or {}).get(name, False), "show_types": True}
+
+    def bind(self, type_names: Sequence[str]) -> None:
+        """Learn the model's types.
+
+        Args:
+            type_names: Names of the types.
+
+        Raises:
+            ConfigError: If given ones differ, or weights are not for exactly these types.
+        """
+        check_type_names(self.extra.type_names, type_names, type(self).__name__)
+        super().bind(type_names)
+
+
+class EnergyForceLoss(Extended, core.EnergyForceLoss, options=ExtraLossOptions):
+    """Mean squared errors of energies and forces; a weight of 0 keeps the term for a scheduler."""
+
+
+class EnergyForceStressLoss(Extended, core.EnergyForceStressLoss, options=ExtraLossOptions):
+    """Mean squared errors of energies, forces and stress; a weight of 0 keeps the term for a scheduler."""
+
+
+class EnergyOnlyLoss(Extended, core.EnergyOnlyLoss, options=ExtraEnergyLossOptions):
+    """Mean squared error of energies."""
+
+
+class EnergyForceMetrics(Extended, core.EnergyForceMetrics, options=ExtraMetricsOptions):
+    """Errors of energies and forces, named ``<quantity>_<rmse|mae|maxabserr>``."""
+
+
+class EnergyForceStressMetrics(Extended, core.EnergyForceStressMetrics, options=ExtraMetricsOptions):
+    """Errors of energies, forces and stress, named ``<quantity>_<rmse|mae|maxabserr>``."""
+
+
+class EnergyOnlyMetrics(Extended, core.EnergyOnlyMetrics, options=ExtraMetricsOptions):
+    """Errors of energies, named ``<quantity>_<rmse|mae|maxabserr>``."""
