@@ -25,6 +25,7 @@ ELSEWHERE = {
     "equipot.artifacts._stored": "core/tests/artifacts/test_checkpoint.py",
     "equipot.data._*": "core/tests/data/test_module.py",
     "equipot.train._*": "core/tests/train/test_measures.py",
+    "equipot.train.options": "core/tests/train/test_parts.py",
     # Names that plugins register, found when they are asked for.
     "equipot.energy_terms": "examples/plugins/d3/tests/test_d3.py",
     # Parts of plugins that configs name, or that their models are made of.
