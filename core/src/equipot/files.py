@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ from equipot.errors import ArtifactError, problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]+)?")
+"""Names of the files that ``atomic`` writes first."""
 
 
 @contextlib.contextmanager
@@ -45,6 +49,17 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed, in a folder that no other process writes into.
+
+    Args:
+        folder: With all below it.
+    """
+    for path in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
@@ -84,23 +99,33 @@ def write_json(path: str | Path, content: object) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: str | Path, *, timeout: float = -1.0) -> Iterator[bool]:
     """Hold the lock of a file while the block runs; other processes wait for it.
 
     The operating system releases the lock when its process ends, even if it is killed. Where there can be no lock
     (a read-only folder, a file system without locks), the block runs without one.
 
     Args:
-        path: The file that is written under the lock; its folder is made, and ``PATH.lock`` stays in it.
+        path: The file that is written under the lock; its folder is made, and ``PATH.lock`` stays in it. A path
+            that ends in ``.lock`` is locked itself.
+        timeout: Seconds to wait; negative: as long as it takes.
+
+    Returns:
+        False if another process still had the lock after that time.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     path = Path(path)
     with contextlib.ExitStack() as held:
-        with contextlib.suppress(OSError):
+        free = True
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(f"{path}.lock"))
-        yield
+            held.enter_context(FileLock(path if path.suffix == ".lock" else f"{path}.lock", timeout=timeout))
+        except Timeout:
+            free = False
+        except OSError:
+            pass
+        yield free
 
 
 def cache_folder() -> Path:

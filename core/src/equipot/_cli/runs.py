@@ -19,6 +19,7 @@ from equipot.config import _check as check
 from equipot.config import _load as load
 from equipot.config._cross_checks import hydra_problems
 from equipot.errors import ConfigError, EquipotError
+from equipot.train._lock import owned
 from equipot.train._run import RunOptions, objective, run_checked, run_config
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class Runs:
         """
         job, checked = self._checked()
         options = dataclasses.replace(self.options, output=Path(job.hydra.runtime.output_dir))
-        return _exit_code(lambda: _run_job(job, _task(lambda _: run_checked(checked, options))))
+        with owned(options.output):
+            return _exit_code(lambda: _run_job(job, _task(lambda _: run_checked(checked, options))))
 
     def _checked(self) -> tuple[DictConfig, check.Checked]:
         """The config with Hydra's section, and the checked one; the output folder is made when it is checked."""
@@ -140,7 +142,8 @@ class Runs:
 
         def run(config: DictConfig) -> dict[str, dict[str, float]]:
             output = Path(HydraConfig.get().runtime.output_dir)
-            return run_config(config, dataclasses.replace(self.options, output=output))
+            with owned(output):
+                return run_config(config, dataclasses.replace(self.options, output=output))
 
         task = hydra.main(version_base=None, config_path=str(self.file.parent), config_name=self.file.stem)(_task(run))
         before, sys.argv = sys.argv, ["equipot-train", *flags, *self.overrides, *defaults]  # where Hydra reads them

@@ -22,9 +22,9 @@ from equipot._cli.config_arguments import PASS_UNKNOWN, config_arguments, split_
 @click.option("--overwrite", is_flag=True, help="Write into a folder that already holds a run.")
 @click.option(
     "--resume",
-    metavar="FILE.ckpt",
+    metavar="FILE.ckpt|auto",
     type=click.Path(),
-    help="Continue an interrupted run exactly where it stopped.",
+    help="Continue an interrupted run exactly where it stopped; auto: the one in --output, if there is one.",
 )
 @click.option(
     "--allow",
@@ -51,15 +51,19 @@ def command(
     from equipot.allocator import keep_memory
     from equipot.config._targets import AllowList
     from equipot.errors import ConfigError, problem
-    from equipot.train._run import RunOptions
+    from equipot.train._run import AUTO, RunOptions
 
     keep_memory()
     config, overrides, flags = split_arguments(context, arguments)
     if allow and not resume:
         raise ConfigError(problem("--allow", "is only valid together with --resume", got=list(allow)))
+    auto = resume == AUTO
+    if auto and not output:
+        raise ConfigError(problem("--resume auto", "needs --output", hint="name the folder of the run"))
     options = RunOptions(
         output=Path(),
-        resume=Path(resume).absolute() if resume else None,
+        resume=Path(resume).absolute() if resume and not auto else None,
+        auto=auto,
         allow=allow,
         allow_targets=AllowList(allow_target),
     )

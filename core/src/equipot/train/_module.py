@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from equipot.artifacts._checkpoint import checkpoint_record
 from equipot.config._trainer_rules import swaps_weights
@@ -19,7 +20,9 @@ from equipot.options import Configurable
 from equipot.train._diagnose import not_finite
 from equipot.train._measures import WEIGHTED_SUM, Measure
 from equipot.train._parts import GradientCombination, WeightAverage
+from equipot.train._position import LoopPosition, position, trained_batches
 from equipot.train._schedule import EpochSchedule, lightning_scheduler
+from equipot.train._signals import Interruption
 from equipot.train.options import EMAOptions, LightningModuleOptions, TrainingOptions
 
 if TYPE_CHECKING:
@@ -52,8 +55,11 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         self._evaluations: torch.nn.ModuleList = torch.nn.ModuleList()
         self._epoch_schedule: EpochSchedule | None = None
         self._epochs_closed = 0
-        self._saved_metrics: dict[str, float] = {}
-        self._saved_loader: dict[str, int] = {}
+        self._validated = -1
+        self._saved_loop: dict[str, Any] = {}
+        self._resumed: LoopPosition | None = None
+        self.stays_stopped = True
+        self.interruption = Interruption()
         self._check_parts()
         for measure in dict.fromkeys((self.loss, self.train_metrics, self.val_metrics, self.test_metrics)):
             if measure is not None:
@@ -193,31 +199,54 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         return list(self.evaluation_model.buffers()), list(self.model.buffers())
 
     def on_train_start(self) -> None:
-        """Put the train loader where it was; Lightning does so inside an epoch, but not between two."""
+        """Refuse what the combination of gradients cannot do, and let a resumed run go on where it was."""
         if self.gradients is not None:
             self.gradients.check_trainer(self)
-        loader: Any = self.trainer.train_dataloader
-        if self._saved_loader and hasattr(loader, "load_state_dict"):
-            loader.load_state_dict(self._saved_loader)
-        self._saved_loader = {}
+        self.interruption.start()
+        self.resume_loops()
 
-    def on_train_batch_start(self, batch: Graph, batch_idx: int) -> None:
-        """Make up for the end of an epoch that the resumed run did not come to."""
-        if self._epochs_closed < self.current_epoch:
-            self._close_epoch(self._saved_metrics)
+    def on_train_batch_end(self, outputs: Any, batch: Graph, batch_idx: int) -> None:
+        """End the run here if a signal asks for it."""
+        self.interruption.check(self.trainer)
+
+    def on_validation_batch_end(self, outputs: Any, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """End the run here if a signal asks for it; the validation is begun again on resume."""
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.interruption.check(self.trainer)
+
+    def resume_loops(self) -> None:
+        """Put loops, loader and logged metrics where the checkpoint was; once, by whoever is first."""
+        saved, self._saved_loop = self._saved_loop, {}
+        if not saved:
+            return
+        loader: Any = self.trainer.train_dataloader
+        state, at = saved["loader"], saved["position"]
+        if state and hasattr(loader, "load_state_dict"):
+            # "since" counts the batches of an epoch, which limit_train_batches can end before the loader does
+            loader.load_state_dict(state if at["batch"] and not at["whole"] else {**state, "since": 0})
+        metrics = {key: torch.as_tensor(value, device=self.device) for key, value in saved["metrics"].items()}
+        self.trainer.callback_metrics.update(metrics)
+        self._resumed = LoopPosition(at, stop=self.stays_stopped)
+        self._resumed.restore(self.trainer)
+
+    def close_resumed_epoch(self) -> None:
+        """Leave the special state in which a resumed run comes to the end of its epoch."""
+        if self._resumed is not None:
+            self._resumed.close_epoch(self.trainer)
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's loss and metrics, and step the schedule."""
+        self.close_resumed_epoch()
         prefixes = {"loss": "train_loss_epoch", "train_metrics": "train_metric_epoch"}
         for name, measure in self._training_measures():
             self._log_values(prefixes[name], measure.epoch_values())
-        if self.trainer.is_last_batch and self._epochs_closed <= self.current_epoch:
-            self._close_epoch({**self._saved_metrics, **self.trainer.callback_metrics})
+        if self.trainer.is_last_batch:
+            self._close_epoch()
 
-    def _close_epoch(self, metrics: Mapping[str, Any]) -> None:
+    def _close_epoch(self) -> None:
         """What is due once at the end of each epoch: schedule and fresh sums."""
         if self._epoch_schedule is not None:
-            self._epoch_schedule.step(self._epochs_closed, metrics, self._validate_now)
+            self._epoch_schedule.step(self._epochs_closed, self.trainer.callback_metrics, self._validate_now)
         self._epochs_closed += 1
         for _, measure in self._training_measures():
             measure.reset()
@@ -300,6 +329,8 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of each validation set."""
         self._finish("val")
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._validated = trained_batches(self.trainer)
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of each test set."""
@@ -325,9 +356,10 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         loader: Any = self.trainer.train_dataloader
         record["loop"] = {
             "epochs_closed": self._epochs_closed,
-            "metrics": {key: float(value) for key, value in self.trainer.callback_metrics.items()},
+            "metrics": {key: value.detach().cpu().clone() for key, value in self.trainer.callback_metrics.items()},
             "loader": loader.state_dict() if hasattr(loader, "state_dict") else {},
             "measures": {name: measure.state() for name, measure in self._training_measures()},
+            "position": position(self.trainer, self._validated),
         }
         checkpoint["equipot"] = record
 
@@ -335,8 +367,11 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         """Go on where the epoch was: sums of loss and metrics, and what is due at its end."""
         loop = checkpoint.get("equipot", {}).get("loop", {})
         self._epochs_closed = int(loop.get("epochs_closed", 0))
-        self._saved_metrics = dict(loop.get("metrics", {}))
-        self._saved_loader = dict(loop.get("loader", {}))
+        self._validated = -1
+        if "position" in loop:
+            checkpoint.pop("loops", None)  # Lightning's own, which it would restore wrongly
+            self._validated = loop["position"]["batches"] if loop["position"]["validated"] else -1
+            self._saved_loop = loop if self.trainer.state.fn == TrainerFn.FITTING else {}
         for name, measure in self._training_measures():
             measure.load_state(loop.get("measures", {}).get(name, {}))
 

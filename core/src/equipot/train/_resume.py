@@ -30,6 +30,22 @@ def checkpoint_data(path: Path) -> dict[str, Any]:
     return record
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of a run that is farthest, None if there is none that can be read.
+
+    Args:
+        folder: Of the run.
+    """
+    found = []
+    for path in sorted(folder.glob("[!.]*.ckpt")):
+        try:
+            at = checkpoint_data(path)["loop"]["position"]
+        except (ArtifactError, KeyError, TypeError):
+            continue
+        found.append((at["epoch"], at["batch"], at["validated"], path.name == "last.ckpt", path))
+    return max(found)[-1] if found else None
+
+
 def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     """Refuse to go on with other frames.
 

@@ -7,11 +7,11 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipot._processes import say
+from equipot._processes import is_first, say
 from equipot.config._check import Checked, check_config
 from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import resolve_phase2
@@ -19,8 +19,11 @@ from equipot.config._targets import AllowList
 from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
 from equipot.containers import plain
 from equipot.errors import ConfigError, problem
-from equipot.files import write_json
-from equipot.train._resume import check_same_config, check_same_data, checkpoint_data
+from equipot.files import remove_unfinished, write_json
+from equipot.train._checkpoints import BEST, LAST, OBJECTIVE, AtomicCheckpoints, RunCheckpoints, carry_best
+from equipot.train._records import MetricsFile, Rows
+from equipot.train._resume import check_same_config, check_same_data, checkpoint_data, newest_checkpoint
+from equipot.train._signals import Interrupted, Interruption
 from equipot.train._table import results_table
 
 if TYPE_CHECKING:
@@ -29,14 +32,9 @@ if TYPE_CHECKING:
 
     from equipot.train._module import LightningModule
 
-OBJECTIVE = "val0_epoch/weighted_sum"
-"""What the default checkpoint monitors, and what a sweep minimises."""
 
-EXIT_INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
-BEST, LAST = "best", "last"
-"""Names of the default checkpoints, without ``.ckpt``."""
+AUTO = "auto"
+"""What ``--resume`` takes instead of a file: the newest checkpoint in the folder of the run, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,9 @@ class RunOptions:
 
     resume: Path | None = None
     """Checkpoint of an interrupted run to go on with."""
+
+    auto: bool = False
+    """Whether to go on from the newest checkpoint in ``output``, if there is one."""
 
     allow: tuple[str, ...] = ()
     """Config keys that may differ from those of the run to resume."""
@@ -87,6 +88,8 @@ def run_checked(checked: Checked, options: RunOptions) -> dict[str, dict[str, fl
         ConfigError: If the values of statistics, or an object made with them, do not fit.
         DataError: If the data do not have what the config needs.
     """
+    if options.auto:
+        options = replace(options, resume=newest_checkpoint(options.output))
     with _quiet():
         return _Run(checked, options).run()
 
@@ -100,8 +103,21 @@ class _Run:
         self.data = checked.data
         self.resolved: dict[str, Any] = {}
         self.results: dict[str, dict[str, float]] = {}
+        self.interruption = Interruption()
 
     def run(self) -> dict[str, dict[str, float]]:
+        """All stages; a signal ends them.
+
+        Raises:
+            SystemExit: After a signal, with the exit code that shells give.
+        """
+        with self.interruption.handled():
+            try:
+                return self._run()
+            except Interrupted as interrupted:
+                raise _end(interrupted, self.options.output) from None
+
+    def _run(self) -> dict[str, dict[str, float]]:
         import lightning
 
         resume = self.options.resume
@@ -119,14 +135,14 @@ class _Run:
             if not any(key.startswith("data") for key in self.options.allow):
                 check_same_data(saved["data"], self._data_record(), resume)
         module = self._module()
-        trainer = self._trainer(module)
+        trainer = self._trainer()
         if trainer.is_global_zero:
+            self._prepare_checkpoints(saved)
             self._write("config.json", self.resolved)
             if self.data.split_indices:
                 self._write("splits.json", {"file": self.data.split_source, **self.data.split_indices})
         for stage in self.checked.stages:
-            with _interrupts(trainer, self.options.output):
-                self._stage(stage, trainer, module)
+            self._stage(stage, trainer, module)
         if trainer.is_global_zero:
             self._write("results.json", self.results)
             say(results_table(self.results, self.data.units))
@@ -185,6 +201,8 @@ class _Run:
         module: LightningModule = target(model=recipe.build(self.data.units), **parts)
         module.training_config = self.resolved
         module.data_record = self._data_record()
+        module.interruption = self.interruption
+        module.stays_stopped = not self.options.allow
         return module
 
     def _data_record(self) -> dict[str, Any]:
@@ -194,8 +212,11 @@ class _Run:
             "frames": {name: self.data.dataset(name).content_hash() for name in self.data.set_names},
         }
 
-    def _trainer(self, module: LightningModule) -> lightning.Trainer:
+    def _trainer(self) -> lightning.Trainer:
         """The trainer with what every run needs: checkpoints, a log and the random state."""
+        from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+        from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+        from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
         from lightning.fabric.utilities.exceptions import MisconfigurationException
 
         objects = self._objects()
@@ -203,53 +224,64 @@ class _Run:
         target = objects.resolve(section, "trainer")
         given = {key: objects.make(value, f"trainer.{key}") for key, value in section.items() if key != "_target_"}
         _raise(objects)
-        given["callbacks"] = self._callbacks(given.get("callbacks"), module)
+        logger = None
         if given.get("logger", True) is True:
-            from lightning.pytorch.loggers import CSVLogger
-
-            given["logger"] = CSVLogger(self.options.output, name="logs", version="")
+            logger = given["logger"] = MetricsFile(self.options.output)
+            logger.keep(0 if "train" in self.checked.stages and self.options.resume is None else None)
+        given["callbacks"] = self._callbacks(given.get("callbacks"), logger)
+        given["plugins"] = plugins = _listed(given.get("plugins"))
+        if not any(isinstance(one, CheckpointIO) for one in plugins):
+            plugins.append(AtomicCheckpoints())
+        if SLURMEnvironment.detect() and not any(isinstance(one, ClusterEnvironment) for one in plugins):
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # --resume auto is the way to go on there
         try:
             trainer: lightning.Trainer = target(**given)
         except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise ConfigError(problem("trainer", " ".join(str(error).split()))) from None
         return trainer
 
-    def _callbacks(self, given: Any, module: LightningModule) -> list[Any]:
+    def _callbacks(self, given: Any, logger: MetricsFile | None) -> list[Any]:
+        """Ours around those of the config: the state of the loops first, ``best`` and ``last`` after all others."""
         from lightning.pytorch.callbacks import ModelCheckpoint
 
-        from equipot.train.callbacks import RandomState
+        from equipot.train.callbacks import LoopState, RandomState
 
-        callbacks = given if isinstance(given, list) else [given] if given is not None else []
+        callbacks = _listed(given)
         for callback in callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.options.output)
         enabled = self.resolved["trainer"].get("enable_checkpointing", True) is not False
-        if enabled and not any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
-            callbacks += self._default_checkpoints(module)
-        return [RandomState(), *callbacks]
-
-    def _default_checkpoints(self, module: LightningModule) -> list[Any]:
-        from lightning.pytorch.callbacks import ModelCheckpoint
-
-        common: dict[str, Any] = {"dirpath": self.options.output, "enable_version_counter": False, "save_top_k": 1}
-        last = ModelCheckpoint(filename=LAST, every_n_epochs=1, save_on_train_epoch_end=True, **common)
-        if module.val_metrics is None or not self.data.val_dataloader():
-            return [last]
-        best = ModelCheckpoint(filename=BEST, monitor=OBJECTIVE, mode="min", save_on_train_epoch_end=False, **common)
-        return [best, last]
+        kept = [RunCheckpoints(self.options.output)] if enabled else []
+        if kept:
+            self.interruption.save = kept[0].save_last
+        rows = [] if logger is None else [Rows(logger)]
+        return [LoopState(), RandomState(), *rows, *callbacks, *kept]
 
     # ----------------------------------------------------------------- stages
 
     def _stage(self, stage: str, trainer: lightning.Trainer, module: LightningModule) -> None:
         resume = None if self.options.resume is None else str(self.options.resume)
         if stage == "train":
-            trainer.fit(module, datamodule=self.data, ckpt_path=resume, weights_only=True)
+            with self.interruption.training():
+                trainer.fit(module, datamodule=self.data, ckpt_path=resume, weights_only=True)
             self.results["train"] = _numbers(trainer.callback_metrics)
             return
         evaluate = trainer.validate if stage == "val" else trainer.test
         path = _best_path(trainer) if "train" in self.results else resume
         logged = evaluate(module, datamodule=self.data, ckpt_path=path, weights_only=True, verbose=False)
         self.results[stage] = _numbers({key: value for part in logged for key, value in part.items()})
+
+    def _prepare_checkpoints(self, saved: Mapping[str, Any] | None) -> None:
+        """Take what an earlier run left out of the way, and the best checkpoint of the resumed one along."""
+        if "train" not in self.checked.stages:
+            return
+        folder, resume = self.options.output, self.options.resume
+        remove_unfinished(folder)
+        if saved is None or resume is None:
+            for name in (BEST, LAST, "results.json"):
+                (folder / name).unlink(missing_ok=True)
+        else:
+            carry_best(resume, folder, int(saved["loop"]["position"]["step"]))
 
     def _write(self, name: str, content: object) -> None:
         """Write JSON into the output folder."""
@@ -266,11 +298,20 @@ def objective(results: Mapping[str, Mapping[str, float]]) -> float | None:
 
 
 def _best_path(trainer: lightning.Trainer) -> str | None:
-    """The best checkpoint of the run by a monitored metric, else None: the weights as they are."""
+    """The best checkpoint by what the config monitors, else ``best.ckpt``, else None: the weights as they are."""
     for callback in trainer.checkpoint_callbacks:
-        if getattr(callback, "monitor", None) and getattr(callback, "best_model_path", ""):
-            return str(callback.best_model_path)  # type: ignore[attr-defined]
-    return None
+        path = getattr(callback, "best_model_path", "")
+        if getattr(callback, "monitor", None) and path and Path(path).is_file():
+            return str(path)
+    ours = next((one for one in trainer.checkpoint_callbacks if isinstance(one, RunCheckpoints)), None)
+    return None if ours is None or ours.best_path is None else str(ours.best_path)
+
+
+def _listed(given: Any) -> list[Any]:
+    """One object or several as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -288,18 +329,14 @@ def _short(value: Any) -> str:
     return f"{value:.6g}"
 
 
-@contextmanager
-def _interrupts(trainer: lightning.Trainer, output: Path) -> Iterator[None]:
-    """Say how to go on after Ctrl-C, where Lightning ends the process without a word."""
-    try:
-        yield
-    except SystemExit:
-        if str(trainer.state.status.value) != "interrupted":
-            raise
-        last = output / f"{LAST}.ckpt"
-        hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
-        print(f"interrupted; {hint}", file=sys.stderr)  # noqa: T201 - command line output
-        raise SystemExit(EXIT_INTERRUPTED) from None
+def _end(interrupted: Interrupted, output: Path) -> SystemExit:
+    """Say how to go on after a signal; processes other than the first end without an error of their own."""
+    if not is_first():
+        return SystemExit(0)
+    last = output / LAST
+    hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
+    print(f"{interrupted}; {hint}", file=sys.stderr)  # noqa: T201 - command line output
+    return SystemExit(interrupted.exit_code)
 
 
 _HARMLESS: Sequence[str] = (

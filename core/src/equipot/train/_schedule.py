@@ -1,8 +1,7 @@
 """The learning rate schedule per epoch, stepped exactly once for each epoch of a run.
 
 Lightning steps epoch schedulers after it has written the epoch's checkpoint, and not at all in an
-epoch that was resumed half way; so a resumed run would differ. Here the step is taken before the
-checkpoint, and one that is still due when a run resumes is made up for.
+epoch that was resumed half way; so a resumed run would differ. Here the step is taken before the checkpoint.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ class EpochSchedule:
         Args:
             epoch: Number of the epoch, from 0.
             metrics: Logged so far.
-            validate: Called for metrics where the monitored one is missing: a run that was stopped
-                between the last batch and its validation.
+            validate: Called for metrics where the monitored one is missing: before the first validation of a run
+                that does not validate in each epoch.
 
         Raises:
             ConfigError: If the monitored metric was not logged.

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
 import torch
 
-__all__ = ["RandomState"]
+if TYPE_CHECKING:
+    from equipot.train._module import LightningModule
+
+__all__ = ["LoopState", "RandomState"]
 
 
 class RandomState(lightning.Callback):
     """Saves the random number generators with each checkpoint and restores them on resume.
 
-    They are restored right before the first batch, after everything else that may draw numbers.
+    They are restored where the run goes on: at the start of an epoch, before a validation that is due, or before
+    a batch.
     """
 
     def __init__(self) -> None:
@@ -24,6 +28,8 @@ class RandomState(lightning.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """States of torch, numpy and Python, as tensors and plain containers."""
+        if self._restore is not None:
+            return self._restore
         # numpy's global state is what libraries draw from
         name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
         version, internal, gauss_next = random.getstate()
@@ -44,10 +50,21 @@ class RandomState(lightning.Callback):
         """Keep the states until the first batch."""
         self._restore = state_dict
 
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Restore the states of a run that was between two epochs."""
+        self._set()
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Restore the states of a run that was before a validation."""
+        self._set()
+
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Restore the states before the first batch after a resume."""
+        """Restore the states of a run that was between two batches."""
+        self._set()
+
+    def _set(self) -> None:
         if self._restore is None:
             return
         state, self._restore = self._restore, None
@@ -58,3 +75,15 @@ class RandomState(lightning.Callback):
         np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
         version, internal, gauss_next = state["python"]
         random.setstate((version, tuple(internal), gauss_next))
+
+
+class LoopState(lightning.Callback):
+    """Lets a resumed run go on where it was, before any other callback is called."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        """Set the loops."""
+        pl_module.resume_loops()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        """Put back what was set aside to come to the end of the epoch."""
+        pl_module.close_resumed_epoch()

@@ -1,0 +1,199 @@
+"""Checkpoints of a run: written whole or not at all, ``best.ckpt`` and ``last.ckpt`` always there."""
+
+from __future__ import annotations
+
+import io
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import lightning
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from equipot._processes import say
+from equipot.errors import ArtifactError, problem
+from equipot.files import atomic
+
+OBJECTIVE = "val0_epoch/weighted_sum"
+"""What ``best.ckpt`` has the smallest of, and what a sweep minimises."""
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""File names in the folder of a run."""
+
+
+class AtomicCheckpoints(CheckpointIO):
+    """Writes checkpoints beside their target and renames them, and reads plain data only.
+
+    Lightning's own writes them to ``$TMPDIR`` and copies them over the only good file.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a file, or leave the one that is there as it is.
+
+        Args:
+            checkpoint: Tensors and plain containers.
+            path: Its folder is made, unless it is that of the run itself and was removed meanwhile.
+            storage_options: Not used.
+
+        Raises:
+            ArtifactError: If the disk is full, or the folder is gone or read-only.
+        """
+        path = Path(path)
+        try:
+            if not path.parent.exists() and path.parent.parent.exists():
+                path.parent.mkdir()
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                _save(checkpoint, file)
+        except OSError as error:
+            hint = "make room or go on elsewhere; the last good files are whole"
+            raise ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint=hint)) from None
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any = "cpu",
+        weights_only: bool | None = None,  # noqa: FBT001 - Lightning's signature
+    ) -> dict[str, Any]:
+        """Read a file; nothing in it is executed, whatever ``weights_only`` says."""
+        loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        return loaded
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a file, or the folder that some strategies write instead."""
+        path = Path(path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+class _Target(io.RawIOBase):
+    """A file that remembers why it could not be written, which ``torch.save`` hides behind a RuntimeError."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def writable(self) -> bool:
+        return True
+
+
+def _save(checkpoint: Mapping[str, Any], file: IO[bytes]) -> None:
+    target: Any = _Target(file)
+    try:
+        torch.save(checkpoint, target)
+    except (RuntimeError, OSError):
+        if target.error is not None:
+            raise target.error from None
+        raise
+
+
+class RunCheckpoints(Checkpoint):
+    """Keeps ``best.ckpt`` and ``last.ckpt``.
+
+    The best one has the smallest objective of all validations; before the first one, or without any, it is the
+    newest. What is known of it is part of each checkpoint, so that a resumed run goes on comparing.
+
+    Args:
+        folder: Of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.best: dict[str, Any] = {}
+
+    @property
+    def best_path(self) -> Path | None:
+        """The file to evaluate, None before there is one."""
+        path = self.folder / BEST
+        return path if self.best and path.is_file() else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Score, epoch, step and file name of the best one."""
+        return {"best": dict(self.best)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on comparing with the best one of the resumed run, if its file is here."""
+        self.best = best_record(self.folder / BEST) or {}
+        if state_dict["best"].get("score") is not None and not self.best:
+            epoch = state_dict["best"]["epoch"]
+            say(f"  {BEST} of the interrupted run (epoch {epoch}) is not there; the best from now on is kept")
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Keep the resumed state as the best one if it is and was not written as such."""
+        del pl_module
+        if trainer.global_step:
+            self._compare(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write ``best.ckpt`` if the objective is smaller than ever."""
+        del pl_module
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._compare(trainer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write ``last.ckpt``, and ``best.ckpt`` as long as there was no validation."""
+        del pl_module
+        if self.best.get("score") is None:
+            self._save_best(trainer, None)
+        self.save_last(trainer)
+
+    def save_last(self, trainer: lightning.Trainer) -> None:
+        """Write ``last.ckpt`` of the present state."""
+        trainer.save_checkpoint(self.folder / LAST)
+
+    def _compare(self, trainer: lightning.Trainer) -> None:
+        value = trainer.callback_metrics.get(OBJECTIVE)
+        if value is not None and float(value) < _score(self.best):
+            self._save_best(trainer, float(value))
+
+    def _save_best(self, trainer: lightning.Trainer, score: float | None) -> None:
+        self.best = {"score": score, "epoch": trainer.current_epoch, "step": trainer.global_step, "file": BEST}
+        trainer.save_checkpoint(self.folder / BEST)
+
+
+def carry_best(resumed: Path, folder: Path, step: int) -> None:
+    """Copy ``best.ckpt`` from beside the resumed checkpoint into another folder, unless a better one lies there.
+
+    Args:
+        resumed: The checkpoint.
+        folder: Of the run that goes on.
+        step: Of the checkpoint; a file of later steps belongs to what the run did after it.
+    """
+    source, target = resumed.parent / BEST, folder / BEST
+    found, there = best_record(source), best_record(target)
+    if found is None or found["step"] > step or (target.exists() and source.samefile(target)):
+        return
+    if there is None or _score(found) < _score(there):
+        with atomic(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def _score(best: Mapping[str, Any]) -> float:
+    """The smallest objective so far, infinite before the first validation."""
+    score = best.get("score")
+    return math.inf if score is None else float(score)
+
+
+def best_record(path: Path) -> dict[str, Any] | None:
+    """What a ``best.ckpt`` says of itself, None if there is no such file or it is not one of ours."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return dict(loaded["callbacks"][RunCheckpoints.__qualname__]["best"])
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError):
+        return None

@@ -1,0 +1,45 @@
+"""Signals end a run at its next step; it goes on as if there had been none."""
+
+import signal
+
+import pytest
+from ase.io import write
+
+from equipot_test_support.crash import Trainings, run_differences
+from equipot_test_support.water import CONFIG, water_frames
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the unbroken run of 2 epochs with 3 batches each."""
+    folder = tmp_path_factory.mktemp("signals")
+    write(folder / "water.extxyz", water_frames())
+    (folder / "config.yaml").write_text(CONFIG.replace("  logger: false\n", ""))
+    made = Trainings(folder)
+    code, _ = made.train("whole")
+    assert code == 0, made.log()
+    return made
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_ends_the_run_at_its_next_step(made, number):
+    name = number.name
+    code, _ = made.train(name, kill=("batch", 5, number))
+    assert code == 128 + number, made.log()
+    last = made.folder / name / "last.ckpt"
+    assert f"interrupted by {name}; go on with: --resume '{last}'\n" in made.log()
+    assert made.train(name, "--resume", "auto")[0] == 0, made.log()
+    assert run_differences(made.folder / "whole", made.folder / name) == []
+
+
+def test_a_signal_ends_a_validation_which_is_begun_again(made):
+    code, _ = made.train("val", kill=("validation", 2, signal.SIGTERM))
+    assert code == 143, made.log()
+    assert made.train("val", "--resume", "auto")[0] == 0, made.log()
+    assert run_differences(made.folder / "whole", made.folder / "val") == []
+
+
+def test_a_signal_before_the_first_step(made):
+    code, _ = made.train("early", kill=("flush", 3, signal.SIGTERM), cache="new cache")
+    assert code == 143, made.log()
+    assert "interrupted by SIGTERM; no checkpoint was written yet\n" in made.log()
