@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ase.io import read, write
 
 from equipot.containers import plain
 from equipot.model._context import ModelInfo
@@ -168,3 +169,50 @@ def test_two_processes(folder):
     assert folder.call("run=[test]", "--resume", "two/best.ckpt", "--output", "one", *allowed)[0] == 0
     one = json.loads((folder.path / "one" / "results.json").read_text())
     assert one["test"] == pytest.approx(two["test"], rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["equipot", "train"], ["equipot-train"]], ids=" ".join)
+def test_lightnings_launcher(folder, command):
+    """The installed command, from another folder: two processes train as one does at the summed batch.
+
+    13 frames in batches of 2: the last batch is smaller, and one process has none left; a third lacks forces.
+    """
+    frames = [
+        labelled(atoms, energy=atoms.get_potential_energy(), **({"forces": atoms.get_forces()} if index % 3 else {}))
+        for index, atoms in enumerate(read(folder.path / "water.extxyz", ":"))
+    ]
+    write(folder.path / "water.extxyz", frames)
+    (folder.path / "elsewhere").mkdir()
+    data = [f"data.split_dataset.file_path='{folder.path / 'water.extxyz'}'", "data.split_dataset.train=13"]
+    data += ["data.split_dataset.test=3", "data.test_dataloader.batch_size=3"]
+    code, _, errors = folder.call("--output", "one", *data)
+    assert code == 0, errors
+    two = [
+        *data,
+        "data.train_dataloader.batch_size=2",
+        "+trainer.devices=2",
+        "+trainer.strategy=ddp",
+        "--output",
+        "two",
+    ]
+    script = [str(Path(sys.executable).with_name(command[0])), *command[1:], str(folder.path / "config.yaml")]
+
+    def train(*arguments):
+        where = folder.path / "elsewhere"
+        done = subprocess.run(
+            [*script, *two, *arguments], cwd=where, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("Labels in the data") == 1
+
+    train("trainer.max_epochs=1")
+    train("--resume", "two/last.ckpt", "--allow", "trainer.max_epochs")
+    one, two = folder.path / "one", folder.path / "elsewhere" / "two"
+    found, expected = (torch.load(run / "last.ckpt", weights_only=True) for run in (two, one))
+    assert found["global_step"] == expected["global_step"] == 8
+    for name, value in expected["state_dict"].items():
+        torch.testing.assert_close(found["state_dict"][name], value, rtol=1e-12, atol=1e-13)
+    found, expected = (json.loads((run / "results.json").read_text()) for run in (two, one))
+    for stage, values in expected.items():
+        assert found[stage] == pytest.approx(values, rel=1e-10)

@@ -79,7 +79,13 @@ class Trainings:
 def _warm():
     """Import what a training imports, so that no fork has to."""
     names = ("lightning.pytorch.callbacks", "equipot._cli.main", "equipot._cli.runs", "equipot._cli.train")
-    for name in (*names, "equipot.data._module", "equipot.train._module", "equipot.train.callbacks"):
+    for name in (
+        *names,
+        "equipot.data._module",
+        "equipot.train._losses",
+        "equipot.train._metrics",
+        "equipot.train.callbacks",
+    ):
         importlib.import_module(name)
     from equipot.model import InvariantModel
     from equipot.plugins import plugins

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from equipot import _processes
 from equipot.errors import ConfigError, DataError, problem
+from equipot.fields import LABELS, mask_key
 from equipot.graph import Graph, collate
 
 _EPOCH_STRIDE = 7919
@@ -82,6 +83,12 @@ class BatchOrder(Sampler[list[int]]):
         mine = [batches[index % len(batches)] for index in range(rank, len(self) * world, world)]
         return iter(mine[self.batch :])
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the next batch of this process is one of another, given so that all have the same number of steps."""
+        rank, world = _processes.share()
+        return self.batch * world + rank >= self._num_batches
+
     def __len__(self) -> int:
         """Batches of a full epoch, for this process; the same for all processes."""
         return math.ceil(self._num_batches / _processes.share()[1])
@@ -120,13 +127,14 @@ class TrainLoader(DataLoader[Graph]):
         while True:
             self.generator.manual_seed((order.seed * _EPOCH_STRIDE + order.epoch) % 2**63)
             for batch in super().__iter__():
+                again = order.is_repeated
                 order.batch += 1
                 order.since += 1
                 if order.batch >= len(order):
                     order.epoch, order.batch = order.epoch + 1, 0
                 finished = order.since >= len(order)
                 order.since = 0 if finished else order.since  # before the yield: Lightning never asks for the end
-                yield batch
+                yield _without_labels(batch) if again else batch
                 if finished:
                     return
 
@@ -155,6 +163,12 @@ class TrainLoader(DataLoader[Graph]):
         order = self.order
         order.epoch, order.batch, order.since = int(state["epoch"]), int(state["batch"]), int(state["since"])
         self._restored = True
+
+
+def _without_labels(batch: Graph) -> Graph:
+    """The batch with all labels masked out: it counts neither in gradients nor in sums."""
+    labels = [label for label in LABELS if label in batch]
+    return {**batch, **{mask_key(one): torch.zeros(len(batch[one]), dtype=torch.bool) for one in labels}}
 
 
 def evaluation_loader(dataset: Dataset[Graph], order: BatchOrder, **options: Any) -> DataLoader[Graph]:

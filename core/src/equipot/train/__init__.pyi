@@ -9,6 +9,7 @@ from ._measures import WEIGHTED_SUM as WEIGHTED_SUM
 from ._measures import Loss as Loss
 from ._measures import Measure as Measure
 from ._measures import Metrics as Metrics
+from ._measures import mean_over_processes as mean_over_processes
 from ._metrics import EnergyForceMetrics as EnergyForceMetrics
 from ._metrics import EnergyForceStressMetrics as EnergyForceStressMetrics
 from ._metrics import EnergyOnlyMetrics as EnergyOnlyMetrics

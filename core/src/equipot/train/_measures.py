@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torchmetrics
 
+from equipot import _processes
 from equipot.errors import ConfigError, problem, unknown
 
 if TYPE_CHECKING:
@@ -174,6 +175,23 @@ class Loss(Measure):
         super().load_state(state)
         if "coefficients" in state:
             self.set_coefficients(state["coefficients"])
+
+
+def mean_over_processes(counts: torch.Tensor) -> torch.Tensor:
+    """Mean of what each process counted in its batch of a training step; all of them must call it.
+
+    A sum divided by it, averaged over the processes as their gradients are, is the mean over all their batches, however
+    unevenly the labels are shared out. Outside training, and with one process, it is the counts themselves.
+
+    Args:
+        counts: The same shape on all processes.
+    """
+    world = _processes.share()[1]
+    if world == 1 or not torch.is_grad_enabled():
+        return counts
+    total = counts.detach().clone()
+    torch.distributed.all_reduce(total)
+    return total / world
 
 
 def weight_problems(given: Mapping[str, float | None], known: Collection[str], where: str) -> list[str]:

@@ -145,7 +145,10 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         """
         trainer = self.trainer
         shown = {f"train_loss_step/{name}": value.detach() for name, value in terms.items()}
-        total = terms[WEIGHTED_SUM].detach()
+        if trainer.world_size > 1:  # each process has its part of the mean over the batches of all
+            parts = torch.stack([value.to(torch.float64) for value in shown.values()])
+            shown = dict(zip(shown, trainer.strategy.reduce(parts, reduce_op="mean"), strict=True))
+        total = shown[f"train_loss_step/{WEIGHTED_SUM}"]
         trainer.callback_metrics.update({**shown, "loss": total})
         every = getattr(trainer, "log_every_n_steps", 0)
         if every and (self.global_step + 1) % every == 0:

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from equipot.errors import ConfigError, problem, unknown
 from equipot.options import Configurable
 from equipot.quantities import COMPARED, prediction_errors
-from equipot.train._measures import WEIGHTED_SUM, Measure, normalised
+from equipot.train._measures import WEIGHTED_SUM, Measure, mean_over_processes, normalised
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -175,19 +175,26 @@ class ErrorTerm(Term):
         self._added(outputs, batch)
 
     def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
-        """Mean square of a batch's errors; 0 if it has no label."""
+        """Mean square of a batch's errors; 0 if it has no label.
+
+        With several processes it is this one's part of the mean over the batches of all, times their number.
+        """
         added = self._added(outputs, batch)
+        device = batch["num_atoms"].device
+        weights = torch.ones(1, dtype=torch.float64) if self.weights is None else self.weights
+        weights = weights.to(device)
         if added is None:
-            return torch.zeros((), dtype=torch.float64, device=batch["num_atoms"].device)
+            mean_over_processes(torch.zeros_like(weights))
+            return torch.zeros((), dtype=torch.float64, device=device)
         difference, mask, *group = added
         rows = difference.square().reshape(mask.shape[0], -1)
         width = max(rows.shape[1], 1)
         if self.weights is None:
-            return rows.sum() / (mask.sum() * width).clamp(min=1)
-        weights = self.weights.to(rows.device)
+            count = mean_over_processes((mask.sum() * width).to(torch.float64).reshape(1))
+            return rows.sum() / torch.where(count > 0, count, 1.0)[0]
         squares = torch.zeros_like(weights, dtype=rows.dtype).index_add(0, group[0], rows.sum(1))
         counts = torch.zeros_like(weights).index_add(0, group[0], mask.to(weights.dtype) * width)
-        return _weighted_mean(squares, counts, weights)
+        return _weighted_mean(squares, mean_over_processes(counts), weights)
 
     def epoch_values(self) -> dict[str, torch.Tensor]:
         """Values over the epoch, if there was any label, on all processes."""
@@ -213,7 +220,9 @@ class ErrorTerm(Term):
 def _weighted_mean(sums: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Mean of the groups' means, over groups with entries."""
     present = (counts > 0).to(weights.dtype) * weights
-    return (present * sums / counts.clamp(min=1)).sum() / present.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+    return (present * sums / torch.where(counts > 0, counts, 1.0)).sum() / present.sum().clamp(
+        min=torch.finfo(weights.dtype).tiny
+    )
 
 
 KINDS: dict[str, Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]] = {

@@ -15,7 +15,7 @@ from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
 from equipot.options import Options
 from equipot.quantities import Compared, compare
-from equipot.train import WEIGHTED_SUM, Term
+from equipot.train import WEIGHTED_SUM, Term, mean_over_processes
 from equipot_toolbox._fields import Comparison
 
 
@@ -161,11 +161,16 @@ class MetricTerm(Term):
             return self.metrics[0](outputs, batch)
         found = self._rows(outputs, batch)
         if found is None:
+            mean_over_processes(torch.zeros(1, dtype=torch.float64, device=batch["num_atoms"].device))
             return torch.zeros((), dtype=torch.float64, device=batch["num_atoms"].device)
+        rows = found.present.sum().to(torch.float64).reshape(1)
+        mean = mean_over_processes(rows)
         value, total = found.predictions[:0].sum(), 0.0
         for group, predictions, labels in self._selected(found, batch):
             value = value + self.weights[group] * self.metrics[group](predictions, labels)
             total += self.weights[group]
+        if mean is not rows:  # by the rows of this process: exact for everything that is a mean over them
+            value = value * (rows / torch.where(mean > 0, mean, 1.0))[0].to(value.dtype)
         return value / total if total else value
 
     def update(self, outputs: Graph, batch: Graph) -> None:
