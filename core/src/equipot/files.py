@@ -7,6 +7,7 @@ old contents or the new ones, never a part.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -39,16 +40,43 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
     try:
         temporary.open("xb").close()
-    except OSError as error:
-        hint = "choose a folder that exists and is yours"
-        raise ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint=hint)) from None
-    try:
         yield temporary
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        if error.filename not in (None, str(temporary), temporary, str(path.parent), path.parent):
+            raise
+        raise _unwritable(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> ArtifactError:
+    """Why a file cannot be written, and what to do."""
+    hint = "choose a folder that exists and is yours"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "make room; files that were there are whole"
+    return ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint=hint))
+
+
+def append_text(path: str | Path, text: str) -> None:
+    """Add to the end of a text file, UTF-8; a process that is killed may leave a part of the text.
+
+    Args:
+        path: The file; made if there is none.
+        text: What to add.
+
+    Raises:
+        ArtifactError: As ``atomic``.
+    """
+    path = Path(path)
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def remove_unfinished(folder: Path) -> None:

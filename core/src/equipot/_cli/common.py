@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -46,6 +47,10 @@ def run(command: click.Command, program: str, argv: Sequence[str] | None = None)
         The exit code.
     """
     configure_logging()
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal that knows ASCII alone gets ? for tables and units, and not a UnicodeEncodeError after the work
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         arguments = _apply_switches(program, list(sys.argv[1:] if argv is None else argv))
         code = with_switches(command).main(arguments, prog_name=program, standalone_mode=False)

@@ -30,28 +30,32 @@ class AtomicCheckpoints(CheckpointIO):
     """Writes checkpoints beside their target and renames them, and reads plain data only.
 
     Lightning's own writes them to ``$TMPDIR`` and copies them over the only good file.
+
+    Args:
+        folder: Of the run, which is not made again if it was removed; folders for further checkpoints are made.
     """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a file, or leave the one that is there as it is.
 
         Args:
             checkpoint: Tensors and plain containers.
-            path: Its folder is made, unless it is that of the run itself and was removed meanwhile.
+            path: The file.
             storage_options: Not used.
 
         Raises:
             ArtifactError: If the disk is full, or the folder is gone or read-only.
         """
         path = Path(path)
-        try:
-            if not path.parent.exists() and path.parent.parent.exists():
-                path.parent.mkdir()
-            with atomic(path) as temporary, temporary.open("wb") as file:
-                _save(checkpoint, file)
-        except OSError as error:
-            hint = "make room or go on elsewhere; the last good files are whole"
-            raise ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint=hint)) from None
+        if path.parent != self.folder:
+            if not self.folder.is_dir():
+                raise ArtifactError(problem(str(self.folder), "the folder of the run is gone"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            _save(checkpoint, file)
 
     def load_checkpoint(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import lightning
 from lightning.pytorch.loggers import CSVLogger
 
 from equipot._processes import is_first
-from equipot.files import atomic
+from equipot.files import append_text, atomic
 
 METRICS = Path("logs", "metrics.csv")
 """Place in the folder of a run."""
@@ -60,8 +61,9 @@ class MetricsFile(CSVLogger):
         if new := sorted(row.keys() - set(self.columns)):
             self.columns = sorted([*self.columns, *new])
             self._rewrite(_read(self.path))
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.columns).writerow(row)
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self.columns).writerow(row)
+        append_text(self.path, text.getvalue())
         self.rows += 1
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:

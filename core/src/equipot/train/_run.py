@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import warnings
@@ -21,6 +22,7 @@ from equipot.containers import plain
 from equipot.errors import ConfigError, problem
 from equipot.files import remove_unfinished, write_json
 from equipot.train._checkpoints import BEST, LAST, OBJECTIVE, AtomicCheckpoints, RunCheckpoints, carry_best
+from equipot.train._progress import EpochLines, ending, note
 from equipot.train._records import MetricsFile, Rows
 from equipot.train._resume import check_same_config, check_same_data, checkpoint_data, newest_checkpoint
 from equipot.train._signals import Interrupted, Interruption
@@ -104,6 +106,7 @@ class _Run:
         self.resolved: dict[str, Any] = {}
         self.results: dict[str, dict[str, float]] = {}
         self.interruption = Interruption()
+        self.checkpoints: RunCheckpoints | None = None
 
     def run(self) -> dict[str, dict[str, float]]:
         """All stages; a signal ends them.
@@ -131,7 +134,7 @@ class _Run:
         self.resolved = plain(resolve_phase2(self.checked.config, statistics))
         if saved is not None and resume is not None:
             changes = check_same_config(saved["training_config"], self.resolved, self.options.allow)
-            say("\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
+            note(self.options.output, "\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
             if not any(key.startswith("data") for key in self.options.allow):
                 check_same_data(saved["data"], self._data_record(), resume)
         module = self._module()
@@ -145,7 +148,9 @@ class _Run:
             self._stage(stage, trainer, module)
         if trainer.is_global_zero:
             self._write("results.json", self.results)
-            say(results_table(self.results, self.data.units))
+            note(self.options.output, results_table(self.results, self.data.units))
+            if "train" in self.results:
+                note(self.options.output, ending(self.options.output, self.checkpoints))
         return self.results
 
     # ------------------------------------------------------------------- data
@@ -218,6 +223,7 @@ class _Run:
         from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
         from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
         from lightning.fabric.utilities.exceptions import MisconfigurationException
+        from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 
         objects = self._objects()
         section = {"default_root_dir": str(self.options.output), **self.resolved["trainer"], **FORCED_TRAINER_OPTIONS}
@@ -229,9 +235,15 @@ class _Run:
             logger = given["logger"] = MetricsFile(self.options.output)
             logger.keep(0 if "train" in self.checked.stages and self.options.resume is None else None)
         given["callbacks"] = self._callbacks(given.get("callbacks"), logger)
+        for name, kind, value in (
+            ("progress_bar", ProgressBar, sys.stdout.isatty()),
+            ("model_summary", ModelSummary, False),
+        ):
+            if not any(isinstance(one, kind) for one in given["callbacks"]):
+                given.setdefault(f"enable_{name}", value)
         given["plugins"] = plugins = _listed(given.get("plugins"))
         if not any(isinstance(one, CheckpointIO) for one in plugins):
-            plugins.append(AtomicCheckpoints())
+            plugins.append(AtomicCheckpoints(self.options.output))
         if SLURMEnvironment.detect() and not any(isinstance(one, ClusterEnvironment) for one in plugins):
             plugins.append(SLURMEnvironment(auto_requeue=False))  # --resume auto is the way to go on there
         try:
@@ -251,11 +263,14 @@ class _Run:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.options.output)
         enabled = self.resolved["trainer"].get("enable_checkpointing", True) is not False
-        kept = [RunCheckpoints(self.options.output)] if enabled else []
-        if kept:
-            self.interruption.save = kept[0].save_last
+        kept = []
+        if enabled:
+            self.checkpoints = RunCheckpoints(self.options.output)
+            self.interruption.save = self.checkpoints.save_last
+            kept.append(self.checkpoints)
+        lines = EpochLines(self.options.output, self.data.units, self.checkpoints)
         rows = [] if logger is None else [Rows(logger)]
-        return [LoopState(), RandomState(), *rows, *callbacks, *kept]
+        return [LoopState(), RandomState(), *rows, lines, *callbacks, *kept]
 
     # ----------------------------------------------------------------- stages
 
@@ -335,7 +350,7 @@ def _end(interrupted: Interrupted, output: Path) -> SystemExit:
         return SystemExit(0)
     last = output / LAST
     hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
-    print(f"{interrupted}; {hint}", file=sys.stderr)  # noqa: T201 - command line output
+    note(output, f"{interrupted}; {hint}", functools.partial(print, file=sys.stderr))
     return SystemExit(interrupted.exit_code)
 
 
