@@ -102,7 +102,7 @@ def test_further_checkpoints_may_be_in_folders_of_their_own(folder):
     assert len(list((folder.path / "out" / "each").iterdir())) == 2
 
 
-def test_best_and_last_are_there_whatever_callbacks_there_are(folder):
+def test_best_and_last_are_there_with_any_callbacks(folder):
     callback = "{_target_: lightning.pytorch.callbacks.ModelCheckpoint, every_n_train_steps: 1000, filename: '{step}'}"
     assert folder.call("--output", "out", f"+trainer.callbacks=[{callback}]", "trainer.max_epochs=1")[0] == 0
     assert sorted(path.name for path in (folder.path / "out").glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]

@@ -27,7 +27,7 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 class AtomicCheckpoints(CheckpointIO):
-    """Writes checkpoints beside their target and renames them, and reads plain data only.
+    """Writes checkpoints next to their target and renames them, and reads plain data only.
 
     Lightning's own writes them to ``$TMPDIR`` and copies them over the only good file.
 
@@ -63,7 +63,7 @@ class AtomicCheckpoints(CheckpointIO):
         map_location: Any = "cpu",
         weights_only: bool | None = None,  # noqa: FBT001 - Lightning's signature
     ) -> dict[str, Any]:
-        """Read a file; nothing in it is executed, whatever ``weights_only`` says."""
+        """Read a file; nothing in it is executed, even with ``weights_only=False``."""
         loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         return loaded
 
@@ -135,7 +135,7 @@ class RunCheckpoints(Checkpoint):
         """Go on comparing with the best one of the resumed run, if its file is here."""
         self.best = best_record(self.folder / BEST) or {}
         if state_dict["best"].get("score") is not None and not self.best:
-            epoch = state_dict["best"]["epoch"]
+            epoch = state_dict["best"]["epoch"] + 1
             say(f"  {BEST} of the interrupted run (epoch {epoch}) is not there; the best from now on is kept")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -172,7 +172,7 @@ class RunCheckpoints(Checkpoint):
 
 
 def carry_best(resumed: Path, folder: Path, step: int) -> None:
-    """Copy ``best.ckpt`` from beside the resumed checkpoint into another folder, unless a better one lies there.
+    """Copy ``best.ckpt`` from next to the resumed checkpoint into another folder, unless a better one lies there.
 
     Args:
         resumed: The checkpoint.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,21 @@ class MetricsFile(CSVLogger):
 
     def finalize(self, status: str) -> None:
         """Nothing is left to write."""
+
+
+def carry_rows(source: Path, folder: Path) -> None:
+    """Copy the file of a resumed run into another folder, where the run goes on.
+
+    Args:
+        source: Folder of the resumed checkpoint.
+        folder: Of the run that goes on.
+    """
+    before, after = source / METRICS, folder / METRICS
+    if not before.is_file() or (after.exists() and before.samefile(after)):
+        return
+    after.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(after) as temporary:
+        shutil.copyfile(before, temporary)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -23,7 +23,7 @@ from equipot.errors import ConfigError, problem
 from equipot.files import remove_unfinished, write_json
 from equipot.train._checkpoints import BEST, LAST, OBJECTIVE, AtomicCheckpoints, RunCheckpoints, carry_best
 from equipot.train._progress import EpochLines, ending, note
-from equipot.train._records import MetricsFile, Rows
+from equipot.train._records import MetricsFile, Rows, carry_rows
 from equipot.train._resume import check_same_config, check_same_data, checkpoint_data, newest_checkpoint
 from equipot.train._signals import Interrupted, Interruption
 from equipot.train._table import results_table
@@ -138,9 +138,10 @@ class _Run:
             if not any(key.startswith("data") for key in self.options.allow):
                 check_same_data(saved["data"], self._data_record(), resume)
         module = self._module()
+        if is_first():
+            self._prepare(saved)
         trainer = self._trainer()
         if trainer.is_global_zero:
-            self._prepare_checkpoints(saved)
             self._write("config.json", self.resolved)
             if self.data.split_indices:
                 self._write("splits.json", {"file": self.data.split_source, **self.data.split_indices})
@@ -286,8 +287,8 @@ class _Run:
         logged = evaluate(module, datamodule=self.data, ckpt_path=path, weights_only=True, verbose=False)
         self.results[stage] = _numbers({key: value for part in logged for key, value in part.items()})
 
-    def _prepare_checkpoints(self, saved: Mapping[str, Any] | None) -> None:
-        """Take what an earlier run left out of the way, and the best checkpoint of the resumed one along."""
+    def _prepare(self, saved: Mapping[str, Any] | None) -> None:
+        """Take what an earlier run left out of the way, and best checkpoint and records of the resumed one along."""
         if "train" not in self.checked.stages:
             return
         folder, resume = self.options.output, self.options.resume
@@ -297,6 +298,7 @@ class _Run:
                 (folder / name).unlink(missing_ok=True)
         else:
             carry_best(resume, folder, int(saved["loop"]["position"]["step"]))
+            carry_rows(resume.parent, folder)
 
     def _write(self, name: str, content: object) -> None:
         """Write JSON into the output folder."""
