@@ -1,6 +1,7 @@
 """A resumed run equals the unbroken one bit for bit, wherever it was broken."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +72,59 @@ def test_other_data_are_refused(folder):
     write(folder.path / "water.extxyz", frames)
     problems = folder.errors("--output", "rest", "run=[train]", "--resume", "out/last.ckpt", command="train")
     assert any("the data differ from those of the interrupted run" in text for text in problems)
+
+
+def test_auto_starts_or_goes_on_through_the_same_checks(folder):
+    auto = ["--output", "auto", "--resume", "auto", "run=[train]"]
+    code, output, _ = folder.call(*auto, "trainer.max_epochs=1")
+    assert code == 0
+    assert "resuming" not in output
+    assert folder.errors(*auto, command="train") == [
+        "trainer.max_epochs: 1 in the checkpoint, 2 now; to resume with the change: --allow trainer.max_epochs"
+    ]
+    code, output, _ = folder.call(*auto, "--allow", "trainer.max_epochs")
+    assert code == 0
+    assert f"resuming {folder.path / 'auto' / 'last.ckpt'}\n" in output
+    assert folder.call("--output", "whole", "run=[train]")[0] == 0
+    assert differences(folder.path / "whole" / "last.ckpt", folder.path / "auto" / "last.ckpt") == []
+
+
+def test_auto_needs_to_know_the_folder(folder):
+    assert folder.errors("--resume", "auto", command="train") == [
+        "--resume auto: needs --output; name the folder of the run"
+    ]
+
+
+def test_a_job_that_slurm_sends_back_goes_on_with_the_same_command(folder, monkeypatch):
+    """SLURM's variables are there, and its signal comes at a step; Lightning neither requeues nor leaves a file."""
+    from equipot.train import LightningModule
+
+    job = {"NTASKS": "1", "JOB_ID": "7", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in {**job, "NTASKS_PER_NODE": "1", "NNODES": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    original, sent = LightningModule.training_step, []
+
+    def training_step(self, *args, **kwargs):
+        if self.global_step == 4 and not sent:
+            sent.append(signal.raise_signal(signal.SIGUSR1))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(LightningModule, "training_step", training_step)
+    command = ["--output", "job", "--resume", "auto", "run=[train]"]
+    assert folder.call(*command)[0] == 128 + signal.SIGUSR1
+    assert folder.call(*command)[0] == 0
+    assert folder.call("--output", "whole", "run=[train]")[0] == 0
+    assert differences(folder.path / "whole" / "last.ckpt", folder.path / "job" / "last.ckpt") == []
+    assert sorted(path.name for path in (folder.path / "job").glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_run_resumed_twice_at_ends_of_epochs_has_the_steps_of_the_whole(folder):
+    overrides = ["run=[train]", "trainer.max_epochs=4", saving(3)]
+    for name, resumed in (("whole", None), ("once", "whole/step3.ckpt"), ("again", "once/step6.ckpt")):
+        assert folder.call("--output", name, *overrides, *(["--resume", resumed] if resumed else []))[0] == 0
+    for name in ("once", "again"):
+        assert differences(folder.path / "whole" / "step12.ckpt", folder.path / name / "step12.ckpt") == []
+        assert differences(folder.path / "whole" / "last.ckpt", folder.path / name / "last.ckpt") == []
 
 
 def test_differences_are_listed_with_the_way_to_allow_them():

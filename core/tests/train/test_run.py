@@ -1,6 +1,7 @@
 """The road from a config to results, in a folder whose name has a space."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -216,3 +217,14 @@ def test_lightnings_launcher(folder, command):
     found, expected = (json.loads((run / "results.json").read_text()) for run in (two, one))
     for stage, values in expected.items():
         assert found[stage] == pytest.approx(values, rel=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", [{"HOME": "/proc/none"}, {"TMPDIR": "/proc/none"}, {"PYTHONIOENCODING": "ascii"}])
+def test_environments_that_lack_something(folder, changed):
+    """No home, no folder for temporary files, a terminal that knows ASCII alone."""
+    command = [sys.executable, "-m", "equipot._cli.main", "train", "config.yaml", "--output", "out"]
+    environment = {**os.environ, "EQUIPOT_CACHE_DIR": "", **changed}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert sorted(path.name for path in (folder.path / "out").glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
