@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from equipot.declarations import CommandEntry, ModelBuilderEntry, ModifierEntry, StatsManagerEntry
 from equipot.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @hookimpl

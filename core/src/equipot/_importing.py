@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 from equipot.errors import PluginError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
-
 
 def load_module(name: str) -> ModuleType:
-    """The module of a dotted name.
-
-    Args:
-        name: As in an import statement.
-
-    Raises:
-        PluginError: If importing it raises anything, ``SystemExit`` included.
-    """
+    """The module of a dotted name."""
     with _named(name):
         return importlib.import_module(name)
 
 
 def load_object(path: str, role: str = "") -> Any:
-    """The object that ``package.module.name`` names.
-
-    Args:
-        path: Dotted path, as declarations have it.
-        role: What it is imported for, for messages, e.g. ``of pair potential 'ZBL'``.
-
-    Raises:
-        PluginError: If the module cannot be imported or has no such name.
-    """
+    """The object that ``package.module.name`` names."""
     module_name, _, name = path.rpartition(".")
     with _named(path, role):
         return getattr(importlib.import_module(module_name), name)

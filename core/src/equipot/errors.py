@@ -8,10 +8,7 @@ The command line prints these without a traceback and exits with code 2.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 _MISSING = object()
 

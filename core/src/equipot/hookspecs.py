@@ -7,22 +7,19 @@ once, when a name is first looked up or plugins are listed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import pluggy
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from equipot.declarations import (
-        CommandEntry,
-        EnergyTermEntry,
-        ModelBuilderEntry,
-        ModifierEntry,
-        PairPotentialEntry,
-        StatsManagerEntry,
-        TargetAliasEntry,
-    )
+from equipot.declarations import (
+    CommandEntry,
+    EnergyTermEntry,
+    ModelBuilderEntry,
+    ModifierEntry,
+    PairPotentialEntry,
+    StatsManagerEntry,
+    TargetAliasEntry,
+)
 
 PROJECT = "equipot"
 hookspec = pluggy.HookspecMarker(PROJECT)

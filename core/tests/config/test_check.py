@@ -37,7 +37,7 @@ def test_statistics_belong_to_the_training_module(folder):
 
 
 def test_statistics_need_a_manager(folder):
-    with pytest.raises(ConfigError, match="no statistics without data.stats_manager") as error:
+    with pytest.raises(ConfigError, match="statistics need data.stats_manager") as error:
         check("~data.stats_manager")
     assert len(error.value.problems) == 3
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec, TypeVar
 
+from equipot._host.discovery import PluginRecord
 from equipot.errors import EquipotError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-    from typing import ParamSpec, TypeVar
-
-    from equipot._host.discovery import PluginRecord
-
-    P = ParamSpec("P")
-    R = TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def name_plugin(error: BaseException) -> None:

@@ -39,11 +39,7 @@ class Declaration:
 
 
 def load_target(declaration: Declaration) -> Any:
-    """Import the target of a declaration.
-
-    Raises:
-        PluginError: With plugin, version and reason.
-    """
+    """Import the target of a declaration."""
     target = declaration.entry.target
     module_name, _, name = target.rpartition(".")
     loaded = name in vars(sys.modules.get(module_name, object))  # not so for a package that exports lazily

@@ -11,11 +11,9 @@ import os
 import random
 import sys
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from typing import Any
 
 HEAVY = ("torch", "e3nn", "lightning", "numpy", "ase")
 """What a module of declarations must not import: listing plugins stays fast."""

@@ -11,8 +11,10 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import pluggy
 
@@ -33,10 +35,6 @@ from equipot.declarations import (
     TargetAliasEntry,
 )
 from equipot.errors import PluginError, PluginNotFoundError, nearest, unknown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from types import ModuleType
 
 logger = logging.getLogger("equipot.plugins")
 

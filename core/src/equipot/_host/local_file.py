@@ -10,17 +10,13 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from equipot._importing import load_object
+from equipot.declarations import Entry
 from equipot.errors import PluginError, problem
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import ModuleType
-
-    from equipot.declarations import Entry
 
 VERSION = "local file"
 """Takes the place of an installed plugin's version."""
@@ -32,17 +28,7 @@ NOTICE = (
 
 
 def load_file(path: str) -> ModuleType:
-    """Import a local file under its name without ``.py``.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The module; the one imported before, if this file was.
-
-    Raises:
-        PluginError: If there is no such file, its name hides another module, or it cannot be imported.
-    """
+    """Import a local file under its name without ``.py``."""
     file, name = Path(path).resolve(), Path(path).stem
     if file.suffix != ".py" or not file.is_file():
         raise PluginError(problem("--plugin", "is not a Python file", got=path, hint="write ./my_model.py"))
@@ -82,15 +68,7 @@ def has_hooks(module: ModuleType) -> bool:
 
 
 def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tuple[str, Entry]]:
-    """Kind and declaration of every component that a file without hooks defines.
-
-    Args:
-        module: The imported file.
-        kinds: Kind to its declaration, which names the base class of the components.
-
-    Raises:
-        PluginError: If there is none.
-    """
+    """Kind and declaration of every component that a file without hooks defines."""
     bases = {load_object(entry.base): kind for kind, entry in kinds.items() if entry.base}
     found = []
     for name, value in vars(module).items():
