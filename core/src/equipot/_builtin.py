@@ -1,4 +1,4 @@
-"""Core's own declarations, made on the same path as any plugin's: no privileged code."""
+"""The declarations of core, which uses the same hooks as plugins."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def equipot_commands() -> Iterator[CommandEntry]:
 
 @hookimpl
 def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
-    """Recipes that start from a stored model."""
+    """Recipes that start with a stored model."""
     yield ModelBuilderEntry(
         name="ModelFromPackage",
         target="equipot.artifacts.ModelFromPackage",

@@ -12,13 +12,16 @@ from equipot.errors import PluginError
 
 
 def load_module(name: str) -> ModuleType:
-    """The module of a dotted name."""
+    """Import a module; any failure, even ``SystemExit``, becomes a PluginError."""
     with _named(name):
         return importlib.import_module(name)
 
 
 def load_object(path: str, role: str = "") -> Any:
-    """The object that ``package.module.name`` names."""
+    """Import the object at a dotted path; any failure becomes a PluginError, which mentions the ``role``.
+
+    The role says what the object is for, e.g. ``of pair potential 'ZBL'``.
+    """
     module_name, _, name = path.rpartition(".")
     with _named(path, role):
         return getattr(importlib.import_module(module_name), name)

@@ -1,4 +1,4 @@
-"""Which plugin's code raised an error."""
+"""Find out which plugin's code raised an error."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ R = TypeVar("R")
 
 
 def name_plugin(error: BaseException) -> None:
-    """Put id and version of the plugin whose code raised an error in front of its message.
+    """Add id and version of the plugin whose code raised an error to its message.
 
-    The innermost frame of the traceback that lies in an installed plugin's package counts. The error
-    stays the same object with the same traceback; without such a frame, or with a message worded for users
-    (``EquipotError``), nothing is changed.
-
-    Args:
-        error: An error that was caught and will be raised again.
+    The plugin is that of the innermost frame in an installed plugin's package. Object and traceback stay the same, so
+    that the error can be raised again. Nothing changes without such a frame, or if the message is meant for users
+    (``EquipotError``).
     """
     if isinstance(error, EquipotError) or (record := _owner(error.__traceback__)) is None:
         return
@@ -35,7 +32,7 @@ def name_plugin(error: BaseException) -> None:
 
 
 def naming_plugins(function: Callable[P, R]) -> Callable[P, R]:
-    """Let the errors that leave a function say which plugin's code raised them."""
+    """Decorate a function so that its errors say which plugin's code raised them."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -49,12 +46,12 @@ def naming_plugins(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _owner(traceback: TracebackType | None) -> PluginRecord | None:
-    """The plugin of the innermost frame, None if no plugin's code is in the traceback."""
+    """The plugin of the innermost frame, None if the traceback has no frame of a plugin."""
     from equipot._host.host import plugins
 
     try:
         owners = plugins().packages()
-    except EquipotError:  # of the plugins themselves; it must not hide the error at hand
+    except EquipotError:  # loading plugins failed, which must not hide the error at hand
         return None
     found = None
     while traceback is not None:
