@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import click
 
-from equipot._host.attribution import name_plugin
+from equipot._host.attribution import naming_plugins
 from equipot.errors import ConfigError, DataError, EquipotError
 from equipot.plugins import plugins, use_file
 
@@ -40,7 +40,8 @@ def run(command: click.Command, program: str, argv: Sequence[str] | None = None)
     configure_logging()
     try:
         arguments = _apply_switches(program, list(sys.argv[1:] if argv is None else argv))
-        code = with_switches(command).main(arguments, prog_name=program, standalone_mode=False)
+        with naming_plugins():
+            code = with_switches(command).main(arguments, prog_name=program, standalone_mode=False)
     except EquipotError as error:
         show_plugin_warnings()
         print_error(error)
@@ -56,9 +57,6 @@ def run(command: click.Command, program: str, argv: Sequence[str] | None = None)
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return EXIT_ERROR
-    except Exception as error:
-        name_plugin(error)
-        raise
     show_plugin_warnings()
     return int(code or 0)
 

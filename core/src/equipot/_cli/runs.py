@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from equipot._cli import outputs
 from equipot._cli.common import EXIT_ERROR, print_error, show_plugin_warnings
-from equipot._host.attribution import name_plugin
+from equipot._host.attribution import naming_plugins
 from equipot.config import _check as check
 from equipot.config import _load as load
 from equipot.config._cross_checks import hydra_problems
@@ -150,13 +150,11 @@ def _task(run: Callable[[DictConfig], dict[str, dict[str, float]]]) -> Callable[
 
     def train(config: DictConfig) -> float | None:
         try:
-            return objective(run(config))
+            with naming_plugins():
+                return objective(run(config))
         except EquipotError as error:
             print_error(error)
             raise SystemExit(EXIT_ERROR) from None
-        except Exception as error:
-            name_plugin(error)
-            raise
 
     train.__module__ = "equipot._cli.train"  # Hydra names the job and its log file after it
     return train

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from types import TracebackType
-from typing import ParamSpec, TypeVar
 
 from equipot._host.discovery import PluginRecord
 from equipot.errors import EquipotError
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def name_plugin(error: BaseException) -> None:
@@ -31,18 +27,14 @@ def name_plugin(error: BaseException) -> None:
         error.add_note(f"raised in plugin {record.label}")
 
 
-def naming_plugins(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that its errors say which plugin's code raised them."""
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            name_plugin(error)
-            raise
-
-    return call
+@contextlib.contextmanager
+def naming_plugins() -> Iterator[None]:
+    """Let errors that leave the block, or the decorated function, say which plugin's code raised them."""
+    try:
+        yield
+    except Exception as error:
+        name_plugin(error)
+        raise
 
 
 def _owner(traceback: TracebackType | None) -> PluginRecord | None:

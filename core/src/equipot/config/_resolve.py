@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from equipot.config._resolvers import STATISTICS, resolver_names
 from equipot.config._sections import key_paths
@@ -81,19 +81,10 @@ def _plain(node: Any, path: str, problems: list[str], known: list[str]) -> Any:
 
 
 def _entry(parent: Any, key: Any, path: str, problems: list[str], known: list[str]) -> Any:
-    if OmegaConf.is_missing(parent, key):
-        problems.append(problem(path, "needs a value", got="???"))
-        return BAD
     try:
         value = parent[key]
-    except RecursionError:
-        problems.append(problem(path, "refers to itself", got=_raw(parent, key)))
-        return BAD
-    except OmegaConfBaseException as error:
-        problems.append(_interpolation_problem(path, _raw(parent, key), str(error), known))
-        return BAD
     except Exception as error:  # noqa: BLE001 - a resolver may raise anything
-        problems.append(problem(path, f"cannot be resolved: {error}", got=_raw(parent, key)))
+        problems.append(_unresolved(error, path, _raw(parent, key), known))
         return BAD
     if isinstance(value, str) and not isinstance(value, Statistic) and f"{STATISTICS}\x00" in value:
         hint = "write ${training_data_stats:NAME} alone"
@@ -107,8 +98,15 @@ def _raw(parent: Any, key: Any) -> object:
     return raw[key]
 
 
-def _interpolation_problem(path: str, raw: object, message: str, known: list[str]) -> str:
-    first = message.splitlines()[0]
+def _unresolved(error: Exception, path: str, raw: object, known: list[str]) -> str:
+    """The message about an entry whose value cannot be resolved."""
+    if isinstance(error, MissingMandatoryValue):
+        return problem(path, "needs a value", got=raw)
+    if isinstance(error, RecursionError):
+        return problem(path, "refers to itself", got=raw)
+    if not isinstance(error, OmegaConfBaseException):
+        return problem(path, f"cannot be resolved: {error}", got=raw)
+    first = str(error).splitlines()[0]
     if match := re.search(r"Interpolation key '(.*?)' not found", first):
         hint = did_you_mean(match.group(1), known) or "define it in the config"
         return problem(path, "unknown interpolation", got=raw, hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -9,6 +10,7 @@ from omegaconf.basecontainer import BaseContainer
 
 from equipot._importing import load_object
 from equipot.config._aliases import aliases
+from equipot.declarations import TargetAliasEntry
 
 STATISTICS = "training_data_stats"
 """The resolver of statistics, whose values are known only after data are read."""
@@ -50,17 +52,9 @@ def resolver_names() -> list[str]:
 def _declared() -> dict[str, Any]:
     """Resolvers of other programs; their functions are imported on first use."""
 
-    def call(path: str) -> Any:
-        def called(*arguments: Any) -> Any:
-            return load_object(path)(*arguments)
+    def call(entry: TargetAliasEntry, *arguments: Any) -> Any:
+        if not entry.target:
+            raise ValueError(f"has no counterpart; {entry.instead}")
+        return load_object(entry.target)(*arguments)
 
-        return called
-
-    def refuse(instead: str) -> Any:
-        def refused(*_: Any) -> None:
-            raise ValueError(f"has no counterpart; {instead}")
-
-        return refused
-
-    found = aliases("resolver").items()
-    return {name: call(entry.target) if entry.target else refuse(entry.instead) for name, entry in found}
+    return {name: functools.partial(call, entry) for name, entry in aliases("resolver").items()}

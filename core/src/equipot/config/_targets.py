@@ -84,9 +84,15 @@ def resolve_target(path: object, where: str, allow: AllowList | None = None) -> 
     place = f"{where}._target_"
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise TargetError(problem(place, "must be a dotted path", got=path, hint="write package.module.Name"))
-    extra = allow or AllowList()
-    if extra.covers(path):
-        return _extra(path, place, extra)
+    try:
+        return _resolved(path, place, allow or AllowList())
+    except PluginError as error:
+        raise TargetError(f"{place}: {error}") from None
+
+
+def _resolved(path: str, place: str, allow: AllowList) -> Any:
+    if allow.covers(path):
+        return _extra(path, place, allow)
     if is_within(path, "equipot"):
         return _core(path, place)
     if owner := plugins().owner_of(path):
@@ -120,10 +126,7 @@ def _core(path: str, place: str) -> Any:
             return getattr(module, name)
         kind = KIND_OF_NAMESPACE.get(module_name)
         if kind is not None and (parent == module_name or name in plugins().names(kind)):
-            try:
-                return plugins().load(kind, name)
-            except PluginError as error:
-                raise TargetError(f"{place}: {error}") from None
+            return plugins().load(kind, name)
     known = [f"{one}.{public}" for one in PUBLIC_MODULES for public in public_names(load_module(one))]
     hint = did_you_mean(path, known) or f"modules: {', '.join(PUBLIC_MODULES)}"
     raise TargetError(problem(place, "is not a public name of equipot", got=path, hint=hint))
@@ -138,23 +141,16 @@ def public_names(module: Any) -> list[str]:
     return sorted(name for name in names if inspect.isclass(getattr(module, name)))
 
 
-def _import(name: str, place: str) -> Any:
-    try:
-        return load_module(name)
-    except PluginError as error:
-        raise TargetError(f"{place}: {error}") from None
-
-
 def _locate(path: str, place: str) -> Any:
     """Import the longest prefix that is a module, and look up the rest as attributes."""
     parts = path.split(".")
-    found: Any = _import(parts[0], place)
+    found: Any = load_module(parts[0])
     for index, part in enumerate(parts[1:], start=1):
         parent = found
         found = getattr(parent, part, None)
         if found is None and inspect.ismodule(parent) and hasattr(parent, "__path__"):
             name = f"{parent.__name__}.{part}"
-            found = _import(name, place) if importlib.util.find_spec(name) is not None else None
+            found = load_module(name) if importlib.util.find_spec(name) is not None else None
         if found is None:
             names = {*dir(parent), *getattr(parent, "__all__", ())}  # packages may export lazily
             hint = did_you_mean(part, sorted(name for name in names if not name.startswith("_")))
