@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from equipot.errors import ConfigError, unknown
 
@@ -20,10 +19,6 @@ HYDRA_FLAGS = (
 """Flags of Hydra; values are written with ``=``, as in ``--cfg=job``."""
 
 
-def _files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-    return [CompletionItem(incomplete, type="file")]
-
-
 def config_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the parameters ``arguments`` (see ``split_arguments``) and ``allow_target`` to a command.
 
@@ -32,9 +27,8 @@ def config_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar = "CONFIG.yaml [KEY=VALUE]..."
     text = "Also allow this package or object as _target_ in the config. May be repeated."
     function = click.option("--allow-target", multiple=True, metavar="PACKAGE", help=text)(function)
-    return click.argument(
-        "arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar=metavar, shell_complete=_files
-    )(function)
+    files = click.Path(readable=False)  # completed as files, not checked
+    return click.argument("arguments", nargs=-1, required=True, type=files, metavar=metavar)(function)
 
 
 def split_arguments(context: click.Context, arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:

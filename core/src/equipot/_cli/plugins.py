@@ -15,9 +15,6 @@ from equipot.commands import complete_plugins
 from equipot.errors import ConfigError, unknown
 from equipot.plugins import HOOKS, PluginHost, PluginRecord, plugins
 
-MOST_NAMES = 12
-"""The table shows only the number of names in longer lists."""
-
 
 @click.group(cls=DeclaredGroup, prefix="plugins ", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
@@ -51,7 +48,7 @@ def listing(host: PluginHost) -> list[dict[str, Any]]:
 
 
 def _shown(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} names (--json lists them)"
+    return ", ".join(names) if len(names) <= 12 else f"{len(names)} names (--json lists them)"
 
 
 def _print_table(host: PluginHost) -> None:

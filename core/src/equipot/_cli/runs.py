@@ -26,8 +26,6 @@ from equipot.train._run import RunOptions, objective, run_checked, run_config
 HYDRA_FOLDER = "outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"
 """Hydra's default output folder; runs go to ``outputs/CONFIG/DATE_TIME`` instead."""
 
-MULTIRUN_FLAGS = ("-m", "--multirun")
-
 
 class Runs:
     """A composed config and the ways to run it.
@@ -111,7 +109,7 @@ class Runs:
         if self.output is not None:
             outputs.make_chosen(Path(self.output), replace=self.replace)
             quoted = str(Path(self.output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-            many = self.multirun or any(flag in MULTIRUN_FLAGS for flag in flags)
+            many = self.multirun or not {"-m", "--multirun"}.isdisjoint(flags)
             defaults.append(f"hydra.{'sweep' if many else 'run'}.dir='{quoted}'")
         elif self.unnamed:
             defaults.append(f"hydra.run.dir='{outputs.parent_of(self.file)}/${{now:{outputs.STAMP}}}'")

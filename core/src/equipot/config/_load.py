@@ -23,17 +23,14 @@ from equipot.config._resolvers import register_resolvers
 from equipot.config._sections import SECTIONS, key_paths
 from equipot.errors import ConfigError, did_you_mean, problem
 
-SUFFIX = ".yaml"
-"""The only suffix that Hydra accepts."""
-
 
 def config_file(path: str | Path) -> Path:
-    """The absolute path of a config file, which must exist and have the suffix."""
+    """The absolute path of a config file, which must exist and end in ``.yaml``."""
     file = Path(path)
     if not file.is_file():
         hint = "the first argument is the path of a YAML file"
         raise ConfigError(problem(str(path), "no such config file", hint=hint))
-    if file.suffix != SUFFIX:
+    if file.suffix != ".yaml":  # Hydra accepts no other
         hint = "its name must end in .yaml"
         raise ConfigError(problem(str(path), "a config is a YAML file", got=file.name, hint=hint))
     return file.absolute()

@@ -11,8 +11,6 @@ from equipot.config._sections import SECTIONS, STAGES
 from equipot.describe import describe_options
 from equipot.validation import annotations_of, is_component
 
-SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-
 _OF_A_PLUGIN: dict[str, Any] = {
     "type": "object",
     "properties": {"_target_": {"type": "string", "pattern": r"^(?!equipot\.)"}},
@@ -32,7 +30,7 @@ def config_schema() -> dict[str, Any]:
 
     modules = ("equipot.train.EMALightningModule", "equipot.train.LightningModule")
     return {
-        "$schema": SCHEMA,
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "equipot config",
         "type": "object",
         "properties": {
