@@ -1,14 +1,11 @@
-"""Core's own declarations, made on the same path as any plugin's: no privileged code."""
+"""The declarations of core, which uses the same hooks as plugins."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from equipot.declarations import CommandEntry, ModelBuilderEntry, ModifierEntry, StatsManagerEntry
 from equipot.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @hookimpl
@@ -33,7 +30,7 @@ def equipot_commands() -> Iterator[CommandEntry]:
 
 @hookimpl
 def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
-    """Recipes that start from a stored model."""
+    """Recipes that start with a stored model."""
     yield ModelBuilderEntry(
         name="ModelFromPackage",
         target="equipot.artifacts.ModelFromPackage",

@@ -1,7 +1,6 @@
-"""Write files whole or not at all, lock them, and find the folders where equipot keeps its own.
+"""Write files atomically, lock them, and find the cache folder.
 
-Every file that equipot writes goes through ``atomic``: a reader, or a run that is killed, sees the
-old contents or the new ones, never a part.
+All files are written with ``atomic``: even if a run is killed, readers see the old or the new contents, never a part.
 """
 
 from __future__ import annotations
@@ -10,20 +9,17 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from equipot.errors import ArtifactError, problem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary file in the same folder that replaces ``path`` when the block ends without error.
 
-    The contents are flushed to disk before the file is renamed, so that a power failure leaves one of the two.
+    The contents are flushed to disk before the file is renamed, so that a power failure leaves the old or the new file.
 
     Args:
         path: The file to write; its folder must exist.
@@ -48,7 +44,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
+    """Wait until a file or folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -57,29 +53,13 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, UTF-8, atomically.
-
-    Args:
-        path: The file; replaced if there is one.
-        text: Its contents.
-
-    Raises:
-        ArtifactError: As ``atomic``.
-    """
+    """Write or replace a text file (UTF-8) with ``atomic``."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, content: object) -> None:
-    """Write indented JSON with a final newline, atomically.
-
-    Args:
-        path: The file; replaced if there is one.
-        content: Plain containers.
-
-    Raises:
-        ArtifactError: As ``atomic``.
-    """
+    """Write or replace a JSON file, indented and with a final newline, with ``atomic``."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -87,11 +67,11 @@ def write_json(path: str | Path, content: object) -> None:
 def locked(path: str | Path) -> Iterator[None]:
     """Hold the lock of a file while the block runs; other processes wait for it.
 
-    The operating system releases the lock when its process ends, even if it is killed. Where there can be no lock
-    (a read-only folder, a file system without locks), the block runs without one.
+    The operating system releases the lock when the process ends, even if it is killed. Where locks are not possible
+    (a read-only folder, a file system without locks), the block runs without a lock.
 
     Args:
-        path: The file that is written under the lock; its folder is made, and ``PATH.lock`` stays in it.
+        path: The file that the lock protects; its folder is created if needed, and ``PATH.lock`` remains in it.
     """
     from filelock import FileLock
 

@@ -1,26 +1,24 @@
-"""What every command shares: the plugin switches, warnings, tables, and errors as one clear message."""
+"""What all commands share: the plugin switches, error messages, warnings and tables."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import click
 
-from equipot._host.attribution import name_plugin
+from equipot._host.attribution import naming_plugins
 from equipot.errors import ConfigError, DataError, EquipotError
 from equipot.plugins import plugins, use_file
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
 EXIT_ERROR = 2
-"""Exit code of every error with a message meant for the user."""
+"""Exit code after an error with a message for the user."""
 
 EXIT_INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, the same as in shells."""
 
 Weights = Literal["ema", "raw"]
 
@@ -35,20 +33,15 @@ _shown: set[str] = set()
 
 
 def run(command: click.Command, program: str, argv: Sequence[str] | None = None) -> int:
-    """Parse arguments and run a command; errors meant for users become ``error: …`` on stderr and exit code 2.
+    """Parse the arguments, run a command and return the exit code.
 
-    Args:
-        command: The command.
-        program: Its name as users type it, e.g. ``equipot-train``.
-        argv: Arguments without the program's name; None: those of the process.
-
-    Returns:
-        The exit code.
+    Errors meant for users are printed to stderr as ``error: …``; the exit code is then 2.
     """
     configure_logging()
     try:
         arguments = _apply_switches(program, list(sys.argv[1:] if argv is None else argv))
-        code = with_switches(command).main(arguments, prog_name=program, standalone_mode=False)
+        with naming_plugins():
+            code = with_switches(command).main(arguments, prog_name=program, standalone_mode=False)
     except EquipotError as error:
         show_plugin_warnings()
         print_error(error)
@@ -64,15 +57,12 @@ def run(command: click.Command, program: str, argv: Sequence[str] | None = None)
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return EXIT_ERROR
-    except Exception as error:
-        name_plugin(error)
-        raise
     show_plugin_warnings()
     return int(code or 0)
 
 
 def _usage_error(error: click.ClickException, program: str) -> str:
-    """An error of click as one line; a group of a plugin that is called without a command shows its help."""
+    """Click's error as one line, except for the help text that a group without a command raises."""
     text = error.format_message().rstrip(".")
     if "\n" in text:
         return text
@@ -99,9 +89,9 @@ def _switches(*, expose: bool) -> list[click.Parameter]:
 
 
 def with_switches(command: click.Command) -> click.Command:
-    """Show the plugin switches in the help and the completion of a command.
+    """Show the plugin switches in the help and completion of a command.
 
-    ``run`` has applied them and taken them off the line when the command parses it: they decide which commands exist.
+    They decide which commands exist, so ``run`` applies and removes them before a command parses its arguments.
     """
     if all(one.name != "no_plugins" for one in command.params):
         command.params.extend(_switches(expose=False))
@@ -117,7 +107,7 @@ _SWITCHES = click.Command(
 
 
 def _apply_switches(program: str, arguments: list[str]) -> list[str]:
-    """Give the plugin switches, wherever they are on the line, to the host; return the other arguments."""
+    """Apply the plugin switches, which may appear anywhere on the line, and return the other arguments."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     context = _SWITCHES.make_context(program, arguments[:end])
     given = context.params
@@ -133,7 +123,7 @@ def _apply_switches(program: str, arguments: list[str]) -> list[str]:
 
         use_file(path)
         print(f"note: --plugin {path}: {NOTICE}", file=sys.stderr)
-    # -h here and not as an option of click's, which would find it inside of Hydra's -cd=/home as well
+    # If click knew -h as an option, it would also find it inside Hydra's -cd=/home.
     return ["--help" if text == "-h" else text for text in context.args] + arguments[end:]
 
 
@@ -141,7 +131,7 @@ def _apply_switches(program: str, arguments: list[str]) -> list[str]:
 
 
 def print_error(error: EquipotError) -> None:
-    """Print an error to stderr, one ``error: …`` line for each problem."""
+    """Print an error to stderr, with a line ``error: …`` for each problem."""
     problems = [str(error)]
     if isinstance(error, ConfigError):
         problems = error.problems
@@ -154,7 +144,7 @@ def print_error(error: EquipotError) -> None:
 
 
 def show_plugin_warnings() -> None:
-    """Warn once about plugins that did not load or had side effects; nothing while the host is not loaded."""
+    """Warn once about each plugin that did not load or had side effects; does not load plugins itself."""
     if not plugins.cache_info().currsize:
         return
     for record in plugins().records:
@@ -168,7 +158,7 @@ def show_plugin_warnings() -> None:
 
 
 class _Stderr(logging.Handler):
-    """Writes ``warning: text``, as the errors look, except what ``show_plugin_warnings`` says."""
+    """Prints records like errors, as ``warning: text``; those of plugins are left to ``show_plugin_warnings``."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -188,12 +178,9 @@ def configure_logging() -> None:
 
 
 def print_table(rows: Iterable[Sequence[str]], header: Sequence[str] = (), *, numbers: Sequence[str] = ()) -> None:
-    """Print rows in columns, folded to the width of a terminal; in files and pipes each row stays on its line.
+    """Print rows in columns; those whose titles are in ``numbers`` are aligned right.
 
-    Args:
-        rows: Texts of the cells.
-        header: Titles of the columns; none: the first column has the titles of the rows.
-        numbers: Titles of the columns to align right.
+    Long rows are folded to the width of a terminal; in files and pipes each row stays on one line.
     """
     from rich.console import Console
     from rich.table import Table

@@ -11,9 +11,9 @@ from equipot.commands import complete_names
 @click.command
 @click.argument("name", shell_complete=complete_names())
 def command(name: str) -> None:
-    """Show the options of an installed component: type, default, unit and documentation, read from its code.
+    """Show the options of an installed component with type, default, unit and meaning.
 
-    NAME is its short name (ZBL) or its path (equipot.pair_potentials.ZBL).
+    NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL).
     """
     import inspect
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(*, file: str, as_json: bool) -> None:
-    """Show what is in a checkpoint, package or compiled file, without executing anything of it.
+    """Show what is in a checkpoint, package or compiled file, without executing any part of it.
 
-    The verdict is one of: safe, needs plugins, contains native code, contains unsafe pickle.
+    The verdict is one of these: safe, needs plugins, contains native code, contains unsafe pickle.
     """
     from equipot.artifacts._inspect import inspect_file
 
@@ -37,7 +37,7 @@ def command(*, file: str, as_json: bool) -> None:
 
 
 def _printable(text: str) -> str:
-    """The text with control characters of an untrusted file made visible."""
+    """Make control characters visible, since the text comes from an untrusted file."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 

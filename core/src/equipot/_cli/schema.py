@@ -12,9 +12,9 @@ from equipot.commands import complete_names
 @click.command
 @click.argument("name", required=False, shell_complete=complete_names())
 def command(name: str | None) -> None:
-    """Print the JSON Schema of configs with the installed components, for editors and other tools.
+    """Print a JSON Schema of configs for editors and other tools.
 
-    With NAME, e.g. ZBL, print the schema of this component only.
+    It covers all installed components, or with NAME (e.g. ZBL) only this one.
     """
     from equipot.config._components import find
     from equipot.config._schema import component_schema, config_schema

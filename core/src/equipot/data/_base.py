@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 import torch
@@ -33,6 +33,8 @@ from equipot.model._context import ModelInfo
 from equipot.options import Configurable
 
 TRAIN = PARTS[0]
+
+T = TypeVar("T")
 
 
 class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=DataOptions):
@@ -124,6 +126,13 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         sets = {name: one.with_transforms(transforms) for name, one in self._sets.items()}
         check_elements(sets, transforms)
         self._transforms, self._sets, self.info = transforms, sets, info
+
+    def expected_sets(self) -> list[str] | None:
+        """Names of the sets that the options ask for, e.g. ``train``, ``val0``; None if only reading tells.
+
+        The check of a config uses them to find monitored names that are never logged.
+        """
+        return None
 
     def use_labels(self, labels: Iterable[str]) -> None:
         """Say what will be trained on or compared with, before data are read.
@@ -274,13 +283,13 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         return dataset
 
 
-def name_sets(parts: Iterable[tuple[str, FrameCollection]]) -> dict[str, FrameCollection]:
+def name_sets(parts: Iterable[tuple[str, T]]) -> dict[str, T]:
     """Sets by their names: ``train``, then ``val0``, ``val1`` … and ``test0`` … in the order given.
 
     Args:
         parts: ``train``, ``val`` or ``test``, and the frames.
     """
-    named: dict[str, FrameCollection] = {}
+    named: dict[str, T] = {}
     for part, frames in parts:
         number = sum(name.startswith(part) for name in named)
         named[part if part == TRAIN else f"{part}{number}"] = frames

@@ -30,6 +30,12 @@ class SourceDataModule(DataModule, options=SourceOptions):
         given = [one for groups in parts.values() for group in groups for one in group]
         return list(dict.fromkeys(self.paths([*given, *split])))
 
+    def expected_sets(self) -> list[str]:
+        """Names of the sets that the options ask for."""
+        parts, _, sizes = self.options.sources()
+        given = [part for part, groups in parts.items() for _ in groups]
+        return list(name_sets((part, None) for part in [*given, *sizes]))
+
     @property
     def split_source(self) -> Any:
         """The files that are split."""

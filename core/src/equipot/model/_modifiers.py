@@ -30,7 +30,7 @@ DERIVATIVES = ("forces", "stress", "virial")
 """What the modifier chosen by ``do_derivatives: true`` must provide."""
 
 
-@naming_plugins
+@naming_plugins()
 def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | None = None) -> GraphModel:
     """Apply one installed modifier by its registered name.
 

@@ -213,7 +213,7 @@ class ModelBuilder(Options, ModelRecipe):
         model = self.build_energy_model(units)
         return add_derivatives(model) if self.do_derivatives else model
 
-    @naming_plugins
+    @naming_plugins()
     def build_energy_model(self, units: Units = "metal") -> GraphModel:
         """Make the model without its derivatives, also where ``do_derivatives`` is true."""
         if problems := self.unit_problems(units):
