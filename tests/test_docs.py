@@ -1,7 +1,8 @@
-"""Commands and code shown in README and docs work as shown."""
+"""Commands, names and code shown in READMEs and docs exist and work as shown."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -18,7 +19,12 @@ from equipot._cli.config_arguments import split_arguments
 from equipot._cli.main import equipot, main
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    path
+    for pattern in ("docs/**/*.md", "*.md", "core/*.md", "plugins/[!_]*/*.md", "examples/**/*.md")
+    for path in sorted(ROOT.glob(pattern))
+    if path.name != "CHANGELOG.md" and "_build" not in path.parts
+]
 SCRIPTS = {"equipot-train": "train", "equipot-compile": "compile", "equipot-package": "package"}
 
 
@@ -27,9 +33,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Words of every command of ours in the page's bash blocks."""
+    """Words of every command of ours in the page's shell blocks."""
     found = []
-    for block in blocks(page, "bash"):
+    for block in (*blocks(page, "bash"), *blocks(page, "console")):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.removeprefix("$ ").split(" > ")[0].split(" | ")[0], comments=True)
             if words and words[0].split("-")[0] == "equipot":
@@ -69,10 +75,46 @@ def parse(command: click.Command, words: list[str]) -> None:
 
 def test_every_page_is_in_the_contents() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    for page in PAGES[1:]:
+    for page in (page for page in PAGES if (ROOT / "docs") in page.parents):
         where = page.relative_to(ROOT / "docs")
         listed = str(where.with_suffix("")) in index or f"{where.parts[0]}/*" in index
         assert listed or where.name == "index.md", f"{where} is on no page's list"
+
+
+# A name of ours, as in `equipot.data.ASEDataModule`, but not a part of `model.equipot.zip`.
+NAME = re.compile(r"(?<![\w./-])equipot(?:_[a-z0-9]+)*(?:\.[A-Za-z_]\w*)+")
+
+INVENTED = re.compile(
+    r"equipot\.plugins\.v\d+|equipot\.schema\.json"  # groups of entry points, and a file
+    r"|equipot_(?:morse|lennard_jones)\..*|.*\.My[A-Z]\w*|.*\.Morse"  # what readers write themselves
+    r"|.*\.NAME"
+)
+"""Dotted names on pages that name nothing installed."""
+
+
+def names(page: Path) -> list[str]:
+    """Dotted names of ours on a page."""
+    found = {match[0] for match in NAME.finditer(page.read_text(encoding="utf-8"))}
+    return sorted(name for name in found if not INVENTED.fullmatch(name))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_names_exist(page: Path) -> None:
+    missing = [name for name in names(page) if not exists(name)]
+    assert not missing, f"{page.relative_to(ROOT)} names what does not exist: {', '.join(missing)}"
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    parts = name.split(".")
+    found = importlib.import_module(parts[0])
+    for end, part in enumerate(parts[1:], 2):
+        try:
+            found = getattr(found, part) if hasattr(found, part) else importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            # an option: the field of a dataclass without a default is no attribute of its class
+            return end == len(parts) and part in getattr(found, "__annotations__", {})
+    return True
 
 
 def readme_config() -> str:
