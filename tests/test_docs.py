@@ -9,14 +9,18 @@ import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import yaml
 
 from equipot._cli.config_arguments import split_arguments
 from equipot._cli.main import equipot, main
+from equipot.config import resolve_target
+from equipot.describe import describe_options
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -115,6 +119,50 @@ def exists(name: str) -> bool:
             # an option: the field of a dataclass without a default is no attribute of its class
             return end == len(parts) and part in getattr(found, "__annotations__", {})
     return True
+
+
+PLACE = re.compile(r"`(?:python )?((?:\.ci|benchmarks|changelog\.d|core|docs|examples|plugins|tests|tools)/[\w./-]+)")
+
+
+def relative_links(page: Path) -> list[str]:
+    """Targets of links to files, without anchors."""
+    found = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    return [target for target in found if not target.startswith("/")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_files_exist(page: Path) -> None:
+    places = {place for place in PLACE.findall(page.read_text(encoding="utf-8")) if not place.startswith("docs/_build")}
+    missing = [place for place in places if not (ROOT / place).exists() and not (page.parent / place).exists()]
+    missing += [link for link in relative_links(page) if not (page.parent / link).exists()]
+    assert not missing, f"{page.relative_to(ROOT)} names what does not exist: {', '.join(missing)}"
+
+
+def targets(node: object) -> Iterator[dict[str, Any]]:
+    """Every mapping with a `_target_` of ours in a config."""
+    if isinstance(node, dict) and str(node.get("_target_", "")).startswith("equipot"):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from targets(child)
+
+
+FRAGMENTS = [
+    (page, found)
+    for page in PAGES
+    for block in blocks(page, "yaml")
+    for found in targets(yaml.safe_load(textwrap.dedent(block)))
+    if not INVENTED.fullmatch(found["_target_"])
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "found"), FRAGMENTS, ids=[f"{page.stem}: {found['_target_']}" for page, found in FRAGMENTS]
+)
+def test_options_exist(page: Path, found: dict[str, Any]) -> None:
+    """Pieces of configs on pages write options that their target has."""
+    known = {option.name for option in describe_options(resolve_target(found["_target_"], "page"))}
+    unknown = found.keys() - known - {"_target_", "_partial_"}
+    assert not unknown, f"{page.relative_to(ROOT)}: {found['_target_']} has no {', '.join(sorted(unknown))}"
 
 
 def readme_config() -> str:
