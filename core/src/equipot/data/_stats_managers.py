@@ -145,7 +145,10 @@ class StatsManager(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class _EntriesManager(Options, StatsManager):
-    """A manager whose statistics are entries."""
+    """A manager whose statistics are entries and, if it has any, energy references."""
+
+    references: ClassVar[dict[str, type[LeastSquaresShifts | IsolatedAtoms]]] = {}
+    """Name to collector of the energy references, which many data sets do not determine."""
 
     type_names: tuple[str, ...] | None = None
     """Type names; by default those of the model."""
@@ -159,12 +162,18 @@ class _EntriesManager(Options, StatsManager):
         return {entry.name: entry for entry in self.entries()}
 
     def names(self) -> dict[str, StatisticKind]:
-        """Name and kind of each entry."""
-        return {name: entry.kind for name, entry in self._entries.items()}
+        """Name and kind of each entry and energy reference."""
+        kinds: dict[str, StatisticKind] = {name: entry.kind for name, entry in self._entries.items()}
+        return {**kinds, **dict.fromkeys(self.references, "per_type")}
+
+    def default_names(self) -> list[str]:
+        """Names of the entries; energy references are computed only if they are requested."""
+        return list(self._entries)
 
     def collector(self, name: str, type_names: Sequence[str]) -> Collector:
-        """A new collector for the entry."""
-        return EntryCollector(self._entries[name], type_names)
+        """A new collector for the entry or energy reference."""
+        reference = self.references.get(name)
+        return EntryCollector(self._entries[name], type_names) if reference is None else reference(type_names)
 
     def config(self) -> dict[str, Any]:
         """The entries with the options of their metrics and quantities."""
@@ -202,25 +211,12 @@ class DataStatisticsManager(_EntriesManager):
 
 @dataclass(frozen=True, kw_only=True)
 class _EnergyManager(_EntriesManager):
-    """Adds the energy references, which are computed only if they are requested."""
+    """Number of neighbours, mean energy and energy references."""
 
     references: ClassVar[dict[str, type[LeastSquaresShifts | IsolatedAtoms]]] = {
         "per_type_energy_shifts_lstsq": LeastSquaresShifts,
         "isolated_atom_energies": IsolatedAtoms,
     }
-
-    def names(self) -> dict[str, StatisticKind]:
-        """Name and kind of each statistic."""
-        return {**super().names(), **dict.fromkeys(self.references, "per_type")}
-
-    def default_names(self) -> list[str]:
-        """All statistics except the energy references, which many data sets do not determine."""
-        return list(super().names())
-
-    def collector(self, name: str, type_names: Sequence[str]) -> Collector:
-        """A new collector for the entry or energy reference."""
-        reference = self.references.get(name)
-        return super().collector(name, type_names) if reference is None else reference(type_names)
 
     def entries(self) -> list[StatisticEntry]:
         """Number of neighbours and mean energy."""

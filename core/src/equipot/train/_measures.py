@@ -168,9 +168,11 @@ class Loss(Measure):
             self.set_coefficients(state["coefficients"])
 
 
-def weight_problems(given: Mapping[str, float | None], known: Collection[str], where: str) -> list[str]:
+def weight_problems(
+    given: Mapping[str, float | None], known: Collection[str], where: str, kind: str = "name"
+) -> list[str]:
     """A message for each weight that is negative or has an unknown name; a weight of None counts as 0."""
-    problems = [unknown(f"{where}.{name}", name, known, "name") for name in given if name not in known]
+    problems = [unknown(f"{where}.{name}", name, known, kind) for name in given if name not in known]
     for name, weight in given.items():
         if weight is not None and weight < 0:
             problems.append(problem(f"{where}.{name}", "must not be negative", got=weight))

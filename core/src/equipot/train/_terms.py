@@ -10,11 +10,11 @@ from typing import Any, ClassVar, cast
 import torch
 from torchmetrics import Metric
 
-from equipot.errors import ConfigError, problem, unknown
+from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
 from equipot.options import Configurable
 from equipot.quantities import COMPARED, prediction_errors
-from equipot.train._measures import WEIGHTED_SUM, Accumulator, normalised, weighted_sum
+from equipot.train._measures import WEIGHTED_SUM, Accumulator, normalised, weight_problems, weighted_sum
 
 _SUMS = {"squares": "sum", "absolutes": "sum", "count": "sum", "largest": "max"}
 """What is kept of the errors, and how it is reduced over processes."""
@@ -108,9 +108,7 @@ class ErrorTerm(Term):
         given = self.type_weights
         if given is None:
             return
-        problems = [
-            unknown(f"{self.where}.{name}", name, type_names, "type") for name in given if name not in type_names
-        ]
+        problems = weight_problems(given, type_names, self.where, "type")
         if missing := [name for name in type_names if name not in given]:
             problems.append(problem(self.where, f"no weight for the types {missing}", got=given))
         if problems:
