@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", help="the LMDB file to write; an existing file is replaced")
     given = parser.parse_args(arguments)
     if Path(given.out).suffix != ".lmdb":
-        parser.error(f"the last argument is the file to write, whose name must end in .lmdb, got {given.out!r}")
+        parser.error(f"the last argument must be a file name that ends in .lmdb, got {given.out!r}")
     from equipot_toolbox._lmdb_dataset import write_lmdb
 
     try:
