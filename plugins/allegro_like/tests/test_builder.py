@@ -248,9 +248,9 @@ def test_a_model_is_made_again_from_its_stored_config(embed):
 )
 def test_a_file_can_name_parts_of_options_and_nothing_else(target):
     config = AllegroModel(**TINY).build().config
-    with pytest.raises(ArtifactError, match=r"model.radial_chemical_embed: names no registered component, got '"):
+    with pytest.raises(ArtifactError, match=r"model.radial_chemical_embed: must name a registered component, got '"):
         options_from_config({**config, "radial_chemical_embed": {"_target_": target}})
-    with pytest.raises(ArtifactError, match="model: names no registered component"):
+    with pytest.raises(ArtifactError, match="model: must name a registered component"):
         options_from_config(config["radial_chemical_embed"])
 
 

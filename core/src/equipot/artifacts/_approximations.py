@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from equipot.artifacts import _golden as golden
+from equipot.graph import Graph
+from equipot.model._graph_model import GraphModel
 from equipot.nn.slots import KernelSlot
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from equipot.graph import Graph
-    from equipot.model._graph_model import GraphModel
 
 
 def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> dict[str, Any]:
-    """What is approximate in a model, and what it costs.
-
-    Args:
-        model: An eager model.
-        inputs: Frames to measure on; default: random ones.
+    """The approximations in an eager model and their cost, measured on the given frames or on random ones.
 
     Returns:
-        Empty if the model is exact. Else ``modules``, how many of each kind, and ``deviations``: the largest
+        Empty if the model is exact. Otherwise ``modules``, the number of each kind, and ``deviations``: the largest
         difference of each output from the exact model's, in the output's unit.
     """
     exact = model.exact()
@@ -38,7 +31,7 @@ def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = No
 
 
 def _deviations(model: GraphModel, exact: GraphModel, inputs: Mapping[str, Graph] | None) -> dict[str, float]:
-    """Largest difference of each output of two models, in its unit."""
+    """Largest difference of each output of the two models, in the output's unit."""
     worst: dict[str, float] = {}
     for frame, other in zip(golden.record(model, inputs), golden.record(exact, inputs), strict=True):
         for key, value in frame.outputs.items():

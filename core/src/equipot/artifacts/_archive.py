@@ -1,7 +1,7 @@
-"""Zip files as containers of named members: read without trust, written atomically.
+"""Zip files as containers of named members: untrusted when read, written atomically.
 
-Members are stored, not compressed, so no file can unpack to more than its own size; nothing is
-ever extracted to a path. Standard library only.
+Members are stored without compression, so that a file cannot unpack to more than its own size, and nothing is
+ever extracted to a path. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from equipot.errors import ArtifactError, problem
 from equipot.files import atomic
 
 MAX_JSON_BYTES = 16 * 1024**2
-"""Largest manifest or config that is read."""
+"""Largest manifest or config that is read, bytes."""
 
 MAX_MEMBERS = 4096
-"""Most members a file may have."""
+"""Largest number of members that a file may have."""
 
 TIME = (1980, 1, 1, 0, 0, 0)
-"""Time stamp of every member, so that equal contents give equal files."""
+"""Time stamp of every member: equal contents then give equal files."""
 
 _TRUNCATED = "the file is truncated, damaged or of another kind: get it again"
 
@@ -34,11 +34,7 @@ def sha256(raw: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces.
-
-    Raises:
-        ArtifactError: If it cannot be read.
-    """
+    """Hexadecimal SHA-256 of a file, which is read in pieces since it can be large."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -50,12 +46,7 @@ def file_digest(path: Path) -> str:
 
 
 def write_members(path: Path, members: Mapping[str, bytes]) -> None:
-    """Write a zip file of stored members with fixed time stamps, atomically.
-
-    Args:
-        path: The file; replaced if there is one.
-        members: Name to contents, written in this order.
-    """
+    """Write a zip file of members, stored in the given order with a fixed time stamp, atomically."""
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, raw in members.items():
             archive.writestr(zipfile.ZipInfo(name, TIME), raw)
@@ -63,11 +54,7 @@ def write_members(path: Path, members: Mapping[str, bytes]) -> None:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an untrusted zip file for reading.
-
-    Raises:
-        ArtifactError: If there is no such file, or it cannot be read as a zip file with sane members.
-    """
+    """Open an untrusted zip file for reading; one that is damaged or has suspicious members raises ArtifactError."""
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
@@ -85,7 +72,7 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
-    """Names are unique, relative and plain; nothing is compressed, encrypted or larger than the file."""
+    """Names must be unique, relative and plain; nothing may be compressed, encrypted or larger than the file."""
     infos, avoid = archive.infolist(), "do not use this file"
     if len(infos) > MAX_MEMBERS:
         raise ArtifactError(problem(str(path), f"must have at most {MAX_MEMBERS} members", got=len(infos)))
@@ -103,17 +90,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def read_member(path: Path, archive: zipfile.ZipFile, name: str, limit: int | None = None) -> bytes:
-    """Read one member.
-
-    Args:
-        path: The file, for messages.
-        archive: As given by ``opened``.
-        name: The member.
-        limit: Largest size accepted, bytes.
-
-    Raises:
-        ArtifactError: If the member is missing, too large or damaged.
-    """
+    """Read one member; one that is missing, damaged or larger than ``limit`` bytes raises ArtifactError."""
     try:
         info = archive.getinfo(name)
     except KeyError:
@@ -127,14 +104,7 @@ def read_member(path: Path, archive: zipfile.ZipFile, name: str, limit: int | No
 
 
 def check_digest(path: Path, name: str, raw: bytes, digests: Mapping[str, str]) -> None:
-    """Compare a member with its digest in the manifest.
-
-    Raises:
-        ArtifactError: If they differ or there is none.
-    """
+    """Refuse a member whose SHA-256 is not the one in the manifest."""
     if digests.get(name) != sha256(raw):
-        what, hint = (
-            "does not have the SHA-256 that the manifest states",
-            "the file was edited or damaged: get it again",
-        )
-        raise ArtifactError(problem(f"{path}: {name}", what, hint=hint))
+        what = "does not have the SHA-256 that the manifest states"
+        raise ArtifactError(problem(f"{path}: {name}", what, hint="the file was edited or damaged: get it again"))

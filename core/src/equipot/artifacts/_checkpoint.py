@@ -1,8 +1,8 @@
-"""Checkpoints of training as sources of models: the entry that is written, and the reader.
+"""Models in checkpoints of training: the entry that training writes, and the reader.
 
-``checkpoint["equipot"]`` holds the model's config, modifiers and info; ``state_dict`` the weights,
-raw ones under ``model.`` and averaged ones under ``ema.``. Both sets are always complete. Everything loads
-with ``weights_only=True``.
+``checkpoint["equipot"]`` holds the model's config, modifiers and info. ``state_dict`` holds the weights: those the
+optimizer saw under ``model.`` and the averaged ones under ``ema.``, both complete. Everything loads with
+``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -12,56 +12,45 @@ import pickle
 import pickletools
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 
 from equipot.artifacts._approximations import approximations_of
 from equipot.artifacts._fingerprints import fingerprint, option_digests
-from equipot.artifacts._manifest import SUFFIXES, Manifest, check_format_version, checked_approximations
+from equipot.artifacts._manifest import Manifest, check_format_version, checked_approximations
 from equipot.artifacts._origins import plugins_if_declared, versions
 from equipot.artifacts._stored import StoredModel
 from equipot.containers import plain
 from equipot.errors import ArtifactError, problem
+from equipot.model._graph_model import GraphModel
 from equipot.model._modifiers import as_records
 from equipot.plugins import plugins
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from equipot.model._graph_model import GraphModel
-
 FORMAT_VERSION = 1
-"""Version of the entry ``equipot`` and of the names of the weights; raised whenever a reader must know."""
+"""Version of the entry ``equipot`` and of the names of the weights; raised when readers must handle a change."""
 
 Weights = Literal["ema", "raw"]
 KEY = "equipot"
-SUFFIX = SUFFIXES["checkpoint"]
 LIBRARIES = ("torch", "lightning", "e3nn", "numpy", "ase")
 """Libraries whose versions are recorded."""
 
-_DAMAGED = "the file is truncated, damaged or of another kind"
 _PREFIX: dict[str, str] = {"ema": "ema.", "raw": "model."}
 _MAX_PICKLE = 256 * 1024**2
-
-
-# ---------------------------------------------------------------------- write
 
 
 def checkpoint_record(
     model: GraphModel, weights: str, training_config: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The entry ``equipot`` of a checkpoint.
+    """The entry ``equipot`` of a checkpoint, in plain containers.
 
     Args:
         model: The trained model.
-        weights: ``ema`` or ``raw``: which tensors hold the model that results are of.
+        weights: ``ema`` or ``raw``, the weights that the results belong to.
         training_config: The resolved config.
-        data: Hashes and counts of the data sets.
-
-    Returns:
-        Dicts, lists, strings, numbers and None only.
+        data: Hashes and sizes of the data sets.
     """
     modifiers = as_records(model.modifiers)
     installed = {record.distribution: record.version for record in plugins().records if record.state == "ok"}
@@ -80,18 +69,8 @@ def checkpoint_record(
     return record
 
 
-# ---------------------------------------------------------------------- read
-
-
 def load_plain(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint: tensors and plain containers, nothing executed.
-
-    Args:
-        path: A ``.ckpt`` file.
-
-    Raises:
-        ArtifactError: If it is missing, truncated, not a checkpoint, or holds more than plain data.
-    """
+    """Read tensors and plain containers of a checkpoint, executing nothing; all else raises ArtifactError."""
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(problem(str(path), "there is no such file"))
@@ -118,11 +97,7 @@ def _is_zip(path: Path) -> bool:
 
 
 def _check_zip(path: Path) -> None:
-    """Compare all members with their checksums, which torch does not do.
-
-    Raises:
-        ArtifactError: If a byte of the file changed, or torch did not write it.
-    """
+    """Compare all members with their checksums, which torch does not do."""
     try:
         with zipfile.ZipFile(path) as file:
             if not any(name.endswith("/data.pkl") for name in file.namelist()):
@@ -137,11 +112,7 @@ def _check_zip(path: Path) -> None:
 
 
 def pickle_globals(path: Path) -> list[str]:
-    """Every ``module name`` that the pickle of a checkpoint refers to, found without unpickling.
-
-    Raises:
-        ArtifactError: If the file is not a checkpoint.
-    """
+    """Every ``module name`` that the pickle in a checkpoint refers to, found without unpickling anything."""
     try:
         with zipfile.ZipFile(path) as file:
             pickles = [info for info in file.infolist() if info.filename.endswith("data.pkl")]
@@ -162,7 +133,8 @@ def pickle_globals(path: Path) -> list[str]:
 
 
 def _unreadable(path: Path, reason: object) -> str:
-    return problem(str(path), f"cannot be read as a checkpoint ({reason})", hint=_DAMAGED)
+    hint = "the file is truncated, damaged or of another kind"
+    return problem(str(path), f"cannot be read as a checkpoint ({reason})", hint=hint)
 
 
 def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
@@ -170,10 +142,10 @@ def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
 
     Args:
         path: A ``.ckpt`` file written by equipot.
-        weights: ``ema`` for the averaged weights, where there are any; ``raw`` for the others.
+        weights: ``ema`` for the averaged weights, if the file has them, or ``raw`` for those the optimizer saw.
 
     Returns:
-        The stored model; ``build()`` makes it.
+        The stored model; its ``build()`` makes the model.
 
     Raises:
         ArtifactError: If the file is damaged, too new, or not a checkpoint of equipot.
@@ -198,11 +170,7 @@ def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """What a checkpoint says of its model.
-
-    Raises:
-        ArtifactError: As for ``read_checkpoint``.
-    """
+    """What a checkpoint says about its model."""
     return _manifest(load_plain(path), str(path))
 
 
@@ -228,7 +196,7 @@ def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
 
 
 def _record(loaded: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The entry ``equipot``, checked as far as it is used."""
+    """The entry ``equipot``, with the parts that are used checked."""
     stored = loaded.get(KEY)
     if not isinstance(stored, dict):
         raise ArtifactError(problem(where, "is not a checkpoint of equipot", hint="it lacks the entry 'equipot'"))

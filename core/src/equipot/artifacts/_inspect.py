@@ -1,7 +1,7 @@
-"""Show what is in an artifact without executing anything of it: ``equipot inspect``.
+"""Show what is in an artifact without executing any of it: ``equipot inspect``.
 
-Packages and compiled files are read with the standard library alone. The pickle in a checkpoint is
-scanned for the names it would call before torch reads it with ``weights_only=True``.
+Packages and compiled files are read with the standard library alone. The pickle in a checkpoint is scanned for the
+names it would call before torch reads it with ``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _PLAIN_GLOBALS = frozenset(
         *(f"torch {dtype}" for dtype in _DTYPES),
     }
 )
-"""All that a pickle of tensors and plain containers names."""
+"""All names that a pickle of tensors and plain containers refers to."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What ``equipot inspect`` found."""
+    """The findings of ``equipot inspect``."""
 
     file: str
     size: int
@@ -45,7 +45,7 @@ class Report:
     verdict: str
     """``safe``, ``needs plugins``, ``contains native code`` or ``contains unsafe pickle``."""
     advice: str
-    """What follows from the verdict."""
+    """What to do about it."""
     manifest: Manifest | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,13 +54,13 @@ class Report:
 
 
 def inspect_file(path: str | Path) -> Report:
-    """Read any artifact's manifest and judge the file.
+    """Read any artifact's manifest and judge whether the file is safe to load.
 
     Args:
-        path: ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2``.
+        path: A ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file.
 
     Raises:
-        ArtifactError: If the file is damaged, or of a kind equipot does not know.
+        ArtifactError: If the file is damaged or of an unknown type.
     """
     path = Path(path)
     kind = kind_of(path)
@@ -71,7 +71,7 @@ def inspect_file(path: str | Path) -> Report:
     manifest, _ = read_compiled(path)
     origin = "it was built on this machine"
     if not built_here(file_digest(path)):
-        origin = "it was not built on this machine: load it only if you trust its source"
+        origin = "it was not built on this machine; load it only if you trust its source"
     return _report(path, manifest, "contains native code", origin)
 
 
