@@ -4,9 +4,7 @@ Measured ratios are several times larger; see docs/explanation/performance.md.
 """
 
 import copy
-import importlib.util
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,19 +16,16 @@ from equipot.data import frame_from_atoms
 from equipot.data.transforms import default_transforms
 from equipot.model import NequIPGNNModel, apply_modifier
 from equipot.neighbors import add_neighbors
+from equipot_test_support.scripts import load_script
 
 pytestmark = pytest.mark.slow
 
-SYSTEMS = Path(__file__).parents[1] / "benchmarks" / "speed" / "systems.py"
 FUSED, SPLINES, TRAINED_SPLINES = "enable_FusedKernels", "enable_RadialSplines", "train_with_RadialSplines"
 
 
 @pytest.fixture(scope="module")
 def water():
-    spec = importlib.util.spec_from_file_location("benchmark_systems", SYSTEMS)
-    systems = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(systems)
-    return systems.water()
+    return load_script("benchmarks/speed/systems.py").water()
 
 
 @pytest.fixture(scope="module")
