@@ -120,7 +120,7 @@ def _runs(node: Any) -> bool:
 def save_tensors(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - torch passes it by name
     """Keep an op's arguments for its derivative: ``ctx.saved_tensors``, then ``ctx.constants``.
 
-    The op's schema names all tensors before all else.
+    The op's schema must name its tensors first; tensors that are None, if it has any, come last of them.
     """
     tensors = [item for item in inputs if isinstance(item, torch.Tensor)]
     ctx.save_for_backward(*tensors)

@@ -36,23 +36,23 @@ _LISTS = "Tensor index, Tensor ptr, Tensor sent_ptr, Tensor sent, int kernel"
 
 
 @functools.lru_cache(maxsize=1024)
-def dim_out(kernel: int) -> int:
-    """Numbers that a kernel's result has for each atom."""
+def _dim_out(kernel: int) -> int:
     return plan_of(registry.spec_of(kernel)).dim_out
 
 
-def _forward_fake(x: Tensor, *rest: Any) -> Tensor:
-    return x.new_empty(x.shape[0], dim_out(rest[-1]))
+def forward_fake(x: Tensor, *rest: Any) -> Tensor:
+    """An empty result for features x; the last argument is the kernel's handle."""
+    return x.new_empty(x.shape[0], _dim_out(rest[-1]))
 
 
 def _forward_cpu(x: Tensor, y: Tensor, w: Tensor, index: Tensor, ptr: Tensor, *rest: Any) -> Tensor:
-    out = _forward_fake(x, *rest)
+    out = forward_fake(x, *rest)
     x, y, w, index = x.contiguous(), y.contiguous(), w.contiguous(), index.contiguous()
     registry.function(rest[-1], "forward")(x.shape[0], *map(pointer, (x, y, w, ptr, index[1], out)), threads())
     return out
 
 
-conv_forward = define(f"conv_forward(Tensor x, Tensor y, Tensor w, {_LISTS}) -> Tensor", _forward_cpu, _forward_fake)
+conv_forward = define(f"conv_forward(Tensor x, Tensor y, Tensor w, {_LISTS}) -> Tensor", _forward_cpu, forward_fake)
 
 
 def _forward_derivative(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:

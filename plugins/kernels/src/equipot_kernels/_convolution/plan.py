@@ -20,9 +20,7 @@ from equipot.nn.clebsch_gordan import clebsch_gordan
 from equipot.nn.irreps import FeatureLayout, Irrep, product_irreps
 from equipot.nn.tensor_product import Convolution
 from equipot_kernels._build.errors import KernelError
-
-C_TYPES = {"float32": "float", "float64": "double"}
-"""Data types of kernels and their C names."""
+from equipot_kernels._build.vectors import C_TYPES
 
 _KEYS = {"family", "dtype", "layout_in", "layout_edge", "paths"}
 _MAX_PATHS = 10_000

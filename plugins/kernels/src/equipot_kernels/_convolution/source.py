@@ -10,24 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from equipot_kernels._build.vectors import vector_types
 from equipot_kernels._convolution.plan import BlockPlan, PathPlan, Plan
 
 _PRELUDE = """
-typedef {c_type} T;
-typedef __INT64_TYPE__ I;
-#if defined(__AVX512F__)
-enum {{ NATIVE = 64 / sizeof(T) }};
-#elif defined(__AVX__)
-enum {{ NATIVE = 32 / sizeof(T) }};
-#else
-enum {{ NATIVE = 16 / sizeof(T) }};
-#endif
-enum {{ W = {wanted} < int(NATIVE) ? {wanted} : int(NATIVE) }};
 enum {{ DIM_IN = {dim_in}, DIM_EDGE = {dim_edge}, DIM_OUT = {dim_out}, WEIGHTS = {num_weights} }};
-typedef T V __attribute__((vector_size(W * sizeof(T))));
-template <int M> struct Lanes {{ enum {{ number = M }}; }};
-template <int M> static inline V load(const T* p) {{ V v = {{}}; __builtin_memcpy(&v, p, M * sizeof(T)); return v; }}
-template <int M> static inline void store(T* p, V v) {{ __builtin_memcpy(p, &v, M * sizeof(T)); }}
 static inline void fetch(const T* p, int n) {{
   for (int k = 0; k < n; k += 64 / int(sizeof(T))) __builtin_prefetch(p + k, 0, 2);
 }}
@@ -109,9 +96,7 @@ def prelude(plan: Plan) -> str:
     """Types and helpers of every unit."""
     most = max(block.mul for block in plan.blocks)
     wanted = next(width for width in (4, 8, 16) if width >= min(most, 16))  # lanes that the widest block fills
-    return _PRELUDE.format(
-        c_type=plan.c_type,
-        wanted=wanted,
+    return vector_types(plan.c_type, wanted) + _PRELUDE.format(
         wanted_bytes=wanted * plan.dtype.itemsize,
         letter="s" if plan.c_type == "float" else "d",
         dim_in=plan.dim_in,

@@ -23,7 +23,7 @@ from equipot_kernels._build.torch_ops import (
     threads,
 )
 from equipot_kernels._convolution.family import backward_unit
-from equipot_kernels._convolution.ops import conv_forward, dim_out
+from equipot_kernels._convolution.ops import conv_forward, forward_fake
 from equipot_kernels._spline.radial import interpolate
 
 Tensor = torch.Tensor
@@ -35,14 +35,10 @@ _REST = "Tensor row, Tensor index, Tensor ptr, Tensor sent_ptr, Tensor sent, int
 # ---------------------------------------------------------------------- forward
 
 
-def _forward_fake(x: Tensor, *rest: Any) -> Tensor:
-    return x.new_empty(x.shape[0], dim_out(rest[-1]))
-
-
 def _forward_cpu(*arguments: Any) -> Tensor:
     *tensors, num_knots, kernel = arguments
     x, y, place, table, row, index, ptr, *_ = (tensor.contiguous() for tensor in tensors)
-    out = _forward_fake(x, kernel)
+    out = forward_fake(x, kernel)
     unit = registry.function(kernel, "table_forward")
     lookup = (*map(pointer, (place, row, table)), num_knots)
     unit(x.shape[0], pointer(x), pointer(y), *lookup, *map(pointer, (ptr, index[1], out)), threads())
@@ -52,7 +48,7 @@ def _forward_cpu(*arguments: Any) -> Tensor:
 table_forward = define(
     f"conv_table_forward(Tensor x, Tensor y, Tensor place, Tensor table, {_REST}) -> Tensor",
     _forward_cpu,
-    _forward_fake,
+    forward_fake,
 )
 
 
