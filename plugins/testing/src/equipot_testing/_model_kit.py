@@ -31,10 +31,10 @@ class ModelKit(Conformance):
     r_max: ClassVar[float] = 4.0
     """Cutoff radius in Å the model is tested with."""
 
-    def recipe(self, **changes: Any) -> ModelBuilder:
-        """The builder with the kit's base options, the plugin's and the check's, in this order."""
+    def base_options(self) -> dict[str, Any]:
+        """Options that every model builder has, as the kit sets them: float64, shifts in eV and scales by type."""
         names = list(self.type_names)
-        base = {
+        return {
             "type_names": names,
             "r_max": self.r_max,
             "seed": 3,
@@ -42,7 +42,10 @@ class ModelKit(Conformance):
             "per_type_energy_shifts": {name: -1.5 - 2.25 * index for index, name in enumerate(names)},
             "per_type_energy_scales": {name: 1.0 + 0.5 * index for index, name in enumerate(names)},
         }
-        recipe: ModelBuilder = self.component()(**{**base, **self.options, **changes})
+
+    def recipe(self, **changes: Any) -> ModelBuilder:
+        """The builder with the kit's base options, the plugin's and the check's, in this order."""
+        recipe: ModelBuilder = self.component()(**{**self.base_options(), **self.options, **changes})
         return recipe
 
     def model(self, **changes: Any) -> GraphModel:

@@ -13,6 +13,7 @@ from equipot_testing._base import Conformance
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices
 from equipot_testing._model_kit import called, cloned
+from equipot_testing._refusals import check_refused
 from equipot_testing._tracing import runner, traced
 from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
 from equipot_testing.finite_difference import fd_forces
@@ -326,8 +327,7 @@ class PairPotentialConformance(Conformance):
             raise NotApplicable("the potential works in any units")
         other: Units = "real" if units == "metal" else "metal"
         recipe = ToyModel(type_names=list(self.type_names), r_max=self.r_max, pair_potential=self.potential())
-        message = _refusal(lambda: recipe.build_energy_model(other))
-        check_that("units" in message and other in message, f"other units must be refused by name, got: {message!r}")
+        check_refused("data in other units", lambda: recipe.build_energy_model(other), "units", other)
 
     def test_species(self) -> None:
         """A potential that knows the species refuses types of other species.
@@ -339,14 +339,12 @@ class PairPotentialConformance(Conformance):
         if "chemical_species" not in type(self.potential()).__dataclass_fields__:
             raise NotApplicable("the potential has no option chemical_species")
         given = list(reversed(self.type_names))
-        message = _refusal(
-            lambda: ToyModel(
-                type_names=list(self.type_names),
-                r_max=self.r_max,
-                pair_potential=self.potential(chemical_species=given),
-            )
+        options: dict[str, Any] = {"type_names": list(self.type_names), "r_max": self.r_max}
+        check_refused(
+            "species in another order",
+            lambda: ToyModel(**options, pair_potential=self.potential(chemical_species=given)),
+            "chemical_species",
         )
-        check_that("chemical_species" in message, f"species in another order must be refused, got: {message!r}")
 
     def test_unknown_option(self) -> None:
         """An unknown option is refused, naming it.
@@ -355,14 +353,5 @@ class PairPotentialConformance(Conformance):
         Why: a misspelled option would silently be the default.
         Goes wrong: a class that is not a frozen dataclass.
         """
-        message = _refusal(lambda: self.potential(surely_not_an_option=1))
-        check_that("surely_not_an_option" in message, f"an unknown option must be refused by name, got: {message!r}")
-
-
-def _refusal(action: Any) -> str:
-    """The message of the error an action raises; empty if it raises none."""
-    try:
-        action()
-    except (ConfigError, TypeError) as error:
-        return str(error)
-    return ""
+        option, errors = "surely_not_an_option", (ConfigError, TypeError)
+        check_refused("an unknown option", lambda: self.potential(**{option: 1}), option, errors=errors)

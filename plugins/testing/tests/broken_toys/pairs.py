@@ -111,7 +111,7 @@ class ConstantPerAtom(pair_potential_of(Coulomb)):
         return module
 
 
-@caught_by("units", "other units must be refused by name")
+@caught_by("units", "data in other units must be refused")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnyUnits(pair_potential_of(Coulomb)):
     """Has units but lets data in any pass."""

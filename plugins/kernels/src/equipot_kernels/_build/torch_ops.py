@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from equipot_kernels._build import registry
+
 NAMESPACE = "equipot_kernels"
 
 _library = torch.library.Library(NAMESPACE, "DEF")
@@ -79,14 +81,16 @@ def _differentiate_bilinear(op: Any, along_first: Callable[..., Any], along_seco
     differentiate(op.__name__, backward, save_tensors)
 
 
-def threads() -> int:
-    """How many threads a kernel may use: torch's number."""
-    return torch.get_num_threads()
+def call(kernel: int, unit: str, *arguments: Any) -> None:
+    """Run a unit of a kernel on as many threads as torch uses.
 
-
-def pointer(tensor: torch.Tensor | None) -> int | None:
-    """Address of a contiguous tensor's data; None stays None."""
-    return None if tensor is None else tensor.data_ptr()
+    Args:
+        kernel: Its handle.
+        unit: One of its family's units.
+        arguments: As the unit takes them: integers, and contiguous tensors or None, whose address is handed over.
+    """
+    given = [argument.data_ptr() if isinstance(argument, torch.Tensor) else argument for argument in arguments]
+    registry.function(kernel, unit)(*given, torch.get_num_threads())
 
 
 def rows_of(tensor: torch.Tensor) -> torch.Tensor:

@@ -14,15 +14,7 @@ from typing import Any
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import (
-    define,
-    derivative_of,
-    differentiate,
-    needed,
-    pointer,
-    save_tensors,
-    threads,
-)
+from equipot_kernels._build.torch_ops import call, define, derivative_of, differentiate, needed, save_tensors
 from equipot_kernels._convolution.family import backward_unit
 from equipot_kernels._convolution.plan import plan_of
 
@@ -48,7 +40,7 @@ def forward_fake(x: Tensor, *rest: Any) -> Tensor:
 def _forward_cpu(x: Tensor, y: Tensor, w: Tensor, index: Tensor, ptr: Tensor, *rest: Any) -> Tensor:
     out = forward_fake(x, *rest)
     x, y, w, index = x.contiguous(), y.contiguous(), w.contiguous(), index.contiguous()
-    registry.function(rest[-1], "forward")(x.shape[0], *map(pointer, (x, y, w, ptr, index[1], out)), threads())
+    call(rest[-1], "forward", x.shape[0], x, y, w, ptr, index[1], out)
     return out
 
 
@@ -83,8 +75,7 @@ def _backward_cpu(g: Tensor, x: Tensor, y: Tensor, w: Tensor, *rest: Any) -> tup
     unit = backward_unit("backward", wanted)
     made = _backward_fake(g, x, y, w, *(letter in unit.split("_")[-1] for letter in "xyw"))
     g, x, y, w, index = (part.contiguous() for part in (g, x, y, w, index))
-    arguments = (g, x, y, w, sent_ptr, sent, index[0], *made)
-    registry.function(kernel, unit)(x.shape[0], *map(pointer, arguments), threads())
+    call(kernel, unit, x.shape[0], g, x, y, w, sent_ptr, sent, index[0], *made)
     gx, gy, gw = (part if flag else part.new_empty(0) for part, flag in zip(made, flags, strict=True))
     return gx, gy, gw
 
@@ -127,9 +118,8 @@ def _double_cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     *tensors, ptr, sent_ptr, sent, kernel = arguments
     hx, hy, hw, g, x, y, w, index = (tensor.contiguous() for tensor in tensors)
     gg, gx, gw = _double_fake(hx, hy, hw, g, x, y, w)
-    receive, send = registry.function(kernel, "double_receive"), registry.function(kernel, "double_send")
-    receive(x.shape[0], *map(pointer, (hx, hy, hw, x, y, w, ptr, index[1], gg)), threads())
-    send(x.shape[0], *map(pointer, (hx, hy, hw, g, x, y, w, sent_ptr, sent, index[0], gx, gw)), threads())
+    call(kernel, "double_receive", x.shape[0], hx, hy, hw, x, y, w, ptr, index[1], gg)
+    call(kernel, "double_send", x.shape[0], hx, hy, hw, g, x, y, w, sent_ptr, sent, index[0], gx, gw)
     return gg, gx, gw
 
 

@@ -13,15 +13,7 @@ from typing import Any
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import (
-    define,
-    derivative_of,
-    differentiate,
-    needed,
-    pointer,
-    save_tensors,
-    threads,
-)
+from equipot_kernels._build.torch_ops import call, define, derivative_of, differentiate, needed, save_tensors
 from equipot_kernels._convolution.family import backward_unit
 from equipot_kernels._convolution.ops import conv_forward, forward_fake
 from equipot_kernels._spline.radial import interpolate
@@ -39,9 +31,7 @@ def _forward_cpu(*arguments: Any) -> Tensor:
     *tensors, num_knots, kernel = arguments
     x, y, place, table, row, index, ptr, *_ = (tensor.contiguous() for tensor in tensors)
     out = forward_fake(x, kernel)
-    unit = registry.function(kernel, "table_forward")
-    lookup = (*map(pointer, (place, row, table)), num_knots)
-    unit(x.shape[0], pointer(x), pointer(y), *lookup, *map(pointer, (ptr, index[1], out)), threads())
+    call(kernel, "table_forward", x.shape[0], x, y, place, row, table, num_knots, ptr, index[1], out)
     return out
 
 
@@ -79,21 +69,19 @@ def _backward_cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     made = _backward_fake(g, x, y, place, table, x_wanted, edge_wanted, table_wanted)
     if x_wanted or edge_wanted:
         name = backward_unit("table_backward", ("x" if x_wanted else "") + ("yr" if edge_wanted else ""))
-        lookup = (*map(pointer, (place, row, table)), num_knots)
-        rest = (sent_ptr, sent, index[0], *made[:3])
-        registry.function(kernel, name)(x.shape[0], *map(pointer, (g, x, y)), *lookup, *map(pointer, rest), threads())
+        lookup, edges = (place, row, table, num_knots), (sent_ptr, sent, index[0])
+        call(kernel, name, x.shape[0], g, x, y, *lookup, *edges, *made[:3])
     if table_wanted:
         lists = _table_rows(row, table.shape[0], num_knots, kernel)
-        unit = registry.function(kernel, "table_gradient")
-        unit(table.shape[0], *map(pointer, (g, x, y, place, *lists, index[0], index[1], made[3])), threads())
+        call(kernel, "table_gradient", table.shape[0], g, x, y, place, *lists, index[0], index[1], made[3])
     return made
 
 
 def _table_rows(row: Tensor, n_rows: int, num_knots: int, kernel: int) -> tuple[Tensor, Tensor]:
     """First edge of each row of the table in the second tensor, and edges ordered by row."""
     first, order = row.new_empty(n_rows + 1), row.new_empty(row.shape[0])
-    unit = registry.function(kernel, "table_rows")
-    unit(row.shape[0], pointer(row), num_knots, n_rows, pointer(first), pointer(order))
+    unit = registry.function(kernel, "table_rows")  # takes no number of threads
+    unit(row.shape[0], row.data_ptr(), num_knots, n_rows, first.data_ptr(), order.data_ptr())
     return first, order
 
 
@@ -154,17 +142,13 @@ def _double_cpu(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
     tensors = [tensor.contiguous() for tensor in tensors]
     hx, hy, hplace, g, x, y, place, table, row, index, ptr, sent_ptr, sent = tensors
     gg, gx, gtable = _double_fake(*tensors[:8], table_wanted)
-    lookup = (*map(pointer, (place, row, table)), num_knots)
-    changes = tuple(map(pointer, (hx, hy, hplace)))
-    receive, send = (registry.function(kernel, f"table_double_{what}") for what in ("receive", "send"))
-    receive(x.shape[0], *changes, pointer(x), pointer(y), *lookup, *map(pointer, (ptr, index[1], gg)), threads())
-    senders = (sent_ptr, sent, index[0], gx)
-    send(x.shape[0], *changes, *map(pointer, (g, x, y)), *lookup, *map(pointer, senders), threads())
+    changes, lookup = (hx, hy, hplace), (place, row, table, num_knots)
+    call(kernel, "table_double_receive", x.shape[0], *changes, x, y, *lookup, ptr, index[1], gg)
+    call(kernel, "table_double_send", x.shape[0], *changes, g, x, y, *lookup, sent_ptr, sent, index[0], gx)
     if table_wanted:
         lists = _table_rows(row, table.shape[0], num_knots, kernel)
-        unit = registry.function(kernel, "table_double_gradient")
         arguments = (g, x, y, place, *lists, index[0], index[1], gtable)
-        unit(table.shape[0], *changes, *map(pointer, arguments), threads())
+        call(kernel, "table_double_gradient", table.shape[0], *changes, *arguments)
     return gg, gx, gtable
 
 

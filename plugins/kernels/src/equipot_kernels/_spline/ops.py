@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate, needed, pointer, save_tensors, threads
+from equipot_kernels._build.torch_ops import call, define, differentiate, needed, save_tensors
 
 Tensor = torch.Tensor
 
@@ -32,14 +31,14 @@ def _scatter_fake(*arguments: Any) -> Tensor:
 def _evaluate_cpu(table: Tensor, row: Tensor, place: Tensor, scale: Tensor | None, order: int, kernel: int) -> Tensor:
     out = _evaluate_fake(table, row, place, scale, order, kernel)
     given = [None if part is None else part.contiguous() for part in (table, row, place, scale)]
-    registry.function(kernel, "evaluate")(row.shape[0], *map(pointer, (*given, out)), order, threads())
+    call(kernel, "evaluate", row.shape[0], *given, out, order)
     return out
 
 
 def _contract_cpu(table: Tensor, row: Tensor, place: Tensor, g: Tensor, order: int, kernel: int) -> Tensor:
     out = _contract_fake(table, row, place, g, order, kernel)
     given = [part.contiguous() for part in (table, row, place, g)]
-    registry.function(kernel, "contract")(row.shape[0], *map(pointer, (*given, out)), order, threads())
+    call(kernel, "contract", row.shape[0], *given, out, order)
     return out
 
 
@@ -49,7 +48,7 @@ def _scatter_cpu(
     out = _scatter_fake(g, row, place, scale, n_rows, order, kernel)
     given = [None if part is None else part.contiguous() for part in (row, place, scale, g)]
     made = (row.new_empty(n_rows + 1), row.new_empty(row.shape[0]), out)
-    registry.function(kernel, "scatter")(row.shape[0], n_rows, *map(pointer, (*given, *made)), order, threads())
+    call(kernel, "scatter", row.shape[0], n_rows, *given, *made, order)
     return out
 
 
