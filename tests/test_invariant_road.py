@@ -132,12 +132,6 @@ def energy_checkpoint(folder):
     return train(folder, "energy_only", energy_only())
 
 
-@pytest.fixture(scope="module")
-def energy_package(folder, energy_checkpoint):
-    """That model as a package."""
-    return packaged(energy_checkpoint, "energy_only")
-
-
 def frame(index=0):
     return read("water.extxyz", index)
 

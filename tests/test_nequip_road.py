@@ -21,7 +21,7 @@ from equipot.config._check import check_config
 from equipot.config._load import compose
 from equipot_test_support.commands import equipot
 from equipot_test_support.folders import current, train_config, write_data
-from equipot_test_support.roads import FINE_TUNING, check_outputs_kept, force_loss, packaged, with_forces
+from equipot_test_support.roads import FINE_TUNING, check_outputs_kept, force_loss, with_forces
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
 
@@ -104,11 +104,6 @@ def train(folder, name, made, *overrides):
 @pytest.fixture(scope="module")
 def energy_checkpoint(folder):
     return train(folder, "energy_only", energy_only())
-
-
-@pytest.fixture(scope="module")
-def energy_package(folder, energy_checkpoint):
-    return packaged(energy_checkpoint, "energy_only")
 
 
 def test_every_line_of_the_config_reaches_the_model(folder):

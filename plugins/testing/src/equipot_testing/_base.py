@@ -1,4 +1,4 @@
-"""What all conformance classes share: which component is tested, known failures, checks of the declaration."""
+"""The base of all conformance classes: the component under test, known failures, checks of the declaration."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Conformance:
     """Base of the conformance classes; a plugin's test subclasses one of those.
 
     ``expected_failures`` names checks that a component is known to fail, with the reason. They are
-    strict: a check that passes after all must be taken out of the list.
+    strict: a check that passes must be removed from the list.
     """
 
     kind: ClassVar[str]
@@ -56,22 +56,22 @@ class Conformance:
     """Registered name of the component."""
 
     target: ClassVar[Any] = None
-    """The class or function itself, for one that no plugin declares."""
+    """The class or function itself, if no plugin declares it."""
 
     options: ClassVar[Mapping[str, Any]] = {}
-    """Options it is tested with."""
+    """Options with which it is tested."""
 
     basics: ClassVar[tuple[str, ...]] = ()
-    """Checks without which the later ones mean nothing."""
+    """Checks that must pass for later ones to mean anything."""
 
     expected_failures: ClassVar[Mapping[str, str]] = {}
-    """Check (without ``test_``) to the reason why it fails."""
+    """For each check (without ``test_``), the reason why it fails."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Mark expected failures.
 
         Raises:
-            TypeError: If a name is of no check.
+            TypeError: If there is no check of a given name.
         """
         super().__init_subclass__(**kwargs)
         for check, reason in vars(cls).get("expected_failures", {}).items():
@@ -82,7 +82,7 @@ class Conformance:
 
     @classmethod
     def checks(cls) -> list[Check]:
-        """Its checks, the most telling first."""
+        """Its checks, the most informative first."""
         return checks_of(cls, Conformance, cls.basics)
 
     def component(self) -> Any:
@@ -92,7 +92,7 @@ class Conformance:
         return self.target if self.target is not None else plugins().load(self.kind, self.name)
 
     def declaring_module(self) -> str | None:
-        """The module whose hooks declare the component; None where no installed plugin does."""
+        """The module whose hooks declare the component; None if no installed plugin does."""
         from equipot.plugins import LOCAL_FILE, plugins
 
         if self.target is not None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from equipot.errors import ConfigError
 from equipot_testing._checklist import NotApplicable
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._model_symmetry import TIGHT
-from equipot_testing._refusals import check_refused
+from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_that
 from equipot_testing.frames import batch_of
 from equipot_testing.toy import ToyModel
@@ -80,8 +79,7 @@ class EnergyTermConformance(ModelBuilderConformance):
         Why: a misspelled option would silently be the default.
         Goes wrong: a class that is not a frozen dataclass.
         """
-        option, errors = "surely_not_an_option", (ConfigError, TypeError)
-        check_refused("an unknown option", lambda: self.term(**{option: 1}), option, errors=errors)
+        check_unknown_option_refused(self.term)
 
     def test_wrong_type(self) -> None:
         """A value of a wrong type is a ConfigError that names the option.

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from equipot.errors import ConfigError
 from equipot_testing._checklist import NotApplicable, after, slow
 from equipot_testing._model_engineering import ModelEngineeringChecks, close_outputs
 from equipot_testing._model_kit import called
-from equipot_testing._refusals import check_refused
+from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing._tracing import exported, runner, traced
 from equipot_testing.checks import check_close, check_outputs_equal, check_that
 from equipot_testing.frames import batch_of, bulk, lone_atom, molecule
@@ -171,8 +170,7 @@ class ModelBuilderConformance(ModelEngineeringChecks):
         Why: a misspelled option would train another model than was asked for.
         Goes wrong: a builder that is not a frozen dataclass.
         """
-        option, errors = "surely_not_an_option", (ConfigError, TypeError)
-        check_refused("an unknown option", lambda: self.recipe(**{option: 1}), option, errors=errors)
+        check_unknown_option_refused(self.recipe)
 
     def test_wrong_type(self) -> None:
         """A wrong value is a ConfigError that names the option.

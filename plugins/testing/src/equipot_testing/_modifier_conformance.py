@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -16,7 +17,7 @@ from equipot_testing._base import Conformance
 from equipot_testing._checklist import after
 from equipot_testing._global_state import check_global_state_kept
 from equipot_testing._model_kit import cloned
-from equipot_testing._refusals import check_refused
+from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_equal, check_outputs_equal, check_that
 from equipot_testing.frames import batch_of, standard_structures
 from equipot_testing.toy import ToyModel
@@ -230,7 +231,7 @@ class ModifierConformance(Conformance):
         Goes wrong: ``**kwargs``.
         """
         model = self.model()
-        check_refused("an unknown option", lambda: self.modified(model, surely_not_an_option=1), "surely_not_an_option")
+        check_unknown_option_refused(functools.partial(self.modified, model), errors=(ConfigError,))
 
     def test_global_state(self) -> None:
         """The process is left as it was.

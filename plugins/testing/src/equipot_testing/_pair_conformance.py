@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from equipot.errors import ConfigError
 from equipot.model import BuildContext, PairEnergy, PairPotential, resolve_cutoffs
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot_testing._base import Conformance
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices
 from equipot_testing._model_kit import called, cloned
-from equipot_testing._refusals import check_refused
+from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing._tracing import runner, traced
 from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
 from equipot_testing.finite_difference import fd_forces
@@ -353,5 +352,4 @@ class PairPotentialConformance(Conformance):
         Why: a misspelled option would silently be the default.
         Goes wrong: a class that is not a frozen dataclass.
         """
-        option, errors = "surely_not_an_option", (ConfigError, TypeError)
-        check_refused("an unknown option", lambda: self.potential(**{option: 1}), option, errors=errors)
+        check_unknown_option_refused(self.potential)

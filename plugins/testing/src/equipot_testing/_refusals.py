@@ -35,3 +35,16 @@ def check_refused(
         check_that(not missing, f"{what} must be refused by an error that names {missing}, got: {error}")
     else:
         check_that(False, f"{what} must be refused")
+
+
+def check_unknown_option_refused(
+    make: Callable[..., Any], *, errors: tuple[type[EquipotError | TypeError], ...] = (ConfigError, TypeError)
+) -> None:
+    """Fail unless an option that no component has is refused by an error that names it.
+
+    Args:
+        make: Takes options by name.
+        errors: Kinds of errors that are accepted; a dataclass raises a TypeError.
+    """
+    option = "surely_not_an_option"
+    check_refused("an unknown option", lambda: make(**{option: 1}), option, errors=errors)

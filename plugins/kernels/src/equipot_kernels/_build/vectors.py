@@ -50,7 +50,7 @@ template <class F> static inline __attribute__((always_inline)) void over_channe
 CHUNK = (
     "over_channels([&](auto lanes, int c) __attribute__((always_inline)) { constexpr int M = decltype(lanes)::number;"
 )
-"""Begins the loop over vectors of channels; ends with ``});``."""
+"""Begins the loop over vectors of channels, which ends with ``});``."""
 
 ATOMS = """
   #pragma omp parallel for num_threads(int(threads)) schedule(dynamic, 4) if (threads > 1)
@@ -84,11 +84,11 @@ def check_sizes(spec: dict[str, object], limits: dict[str, int]) -> None:
     """Check the data type and the integers of a spec, and that it holds nothing else.
 
     Args:
-        spec: Maybe from an untrusted file.
-        limits: Name of each integer and its largest value; the least is 1.
+        spec: May come from an untrusted file.
+        limits: Name of each integer and its largest value; the smallest is 1.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If a value is missing, unknown or out of range.
     """
     if spec.keys() != {"family", "dtype", *limits}:
         raise KernelError(problem("kernels", f"a spec must hold family, dtype and {sorted(limits)}", got=spec))

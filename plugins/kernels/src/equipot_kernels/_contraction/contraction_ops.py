@@ -1,4 +1,4 @@
-"""Matrices of atoms times tensors of edges as torch ops, each one's gradient made of the other two."""
+"""Matrices of atoms times tensors of edges as torch ops; the gradient of each op is made of the other two."""
 
 from __future__ import annotations
 

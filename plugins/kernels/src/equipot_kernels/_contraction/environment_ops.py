@@ -1,4 +1,4 @@
-"""Environment sums as torch ops, each one's gradient made of the other two."""
+"""Environment sums as torch ops; the gradient of each op is made of the other two."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ init_backward = define(
     _backward_cpu,
     _backward_fake,
 )
-"""∂S/∂y and ∂S/∂w, empty where not wanted."""
+"""∂S/∂y and ∂S/∂w; a result that is not wanted is empty."""
 
 
 def _backward(wanted: tuple[bool, bool], *arguments: Any) -> tuple[Tensor | None, Tensor | None]:

@@ -1,9 +1,9 @@
 """The convolution as torch ops that can be differentiated any number of times.
 
-``conv_forward`` is linear in features, edge attributes and weights; its gradient ``conv_backward`` is
+``conv_forward`` is linear in features, edge attributes and weights. Its gradient ``conv_backward`` is
 linear in one more argument, and the gradient of that, ``conv_double``, can be written with the first
-two. Kernels serve the first two derivatives, which forces and their training need; the parts that
-neither needs, and all higher derivatives, are composed of the same ops.
+two ops. Kernels compute the first two derivatives, as far as forces and training on them need; the other
+parts and all higher derivatives are composed of the same ops.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _backward_derivative(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     gg, gx, gw = conv_double(hx, hy, hw, g, x, y, w, *lists, kernel)
     gy = None
     if wanted[2]:
-        # Only second derivatives along positions need it.
+        # Only second derivatives with respect to positions need it.
         first = conv_backward(g, hx, y, w, *lists, kernel, False, True, False)[1] if flags[0] else None
         second = conv_backward(g, x, y, hw, *lists, kernel, False, True, False)[1] if flags[2] else None
         gy = first if second is None else second if first is None else first + second
@@ -132,7 +132,7 @@ conv_double = define(
 
 
 def _double_composed(hx: Tensor, hy: Tensor, hw: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """What ``conv_double`` computes, made of ops that have derivatives."""
+    """The same as ``conv_double``, composed of ops that have derivatives."""
     g, x, y, w, *rest = others
     gg = conv_forward(hx, y, w, *rest) + conv_forward(x, hy, w, *rest) + conv_forward(x, y, hw, *rest)
     of_attributes = conv_backward(g, x, hy, w, *rest, True, False, True)

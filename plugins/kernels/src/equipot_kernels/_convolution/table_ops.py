@@ -1,9 +1,9 @@
 """The convolution with weights interpolated from a table, as torch ops.
 
-As ``ops``, with the place of an edge between two knots and the table in the place of the
-weights; a tensor with one row per edge and one column per weight is never made. Kernels serve what forces and
-their training need; second derivatives along positions, and all derivatives beyond the second, go
-through the weights themselves.
+These are the ops of ``ops`` with two arguments instead of the weights: the place of each edge between two
+knots, and the table. A tensor with one row per edge and one column per weight is never made. Kernels compute
+what forces and training on them need. Second derivatives with respect to positions, and all derivatives beyond
+the second, are computed from the weights themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from equipot_kernels._spline.radial import interpolate
 Tensor = torch.Tensor
 
 _REST = "Tensor row, Tensor index, Tensor ptr, Tensor sent_ptr, Tensor sent, int num_knots, int kernel"
-"""What is not differentiated: row of the table of each edge, edge index and lists, rows for each pair of types."""
+"""Arguments without derivatives: the row of the table for each edge, edge index and lists, rows per pair of types."""
 
 
 # ---------------------------------------------------------------------- forward
@@ -78,7 +78,7 @@ def _backward_cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _table_rows(row: Tensor, n_rows: int, num_knots: int, kernel: int) -> tuple[Tensor, Tensor]:
-    """First edge of each row of the table in the second tensor, and edges ordered by row."""
+    """Where the edges of each row of the table begin in the second tensor, and the edges ordered by row."""
     first, order = row.new_empty(n_rows + 1), row.new_empty(row.shape[0])
     unit = registry.function(kernel, "table_rows")  # takes no number of threads
     unit(row.shape[0], row.data_ptr(), num_knots, n_rows, first.data_ptr(), order.data_ptr())
@@ -112,7 +112,7 @@ def _backward_derivative(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _composed(parts: tuple[Tensor, ...], rest: tuple[Any, ...]) -> Tensor:
-    """The convolution with the weights made first."""
+    """The convolution, with the weights interpolated first."""
     x, y, place, table = parts
     row, *lists, _, kernel = rest
     made: Tensor = conv_forward(x, y, interpolate(table, row, place), *lists, kernel)
@@ -172,7 +172,7 @@ def _double_derivative(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _double_composed(tensors: tuple[Tensor, ...], rest: tuple[Any, ...], *, table_wanted: bool) -> tuple[Tensor, ...]:
-    """What ``conv_table_double`` computes, by differentiating twice."""
+    """The same as ``conv_table_double``, by differentiating twice."""
     hx, hy, hplace, *parts = tensors
     g, x, y, place, table = (part if part.requires_grad else part.detach().requires_grad_() for part in parts)
     first = _backward_composed((g, x, y, place, table), rest, (True, True, True, False))
