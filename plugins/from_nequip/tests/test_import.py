@@ -137,7 +137,7 @@ def test_everything_that_cannot_be_mapped_is_told_at_once():
     text = "\n".join(caught.value.problems)
     for part in (
         "global_options.allow_tf32: has no counterpart: equipot has no TF32 switch, got True; add --ignore-tf32",
-        "model.func.charges: is a module that has no counterpart, got 'my_package.Charges'",
+        "model.func.charges: this module has no counterpart, got 'my_package.Charges'",
         "model.func.les: is a module that has no counterpart, got 'nequip.nn.misc.Other'",
         "modifiers: this modifier has no counterpart, got 'freeze'",
         "model.convnet_resnet: is always False, got True",
@@ -292,7 +292,7 @@ def test_errors_before_anything_runs(tmp_path, model_file, python, capsys):
     assert "no such file" in capsys.readouterr().err
     (tmp_path / "model.nequip.pt2").touch()
     assert run(tmp_path / "model.nequip.pt2", tmp_path / "o.equipot.zip", *trust) == 2
-    assert "is not a checkpoint or package of nequip; take one that ends in .ckpt or" in capsys.readouterr().err
+    assert "is not a checkpoint or package of nequip; use a file that ends in .ckpt or" in capsys.readouterr().err
     assert run(model_file, tmp_path / "o.equipot.zip", "--i-trust-this-file", "--python", tmp_path / "nope") == 2
     assert "cannot be run: No such file or directory" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()

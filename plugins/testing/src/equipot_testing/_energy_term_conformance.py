@@ -1,4 +1,4 @@
-"""The conformance class of energy terms: everything a model must do, done by a healthy model that has the term."""
+"""The conformance class of energy terms: the checks of models, on a healthy model with the term."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class EnergyTermConformance(ModelBuilderConformance):
-    """Everything an energy term must do.
+    """The checks of an energy term.
 
-    The term is added to a tiny model that passes all checks, so that what fails is the term's.
+    The term is added to a tiny model that passes all checks, so that every failure is due to the term.
 
     Example:
         >>> class TestDispersion(EnergyTermConformance):
@@ -31,7 +31,7 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     kind = "energy_terms"
 
-    # what only a builder must do
+    # checks that only apply to builders
     test_types_matter = None  # type: ignore[assignment]
     test_energy_only = None  # type: ignore[assignment]
     test_seed = None  # type: ignore[assignment]
@@ -49,11 +49,11 @@ class EnergyTermConformance(ModelBuilderConformance):
         return ToyModel(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
 
     def _rebuilt(self, model: GraphModel) -> GraphModel:
-        """The tiny model is not declared: there is nothing to rebuild it from."""
+        """The tiny model itself: it is not declared, so it cannot be rebuilt."""
         return model
 
     def _own_part(self, **changes: Any) -> Any:
-        """Atomic energies with the term less those without, [n_atoms]."""
+        """Atomic energies with the term minus those without it, eV, shape [n_atoms]."""
         model, bare = self.model(**changes), self.model(energy_terms={}, **changes)
         batch = batch_of(self.structures().values(), model.info)
         return model(batch)["atomic_energy"] - bare(batch)["atomic_energy"]
@@ -61,11 +61,11 @@ class EnergyTermConformance(ModelBuilderConformance):
     # ----------------------------------------------------------------- checks
 
     def test_adds_to_the_model(self) -> None:
-        """The term adds something, the same for any scales and shifts of the model.
+        """The term adds energy, which does not depend on the scales and shifts of the model.
 
         Tolerance: 1e-9, relative to the largest value or 1.
         Why: the scale of the learned part must not scale a physical law.
-        Goes wrong: a term that is zero in its default options; one that reads the energies so far.
+        Goes wrong: a term that is zero with its default options; a term that reads the energies computed before.
         """
         part = self._own_part()
         check_that(bool(part.any()), "the term must add energy to some atom of bulk, slab, wire or molecule")
@@ -73,24 +73,24 @@ class EnergyTermConformance(ModelBuilderConformance):
         check_close("scales and shifts must not act on the term", other, part, tolerance=TIGHT)
 
     def test_unknown_option(self) -> None:
-        """An unknown option is refused, naming it.
+        """An unknown option is refused with an error that names it.
 
         Tolerance: none.
-        Why: a misspelled option would silently be the default.
+        Why: with a misspelled option, the default would silently be used.
         Goes wrong: a class that is not a frozen dataclass.
         """
         check_unknown_option_refused(self.term)
 
     def test_wrong_type(self) -> None:
-        """A value of a wrong type is a ConfigError that names the option.
+        """A value of the wrong type raises a ConfigError that names the option.
 
-        Tolerance: none; the first option that is a number is given as a word.
-        Why: configs are checked before data are read; the message is all that the user sees.
+        Tolerance: none; the first numeric option is given as a word.
+        Why: configs are checked before data are read, and the message is all that the user sees.
         Goes wrong: ``__post_init__`` overridden without calling ``super()``.
         """
         from equipot.describe import describe_options
 
         numbers = [one.name for one in describe_options(self.component()) if one.annotation in ("float", "int")]
         if not numbers:
-            raise NotApplicable("the term has no number among its options")
+            raise NotApplicable("the term has no numeric option")
         check_refused(f"{numbers[0]}='four'", lambda: self.term(**{numbers[0]: "four"}), numbers[0])
