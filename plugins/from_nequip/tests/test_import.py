@@ -138,7 +138,7 @@ def test_everything_that_cannot_be_mapped_is_told_at_once():
     for part in (
         "global_options.allow_tf32: has no counterpart: equipot has no TF32 switch, got True; add --ignore-tf32",
         "model.func.charges: this module has no counterpart, got 'my_package.Charges'",
-        "model.func.les: is a module that has no counterpart, got 'nequip.nn.misc.Other'",
+        "model.func.les: this module has no counterpart, got 'nequip.nn.misc.Other'",
         "modifiers: this modifier has no counterpart, got 'freeze'",
         "model.convnet_resnet: is always False, got True",
         "model.pair_potential: _target_: has no counterpart, got 'nequip.nn.pair_potential.LennardJones'",
