@@ -24,7 +24,6 @@ ELSEWHERE = {
     # Parts of a stored model, a data module or a loss, which tests only see at work.
     "equipot.artifacts._stored": "core/tests/artifacts/test_checkpoint.py",
     "equipot.data._*": "core/tests/data/test_module.py",
-    "equipot.train._*": "core/tests/train/test_measures.py",
     "equipot.train.options": "core/tests/train/test_parts.py",
     # A namespace: it finds what plugins register when a name is asked for.
     "equipot.energy_terms": "examples/plugins/d3/tests/test_d3.py",
@@ -36,7 +35,6 @@ ELSEWHERE = {
     "equipot_*._presets": "plugins/allegro_like/tests/test_builder.py",
     "equipot_force_stress._modifier": "plugins/force_stress/tests/test_force_stress.py",
     "equipot_from_nequip._facts": "plugins/from_nequip/tests/test_import.py",
-    "equipot_from_nequip._hyperparameters": "plugins/from_nequip/tests/test_import.py",
     "equipot_from_nequip._options": "plugins/from_nequip/tests/test_configs.py",
     "equipot_from_nequip._resolvers": "plugins/from_nequip/tests/test_configs.py",
     "equipot_kernels._prebuild": "plugins/kernels/tests/test_modifier.py",
