@@ -109,7 +109,7 @@ def test_the_skin_speeds_up_neighbour_lists(model, frame):
     assert times_faster(lambda: add_neighbors(frame, info.r_max), lambda: kept.update(frame), rounds=20) > 2.5
 
 
-def test_the_calculator_does_little_beside_the_model(model, water):
+def test_the_calculator_costs_little_compared_with_the_model(model, water):
     atoms = water.copy()
     atoms.calc = calculator = EquipotCalculator(model)
     inner = calculator.model
@@ -131,6 +131,6 @@ def test_the_calculator_does_little_beside_the_model(model, water):
     for _ in range(20):
         atoms.positions += 0.002 * random.normal(size=atoms.positions.shape)
         atoms.get_forces()
-    beside = time.process_time() - start - spent["model"]
-    assert beside / 20 < 0.003, "seconds of one step beside the model; measured: 0.0006"
-    assert beside < 0.15 * spent["model"]
+    other = time.process_time() - start - spent["model"]
+    assert other / 20 < 0.003, "seconds of one step outside the model; measured: 0.0006"
+    assert other < 0.15 * spent["model"]

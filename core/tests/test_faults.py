@@ -1,4 +1,4 @@
-"""Faults of plugins stay inside: each is told in exact words, and stops neither another plugin nor the help."""
+"""Faults of plugins stay inside: each is reported in exact words, and stops neither another plugin nor the help."""
 
 import os
 import random
@@ -146,7 +146,7 @@ def state():
 
 @pytest.mark.usefixtures("fresh_plugins")
 @pytest.mark.parametrize(("statements", "note"), SIDE_EFFECTS.values(), ids=SIDE_EFFECTS)
-def test_what_importing_did_is_undone_and_told(install, monkeypatch, capsys, statements, note):
+def test_what_importing_did_is_undone_and_reported(install, monkeypatch, capsys, statements, note):
     monkeypatch.setenv("EQUIPOT_TEST_FAULTS", "1")
     install("loud-dist", "loud", f"{statements}\n{declaring('Loud')}")
     before = state()
@@ -179,8 +179,8 @@ def test_seeds_and_dtype_are_kept_when_a_component_is_imported(install, tmp_path
     before = state()
     assert plugins().load("pair_potentials", "Late") == 1
     assert state() == before
-    told = "; ".join(record.getMessage() for record in caplog.records)
-    assert told == "; ".join(
+    reported = "; ".join(record.getMessage() for record in caplog.records)
+    assert reported == "; ".join(
         f"plugin 'late' (late-dist 1.2.3): importing it {what}"
         for what in (
             "printed 'hi'",

@@ -119,7 +119,7 @@ def test_float32_may_differ_as_much_as_nequip_from_itself():
 # ------------------------------------------------------------------------ what cannot be mapped
 
 
-def test_everything_that_cannot_be_mapped_is_told_at_once():
+def test_everything_that_cannot_be_mapped_is_reported_at_once():
     model = with_options(
         readout_mlp_nonlinearity="softplus",
         convnet_resnet=True,
@@ -338,7 +338,7 @@ def test_only_the_script_that_runs_elsewhere_unpickles_or_knows_nequip():
 
 
 def test_the_script_is_found_on_no_import_path(tmp_path):
-    """It runs from a folder of its own, so that the modules beside it are not imported in nequip's interpreter."""
+    """It runs alone in a folder, so that nequip's interpreter does not import the modules next to it."""
     from equipot_from_nequip import _exported as exported
 
     seen = tmp_path / "seen"

@@ -38,7 +38,7 @@ class SingleEnergies(Pairs):
         return {**results, "energies": energies, "energy": float(energies.sum())}
 
 
-def test_float32_is_told_and_not_asked_for_more():
+def test_float32_is_recognised_and_judged_as_such():
     kit = type("Kit", (CalculatorConformance,), {"target": SingleEnergies})
     assert [one.check.name for one in run_checks(kit) if one.broken] == []
     precision = kit().precision
