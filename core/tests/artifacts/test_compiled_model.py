@@ -103,14 +103,14 @@ def facts(**changes):
         ({"platform": "plan9 mips"}, "it was compiled for plan9 mips"),
     ],
 )
-def test_what_does_not_fit_is_told(changes, message):
+def test_what_does_not_fit_is_reported(changes, message):
     check_fits(facts(), Path("a.equipot.pt2"), torch.device("cpu"))
     with pytest.raises(ArtifactError, match=message) as caught:
         check_fits(facts(**changes), Path("a.equipot.pt2"), torch.device("cpu"))
     assert "compile it again here: equipot compile MODEL a.equipot.pt2 --device cpu" in str(caught.value)
 
 
-def test_a_lesser_processor_is_told(monkeypatch):
+def test_a_lesser_processor_is_reported(monkeypatch):
     monkeypatch.setattr(trust, "cpu_capability", lambda: "AVX2")
     with pytest.raises(ArtifactError, match="it needs a processor with AVX512, but this one has AVX2"):
         check_fits(facts(cpu="AVX512"), Path("a.equipot.pt2"), torch.device("cpu"))

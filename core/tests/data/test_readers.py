@@ -53,7 +53,7 @@ def test_file_cut_in_a_line(text, broken):
         read_atoms(broken(text[:-20]))
 
 
-def test_file_cut_in_its_last_number_is_told(text, broken, caplog):
+def test_file_cut_in_its_last_number_is_reported(text, broken, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(read_atoms(broken(text[:-4]))) == 3
     assert "the last line has no line end" in caplog.text

@@ -63,14 +63,14 @@ def test_defaults_are_those_users_know():
             {"num_scalar_features": 7},
             (
                 "num_scalar_features: must be even for TwoBodyBesselScalarEmbed, got 7; "
-                "half of the embedding is the centre's, half the neighbour's"
+                "one half of the embedding belongs to the centre, the other to the neighbour"
             ),
         ),
         (
             {"radial_chemical_embed_dim": 5},
             (
                 "radial_chemical_embed_dim: must be even for TwoBodyBesselScalarEmbed, got 5; "
-                "half of the embedding is the centre's, half the neighbour's"
+                "one half of the embedding belongs to the centre, the other to the neighbour"
             ),
         ),
         (
