@@ -1,8 +1,7 @@
-"""THE table of data fields: key, per what, shape, dtype, unit, irreps, meaning.
+"""Data fields: key, per what, shape, dtype, unit, irreps, meaning.
 
-At run time a frame or batch is a plain ``dict[str, Tensor]`` with these keys; a frame is a batch
-of one. Labels carry a mask ``<label>_mask`` (True where the label is present); masked entries are
-0 and never read.
+At run time a frame or batch is a plain ``dict[str, Tensor]`` with these keys; a frame is a batch of one. Each label
+has a mask ``<label>_mask``, which is True where the label is present; masked entries are 0 and never read.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ class Field:
     key: str
     per: PerWhat
     shape: tuple[str | int, ...]
-    """Full shape with the symbols n_frames, n_atoms, n_edges."""
+    """Shape, with the symbols n_frames, n_atoms and n_edges."""
     dtype: Literal["float64", "model_dtype", "int64", "bool"]
     unit: str
     irreps: str | None
@@ -73,7 +72,7 @@ _TABLE = (
 FIELDS: dict[str, Field] = {field.key: field for field in _TABLE}
 
 LABELS: tuple[str, ...] = ("total_energy", "forces", "stress", "atomic_energy", "virial")
-"""Fields that may be labels; each has a mask ``<label>_mask`` per frame (energies, stress) or per atom."""
+"""Fields that may be labels; the mask ``<label>_mask`` of each is per frame or per atom, as the field."""
 
 MODEL_INPUTS: tuple[str, ...] = (
     "positions",
@@ -85,10 +84,10 @@ MODEL_INPUTS: tuple[str, ...] = (
     "edge_index",
     "edge_cell_shift",
 )
-"""What every GraphModel reads from a batch."""
+"""Fields that every GraphModel reads from a batch."""
 
 OPTIONAL_INPUTS: tuple[str, ...] = ("total_charge", "spin_multiplicity")
-"""Properties of a frame that a model may read besides; every frame must then have them."""
+"""Properties of a frame that a model may read in addition; every frame must then have them."""
 
 
 def mask_key(label: str) -> str:

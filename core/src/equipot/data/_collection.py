@@ -1,4 +1,4 @@
-"""Frames read from somewhere, with what the census needs to know of each."""
+"""Frames with what the census counts of each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SHOWN = 5
 
 @dataclass
 class FrameCollection:
-    """Sequences of equal length, one entry per frame."""
+    """Frames and what is known of each: sequences of equal length, one entry per frame."""
 
     frames: Sequence[Graph] = field(default_factory=list)
     reports: list[dict[str, LabelReport]] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     """``FILE, frame INDEX`` (counted from 0)."""
     keys: list[tuple[str, ...]] = field(default_factory=list)
-    """What the frame holds besides its geometry, as ``place:key``."""
+    """Numeric values of the frame besides its geometry, as ``place:key``."""
     isolated: list[bool] = field(default_factory=list)
     """Marked with ``config_type=IsolatedAtom``."""
 
@@ -55,13 +55,13 @@ def collect_frames(
     mask_nan: bool = False,
     keep: bool = True,
 ) -> FrameCollection:
-    """Frames from ASE's, with what the census needs to know.
+    """Convert ``ase.Atoms`` to frames, with what the census counts of each.
 
     Args:
-        atoms_by_place: Where each frame comes from, for messages, and the frame.
+        atoms_by_place: The place of each structure (for messages) and the structure.
         contract: Labels to read.
         mask_nan: Treat NaN in a label as missing.
-        keep: Whether to keep the frames; without them, ``frames`` is to be filled in by the caller.
+        keep: False leaves ``frames`` empty, for the caller to fill in.
 
     Raises:
         DataError: With the first few frames that cannot be used.

@@ -1,4 +1,4 @@
-"""Frames that are made each time they are needed, for sets larger than memory."""
+"""Frames that are read again on each access, for sets larger than memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from equipot.graph import Graph
 
 
 class LazyFrames(Sequence[Graph]):
-    """Frames by index, each made when it is asked for.
+    """A sequence of frames, each made when it is accessed.
 
     Args:
-        make: The frame of an index; a picklable function, as loaders may run it in other processes.
+        make: Gives the frame of an index. Loaders may call it in other processes, so it must be picklable.
         indices: Indices of the frames, in order.
     """
 
@@ -31,7 +31,7 @@ class LazyFrames(Sequence[Graph]):
     def __getitem__(self, index: slice) -> LazyFrames: ...
 
     def __getitem__(self, index: int | slice) -> Graph | LazyFrames:
-        """The frame, or some of the frames."""
+        """One frame, or lazy frames for a slice."""
         if isinstance(index, slice):
             return LazyFrames(self._make, self._indices[index])
         return self._make(self._indices[index])

@@ -1,4 +1,4 @@
-"""The data section of a config whose frames are in files that ASE reads."""
+"""Data sections that read files with ASE."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ASEDataOptions(SourceOptions):
     """File or files of the train set."""
 
     val_file_path: str | list[Any] | None = None
-    """File of a validation set, or a list with one file (or list of files) for each set."""
+    """File of the validation set, or a list with a file (or a list of files) for each validation set."""
 
     test_file_path: str | list[Any] | None = None
     """The same for test sets."""
@@ -35,7 +35,7 @@ class ASEDataOptions(SourceOptions):
     """Arguments of ``ase.io.iread``, e.g. ``{format: extxyz}``."""
 
     def is_source(self, given: Any) -> bool:
-        """Whether it is a path."""
+        """Whether an entry is a path."""
         return isinstance(given, str) and given != ""
 
 
@@ -46,7 +46,7 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
 
     @property
     def split_source(self) -> Any:
-        """The file or files that are split, as given."""
+        """The file or files that are split, as the user gave them."""
         return (self.options.split_dataset or {}).get("file_path")
 
     def paths(self, sources: list[str]) -> list[str]:
@@ -54,6 +54,6 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
         return sources
 
     def read(self, sources: list[str]) -> FrameCollection:
-        """Frames of some files."""
+        """Frames of the files of one set."""
         placed = read_placed(sources, self.options.ase_args)
         return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)

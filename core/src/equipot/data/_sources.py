@@ -1,4 +1,4 @@
-"""Data sections whose sets are read from sources (files, data sets) given one by one, or split from one."""
+"""Data sections whose sets are read from sources (files or data sets), given for each set or split at random."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from equipot.data.options import SourceOptions
 
 
 class SourceDataModule(DataModule, options=SourceOptions):
-    """Labelled frames from sources; derived classes say how one set is read."""
+    """Labelled frames from sources; derived classes define how the sources of one set are read."""
 
     options: SourceOptions
 
     @abc.abstractmethod
     def read(self, sources: list[Any]) -> FrameCollection:
-        """Frames of the sources of one set, joined."""
+        """All frames of the sources of one set."""
 
     @abc.abstractmethod
     def paths(self, sources: list[Any]) -> list[str]:
-        """Files and folders that some sources read."""
+        """Files and folders that these sources read."""
 
     def source_files(self) -> list[str]:
-        """Every file, once."""
+        """All files, without repetition."""
         parts, split, _ = self.options.sources()
         given = [one for groups in parts.values() for group in groups for one in group]
         return list(dict.fromkeys(self.paths([*given, *split])))
@@ -42,7 +42,7 @@ class SourceDataModule(DataModule, options=SourceOptions):
         return self.paths(self.options.sources().split)
 
     def read_sets(self) -> dict[str, FrameCollection]:
-        """Frames of all sources, by set."""
+        """Frames of each set."""
         return name_sets(self._read_parts())
 
     def _read_parts(self) -> Iterator[tuple[str, FrameCollection]]:
