@@ -37,7 +37,7 @@ def per_what(key: str) -> PerWhat:
         DataError: If ``equipot.fields`` does not list the key.
     """
     base = key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]
-    if base.endswith("_mask") and base.removesuffix("_mask") in LABELS:
+    if base.removesuffix("_mask") in LABELS:
         base = base.removesuffix("_mask")
     if base not in FIELDS:
         raise DataError(f"{key}: unknown data field; fields are listed in equipot.fields")

@@ -68,15 +68,13 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         """Labels, and where each is read from."""
         return self.options.contract()
 
-    # ------------------------------------------------------------------ what derived classes give
-
     @abc.abstractmethod
     def read_sets(self) -> dict[str, FrameCollection]:
         """Read all frames.
 
         Returns:
-            ``train``, ``val0``, ``val1`` …, ``test0`` … to frames; see ``collect_frames``, ``split``
-            and ``name_sets``.
+            Frames by set: ``train``, ``val0``, ``val1``, ..., ``test0``, and so on. See
+            ``collect_frames``, ``split`` and ``name_sets``.
         """
 
     @abc.abstractmethod
@@ -105,8 +103,6 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
         return {part: whole.subset(indices) for part, indices in self.split_indices.items()}
 
-    # ------------------------------------------------------------------ before data are read
-
     def bind(self, info: ModelInfo) -> None:
         """Adopt the types, cutoff radii and edge sets of a model.
 
@@ -127,7 +123,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         self._transforms, self._sets, self.info = transforms, sets, info
 
     def expected_sets(self) -> list[str] | None:
-        """Names of the sets that the options ask for, e.g. ``train``, ``val0``; None if only reading tells.
+        """Names of the sets that the options define, e.g. ``train``, ``val0``; None if they are known only after reading.
 
         The check of a config uses them to find monitored names that are never logged.
         """
@@ -140,8 +136,6 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             labels: Labels besides the energy; NaN in all others is then accepted.
         """
         self._used = frozenset({"total_energy", *labels})
-
-    # ------------------------------------------------------------------ reading
 
     def setup(self, stage: str | None = None) -> None:
         """Read, split and check all data; a second call does nothing.
@@ -171,8 +165,6 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         check_batch_sizes(sets, self._loaders)
         check_elements(sets, self._transforms)
         self._sets = sets
-
-    # ------------------------------------------------------------------ what was read
 
     def census(self) -> Census:
         """The labels found in each set, printable as a table; reads the data on first use."""
@@ -235,8 +227,6 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         cache_dir = self.options.cache_dir
         return cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
 
-    # ------------------------------------------------------------------ loaders
-
     def train_dataloader(self) -> TrainLoader:
         """Shuffled, resumable batches of the train set."""
         options = self._loaders[TRAIN]
@@ -255,11 +245,9 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
     def _evaluation_loaders(self, part: str) -> list[DataLoader[Graph]]:
         options = self._loaders[part]
         loaders = []
-        for name in self.set_names:
-            if name.startswith(part):
-                dataset = self._ready(name)
-                order = self._order(dataset, options, part, shuffle=bool(options.shuffle))
-                loaders.append(evaluation_loader(dataset, order, **options.torch_options()))
+        for dataset in [self._ready(name) for name in self.set_names if name.startswith(part)]:
+            order = self._order(dataset, options, part, shuffle=bool(options.shuffle))
+            loaders.append(evaluation_loader(dataset, order, **options.torch_options()))
         return loaders
 
     def _order(self, dataset: FrameDataset, options: LoaderOptions, part: str, *, shuffle: bool) -> BatchOrder:

@@ -117,8 +117,6 @@ class Census:
             for key in found:
                 _count(counted.keys, key)
 
-    # ------------------------------------------------------------------ checks
-
     def problems(self, required: Mapping[str, str], sets: Sequence[str] = ("train",)) -> list[str]:
         """Messages on required labels that are absent or zero throughout a set, or NaN or inf anywhere.
 
@@ -139,8 +137,7 @@ class Census:
         """Messages on labels with NaN or inf, with the first files and frames."""
         messages = []
         for label in self.contract if labels is None else labels:
-            found = [place for row in self.rows(label) for place in row.non_finite]
-            if found:
+            if found := [place for row in self.rows(label) for place in row.non_finite]:
                 shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
                 hint = "correct the data, or mask_nan_labels: true to treat NaN as missing"
                 messages.append(problem(where, f"{label} is NaN or inf in {shown}", hint=hint))
@@ -171,8 +168,6 @@ class Census:
             what = f"{label} is zero in all {rows.all_zero} {set_name} frames of more than one atom"
             return [problem(where, what, hint="read the label from another key, or give it no weight")]
         return []
-
-    # ------------------------------------------------------------------ output
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers for logs and checkpoints; the range of labels that were not found is None."""

@@ -1,21 +1,63 @@
-"""Frames with what the census counts of each."""
+"""Collections of frames, with what the census counts of each; sets larger than memory are read lazily."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
-from equipot.data._lazy import LazyFrames
 from equipot.errors import DataError, problem
+from equipot.graph import Graph
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from equipot.graph import Graph
-
 _SHOWN = 5
+
+
+class LazyFrames(Sequence[Graph]):
+    """A sequence of frames, each made when it is accessed.
+
+    Args:
+        make: Gives the frame of an index. Loaders may call it in other processes, so it must be picklable.
+        indices: Indices of the frames, in order.
+    """
+
+    def __init__(self, make: Callable[[int], Graph], indices: Sequence[int]) -> None:
+        self._make = make
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Graph: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> LazyFrames: ...
+
+    def __getitem__(self, index: int | slice) -> Graph | LazyFrames:
+        """One frame, or lazy frames for a slice."""
+        if isinstance(index, slice):
+            return LazyFrames(self._make, self._indices[index])
+        return self._make(self._indices[index])
+
+    def __iter__(self) -> Iterator[Graph]:
+        return (self._make(index) for index in self._indices)
+
+    def subset(self, indices: Sequence[int]) -> LazyFrames:
+        """Some of the frames, in the given order."""
+        return LazyFrames(self._make, [self._indices[index] for index in indices])
+
+    def map(self, function: Callable[[Graph], Graph]) -> LazyFrames:
+        """The same frames with a picklable function applied to each."""
+        return LazyFrames(functools.partial(_chained, self._make, function), self._indices)
+
+
+def _chained(make: Callable[[int], Graph], function: Callable[[Graph], Graph], index: int) -> Graph:
+    return function(make(index))
 
 
 @dataclass

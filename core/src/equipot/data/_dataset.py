@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import Dataset
 
-from equipot.data._lazy import LazyFrames
+from equipot.data._collection import LazyFrames
 from equipot.errors import DataError, problem
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
 

@@ -112,11 +112,8 @@ class ModelEdges:
 
     def __call__(self, frame: Graph) -> Graph:
         """Adds ``edge_index`` [2, n_edges] and ``edge_cell_shift`` [n_edges, 3] of each set."""
-        return add_neighbors(frame, self.r_max, cutoffs=self._radii, edge_sets=self.edge_sets, backend=self.backend)
-
-    @functools.cached_property
-    def _radii(self) -> torch.Tensor | None:
-        return None if self.cutoffs is None else torch.tensor(self.cutoffs, dtype=torch.float64)
+        cutoffs = None if self.cutoffs is None else torch.tensor(self.cutoffs, dtype=torch.float64)
+        return add_neighbors(frame, self.r_max, cutoffs=cutoffs, edge_sets=self.edge_sets, backend=self.backend)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +151,7 @@ class NeighborListTransform(Options):
         Raises:
             DataError: If atoms coincide.
         """
-        return self._edges(frame)
-
-    @functools.cached_property
-    def _edges(self) -> ModelEdges:
-        return ModelEdges(self.r_max, self.cutoffs, (), self.backend)
+        return ModelEdges(self.r_max, self.cutoffs, (), self.backend)(frame)
 
 
 def default_transforms(info: ModelInfo) -> list[Transform]:

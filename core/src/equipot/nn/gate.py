@@ -46,17 +46,11 @@ class Gate(torch.nn.Module):
         Returns:
             Shape [n, layout_out.dim].
         """
-        parts = []
         even = features[:, : self.layout_in.mul(_EVEN)]
         activated = (SILU_SCALE * F.silu(even)).unsqueeze(1)
-        used = 0
-        for block in self.layout_out.blocks:
-            if block.irrep == _EVEN:
-                parts.append(activated[:, :, : block.mul])
-                used = block.mul
-        for block in self.layout_out.blocks:
-            if block.irrep == _EVEN:
-                continue
+        used = self.layout_out.mul(_EVEN)
+        parts = [activated[:, :, :used]] if used else []
+        for block in self.layout_out.blocks[len(parts) :]:
             x = self.layout_in.view(features, self.layout_in.block(block.irrep))
             if block.irrep == _ODD:
                 parts.append(TANH_SCALE * torch.tanh(x))
