@@ -123,7 +123,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         self._transforms, self._sets, self.info = transforms, sets, info
 
     def expected_sets(self) -> list[str] | None:
-        """Names of the sets that the options define, e.g. ``train``, ``val0``; None if they are known only after reading.
+        """Names of the sets that the options define, e.g. ``train``, ``val0``; None if only reading shows them.
 
         The check of a config uses them to find monitored names that are never logged.
         """
