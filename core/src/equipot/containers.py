@@ -5,7 +5,7 @@ Paths are dotted: ``training_module.model.type_names.0``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -16,12 +16,11 @@ def children(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
         value: A mapping, list or tuple; anything else is a leaf.
         path: Its own path.
     """
+    items: Iterable[tuple[object, Any]] = ()
     if isinstance(value, Mapping):
-        items: Iterator[tuple[object, Any]] = iter(value.items())
+        items = value.items()
     elif isinstance(value, (list, tuple)):
-        items = iter(enumerate(value))
-    else:
-        return
+        items = enumerate(value)
     for key, item in items:
         yield (f"{path}.{key}" if path else str(key)), item
 

@@ -32,7 +32,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         temporary.open("xb").close()
     except OSError as error:
-        hint = "choose a folder that exists and is yours"
+        hint = "choose an existing folder that you can write to"
         raise ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint=hint)) from None
     try:
         yield temporary
@@ -87,5 +87,4 @@ def cache_folder() -> Path:
     """The user's cache folder: ``EQUIPOT_CACHE_DIR``, else ``$XDG_CACHE_HOME/equipot``, else ``~/.cache/equipot``."""
     if own := os.environ.get("EQUIPOT_CACHE_DIR"):
         return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "equipot"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipot"

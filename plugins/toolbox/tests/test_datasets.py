@@ -115,7 +115,9 @@ def test_lmdb_with_pickles_is_refused_unread(tmp_path, capsys):
 
     path = tmp_path / "other.lmdb"
     put(path, b"0", pickle.dumps(Canary()))
-    with pytest.raises(DataError, match="holds no frames of equipot; make one with: python -m equipot_toolbox.convert"):
+    with pytest.raises(
+        DataError, match="does not contain equipot frames; make one with: python -m equipot_toolbox.convert"
+    ):
         len(LMDBDataset(str(path)))
     write_lmdb(tmp_path / "ours.lmdb", [Atoms("H")])
     put(tmp_path / "ours.lmdb", b"000000000000", pickle.dumps(Canary()))
@@ -286,7 +288,7 @@ def test_problems_of_options_come_at_once(tmp_path):
     assert others == [
         "FrameDataModule.split_dataset.part: unknown option; options: dataset, train, val, test",
         "FrameDataModule.split_dataset.dataset: required option is missing",
-        "FrameDataModule.split_dataset.train: there is a train_dataset already; give one of them",
+        "FrameDataModule.split_dataset.train: train_dataset is given too; give one of them",
         "FrameDataModule.train_dataloader.batch_size: must be greater than 0, got 0",
     ]
     with pytest.raises(ConfigError, match="give split_dataset or train_dataset"):
