@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-LIMIT = 128
+LIMIT = 10
 """How many are allowed. Lower it as the text improves, never raise it."""
 
 _SMALL = "of|in|is|are|at|on|with|for|to|as|by|from|and|or|than|that|if|has|not|but|was|makes|gives|after|before|into"
