@@ -12,6 +12,7 @@ import io
 import itertools
 import sys
 import tokenize
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 LONG = 40
 """Functions with more lines of code than this are counted as long."""
-
-ORDER = (
-    ("cli", "_cli"),
-    ("train", "compile", "ase", "evaluate"),
-    ("artifacts",),
-    ("data",),
-    ("config",),
-    ("neighbors",),
-    ("model", "nn", "modifiers", "energy_terms", "pair_potentials"),
-    ("plugins", "_host", "describe", "validation", "options", "_builtin", "builtin", "attribution", "discovery"),
-)
-"""Parts of core from the top to the bottom; what is not named here is at the bottom."""
 
 
 def main() -> int:
@@ -202,12 +191,22 @@ def room(module: str) -> str:
     return module.split(".")[1] if "." in module else module
 
 
+def floors() -> list[list[str]]:
+    """Rooms of core on each floor, from the top to the bottom, as the import contract ``staircase`` has them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    staircase = next(one for one in contracts if one["id"] == "staircase")
+    return [[name.strip(" ()") for name in layer.split(":")] for layer in staircase["layers"]]
+
+
 def upward_imports(graph: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
-    """Imports from a lower to a higher room of ``ORDER``."""
-    level = {name: number for number, names in enumerate(ORDER) for name in names}
+    """Imports from a lower to a higher floor; what the contract does not name counts as the lowest."""
+    order = floors()
+    level = {name: number for number, names in enumerate(order) for name in names}
     for name, targets in graph.items():
-        here = level.get(room(name), len(ORDER))
-        yield from ((name, target) for target in targets if level.get(room(target), len(ORDER)) < here)
+        here = level.get(room(name), len(order))
+        yield from ((name, target) for target in targets if level.get(room(target), len(order)) < here)
 
 
 if __name__ == "__main__":
