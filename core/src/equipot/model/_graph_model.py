@@ -201,9 +201,7 @@ class GraphModel(torch.nn.Module):
         leaves = {}
         for name, view in geometry.items():
             vectors = view["edge_vectors"]
-            if not self.training:
-                vectors = vectors.detach()
-            if not vectors.requires_grad:
+            if not (self.training and vectors.requires_grad):
                 vectors = vectors.detach().requires_grad_()
             view["edge_vectors"] = leaves[name] = vectors
         for key in ("positions", "cell"):
