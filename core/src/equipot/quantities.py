@@ -53,11 +53,7 @@ class FieldValues(Quantity):
     field: str
 
     def __post_init__(self) -> None:
-        """Refuse unknown fields.
-
-        Raises:
-            ConfigError: If there is no field with this name.
-        """
+        """Refuse unknown fields."""
         if self.field not in FIELDS:
             raise ConfigError(unknown("statistics.field", self.field, FIELDS, "field"))
 
@@ -96,11 +92,7 @@ class PerAtomModifier(FieldValues):
     factor: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse fields that are unknown or not per frame.
-
-        Raises:
-            ConfigError: If the field is one of these.
-        """
+        """Refuse fields that are unknown or not per frame."""
         super().__post_init__()
         if self.per != "frame":
             raise ConfigError(problem("PerAtomModifier.field", "must be a field per frame", got=self.field))

@@ -63,11 +63,7 @@ class LabelReport:
 
 
 def label_contract(labels: Mapping[str, str | Mapping[str, str]] | None, where: str = "data.labels") -> LabelContract:
-    """Check labels given as ``{label: key}`` or ``{label: {key: ..., convention: ...}}``; None: ``DEFAULT_LABELS``.
-
-    Raises:
-        ConfigError: With all problems; messages start with ``where``.
-    """
+    """Check labels given as ``{label: key}`` or ``{label: {key: ..., convention: ...}}``; None: ``DEFAULT_LABELS``."""
     contract: LabelContract = {}
     problems: list[str] = []
     for label, given in (DEFAULT_LABELS if labels is None else labels).items():

@@ -41,9 +41,6 @@ def split_indices(
 
     Sizes are fractions (float, rounded down) or numbers of frames (int). If all are fractions and sum to 1,
     the frames left over by rounding go to the parts in turn, so that every frame is used.
-
-    Raises:
-        ConfigError: If a part is empty or the parts are larger than the set.
     """
     problems = check_split(sizes, where)
     if problems:

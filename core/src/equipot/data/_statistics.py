@@ -156,11 +156,7 @@ REDUCTIONS: dict[str, type[Reduction]] = {
 
 
 def as_reduction(metric: str | Reduction) -> Reduction:
-    """The reduction itself, or the one with that name and default options.
-
-    Raises:
-        ConfigError: If there is none with the name, or the object is something else.
-    """
+    """The reduction itself, or the one with that name and default options."""
     if isinstance(metric, Reduction):
         return metric
     if metric in REDUCTIONS:

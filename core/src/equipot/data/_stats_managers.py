@@ -147,15 +147,18 @@ class StatsManager(ABC):
 class _EntriesManager(Options, StatsManager):
     """A manager whose statistics are entries and, if it has any, energy references."""
 
+    statistics: ClassVar[tuple[StatisticEntry, ...]] = ()
+    """The entries of managers that have the same for all data."""
+
     references: ClassVar[dict[str, type[LeastSquaresShifts | IsolatedAtoms]]] = {}
     """Name to collector of the energy references, which many data sets do not determine."""
 
     type_names: tuple[str, ...] | None = None
     """Type names; by default those of the model."""
 
-    @abstractmethod
     def entries(self) -> list[StatisticEntry]:
         """The statistics."""
+        return list(self.statistics)
 
     @functools.cached_property
     def _entries(self) -> dict[str, StatisticEntry]:
@@ -209,25 +212,21 @@ class DataStatisticsManager(_EntriesManager):
         return [self._entry(index) for index in range(len(self.metrics))]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _EnergyManager(_EntriesManager):
-    """Number of neighbours, mean energy and energy references."""
+_REFERENCES: dict[str, type[LeastSquaresShifts | IsolatedAtoms]] = {
+    "per_type_energy_shifts_lstsq": LeastSquaresShifts,
+    "isolated_atom_energies": IsolatedAtoms,
+}
 
-    references: ClassVar[dict[str, type[LeastSquaresShifts | IsolatedAtoms]]] = {
-        "per_type_energy_shifts_lstsq": LeastSquaresShifts,
-        "isolated_atom_energies": IsolatedAtoms,
-    }
+_PER_ATOM = PerAtomModifier("total_energy")
 
-    def entries(self) -> list[StatisticEntry]:
-        """Number of neighbours and mean energy."""
-        return [
-            StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric="Mean"),
-            StatisticEntry(name="per_type_num_neighbors_mean", field=NumNeighbors(), metric="Mean", per_type=True),
-            StatisticEntry(name="per_atom_energy_mean", field=PerAtomModifier("total_energy"), metric="Mean"),
-        ]
+_NEIGHBORS_AND_ENERGY = (
+    StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric="Mean"),
+    StatisticEntry(name="per_type_num_neighbors_mean", field=NumNeighbors(), metric="Mean", per_type=True),
+    StatisticEntry(name="per_atom_energy_mean", field=_PER_ATOM, metric="Mean"),
+)
 
 
-class CommonDataStatisticsManager(_EnergyManager):
+class CommonDataStatisticsManager(_EntriesManager):
     """Neighbours, mean energy per atom, force rms, and energy references.
 
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
@@ -235,16 +234,15 @@ class CommonDataStatisticsManager(_EnergyManager):
     ``isolated_atom_energies``.
     """
 
-    def entries(self) -> list[StatisticEntry]:
-        """Adds the root mean square of the forces."""
-        return [
-            *super().entries(),
-            StatisticEntry(name="forces_rms", field="forces", metric="RootMeanSquare"),
-            StatisticEntry(name="per_type_forces_rms", field="forces", metric="RootMeanSquare", per_type=True),
-        ]
+    references = _REFERENCES
+    statistics = (
+        *_NEIGHBORS_AND_ENERGY,
+        StatisticEntry(name="forces_rms", field="forces", metric="RootMeanSquare"),
+        StatisticEntry(name="per_type_forces_rms", field="forces", metric="RootMeanSquare", per_type=True),
+    )
 
 
-class EnergyOnlyDataStatisticsManager(_EnergyManager):
+class EnergyOnlyDataStatisticsManager(_EntriesManager):
     """Statistics that read no forces.
 
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
@@ -252,14 +250,12 @@ class EnergyOnlyDataStatisticsManager(_EnergyManager):
     ``isolated_atom_energies``.
     """
 
-    def entries(self) -> list[StatisticEntry]:
-        """Adds the standard deviations of the energies."""
-        per_atom = PerAtomModifier("total_energy")
-        return [
-            *super().entries(),
-            StatisticEntry(name="per_atom_energy_std", field=per_atom, metric="StandardDeviation"),
-            StatisticEntry(name="total_energy_std", field="total_energy", metric="StandardDeviation"),
-        ]
+    references = _REFERENCES
+    statistics = (
+        *_NEIGHBORS_AND_ENERGY,
+        StatisticEntry(name="per_atom_energy_std", field=_PER_ATOM, metric="StandardDeviation"),
+        StatisticEntry(name="total_energy_std", field="total_energy", metric="StandardDeviation"),
+    )
 
 
 def _batches(frames: Iterable[Graph]) -> Iterator[Graph]:

@@ -66,11 +66,7 @@ class LoaderOptions(Options):
 
 
 def loader_options(given: Mapping[str, Any] | None, where: str) -> LoaderOptions:
-    """The options of one loader; configs of other programs may name torch's class as ``_target_``.
-
-    Raises:
-        ConfigError: With every problem found.
-    """
+    """The options of one loader; configs of other programs may name torch's class as ``_target_``."""
     values = dict(given or {})
     if values.get("_target_") == "torch.utils.data.DataLoader":
         del values["_target_"]

@@ -80,7 +80,7 @@ class GraphModel(torch.nn.Module):
         self._check_fields()
         self.info = dataclasses.replace(
             info,
-            locality=_joint_locality([energy, *self.energy_terms.values()]),
+            locality=_joint_locality([component for _, component in self._components()]),
             edge_sets=self._edge_sets(),
             inputs=self._inputs(),
             outputs=("atomic_energy", "total_energy", *(derivatives.provides if derivatives else ())),
@@ -117,17 +117,15 @@ class GraphModel(torch.nn.Module):
 
     def _edge_sets(self) -> tuple[tuple[str, float], ...]:
         """Name and radius in Å of every term that has its own edges."""
-        named: list[tuple[str, Any]] = list(self.energy_terms.items())
-        return tuple((name, term.r_max) for name, term in named if term.r_max is not None)
+        return tuple((name, term.r_max) for name, term in self._components()[1:] if term.r_max is not None)
 
-    def _components(self) -> list[Any]:
-        return [self.energy, *self.energy_terms.values()]
+    def _components(self) -> list[tuple[str, Any]]:
+        return [("energy", self.energy), *self.energy_terms.items()]
 
     def _check_fields(self) -> None:
         provided = {*_FRONT_END, *OPTIONAL_INPUTS}
         problems = []
-        named: list[tuple[str, Any]] = [("energy", self.energy), *self.energy_terms.items()]
-        for name, component in named:
+        for name, component in self._components():
             if missing := sorted(set(component.requires) - provided):
                 what = f"requires the fields {missing} that nothing provides"
                 problems.append(problem(f"model.{name}", what, hint=f"available: {sorted(provided)}"))
@@ -137,7 +135,7 @@ class GraphModel(torch.nn.Module):
             raise ConfigError(problems)
 
     def _inputs(self) -> tuple[str, ...]:
-        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for part in self._components())]
+        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for _, part in self._components())]
         fields = ("edge_index", "edge_cell_shift")
         sets = [edge_set_key(key, name) for name, _ in self._edge_sets() for key in fields]
         return (*MODEL_INPUTS, *extra, *sets)
@@ -203,13 +201,11 @@ class GraphModel(torch.nn.Module):
         leaves = {}
         for name, view in geometry.items():
             vectors = view["edge_vectors"]
-            if not self.training:
-                vectors = vectors.detach()
-            if not vectors.requires_grad:
+            if not (self.training and vectors.requires_grad):
                 vectors = vectors.detach().requires_grad_()
             view["edge_vectors"] = leaves[name] = vectors
         for key in ("positions", "cell"):
-            if any(key in part.requires for part in self._components()):
+            if any(key in part.requires for _, part in self._components()):
                 data[key] = leaves[f"@{key}"] = data[key].detach().to(torch.float64).requires_grad_()
         return leaves
 

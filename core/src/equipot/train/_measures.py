@@ -30,10 +30,7 @@ class Accumulator(torch.nn.Module, abc.ABC):
         """Names of the values in ``epoch_values``; values of single types appear only after ``bind``."""
 
     def bind(self, type_names: Sequence[str]) -> None:
-        """Receive the model's type names, before the first batch.
-
-        Args:
-            type_names: Name of each type, in the order of ``atom_types``.
+        """Receive the model's type names, in the order of ``atom_types``, before the first batch.
 
         Raises:
             ConfigError: If options do not match these types.
@@ -41,12 +38,7 @@ class Accumulator(torch.nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def update(self, outputs: Graph, batch: Graph) -> None:
-        """Add a batch to the epoch; absent labels are left out and never read.
-
-        Args:
-            outputs: Predictions of the model.
-            batch: Frames with labels, and ``<label>_mask`` where some labels are absent.
-        """
+        """Add a batch to the epoch; labels that are absent by their ``<label>_mask`` are left out and never read."""
 
     @abc.abstractmethod
     def epoch_values(self) -> dict[str, torch.Tensor]:

@@ -278,17 +278,13 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         return outputs
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics of each validation set."""
-        self._finish("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the metrics of each test set."""
-        self._finish("test")
-
-    def _finish(self, stage: str) -> None:
+        """Log the metrics of each validation or test set."""
+        stage = "test" if self.trainer.testing else "val"
         for index, metrics in enumerate(self._evaluations):
             self._log_values(f"{stage}{index}_epoch", metrics.epoch_values())  # type: ignore[operator]
         self._evaluations = torch.nn.ModuleList()
+
+    on_test_epoch_end = on_validation_epoch_end
 
     def _log_values(self, prefix: str, values: Mapping[str, torch.Tensor]) -> None:
         """Log values that are already the same on all processes."""

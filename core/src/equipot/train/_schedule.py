@@ -36,16 +36,10 @@ class EpochSchedule:
             raise ConfigError(problem(_MONITOR, "ReduceLROnPlateau needs a metric to monitor"))
 
     def step(self, epoch: int, metrics: Mapping[str, Any], validate: Callable[[], Mapping[str, Any]]) -> None:
-        """Step at the end of an epoch, if it is due.
+        """Step at the end of an epoch (counted from 0), if it is due.
 
-        Args:
-            epoch: Number of the epoch, from 0.
-            metrics: Values logged so far.
-            validate: Called for more metrics if the monitored one is missing, as in a run that was stopped between
-                the last batch and its validation.
-
-        Raises:
-            ConfigError: If the monitored metric was not logged.
+        If the monitored metric is missing, ``validate`` is called for it, as in a run that was stopped between the
+        last batch and its validation.
         """
         if (epoch + 1) % self.frequency:
             return

@@ -10,14 +10,9 @@ from equipot.units import Units
 
 
 def results_table(results: Mapping[str, Mapping[str, float]], units: Units) -> str:
-    """Errors of each validation and test set, as text.
+    """Errors of each validation and test set, as text; empty if nothing was evaluated.
 
-    Args:
-        results: Stage to logged metrics (``val0_epoch/forces_mae`` and so on).
-        units: Unit system of the data; energies are converted to meV.
-
-    Returns:
-        The table; empty if nothing was evaluated.
+    ``results`` holds the logged metrics of each stage, such as ``val0_epoch/forces_mae``, in the data's units.
     """
     from rich.console import Console
     from rich.table import Table
