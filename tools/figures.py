@@ -12,9 +12,10 @@ import io
 import itertools
 import sys
 import tokenize
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
