@@ -206,7 +206,7 @@ def upward_imports(graph: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
     order = floors()
     level = {name: number for number, names in enumerate(order) for name in names}
     for name, targets in graph.items():
-        here = level.get(room(name), len(order))
+        here = level.get(room(name), len(order) if "." in name else 0)
         yield from ((name, target) for target in targets if level.get(room(target), len(order)) < here)
 
 
