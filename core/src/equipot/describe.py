@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import inspect
 import itertools
@@ -81,25 +82,18 @@ def _readable(annotation: Any) -> str:
 
 
 def _field_docs(cls: Any) -> dict[str, str]:
+    """The docstrings under the fields of a dataclass and its bases, as far as their source can be read."""
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
+        body: list[ast.stmt] = []
         if "__dataclass_fields__" in vars(base):
-            docs.update(_docstrings_under_fields(base))
-    return docs
-
-
-def _docstrings_under_fields(cls: type) -> dict[str, str]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
-        return {}
-    body = getattr(tree.body[0], "body", [])
-    docs = {}
-    for statement, following in itertools.pairwise(body):
-        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-            continue
-        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
-            docs[statement.target.id] = inspect.cleandoc(str(following.value.value)).replace("\n", " ")
+            with contextlib.suppress(OSError, TypeError, SyntaxError):
+                body = getattr(ast.parse(textwrap.dedent(inspect.getsource(base))).body[0], "body", [])
+        for statement, following in itertools.pairwise(body):
+            if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+                continue
+            if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                docs[statement.target.id] = inspect.cleandoc(str(following.value.value)).replace("\n", " ")
     return docs
 
 

@@ -6,6 +6,7 @@ All files are written with ``atomic``: even if a run is killed, readers see the 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -61,6 +62,31 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, content: object) -> None:
     """Write or replace a JSON file, indented and with a final newline, with ``atomic``."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def file_digest(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file, or of the names and contents of all files in a folder.
+
+    Raises:
+        ArtifactError: If it does not exist or cannot be read.
+    """
+    digest, root = hashlib.sha256(), Path(path)
+    try:
+        for file in sorted(item for item in root.rglob("*") if item.is_file()) if root.is_dir() else [root]:
+            if file != root:
+                digest.update(file.relative_to(root).as_posix().encode())
+            with file.open("rb") as stream:
+                while piece := stream.read(1 << 20):  # in pieces, since it can be large
+                    digest.update(piece)
+    except OSError as error:
+        raise ArtifactError(unreadable(root, error)) from None
+    return digest.hexdigest()
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """The message about a file that cannot be read."""
+    reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    return problem(str(path), reason)
 
 
 @contextlib.contextmanager

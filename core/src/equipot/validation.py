@@ -46,6 +46,8 @@ def check_options(
     Returns:
         The values converted to the annotated types, and all problems.
     """
+    from pydantic import ValidationError
+
     target = options_of(target)
     parameters, open_ended = _parameters(target)
     names = [] if open_ended else [name for name in values if name not in parameters]
@@ -58,21 +60,19 @@ def check_options(
     checked = dict(values)
     for name, value in values.items():
         if name in adapters and name not in unchecked:
-            checked[name], found = _check_value(adapters[name], value, f"{where}.{name}")
-            problems.extend(found)
+            try:
+                checked[name] = adapters[name].validate_python(value)
+            except ValidationError as error:
+                problems.extend(_messages(error, f"{where}.{name}"))
     return checked, problems
 
 
 def _parameters(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    signature = inspect.signature(target)
-    positional_only = inspect.Parameter.POSITIONAL_ONLY
-    keep, open_ended = {}, False
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            open_ended = True
-        elif parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, positional_only):
-            keep[name] = parameter
-    return keep, open_ended
+    """The parameters that can be given by name, and whether any other name is accepted too."""
+    found, by_name = inspect.signature(target).parameters, inspect.Parameter
+    named = (by_name.POSITIONAL_OR_KEYWORD, by_name.KEYWORD_ONLY)
+    keep = {name: parameter for name, parameter in found.items() if parameter.kind in named}
+    return keep, any(parameter.kind is by_name.VAR_KEYWORD for parameter in found.values())
 
 
 @functools.lru_cache(maxsize=512)
@@ -147,15 +147,6 @@ def _number(value: object) -> object:
     if isinstance(value, (bool, str)):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a message
     return value
-
-
-def _check_value(adapter: Any, value: object, where: str) -> tuple[Any, list[str]]:
-    from pydantic import ValidationError
-
-    try:
-        return adapter.validate_python(value), []
-    except ValidationError as error:
-        return value, _messages(error, where)
 
 
 def _messages(error: Any, where: str) -> list[str]:

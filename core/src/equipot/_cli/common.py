@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
@@ -74,18 +75,20 @@ def _usage_error(error: click.ClickException, program: str) -> str:
 # -------------------------------------------------------------------------- plugin switches
 
 
-def _switches(*, expose: bool) -> list[click.Parameter]:
-    """Options that choose which plugins load."""
-    common: dict[str, Any] = {"expose_value": expose}
-    only = "Load only these plugins (ids, as in a,b), or all but some (--plugins=-c)."
-    local = "Use a local file with a model, pair potential, … as a plugin too. May be repeated."
-    return [
-        click.Option(["--plugins"], metavar="IDS", help=only, **common),
-        click.Option(["--no-plugins"], is_flag=True, help="Load no plugins, only core.", **common),
-        click.Option(["--strict-plugins"], is_flag=True, help="Stop at the first plugin that fails to load.", **common),
-        click.Option(["--trace-plugins"], is_flag=True, help="Print what each plugin declares.", **common),
-        click.Option(["--plugin"], metavar="FILE.py", multiple=True, type=click.Path(), help=local, **common),
-    ]
+_ONLY = "Load only these plugins (ids, as in a,b), or all but some (--plugins=-c)."
+_LOCAL = "Use a local file with a model, pair potential, … as a plugin too. May be repeated."
+_SWITCHES = click.Command(
+    "switches",
+    params=[
+        click.Option(["--plugins"], metavar="IDS", help=_ONLY),
+        click.Option(["--no-plugins"], is_flag=True, help="Load no plugins, only core."),
+        click.Option(["--strict-plugins"], is_flag=True, help="Stop at the first plugin that fails to load."),
+        click.Option(["--trace-plugins"], is_flag=True, help="Print what each plugin declares."),
+        click.Option(["--plugin"], metavar="FILE.py", multiple=True, type=click.Path(), help=_LOCAL),
+    ],
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
 
 
 def with_switches(command: click.Command) -> click.Command:
@@ -94,16 +97,11 @@ def with_switches(command: click.Command) -> click.Command:
     They decide which commands exist, so ``run`` applies and removes them before a command parses its arguments.
     """
     if all(one.name != "no_plugins" for one in command.params):
-        command.params.extend(_switches(expose=False))
+        shown = [copy.copy(option) for option in _SWITCHES.params]
+        for option in shown:
+            option.expose_value = False
+        command.params.extend(shown)
     return command
-
-
-_SWITCHES = click.Command(
-    "switches",
-    params=_switches(expose=True),
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-)
 
 
 def _apply_switches(program: str, arguments: list[str]) -> list[str]:

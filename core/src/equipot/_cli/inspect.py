@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,7 +26,7 @@ def command(*, file: str, as_json: bool) -> None:
 
     report = inspect_file(file)
     if as_json:
-        print(json.dumps(report.to_dict(), indent=2, sort_keys=True))
+        print(json.dumps(asdict(report), indent=2, sort_keys=True))
         return
     rows = [
         ("file", f"{report.file} ({report.size / 1024:.0f} kB)"),

@@ -52,17 +52,13 @@ class Runs:
 
     def run(self, flags: Sequence[str]) -> int:
         """Run the config once, or leave sweeps and flags to Hydra; nothing is written for a config with problems."""
-        before = HydraConfig.instance().cfg
+        before, composed = HydraConfig.instance().cfg, self.hydra.hydra.overrides
+        # composing one run drops the overrides that are sweeps
+        is_sweep = self.multirun or len(composed.task) + len(composed.hydra) < len(self.overrides)
         try:
-            return self._by_hydra(flags) if flags or self._is_sweep() else self._once()
+            return self._by_hydra(flags) if flags or is_sweep else self._once()
         finally:
             HydraConfig.instance().cfg = before
-
-    def _is_sweep(self) -> bool:
-        """Whether the config or its overrides ask for several runs; composing one run drops such overrides."""
-        settings = self.hydra.hydra
-        composed = len(settings.overrides.task) + len(settings.overrides.hydra)
-        return self.multirun or composed < len(self.overrides)
 
     # ------------------------------------------------------------------------------ one run
 

@@ -46,18 +46,14 @@ def entry_points() -> Iterator[tuple[PluginRecord, metadata.EntryPoint]]:
     """All plugin entry points for any version of the API, without duplicates."""
     prefix = "equipot.plugins.v"
     seen = set()
-    for group in metadata.entry_points().groups:
-        if not group.startswith(prefix):
-            continue
+    for group in sorted(name for name in metadata.entry_points().groups if name.startswith(prefix)):
         for entry_point in metadata.entry_points(group=group):
-            distribution = entry_point.dist
-            name = distribution.name if distribution else "unknown"
-            if (group, name, entry_point.name, entry_point.value) in seen:
-                continue
-            seen.add((group, name, entry_point.name, entry_point.value))
-            version = distribution.version if distribution else "0"
-            api = group.removeprefix(prefix)
-            yield PluginRecord(entry_point.name, name, version, api, entry_point.value), entry_point
+            name, version = (entry_point.dist.name, entry_point.dist.version) if entry_point.dist else ("unknown", "0")
+            key = (group, name, entry_point.name, entry_point.value)
+            if key not in seen:
+                seen.add(key)
+                api = group.removeprefix(prefix)
+                yield PluginRecord(entry_point.name, name, version, api, entry_point.value), entry_point
 
 
 def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
@@ -80,11 +76,8 @@ def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
         except InvalidRequirement:
             continue
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if (
-            requirement.name.lower() == "equipot"
-            and applies
-            and not requirement.specifier.contains(__version__, prereleases=True)
-        ):
+        fits = requirement.specifier.contains(__version__, prereleases=True)
+        if requirement.name.lower() == "equipot" and applies and not fits:
             wanted = f"equipot{requirement.specifier}"
             advice = f"pip install '{wanted}'"
             if _too_new(requirement, __version__):

@@ -87,7 +87,9 @@ class PluginHost:
         self._included = names - {f"-{name}" for name in self._excluded}
         self._strict = strict
         self._load_all()
-        self._check_switch()
+        ids = sorted({record.id for record in self.records})
+        for name in sorted(self._included - {*ids, "none"}):  # misspelled, so that fewer plugins than asked for loaded
+            raise PluginError(unknown("EQUIPOT_PLUGINS", name, ids, "plugin"))
         for path in files:
             self._load_file(path)
 
@@ -123,12 +125,6 @@ class PluginHost:
         wanted = plugin_id in self._included or not self._included
         return plugin_id == "core" or (wanted and plugin_id not in self._excluded)
 
-    def _check_switch(self) -> None:
-        """Refuse misspelled ids, which would load fewer plugins than asked for."""
-        ids = sorted({record.id for record in self.records})
-        for name in sorted(self._included - {*ids, "none"}):
-            raise PluginError(unknown("EQUIPOT_PLUGINS", name, ids, "plugin"))
-
     def _load(self, record: PluginRecord, load: Callable[[], ModuleType]) -> None:
         module = None
         try:
@@ -162,7 +158,7 @@ class PluginHost:
         record = PluginRecord(name, path, local_file.VERSION, str(API_MAJOR), name)
         self.records.append(record)
         try:
-            if local_file.has_hooks(module):
+            if any(hasattr(value, "equipot_impl") for value in vars(module).values()):
                 declared = self._register(record, module)
             else:
                 facts = (record.id, record.distribution, record.version)
@@ -200,7 +196,9 @@ class PluginHost:
                     if entry.name in names:
                         raise PluginError(f"equipot_{kind} yields the name {entry.name!r} twice")
                     names.add(entry.name)
-                    _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
+                    if os.environ.get("EQUIPOT_TRACE_PLUGINS", "") not in ("", "0"):
+                        text = f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}"
+                        print(f"equipot plugins: {text}", file=sys.stderr)  # noqa: T201 - asked for by the user
                     yield Declaration(kind, entry, record.id, record.distribution, record.version)
 
     # ------------------------------------------------------------------ look-up
@@ -249,7 +247,7 @@ class PluginHost:
         text = f"no {singular(kind)} named {name!r}; installed: {self.names(kind)}"
         if hint := self.install_hint(kind, name):
             text += f"; {hint}"
-        elif close := nearest(name, [*self.names(kind), *_known(kind)]):
+        elif close := nearest(name, [*self.names(kind), *known_plugins().get(kind, {})]):
             text += f". Did you mean {close!r}?"
             text += f" ({self.install_hint(kind, close)})" if close not in self.names(kind) else ""
         for record in self.records:
@@ -265,7 +263,7 @@ class PluginHost:
 
     def install_hint(self, kind: str, name: str) -> str:
         """How to get a name from a known distribution, or an empty string; kind ``provides``: an output field."""
-        distribution = _known(kind).get(name)
+        distribution = known_plugins().get(kind, {}).get(name)
         if any(record.distribution == distribution and record.state == "disabled" for record in self.records):
             return f"EQUIPOT_PLUGINS switches off {distribution}"
         return f"pip install {distribution}" if distribution else ""
@@ -360,12 +358,3 @@ def known_plugins() -> dict[str, dict[str, str]]:
     text = resources.files("equipot").joinpath("known_plugins.json").read_text(encoding="utf-8")
     known: dict[str, dict[str, str]] = json.loads(text)
     return known
-
-
-def _known(kind: str) -> dict[str, str]:
-    return known_plugins().get(kind, {})
-
-
-def _trace(message: str) -> None:
-    if os.environ.get("EQUIPOT_TRACE_PLUGINS", "") not in ("", "0"):
-        print(f"equipot plugins: {message}", file=sys.stderr)  # noqa: T201 - asked for by the user

@@ -62,11 +62,6 @@ def _line(error: BaseException, file: Path) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
-def has_hooks(module: ModuleType) -> bool:
-    """Whether a file implements hooks."""
-    return any(hasattr(value, "equipot_impl") for value in vars(module).values())
-
-
 def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tuple[str, Entry]]:
     """Kind and declaration of every component that a file without hooks defines; there must be at least one."""
     bases = {load_object(entry.base): kind for kind, entry in kinds.items() if entry.base}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from equipot.errors import ArtifactError, problem
-from equipot.files import atomic
+from equipot.files import atomic, unreadable
 
 MAX_JSON_BYTES = 16 * 1024**2
 """Largest manifest or config that is read, bytes."""
@@ -33,18 +33,6 @@ def sha256(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, which is read in pieces since it can be large."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-    except OSError as error:
-        raise ArtifactError(_unreadable(path, error)) from None
-    return digest.hexdigest()
-
-
 def write_members(path: Path, members: Mapping[str, bytes]) -> None:
     """Write a zip file of members, stored in the given order with a fixed time stamp, atomically."""
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -60,15 +48,10 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ArtifactError(problem(str(path), f"cannot be read as a zip file ({error})", hint=_TRUNCATED)) from None
     except OSError as error:
-        raise ArtifactError(_unreadable(path, error)) from None
+        raise ArtifactError(unreadable(path, error)) from None
     with archive:
         _check_members(path, archive)
         yield archive
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-    return problem(str(path), reason)
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
@@ -103,8 +86,9 @@ def read_member(path: Path, archive: zipfile.ZipFile, name: str, limit: int | No
         raise ArtifactError(problem(f"{path}: {name}", f"cannot be read ({error})", hint=_TRUNCATED)) from None
 
 
-def check_digest(path: Path, name: str, raw: bytes, digests: Mapping[str, str]) -> None:
-    """Refuse a member whose SHA-256 is not the one in the manifest."""
-    if digests.get(name) != sha256(raw):
-        what = "does not have the SHA-256 that the manifest states"
-        raise ArtifactError(problem(f"{path}: {name}", what, hint="the file was edited or damaged: get it again"))
+def check_digests(path: Path, members: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
+    """Refuse members whose SHA-256 is not the one in the manifest."""
+    for name, raw in members.items():
+        if digests.get(name) != sha256(raw):
+            what = "does not have the SHA-256 that the manifest states"
+            raise ArtifactError(problem(f"{path}: {name}", what, hint="the file was edited or damaged: get it again"))

@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import torch
 
-from equipot.artifacts._approximations import approximations_of
 from equipot.artifacts._fingerprints import fingerprint, option_digests
+from equipot.artifacts._golden import approximations_of
 from equipot.artifacts._manifest import Manifest, check_format_version, checked_approximations
 from equipot.artifacts._origins import plugins_if_declared, versions
 from equipot.artifacts._stored import StoredModel
@@ -46,11 +46,7 @@ def checkpoint_record(
 ) -> dict[str, Any]:
     """The entry ``equipot`` of a checkpoint, in plain containers.
 
-    Args:
-        model: The trained model.
-        weights: ``ema`` or ``raw``, the weights that the results belong to.
-        training_config: The resolved config.
-        data: Hashes and sizes of the data sets.
+    ``weights`` says which ones the results belong to, and ``data`` has hashes and sizes of the data sets.
     """
     modifiers = as_records(model.modifiers)
     installed = {record.distribution: record.version for record in plugins().records if record.state == "ok"}
@@ -74,11 +70,13 @@ def load_plain(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(problem(str(path), "there is no such file"))
-    if _is_zip(path):
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    if is_zip:
         _check_zip(path)
     try:
         # mapped, so that weights that are not used take no memory; torch maps files of its zip format only
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         hint = "only tensors and plain containers are loaded"
@@ -89,11 +87,6 @@ def load_plain(path: str | Path) -> dict[str, Any]:
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
         raise ArtifactError(problem(str(path), "is not a checkpoint of equipot: it has no state_dict"))
     return loaded
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
 
 
 def _check_zip(path: Path) -> None:
@@ -175,15 +168,24 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
-    stored = _record(loaded, where)
-    model, data = stored["model"], stored.get("data")
+    """What the entry ``equipot`` says, with the parts that are used checked."""
+    stored = loaded.get(KEY)
+    if not isinstance(stored, dict):
+        raise ArtifactError(problem(where, "is not a checkpoint of equipot", hint="it lacks the entry 'equipot'"))
+    check_format_version(stored.get("format_version"), where, FORMAT_VERSION)
+    model, data = stored.get("model"), stored.get("data")
+    wanted: dict[str, Any] = {"config": dict, "modifiers": (list, tuple), "info": dict}
+    if not isinstance(model, dict) or not all(isinstance(model.get(key), kind) for key, kind in wanted.items()):
+        hint = "train again or use another checkpoint"
+        raise ArtifactError(problem(f"{where}: equipot.model", "is damaged", hint=hint))
+    modifiers = [dict(item) for item in model["modifiers"]]
     return Manifest(
         kind="checkpoint",
         model=model["info"],
-        modifiers=model["modifiers"],
+        modifiers=modifiers,
         plugins=_strings(stored.get("plugins")),
         versions=_strings(stored.get("versions")),
-        hyperparameters=option_digests(model["config"], model["modifiers"], str(model["info"].get("units"))),
+        hyperparameters=option_digests(model["config"], modifiers, str(model["info"].get("units"))),
         provenance={
             "seed": model["config"].get("seed"),
             "epoch": loaded.get("epoch"),
@@ -193,20 +195,6 @@ def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
         data=data if isinstance(data, dict) else {},
         approximations=checked_approximations(stored.get("approximations"), where),
     )
-
-
-def _record(loaded: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The entry ``equipot``, with the parts that are used checked."""
-    stored = loaded.get(KEY)
-    if not isinstance(stored, dict):
-        raise ArtifactError(problem(where, "is not a checkpoint of equipot", hint="it lacks the entry 'equipot'"))
-    check_format_version(stored.get("format_version"), where, FORMAT_VERSION)
-    model = stored.get("model")
-    wanted: dict[str, Any] = {"config": dict, "modifiers": (list, tuple), "info": dict}
-    if not isinstance(model, dict) or not all(isinstance(model.get(key), kind) for key, kind in wanted.items()):
-        hint = "train again or use another checkpoint"
-        raise ArtifactError(problem(f"{where}: equipot.model", "is damaged", hint=hint))
-    return {**stored, "model": {**model, "modifiers": [dict(item) for item in model["modifiers"]]}}
 
 
 def _strings(value: object) -> dict[str, str]:

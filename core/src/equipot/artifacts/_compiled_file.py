@@ -30,11 +30,7 @@ def member_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def add_members(path: Path, manifest: Manifest, raw_golden: bytes) -> Manifest:
-    """Add manifest and golden frames to an AOTInductor package, in place.
-
-    Returns:
-        The manifest as written, with the digests of all members.
-    """
+    """Add manifest and golden frames to an AOTInductor package; returns the manifest with digests of all members."""
     with archive.opened(path) as file:
         names = file.namelist()
         digests = {name: archive.sha256(file.read(name)) for name in names}
@@ -59,7 +55,7 @@ def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
         raw_manifest = archive.read_member(path, file, names[MANIFEST], archive.MAX_JSON_BYTES)
         raw_golden = archive.read_member(path, file, names[GOLDEN])
     manifest = Manifest.from_json(raw_manifest, str(path))
-    archive.check_digest(path, GOLDEN, raw_golden, manifest.files)
+    archive.check_digests(path, {GOLDEN: raw_golden}, manifest.files)
     complete = all(isinstance(manifest.compiled.get(key), kind) for key, kind in _FACTS.items())
     if manifest.kind != "compiled" or not complete:
         raise ArtifactError(problem(f"{path}: manifest", "is not of a compiled file", hint=_HINT))

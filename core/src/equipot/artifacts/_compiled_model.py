@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from equipot.artifacts import _archive as archive
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
 from equipot.artifacts._compiled_file import read_compiled
@@ -17,6 +16,7 @@ from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
 from equipot.errors import ArtifactError, DataError, problem
 from equipot.fields import FIELDS, Field
+from equipot.files import file_digest
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
 from equipot.model._context import ModelInfo
 
@@ -121,7 +121,7 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
     path = Path(path)
     manifest, raw = read_compiled(path)
     check_fits(manifest, path, torch.device(device))
-    digest = archive.file_digest(path)
+    digest = file_digest(path)
     if not (allow_native or trust.built_here(digest)):
         raise ArtifactError(
             f"{path}: holds native code and was not built on this machine; compile it here with "

@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
 
 def option_digests(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]], units: str) -> dict[str, str]:
-    """Digests of everything that, together with the tensors, decides what a model computes.
+    """Dotted name of each option that decides what a model computes, to 16 hexadecimal digits of its value's SHA-256.
 
     The versions of modifiers do not count.
-
-    Returns:
-        Dotted option name to the first 16 hexadecimal digits of the SHA-256 of its value.
     """
     values = {"units": units, **dict(_options(config, "model"))}
     for index, modifier in enumerate(modifiers):

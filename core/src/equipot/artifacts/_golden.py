@@ -5,8 +5,10 @@ A file whose numbers differ from those of the machine that wrote it is refused.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -16,6 +18,7 @@ from equipot.graph import Graph, non_finite
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.neighbors import add_neighbors
+from equipot.nn.slots import KernelSlot
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 """Largest accepted deviation, relative to the largest value of the quantity in the frame."""
@@ -69,13 +72,8 @@ def replay(
 ) -> dict[str, float]:
     """Largest deviation of each output over all frames, relative to the largest value of the quantity in a frame.
 
-    Args:
-        call: The model, from inputs to outputs.
-        frames: As made by ``record``.
-        allowed: Differences that do not count, by output, in its unit.
-
-    Raises:
-        ArtifactError: If an output is missing, has another shape or is not finite.
+    Differences up to those in ``allowed``, by output and in its unit, do not count. An output that is missing, has
+    another shape or is not finite raises an ArtifactError.
     """
     worst: dict[str, float] = {}
     for frame in frames:
@@ -125,6 +123,24 @@ def check(
     return worst
 
 
+def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> dict[str, Any]:
+    """The approximations in an eager model and their cost, as in ``Manifest.approximations``; empty if it is exact.
+
+    The deviations are measured on the given frames, by default random ones.
+    """
+    exact = model.exact()
+    if exact is model:
+        return {}
+    parts = [part for part in model.energy.modules() if isinstance(part, KernelSlot) and part.exact() is not None]
+    counts = collections.Counter(f"{type(part).__name__}({part.extra_repr()})" for part in parts)
+    worst: dict[str, float] = {}
+    for frame, other in zip(record(model, inputs), record(exact, inputs), strict=True):
+        for key, value in frame.outputs.items():
+            if value.is_floating_point() and value.numel():
+                worst[key] = max(worst.get(key, 0.0), float((value - other.outputs[key]).abs().max()))
+    return {"modules": [f"{count} {text}" for text, count in counts.items()], "deviations": worst}
+
+
 def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
     """Golden frames as a safetensors file."""
     from safetensors.torch import save
@@ -166,7 +182,8 @@ def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
     distance = _least_distance(info)
     n_types = len(info.type_names)
     many = min(max(6, n_types), _MAX_ATOMS)
-    cell = _triclinic_cell(5 * 3.0 * distance**3, generator)
+    cell = torch.eye(3, dtype=torch.float64) + 0.25 * (torch.rand(3, 3, generator=generator, dtype=torch.float64) - 0.5)
+    cell *= (5 * 3.0 * distance**3 / float(torch.linalg.det(cell).abs())) ** (1 / 3)
     crystal = _place(5, cell, distance, generator)
     no_cell = torch.zeros(3, 3, dtype=torch.float64)
     molecule = _place(many, torch.eye(3, dtype=torch.float64) * distance * (3.0 * many) ** (1 / 3), distance, generator)
@@ -214,11 +231,6 @@ def _least_distance(info: ModelInfo) -> float:
 
     radii = [float(covalent_radii[number]) for number in info.atomic_numbers]
     return min(max(2.0 * sum(radii) / len(radii), 0.2 * smallest), 0.55 * smallest)
-
-
-def _triclinic_cell(volume: float, generator: torch.Generator) -> torch.Tensor:
-    cell = torch.eye(3, dtype=torch.float64) + 0.25 * (torch.rand(3, 3, generator=generator, dtype=torch.float64) - 0.5)
-    return cell * (volume / float(torch.linalg.det(cell).abs())) ** (1 / 3)
 
 
 def _place(n_atoms: int, cell: torch.Tensor, distance: float, generator: torch.Generator) -> torch.Tensor:

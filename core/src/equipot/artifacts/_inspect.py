@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
-from equipot.artifacts._archive import file_digest
 from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._manifest import Manifest, kind_of
 from equipot.artifacts._origins import check_plugins
 from equipot.artifacts._package import checked_manifest
 from equipot.artifacts._trust import built_here
 from equipot.errors import ArtifactError
+from equipot.files import file_digest
 
 _STORAGES = ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
@@ -47,10 +46,6 @@ class Report:
     advice: str
     """What to do about it."""
     manifest: Manifest | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain containers."""
-        return dataclasses.asdict(self)
 
 
 def inspect_file(path: str | Path) -> Report:

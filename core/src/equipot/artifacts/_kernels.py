@@ -15,11 +15,7 @@ from equipot.plugins import plugins
 
 
 def kernels_of(model: GraphModel) -> dict[str, Any]:
-    """The kernels of an eager model as its manifest lists them.
-
-    Returns:
-        For each modifier that inserted kernels: its distribution, its version and the specs of the kernels.
-    """
+    """Distribution, version and the specs of the kernels, for each modifier that inserted kernels into a model."""
     dtype: torch.dtype = getattr(torch, model.info.model_dtype)
     found: dict[str, Any] = {}
     for module in model.modules():

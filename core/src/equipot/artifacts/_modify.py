@@ -52,20 +52,15 @@ def modify_package(
         what = "would overwrite the package to modify"
         raise ArtifactError(problem(str(path), what, hint="choose another name for the output"))
     steps = list(modifiers)
-    _check_persistent(name for name, _ in steps)
-    stored = package.read_package(source)
-    model = apply_modifiers(stored.build(), steps)
-    provenance = {**stored.manifest.provenance, **source_of(source), "source_fingerprint": stored.manifest.fingerprint}
-    return package.write_package(model, path, provenance=provenance, data=stored.manifest.data)
-
-
-def _check_persistent(names: Iterable[str]) -> None:
-    """Refuse modifiers that cannot become part of a package."""
-    hints = [name for name in names if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
+    hints = [name for name, _ in steps if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
     if hints:
         what = f"{hints} are not persistent, so they are not stored in a package"
         hint = "give them to equipot compile, or to the calculator's model"
         raise ConfigError(problem("--modifiers", what, hint=hint))
+    stored = package.read_package(source)
+    model = apply_modifiers(stored.build(), steps)
+    provenance = {**stored.manifest.provenance, **source_of(source), "source_fingerprint": stored.manifest.fingerprint}
+    return package.write_package(model, path, provenance=provenance, data=stored.manifest.data)
 
 
 def _frames_from_file(path: str | Path, info: ModelInfo) -> dict[str, Graph]:

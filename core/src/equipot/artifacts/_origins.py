@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from equipot._version import __version__
-from equipot.artifacts._archive import file_digest
 from equipot.containers import nodes
 from equipot.errors import ArtifactError, EquipotError, problem
+from equipot.files import file_digest
 from equipot.plugins import KIND_OF_NAMESPACE, LOCAL_FILE, plugins
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -32,9 +32,7 @@ def registered(target: str) -> tuple[str | None, str]:
 def components(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Kind and registered name of every declared component in a model's config.
 
-    Raises:
-        ArtifactError: If a target is neither registered nor a part of an installed plugin's package,
-            so that the file could not be loaded again.
+    A target that is neither registered nor part of a plugin's package is refused: the file could not be loaded again.
     """
     found = []
     for index, target in enumerate(_targets(config)):
@@ -53,11 +51,7 @@ def _targets(config: Mapping[str, Any]) -> list[str]:
 
 
 def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Distributions besides core that a model needs, with their versions.
-
-    Raises:
-        ArtifactError: If a component is declared by a local file, or not declared at all.
-    """
+    """Distributions besides core that a model needs, with their versions; a part from a local file is refused."""
     used = _owners(config, modifiers)
     if local := [path for path, version in used.items() if version == LOCAL_FILE]:
         what = f"a part of it is defined in the local file {local[0]}, so it cannot be packaged or compiled"

@@ -114,7 +114,7 @@ def read_manifest(path: str | Path) -> Manifest:
 def checked_manifest(path: Path) -> Manifest:
     """The manifest of a package, once the digests of all members were checked."""
     manifest = read_manifest(path)
-    _check_digests(path, manifest, _members(path, *MEMBERS[1:]))
+    archive.check_digests(path, _members(path, *MEMBERS[1:]), manifest.files)
     return manifest
 
 
@@ -138,7 +138,7 @@ def read_package(path: str | Path) -> StoredModel:
     config = parse_json(members[CONFIG], f"{path}: {CONFIG}")
     state, metadata = read_tensors(members[WEIGHTS], f"{path}: {WEIGHTS}")
     _check_options(path, manifest, config, metadata)  # before the digests, since it can name the option
-    _check_digests(path, manifest, members)
+    archive.check_digests(path, members, manifest.files)
     return StoredModel(where=str(path), manifest=manifest, config=config, state=state)
 
 
@@ -148,7 +148,7 @@ def read_golden(path: str | Path) -> Sequence[GoldenFrame]:
 
     path = Path(path)
     manifest, members = read_manifest(path), _members(path, GOLDEN)
-    _check_digests(path, manifest, members)
+    archive.check_digests(path, members, manifest.files)
     return golden.from_bytes(members[GOLDEN], f"{path}: {GOLDEN}")
 
 
@@ -159,11 +159,6 @@ def _members(path: Path, *names: str) -> dict[str, bytes]:
             raise ArtifactError(problem(str(path), f"has the unknown members {unknown}", hint="do not use this file"))
         limits = {CONFIG: archive.MAX_JSON_BYTES}
         return {name: archive.read_member(path, file, name, limits.get(name)) for name in names}
-
-
-def _check_digests(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
-    for name, raw in members.items():
-        archive.check_digest(path, name, raw, manifest.files)
 
 
 def _check_options(path: Path, manifest: Manifest, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:

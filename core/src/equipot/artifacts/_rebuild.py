@@ -23,12 +23,8 @@ def options_from_config(config: Mapping[str, Any], where: str = "model") -> Opti
     """Make a builder or energy term from stored plain containers, with ``_target_`` as made by ``to_config``.
 
     Only registered names are resolved (``equipot.model.NAME``, ``equipot.pair_potentials.NAME``), and, inside a
-    component, options defined in the package of an installed plugin: a file can never name other code.
-
-    Raises:
-        ArtifactError: If a target is neither a registered name nor such options.
-        PluginNotFoundError: If the plugin is not installed, saying what to install.
-        ConfigError: If the options do not fit the installed version.
+    component, options defined in the package of an installed plugin: a file can never name other code. Any other
+    target raises an ArtifactError, and a plugin that is missing a PluginNotFoundError.
     """
     return _options(config, where, _registered)
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from equipot.artifacts import _origins as origins
-from equipot.artifacts._approximations import approximations_of
 from equipot.artifacts._fingerprints import fingerprint, option_digests
+from equipot.artifacts._golden import approximations_of
 from equipot.artifacts._manifest import Kind, Manifest
 from equipot.artifacts._rebuild import rebuild_model
 from equipot.errors import ArtifactError, ConfigError, problem
@@ -121,15 +121,9 @@ def store(
     data: Mapping[str, Any] | None = None,
     golden_inputs: Mapping[str, Graph] | None = None,
 ) -> StoredModel:
-    """Take apart an eager model whose builder and modifiers are declared by installed plugins.
+    """Take apart an eager model, which is not changed, for a file of a kind; only declared components can be stored.
 
-    Args:
-        model: The model; it is not changed.
-        kind: The kind of file it will be stored in.
-        where: Name used in messages.
-        provenance: What is known about its origin; the time is added.
-        data: Hashes and census of its training data.
-        golden_inputs: Frames on which approximations are measured; default: random ones.
+    The time is added to ``provenance``. Approximations are measured on ``golden_inputs``, by default random frames.
     """
     if not model.config:
         what = "was not made by a model builder, so it cannot be stored"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import traceback
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,31 +63,20 @@ def export_model(model: GraphModel, device: str | torch.device = "cpu") -> Expor
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch itself causes some on every export
-            program = _export(flat, inputs, sample)
+            # torch.export alone cannot trace autograd.grad; the model's constants are real tensors, not fake ones
+            traced = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*sample)
+            without_atomic_sums(traced)
+            program = torch.export.export(traced, sample, dynamic_shapes=dynamic_shapes(inputs), strict=False)
     except Exception as error:
         raise ArtifactError(_failure(error)) from error
     return Exported(program, inputs, outputs, sample)
 
 
-def _export(
-    flat: Callable[..., tuple[torch.Tensor, ...]], inputs: tuple[str, ...], sample: tuple[torch.Tensor, ...]
-) -> torch.export.ExportedProgram:
-    # torch.export alone cannot trace autograd.grad; the model's constants are real tensors, not fake ones
-    traced = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*sample)
-    without_atomic_sums(traced)
-    return torch.export.export(traced, sample, dynamic_shapes=dynamic_shapes(inputs), strict=False)
-
-
 def dynamic_shapes(inputs: tuple[str, ...]) -> tuple[dict[int, torch.export.Dim], ...]:
     """The dynamic axis of every input: at least one atom, at least one frame, any number of edges in each set."""
-    dims: dict[str, torch.export.Dim] = {}
-    shapes = []
-    for key in inputs:
-        name = _size_name(key)
-        if name not in dims:
-            dims[name] = torch.export.Dim(name, min=0 if per_what(key) == "edge" else 1)
-        shapes.append({_axis(key): dims[name]})
-    return tuple(shapes)
+    least = {_size_name(key): 0 if per_what(key) == "edge" else 1 for key in inputs}
+    dims = {name: torch.export.Dim(name, min=size) for name, size in least.items()}
+    return tuple({_axis(key): dims[_size_name(key)]} for key in inputs)
 
 
 def _size_name(key: str) -> str:

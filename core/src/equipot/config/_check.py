@@ -52,11 +52,7 @@ class Checked:
 
 
 def check_config(config: DictConfig, allow: AllowList | None = None, hydra: DictConfig | None = None) -> Checked:
-    """Check a composed config, and Hydra's own config if given.
-
-    Raises:
-        ConfigError: With all problems.
-    """
+    """Check a composed config, and Hydra's own config if given; a ConfigError lists all problems."""
     with _hydra_values(hydra):
         return _Check(config, allow or AllowList()).run(hydra)
 

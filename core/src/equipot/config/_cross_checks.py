@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
@@ -16,7 +17,7 @@ from equipot.config._resolve import BAD
 from equipot.config._sections import LOSS, MEASURES, MODEL
 from equipot.config._targets import HYDRA_PACKAGES
 from equipot.containers import nodes
-from equipot.errors import ConfigError, problem, relocate, unknown
+from equipot.errors import ConfigError, problem, problems_of, relocate, unknown
 from equipot.model._context import ModelInfo
 from equipot.model._modifiers import DERIVATIVES
 from equipot.model._recipe import ModelBuilder, ModelRecipe
@@ -99,23 +100,17 @@ def measure_problems(objects: ConfigObjects, recipe: ModelRecipe, units: Units) 
     except ConfigError:
         return  # reported by binding_problems
     for name, measure in _measures(objects).items():
-        try:
-            measure.bind(type_names)
-        except ConfigError as error:
-            for text in error.problems:
-                yield relocate(text, type(measure).__name__, f"training_module.{name}")
+        for text in problems_of(partial(measure.bind, type_names)):
+            yield relocate(text, type(measure).__name__, f"training_module.{name}")
 
 
 def callback_problems(objects: ConfigObjects) -> Iterator[str]:
     """Find callbacks that do not fit the loss they read or change."""
     loss = objects.built.get(LOSS)
     for path, callback in objects.built.items():
-        if loss is None or not path.startswith("trainer.callbacks") or not isinstance(callback, LossReader):
-            continue
-        try:
-            callback.check_loss(loss)
-        except ConfigError as error:
-            yield from (relocate(text, type(callback).__name__, path) for text in error.problems)
+        if loss is not None and path.startswith("trainer.callbacks") and isinstance(callback, LossReader):
+            for text in problems_of(partial(callback.check_loss, loss)):
+                yield relocate(text, type(callback).__name__, path)
 
 
 def _prediction_problems(objects: ConfigObjects, recipe: ModelRecipe | None) -> Iterator[str]:
@@ -213,12 +208,8 @@ def _monitors(resolved: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def binding_problems(data: DataSection, recipe: ModelRecipe) -> list[str]:
     """Give the data module the model's types and radii, and find what does not fit, units included."""
     problems = recipe.unit_problems(data.units) if isinstance(recipe, ModelBuilder) else ()
-    found = [f"{MODEL}.{text}" for text in problems]
-    try:
-        data.bind(recipe.info(data.units))
-    except ConfigError as error:
-        found += [relocate(text, type(data).__name__, "data") for text in error.problems]
-    return found
+    bound = problems_of(lambda: data.bind(recipe.info(data.units)))
+    return [f"{MODEL}.{text}" for text in problems] + [relocate(text, type(data).__name__, "data") for text in bound]
 
 
 # ------------------------------------------------------------------ Hydra's own section
@@ -231,15 +222,10 @@ def hydra_problems(hydra: DictConfig) -> list[str]:
     problems = []
     for path, value in nodes(OmegaConf.to_container(hydra, resolve=False)):
         key = path.rpartition(".")[2]
-        if key == "_target_" and not _is_hydra_target(value):
+        dotted = all(part.isidentifier() for part in str(value).split("."))
+        if key == "_target_" and not (dotted and str(value).startswith(tuple(f"{one}." for one in HYDRA_PACKAGES))):
             hint = "only Hydra and installed Hydra plugins"
             problems.append(problem(path, "is not on the list of allowed targets", got=value, hint=hint))
         elif "_logging." in path and key in ("()", "class") and not _LOGGING_CLASS.fullmatch(str(value)):
             problems.append(problem(path, "must be a class of logging", got=value))
     return problems
-
-
-def _is_hydra_target(target: object) -> bool:
-    text = str(target)
-    dotted = all(part.isidentifier() for part in text.split("."))
-    return dotted and any(text.startswith(package + ".") for package in HYDRA_PACKAGES)

@@ -87,7 +87,10 @@ class ConfigObjects:
     def _made(self, value: Any, path: str) -> Any:
         """Make the object of a node whose options are made already; return anything else unchanged."""
         if isinstance(value, Statistic):
-            return self._statistic(value, path)
+            if self.samples is not None:
+                return self.samples(value, path)
+            self.problems.append(problem(path, "statistics can be used in training_module only", got=value.raw))
+            return BAD
         if not isinstance(value, dict):
             return value
         options = {key: item for key, item in value.items() if key not in HYDRA_KEYS}
@@ -96,12 +99,6 @@ class ConfigObjects:
         if path not in self.targets:
             return BAD
         return self._object(self.targets[path], options, path, partial=bool(value.get("_partial_")))
-
-    def _statistic(self, marker: Statistic, path: str) -> Any:
-        if self.samples is None:
-            self.problems.append(problem(path, "statistics can be used in training_module only", got=marker.raw))
-            return BAD
-        return self.samples(marker, path)
 
     def _object(self, target: Any, options: dict[str, Any], path: str, *, partial: bool) -> Any:
         later = next((names for section, names in self.deferred.items() if is_within(path, section)), ())

@@ -22,14 +22,10 @@ def _int_div(a: int, b: int) -> int:
     return a // b
 
 
-def _concat_lists(*lists: list[Any]) -> list[Any]:
-    return [item for part in lists for item in part]
-
-
 CORE: dict[str, Any] = {
     "int_div": _int_div,
     "int_mul": lambda a, b: int(a) * int(b),
-    "concat_lists": _concat_lists,
+    "concat_lists": lambda *lists: [item for part in lists for item in part],
     "list_to_identity_dict": lambda names: {name: name for name in names},
     "list_to_constant_dict": dict.fromkeys,
 }
@@ -38,7 +34,8 @@ CORE: dict[str, Any] = {
 
 def register_resolvers() -> None:
     """Register all resolvers with OmegaConf."""
-    for name, function in {**_declared(), **CORE}.items():
+    declared = {name: functools.partial(_call, entry) for name, entry in aliases("resolver").items()}
+    for name, function in {**declared, **CORE}.items():
         OmegaConf.register_new_resolver(name, function, replace=True)
     if not OmegaConf.has_resolver(STATISTICS):  # Hydra resolves values that an override removes
         OmegaConf.register_new_resolver(STATISTICS, lambda *_: "a statistic", use_cache=False)
@@ -49,12 +46,8 @@ def resolver_names() -> list[str]:
     return sorted(BaseContainer._resolvers)  # noqa: SLF001 - OmegaConf has no public list
 
 
-def _declared() -> dict[str, Any]:
-    """Resolvers of other programs; their functions are imported on first use."""
-
-    def call(entry: TargetAliasEntry, *arguments: Any) -> Any:
-        if not entry.target:
-            raise ValueError(f"has no counterpart; {entry.instead}")
-        return load_object(entry.target)(*arguments)
-
-    return {name: functools.partial(call, entry) for name, entry in aliases("resolver").items()}
+def _call(entry: TargetAliasEntry, *arguments: Any) -> Any:
+    """Call a resolver of another program, whose function is imported on first use."""
+    if not entry.target:
+        raise ValueError(f"has no counterpart; {entry.instead}")
+    return load_object(entry.target)(*arguments)

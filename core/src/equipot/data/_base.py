@@ -19,7 +19,6 @@ from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
 from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data._readers import file_hash
 from equipot.data._splits import PARTS, split_indices
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics
@@ -27,6 +26,7 @@ from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, problem
 from equipot.fields import LABELS
+from equipot.files import file_digest
 from equipot.graph import Graph
 from equipot.model._context import ModelInfo
 from equipot.options import Configurable
@@ -190,7 +190,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
 
     def file_hashes(self) -> dict[str, str]:
         """SHA-256 of each file or folder that is read."""
-        return {path: file_hash(path) for path in self.source_files()}
+        return {path: file_digest(path) for path in self.source_files()}
 
     def statistics(self, names: Collection[str] | None = None) -> dict[str, StatisticValue]:
         """Statistics of the train set, from the cache if data, model and manager are the same.

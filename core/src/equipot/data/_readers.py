@@ -6,7 +6,6 @@ as a shorter number. Files are checked for both before ASE reads them.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,19 +81,6 @@ def _database_rows(file: Path) -> Iterator[Atoms]:
 
     for row in connect(str(file)).select():
         yield row.toatoms(add_additional_information=True)
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of the contents of a file, or of the names and contents of all files in a folder."""
-    digest = hashlib.sha256()
-    root = Path(path)
-    for file in [root] if root.is_file() else sorted(item for item in root.rglob("*") if item.is_file()):
-        if file != root:
-            digest.update(file.relative_to(root).as_posix().encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def check_file(path: str | Path) -> None:

@@ -1,6 +1,8 @@
-"""``equipot describe``."""
+"""``equipot describe`` and ``equipot schema``: what the installed components accept."""
 
 from __future__ import annotations
+
+import json
 
 import click
 
@@ -10,7 +12,7 @@ from equipot.commands import complete_names
 
 @click.command
 @click.argument("name", shell_complete=complete_names())
-def command(name: str) -> None:
+def describe(name: str) -> None:
     """Show the options of an installed component with type, default, unit and meaning.
 
     NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL).
@@ -31,3 +33,21 @@ def command(name: str) -> None:
             ],
             header=("option", "type", "default", "unit", "meaning"),
         )
+
+
+@click.command
+@click.argument("name", required=False, shell_complete=complete_names())
+def schema(name: str | None) -> None:
+    """Print a JSON Schema of configs for editors and other tools.
+
+    It covers all installed components, or with NAME (e.g. ZBL) only this one.
+    """
+    from equipot.config._components import find
+    from equipot.config._schema import component_schema, config_schema
+
+    if name is None:
+        shown = config_schema()
+    else:
+        found = find(name)
+        shown = component_schema(found[0]) if len(found) == 1 else {one.path: component_schema(one) for one in found}
+    print(json.dumps(shown, indent=2, ensure_ascii=False))
