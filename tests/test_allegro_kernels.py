@@ -54,7 +54,7 @@ def test_kernels_give_the_same():
 @pytest.mark.parametrize("l_max", range(5))
 @pytest.mark.parametrize("parity", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_kernels_give_the_same_whatever_the_options(l_max, parity, dtype):
+def test_kernels_give_the_same_for_all_options(l_max, parity, dtype):
     model = allegro(
         l_max=l_max,
         parity=parity,

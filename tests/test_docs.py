@@ -1,24 +1,34 @@
-"""Commands and code shown in README and docs work as shown."""
+"""Commands, names and code shown in READMEs and docs exist and work as shown."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import yaml
 
 from equipot._cli.config_arguments import split_arguments
 from equipot._cli.main import equipot, main
+from equipot.config import resolve_target
+from equipot.describe import describe_options
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    path
+    for pattern in ("docs/**/*.md", "*.md", "core/*.md", "plugins/[!_]*/*.md", "examples/**/*.md")
+    for path in sorted(ROOT.glob(pattern))
+    if path.name != "CHANGELOG.md" and "_build" not in path.parts
+]
 SCRIPTS = {"equipot-train": "train", "equipot-compile": "compile", "equipot-package": "package"}
 
 
@@ -27,9 +37,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Words of every command of ours in the page's bash blocks."""
+    """Words of every command of ours in the page's shell blocks."""
     found = []
-    for block in blocks(page, "bash"):
+    for block in (*blocks(page, "bash"), *blocks(page, "console")):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.removeprefix("$ ").split(" > ")[0].split(" | ")[0], comments=True)
             if words and words[0].split("-")[0] == "equipot":
@@ -69,10 +79,90 @@ def parse(command: click.Command, words: list[str]) -> None:
 
 def test_every_page_is_in_the_contents() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    for page in PAGES[1:]:
+    for page in (page for page in PAGES if (ROOT / "docs") in page.parents):
         where = page.relative_to(ROOT / "docs")
         listed = str(where.with_suffix("")) in index or f"{where.parts[0]}/*" in index
         assert listed or where.name == "index.md", f"{where} is on no page's list"
+
+
+# A name of ours, as in `equipot.data.ASEDataModule`, but not a part of `model.equipot.zip`.
+NAME = re.compile(r"(?<![\w./-])equipot(?:_[a-z0-9]+)*(?:\.[A-Za-z_]\w*)+")
+
+INVENTED = re.compile(
+    r"equipot\.plugins\.v\d+|equipot\.schema\.json"  # groups of entry points, and a file
+    r"|equipot_(?:morse|lennard_jones)\..*|.*\.My[A-Z]\w*|.*\.Morse"  # what readers write themselves
+    r"|.*\.NAME"
+)
+"""Dotted names on pages that name nothing installed."""
+
+
+def names(page: Path) -> list[str]:
+    """Dotted names of ours on a page."""
+    found = {match[0] for match in NAME.finditer(page.read_text(encoding="utf-8"))}
+    return sorted(name for name in found if not INVENTED.fullmatch(name))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_names_exist(page: Path) -> None:
+    missing = [name for name in names(page) if not exists(name)]
+    assert not missing, f"{page.relative_to(ROOT)} names what does not exist: {', '.join(missing)}"
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    parts = name.split(".")
+    found = importlib.import_module(parts[0])
+    for end, part in enumerate(parts[1:], 2):
+        try:
+            found = getattr(found, part) if hasattr(found, part) else importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            # an option: the field of a dataclass without a default is no attribute of its class
+            return end == len(parts) and part in getattr(found, "__annotations__", {})
+    return True
+
+
+PLACE = re.compile(r"`(?:python )?((?:\.ci|benchmarks|changelog\.d|core|docs|examples|plugins|tests|tools)/[\w./-]+)")
+
+
+def relative_links(page: Path) -> list[str]:
+    """Targets of links to files, without anchors."""
+    found = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    return [target for target in found if not target.startswith("/")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_files_exist(page: Path) -> None:
+    places = {place for place in PLACE.findall(page.read_text(encoding="utf-8")) if not place.startswith("docs/_build")}
+    missing = [place for place in places if not (ROOT / place).exists() and not (page.parent / place).exists()]
+    missing += [link for link in relative_links(page) if not (page.parent / link).exists()]
+    assert not missing, f"{page.relative_to(ROOT)} names what does not exist: {', '.join(missing)}"
+
+
+def targets(node: object) -> Iterator[dict[str, Any]]:
+    """Every mapping with a `_target_` of ours in a config."""
+    if isinstance(node, dict) and str(node.get("_target_", "")).startswith("equipot"):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from targets(child)
+
+
+FRAGMENTS = [
+    (page, found)
+    for page in PAGES
+    for block in blocks(page, "yaml")
+    for found in targets(yaml.safe_load(textwrap.dedent(block)))
+    if not INVENTED.fullmatch(found["_target_"])
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "found"), FRAGMENTS, ids=[f"{page.stem}: {found['_target_']}" for page, found in FRAGMENTS]
+)
+def test_options_exist(page: Path, found: dict[str, Any]) -> None:
+    """Pieces of configs on pages write options that their target has."""
+    known = {option.name for option in describe_options(resolve_target(found["_target_"], "page"))}
+    unknown = found.keys() - known - {"_target_", "_partial_"}
+    assert not unknown, f"{page.relative_to(ROOT)}: {found['_target_']} has no {', '.join(sorted(unknown))}"
 
 
 def readme_config() -> str:

@@ -1,4 +1,4 @@
-"""Every option of every installed component stands in a config that is run, see ``examples/every_option``."""
+"""Every option of every installed component is used in a config that is run, see ``examples/every_option``."""
 
 import dataclasses
 import inspect

@@ -21,64 +21,47 @@ from ase.md.verlet import VelocityVerlet
 from equipot._cli.main import main
 from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
-from equipot.model import ModelFromPackage, apply_modifier, modify
+from equipot.model import apply_modifier
 from equipot.plugins import plugins
 from equipot_test_support.commands import equipot
+from equipot_test_support.configs import short_run
 from equipot_test_support.folders import current, train_config, write_data
+from equipot_test_support.roads import FINE_TUNING, check_outputs_kept, force_loss, packaged, with_forces
 from equipot_testing.conformance import ModelBuilderConformance
 from equipot_testing.frames import batch_of, standard_structures
 
 WATER = Path(__file__).parents[1] / "examples" / "data" / "water_gfn1.extxyz"
 
-CONFIG = """
-run: [train, val, test]
-chemical_symbols: [H, O]
-data:
-  _target_: equipot.data.ASEDataModule
-  seed: 1
-  split_dataset: {file_path: water.extxyz, train: 8, val: 2, test: 2}
-  train_dataloader: {batch_size: 2}
-  val_dataloader: {batch_size: 2}
-  test_dataloader: {batch_size: 2}
-  stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}
-trainer:
-  _target_: lightning.Trainer
-  accelerator: cpu
-  max_epochs: 4
-  logger: false
-  enable_progress_bar: false
-  enable_model_summary: false
-training_module:
-  _target_: equipot.train.EMALightningModule
-  ema_decay: 0.9
-  loss:
-    _target_: equipot.train.EnergyForceStressLoss
-    per_atom_energy: true
-    coeffs: {total_energy: 1.0, forces: 1.0, stress: 1.0}
-  val_metrics:
-    _target_: equipot.train.EnergyForceStressMetrics
-    coeffs: {per_atom_energy_mae: 1.0, forces_mae: 1.0, stress_mae: 1.0}
-  optimizer: {_target_: torch.optim.Adam, lr: 0.02}
-  model:
-    _target_: equipot.model.InvariantModel
-    seed: 1
-    model_dtype: float64
-    type_names: ${chemical_symbols}
-    r_max: 3.5
-    avg_num_neighbors: ${training_data_stats:num_neighbors_mean}
-    per_type_energy_shifts: ${training_data_stats:per_type_energy_shifts_lstsq}
-    per_type_energy_scales: ${training_data_stats:forces_rms}
-    pair_potential:
-      _target_: equipot.pair_potentials.ZBL
-      units: metal
-      chemical_species: ${chemical_symbols}
-"""
-
-FINE_TUNING = {
-    "_target_": "equipot.model.modify",
-    "modifiers": [{"modifier": "enable_ForceStressOutput"}],
-    "model": {"_target_": "equipot.model.ModelFromPackage", "package_path": "energy_only.equipot.zip"},
+MODEL = {
+    "_target_": "equipot.model.InvariantModel",
+    "seed": 1,
+    "model_dtype": "float64",
+    "type_names": "${chemical_symbols}",
+    "r_max": 3.5,
+    "avg_num_neighbors": "${training_data_stats:num_neighbors_mean}",
+    "per_type_energy_shifts": "${training_data_stats:per_type_energy_shifts_lstsq}",
+    "per_type_energy_scales": "${training_data_stats:forces_rms}",
+    "pair_potential": {
+        "_target_": "equipot.pair_potentials.ZBL",
+        "units": "metal",
+        "chemical_species": "${chemical_symbols}",
+    },
 }
+
+TRAINING = {
+    "ema_decay": 0.9,
+    "loss": {
+        "_target_": "equipot.train.EnergyForceStressLoss",
+        "per_atom_energy": True,
+        "coeffs": {"total_energy": 1.0, "forces": 1.0, "stress": 1.0},
+    },
+    "val_metrics": {
+        "_target_": "equipot.train.EnergyForceStressMetrics",
+        "coeffs": {"per_atom_energy_mae": 1.0, "forces_mae": 1.0, "stress_mae": 1.0},
+    },
+    "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.02},
+}
+"""What differs from ``short_run`` in the section of that name."""
 
 
 class TestConformance(ModelBuilderConformance):
@@ -89,9 +72,18 @@ class TestConformance(ModelBuilderConformance):
 # ----------------------------------------------------------------------------- the runs
 
 
+def full_config():
+    """All labels, and every statistic that the model can use."""
+    made = short_run("water.extxyz", dict(MODEL), train=8, val=2, test=2)
+    made["chemical_symbols"] = ["H", "O"]
+    made["trainer"]["max_epochs"] = 4
+    made["training_module"].update(TRAINING)
+    return made
+
+
 def config(**training_module):
     """The config with other parts of its training module; the shifts as numbers, since water is always H2O."""
-    made = yaml.safe_load(CONFIG)
+    made = full_config()
     made["training_module"]["model"]["per_type_energy_shifts"] = {"H": -13.0, "O": -110.0}
     made["training_module"].update(training_module)
     return made
@@ -131,21 +123,13 @@ def checkpoint(folder):
 @pytest.fixture(scope="module")
 def package(folder, checkpoint):
     """That model as a package."""
-    equipot("package", "build", checkpoint, "full.equipot.zip")
-    return folder / "full.equipot.zip"
+    return packaged(checkpoint, "full")
 
 
 @pytest.fixture(scope="module")
 def energy_checkpoint(folder):
     """Trained on energies alone."""
     return train(folder, "energy_only", energy_only())
-
-
-@pytest.fixture(scope="module")
-def energy_package(folder, energy_checkpoint):
-    """That model as a package."""
-    equipot("package", "build", energy_checkpoint, "energy_only.equipot.zip")
-    return folder / "energy_only.equipot.zip"
 
 
 def frame(index=0):
@@ -156,7 +140,7 @@ def frame(index=0):
 
 
 def test_config_is_accepted(folder):
-    (folder / "check.yaml").write_text(CONFIG, encoding="utf-8")
+    (folder / "check.yaml").write_text(yaml.safe_dump(full_config()), encoding="utf-8")
     equipot("check", "check.yaml")
 
 
@@ -211,10 +195,7 @@ def test_energy_only_run_never_differentiates(folder, energy_checkpoint, monkeyp
 
 def test_package_is_the_checkpoint(package, checkpoint):
     equipot("package", "verify", package)
-    first, second = load_model(package).eval(), load_model(checkpoint).eval()
-    batch = batch_of(standard_structures(2).values(), first.info)
-    for key, value in first(batch).items():
-        assert torch.equal(second(batch)[key], value)
+    check_outputs_kept(load_model(checkpoint).eval(), load_model(package).eval())
 
 
 def test_inspect_names_the_plugins_a_model_needs(package, capfd):
@@ -265,14 +246,9 @@ def _check_derivatives(calculator):
 
 
 def test_a_recipe_that_starts_from_a_package_keeps_its_energies(energy_package):
-    recipe = modify(
-        model=ModelFromPackage(package_path=str(energy_package)), modifiers=[{"modifier": "enable_ForceStressOutput"}]
-    )
-    made, original = recipe.build(), load_model(energy_package)
-    batch = batch_of(standard_structures(2).values(), original.info)
-    assert "forces" in made(batch)
-    for key, value in original(batch).items():
-        assert torch.equal(made(batch)[key], value)
+    made = with_forces(energy_package)
+    assert "forces" in made.info.outputs
+    check_outputs_kept(made, load_model(energy_package).eval())
 
 
 def test_fine_tuning_an_energy_model_on_forces(folder, energy_package):
@@ -280,19 +256,8 @@ def test_fine_tuning_an_energy_model_on_forces(folder, energy_package):
     del made["chemical_symbols"], made["data"]["stats_manager"]
     last = train(folder, "tuned", made, "trainer.max_epochs=3")
     before = apply_modifier(load_model(energy_package), "enable_ForceStressOutput")
-    assert _force_loss(load_model(last, weights="raw")) < _force_loss(before)
-
-
-def _force_loss(model):
-    """Mean squared error of the forces of all frames."""
-    calculator = EquipotCalculator(model.eval())
-    total = []
-    for index in range(8):
-        atoms = frame(index)
-        reference = atoms.get_forces()
-        atoms.calc = calculator
-        total.append(((atoms.get_forces() - reference) ** 2).mean())
-    return float(np.mean(total))
+    frames = [frame(index) for index in range(8)]
+    assert force_loss(load_model(last, weights="raw"), frames) < force_loss(before, frames)
 
 
 # -------------------------------------------------------------------------------- using it

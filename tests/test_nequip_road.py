@@ -19,10 +19,9 @@ from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
 from equipot.config._check import check_config
 from equipot.config._load import compose
-from equipot.model import ModelFromPackage, modify
 from equipot_test_support.commands import equipot
 from equipot_test_support.folders import current, train_config, write_data
-from equipot_testing.frames import batch_of, standard_structures
+from equipot_test_support.roads import FINE_TUNING, check_outputs_kept, force_loss, with_forces
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
 
@@ -74,15 +73,6 @@ training_module:
       chemical_species: ${chemical_symbols}
 """
 
-FINE_TUNING = """
-_target_: equipot.model.modify
-modifiers:
-  - modifier: enable_ForceStressOutput
-model:
-  _target_: equipot.model.ModelFromPackage
-  package_path: energy_only.equipot.zip
-"""
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -114,12 +104,6 @@ def train(folder, name, made, *overrides):
 @pytest.fixture(scope="module")
 def energy_checkpoint(folder):
     return train(folder, "energy_only", energy_only())
-
-
-@pytest.fixture(scope="module")
-def energy_package(folder, energy_checkpoint):
-    equipot("package", "build", energy_checkpoint, "energy_only.equipot.zip")
-    return folder / "energy_only.equipot.zip"
 
 
 def test_every_line_of_the_config_reaches_the_model(folder):
@@ -183,29 +167,16 @@ def test_energy_only_run_reads_no_forces_and_never_differentiates(folder, monkey
 
 
 def test_fine_tuning_starts_with_the_same_energies_and_lowers_the_loss(folder, energy_package):
-    recipe = modify(
-        model=ModelFromPackage(package_path=str(energy_package)), modifiers=[{"modifier": "enable_ForceStressOutput"}]
-    )
-    tuned, original = recipe.build().eval(), load_model(energy_package).eval()
-    batch = batch_of(standard_structures(3).values(), original.info)
-    for key, value in original(batch).items():
-        assert torch.equal(tuned(batch)[key], value)
+    tuned = with_forces(energy_package)
+    check_outputs_kept(tuned, load_model(energy_package).eval())
 
     made = config()
-    made["training_module"]["model"] = yaml.safe_load(FINE_TUNING)
+    made["training_module"]["model"] = FINE_TUNING
     del made["data"]["stats_manager"]
     epochs = ["trainer.max_epochs=6", "run=[train]"]
     last = train(folder, "tuned", made, *epochs)
-
-    def loss(model):
-        calculator, errors = EquipotCalculator(model.eval()), []
-        for atoms in read(folder / "ethanol.extxyz", ":"):
-            reference = atoms.get_forces()
-            atoms.calc = calculator
-            errors.append(((atoms.get_forces() - reference) ** 2).mean())
-        return np.mean(errors)
-
-    assert loss(load_model(last, weights="raw")) < loss(tuned)
+    losses = [force_loss(model, read("ethanol.extxyz", ":")) for model in (load_model(last, weights="raw"), tuned)]
+    assert losses[0] < losses[1]
 
 
 @pytest.mark.slow

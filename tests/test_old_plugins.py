@@ -1,6 +1,5 @@
 """Plugins of other times: the wheels of ``tests/old_plugins`` load, or are refused unimported with the right words."""
 
-import importlib.util
 import sys
 import zipfile
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 
 from equipot import __version__
 from equipot.plugins import PluginHost
+from equipot_test_support.scripts import load_script
 from equipot_testing.conformance import PairPotentialConformance
 from equipot_testing.run import run_checks
 
@@ -42,9 +42,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_the_wheels_are_what_the_script_makes(tmp_path):
-    spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
-    make = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make)
+    make = load_script("tests/old_plugins/make.py")
     made = {path.name: path.read_bytes() for path in make.write(tmp_path)}
     assert made == {path.name: path.read_bytes() for path in WHEELS.values()}
     assert max(map(len, made.values())) < 5000

@@ -28,19 +28,20 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# distribution: (folder, package, id of its entry point)
-OURS = {
-    "equipot": ("core", "equipot", "core"),
-    "equipot-nequip": ("plugins/nequip_like", "equipot_nequip", "nequip"),
-    "equipot-zbl": ("plugins/zbl", "equipot_zbl", "zbl"),
-    "equipot-force-stress": ("plugins/force_stress", "equipot_force_stress", "force_stress"),
-    "equipot-allegro": ("plugins/allegro_like", "equipot_allegro", "allegro"),
-    "equipot-kernels": ("plugins/kernels", "equipot_kernels", "kernels"),
-    "equipot-from-nequip": ("plugins/from_nequip", "equipot_from_nequip", "from_nequip"),
-    "equipot-toolbox": ("plugins/toolbox", "equipot_toolbox", "toolbox"),
-    "equipot-testing": ("plugins/testing", "equipot_testing", "testing"),
-}
-PLUGINS = {name: where for name, where in OURS.items() if name != "equipot"}
+FOLDERS = {"equipot-nequip": "nequip_like", "equipot-allegro": "allegro_like"}
+"""Distributions whose folder below ``plugins`` is not called like the plugin."""
+
+PLUGIN_IDS = ("nequip", "zbl", "force_stress", "allegro", "kernels", "from_nequip", "toolbox", "testing")
+
+
+def _distribution(plugin_id):
+    name = f"equipot-{plugin_id.replace('_', '-')}"
+    return name, (f"plugins/{FOLDERS.get(name, plugin_id)}", f"equipot_{plugin_id}", plugin_id)
+
+
+PLUGINS = dict(map(_distribution, PLUGIN_IDS))
+OURS = {"equipot": ("core", "equipot", "core"), **PLUGINS}
+"""Distribution to its folder, its package and the id of its entry point."""
 
 
 def project(dist: str) -> dict:

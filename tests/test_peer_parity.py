@@ -1,16 +1,13 @@
 """Against numbers of nequip 0.19 and nequip-allegro 0.8, which tests/reference/make_*_reference.py made with them."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
-FILE = Path(__file__).parent / "reference" / "parity.py"
-SPEC = importlib.util.spec_from_file_location("parity", FILE)
-parity = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(parity)
+from equipot_test_support.scripts import load_script
+
+parity = load_script("tests/reference/parity.py")
 REFERENCES = {name: parity.Reference(name) for name in parity.MODELS}
 NEQUIP, ALLEGRO = (REFERENCES[name] for name in ("nequip", "allegro"))
 EACH_CASE = pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class Reader:
             assert done.returncode == (1 if unwritten else 0), f"{words}\n{self.outputs[-1]}"
 
     def install(self):
-        """As ``pip install -e`` without touching this environment: metadata beside a link to the source."""
+        """As ``pip install -e`` without touching this environment: metadata next to a link to the source."""
         options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(self.site)]
         done = subprocess.run(
             [sys.executable, "-m", "pip", "install", *options, str(self.folder)],

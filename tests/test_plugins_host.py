@@ -119,7 +119,7 @@ def test_a_broken_plugin_is_shown_and_stops_nothing(fake, equipot):
     assert "warning: plugin 'broken' (broken-dist 2.0) is failed: SystemExit: 3" in err.splitlines()
 
 
-def test_a_plugin_that_imports_torch_to_declare_is_told_and_changes_nothing(fake, run):
+def test_a_plugin_that_imports_torch_to_declare_is_reported_and_changes_nothing(fake, run):
     fake("heavy-dist", "heavy", "import torch\ntorch.set_default_dtype(torch.float64)\n")
     code = (
         "from equipot.plugins import plugins\n"

@@ -1,14 +1,10 @@
 """The import-linter contract that keeps plugins off private modules."""
 
-import importlib.util
-from pathlib import Path
-
 import grimp
 
-FILE = Path(__file__).parents[1] / "tools" / "private_imports.py"
-SPEC = importlib.util.spec_from_file_location("private_imports", FILE)
-private_imports = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(private_imports)
+from equipot_test_support.scripts import load_script
+
+private_imports = load_script("tools/private_imports.py")
 
 
 def test_private_modules_of_others_are_refused_and_own_ones_are_not():

@@ -2,26 +2,17 @@
 
 import ast
 import copy
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
 from equipot import __version__
+from equipot_test_support import ROOT
+from equipot_test_support.scripts import load_script
 
-ROOT = Path(__file__).resolve().parent.parent
 UPDATE = "after a deliberate change, or for a release: python tools/public_api.py --update"
 
-
-def _tool():
-    spec = importlib.util.spec_from_file_location("public_api", ROOT / "tools" / "public_api.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = _tool()
+tool = load_script("tools/public_api.py")
 RECORD = json.loads(tool.RECORD.read_text(encoding="utf-8"))
 
 

@@ -59,7 +59,7 @@ def code_lines(path):
     ("kind", "most"), [("pair-potential", 25), ("modifier", 40), ("stats-manager", 40), ("model-builder", 55)]
 )
 def test_a_plugin_is_short(kind, most):
-    """The pair potential beside its formula, a function of two lines; the others with their example's physics."""
+    """The pair potential with its formula, a function of two lines; the others with the physics of their example."""
     lines = sum(code_lines(path) for path in (TEMPLATE / kind / "src").rglob("*.py"))
     formula = 2 if kind == "pair-potential" else 0
     assert lines - formula <= most

@@ -4,9 +4,7 @@ Measured ratios are several times larger; see docs/explanation/performance.md.
 """
 
 import copy
-import importlib.util
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,19 +16,16 @@ from equipot.data import frame_from_atoms
 from equipot.data.transforms import default_transforms
 from equipot.model import NequIPGNNModel, apply_modifier
 from equipot.neighbors import add_neighbors
+from equipot_test_support.scripts import load_script
 
 pytestmark = pytest.mark.slow
 
-SYSTEMS = Path(__file__).parents[1] / "benchmarks" / "speed" / "systems.py"
 FUSED, SPLINES, TRAINED_SPLINES = "enable_FusedKernels", "enable_RadialSplines", "train_with_RadialSplines"
 
 
 @pytest.fixture(scope="module")
 def water():
-    spec = importlib.util.spec_from_file_location("benchmark_systems", SYSTEMS)
-    systems = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(systems)
-    return systems.water()
+    return load_script("benchmarks/speed/systems.py").water()
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +109,7 @@ def test_the_skin_speeds_up_neighbour_lists(model, frame):
     assert times_faster(lambda: add_neighbors(frame, info.r_max), lambda: kept.update(frame), rounds=20) > 2.5
 
 
-def test_the_calculator_does_little_beside_the_model(model, water):
+def test_the_calculator_costs_little_compared_with_the_model(model, water):
     atoms = water.copy()
     atoms.calc = calculator = EquipotCalculator(model)
     inner = calculator.model
@@ -136,6 +131,6 @@ def test_the_calculator_does_little_beside_the_model(model, water):
     for _ in range(20):
         atoms.positions += 0.002 * random.normal(size=atoms.positions.shape)
         atoms.get_forces()
-    beside = time.process_time() - start - spent["model"]
-    assert beside / 20 < 0.003, "seconds of one step beside the model; measured: 0.0006"
-    assert beside < 0.15 * spent["model"]
+    other = time.process_time() - start - spent["model"]
+    assert other / 20 < 0.003, "seconds of one step outside the model; measured: 0.0006"
+    assert other < 0.15 * spent["model"]

@@ -216,11 +216,6 @@ def merged(base, extra):
 def test_shown_config_is_valid(snippet, tmp_path, monkeypatch, capfd):
     config = merged(yaml.safe_load(config_of({})), yaml.safe_load(snippet))
     config["run"] = ["train"]
-    config["training_module"].setdefault(
-        "lr_scheduler", {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 1}
-    )
-    if config["training_module"]["lr_scheduler"] is None:
-        del config["training_module"]["lr_scheduler"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     monkeypatch.chdir(tmp_path)
     assert main(["check", "config.yaml"]) == 0, capfd.readouterr().err

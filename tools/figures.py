@@ -1,7 +1,7 @@
-"""Count what says how well the tree is kept: circles of imports, lengths, comments, docstrings.
+"""Measure how well the code is kept: circular imports, lengths, comments, docstrings.
 
-`python tools/figures.py` measures this tree, `python tools/figures.py OTHER` one at another place, such as a
-worktree of an older commit. Only files are read, nothing of the tree is imported.
+`python tools/figures.py` measures this tree, `python tools/figures.py OTHER` a tree in another folder, such as a
+worktree of an older commit. It only reads files and does not import the tree.
 """
 
 from __future__ import annotations
@@ -15,28 +15,18 @@ import tokenize
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tomllib
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG = 40
-"""Most lines of code of a function."""
-
-ORDER = (
-    ("cli", "_cli"),
-    ("train", "compile", "ase", "evaluate"),
-    ("artifacts",),
-    ("data",),
-    ("config",),
-    ("neighbors",),
-    ("model", "nn", "modifiers", "energy_terms", "pair_potentials"),
-    ("plugins", "_host", "describe", "validation", "options", "_builtin", "builtin", "attribution", "discovery"),
-)
-"""Rooms of core from the top to the bottom; what is not named here is the ground floor."""
+"""Functions with more lines of code than this are counted as long."""
 
 
 def main() -> int:
-    """Print one figure on each line."""
+    """Print the figures, one on each line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tree", nargs="?", type=Path, default=ROOT, help="root of the tree, default this one")
     tree = parser.parse_args().tree.resolve()
@@ -46,7 +36,7 @@ def main() -> int:
 
 
 def figures(tree: Path) -> dict[str, object]:
-    """Every figure by its name."""
+    """All figures by name."""
     core, settings = tree / "core/src/equipot", (tree / "pyproject.toml").read_text(encoding="utf-8")
     kit = [path for path in (tree / "plugins/testing/src", core / "testing", core / "scaffold") if path.is_dir()]
     in_kit = {path for folder in kit for path in folder.rglob("*.py")}
@@ -85,12 +75,12 @@ def _tests(tree: Path) -> Iterator[Path]:
 
 
 def lines(path: Path) -> int:
-    """Lines of a file, empty ones too."""
+    """Number of lines of a file, including empty ones."""
     return len(path.read_text(encoding="utf-8").splitlines())
 
 
 def comments(path: Path) -> int:
-    """Comments that are for people: directives to tools do not count."""
+    """Number of comments for people; directives for tools do not count."""
     tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
     texts = [token.string for token in tokens if token.type == tokenize.COMMENT]
     return sum(not text.lstrip("# ").startswith(("type:", "ruff:", "fmt:", "pragma:")) for text in texts) - sum(
@@ -99,7 +89,7 @@ def comments(path: Path) -> int:
 
 
 def function_lengths(path: Path) -> Iterator[int]:
-    """Lines of code of every function: no docstring, no empty lines, no comments, nested functions included."""
+    """Lines of code of each function, without docstring, empty lines and comments, but with nested functions."""
     text = path.read_text(encoding="utf-8")
     rows = text.splitlines()
     for node in ast.walk(ast.parse(text)):
@@ -114,7 +104,7 @@ def function_lengths(path: Path) -> Iterator[int]:
 
 
 def docstrings(path: Path) -> tuple[int, int]:
-    """How many public modules, classes and functions have a docstring, of how many."""
+    """Number of public modules, classes and functions with a docstring, and number of all."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     found = [one for one in ast.walk(tree) if isinstance(one, kinds) and not getattr(one, "name", "").startswith("_")]
@@ -125,19 +115,19 @@ def docstrings(path: Path) -> tuple[int, int]:
 
 
 def imports(package: Path) -> dict[str, set[str]]:
-    """Module to the modules of the same package it imports, lazily too; those for type checking alone do not count."""
+    """The modules of the same package that each module imports, also lazily; imports for type checking do not count."""
     modules = {module_name(path, package): path for path in package.rglob("*.py")}
     return {name: set(imported(path, modules)) - {name} for name, path in modules.items()}
 
 
 def module_name(path: Path, package: Path) -> str:
-    """Dotted path of a file below a package's folder."""
+    """Dotted name of a file's module in a package."""
     parts = path.relative_to(package.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
-    """Which of the modules a file imports, or takes names from; those for type checking alone do not count."""
+    """The modules that a file imports, or imports names from; imports for type checking do not count."""
     pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while pending:
         node = pending.pop()
@@ -156,7 +146,7 @@ def imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
 
 
 def resolved(path: str, modules: dict[str, Path]) -> str | None:
-    """The module that defines what ``path`` names: a lazy package's stub says in which of its modules a name lies."""
+    """The module that defines the object at a dotted path; for a lazy package, its stub says which module that is."""
     if path in modules:
         return path
     package, _, name = path.rpartition(".")
@@ -189,7 +179,7 @@ def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 def by_room(graph: dict[str, set[str]]) -> dict[str, set[str]]:
-    """The same graph between the packages and modules right below ``equipot``."""
+    """The same graph for the packages and modules directly below ``equipot``."""
     rooms: dict[str, set[str]] = {}
     for name, targets in graph.items():
         if name != "equipot":
@@ -198,16 +188,26 @@ def by_room(graph: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def room(module: str) -> str:
-    """The part of core in which a module lies."""
+    """The part of core that a module belongs to."""
     return module.split(".")[1] if "." in module else module
 
 
+def floors() -> list[list[str]]:
+    """Rooms of core on each floor, from the top to the bottom, as the import contract ``staircase`` has them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    staircase = next(one for one in contracts if one["id"] == "staircase")
+    return [[name.strip(" ()") for name in layer.split(":")] for layer in staircase["layers"]]
+
+
 def upward_imports(graph: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
-    """Imports from a lower to a higher room of ``ORDER``."""
-    level = {name: number for number, names in enumerate(ORDER) for name in names}
+    """Imports from a lower to a higher floor; what the contract does not name counts as the lowest."""
+    order = floors()
+    level = {name: number for number, names in enumerate(order) for name in names}
     for name, targets in graph.items():
-        here = level.get(room(name), len(ORDER))
-        yield from ((name, target) for target in targets if level.get(room(target), len(ORDER)) < here)
+        here = level.get(room(name), len(order) if "." in name else 0)
+        yield from ((name, target) for target in targets if level.get(room(target), len(order)) < here)
 
 
 if __name__ == "__main__":

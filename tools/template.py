@@ -1,4 +1,4 @@
-"""Write `plugins/_template` again: what `equipot plugins new template --kind KIND --example` writes, for each kind."""
+"""Update `plugins/_template`: what `equipot plugins new template --kind KIND --example` writes, for each kind."""
 
 from __future__ import annotations
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from side import BaseSide
 
 FUSED, SPLINES = "enable_FusedKernels", "enable_RadialSplines"
 MODIFIERS: dict[str, dict[str, list[str]]] = {
@@ -20,20 +20,17 @@ MODIFIERS: dict[str, dict[str, list[str]]] = {
 """Modifiers of each variant."""
 
 
-class Side:
+class Side(BaseSide):
     """Modes: VARIANT (eager), VARIANT-aoti, VARIANT-train, VARIANT-ase (compiled), VARIANT-jit (eager in ASE).
 
     Variants are ``core``, ``fused`` (exact kernels) and ``splines`` (kernels and radial splines).
     """
 
-    def __init__(self, case: dict[str, Any], batch: dict[str, np.ndarray], folder: Path) -> None:
-        self.case, self.batch, self.folder = case, batch, folder
-        self.model = self._build()
+    DISTRIBUTIONS = ("equipot",)
 
-    def versions(self) -> dict[str, str]:
-        """Versions of what runs here."""
-        found = {name: importlib.metadata.version(name) for name in ("torch", "equipot")}
-        return {**found, "threads": str(torch.get_num_threads())}
+    def __init__(self, case: dict[str, Any], batch: dict[str, np.ndarray], folder: Path) -> None:
+        super().__init__(case, batch, folder)
+        self.model = self._build()
 
     def _build(self) -> Any:
         import equipot.model

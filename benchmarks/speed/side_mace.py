@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from side import BaseSide
 
 os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # its e3nn keeps constants of its own in a pickle
 
@@ -17,17 +15,10 @@ from e3nn import o3
 from mace import modules
 
 
-class Side:
+class Side(BaseSide):
     """Modes: ``eager`` (energies and forces). Two layers, l up to 2, as many channels as the case has."""
 
-    def __init__(self, case: dict[str, Any], batch: dict[str, np.ndarray], folder: Path) -> None:
-        del folder
-        self.case, self.batch = case, batch
-
-    def versions(self) -> dict[str, str]:
-        """Versions of what runs here."""
-        found = {name: importlib.metadata.version(name) for name in ("torch", "mace-torch", "e3nn")}
-        return {**found, "threads": str(torch.get_num_threads())}
+    DISTRIBUTIONS = ("mace-torch", "e3nn")
 
     def prepare(self, mode: str) -> Callable[[], dict[str, np.ndarray]]:
         """A function that evaluates once."""

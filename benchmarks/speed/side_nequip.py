@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from nequip.data import AtomicDataDict as Keys
 from nequip.utils.global_state import set_global_state
+from side import BaseSide
 
 INPUTS = [
     Keys.POSITIONS_KEY,
@@ -23,19 +23,16 @@ INPUTS = [
 ]
 
 
-class Side:
+class Side(BaseSide):
     """Modes: ``eager``, ``aoti`` (its nequip-compile), ``train``, ``ase`` (compiled, whole calculator)."""
+
+    DISTRIBUTIONS = ("nequip", "nequip-allegro", "e3nn")
 
     def __init__(self, case: dict[str, Any], batch: dict[str, np.ndarray], folder: Path) -> None:
         set_global_state()
-        self.case, self.batch, self.folder = case, batch, folder
+        super().__init__(case, batch, folder)
         self.model = self._build()
         torch.save(dict(self.model.state_dict()), folder / "peer_weights.pt")
-
-    def versions(self) -> dict[str, str]:
-        """Versions of what runs here."""
-        found = {name: importlib.metadata.version(name) for name in ("torch", "nequip", "nequip-allegro", "e3nn")}
-        return {**found, "threads": str(torch.get_num_threads())}
 
     def _build(self) -> torch.nn.Module:
         options = dict(self.case["hyperparameters"])

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from side import BaseSide
 
 
-class Side:
+class Side(BaseSide):
     """Modes: ``eager`` (energies, forces and stress); layers, l and channels as the case has them."""
 
-    def __init__(self, case: dict[str, Any], batch: dict[str, np.ndarray], folder: Path) -> None:
-        del folder
-        self.case, self.batch = case, batch
-
-    def versions(self) -> dict[str, str]:
-        """Versions of what runs here."""
-        found = {name: importlib.metadata.version(name) for name in ("torch", "sevenn", "e3nn")}
-        return {**found, "threads": str(torch.get_num_threads())}
+    DISTRIBUTIONS = ("sevenn", "e3nn")
 
     def prepare(self, mode: str) -> Callable[[], dict[str, np.ndarray]]:
         """A function that evaluates once."""

@@ -38,5 +38,5 @@ def test_memory_stays_with_the_process():
 
 
 @pytest.mark.parametrize("variables", [{"EQUIPOT_MALLOC": "default"}, {"MALLOC_ARENA_MAX": "2"}])
-def test_what_the_user_chose_stands(variables):
+def test_the_choice_of_the_user_is_kept(variables):
     assert not is_set_and_faults(**variables)[0]

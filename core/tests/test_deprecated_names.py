@@ -61,8 +61,8 @@ def test_listing_and_looking_at_others_does_not_warn(capsys):
         assert main(["plugins"]) == 0
         assert main(["plugins", "info", "nice"]) == 0
         plugins().load("pair_potentials", "ZBL")
-    told = f"deprecated: {WARNING.partition('is deprecated: ')[2]}\n"
-    assert told in capsys.readouterr().out
+    reported = f"deprecated: {WARNING.partition('is deprecated: ')[2]}\n"
+    assert reported in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("always::FutureWarning")

@@ -1,4 +1,4 @@
-"""Faults of plugins stay inside: each is told in exact words, and stops neither another plugin nor the help."""
+"""Faults of plugins stay inside: each is reported in exact words, and stops neither another plugin nor the help."""
 
 import os
 import random
@@ -121,9 +121,9 @@ SIDE_EFFECTS = {
         "import warnings\nwarnings.simplefilter('ignore')",
         "importing it changed the warning filters; undone",
     ),
-    "seeds": ("import random\nrandom.seed(0)", "importing it changed Python's random generator; undone"),
-    "seeds numpy": ("import numpy\nnumpy.random.seed(0)", "importing it changed numpy's random generator; undone"),
-    "seeds torch": ("import torch\ntorch.manual_seed(0)", "importing it changed torch's random generator; undone"),
+    "seeds": ("import random\nrandom.seed(4711)", "importing it changed Python's random generator; undone"),
+    "seeds numpy": ("import numpy\nnumpy.random.seed(4711)", "importing it changed numpy's random generator; undone"),
+    "seeds torch": ("import torch\ntorch.manual_seed(4711)", "importing it changed torch's random generator; undone"),
     "sets the default dtype": (
         "import torch\ntorch.set_default_dtype(torch.float64)",
         "importing it changed torch's default dtype; undone",
@@ -146,7 +146,7 @@ def state():
 
 @pytest.mark.usefixtures("fresh_plugins")
 @pytest.mark.parametrize(("statements", "note"), SIDE_EFFECTS.values(), ids=SIDE_EFFECTS)
-def test_what_importing_did_is_undone_and_told(install, monkeypatch, capsys, statements, note):
+def test_what_importing_did_is_undone_and_reported(install, monkeypatch, capsys, statements, note):
     monkeypatch.setenv("EQUIPOT_TEST_FAULTS", "1")
     install("loud-dist", "loud", f"{statements}\n{declaring('Loud')}")
     before = state()
@@ -173,14 +173,14 @@ def __getattr__(name):
 def test_seeds_and_dtype_are_kept_when_a_component_is_imported(install, tmp_path, monkeypatch, caplog, target):
     (tmp_path / "late_package.py").write_text(LAZY_PACKAGE, encoding="utf-8")
     monkeypatch.delitem(sys.modules, "late_part", raising=False)
-    source = "import random, torch\nrandom.seed(0)\ntorch.set_default_dtype(torch.float64)\nprint('hi')\nthing = 1\n"
+    source = "import random, torch\nrandom.seed(4711)\ntorch.set_default_dtype(torch.float64)\nprint('hi')\nthing = 1\n"
     (tmp_path / "late_part.py").write_text(source, encoding="utf-8")
     install("late-dist", "late", f"import late_package\n{declaring('Late', target)}")
     before = state()
     assert plugins().load("pair_potentials", "Late") == 1
     assert state() == before
-    told = "; ".join(record.getMessage() for record in caplog.records)
-    assert told == "; ".join(
+    reported = "; ".join(record.getMessage() for record in caplog.records)
+    assert reported == "; ".join(
         f"plugin 'late' (late-dist 1.2.3): importing it {what}"
         for what in (
             "printed 'hi'",

@@ -32,7 +32,7 @@ def test_a_failure_leaves_the_old_contents(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ArtifactError, match=r"none/a.txt: cannot be written: .*; choose a folder that exists"):
+    with pytest.raises(ArtifactError, match=r"none/a.txt: cannot be written: .*; choose an existing folder"):
         write_text(tmp_path / "none" / "a.txt", "text")
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
-from docutils.statemachine import StringList
-from sphinx.util.docutils import SphinxDirective
+from equipot_docs import TextDirective
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from equipot_testing._checklist import Check
 
 
-class ChecksDirective(SphinxDirective):
-    """``{equipot-checks} dotted.Class``: the checks at home there, with law, tolerance, reason and common mistakes."""
+class ChecksDirective(TextDirective):
+    """``{equipot-checks} dotted.Class``: its own checks, with law, tolerance, reason and common mistakes."""
 
     required_arguments = 1
 
@@ -32,44 +31,41 @@ class ChecksDirective(SphinxDirective):
             if check.home == getattr(kit, "kind", DECLARATION):
                 item = nodes.definition_list_item()
                 item += nodes.term("", "", nodes.literal(text=check.name), ids=[check.anchor])
-                item += nodes.definition("", *self._parsed(check))
+                item += nodes.definition("", *self.parsed(_check_lines(check)))
                 items.append(item)
         return [nodes.definition_list("", *items)]
 
-    def _parsed(self, check: Check) -> list[nodes.Node]:
-        lines = [
-            f"**{_markdown(check.law)}**",
-            "",
-            f"- *Tolerance:* {_markdown(check.tolerance)}",
-            f"- *Why:* {_markdown(check.why)}",
-            f"- *Where it goes wrong:* {_markdown(check.goes_wrong)}",
-        ]
-        if check.after:
-            lines.append(f"- *Judged only where these hold:* {', '.join(f'`{name}`' for name in check.after)}.")
-        if check.slow or check.starts_python:
-            lines.append("- *Marked `slow` in pytest.*")
-        container = nodes.container()
-        self.state.nested_parse(StringList(lines, source="generated"), 0, container)
-        return list(container.children)
+
+def _check_lines(check: Check) -> list[str]:
+    lines = [
+        f"**{_markdown(check.law)}**",
+        "",
+        f"- *Tolerance:* {_markdown(check.tolerance)}",
+        f"- *Why:* {_markdown(check.why)}",
+        f"- *Where it goes wrong:* {_markdown(check.goes_wrong)}",
+    ]
+    if check.after:
+        lines.append(f"- *Judged only where these hold:* {', '.join(f'`{name}`' for name in check.after)}.")
+    if check.slow or check.starts_python:
+        lines.append("- *Marked `slow` in pytest.*")
+    return lines
 
 
-class CatchMatrixDirective(SphinxDirective):
+class CatchMatrixDirective(TextDirective):
     """``{equipot-catch-matrix}``: the broken toys and what the kit finds in them."""
 
-    def run(self) -> list[nodes.Node]:
+    def lines(self) -> list[str]:
         """A table from ``reference/catch_matrix.json``."""
         path = Path(self.env.srcdir) / "reference/catch_matrix.json"
         self.env.note_dependency(str(path))
         table = json.loads(path.read_text(encoding="utf-8"))
-        lines = ["| toy | fault | caught by | fails too |", "| --- | --- | --- | --- |"]
+        lines = ["| toy | fault | caught by | also fails |", "| --- | --- | --- | --- |"]
         for row in table["rows"]:
             first, *others = row["failing"]
             fails = ", ".join(f"`{name}`" for name in others)
             lines.append(f"| {row['toy']} | {row['fault']} | `{first}` | {fails} |")
         lines += ["", f"{len(table['rows'])} toys, kit {table['kit']}. Made with `{table['command']}`."]
-        container = nodes.container()
-        self.state.nested_parse(StringList(lines, source="generated"), 0, container)
-        return list(container.children)
+        return lines
 
 
 def _load(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Directives that render reference tables from the code, so that they cannot drift."""
+"""Directives that render reference tables from the code, so that they are always up to date."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _markdown_table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
     return [line(header), "|" + " --- |" * len(header), *(line(row) for row in rows)]
 
 
-class _TableDirective(SphinxDirective):
-    """Parses Markdown made by ``lines`` in place."""
+class TextDirective(SphinxDirective):
+    """Base of directives that write Markdown, which is parsed where the directive is."""
 
     required_arguments = 0
     optional_arguments = 1
@@ -43,12 +43,17 @@ class _TableDirective(SphinxDirective):
         raise TypeError("a subclass gives the lines")
 
     def run(self) -> list[nodes.Node]:
+        """The parsed lines."""
+        return self.parsed(self.lines())
+
+    def parsed(self, lines: list[str]) -> list[nodes.Node]:
+        """Nodes of some lines of Markdown."""
         container = nodes.container()
-        self.state.nested_parse(StringList(self.lines(), source="generated"), 0, container)
+        self.state.nested_parse(StringList(lines, source="generated"), 0, container)
         return list(container.children)
 
 
-class OptionsDirective(_TableDirective):
+class OptionsDirective(TextDirective):
     """``{equipot-options} dotted.path``: options with type, default and meaning."""
 
     required_arguments = 1
@@ -73,7 +78,7 @@ class OptionsDirective(_TableDirective):
         return _markdown_table(["option", "type", "default", "unit", "meaning"], rows)
 
 
-class FieldsDirective(_TableDirective):
+class FieldsDirective(TextDirective):
     """``{equipot-fields}``: the table of data fields."""
 
     def lines(self) -> list[str]:
@@ -94,7 +99,7 @@ class FieldsDirective(_TableDirective):
         return _markdown_table(["key", "per", "shape", "dtype", "unit", "meaning"], rows)
 
 
-class PluginsDirective(_TableDirective):
+class PluginsDirective(TextDirective):
     """``{equipot-registered}``: every registered name of the installed plugins."""
 
     def lines(self) -> list[str]:
@@ -118,10 +123,10 @@ HOOKS: dict[str, tuple[str, str, str]] = {
     "target_aliases": ("what the name stands for", "", ""),
     "commands": ("a `click.Command` object", "", ""),
 }
-"""What a target is, the class of the kit that tests it, and the kind of ``equipot plugins new``."""
+"""By hook: what a target is, the class of the kit that tests it, and the kind for ``equipot plugins new``."""
 
 
-class HookDirective(_TableDirective):
+class HookDirective(TextDirective):
     """``{equipot-hook} NAME``: the reference of a hook."""
 
     required_arguments = 1
@@ -153,11 +158,11 @@ class HookDirective(_TableDirective):
             [f"`{item.entry.name}`", f"`{item.entry.target}`", item.distribution, item.entry.summary]
             for item in plugins().available(kind)
         ]
-        lines += ["**Declaration by what is installed here:**" if rows else "Nothing installed here declares one.", ""]
+        lines += ["**Declared by installed plugins:**" if rows else "No installed plugin declares one.", ""]
         return lines + (_markdown_table(["name", "target", "distribution", "summary"], rows) if rows else [])
 
 
-class PublicNamesDirective(_TableDirective):
+class PublicNamesDirective(TextDirective):
     """``{equipot-public-names}``: the recorded public names, module by module."""
 
     def lines(self) -> list[str]:
@@ -169,8 +174,8 @@ class PublicNamesDirective(_TableDirective):
         return _markdown_table(["module", "names"], rows)
 
 
-class AliasesDirective(_TableDirective):
-    """``{equipot-aliases} DISTRIBUTION``: what names of another program stand for, as a plugin declares it."""
+class AliasesDirective(TextDirective):
+    """``{equipot-aliases} DISTRIBUTION``: the names of another program that a plugin translates."""
 
     required_arguments = 1
     optional_arguments = 0
@@ -198,7 +203,7 @@ class AliasesDirective(_TableDirective):
         return _markdown_table(["there", "here", "note"], rows)
 
 
-class RoomsDirective(_TableDirective):
+class RoomsDirective(TextDirective):
     """``{equipot-rooms}``: the floors of core from the import contract, each module with its first line."""
 
     def lines(self) -> list[str]:
@@ -222,8 +227,8 @@ def _rooms(contracts: Path, package: Path) -> Iterator[list[str]]:
             yield ["" if index else str(floor), f"`equipot.{name}`", doc.splitlines()[0].replace("``", "`")]
 
 
-class ResultsDirective(_TableDirective):
-    """``{equipot-results}``: tables from ``docs/results/*.json``, each with its command."""
+class ResultsDirective(TextDirective):
+    """``{equipot-results}``: tables from ``docs/results/*.json``, each with the command that made it."""
 
     def lines(self) -> list[str]:
         """Markdown to parse."""

@@ -1,7 +1,7 @@
 """Check the example data: counts, ranges, duplicates and, with --differences, forces and stress.
 
-Needs what ``make_data.py`` needs. ``python check_data.py --differences`` labels displaced and strained copies of one
-frame of each set anew and compares differences of energy with the forces and the stress in the file.
+It needs the same packages as ``make_data.py``. ``python check_data.py --differences`` computes labels for displaced
+and strained copies of one frame of each set and compares differences of energy with forces and stress in the file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Make the wheels beside this file: plugins written for earlier, present and later versions of equipot.
+"""Make the wheels in this folder: plugins written for earlier, present and later versions of equipot.
 
 They stay as they are: a plugin that worked once must load, or be refused with the right words, in every later version.
 `python tests/old_plugins/make.py` writes them, byte for byte the same each time.

@@ -1,14 +1,11 @@
-"""Core's own declarations, made on the same path as any plugin's: no privileged code."""
+"""The declarations of core, which uses the same hooks as plugins."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from equipot.declarations import CommandEntry, ModelBuilderEntry, ModifierEntry, StatsManagerEntry
 from equipot.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @hookimpl
@@ -24,8 +21,8 @@ def equipot_commands() -> Iterator[CommandEntry]:
         ("plugins", "plugins.command", "List installed plugins and what they declare"),
         ("plugins list", "plugins.list_command", "The table of all plugins"),
         ("plugins info", "plugins.info_command", "Everything about one plugin"),
-        ("describe", "describe.command", "Options of an installed component"),
-        ("schema", "schema.command", "JSON Schema of the installed components"),
+        ("describe", "components.describe", "Options of an installed component"),
+        ("schema", "components.schema", "JSON Schema of the installed components"),
         ("completion", "completion.command", "Script for completing commands in bash, zsh or fish"),
     ):
         yield CommandEntry(name=name, target=f"equipot._cli.{module}", summary=summary)
@@ -33,17 +30,10 @@ def equipot_commands() -> Iterator[CommandEntry]:
 
 @hookimpl
 def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
-    """Recipes that start from a stored model."""
-    yield ModelBuilderEntry(
-        name="ModelFromPackage",
-        target="equipot.artifacts.ModelFromPackage",
-        summary="The model of a package, weights included, for fine-tuning",
-    )
-    yield ModelBuilderEntry(
-        name="ModelFromCheckpoint",
-        target="equipot.artifacts.ModelFromCheckpoint",
-        summary="The model of a checkpoint, weights included, for fine-tuning",
-    )
+    """Recipes that start with a stored model."""
+    for name, file in (("ModelFromPackage", "package"), ("ModelFromCheckpoint", "checkpoint")):
+        summary = f"The model of a {file}, weights included, for fine-tuning"
+        yield ModelBuilderEntry(name=name, target=f"equipot.artifacts.{name}", summary=summary)
 
 
 @hookimpl

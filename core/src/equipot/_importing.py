@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 from equipot.errors import PluginError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
-
 
 def load_module(name: str) -> ModuleType:
-    """The module of a dotted name.
-
-    Args:
-        name: As in an import statement.
-
-    Raises:
-        PluginError: If importing it raises anything, ``SystemExit`` included.
-    """
+    """Import a module; any failure, even ``SystemExit``, becomes a PluginError."""
     with _named(name):
         return importlib.import_module(name)
 
 
 def load_object(path: str, role: str = "") -> Any:
-    """The object that ``package.module.name`` names.
+    """Import the object at a dotted path; any failure becomes a PluginError, which mentions the ``role``.
 
-    Args:
-        path: Dotted path, as declarations have it.
-        role: What it is imported for, for messages, e.g. ``of pair potential 'ZBL'``.
-
-    Raises:
-        PluginError: If the module cannot be imported or has no such name.
+    The role says what the object is for, e.g. ``of pair potential 'ZBL'``.
     """
     module_name, _, name = path.rpartition(".")
     with _named(path, role):

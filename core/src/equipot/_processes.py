@@ -1,4 +1,4 @@
-"""Which of several processes of a run this is."""
+"""The number of this process among those of a run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import sys
 from typing import Any
 
 _RANKS = ("RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-"""Number among all processes, as torchrun, SLURM and IBM's launcher give it."""
+"""Environment variables with the rank, as set by torchrun, SLURM and IBM's launcher."""
 
 
 def rank() -> int:
-    """Number of this process among those of the run, 0 for the only or first one.
+    """The rank of this process in the run, 0 for the first or only one.
 
-    Lightning's own launcher numbers processes by machine (``NODE_RANK``) and on each machine (``LOCAL_RANK``); the one
-    that the user started has no ``LOCAL_RANK`` yet.
+    Lightning's launcher sets ``NODE_RANK`` and, for all processes but the one that the user started, ``LOCAL_RANK``.
     """
     if (group := _group()) is not None:
         return int(group.get_rank())
@@ -25,20 +24,20 @@ def rank() -> int:
 
 
 def share() -> tuple[int, int]:
-    """Number of this process and of all that share the batches of an epoch; (0, 1) before they are connected."""
+    """Rank of this process, and number of processes that share the batches; (0, 1) before they are connected."""
     group = _group()
     return (0, 1) if group is None else (int(group.get_rank()), int(group.get_world_size()))
 
 
 def _group() -> Any:
-    """``torch.distributed`` once it connects processes, without importing it."""
+    """The module ``torch.distributed`` if it connects processes; does not import it."""
     distributed = sys.modules.get("torch.distributed")
     connected = distributed is not None and distributed.is_available() and distributed.is_initialized()
     return distributed if connected else None
 
 
 def is_first() -> bool:
-    """Whether this process prints, and writes what all of them share."""
+    """Whether this process prints messages and writes the shared files."""
     return rank() == 0
 
 

@@ -1,3 +1,3 @@
-"""The one version string of all first-party distributions (they are released in lockstep)."""
+"""The version of all first-party distributions, which are released together."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Keep freed memory in the process: what large tensors cost on Linux is mostly getting pages again and again."""
+"""Keep freed memory in the process, because requesting pages for large tensors again is slow on Linux."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ _LARGEST_INT = 2**31 - 1
 
 
 def keep_memory() -> bool:
-    """Tell glibc's allocator to serve large blocks from the heap and not to give it back.
+    """Make glibc's allocator take large blocks from the heap and keep them when they are freed.
 
-    Without it each tensor above a few MB is mapped and unmapped anew, and every page of it is
-    cleared by the kernel on first touch. The commands ``train`` and ``eval`` call this; call it in
-    scripts of your own before the first model is made. Peak memory hardly changes, but what is
-    freed stays with the process. Nothing happens with another C library, with a value of
-    ``EQUIPOT_MALLOC`` of ``default``, or where a ``MALLOC_…`` variable sets the allocator already.
+    By default each tensor above a few MB is mapped and unmapped again, and the kernel clears each of its pages on first
+    use. The commands ``train`` and ``eval`` call this function; in your own scripts, call it before the first model is
+    made. Peak memory hardly changes, but freed memory stays with the process. Nothing happens with another C library,
+    with ``EQUIPOT_MALLOC=default``, or if a variable ``MALLOC_…`` already sets the allocator.
 
     Returns:
         Whether the allocator was set.

@@ -1,25 +1,23 @@
-"""What commands need and click does not have: options that take several values, and completion of installed names."""
+"""Extensions of click for commands: options with several values, and completion of installed names."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-
-    Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 class SeveralValues(click.Option):
-    """An option whose values are all arguments up to the next option; it may also be repeated.
+    """An option that takes all arguments up to the next option as values; it may also be repeated.
 
-    The command must be a ``Command`` of this module. The parameter is a tuple, empty without the option.
+    The command must be of the class ``Command`` in this module. The parameter is a tuple, empty without the option.
 
     Args:
-        param_decls: Names, as those of ``click.Option``.
-        **attributes: As those of ``click.Option``.
+        param_decls: Names, as for ``click.Option``.
+        **attributes: As for ``click.Option``.
     """
 
     def __init__(self, param_decls: list[str] | None = None, **attributes: Any) -> None:
@@ -27,7 +25,7 @@ class SeveralValues(click.Option):
 
 
 class Command(click.Command):
-    """A command that may have options with several values.
+    """A command that supports options with several values.
 
     Example:
         >>> @click.command(cls=Command)
@@ -39,16 +37,16 @@ class Command(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, with the name of an option repeated before each of its values, as click wants it."""
+        """Parse the arguments after repeating the name of such an option before each value, as click expects."""
         names = [name for one in self.params if isinstance(one, SeveralValues) for name in one.opts]
         return super().parse_args(ctx, _repeated(args, names))
 
 
 def complete_names(*kinds: str) -> Completer:
-    """A ``shell_complete`` for a parameter that is the registered name of a component.
+    """A ``shell_complete`` for parameters that are registered names of components.
 
     Args:
-        *kinds: ``modifiers``, ``model_builders``, …; none: all kinds.
+        *kinds: ``modifiers``, ``model_builders``, …; all kinds if none is given.
     """
 
     def names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -60,14 +58,14 @@ def complete_names(*kinds: str) -> Completer:
 
 
 def complete_plugins(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """A ``shell_complete`` for a parameter that is the id of a plugin."""
+    """A ``shell_complete`` for parameters that are ids of plugins."""
     from equipot.plugins import plugins
 
     return [record.id for record in plugins().records if record.id.startswith(incomplete)]
 
 
 def _repeated(arguments: Iterable[str], names: Collection[str]) -> list[str]:
-    """``--labels a b`` as ``--labels a --labels b`` for the options of these names."""
+    """Turn ``--labels a b`` into ``--labels a --labels b`` for the options with these names."""
     made: list[str] = []
     option = ""
     for text in arguments:

@@ -1,33 +1,32 @@
-"""Walks over nested containers (mappings and lists), as configs, manifests and checkpoints are made of.
+"""Walk over nested mappings and lists, such as configs, manifests and checkpoints.
 
-Places are dotted paths: ``training_module.model.type_names.0``.
+Paths are dotted: ``training_module.model.type_names.0``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 
 def children(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and value of every entry of one container, nothing for a leaf.
+    """Path and value of each entry of a container; nothing for a leaf.
 
     Args:
         value: A mapping, list or tuple; anything else is a leaf.
         path: Its own path.
     """
+    items: Iterable[tuple[object, Any]] = ()
     if isinstance(value, Mapping):
-        items: Iterator[tuple[object, Any]] = iter(value.items())
+        items = value.items()
     elif isinstance(value, (list, tuple)):
-        items = iter(enumerate(value))
-    else:
-        return
+        items = enumerate(value)
     for key, item in items:
         yield (f"{path}.{key}" if path else str(key)), item
 
 
 def nodes(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and value of everything in nested containers, the containers too, outer ones first.
+    """Path and value of all containers and leaves, outer ones first.
 
     Example:
         >>> list(nodes({"a": [1]}))
@@ -39,7 +38,7 @@ def nodes(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and value of everything that is not a container, or an empty one.
+    """Path and value of all leaves; an empty container counts as a leaf.
 
     Example:
         >>> dict(leaves({"a": {"b": 1}, "c": [2, 3], "d": {}}))
@@ -51,7 +50,7 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
-    """A copy of nested containers with each leaf replaced by ``function(leaf)``; tuples become lists, keys become text.
+    """Copy nested containers with each leaf replaced by ``function(leaf)``; tuples become lists, keys become strings.
 
     Example:
         >>> mapped({"a": (1, 2)}, str)
@@ -71,13 +70,13 @@ def rewritten(
     enter: Callable[[Any, str], Any] | None = None,
     leave: Callable[[Any, str], Any] | None = None,
 ) -> Any:
-    """Nested containers rebuilt, each value replaced by what functions of it and its path return.
+    """Rebuild nested containers, replacing each value by the result of functions of value and path.
 
     Args:
         value: A mapping, list, tuple or leaf.
         path: Its own path.
-        enter: Called before what is inside is rewritten; the result's entries are rewritten in turn.
-        leave: Called after what is inside was rewritten.
+        enter: Called before the entries are rewritten; those of its result are rewritten next.
+        leave: Called after the entries are rewritten.
 
     Example:
         >>> rewritten({"a": [1, 2]}, leave=lambda item, path: sum(item) if path == "a" else item)
@@ -94,14 +93,14 @@ def rewritten(
 
 
 def plain(value: Any) -> Any:
-    """Containers that JSON, YAML and ``weights_only=True`` know: numpy scalars as numbers, anything else as text."""
+    """Convert to what JSON, YAML and ``weights_only=True`` support: numpy scalars to numbers, other objects to text."""
     return mapped(value, _plain_leaf)
 
 
 def _plain_leaf(value: Any) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
-    for kind in (bool, int, float, str):  # of a subclass, the value alone
+    for kind in (bool, int, float, str):  # subclasses lose their type
         if isinstance(value, kind):
             return kind(value)
     return value.item() if hasattr(value, "item") else str(value)

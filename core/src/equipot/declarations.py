@@ -1,6 +1,6 @@
-"""What plugins yield from their hooks: frozen facts, nothing that imports torch.
+"""The declarations that plugins yield from their hooks.
 
-``target`` is a dotted path as a string; the host imports it on first use only.
+They are frozen and do not import torch: a ``target`` is a dotted path, which the host imports on first use.
 """
 
 from __future__ import annotations
@@ -12,29 +12,25 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """Facts common to every declaration."""
+    """Base of all declarations."""
 
     base: ClassVar[str] = ""
-    """Dotted path of the abstract class that targets derive from; empty: they are functions or modules."""
+    """Dotted path of the abstract class that targets derive from; empty if there is none."""
 
     name: str
-    """Python identifier that users write, unique per kind, e.g. ``ZBL``."""
+    """Name that users write, e.g. ``ZBL``: a Python identifier, unique among those of its kind."""
 
     target: str
     """Dotted path of the class or function, e.g. ``equipot_zbl.ZBL``."""
 
     summary: str
-    """One line for listings."""
+    """One line for lists of components."""
 
     deprecated: str = ""
-    """If the name is on its way out: what to use instead, and the version that removes it."""
+    """For a name that will be removed: what to use instead, and the version that removes it."""
 
     def __post_init__(self) -> None:
-        """Check what the host relies on.
-
-        Raises:
-            ValueError: If the name is not an identifier or the target not a dotted path.
-        """
+        """Raise a ValueError if the name is not an identifier or the target not a dotted path."""
         if not self.name.isidentifier():
             raise ValueError(f"{type(self).__name__}.name: not a Python identifier, got {self.name!r}")
         self._check_path("target")
@@ -42,9 +38,8 @@ class Entry:
     def _check_path(self, field: str) -> None:
         path = getattr(self, field)
         if "." not in path or not all(part.isidentifier() for part in path.split(".")):
-            raise ValueError(
-                f"{type(self).__name__}.{field}: not a dotted path, got {path!r}; write 'package.module.Name'"
-            )
+            where = f"{type(self).__name__}.{field}"
+            raise ValueError(f"{where}: not a dotted path, got {path!r}; write 'package.module.Name'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +75,14 @@ class ModifierEntry(Entry):
     """Declares a function ``(model, *, option: type = default) -> model``."""
 
     persistent: bool
-    """True: changes what the model is and is stored with it. False: a hint, skipped if missing."""
+    """Whether it changes the model's results and is stored with it; else it is a hint, ignored if missing."""
 
     exact_without: bool = False
-    """Of a persistent one that only approximates: where its plugin is missing, a stored model is used without
-    it, hence exactly; results then differ by the deviations stored with the model."""
+    """For a persistent modifier that only approximates: a stored model may be used without it, that is exactly,
+    where its plugin is missing. The results then differ by the deviations stored with the model."""
 
     provides: tuple[str, ...] = ()
-    """Output fields the modified model gains, e.g. ``("forces", "stress", "virial")``."""
+    """Output fields that it adds to the model, e.g. ``("forces", "stress", "virial")``."""
 
     devices: tuple[str, ...] = ()
     """Device types it works on, e.g. ``("cpu",)``; empty: all."""
@@ -96,16 +91,12 @@ class ModifierEntry(Entry):
     """Compile modes it works with, e.g. ``("aotinductor",)``; empty: all."""
 
     kernel_loader: str = ""
-    """Of one whose modules run on kernels: dotted path of a function ``(specs: list[dict]) -> None`` that makes
-    these known to torch. It is called before a compiled model that names them is loaded; the specs come from a
-    file, so it checks them. Empty: there are none."""
+    """For a modifier whose modules call kernels: dotted path of a function ``(specs: list[dict]) -> None`` that
+    registers them with torch. It is called before a compiled model with these kernels is loaded, and must check the
+    specs, since they come from a file. Empty without kernels."""
 
     def __post_init__(self) -> None:
-        """Check what the host relies on.
-
-        Raises:
-            ValueError: If the name is not an identifier, a path not a dotted path, or facts contradict each other.
-        """
+        """Raise a ValueError if a name or path is malformed, or ``exact_without`` contradicts ``persistent``."""
         super().__post_init__()
         if self.exact_without and not self.persistent:
             raise ValueError(f"{type(self).__name__}.exact_without: only a persistent modifier is stored, got True")
@@ -115,35 +106,31 @@ class ModifierEntry(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class TargetAliasEntry(Entry):
-    """Declares what a name in configs of another program stands for, so that those configs run here.
+    """Declares the meaning of a name in configs of another program, so that these run in equipot.
 
-    A config is translated before it is checked: checkpoints and packages hold the names of equipot
-    only. An alias gives no right: the target must be one that a config may name by itself.
+    A config is translated before it is checked, so that checkpoints and packages only hold names of equipot.
+    The target must be one that configs may also name directly.
     """
 
     name: str
-    """Dotted path of a ``_target_``, name of a resolver or root key, as ``form`` says."""
+    """Dotted path of a ``_target_``, name of a resolver, or root key, depending on ``form``."""
 
     target: str = ""
-    """What to take: a ``_target_`` of equipot or a plugin, or the function of a resolver; empty: see ``instead``."""
+    """Its replacement: a ``_target_`` of equipot or a plugin, or the function of a resolver. Empty with ``instead``."""
 
     form: Literal["target", "resolver", "section"] = "target"
-    """``target``: a ``_target_``. ``resolver``: ``${name:…}``. ``section``: a root key, taken out of the config."""
+    """``target``: a ``_target_``. ``resolver``: ``${name:…}``. ``section``: a root key that is removed."""
 
     options: str = ""
-    """Dotted path of a function ``(node: dict) -> dict`` that translates a node with its ``_target_`` (or a section),
-    interpolations unresolved; it may put another ``_target_`` in, and raises ``ConfigError`` with one problem an
-    option that it cannot translate. Empty: the options are the same."""
+    """Dotted path of a function ``(node: dict) -> dict`` that translates a node with its ``_target_`` (or a section)
+    before interpolations are resolved. It may put in another ``_target_``, and raises a ``ConfigError`` with a problem
+    for each option that it cannot translate. Empty if the options are the same."""
 
     instead: str = ""
-    """What to use where there is no counterpart; then ``target`` is empty, and a config with the name is refused."""
+    """What to use if there is no counterpart: configs with the name are refused, and ``target`` stays empty."""
 
     def __post_init__(self) -> None:
-        """Check what the host relies on.
-
-        Raises:
-            ValueError: On names of core's own, malformed paths, or neither or both of target and instead.
-        """
+        """Raise a ValueError for a name of equipot, a malformed path, or unless either target or instead is given."""
         where = type(self).__name__
         if self.form not in ("target", "resolver", "section"):
             raise ValueError(f"{where}.form: unknown, got {self.form!r}; 'target', 'resolver' or 'section'")
@@ -164,24 +151,20 @@ class TargetAliasEntry(Entry):
 class CommandEntry(Entry):
     """Declares a subcommand ``equipot NAME …``: a ``click.Command``.
 
-    Listing and completing commands uses name and summary only; the command is imported when it is called. What its
-    function returns is the exit code, None counts as 0; an ``equipot.errors.EquipotError`` that it raises is printed as
-    ``error: …`` and the exit code is 2. ``equipot.commands`` has options with several values.
+    Lists and completion use name and summary only; the command is imported when it is called. Its return value is the
+    exit code (None is 0). An ``equipot.errors.EquipotError`` is printed as ``error: …`` with exit code 2. See
+    ``equipot.commands`` for options with several values.
     """
 
     name: str
-    """What users type: lower-case words joined by hyphens, e.g. ``import-nequip``; ``plugins NAME`` is a command of
-    the group ``equipot plugins``."""
+    """What users type: lower-case words joined by hyphens, e.g. ``import-nequip``. ``plugins NAME`` belongs to the
+    group ``equipot plugins``."""
 
     target: str
     """Dotted path of the ``click.Command`` object, e.g. ``equipot_from_nequip._command.command``."""
 
     def __post_init__(self) -> None:
-        """Check what the host relies on.
-
-        Raises:
-            ValueError: If the name cannot be typed as a command or the target is not a dotted path.
-        """
+        """Raise a ValueError if the name is not of that form or the target not a dotted path."""
         if not re.fullmatch(r"[a-z][a-z0-9]*([- ][a-z0-9]+)*", self.name):
             raise ValueError(f"{type(self).__name__}.name: not lower-case words joined by hyphens, got {self.name!r}")
         self._check_path("target")

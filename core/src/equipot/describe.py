@@ -1,12 +1,12 @@
-"""What options a component has, read from its code: name, type, default and documentation.
+"""Read the options of a component from its code: name, type, default and documentation.
 
-The one source of ``equipot describe``, the reference pages and the kit's "every option is
-documented" check.
+``equipot describe``, the reference pages and the conformance tests of plugins use it.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import inspect
 import itertools
@@ -20,17 +20,17 @@ from equipot.validation import options_of
 
 @dataclasses.dataclass(frozen=True)
 class OptionDoc:
-    """One option of a builder, pair potential, modifier or any other configurable object."""
+    """An option of a component."""
 
     name: str
     annotation: str
     default: str
-    """Source form of the default; empty: the option is required."""
+    """The default as in source code; empty if the option is required."""
     doc: str
 
     @property
     def unit(self) -> str:
-        """The unit that the documentation gives, as in "Cutoff radius in Å"; empty: none.
+        """The unit in the documentation, as in "Cutoff radius in Å"; empty without unit.
 
         Example:
             >>> OptionDoc("width", "float", "0.5", "Width of the switch in Å, at least 0.1.").unit
@@ -48,11 +48,10 @@ def describe_options(target: Callable[..., Any]) -> list[OptionDoc]:
     """Options of a class or function, in the order of its signature.
 
     Args:
-        target: A dataclass (docstrings under the fields, or ``Args`` where a function was made a builder) or a
-            callable (``Args`` section).
+        target: A dataclass, with docstrings under its fields, or a callable, with a section ``Args``.
 
     Returns:
-        One item per option; ``doc`` is empty where nothing is written.
+        An item per option; ``doc`` is empty for an undocumented option.
     """
     target = options_of(target)
     docs = _argument_docs(target)
@@ -75,7 +74,7 @@ def _default(value: object) -> str:
 
 
 def _readable(annotation: Any) -> str:
-    """An annotation as written, without what only pydantic reads."""
+    """The annotation in source form, without metadata for pydantic."""
     if annotation is inspect.Parameter.empty:
         return ""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
@@ -83,30 +82,23 @@ def _readable(annotation: Any) -> str:
 
 
 def _field_docs(cls: Any) -> dict[str, str]:
+    """The docstrings under the fields of a dataclass and its bases, as far as their source can be read."""
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
+        body: list[ast.stmt] = []
         if "__dataclass_fields__" in vars(base):
-            docs.update(_docstrings_under_fields(base))
-    return docs
-
-
-def _docstrings_under_fields(cls: type) -> dict[str, str]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
-        return {}
-    body = getattr(tree.body[0], "body", [])
-    docs = {}
-    for statement, following in itertools.pairwise(body):
-        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-            continue
-        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
-            docs[statement.target.id] = inspect.cleandoc(str(following.value.value)).replace("\n", " ")
+            with contextlib.suppress(OSError, TypeError, SyntaxError):
+                body = getattr(ast.parse(textwrap.dedent(inspect.getsource(base))).body[0], "body", [])
+        for statement, following in itertools.pairwise(body):
+            if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+                continue
+            if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                docs[statement.target.id] = inspect.cleandoc(str(following.value.value)).replace("\n", " ")
     return docs
 
 
 def _argument_docs(target: Callable[..., Any]) -> dict[str, str]:
-    """The ``Args`` section of a Google-style docstring, of ``__init__`` for a plain class."""
+    """The section ``Args`` of a docstring; for a plain class also that of ``__init__``."""
     function = target.__init__ if inspect.isclass(target) else target
     text = inspect.cleandoc(getattr(function, "__doc__", None) or "") + "\n" + inspect.cleandoc(target.__doc__ or "")
     match = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", text, flags=re.MULTILINE)

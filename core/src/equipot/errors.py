@@ -1,17 +1,14 @@
-"""Errors that users see, and the one way their messages are worded.
+"""Errors for users, and the form of their messages.
 
 ``<where>: <what is wrong>, got <value>; <what is allowed or what to do>``
 
-The command line prints these without a traceback and exits with code 2.
+The command line prints them without a traceback and exits with code 2.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 _MISSING = object()
 
@@ -37,10 +34,10 @@ class PluginNotFoundError(PluginError, AttributeError):
 
 
 class ConfigError(EquipotError, ValueError):
-    """One or more problems of a configuration, reported at once.
+    """One or more problems of a configuration.
 
     Args:
-        problems: One message a problem, each naming its place; a single string is one problem.
+        problems: A message for each problem, starting with its place; a string is a single problem.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
@@ -49,7 +46,7 @@ class ConfigError(EquipotError, ValueError):
 
 
 def problem(where: str, what: str, *, got: object = _MISSING, hint: str = "") -> str:
-    """Word one problem in the project's style.
+    """Make a message about a problem.
 
     Args:
         where: Dotted path in the config, file name or function.
@@ -73,11 +70,11 @@ def problem(where: str, what: str, *, got: object = _MISSING, hint: str = "") ->
 
 
 def relocate(text: str, name: str, place: str) -> str:
-    """A component's own message with its place in the config in front.
+    """Replace the name of a component in its message by its place in the config.
 
     Args:
         text: As worded by ``problem``.
-        name: What the component calls itself.
+        name: Name of the component in the message.
         place: Dotted path that replaces the name.
 
     Example:
@@ -110,14 +107,14 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
 
 def unknown(where: str, name: str, known: Iterable[str], what: str = "option", *, hint: str = "") -> str:
-    """Word a problem with a name that does not exist: the nearest one that does, else all of them.
+    """Make a message about an unknown name, which suggests the nearest known one or lists all.
 
     Args:
-        where: Dotted path in the config, or what has such names; the name itself may be its last part.
-        name: What was given.
-        known: What there is.
-        what: What kind of name, in the singular.
-        hint: What to do, where more is known than the nearest name.
+        where: Dotted path in the config, or what has such names; it may end with the name itself.
+        name: The unknown name.
+        known: All known names.
+        what: The kind of name, in the singular.
+        hint: What to do, if there is better advice than the nearest name.
 
     Example:
         >>> unknown("model.num_laers", "num_laers", ["num_layers", "l_max"])
@@ -132,10 +129,10 @@ def unknown(where: str, name: str, known: Iterable[str], what: str = "option", *
 
 
 def problems_of(*checks: Callable[[], object]) -> Iterator[str]:
-    """The problems of every call that raises ConfigError.
+    """Collect the problems of all calls that raise a ConfigError.
 
     Args:
-        checks: Called one after the other; what they return is not used.
+        checks: Called one after the other; their return values are not used.
 
     Example:
         >>> def check() -> None:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from equipot.errors import DataError, problem
-from equipot.graph import collate, non_finite
+from equipot.graph import Graph, collate, non_finite
 from equipot.quantities import COMPARED, REPORTED, Reported, compare, in_mev
 
 if TYPE_CHECKING:
     from equipot.artifacts._compiled_model import CompiledModel
-    from equipot.graph import Graph
     from equipot.model._graph_model import GraphModel
 
 
@@ -24,11 +23,11 @@ class Compared:
     """Labels and predictions of one quantity over a data set."""
 
     quantity: Reported
-    """What is compared, and in which unit."""
+    """The quantity and its unit."""
     labels: torch.Tensor
     """Flat, float64, in the unit of the quantity."""
     predictions: torch.Tensor
-    """As ``labels``."""
+    """In the same order and unit as ``labels``."""
 
     @property
     def name(self) -> str:
@@ -49,14 +48,14 @@ class Compared:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model against a data set."""
+    """Errors of a model on a data set."""
 
     n_frames: int
     compared: tuple[Compared, ...]
-    """One entry for each quantity that has labels and predictions."""
+    """One entry for each quantity that has both labels and predictions."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat numbers such as ``forces_mae_mev_per_angstrom``."""
+        """Errors under names such as ``forces_mae_mev_per_angstrom``, and the numbers of frames and values."""
         plain: dict[str, Any] = {"n_frames": self.n_frames}
         for one in self.compared:
             errors, suffix = one.errors(), one.quantity.suffix
@@ -77,45 +76,37 @@ def evaluate(
     """Compare a model with labelled frames.
 
     Args:
-        model: As given by ``equipot.artifacts.load``.
-        path: Anything ASE reads; labels in the units of the model's training data.
-        labels: Label contract as in ``data.labels``; default: ASE's names.
-        batch_size: Frames evaluated at once.
-        device: The model's.
+        model: A model returned by ``equipot.artifacts.load``.
+        path: File that ASE can read, with labels in the units of the model's training data.
+        labels: Names of the labels in the file, as in ``data.labels``; default: ASE's names.
+        batch_size: Number of frames evaluated at once.
+        device: Device of the model.
         progress: Wraps the list of batch starts, to show a progress bar.
 
-    Returns:
-        One entry for each quantity that has labels and predictions.
-
     Raises:
-        DataError: If the file cannot be read, has no usable label, or the model gives a non-finite
-            number.
+        DataError: If the file cannot be read or has no usable label, or a prediction is not finite.
     """
     frames, factor = _frames(model, path, labels), in_mev(model.info.units)
-    pairs: dict[str, list[tuple[torch.Tensor, ...]]] = {one.name: [] for one in REPORTED}
+    pairs: dict[Reported, list[tuple[torch.Tensor, ...]]] = {one: [] for one in REPORTED}
     for start in progress(list(range(0, len(frames), batch_size))):
         batch = {key: value.to(device) for key, value in collate(frames[start : start + batch_size]).items()}
         outputs = model(batch)
         if bad := non_finite(outputs):
             where = f"{path}, frames {start} to {start + batch_size - 1}"
             raise DataError(problem(where, f"the model gives non-finite {bad}"))
-        for one in REPORTED:
+        for one, kept in pairs.items():
             found = compare(COMPARED[one.name], COMPARED[one.name], outputs, batch)
             if found is not None and bool(found.present.any()):
                 both = (part[found.present].reshape(-1).cpu() * factor for part in (found.labels, found.predictions))
-                pairs[one.name].append(tuple(both))
-    compared = [
-        Compared(one, *(torch.cat(parts) for parts in zip(*pairs[one.name], strict=True)))
-        for one in REPORTED
-        if pairs[one.name]
-    ]
+                kept.append(tuple(both))
+    compared = [Compared(one, *map(torch.cat, zip(*kept, strict=True))) for one, kept in pairs.items() if kept]
     if not compared:
         raise DataError(_no_labels(model, path))
     return Evaluation(len(frames), tuple(compared))
 
 
 def _no_labels(model: GraphModel | CompiledModel, path: str | Path) -> str:
-    """The keys in the file that look like labels, as they would be named."""
+    """The message for a file without usable labels; it suggests keys of the file that look like labels."""
     from equipot.data._frames import DEFAULT_LABELS, keys_found, suggest_keys
     from equipot.data._readers import read_atoms
 
@@ -128,6 +119,7 @@ def _no_labels(model: GraphModel | CompiledModel, path: str | Path) -> str:
 def _frames(
     model: GraphModel | CompiledModel, path: str | Path, labels: Mapping[str, str | Mapping[str, str]] | None
 ) -> list[Graph]:
+    """The labelled frames of a file as the model takes them; a label that is not finite is a DataError."""
     from equipot.data._collection import collect_frames
     from equipot.data._frames import label_contract
     from equipot.data._readers import read_atoms
@@ -149,9 +141,9 @@ def parity_plot(compared: Sequence[Compared], path: Path, title: str) -> None:
     """Predictions against labels, one panel per quantity, as an image file.
 
     Args:
-        compared: As given by ``evaluate``.
-        path: PNG or PDF, by suffix.
-        title: Above the panels.
+        compared: ``Evaluation.compared``.
+        path: Image to write; its suffix says whether it is PNG or PDF.
+        title: Title above the panels.
     """
     from matplotlib.figure import Figure
 

@@ -1,24 +1,21 @@
-"""Write files whole or not at all, lock them, and find the folders where equipot keeps its own.
+"""Write files atomically, lock them, and find the cache folder.
 
-Every file that equipot writes goes through ``atomic``: a reader, or a run that is killed, sees the
-old contents or the new ones, never a part.
+All files are written with ``atomic``: even if a run is killed, readers see the old or the new contents, never a part.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from equipot.errors import ArtifactError, problem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]+)?")
 """Names of the files that ``atomic`` writes first."""
@@ -28,7 +25,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]+)?")
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary file in the same folder that replaces ``path`` when the block ends without error.
 
-    The contents are flushed to disk before the file is renamed, so that a power failure leaves one of the two.
+    The contents are flushed to disk before the file is renamed, so that a power failure leaves the old or the new file.
 
     Args:
         path: The file to write; its folder must exist.
@@ -55,7 +52,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 def _unwritable(path: Path, error: OSError) -> ArtifactError:
     """Why a file cannot be written, and what to do."""
-    hint = "choose a folder that exists and is yours"
+    hint = "choose an existing folder that you can write to"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "make room; files that were there are whole"
     return ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint=hint))
@@ -91,7 +88,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
+    """Wait until a file or folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -100,45 +97,54 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, UTF-8, atomically.
-
-    Args:
-        path: The file; replaced if there is one.
-        text: Its contents.
-
-    Raises:
-        ArtifactError: As ``atomic``.
-    """
+    """Write or replace a text file (UTF-8) with ``atomic``."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, content: object) -> None:
-    """Write indented JSON with a final newline, atomically.
+    """Write or replace a JSON file, indented and with a final newline, with ``atomic``."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
-    Args:
-        path: The file; replaced if there is one.
-        content: Plain containers.
+
+def file_digest(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file, or of the names and contents of all files in a folder.
 
     Raises:
-        ArtifactError: As ``atomic``.
+        ArtifactError: If it does not exist or cannot be read.
     """
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    digest, root = hashlib.sha256(), Path(path)
+    try:
+        for file in sorted(item for item in root.rglob("*") if item.is_file()) if root.is_dir() else [root]:
+            if file != root:
+                digest.update(file.relative_to(root).as_posix().encode())
+            with file.open("rb") as stream:
+                while piece := stream.read(1 << 20):  # in pieces, since it can be large
+                    digest.update(piece)
+    except OSError as error:
+        raise ArtifactError(unreadable(root, error)) from None
+    return digest.hexdigest()
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """The message about a file that cannot be read."""
+    reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    return problem(str(path), reason)
 
 
 @contextlib.contextmanager
 def locked(path: str | Path, *, timeout: float = -1.0) -> Iterator[bool]:
     """Hold the lock of a file while the block runs; other processes wait for it.
 
-    The operating system releases the lock when its process ends, even if it is killed. Where there can be no lock
-    (a read-only folder, a file system without locks), the block runs without one.
+    The operating system releases the lock when the process ends, even if it is killed. Where locks are not possible
+    (a read-only folder, a file system without locks), the block runs without a lock.
 
     Args:
-        path: The file that is written under the lock; its folder is made, and ``PATH.lock`` stays in it. A path
-            that ends in ``.lock`` is locked itself.
-        timeout: Seconds to wait; negative: as long as it takes.
+        path: The file that the lock protects; its folder is created if needed, and ``PATH.lock`` remains in it. A path
+            that ends in ``.lock`` is itself the lock.
+        timeout: Seconds to wait; if negative, without limit.
 
-    Returns:
+    Yields:
         False if another process still had the lock after that time.
     """
     from filelock import FileLock, Timeout
@@ -160,5 +166,4 @@ def cache_folder() -> Path:
     """The user's cache folder: ``EQUIPOT_CACHE_DIR``, else ``$XDG_CACHE_HOME/equipot``, else ``~/.cache/equipot``."""
     if own := os.environ.get("EQUIPOT_CACHE_DIR"):
         return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "equipot"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipot"

@@ -1,7 +1,8 @@
-"""Frames and batches: plain dicts of tensors (see ``equipot.fields``), joined and split here."""
+"""Frames and batches are plain dicts of tensors (see ``equipot.fields``); this module joins and splits them."""
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,17 +11,17 @@ from equipot.errors import DataError
 from equipot.fields import FIELDS, LABELS, PerWhat, mask_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Graph = dict[str, torch.Tensor]
 """A frame or batch at run time."""
 
 EDGE_SET_SEPARATOR = ":"
-"""``edge_index:NAME`` and ``edge_cell_shift:NAME`` hold the further edge set NAME."""
+"""Separates a field from the name of a further edge set: ``edge_index:NAME`` and ``edge_cell_shift:NAME``."""
 
 
 def edge_set_key(key: str, edge_set: str) -> str:
-    """Key of an edge field in a named edge set; the model's own set has the empty name.
+    """Key of an edge field in a named edge set; the name of the model's own set is empty.
 
     Example:
         >>> edge_set_key("edge_index", "dispersion")
@@ -30,16 +31,13 @@ def edge_set_key(key: str, edge_set: str) -> str:
 
 
 def per_what(key: str) -> PerWhat:
-    """Whether a key is per frame, atom or edge.
-
-    Args:
-        key: A field, a label's mask or an edge field of a named edge set.
+    """Whether a field, the mask of a label or an edge field of a named edge set is per frame, atom or edge.
 
     Raises:
-        DataError: If the key is in no table.
+        DataError: If ``equipot.fields`` does not list the key.
     """
     base = key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]
-    if base.endswith("_mask") and base.removesuffix("_mask") in LABELS:
+    if base.removesuffix("_mask") in LABELS:
         base = base.removesuffix("_mask")
     if base not in FIELDS:
         raise DataError(f"{key}: unknown data field; fields are listed in equipot.fields")
@@ -62,9 +60,9 @@ def non_finite(graph: Graph) -> str:
 
 
 def collate(frames: Sequence[Graph]) -> Graph:
-    """Join frames to one batch.
+    """Join frames into one batch.
 
-    A label that only some frames have is filled with zeros and masked out for the others.
+    A label that only some of the frames have is filled with zeros and masked out in the others.
 
     Args:
         frames: Frames or batches, at least one.
@@ -73,61 +71,51 @@ def collate(frames: Sequence[Graph]) -> Graph:
         The batch; atom indices in ``edge_index`` and frame indices in ``batch`` are shifted.
 
     Raises:
-        DataError: If there is no frame, or keys other than labels differ.
+        DataError: If the list is empty, or the frames differ in fields other than labels.
     """
     if not frames:
         raise DataError("collate: a batch needs at least one frame, got none")
-    frames = _with_all_labels(frames)
+    present = [label for label in LABELS if any(label in frame for frame in frames)]
+    frames = [with_labels(frame, present) for frame in frames]
     keys = frames[0].keys()
     for index, frame in enumerate(frames):
         if frame.keys() != keys:
             differing = sorted(frame.keys() ^ keys)
             raise DataError(f"collate: frame {index} differs from frame 0 in the fields {differing}")
-    joined = {key: torch.cat([frame[key] for frame in frames], dim=_joined_axis(key)) for key in keys}
-    atom_start, frame_start = 0, 0
-    batch: list[torch.Tensor] = []
-    edges: dict[str, list[torch.Tensor]] = {key: [] for key in keys if key.startswith("edge_index")}
-    for frame in frames:
-        batch.append(frame["batch"] + frame_start)
-        for key, parts in edges.items():
-            parts.append(frame[key] + atom_start)
-        atom_start += num_atoms(frame)
-        frame_start += num_frames(frame)
-    joined["batch"] = torch.cat(batch)
-    for key, parts in edges.items():
-        joined[key] = torch.cat(parts, dim=1)
+    atoms = list(itertools.accumulate(map(num_atoms, frames), initial=0))
+    earlier = list(itertools.accumulate(map(num_frames, frames), initial=0))
+    joined: Graph = {}
+    for key in keys:
+        parts = [frame[key] for frame in frames]
+        if key == "batch":
+            parts = [part + start for part, start in zip(parts, earlier, strict=False)]
+        elif key.startswith("edge_index"):
+            parts = [part + start for part, start in zip(parts, atoms, strict=False)]
+        joined[key] = torch.cat(parts, dim=1 if key.startswith("edge_index") else 0)
     return joined
 
 
-def _joined_axis(key: str) -> int:
-    return 1 if key.startswith("edge_index") else 0
-
-
-def _with_all_labels(frames: Sequence[Graph]) -> list[Graph]:
-    """Give every frame the labels that any of them has, zero and masked out where absent."""
-    present = {label: frame[label] for frame in frames for label in LABELS if label in frame}
-    completed = []
-    for frame in frames:
-        extra: Graph = {}
-        for label, example in present.items():
-            n = num_atoms(frame) if per_what(label) == "atom" else num_frames(frame)
-            if label not in frame:
-                extra[label] = example.new_zeros((n, *example.shape[1:]))
-                extra[mask_key(label)] = torch.zeros(n, dtype=torch.bool)
-            elif mask_key(label) not in frame:
-                extra[mask_key(label)] = torch.ones(n, dtype=torch.bool)
-        completed.append({**frame, **extra})
-    return completed
+def with_labels(frame: Graph, labels: Iterable[str]) -> Graph:
+    """A frame with all of these labels and their masks; labels that it lacks are zero and masked out."""
+    extra: Graph = {}
+    for label in labels:
+        n = num_atoms(frame) if per_what(label) == "atom" else num_frames(frame)
+        if label not in frame:
+            extra[label] = frame["positions"].new_zeros((n, *FIELDS[label].shape[1:]), dtype=torch.float64)  # type: ignore[arg-type]
+            extra[mask_key(label)] = torch.zeros(n, dtype=torch.bool)
+        elif mask_key(label) not in frame:
+            extra[mask_key(label)] = torch.ones(n, dtype=torch.bool)
+    return {**frame, **extra}
 
 
 def split(batch: Graph) -> list[Graph]:
-    """Undo ``collate``: one graph per frame, with its own atom indices.
+    """Undo ``collate``.
 
     Args:
-        batch: Any batch; outputs of a model may be merged into it.
+        batch: A batch, which may also hold the outputs of a model.
 
     Returns:
-        The frames in order. Edges go to the frame of their centre.
+        One graph per frame, in order, with its own atom indices. Edges belong to the frame of their centre.
     """
     starts = batch["num_atoms"].cumsum(0) - batch["num_atoms"]
     frames = []
@@ -156,7 +144,7 @@ def compute_edge_vectors(
     edge_cell_shift: torch.Tensor,
     batch: torch.Tensor,
 ) -> torch.Tensor:
-    """Vectors from the centres to their neighbours' images.
+    """Vectors from the centres of edges to the periodic images of their neighbours.
 
     Args:
         positions: Å, shape [n_atoms, 3].
@@ -170,7 +158,7 @@ def compute_edge_vectors(
     """
     centre, neighbour = edge_index[0], edge_index[1]
     cells = cell.index_select(0, batch.index_select(0, centre))
-    # Three products of columns: a product of small matrices for each edge costs several times as much.
+    # Three products of columns are several times faster than one small matrix product per edge.
     first, second, third = (edge_cell_shift[:, k : k + 1] * cells[:, k] for k in range(3))
     images = first + second + third
     return positions.index_select(0, neighbour) - positions.index_select(0, centre) + images

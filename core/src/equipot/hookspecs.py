@@ -1,28 +1,25 @@
-"""The hooks a plugin may implement. Hooks declare, they never do.
+"""The hooks that a plugin may implement to declare what it provides.
 
-A plugin is a light module (no torch, no e3nn at import) named by an entry point in the group
-``equipot.plugins.v1``; its hook functions take no arguments and yield declarations. They are called
-once, when a name is first looked up or plugins are listed.
+A plugin is a module named by an entry point in the group ``equipot.plugins.v1``. It must not import torch or e3nn.
+Its hook functions take no arguments and yield declarations; they are called once, when a name is first looked up
+or plugins are listed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import pluggy
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from equipot.declarations import (
-        CommandEntry,
-        EnergyTermEntry,
-        ModelBuilderEntry,
-        ModifierEntry,
-        PairPotentialEntry,
-        StatsManagerEntry,
-        TargetAliasEntry,
-    )
+from equipot.declarations import (
+    CommandEntry,
+    EnergyTermEntry,
+    ModelBuilderEntry,
+    ModifierEntry,
+    PairPotentialEntry,
+    StatsManagerEntry,
+    TargetAliasEntry,
+)
 
 PROJECT = "equipot"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -31,55 +28,46 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def equipot_model_builders() -> Iterable[ModelBuilderEntry]:
-    """Declare model builders: subclasses of ``equipot.model.ModelBuilder``.
+    """Declare model builders: subclasses of ``equipot.model.ModelBuilder``. Since 0.1.
 
     Example:
         >>> from equipot.declarations import ModelBuilderEntry
         >>> entry = ModelBuilderEntry(
         ...     name="MyModel", target="my_package.builder.MyModel", summary="My invariant model"
         ... )
-
-    Returns:
-        The declarations. Since 0.1.
     """
     return ()
 
 
 @hookspec
 def equipot_pair_potentials() -> Iterable[PairPotentialEntry]:
-    """Declare pair potentials: subclasses of ``equipot.model.PairPotential``.
+    """Declare pair potentials: subclasses of ``equipot.model.PairPotential``. Since 0.1.
 
     Example:
         >>> from equipot.declarations import PairPotentialEntry
         >>> entry = PairPotentialEntry(
         ...     name="Morse", target="my_package.morse.Morse", summary="Morse pair potential"
         ... )
-
-    Returns:
-        The declarations. Since 0.1.
     """
     return ()
 
 
 @hookspec
 def equipot_energy_terms() -> Iterable[EnergyTermEntry]:
-    """Declare energy terms: subclasses of ``equipot.model.EnergyTerm`` that are not pair potentials.
+    """Declare energy terms: subclasses of ``equipot.model.EnergyTerm`` that are not pair potentials. Since 0.1.
 
     Example:
         >>> from equipot.declarations import EnergyTermEntry
         >>> entry = EnergyTermEntry(
         ...     name="Dispersion", target="my_package.dispersion.Dispersion", summary="D3 dispersion"
         ... )
-
-    Returns:
-        The declarations. Since 0.1.
     """
     return ()
 
 
 @hookspec
 def equipot_modifiers() -> Iterable[ModifierEntry]:
-    """Declare modifiers: functions ``(model, *, option: type = default) -> model``.
+    """Declare modifiers: functions ``(model, *, option: type = default) -> model``. Since 0.1.
 
     Example:
         >>> from equipot.declarations import ModifierEntry
@@ -87,32 +75,26 @@ def equipot_modifiers() -> Iterable[ModifierEntry]:
         ...     name="freeze_Embedding", target="my_package.freeze.freeze_embedding",
         ...     summary="Stop training the type embedding", persistent=True,
         ... )
-
-    Returns:
-        The declarations. Since 0.1.
     """
     return ()
 
 
 @hookspec
 def equipot_stats_managers() -> Iterable[StatsManagerEntry]:
-    """Declare statistics managers: subclasses of ``equipot.data.StatsManager``.
+    """Declare statistics managers: subclasses of ``equipot.data.StatsManager``. Since 0.1.
 
     Example:
         >>> from equipot.declarations import StatsManagerEntry
         >>> entry = StatsManagerEntry(
         ...     name="MyStats", target="my_package.stats.MyStats", summary="Median energies"
         ... )
-
-    Returns:
-        The declarations. Since 0.1.
     """
     return ()
 
 
 @hookspec
 def equipot_target_aliases() -> Iterable[TargetAliasEntry]:
-    """Declare what names in another program's configs stand for, so that those configs run unchanged.
+    """Declare the meaning of names in another program's configs, so that these run unchanged. Since 0.1.
 
     Example:
         >>> from equipot.declarations import TargetAliasEntry
@@ -120,16 +102,13 @@ def equipot_target_aliases() -> Iterable[TargetAliasEntry]:
         ...     name="other.train.EMAModule", target="equipot.train.EMALightningModule",
         ...     summary="Training with averaged weights", options="my_package.options.ema_module",
         ... )
-
-    Returns:
-        The declarations. Since 0.1.
     """
     return ()
 
 
 @hookspec
 def equipot_commands() -> Iterable[CommandEntry]:
-    """Declare subcommands of ``equipot``: objects of the class ``click.Command``.
+    """Declare subcommands of ``equipot``: objects of the class ``click.Command``. Since 0.1.
 
     Called once, when a command of ``equipot`` is called or listed.
 
@@ -139,8 +118,5 @@ def equipot_commands() -> Iterable[CommandEntry]:
         ...     name="import-other", target="my_package.commands.import_other",
         ...     summary="Import models of another program",
         ... )
-
-    Returns:
-        The declarations. Since 0.1.
     """
     return ()

@@ -1,4 +1,4 @@
-"""Neighbour lists: one function, sorted the same way by every finder of pairs.
+"""Neighbour lists, which are sorted and do not depend on the library that finds the pairs.
 
 Full lists (both directions of each pair, no self pairs at zero shift), strictly r < radius, for any
 mix of periodic directions, cells smaller than the radius and atoms outside their cell.
@@ -24,7 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 COINCIDENT = 1e-6
-"""Atoms closer than this (Å) are taken for a mistake: no potential has a value there."""
+"""Atoms closer than this (Å) are treated as a mistake in the data: potentials are not defined there."""
 
 
 def neighbor_list(
@@ -70,7 +70,7 @@ def _sorted_pairs(
     cell, pbc = np.asarray(cell, np.float64), np.asarray(pbc, np.bool_)
     box = _complete_cell(cell, pbc, positions, r_max)
     find = _find_with_vesin if backend == "vesin" else _find_with_matscipy
-    centre, neighbour, shift = find(positions, box, pbc, r_max * (1.0 + 1e-10))  # r < r_max is decided below
+    centre, neighbour, shift = find(positions, box, pbc, r_max * (1.0 + 1e-10))  # r < r_max is checked below
     length = edge_lengths(positions, centre, neighbour, image_vectors(shift, cell))
     if (length < COINCIDENT).any():
         raise DataError(_coincident(centre, neighbour, length))
@@ -95,21 +95,21 @@ def _order(centre: IntArray, neighbour: IntArray, shift: FloatArray, n_atoms: in
 
 
 def image_vectors(shift: FloatArray, cell: FloatArray) -> FloatArray:
-    """Vectors to the periodic images that edges lead to.
+    """Cell shifts of the neighbours' periodic images as vectors.
 
     Args:
         shift: Integer cell shifts S, shape [n_edges, 3].
         cell: Cell vectors as rows, Å, shape [3, 3].
 
     Returns:
-        ``S @ cell`` in Å, component by component: shape [3, n_edges].
+        ``S @ cell`` in Å, transposed: shape [3, n_edges].
     """
     columns = [shift[:, axis] for axis in range(3)]
     return np.stack([columns[0] * x[0] + columns[1] * x[1] + columns[2] * x[2] for x in cell.T])
 
 
 def edge_lengths(positions: FloatArray, centre: IntArray, neighbour: IntArray, images: FloatArray) -> FloatArray:
-    """Lengths of edges; each depends on its own atoms alone, to the last bit.
+    """Lengths of edges; to the last bit, each depends only on its own two atoms.
 
     Args:
         positions: Å, shape [n_atoms, 3].
@@ -121,7 +121,7 @@ def edge_lengths(positions: FloatArray, centre: IntArray, neighbour: IntArray, i
         Å, shape [n_edges].
     """
     squares = np.zeros(len(centre))
-    for axis, image in enumerate(images):  # one component at a time: several times faster than rows of three
+    for axis, image in enumerate(images):  # one component at a time, which is several times faster than rows of three
         component = np.ascontiguousarray(positions[:, axis])
         difference = component.take(neighbour)
         difference -= component.take(centre)
@@ -151,10 +151,10 @@ def _find_with_matscipy(
 
 
 def _complete_cell(cell: FloatArray, pbc: npt.NDArray[np.bool_], positions: FloatArray, r_max: float) -> FloatArray:
-    """A non-singular cell: directions without periodicity get a vector of their own.
+    """A non-singular cell, with vectors for the non-periodic directions.
 
     The vectors of non-periodic directions only bound the search (their shifts are zero), so they are
-    replaced by normals of the periodic ones, long enough to hold all atoms.
+    replaced by normals of the periodic ones, long enough to contain all atoms.
     """
     if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
         raise DataError(

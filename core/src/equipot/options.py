@@ -1,11 +1,10 @@
-"""Options as frozen dataclasses: the fields are the config schema and the reference docs.
+"""Options as frozen dataclasses, whose fields define the config schema and the reference pages.
 
-``Options`` is the base of everything a model config is made of (model builders, energy terms). A
-subclass is a ``@dataclass(frozen=True, kw_only=True)`` with a docstring under each field; wrong
-values raise one ConfigError that lists all problems, from Python and from YAML alike.
+``Options`` is the base of model builders and energy terms. A subclass is a ``@dataclass(frozen=True, kw_only=True)``
+with a docstring under each field. Wrong values raise a ConfigError that lists all problems, in Python as in YAML.
 
-What cannot be a frozen dataclass itself (losses, metrics, data and training modules) derives from
-``Configurable`` and names such a dataclass: its fields are the arguments.
+Classes that cannot be frozen dataclasses (losses, metrics, data and training modules) derive from ``Configurable``
+and name a dataclass whose fields are their arguments.
 """
 
 from __future__ import annotations
@@ -25,14 +24,10 @@ class Options:
     """Base of model builders and energy terms: checked, immutable, convertible to a config."""
 
     citations: ClassVar[tuple[str, ...]] = ()
-    """What to cite when using the component; stored with every model that has it."""
+    """Publications to cite; stored with every model that has the component."""
 
     def __post_init__(self) -> None:
-        """Check all fields and store them in their annotated types.
-
-        Raises:
-            ConfigError: With every problem found.
-        """
+        """Check all fields and convert them to their annotated types; a ConfigError lists all problems."""
         cls = type(self)
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         checked, problems = check_options(cls, values, cls.__name__)
@@ -44,7 +39,7 @@ class Options:
             raise ConfigError(problems)
 
     def problems(self) -> Iterable[str]:
-        """Problems between fields; overriding classes yield theirs after ``super().problems()``.
+        """Problems between fields; subclasses yield theirs after ``super().problems()``.
 
         Returns:
             Messages that start with the field's name, as made by ``equipot.errors.problem``.
@@ -55,10 +50,10 @@ class Options:
 class Configurable:
     """Base of classes whose arguments are the fields of an ``Options`` dataclass.
 
-    A derived class names the dataclass, annotates ``options`` with it for type checkers, and does its own work in
-    ``__post_init__``. Where a class adds no options it names none. ``inspect.signature``, ``equipot describe``, the
-    JSON Schema and the checks of configs see the fields; wrong values raise one ConfigError with the name of the
-    class in front. A class that defines ``__init__`` itself takes what that says instead.
+    A derived class names the dataclass, unless it adds no options, annotates ``options`` with it for type checkers, and
+    does further work in ``__post_init__``. ``inspect.signature``, ``equipot describe``, the JSON Schema and the checks
+    of configs see the fields. Wrong values raise a ConfigError that starts with the name of the class. A class that
+    defines ``__init__`` itself takes the arguments of that instead.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,12 +79,7 @@ class Configurable:
     __signature__: ClassVar[inspect.Signature | None] = None
 
     def __init_subclass__(cls, *, options: type[Options] | None = None, **kwargs: Any) -> None:
-        """Take the dataclass of options.
-
-        Args:
-            options: It; that of the base class by default.
-            **kwargs: For other base classes.
-        """
+        """Take the dataclass of options, by default that of the base class, and its signature."""
         super().__init_subclass__(**kwargs)
         made_from = options or cls.options_class
         if cls.__init__ is Configurable.__init__:
@@ -99,11 +89,7 @@ class Configurable:
             cls.__signature__ = None  # Python then looks at __init__
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Check the arguments and keep them in ``options``.
-
-        Raises:
-            ConfigError: With every problem found.
-        """
+        """Check the arguments and store them in ``options``; a ConfigError lists all problems."""
         made_from = type(self).options_class
         try:
             checked = made_from(*args, **options)
@@ -115,17 +101,17 @@ class Configurable:
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Make what the options ask for; derived classes call that of their base first."""
+        """Use the options; derived classes call ``super().__post_init__()`` first."""
 
 
 _AnyOptions = TypeVar("_AnyOptions", bound=Options)
 
 
 def from_mapping(made: type[_AnyOptions], values: Mapping[str, Any], where: str) -> _AnyOptions:
-    """Options that a config gives as a mapping without ``_target_``.
+    """Make options from a mapping without ``_target_`` in a config.
 
     Args:
-        made: Their class.
+        made: Class of the options.
         values: Option name to value.
         where: Dotted path that messages start with.
 
@@ -152,13 +138,13 @@ def from_mapping(made: type[_AnyOptions], values: Mapping[str, Any], where: str)
 
 
 def to_config(options: Options) -> dict[str, Any]:
-    """The config mapping that rebuilds the options: registered ``_target_`` and all fields.
+    """The config of some options: their registered ``_target_`` and all fields.
 
     Args:
         options: A model builder or an energy term.
 
     Returns:
-        Plain containers (dict, list, str, numbers), fit for JSON and YAML.
+        Plain containers (dict, list, str, numbers) for JSON and YAML.
     """
     from equipot.plugins import public_target
 

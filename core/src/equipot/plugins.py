@@ -1,4 +1,4 @@
-"""The plugin host: what is installed, and look-up by registered name."""
+"""The plugin host: list installed plugins, and look up components by registered name."""
 
 from __future__ import annotations
 

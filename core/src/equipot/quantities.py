@@ -1,6 +1,6 @@
-"""Quantities: what training compares, statistics average and tables report, with masks, atoms and units in one place.
+"""Quantities that training compares, statistics average and tables report, with their masks and units.
 
-A quantity gives the values of a batch, says per what they are, and which of them are absent.
+A quantity gives values for a batch, says whether they are per frame, atom or edge, and which of them are absent.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from equipot.units import UNIT_SYSTEMS, Units
 
 
 class Values(NamedTuple):
-    """Values of a batch."""
+    """Values of a quantity in a batch."""
 
     rows: torch.Tensor
-    """float64, first axis per frame, atom or edge."""
+    """float64; the first axis is per frame, atom or edge."""
 
     present: torch.Tensor
     """True where a row counts, bool, shape [n_rows]."""
 
 
 class Quantity(Protocol):
-    """Something with values in a batch, such as a field or a number of neighbours."""
+    """Anything that has values in a batch, such as a field or the number of neighbours."""
 
     @property
     def per(self) -> PerWhat:
-        """Per frame, atom or edge."""
+        """Whether values are per frame, atom or edge."""
         ...
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """Fields it reads."""
+        """Fields that it reads."""
         ...
 
     @abstractmethod
     def values(self, batch: Graph) -> Values | None:
-        """Its values in a batch (or single frame), None if the field is absent."""
+        """Values in a batch or a single frame; None if the field is absent."""
         ...
 
 
@@ -53,17 +53,13 @@ class FieldValues(Quantity):
     field: str
 
     def __post_init__(self) -> None:
-        """Check the name.
-
-        Raises:
-            ConfigError: If there is no such field.
-        """
+        """Refuse unknown fields."""
         if self.field not in FIELDS:
             raise ConfigError(unknown("statistics.field", self.field, FIELDS, "field"))
 
     @property
     def per(self) -> PerWhat:
-        """Per what the field is."""
+        """Whether the field is per frame, atom or edge."""
         return per_what(self.field)
 
     @property
@@ -72,7 +68,7 @@ class FieldValues(Quantity):
         return (self.field,)
 
     def values(self, batch: Graph) -> Values | None:
-        """The field's rows, and where its mask says that they are present."""
+        """Rows of the field, and which of them its mask marks as present."""
         if self.field not in batch:
             return None
         rows = batch[self.field].to(torch.float64)
@@ -80,46 +76,42 @@ class FieldValues(Quantity):
         return Values(self.scaled(rows, batch), present)
 
     def scaled(self, rows: torch.Tensor, batch: Graph) -> torch.Tensor:
-        """Rows of the field, or their differences, as the quantity has them."""
+        """Convert rows of the field, or differences of them, to the quantity; here they are the same."""
         return rows
 
 
 @dataclass(frozen=True)
 class PerAtomModifier(FieldValues):
-    """A quantity per frame divided by the frame's number of atoms.
+    """A field per frame divided by the frame's number of atoms.
 
     Args:
         field: A field per frame, e.g. ``total_energy``.
-        factor: Multiplies the result.
+        factor: Number to multiply the result with.
     """
 
     factor: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the field.
-
-        Raises:
-            ConfigError: If it is unknown or not per frame.
-        """
+        """Refuse fields that are unknown or not per frame."""
         super().__post_init__()
         if self.per != "frame":
             raise ConfigError(problem("PerAtomModifier.field", "must be a field per frame", got=self.field))
 
     def scaled(self, rows: torch.Tensor, batch: Graph) -> torch.Tensor:
-        """Rows divided by the number of atoms, times the factor."""
+        """Divide rows by the number of atoms and multiply them with the factor."""
         per_atom = rows / batch["num_atoms"].reshape(-1, *[1] * (rows.dim() - 1)).to(rows.dtype)
         return per_atom if self.factor is None else per_atom * self.factor
 
 
 @dataclass(frozen=True)
 class NumNeighbors(Quantity):
-    """Number of neighbours of each atom: edges whose centre it is."""
+    """Number of neighbours of each atom: the edges that have it as centre."""
 
     per: ClassVar[PerWhat] = "atom"
     requires: ClassVar[tuple[str, ...]] = ("edge_index",)
 
     def values(self, batch: Graph) -> Values:
-        """Counts, zero for atoms without neighbours at any place in the frame."""
+        """Counts of shape [n_atoms], 0 for atoms without neighbours."""
         n_atoms = batch["positions"].shape[0]
         counts = torch.bincount(batch["edge_index"][0], minlength=n_atoms).to(torch.float64)
         return Values(counts, torch.ones(n_atoms, dtype=torch.bool))
@@ -133,7 +125,7 @@ class EdgeLengths(Quantity):
     requires: ClassVar[tuple[str, ...]] = ("edge_index",)
 
     def values(self, batch: Graph) -> Values:
-        """Lengths, shape [n_edges]."""
+        """Lengths in Å, shape [n_edges]."""
         keys = ("positions", "cell", "edge_index", "edge_cell_shift", "batch")
         lengths = torch.linalg.vector_norm(compute_edge_vectors(*(batch[key] for key in keys)), dim=-1)
         return Values(lengths, torch.ones(lengths.shape[0], dtype=torch.bool))
@@ -143,7 +135,7 @@ def as_quantity(field: str | Quantity) -> Quantity:
     """The quantity itself, or the values of the field with that name.
 
     Raises:
-        ConfigError: If the name is unknown or the object gives no values.
+        ConfigError: If the field is unknown or the object is not a quantity.
     """
     if isinstance(field, str):
         return FieldValues(field)
@@ -156,16 +148,16 @@ def as_quantity(field: str | Quantity) -> Quantity:
 
 
 class Compared(NamedTuple):
-    """Predictions and labels of a batch."""
+    """Predictions and labels of a quantity in a batch."""
 
     predictions: torch.Tensor
     """float64, shape [n, …]."""
 
     labels: torch.Tensor
-    """The same shape; what is absent holds any number."""
+    """Same shape; rows that are absent may hold any number."""
 
     present: torch.Tensor
-    """True where there are both, bool, shape [n]."""
+    """True where there is a prediction and a label, bool, shape [n]."""
 
 
 def compare(
@@ -175,13 +167,13 @@ def compare(
 
     Args:
         predicted: Quantity of the predictions.
-        labelled: Quantity of the labels, mostly the same one.
-        outputs: Of the model.
-        batch: With labels and, where some are absent, ``<label>_mask``.
-        ignore_nan: Count NaN in labels as absent.
+        labelled: Quantity of the labels, usually the same.
+        outputs: Predictions of the model.
+        batch: Frames with labels, and ``<label>_mask`` where some labels are absent.
+        ignore_nan: Treat NaN in labels as absent.
 
     Returns:
-        None if the batch has no such label or the model gives no such prediction.
+        None if the batch has no such label or the model does not predict it.
     """
     if any(name in LABELS and name not in outputs for name in predicted.requires):
         return None
@@ -199,17 +191,11 @@ def prediction_errors(
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Prediction minus label, and where both exist.
 
-    The difference is taken before it is divided by the number of atoms: total energies are large, their errors small.
-
-    Args:
-        quantity: What to compare.
-        outputs: Of the model.
-        batch: With the label and, where some are absent, ``<label>_mask``.
-        ignore_nan: Count NaN in labels as absent.
+    The difference is taken before it is divided by the number of atoms, because total energies are large and their
+    errors small. Arguments are those of ``compare``.
 
     Returns:
-        Errors of shape [n, …], 0 where there is no label, and the mask [n]; None as ``compare``. Absent labels are
-        never read.
+        Errors of shape [n, …], 0 where a label is absent, and the mask of shape [n]; None in the cases of ``compare``.
     """
     field = FieldValues(quantity.field)
     found = compare(field, field, outputs, batch, ignore_nan=ignore_nan)
@@ -226,7 +212,7 @@ COMPARED: dict[str, FieldValues] = {
     "forces": FieldValues("forces"),
     "stress": FieldValues("stress"),
 }
-"""What losses and metrics compare, by the first part of the names of their terms."""
+"""Quantities that losses and metrics compare; the names of their terms begin with the key."""
 
 
 @dataclass(frozen=True)
@@ -234,16 +220,16 @@ class Reported:
     """A quantity in tables of errors."""
 
     name: str
-    """As in ``COMPARED``."""
+    """Key of ``COMPARED``."""
 
     title: str
     """Heading of its column."""
 
     unit: str
-    """Unit shown."""
+    """Unit of the errors."""
 
     suffix: str
-    """The unit within names of numbers."""
+    """The unit as it appears in names of numbers."""
 
 
 REPORTED = (
@@ -254,5 +240,5 @@ REPORTED = (
 
 
 def in_mev(units: Units) -> float:
-    """Factor from the energies of a unit system to meV, for every quantity that is reported."""
+    """Factor that converts energies of a unit system to meV; it holds for every reported quantity."""
     return 1000.0 * UNIT_SYSTEMS[units].energy_in_ev

@@ -1,7 +1,7 @@
 """Unit systems and physical constants, each with its source.
 
-Inside equipot lengths are in Å always. A model's energies are in the unit of its training data,
-``metal`` (eV) or ``real`` (kcal/mol), recorded with the model; every engine adapter converts.
+Lengths are always in Å. A model's energies are in the unit of its training data, ``metal`` (eV) or ``real``
+(kcal/mol), which is stored with the model; adapters to engines convert.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Check options against the signature of the class or function that they are meant for.
+"""Check options against the signature of a class or function.
 
-One function serves model builders, pair potentials, modifiers and every other ``_target_``:
-unknown keys, missing keys, wrong types and ranges come back together, worded for the user.
-``bool``, ``int`` and ``str`` are strict (``"3"``, ``3.0`` and ``True`` are not integers), a
-``float`` takes an int, sequences take lists and tuples.
+This is used for model builders, pair potentials, modifiers and every other ``_target_``. Unknown and missing keys,
+wrong types and ranges are reported together. ``bool``, ``int`` and ``str`` are strict (``"3"``, ``3.0`` and ``True``
+are not integers), ``float`` accepts integers, and sequences accept lists and tuples.
 """
 
 from __future__ import annotations
@@ -19,11 +18,7 @@ from equipot.errors import problem, unknown
 
 
 def options_of(target: Callable[..., Any]) -> Callable[..., Any]:
-    """What names, types and documents a component's options: its dataclass of options, else the component itself.
-
-    Args:
-        target: A class or function; one that is ``equipot.options.Configurable`` has such a dataclass.
-    """
+    """The callable whose signature has a component's options: the dataclass of a ``Configurable``, else itself."""
     found: Callable[..., Any] = vars(target).get("options_class", target) if inspect.isclass(target) else target
     return found
 
@@ -38,19 +33,21 @@ def check_options(
 ) -> tuple[dict[str, Any], list[str]]:
     """Check values against the parameters of a class or function.
 
-    Parameters without annotation accept anything; a ``**kwargs`` in the signature accepts any key
-    (foreign classes such as optimizers have them; plugins must not).
+    Parameters without annotation accept any value, and ``**kwargs`` in the signature any key (some foreign classes
+    have them; plugins must not).
 
     Args:
         target: The callable that will receive the values.
         values: Option name to value.
         where: Dotted path that messages start with.
-        unchecked: Options whose values are not final, so that only their names are checked.
-        may_be_missing: Required options that are given later; None: any.
+        unchecked: Options whose values are not final; only their names are checked.
+        may_be_missing: Required options that are given later; None for any.
 
     Returns:
-        The values with sequences and numbers in the annotated types, and all problems found.
+        The values converted to the annotated types, and all problems.
     """
+    from pydantic import ValidationError
+
     target = options_of(target)
     parameters, open_ended = _parameters(target)
     names = [] if open_ended else [name for name in values if name not in parameters]
@@ -63,21 +60,19 @@ def check_options(
     checked = dict(values)
     for name, value in values.items():
         if name in adapters and name not in unchecked:
-            checked[name], found = _check_value(adapters[name], value, f"{where}.{name}")
-            problems.extend(found)
+            try:
+                checked[name] = adapters[name].validate_python(value)
+            except ValidationError as error:
+                problems.extend(_messages(error, f"{where}.{name}"))
     return checked, problems
 
 
 def _parameters(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    signature = inspect.signature(target)
-    positional_only = inspect.Parameter.POSITIONAL_ONLY
-    keep, open_ended = {}, False
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            open_ended = True
-        elif parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, positional_only):
-            keep[name] = parameter
-    return keep, open_ended
+    """The parameters that can be given by name, and whether any other name is accepted too."""
+    found, by_name = inspect.signature(target).parameters, inspect.Parameter
+    named = (by_name.POSITIONAL_OR_KEYWORD, by_name.KEYWORD_ONLY)
+    keep = {name: parameter for name, parameter in found.items() if parameter.kind in named}
+    return keep, any(parameter.kind is by_name.VAR_KEYWORD for parameter in found.values())
 
 
 @functools.lru_cache(maxsize=512)
@@ -89,7 +84,7 @@ def _adapters(target: Callable[..., Any]) -> dict[str, Any]:
     adapters = {}
     for name in _parameters(target)[0].keys() & hints.keys():
         annotation = _strict(hints[name])
-        for given in (config, None):  # TypeAdapter refuses a config for dataclasses and models
+        for given in (config, None):  # TypeAdapter does not accept a config for dataclasses and models
             try:
                 adapters[name] = TypeAdapter(annotation, config=given)
                 break
@@ -99,7 +94,7 @@ def _adapters(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def annotations_of(target: Callable[..., Any]) -> dict[str, Any]:
-    """Resolved annotations of a component's options, without those that name what cannot be imported."""
+    """Resolved annotations of a component's options, as far as they can be resolved."""
     target = options_of(target)
     if inspect.isclass(target) and "__dataclass_fields__" not in vars(target):
         target = target.__init__
@@ -110,7 +105,7 @@ def annotations_of(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _resolvable_hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations that can be resolved, each taken by itself."""
+    """Resolve each annotation by itself, and leave out those that fail."""
     found: dict[str, Any] = {}
     for name, annotation in getattr(target, "__annotations__", {}).items():
         single = types.SimpleNamespace(__annotations__={name: annotation})
@@ -123,7 +118,7 @@ def _resolvable_hints(target: Callable[..., Any]) -> dict[str, Any]:
 
 def _strict(annotation: Any) -> Any:
     """Rewrite an annotation so that pydantic does not convert between bool, int, float and str."""
-    from pydantic import BeforeValidator, StrictBool, StrictInt, StrictStr
+    from pydantic import BeforeValidator, InstanceOf, StrictBool, StrictInt, StrictStr
 
     simple = {bool: StrictBool, int: StrictInt, str: StrictStr}
     if annotation in (bool, int, str):
@@ -137,19 +132,12 @@ def _strict(annotation: Any) -> Any:
         return Union[tuple(_strict(arg) for arg in args)]  # noqa: UP007 - built at run time
     if origin in (list, tuple, dict, set, frozenset) and args:
         return origin[tuple(arg if arg is Ellipsis else _strict(arg) for arg in args)]
-    return _instance_checked(annotation)
-
-
-def _instance_checked(annotation: Any) -> Any:
-    """Check dataclasses and abstract classes with isinstance; pydantic would take them apart."""
-    from pydantic import InstanceOf
-
-    checked: Any = InstanceOf
-    return checked[annotation] if is_component(annotation) else annotation
+    instance: Any = InstanceOf  # pydantic would take components apart
+    return instance[annotation] if is_component(annotation) else annotation
 
 
 def is_component(annotation: Any) -> bool:
-    """Whether an annotation is a class whose instances are made from options themselves."""
+    """Whether an annotation is a class of components: a dataclass or an abstract class."""
     return inspect.isclass(annotation) and (
         "__dataclass_fields__" in vars(annotation) or inspect.isabstract(annotation)
     )
@@ -161,17 +149,8 @@ def _number(value: object) -> object:
     return value
 
 
-def _check_value(adapter: Any, value: object, where: str) -> tuple[Any, list[str]]:
-    from pydantic import ValidationError
-
-    try:
-        return adapter.validate_python(value), []
-    except ValidationError as error:
-        return value, _messages(error, where)
-
-
 def _messages(error: Any, where: str) -> list[str]:
-    """One message per place: the branches of a union are joined with 'or'."""
+    """A message per place; the branches of a union are joined with 'or'."""
     by_place: dict[str, list[dict[str, Any]]] = {}
     for item in error.errors(include_url=False):
         keys = [str(part) for part in item["loc"] if _is_key(part)]
@@ -185,7 +164,7 @@ def _messages(error: Any, where: str) -> list[str]:
 
 
 def _is_key(part: object) -> bool:
-    """Whether a part of a pydantic location is a key of the user's, not a name of a union branch."""
+    """Whether a part of a location is a key of the user, and not pydantic's name for the branch of a union."""
     branch_marks = "[]()-"
     branches = ("bool", "int", "float", "str", "none", "is-instance")
     return isinstance(part, int) or (

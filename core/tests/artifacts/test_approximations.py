@@ -4,7 +4,7 @@ import logging
 import pytest
 
 from equipot.artifacts import _golden as golden
-from equipot.artifacts._approximations import approximations_of
+from equipot.artifacts._golden import approximations_of
 from equipot.artifacts._manifest import Manifest, checked_approximations
 from equipot.artifacts._origins import plugins_used
 from equipot.declarations import ModifierEntry

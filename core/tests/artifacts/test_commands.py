@@ -34,7 +34,7 @@ def run(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture
 def labelled(tmp_path, package_file):
-    """Frames with labels 3 meV (energy), 20 meV/Å and 5 meV/Å³ beside the model's."""
+    """Frames with labels 3 meV (energy), 20 meV/Å and 5 meV/Å³ away from the model's."""
     calculator, frames = EquipotCalculator(package_file), []
     for seed in range(5):
         atoms = bulk("CO", "zincblende", a=4.4).repeat((2, 1, 1)) if seed % 2 else molecule("CH3OH")

@@ -98,21 +98,21 @@ def facts(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"torch": "2.9.0"}, "it was compiled by torch 2.9.0, this is torch"),
+        ({"torch": "2.9.0"}, "it was compiled by torch 2.9.0, but this is torch"),
         ({"device": "cuda"}, "it was compiled for the device 'cuda', not 'cpu'"),
         ({"platform": "plan9 mips"}, "it was compiled for plan9 mips"),
     ],
 )
-def test_what_does_not_fit_is_told(changes, message):
+def test_what_does_not_fit_is_reported(changes, message):
     check_fits(facts(), Path("a.equipot.pt2"), torch.device("cpu"))
     with pytest.raises(ArtifactError, match=message) as caught:
         check_fits(facts(**changes), Path("a.equipot.pt2"), torch.device("cpu"))
     assert "compile it again here: equipot compile MODEL a.equipot.pt2 --device cpu" in str(caught.value)
 
 
-def test_a_lesser_processor_is_told(monkeypatch):
+def test_a_lesser_processor_is_reported(monkeypatch):
     monkeypatch.setattr(trust, "cpu_capability", lambda: "AVX2")
-    with pytest.raises(ArtifactError, match="it needs a processor with AVX512, this one has AVX2"):
+    with pytest.raises(ArtifactError, match="it needs a processor with AVX512, but this one has AVX2"):
         check_fits(facts(cpu="AVX512"), Path("a.equipot.pt2"), torch.device("cpu"))
     check_fits(facts(cpu="AVX2"), Path("a.equipot.pt2"), torch.device("cpu"))
 
@@ -134,7 +134,7 @@ def test_a_cache_that_cannot_be_written_warns(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(tmp_path / "file"))
     trust.remember("aa", built=True)
-    assert "EQUIPOT_CACHE_DIR names another folder" in caplog.text
+    assert "set EQUIPOT_CACHE_DIR to another folder" in caplog.text
 
 
 def test_other_zip_files_are_no_compiled_files(package_file, tmp_path):

@@ -97,5 +97,5 @@ def archive_member(path):
 def test_units_must_be_those_of_the_data(package_file):
     recipe = ModelFromPackage(package_path=str(package_file))
     for ask in (recipe.info, recipe.build):
-        with pytest.raises(ConfigError, match="the model was trained in 'metal' units, data.units is 'real'"):
+        with pytest.raises(ConfigError, match="the model was trained in 'metal' units, but data.units is 'real'"):
             ask("real")

@@ -150,7 +150,7 @@ def test_a_package_cannot_name_code(package_file, target, tmp_path):
     canary = tmp_path / "canary"
     config = {"_target_": target, "command": f"touch {canary}", "_args_": [f"touch {canary}"]}
     resign_options(package_file, config)
-    with pytest.raises(ArtifactError, match="names no registered component"):
+    with pytest.raises(ArtifactError, match="must name a registered component"):
         load_model(package_file)
     assert not canary.exists()
 

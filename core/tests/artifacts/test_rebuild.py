@@ -40,9 +40,9 @@ def test_rebuilt_model_has_the_same_config_and_state():
     "target", ["os.system", "equipot.model._recipe.ModelBuilder", "equipot.modifiers.modify_PerTypeScaleShift", ""]
 )
 def test_a_file_can_never_name_code(target):
-    with pytest.raises(ArtifactError, match="names no registered component"):
+    with pytest.raises(ArtifactError, match="must name a registered component"):
         options_from_config(config(_target_=target))
-    with pytest.raises(ArtifactError, match=r"model.pair_potential: names no registered component"):
+    with pytest.raises(ArtifactError, match=r"model.pair_potential: must name a registered component"):
         options_from_config(config(pair_potential={**ZBL, "_target_": target}))
 
 

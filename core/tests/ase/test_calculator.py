@@ -150,7 +150,7 @@ def test_an_energy_only_model_says_how_to_get_forces(model):
 def test_unknown_elements_are_named(model):
     atoms = Atoms("AuHPt", positions=[[0, 0, 0], [2, 0, 0], [0, 2, 0]])
     atoms.calc = EquipotCalculator(model)
-    with pytest.raises(DataError, match=r"knows no atom type for \['Pt', 'Au'\]; supported: \['C', 'H', 'O'\]"):
+    with pytest.raises(DataError, match=r"has no atom type for \['Pt', 'Au'\]; supported: \['C', 'H', 'O'\]"):
         atoms.get_potential_energy()
 
 
@@ -171,11 +171,11 @@ def test_types_that_are_no_elements_need_a_mapping(make_model):
         "per_type_energy_shifts": {"Ca1": -1.0, "Ca2": -2.0},
     }
     with pytest.raises(
-        ConfigError, match=r"EquipotCalculator.types: is needed: the model's types are not elements; give types="
+        ConfigError, match=r"EquipotCalculator.types: is required: the model's types are not elements; give types="
     ):
         EquipotCalculator(make_model(**options))
     model = make_model(**options, chemical_species=["Ca", "Ca"])
-    with pytest.raises(ConfigError, match="several types are of one element"):
+    with pytest.raises(ConfigError, match="several types are the same element"):
         EquipotCalculator(model)
     assert EquipotCalculator(model, types={"Ca": "Ca2"}).get_potential_energy(Atoms("Ca")) == -2.0
     with pytest.raises(ConfigError, match="unknown type, got 'Ca3'"):

@@ -17,7 +17,7 @@ BIN = Path(sys.executable).parent
 
 
 def completions(line, program="equipot"):
-    """What the shell is told could come next."""
+    """What the shell is offered as the next word."""
     words = line.split(" ")
     variable = f"_{program.replace('-', '_').upper()}_COMPLETE"
     settings = {variable: "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}

@@ -111,7 +111,7 @@ def test_a_component_that_cannot_be_exported_is_named_with_its_line():
     assert 'in forward (if float(produced["atomic_energy"].detach().sum()) > 0.0:)' in message
 
 
-def test_a_missing_compiler_is_told_first(make_model, tmp_path, monkeypatch):
+def test_a_missing_compiler_is_reported_first(make_model, tmp_path, monkeypatch):
     monkeypatch.setattr(aotinductor.shutil, "which", lambda name: None)
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ArtifactError, match=r"compile: needs a C\+\+ compiler, got .*; install g\+\+"):

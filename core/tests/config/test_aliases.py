@@ -119,7 +119,7 @@ def test_a_config_without_foreign_names_is_returned_as_it_is():
     assert aliases.translate(config)[0] is config
 
 
-def test_every_problem_is_told_with_its_place():
+def test_every_problem_is_reported_with_its_place():
     config = {
         "settings": {"fast": True},
         "resume_from": "last.ckpt",
@@ -144,7 +144,7 @@ def test_a_function_that_fails_is_a_problem_of_the_config():
     assert text.endswith("write it with names of equipot instead of settings")
 
 
-def test_problems_of_the_translation_are_told_alone():
+def test_problems_of_the_translation_are_reported_alone():
     """What is left of such a config would give more problems, none of them the user's."""
     with pytest.raises(ConfigError) as caught:
         check_config(OmegaConf.create({"data": {"_target_": "other.train.Magic"}, "nonsense": 1}))

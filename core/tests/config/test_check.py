@@ -3,6 +3,7 @@ import pytest
 from equipot.config._check import check_config
 from equipot.config._instantiate import ConfigObjects, Deferred
 from equipot.config._load import compose
+from equipot.data import DataModule, SourceDataModule
 from equipot.errors import ConfigError
 
 
@@ -37,7 +38,7 @@ def test_statistics_belong_to_the_training_module(folder):
 
 
 def test_statistics_need_a_manager(folder):
-    with pytest.raises(ConfigError, match="no statistics without data.stats_manager") as error:
+    with pytest.raises(ConfigError, match="statistics need data.stats_manager") as error:
         check("~data.stats_manager")
     assert len(error.value.problems) == 3
 
@@ -115,3 +116,10 @@ def test_partial_nodes_may_leave_options_open():
     import torch
 
     assert made(params=[torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] == 0.5
+
+
+def test_any_validation_set_may_exist_where_only_reading_tells(folder, monkeypatch):
+    monkeypatch.setattr(SourceDataModule, "expected_sets", DataModule.expected_sets)
+    assert check("training_module.lr_scheduler.monitor=val7_epoch/weighted_sum").stages
+    with pytest.raises(ConfigError, match="unknown metric, got 'val7_epoch/weight'"):
+        check("training_module.lr_scheduler.monitor=val7_epoch/weight")

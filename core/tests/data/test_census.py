@@ -87,7 +87,7 @@ def test_required_label_outside_the_contract(take, water):
     ]
 
 
-def test_stress_of_molecules_is_told_as_ignored(take, water):
+def test_stress_of_molecules_is_reported_as_ignored(take, water):
     (message,) = take(water(2, stress=np.ones(6))).problems({"stress": "loss.stress"})
     assert message.startswith("loss.stress: stress is in none of the 2 train frames (2 ignored: not periodic)")
 

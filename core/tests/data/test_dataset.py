@@ -40,7 +40,7 @@ def test_neighbours_are_made_once_and_come_back_equal(frames):
             assert torch.equal(value, after[key]), key
 
 
-def test_without_room_the_neighbours_are_made_anew(frames):
+def test_without_room_the_neighbours_are_computed_again(frames):
     dataset = FrameDataset(frames, transforms=transforms(), cache_bytes=0)
     assert torch.equal(dataset[1]["edge_index"], dataset[1]["edge_index"])
     assert dataset.transforms[1].calls == 2
@@ -113,7 +113,7 @@ class Reader:
         return {key: value.clone() for key, value in self.frames[index].items()}
 
 
-def test_lazy_frames_are_made_anew_and_equal(frames):
+def test_lazy_frames_are_made_again_and_equal(frames):
     reader = Reader(frames)
     lazy = LazyFrames(reader, range(4))
     part = FrameCollection(lazy, [{}] * 4, list("abcd"), [()] * 4, [False] * 4).subset([3, 1])

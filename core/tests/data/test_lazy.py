@@ -1,6 +1,6 @@
 import pickle
 
-from equipot.data._lazy import LazyFrames
+from equipot.data._collection import LazyFrames
 
 ASKED = []
 

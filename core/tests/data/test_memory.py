@@ -14,7 +14,7 @@ import torch
 
 from equipot.data import CommonDataStatisticsManager
 from equipot.data._dataset import FrameDataset
-from equipot.data._lazy import LazyFrames
+from equipot.data._collection import LazyFrames
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
 
 

@@ -123,12 +123,12 @@ def test_problems_of_options_come_at_once():
         )
     assert caught.value.problems == [
         "ASEDataModule.split_dataset.train: a fraction is at most 1.0, got 1.5; give a number of frames as an integer",
-        "ASEDataModule.split_dataset.train: there is a train_file_path already; give one of them",
+        "ASEDataModule.split_dataset.train: train_file_path is given too; give one of them",
         "ASEDataModule.labels.energy: unknown label; did you mean 'total_energy'?",
         "ASEDataModule.train_dataloader.batch: unknown option; did you mean 'batch_size'?",
         "ASEDataModule.val_dataloader.batch_size: must be greater than 0, got -3",
     ]
-    with pytest.raises(ConfigError, match="split_dataset: nothing says where the data are; give split_dataset or"):
+    with pytest.raises(ConfigError, match="split_dataset: no data are given; give split_dataset or"):
         ASEDataModule(1)
     with pytest.raises(ConfigError, match="ASEDataModule.units: must be 'metal' or 'real', got 'si'"):
         ASEDataModule(1, train_file_path="a", units="si")
@@ -305,7 +305,7 @@ class TestStatistics:
         def refuse(*args, **kwargs):
             raise AssertionError("not cached")
 
-        monkeypatch.setattr("equipot.data._edges.add_neighbors", refuse)
+        monkeypatch.setattr("equipot.data.transforms.add_neighbors", refuse)
         assert make().statistics(names) == first
         assert self.files(tmp_path) == 1
         with pytest.raises(AssertionError, match="not cached"):
@@ -327,7 +327,7 @@ class TestStatistics:
         assert self.files(tmp_path) == len(runs)
 
     def test_missing_manager_unknown_name_missing_label(self, make):
-        with pytest.raises(ConfigError, match="data.stats_manager: statistics are asked for but no manager is given"):
+        with pytest.raises(ConfigError, match="data.stats_manager: statistics are requested but no manager is given"):
             make(stats_manager=None).statistics(["forces_rms"])
         with pytest.raises(ConfigError, match="did you mean 'forces_rms'"):
             make().statistics(["force_rms"])

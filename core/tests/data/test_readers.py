@@ -4,8 +4,9 @@ import ase.io
 import numpy as np
 import pytest
 
-from equipot.data._readers import file_hash, read_atoms
+from equipot.data._readers import read_atoms
 from equipot.errors import DataError
+from equipot.files import file_digest
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_file_cut_in_a_line(text, broken):
         read_atoms(broken(text[:-20]))
 
 
-def test_file_cut_in_its_last_number_is_told(text, broken, caplog):
+def test_file_cut_in_its_last_number_is_reported(text, broken, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(read_atoms(broken(text[:-4]))) == 3
     assert "the last line has no line end" in caplog.text
@@ -117,11 +118,11 @@ def test_compressed_file(water, tmp_path):
 
 def test_hash_depends_on_content_only(broken, tmp_path):
     first, second = broken("same", "a"), broken("same", "b")
-    assert file_hash(first) == file_hash(second)
-    assert file_hash(first) != file_hash(broken("other", "c"))
+    assert file_digest(first) == file_digest(second)
+    assert file_digest(first) != file_digest(broken("other", "c"))
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "x").write_text("1")
-    before = file_hash(folder)
+    before = file_digest(folder)
     (folder / "x").rename(folder / "y")
-    assert file_hash(folder) != before
+    assert file_digest(folder) != before

@@ -50,13 +50,13 @@ def test_split():
         ),
         (
             {"split_dataset": {"file_path": "a", "train": 0.9}, "train_file_path": "b"},
-            ["split_dataset.train: there is a train_file_path already; give one of them"],
+            ["split_dataset.train: train_file_path is given too; give one of them"],
         ),
         (
             {},
             [
                 (
-                    "split_dataset: nothing says where the data are; "
+                    "split_dataset: no data are given; "
                     "give split_dataset or train_file_path, val_file_path, test_file_path"
                 )
             ],

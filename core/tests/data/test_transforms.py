@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from equipot.data._edges import ModelEdges
 from equipot.data.transforms import (
     ChemicalSpeciesToAtomTypeMapper,
+    ModelEdges,
     NeighborListTransform,
     bind_transforms,
     default_transforms,
@@ -148,5 +148,5 @@ class TestBinding:
         with pytest.raises(ConfigError, match=r"type_names: differ from the model's \['H', 'O'\], got \['O', 'H'\]"):
             bind_transforms([NeighborListTransform(3.0, type_names=["O", "H"])], info)
         swapped = ChemicalSpeciesToAtomTypeMapper(["H", "O"], {"O": "H", "H": "O"})
-        with pytest.raises(ConfigError, match="maps 'O' to the type 'H', which the model takes for 'H'"):
+        with pytest.raises(ConfigError, match="maps 'O' to the type 'H', but the model uses that type for 'H'"):
             bind_transforms([swapped], info)

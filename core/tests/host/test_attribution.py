@@ -167,7 +167,7 @@ def test_training_shows_whose_fault_it_is(install, folder, monkeypatch):
 def raised(function):
     try:
         function()
-    except Exception as error:  # noqa: BLE001 - whatever it is
+    except Exception as error:  # noqa: BLE001 - any error
         name_plugin(error)
         return error
     raise AssertionError("nothing was raised")

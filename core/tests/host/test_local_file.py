@@ -1,4 +1,4 @@
-"""``--plugin FILE.py``: a local file trains and evaluates, is told what it cannot do, and is never packaged."""
+"""``--plugin FILE.py``: a local file trains and evaluates, is refused for what it cannot do, and is never packaged."""
 
 import re
 import sys
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_used_stops_the_command(local, capsys, text, name,
     assert plugins().names("pair_potentials")  # and the next command is not hurt by it
 
 
-def test_told_at_once_and_listed(local, capsys):
+def test_reported_at_once_and_listed(local, capsys):
     path = local(MODEL)
     for arguments in (["--plugin", path, "plugins"], ["plugins", "--plugin", path]):
         assert main(arguments) == 0

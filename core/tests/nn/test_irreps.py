@@ -7,7 +7,7 @@ from equipot.nn.irreps import FeatureLayout, Irrep, product_irreps
 LAYOUT = FeatureLayout.parse("3x0e + 2x0o + 4x1e + 1x1o + 2x2e")
 
 
-def test_blocks_come_in_one_order_whatever_the_order_of_the_terms():
+def test_blocks_do_not_depend_on_the_order_of_the_terms():
     layout = FeatureLayout.parse("2x2e+1x1o+4x1e+2x0o+3x0e")
     assert layout == LAYOUT
     assert str(layout) == "3x0e+2x0o+4x1e+1x1o+2x2e"

@@ -102,7 +102,7 @@ def test_adopted_tensors_are_shared_for_good():
     assert slot.exact() is None
 
 
-def test_values_for_tables_are_float64_whatever_the_weights():
+def test_values_for_tables_are_float64_for_any_weights():
     generator = torch.Generator().manual_seed(0)
     embedding = RadialEmbedding(3, trainable=False, polynomial_cutoff_p=6.0, dtype=torch.float32)
     network = RadialNetwork(embedding, (3, 4, 2), dtype=torch.float32, generator=generator)

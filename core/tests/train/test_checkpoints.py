@@ -83,7 +83,7 @@ def test_a_read_only_folder_leaves_the_old_file(small):
             writer.save_checkpoint({"a": 2}, small / "last.ckpt")
     finally:
         remount(small, "rw")
-    what = "cannot be written: Read-only file system; choose a folder that exists and is yours"
+    what = "cannot be written: Read-only file system; choose an existing folder that you can write to"
     assert str(error.value) == f"{small / 'last.ckpt'}: {what}"
     assert writer.load_checkpoint(small / "last.ckpt") == {"a": 1}
 
@@ -92,7 +92,9 @@ def test_the_folder_is_removed_during_a_run(folder, monkeypatch):
     run = folder.path / "run"
     at_step(monkeypatch, 4, lambda: shutil.rmtree(run))
     (text,) = folder.errors("--output", "run", command="train")
-    assert text.endswith(": cannot be written: No such file or directory; choose a folder that exists and is yours")
+    assert text.endswith(
+        ": cannot be written: No such file or directory; choose an existing folder that you can write to"
+    )
     assert not run.exists()
 
 

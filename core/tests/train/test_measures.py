@@ -93,7 +93,7 @@ def test_metrics_do_not_go_into_checkpoints_of_the_model():
     assert EnergyForceMetrics().state_dict() == {}
 
 
-def test_weights_for_other_types_are_told_before_data_are_read(folder):
+def test_weights_for_other_types_are_reported_before_data_are_read(folder):
     problems = folder.errors("++training_module.loss.per_type_forces_coeffs={H: 1.0, C: 1.0}")
     assert problems == [
         "training_module.loss.per_type_forces_coeffs.C: unknown type; types: H, O",
@@ -115,7 +115,7 @@ class Recenter:
 
 
 def test_loss_and_transform_of_others(folder, monkeypatch):
-    """They are made in the check: what they need of data and model is told before data are read."""
+    """They are made in the check: what they need of data and model is reported before data are read."""
     (folder.path / "mine.py").write_text(MINE)
     monkeypatch.syspath_prepend(folder.path)
     overrides = [
@@ -133,7 +133,7 @@ def test_loss_and_transform_of_others(folder, monkeypatch):
 
 
 def test_callbacks_are_made_in_the_check(folder):
-    """So that what their constructors refuse is told before data are read."""
+    """So that what their constructors refuse is reported before data are read."""
     callbacks = (
         "{_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_top_k: -2}, "
         "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val0_epoch/weighted_sum, mode: least}"

@@ -103,12 +103,3 @@ def test_parts_in_a_config(folder, monkeypatch):
         torch.testing.assert_close(ends[1]["state_dict"][name], value, rtol=1e-12, atol=1e-15)
     (problem,) = folder.errors(*[*parts[:1], parts[1].replace("0.9", "1.0")])
     assert problem == "training_module.average.ema_decay: must be less than 1, got 1.0"
-
-
-def test_sums_of_checkpoints_before_terms_were_parts():
-    loss = EnergyForceLoss()
-    new = loss.state()["sums"]
-    old = {".".join(reversed(name.split(".")[1:])): {**sums, "updates": 3} for name, sums in new.items()}
-    assert set(old) == {"sums.forces", "sums.per_atom_energy"}
-    loss.load_state({"sums": old})
-    assert all(sums["updates"] == 3 for sums in loss.state()["sums"].values())

@@ -89,6 +89,23 @@ def test_auto_starts_or_goes_on_through_the_same_checks(folder):
     assert differences(folder.path / "whole" / "last.ckpt", folder.path / "auto" / "last.ckpt") == []
 
 
+@pytest.mark.parametrize("resume", ["old/last.ckpt", "auto"])
+def test_checkpoint_without_a_position_is_refused_and_kept(folder, resume):
+    """Older versions wrote such files; ``auto`` must not start again over them."""
+    assert folder.call("--output", "old", "run=[train]", "trainer.max_epochs=1")[0] == 0
+    for name in ("best.ckpt", "last.ckpt"):
+        path = folder.path / "old" / name
+        checkpoint = torch.load(path, weights_only=True)
+        del checkpoint["equipot"]["loop"]["position"]
+        torch.save(checkpoint, path)
+    version = checkpoint["equipot"]["versions"]["equipot"]
+    again = ["--output", "old", "run=[train]", "trainer.max_epochs=1", "--resume", resume]
+    what = f"was written by equipot {version}, which did not store the position in the run, and cannot be resumed"
+    hint = "train again; equipot.model.ModelFromCheckpoint in the config starts from its weights"
+    assert folder.errors(*again, command="train") == [f"{path}: {what}; {hint}"]
+    assert path.is_file()
+
+
 def test_auto_needs_to_know_the_folder(folder):
     assert folder.errors("--resume", "auto", command="train") == [
         "--resume auto: needs --output; name the folder of the run"

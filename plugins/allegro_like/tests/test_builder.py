@@ -63,14 +63,14 @@ def test_defaults_are_those_users_know():
             {"num_scalar_features": 7},
             (
                 "num_scalar_features: must be even for TwoBodyBesselScalarEmbed, got 7; "
-                "half of the embedding is the centre's, half the neighbour's"
+                "one half of the embedding belongs to the centre, the other to the neighbour"
             ),
         ),
         (
             {"radial_chemical_embed_dim": 5},
             (
                 "radial_chemical_embed_dim: must be even for TwoBodyBesselScalarEmbed, got 5; "
-                "half of the embedding is the centre's, half the neighbour's"
+                "one half of the embedding belongs to the centre, the other to the neighbour"
             ),
         ),
         (
@@ -248,9 +248,9 @@ def test_a_model_is_made_again_from_its_stored_config(embed):
 )
 def test_a_file_can_name_parts_of_options_and_nothing_else(target):
     config = AllegroModel(**TINY).build().config
-    with pytest.raises(ArtifactError, match=r"model.radial_chemical_embed: names no registered component, got '"):
+    with pytest.raises(ArtifactError, match=r"model.radial_chemical_embed: must name a registered component, got '"):
         options_from_config({**config, "radial_chemical_embed": {"_target_": target}})
-    with pytest.raises(ArtifactError, match="model: names no registered component"):
+    with pytest.raises(ArtifactError, match="model: must name a registered component"):
         options_from_config(config["radial_chemical_embed"])
 
 

@@ -1,4 +1,4 @@
-"""Strict locality: an atom's energy knows nothing beyond its own cutoff radius, whatever the layers."""
+"""Strict locality: an atom's energy depends on nothing beyond its own cutoff radius, for any number of layers."""
 
 from pathlib import Path
 

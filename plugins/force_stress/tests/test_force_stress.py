@@ -171,7 +171,7 @@ def test_term_that_reads_positions():
     check_against_finite_differences(toy(energy_terms={"trap": Trap()}), [bulk(3), slab(3), wire(3), molecule(3)])
 
 
-def test_terms_that_read_positions_and_cell_beside_one_with_edges_of_its_own():
+def test_terms_that_read_positions_and_cell_next_to_one_with_its_own_edges():
     model = toy(energy_terms={"grid": Grid(), "trap": Trap(), "long_range": LongRange()})
     check_against_finite_differences(model, [bulk(3), slab(3), bulk(3, seed=17, n_atoms=4)])
 

@@ -356,7 +356,7 @@ REFUSED = {
     "models": (changed(model={**MODIFIED, "modifiers": {"a": []}}), "model.modifiers: must be a list"),
     "splits": (
         changed(data("nequip.data.datamodule.NequIPDataModule", split_dataset=[DATA_SETS, DATA_SETS])),
-        "data.split_dataset: must be one, got 2",
+        "data.split_dataset: must have one entry, got 2",
     ),
 }  # fmt: skip
 

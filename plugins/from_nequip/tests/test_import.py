@@ -14,6 +14,7 @@ from equipot._cli.main import main
 from equipot.artifacts import load_model, read_manifest, read_package, verify
 from equipot.errors import ArtifactError, ConfigError
 from equipot_from_nequip._exported import read_export
+from equipot_from_nequip._hyperparameters import Choices
 from equipot_from_nequip._importer import import_model
 from equipot_from_nequip._verify import allowed, graph_of
 
@@ -78,7 +79,7 @@ def test_types_that_are_no_elements_keep_their_elements():
     assert (info.type_names, info.chemical_species) == (("Ow", "Hw"), ("O", "H"))
     unknown = peer("nequip_renamed_types", chemical_species=None)
     assert import_model(unknown).model.info.chemical_species is None
-    assert import_model(unknown, chemical_species=["O", "H"]).model.info.chemical_species == ("O", "H")
+    assert import_model(unknown, Choices(chemical_species=["O", "H"])).model.info.chemical_species == ("O", "H")
 
 
 def test_an_energy_only_model_stays_one():
@@ -103,7 +104,7 @@ def test_a_wrong_weight_is_found(name):
     model = peer(name)
     key = next(key for key in model.state if key.endswith("mlp.0.weight") and "readout" in key)
     state = {**model.state, key: model.state[key] * (1 + 1e-5)}
-    with pytest.raises(ArtifactError, match=r"best.ckpt: gives other numbers here in float\d\d, relative deviations"):
+    with pytest.raises(ArtifactError, match=r"best.ckpt: gives different results here in float\d\d, relative devi"):
         import_model(dataclasses.replace(model, state=state))
 
 
@@ -118,7 +119,7 @@ def test_float32_may_differ_as_much_as_nequip_from_itself():
 # ------------------------------------------------------------------------ what cannot be mapped
 
 
-def test_everything_that_cannot_be_mapped_is_told_at_once():
+def test_everything_that_cannot_be_mapped_is_reported_at_once():
     model = with_options(
         readout_mlp_nonlinearity="softplus",
         convnet_resnet=True,
@@ -135,10 +136,10 @@ def test_everything_that_cannot_be_mapped_is_told_at_once():
         import_model(model)
     text = "\n".join(caught.value.problems)
     for part in (
-        "global_options.allow_tf32: has no counterpart: equipot has no TF32 switch, got True; say --ignore-tf32",
-        "model.func.charges: is a module that has no counterpart, got 'my_package.Charges'",
-        "model.func.les: is a module that has no counterpart, got 'nequip.nn.misc.Other'",
-        "modifiers: has no counterpart of this modifier, got 'freeze'",
+        "global_options.allow_tf32: has no counterpart: equipot has no TF32 switch, got True; add --ignore-tf32",
+        "model.func.charges: this module has no counterpart, got 'my_package.Charges'",
+        "model.func.les: this module has no counterpart, got 'nequip.nn.misc.Other'",
+        "modifiers: this modifier has no counterpart, got 'freeze'",
         "model.convnet_resnet: is always False, got True",
         "model.pair_potential: _target_: has no counterpart, got 'nequip.nn.pair_potential.LennardJones'",
         "num_charges: unknown option",
@@ -152,13 +153,13 @@ def test_everything_that_cannot_be_mapped_is_told_at_once():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (with_options(_target_="my_package.Model"), "has no counterpart of this builder, got 'my_package.Model'"),
-        (with_options(_target_="nequip.model.FullNequIPGNNModel"), "there are nequip.model.NequIPGNNModel, nequip"),
+        (with_options(_target_="my_package.Model"), "this builder has no counterpart, got 'my_package.Model'"),
+        (with_options(_target_="nequip.model.FullNequIPGNNModel"), "supported: nequip.model.NequIPGNNModel, nequip"),
         (
             with_options("allegro_bessel", radial_chemical_embed={"_target_": "my_package.Embed"}),
             "model.radial_chemical_embed: _target_: has no counterpart, got 'my_package.Embed'",
         ),
-        (peer(chemical_species=["H", "C"]), "--chemical-species: must be one for each of ['H', 'C', 'O']"),
+        (peer(chemical_species=["H", "C"]), "--chemical-species: must have one for each of ['H', 'C', 'O']"),
     ],
 )  # fmt: skip
 def test_refusals(model, message):
@@ -169,13 +170,13 @@ def test_refusals(model, message):
 
 def test_units_follow_the_repulsion_unless_they_contradict_it():
     assert import_model(peer()).model.info.units == "metal"
-    assert import_model(peer("allegro_bessel"), units="real").model.info.units == "real"
+    assert import_model(peer("allegro_bessel"), Choices(units="real")).model.info.units == "real"
     with pytest.raises(ConfigError, match="pair_potential.units: must equal data.units = 'real'"):
-        import_model(peer(), units="real")
+        import_model(peer(), Choices(units="real"))
 
 
 def test_tf32_can_be_left_out():
-    assert import_model(peer(allow_tf32=True), ignore_tf32=True).model.info.type_names == ("H", "C", "O")
+    assert import_model(peer(allow_tf32=True), Choices(ignore_tf32=True)).model.info.type_names == ("H", "C", "O")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_tf32_can_be_left_out():
         (lambda state: {**state, "model.func.extra": torch.ones(2)}, "not used: ['extra']"),
         (lambda state: {k: v for k, v in state.items() if "type_embed" not in k}, "no such tensor"),
         (lambda state: {k: v[:-1] if "linear_2" in k else v for k, v in state.items()}, "has 47 numbers, expected 48"),
-        (lambda state: {k: v[:, :-1] if "edge_mlp" in k else v for k, v in state.items()}, "have other shapes"),
+        (lambda state: {k: v[:, :-1] if "edge_mlp" in k else v for k, v in state.items()}, "have different shapes"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change, message):
@@ -260,7 +261,7 @@ def test_frames_of_the_training_data_are_not_stored_with_the_package(tmp_path, m
 @pytest.mark.parametrize(
     ("arguments", "script", "message"),
     [
-        ([], "exit 0", "loading it runs the code that is in it; add --i-trust-this-file"),
+        ([], "exit 0", "loading it runs the code in it; add --i-trust-this-file"),
         (["--i-trust-this-file"], "exit 0", "is not an export of a nequip model"),
         (
             ["--i-trust-this-file"],
@@ -291,7 +292,7 @@ def test_errors_before_anything_runs(tmp_path, model_file, python, capsys):
     assert "no such file" in capsys.readouterr().err
     (tmp_path / "model.nequip.pt2").touch()
     assert run(tmp_path / "model.nequip.pt2", tmp_path / "o.equipot.zip", *trust) == 2
-    assert "is not a checkpoint or package of nequip; take one that ends in .ckpt or" in capsys.readouterr().err
+    assert "is not a checkpoint or package of nequip; use a file that ends in .ckpt or" in capsys.readouterr().err
     assert run(model_file, tmp_path / "o.equipot.zip", "--i-trust-this-file", "--python", tmp_path / "nope") == 2
     assert "cannot be run: No such file or directory" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
@@ -337,7 +338,7 @@ def test_only_the_script_that_runs_elsewhere_unpickles_or_knows_nequip():
 
 
 def test_the_script_is_found_on_no_import_path(tmp_path):
-    """It runs from a folder of its own, so that the modules beside it are not imported in nequip's interpreter."""
+    """It runs alone in a folder, so that nequip's interpreter does not import the modules next to it."""
     from equipot_from_nequip import _exported as exported
 
     seen = tmp_path / "seen"

@@ -180,7 +180,7 @@ data: *fast
         (ANCHORED, "old.yaml: its layout cannot be kept"),
     ],
 )
-def test_what_cannot_be_rewritten_is_told(text, message):
+def test_what_cannot_be_rewritten_is_reported(text, message):
     with pytest.raises(ConfigError) as caught:
         rewritten(text)
     assert message in str(caught.value)

@@ -1,14 +1,12 @@
 """The table of names: it leads somewhere, it is complete, and it costs nothing to declare."""
 
-import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 from equipot.config import TargetError, resolve_target
 from equipot.config._aliases import aliases
+from equipot_test_support.scripts import load_script
 
-HERE = Path(__file__).parent
 NEQUIP = "nequip.model.NequIPGNNModel"
 
 
@@ -40,9 +38,7 @@ def test_a_name_in_the_module_that_defines_it_is_the_same():
 
 
 def test_every_name_of_nequip_is_in_the_table_and_most_have_a_counterpart():
-    spec = importlib.util.spec_from_file_location("coverage_of_nequip", HERE / "coverage.py")
-    coverage = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(coverage)
+    coverage = load_script("plugins/from_nequip/tests/coverage.py")
     known = {**aliases(), **dict.fromkeys(coverage.IN_DATA_MODULE)}
     assert [name for name in coverage.PEER["names"] if name not in known] == []
     found = coverage.uncovered()

@@ -94,7 +94,7 @@ def test_folder_that_others_can_write_is_not_used(tmp_path, caplog):
     assert answer(7) == 7
     assert list(folder.iterdir()) == []
     assert "kernels are not cached" in caplog.text
-    assert "it is not yours alone to write" in caplog.text
+    assert "other users can write to it" in caplog.text
 
 
 def test_source_that_does_not_compile(tmp_path):
@@ -145,7 +145,7 @@ def test_handle_is_the_hash_of_the_spec():
 
 
 def test_unknown_handle():
-    with pytest.raises(KernelError, match="no kernel has this handle, got 12345; load compiled models through equipot"):
+    with pytest.raises(KernelError, match="no kernel has this handle, got 12345; load compiled models with equipot"):
         registry.function(12345, "forward")
 
 
@@ -156,10 +156,10 @@ def test_unknown_handle():
         ({"dtype": "float16"}, "is not a spec of a convolution"),
         ({"layout_in": '2x0e"; system("rm")'}, "is not a spec of a convolution"),
         ({"layout_in": 3}, "is not a spec of a convolution"),
-        ({"layout_edge": "2x0e"}, "edge attributes have multiplicity 1"),
-        ({"paths": [[0, 0, 1, -1]]}, "path that no coupling has"),
-        ({"paths": [[3, 0, 0, 1]]}, "path of blocks that are not there"),
-        ({"paths": []}, "number of paths"),
+        ({"layout_edge": "2x0e"}, "edge attributes must have multiplicity 1"),
+        ({"paths": [[0, 0, 1, -1]]}, "a path has an irrep that its blocks cannot couple to"),
+        ({"paths": [[3, 0, 0, 1]]}, "a path refers to a block that does not exist"),
+        ({"paths": []}, "it must have 1 to 10000 paths"),
         ({"more": 1}, "is not a spec of a convolution"),
     ],
 )

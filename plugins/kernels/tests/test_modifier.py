@@ -122,7 +122,7 @@ def test_without_compiler_one_warning_and_the_core_path(make_model, monkeypatch)
 
 def test_model_without_convolutions_is_refused():
     model = ToyModel(type_names=["H"], r_max=4.0, do_derivatives=False).build()
-    with pytest.raises(ConfigError, match="enable_FusedKernels: no part of this model has kernels; it works on models"):
+    with pytest.raises(ConfigError, match="enable_FusedKernels: no part of this model has kernels; the model must use"):
         apply_modifier(model, "enable_FusedKernels")
 
 

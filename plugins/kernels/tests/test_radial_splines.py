@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from equipot.artifacts import random_frames
-from equipot.artifacts._approximations import approximations_of
+from equipot.artifacts._golden import approximations_of
 from equipot.errors import ConfigError
 from equipot.model import EnergyModule, ModelBuilder, apply_modifier
 from equipot.nn.edges import Edges

@@ -38,7 +38,7 @@ class SingleEnergies(Pairs):
         return {**results, "energies": energies, "energy": float(energies.sum())}
 
 
-def test_float32_is_told_and_not_asked_for_more():
+def test_float32_is_recognised_and_judged_as_such():
     kit = type("Kit", (CalculatorConformance,), {"target": SingleEnergies})
     assert [one.check.name for one in run_checks(kit) if one.broken] == []
     precision = kit().precision
@@ -110,14 +110,14 @@ def test_torch_sim_model_is_checked_in_batches():
     assert isinstance(wrapped(Model(), "x"), TorchSimPotential)
     kit = type("Kit", (CalculatorConformance,), {"target": Model})
     states = {one.check.name: (one.state, one.message) for one in run_checks(kit)}
-    assert states.pop("sum_of_energies") == ("not applicable", "it gives no energies of atoms")
+    assert states.pop("sum_of_energies") == ("not applicable", "it does not provide energies of atoms")
     assert {state for state, _ in states.values()} == {"passed"}
     assert "batch_equals_singles" in states
 
 
 def test_what_is_no_calculator_is_refused():
     with pytest.raises(
-        ConfigError, match=r"--calculator: makes none, got 'a:b -> dict'; the factory must return an ASE"
+        ConfigError, match=r"--calculator: makes no calculator, got 'a:b -> dict'; the factory must return an ASE"
     ):
         wrapped({}, "a:b")
     assert wrapped(leaking := Leaking(), "a:b") is leaking

@@ -106,7 +106,7 @@ def test_nothing_is_judged_where_a_basic_law_is_broken():
     assert [one.state for one in section(Worse).outcomes] == ["failed"] + ["not judged"] * 8
 
 
-def test_whatever_a_component_raises_is_a_finding():
+def test_any_error_of_a_component_is_a_finding():
     class Leaving(Small):
         def test_first(self):
             """One is one."""

@@ -15,6 +15,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
+from equipot.config._check import check_config
+from equipot.config._load import compose
 from equipot.data import ASEDataModule
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
@@ -113,7 +115,9 @@ def test_lmdb_with_pickles_is_refused_unread(tmp_path, capsys):
 
     path = tmp_path / "other.lmdb"
     put(path, b"0", pickle.dumps(Canary()))
-    with pytest.raises(DataError, match="holds no frames of equipot; make one with: python -m equipot_toolbox.convert"):
+    with pytest.raises(
+        DataError, match="does not contain equipot frames; make one with: python -m equipot_toolbox.convert"
+    ):
         len(LMDBDataset(str(path)))
     write_lmdb(tmp_path / "ours.lmdb", [Atoms("H")])
     put(tmp_path / "ours.lmdb", b"000000000000", pickle.dumps(Canary()))
@@ -242,6 +246,7 @@ def test_sets_of_several_sources_and_a_split(tmp_path, frames, molecules):
     assert {name: len(data.dataset(name)) for name in data.set_names} == {
         "train": 10, "val0": 6, "val1": 4, "test0": 12, "test1": 6,
     }  # fmt: skip
+    assert data.expected_sets() == data.set_names
     assert data.split_source == [str(tmp_path / "a.extxyz"), str(tmp_path / "b.lmdb")]
     assert sorted(data.source_files()) == data.split_source
     whole = JoinedFrames(sources)
@@ -250,6 +255,25 @@ def test_sets_of_several_sources_and_a_split(tmp_path, frames, molecules):
         assert place == whole.place(index)
         np.testing.assert_array_equal(data.dataset().raw(position)["positions"], whole.atoms(index).positions)
     assert data.dataset("val1")[0]["stress_mask"].dtype == torch.bool, "labels that only some frames have"
+
+
+def test_a_check_knows_the_validation_sets(folder):
+    source = "{_target_: equipot_toolbox.ASEDataset, file_path: water.extxyz}"
+    data = f"train_dataset: {source}, val_dataset: [{source}, {source}], train_dataloader: {{batch_size: 4}}"
+    stats = "stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}"
+    text = (folder.path / "config.yaml").read_text()
+    section = f"data: {{_target_: equipot_toolbox.FrameDataModule, seed: 1, {data}, {stats}}}\n"
+    folder.write(text[: text.index("data:")] + section + text[text.index("trainer:") :])
+
+    def checked(*overrides):
+        config, hydra = compose("config.yaml", ["run=[train,val]", *overrides])
+        return check_config(config, None, hydra)
+
+    assert checked("training_module.lr_scheduler.monitor=val1_epoch/weighted_sum").data.expected_sets() == [
+        "train", "val0", "val1",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="monitor: unknown metric, got 'val2_epoch/weighted_sum'"):
+        checked("training_module.lr_scheduler.monitor=val2_epoch/weighted_sum")
 
 
 def test_problems_of_options_come_at_once(tmp_path):
@@ -264,7 +288,7 @@ def test_problems_of_options_come_at_once(tmp_path):
     assert others == [
         "FrameDataModule.split_dataset.part: unknown option; options: dataset, train, val, test",
         "FrameDataModule.split_dataset.dataset: required option is missing",
-        "FrameDataModule.split_dataset.train: there is a train_dataset already; give one of them",
+        "FrameDataModule.split_dataset.train: train_dataset is given too; give one of them",
         "FrameDataModule.train_dataloader.batch_size: must be greater than 0, got 0",
     ]
     with pytest.raises(ConfigError, match="give split_dataset or train_dataset"):

@@ -236,9 +236,9 @@ def test_stored_state_goes_on():
 
 def test_options_of_muon_that_are_wrong():
     named = list(Layers().named_parameters())
-    with pytest.raises(ConfigError, match="MuonParamGroups.muon: Muon refuses its options: .*betas"):
+    with pytest.raises(ConfigError, match="MuonParamGroups.muon: invalid options for Muon: .*betas"):
         MuonWithAuxAdam(named, MuonParamGroups(named, muon={"betas": (0.9, 0.9)}))
-    with pytest.raises(ConfigError, match="MuonParamGroups.adam: AdamW refuses its options: Invalid learning rate"):
+    with pytest.raises(ConfigError, match="MuonParamGroups.adam: invalid options for AdamW: Invalid learning rate"):
         MuonWithAuxAdam(named, MuonParamGroups(named, adam={"lr": -1.0}))
     with pytest.raises(ConfigError, match="must be pairs of name and parameter"):
         MuonWithAuxAdam([one for _, one in named])

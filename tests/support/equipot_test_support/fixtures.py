@@ -148,6 +148,14 @@ def folder(tmp_path, monkeypatch, capfd):
     return made
 
 
+@pytest.fixture(scope="module")
+def energy_package(energy_checkpoint):
+    """A module's ``energy_checkpoint``, which is trained on energies alone, as a package in the current folder."""
+    from equipot_test_support.roads import packaged
+
+    return packaged(energy_checkpoint, "energy_only")
+
+
 @pytest.fixture(scope="session")
 def kernel_folder(pytestconfig, tmp_path_factory):
     """Where kernels of the tests are kept: pytest's own cache, unless it is switched off."""

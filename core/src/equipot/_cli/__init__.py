@@ -1,1 +1,1 @@
-"""Command line: one module a command, none of which imports torch at import."""
+"""The command line: each command has a module, and importing it does not import torch."""

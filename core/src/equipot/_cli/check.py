@@ -11,17 +11,19 @@ from equipot._cli.config_arguments import PASS_UNKNOWN, config_arguments, split_
 @config_arguments
 @click.pass_context
 def command(context: click.Context, *, arguments: tuple[str, ...], allow_target: tuple[str, ...]) -> None:
-    """Check a config: every problem at once, each with its place, before any data are read.
+    """Check a config before any data are read, and list all of its problems with their places.
 
-    After the config file come Hydra's overrides.
+    Hydra's overrides (key=value) follow the config file.
     """
     from equipot._cli.common import show_plugin_warnings
-    from equipot.config._check import check_config
     from equipot.config._load import compose
-    from equipot.config._targets import AllowList
 
     file, overrides, _ = split_arguments(context, arguments)
     config, hydra = compose(file, overrides)
     show_plugin_warnings()
+
+    from equipot.config._check import check_config
+    from equipot.config._targets import AllowList
+
     checked = check_config(config, AllowList(allow_target), hydra)
     print(f"{file}: ok ({' '.join(checked.stages)}; {type(checked.recipe).__name__})")

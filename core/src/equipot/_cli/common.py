@@ -1,27 +1,26 @@
-"""What every command shares: the plugin switches, warnings, tables, and errors as one clear message."""
+"""What all commands share: the plugin switches, error messages, warnings and tables."""
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import click
 
-from equipot._host.attribution import name_plugin
+from equipot._host.attribution import naming_plugins
 from equipot.errors import ConfigError, DataError, EquipotError
 from equipot.plugins import plugins, use_file
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
 EXIT_ERROR = 2
-"""Exit code of every error with a message meant for the user."""
+"""Exit code after an error with a message for the user."""
 
 EXIT_INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, the same as in shells."""
 
 Weights = Literal["ema", "raw"]
 
@@ -36,15 +35,9 @@ _shown: set[str] = set()
 
 
 def run(command: click.Command, program: str, argv: Sequence[str] | None = None) -> int:
-    """Parse arguments and run a command; errors meant for users become ``error: …`` on stderr and exit code 2.
+    """Parse the arguments, run a command and return the exit code.
 
-    Args:
-        command: The command.
-        program: Its name as users type it, e.g. ``equipot-train``.
-        argv: Arguments without the program's name; None: those of the process.
-
-    Returns:
-        The exit code.
+    Errors meant for users are printed to stderr as ``error: …``; the exit code is then 2.
     """
     configure_logging()
     for stream in (sys.stdout, sys.stderr):
@@ -53,7 +46,8 @@ def run(command: click.Command, program: str, argv: Sequence[str] | None = None)
             stream.reconfigure(errors="replace")
     try:
         arguments = _apply_switches(program, list(sys.argv[1:] if argv is None else argv))
-        code = with_switches(command).main(arguments, prog_name=program, standalone_mode=False)
+        with naming_plugins():
+            code = with_switches(command).main(arguments, prog_name=program, standalone_mode=False)
     except EquipotError as error:
         show_plugin_warnings()
         print_error(error)
@@ -69,15 +63,12 @@ def run(command: click.Command, program: str, argv: Sequence[str] | None = None)
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return EXIT_ERROR
-    except Exception as error:
-        name_plugin(error)
-        raise
     show_plugin_warnings()
     return int(code or 0)
 
 
 def _usage_error(error: click.ClickException, program: str) -> str:
-    """An error of click as one line; a group of a plugin that is called without a command shows its help."""
+    """Click's error as one line, except for the help text that a group without a command raises."""
     text = error.format_message().rstrip(".")
     if "\n" in text:
         return text
@@ -89,40 +80,37 @@ def _usage_error(error: click.ClickException, program: str) -> str:
 # -------------------------------------------------------------------------- plugin switches
 
 
-def _switches(*, expose: bool) -> list[click.Parameter]:
-    """Options that choose which plugins load."""
-    common: dict[str, Any] = {"expose_value": expose}
-    only = "Load only these plugins (ids, as in a,b), or all but some (--plugins=-c)."
-    local = "Use a local file with a model, pair potential, … as a plugin too. May be repeated."
-    return [
-        click.Option(["--plugins"], metavar="IDS", help=only, **common),
-        click.Option(["--no-plugins"], is_flag=True, help="Load no plugins, only core.", **common),
-        click.Option(["--strict-plugins"], is_flag=True, help="Stop at the first plugin that fails to load.", **common),
-        click.Option(["--trace-plugins"], is_flag=True, help="Print what each plugin declares.", **common),
-        click.Option(["--plugin"], metavar="FILE.py", multiple=True, type=click.Path(), help=local, **common),
-    ]
-
-
-def with_switches(command: click.Command) -> click.Command:
-    """Show the plugin switches in the help and the completion of a command.
-
-    ``run`` has applied them and taken them off the line when the command parses it: they decide which commands exist.
-    """
-    if all(one.name != "no_plugins" for one in command.params):
-        command.params.extend(_switches(expose=False))
-    return command
-
-
+_ONLY = "Load only these plugins (ids, as in a,b), or all but some (--plugins=-c)."
+_LOCAL = "Use a local file with a model, pair potential, … as a plugin too. May be repeated."
 _SWITCHES = click.Command(
     "switches",
-    params=_switches(expose=True),
+    params=[
+        click.Option(["--plugins"], metavar="IDS", help=_ONLY),
+        click.Option(["--no-plugins"], is_flag=True, help="Load no plugins, only core."),
+        click.Option(["--strict-plugins"], is_flag=True, help="Stop at the first plugin that fails to load."),
+        click.Option(["--trace-plugins"], is_flag=True, help="Print what each plugin declares."),
+        click.Option(["--plugin"], metavar="FILE.py", multiple=True, type=click.Path(), help=_LOCAL),
+    ],
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 
 
+def with_switches(command: click.Command) -> click.Command:
+    """Show the plugin switches in the help and completion of a command.
+
+    They decide which commands exist, so ``run`` applies and removes them before a command parses its arguments.
+    """
+    if all(one.name != "no_plugins" for one in command.params):
+        shown = [copy.copy(option) for option in _SWITCHES.params]
+        for option in shown:
+            option.expose_value = False
+        command.params.extend(shown)
+    return command
+
+
 def _apply_switches(program: str, arguments: list[str]) -> list[str]:
-    """Give the plugin switches, wherever they are on the line, to the host; return the other arguments."""
+    """Apply the plugin switches, which may appear anywhere on the line, and return the other arguments."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     context = _SWITCHES.make_context(program, arguments[:end])
     given = context.params
@@ -138,7 +126,7 @@ def _apply_switches(program: str, arguments: list[str]) -> list[str]:
 
         use_file(path)
         print(f"note: --plugin {path}: {NOTICE}", file=sys.stderr)
-    # -h here and not as an option of click's, which would find it inside of Hydra's -cd=/home as well
+    # If click knew -h as an option, it would also find it inside Hydra's -cd=/home.
     return ["--help" if text == "-h" else text for text in context.args] + arguments[end:]
 
 
@@ -146,7 +134,7 @@ def _apply_switches(program: str, arguments: list[str]) -> list[str]:
 
 
 def print_error(error: EquipotError) -> None:
-    """Print an error to stderr, one ``error: …`` line for each problem."""
+    """Print an error to stderr, with a line ``error: …`` for each problem."""
     problems = [str(error)]
     if isinstance(error, ConfigError):
         problems = error.problems
@@ -159,7 +147,7 @@ def print_error(error: EquipotError) -> None:
 
 
 def show_plugin_warnings() -> None:
-    """Warn once about plugins that did not load or had side effects; nothing while the host is not loaded."""
+    """Warn once about each plugin that did not load or had side effects; does not load plugins itself."""
     if not plugins.cache_info().currsize:
         return
     for record in plugins().records:
@@ -173,7 +161,7 @@ def show_plugin_warnings() -> None:
 
 
 class _Stderr(logging.Handler):
-    """Writes ``warning: text``, as the errors look, except what ``show_plugin_warnings`` says."""
+    """Prints records like errors, as ``warning: text``; those of plugins are left to ``show_plugin_warnings``."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -193,12 +181,9 @@ def configure_logging() -> None:
 
 
 def print_table(rows: Iterable[Sequence[str]], header: Sequence[str] = (), *, numbers: Sequence[str] = ()) -> None:
-    """Print rows in columns, folded to the width of a terminal; in files and pipes each row stays on its line.
+    """Print rows in columns; those whose titles are in ``numbers`` are aligned right.
 
-    Args:
-        rows: Texts of the cells.
-        header: Titles of the columns; none: the first column has the titles of the rows.
-        numbers: Titles of the columns to align right.
+    Long rows are folded to the width of a terminal; in files and pipes each row stays on one line.
     """
     from rich.console import Console
     from rich.table import Table

@@ -26,15 +26,15 @@ DEVICES = ("cpu", "cuda")
 @click.argument("model", type=click.Path())
 @click.argument("output", metavar="OUT.equipot.pt2", type=click.Path())
 @click.option("--compile-mode", "--mode", "mode", default="aotinductor", help="Compiler: aotinductor (default).")
-@click.option("--device", default="cpu", help="Device it will run on: cpu (default) or cuda.")
-@click.option("--target", default="ase", help="Engine it is for: ase (default).")
+@click.option("--device", default="cpu", help="Device that the compiled model runs on: cpu (default) or cuda.")
+@click.option("--target", default="ase", help="Engine that uses the compiled model: ase (default).")
 @weights_option
 @click.option(
     "--modifiers",
     cls=SeveralValues,
     metavar="NAME[:key=value,…]...",
     shell_complete=complete_names("modifiers"),
-    help="Modifiers to apply before, in this order.",
+    help="Modifiers to apply before compiling, in this order.",
 )
 @click.option("--portable", is_flag=True, help="Use AVX2 instructions only, to run on other x86-64 machines.")
 def command(
@@ -48,10 +48,10 @@ def command(
     modifiers: tuple[str, ...],
     portable: bool,
 ) -> None:
-    """Compile a model to a file that runs without its Python code, for one kind of device and engine.
+    """Compile a model for one type of device and one engine, to a file that runs without its Python code.
 
-    MODEL is a checkpoint (.ckpt) or package (.equipot.zip). The compiled model is compared with the original on
-    golden frames; any difference beyond rounding is an error and writes nothing.
+    MODEL is a checkpoint (.ckpt) or package (.equipot.zip). The compiled model must reproduce the
+    original on golden frames; if they differ by more than rounding, nothing is written.
     """
     from equipot._cli.modifiers import parse_modifier
     from equipot.artifacts import _compiled_file as compiled_file
@@ -81,7 +81,7 @@ def command(
 
 
 def _problems(mode: str, target: str, device: str, modifiers: Sequence[str]) -> list[str]:
-    """What is wrong with the arguments, found before torch is imported."""
+    """Problems of the arguments that can be found before torch is imported."""
     from equipot.plugins import plugins
 
     kind = device.partition(":")[0]

@@ -14,11 +14,11 @@ PROGRAMS = ("equipot", "equipot-train", "equipot-compile", "equipot-package")
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print a script that lets a shell complete commands, options and installed names."""
+    """Print a script with which a shell completes commands, options and installed names."""
     from click.shell_completion import get_completion_class
 
     for program in PROGRAMS:
-        variable = f"_{program.replace('-', '_').upper()}_COMPLETE"  # the one that click reads
+        variable = f"_{program.replace('-', '_').upper()}_COMPLETE"  # click reads this one
         script = get_completion_class(shell)
         assert script is not None  # noqa: S101 - the choices are those that click has
         print(script(click.Command(program), {}, program, variable).source())

@@ -1,55 +1,38 @@
-"""Arguments of the commands that take a config: its file, and what goes to Hydra, in any order."""
+"""Arguments of the commands that take a config: its file, and overrides and flags for Hydra, in any order."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from equipot.errors import ConfigError, unknown
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 PASS_UNKNOWN = {"ignore_unknown_options": True}
-"""Settings of a command that passes options which it does not have on to Hydra."""
+"""Click settings of a command that passes unknown options on to Hydra."""
 
 HYDRA_FLAGS = (
     "-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run", "-i", "--info",
     "-cd", "--config-dir", "--hydra-help", "--experimental-rerun",
 )  # fmt: skip
-"""Hydra's own flags; their values are written with ``=``, as in ``--cfg=job``."""
-
-
-def _files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-    return [CompletionItem(incomplete, type="file")]
+"""Flags of Hydra; values are written with ``=``, as in ``--cfg=job``."""
 
 
 def config_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command ``arguments`` (see ``split_arguments``) and ``allow_target``.
+    """Add the parameters ``arguments`` (see ``split_arguments``) and ``allow_target`` to a command.
 
-    One argument takes everything, as flags of Hydra may come before the config file.
+    ``arguments`` takes everything, because Hydra's flags may come before the config file.
     """
     metavar = "CONFIG.yaml [KEY=VALUE]..."
-    text = "Let _target_ in the config name this package or object too. May be repeated."
+    text = "Also allow this package or object as _target_ in the config. May be repeated."
     function = click.option("--allow-target", multiple=True, metavar="PACKAGE", help=text)(function)
-    return click.argument(
-        "arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar=metavar, shell_complete=_files
-    )(function)
+    files = click.Path(readable=False)  # completed as files, not checked
+    return click.argument("arguments", nargs=-1, required=True, type=files, metavar=metavar)(function)
 
 
 def split_arguments(context: click.Context, arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
-    """The config file, overrides and flags of Hydra.
-
-    Args:
-        context: Of the command, whose own options are named in hints.
-        arguments: All that the command itself does not know.
-
-    Raises:
-        ConfigError: On options that neither the command nor Hydra has.
-        click.UsageError: If there is no config file.
-    """
+    """Split the arguments of a command into the config file, Hydra's overrides and Hydra's flags."""
     given = [text for text in arguments if text.strip()]
     flags = [text for text in given if text.startswith("-")]
     if wrong := [flag for flag in flags if flag.split("=")[0] not in HYDRA_FLAGS]:

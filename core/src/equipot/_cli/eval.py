@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--labels",
     cls=SeveralValues,
     metavar="LABEL=KEY...",
-    help="Where labels are, e.g. total_energy=REF_energy forces=REF_forces.",
+    help="Keys of labels in the file, e.g. total_energy=REF_energy forces=REF_forces.",
 )
 @click.option("--batch-size", type=int, default=10, metavar="N", help="Frames evaluated at once (default: 10).")
 @click.option("--device", default="cpu", help="Device to run on: cpu (default) or cuda.")
@@ -43,10 +43,10 @@ def command(
     weights: Weights,
     allow_native: bool,
 ) -> None:
-    """Show the errors of a model on labelled data, in meV and Å; with --out also as parity plots.
+    """Compare a model with labelled data: errors in meV and Å, and with --out also parity plots.
 
     MODEL is a checkpoint (.ckpt), package (.equipot.zip) or compiled file (.equipot.pt2). DATA is a file that
-    ASE reads, with labels in the units of the model's training data.
+    ASE can read, with labels in the units of the model's training data.
     """
     if batch_size < 1:
         raise ConfigError(problem("--batch-size", "must be at least 1", got=batch_size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(*, file: str, as_json: bool) -> None:
-    """Show what is in a checkpoint, package or compiled file, without executing anything of it.
+    """Show what is in a checkpoint, package or compiled file, without executing any part of it.
 
-    The verdict is one of: safe, needs plugins, contains native code, contains unsafe pickle.
+    The verdict is one of these: safe, needs plugins, contains native code, contains unsafe pickle.
     """
     from equipot.artifacts._inspect import inspect_file
 
     report = inspect_file(file)
     if as_json:
-        print(json.dumps(report.to_dict(), indent=2, sort_keys=True))
+        print(json.dumps(asdict(report), indent=2, sort_keys=True))
         return
     rows = [
         ("file", f"{report.file} ({report.size / 1024:.0f} kB)"),
@@ -37,7 +38,7 @@ def command(*, file: str, as_json: bool) -> None:
 
 
 def _printable(text: str) -> str:
-    """The text with control characters of an untrusted file made visible."""
+    """Make control characters visible, since the text comes from an untrusted file."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 

@@ -1,4 +1,4 @@
-"""Modifiers as they are written on the command line: ``NAME`` or ``NAME:key=value,key=value``."""
+"""Modifiers on the command line."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ from equipot.errors import ConfigError, problem
 
 
 def parse_modifier(text: str) -> tuple[str, dict[str, Any]]:
-    """Name and options from ``NAME`` or ``NAME:key=value,key=value``.
+    """Read the name and options of ``NAME`` or ``NAME:key=value,key=value``.
 
-    Values are JSON where they can be read so, else text; commas in brackets or quotes separate nothing.
-
-    Args:
-        text: As given on the command line.
-
-    Raises:
-        ConfigError: If it is malformed.
+    A value is read as JSON if possible, otherwise as text; commas in brackets or quotes belong to it.
 
     Example:
         >>> parse_modifier('modify_PerTypeScaleShift:shifts={"H": -13.6},shifts_trainable=true')
@@ -28,9 +22,8 @@ def parse_modifier(text: str) -> tuple[str, dict[str, Any]]:
     for item in _split(rest):
         key, equals, value = item.partition("=")
         if not equals or not key.strip().isidentifier() or key.strip() in options:
-            raise ConfigError(
-                problem("--modifiers", f"{item!r} is no option", got=text, hint="write NAME:key=value,key=value")
-            )
+            what, hint = f"{item!r} is not of the form key=value", "write NAME:key=value,key=value"
+            raise ConfigError(problem("--modifiers", what, got=text, hint=hint))
         options[key.strip()] = _value(value.strip())
     if not name.isidentifier():
         raise ConfigError(problem("--modifiers", "must be NAME or NAME:key=value,…", got=text))
@@ -38,7 +31,7 @@ def parse_modifier(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _split(text: str) -> list[str]:
-    """Parts between commas that are in no bracket and no quote."""
+    """Split at the commas outside of brackets and quotes."""
     parts, depth, quoted, part = [], 0, False, ""
     for character in text:
         if character == '"':

@@ -1,4 +1,4 @@
-"""Folders that runs write into: how they are called, and which are refused."""
+"""The output folders of runs: their names, and which are refused."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from equipot._processes import is_first
 from equipot.errors import ConfigError, problem
 
 STAMP = "%Y-%m-%d_%H-%M-%S"
-"""Date and time, as in the names of Hydra."""
+"""Date and time in the format of Hydra's folder names."""
 
 RUN_FILES = ("best.ckpt", "last.ckpt", "results.json", "multirun.yaml")
-"""Files that only a folder with a run has."""
+"""Files that show that a folder holds a run."""
 
 
 def parent_of(config: Path) -> Path:
@@ -23,18 +23,14 @@ def parent_of(config: Path) -> Path:
 
 
 def free_name(config: Path) -> Path:
-    """A folder named after date and time that does not exist yet."""
+    """A path named after date and time that does not exist yet."""
     stamp = datetime.now().strftime(STAMP)  # noqa: DTZ005 - the user's time, as in Hydra's names
     names = itertools.chain([stamp], (f"{stamp}_{count}" for count in itertools.count(2)))
     return next(folder for name in names if not (folder := parent_of(config) / name).exists())
 
 
 def make_new(folder: Path) -> bool:
-    """Make a folder of one run alone; False if another run was faster.
-
-    Raises:
-        ConfigError: If it cannot be made.
-    """
+    """Create the folder of a run; False if another run has created it first."""
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -46,16 +42,8 @@ def make_new(folder: Path) -> bool:
 
 
 def make_chosen(folder: Path, *, replace: bool) -> None:
-    """Make the folder that the user chose.
-
-    Args:
-        folder: For a run, or the runs of a sweep.
-        replace: Whether it may already hold a run.
-
-    Raises:
-        ConfigError: If it cannot be written, or holds another run.
-    """
-    if not is_first():  # the first process of the run has checked it, and may be writing
+    """Create the folder that the user chose; without ``replace`` it must not hold another run."""
+    if not is_first():  # the first process has checked the folder and may already write into it
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)

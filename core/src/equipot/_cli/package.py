@@ -12,9 +12,9 @@ from equipot.commands import Command, SeveralValues, complete_names
 
 @click.group(no_args_is_help=False)
 def command() -> None:
-    """Build, show, verify and modify packages (.equipot.zip): a model in one safe file.
+    """Build, show, verify and modify packages (.equipot.zip).
 
-    A package holds weights, config, manifest and golden frames; no pickle and no code.
+    A package is one safe file with weights, config, manifest and golden frames, without pickle or code.
     """
 
 
@@ -26,7 +26,7 @@ def command() -> None:
     "--golden-from-data",
     metavar="FILE",
     type=click.Path(),
-    help="Store the first frames of FILE as golden frames, instead of random ones.",
+    help="Use the first frames of FILE as golden frames instead of random ones.",
 )
 def build(*, checkpoint: str, output: str, weights: Weights, golden_from_data: str | None) -> None:
     """Make a package from a checkpoint that equipot train wrote."""
@@ -54,7 +54,7 @@ def info(context: click.Context, *, package: str, as_json: bool) -> None:
 @command.command
 @click.argument("package", type=click.Path())
 def verify(package: str) -> None:
-    """Build the model and replay its golden frames."""
+    """Build the model and check that it reproduces its golden frames."""
     from equipot.artifacts._loading import verify as replay
 
     worst = replay(package)
@@ -74,7 +74,7 @@ def verify(package: str) -> None:
     help="Persistent modifiers, applied in this order.",
 )
 def modify(*, package: str, output: str, modifiers: tuple[str, ...]) -> None:
-    """Write another package with modifiers applied."""
+    """Apply modifiers and write the result to another package."""
     from equipot._cli.modifiers import parse_modifier
     from equipot.artifacts._modify import modify_package
 

@@ -1,4 +1,4 @@
-"""``equipot plugins``, a group whose commands are declared as ``plugins NAME``, and its ``list`` and ``info``."""
+"""``equipot plugins`` with its commands ``list`` and ``info``; plugins may declare more as ``plugins NAME``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from equipot._cli.main import DeclaredGroup
 from equipot.commands import complete_plugins
 from equipot.errors import ConfigError, unknown
 from equipot.plugins import HOOKS, PluginHost, PluginRecord, plugins
-
-MOST_NAMES = 12
-"""Longer lists are counted in the table."""
 
 
 @click.group(cls=DeclaredGroup, prefix="plugins ", invoke_without_command=True)
@@ -51,7 +48,7 @@ def listing(host: PluginHost) -> list[dict[str, Any]]:
 
 
 def _shown(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} names (--json lists them)"
+    return ", ".join(names) if len(names) <= 12 else f"{len(names)} names (--json lists them)"
 
 
 def _print_table(host: PluginHost) -> None:
@@ -69,9 +66,9 @@ def _print_table(host: PluginHost) -> None:
 @click.argument("name", metavar="ID", shell_complete=complete_plugins)
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def info_command(*, name: str, as_json: bool) -> None:
-    """Show everything about one plugin: what it needs, what it declares, its state and errors.
+    """Show what a plugin needs and declares, its state and its errors.
 
-    ID is that of 'equipot plugins', or the plugin's distribution.
+    ID is the plugin's id in the list of 'equipot plugins', or its distribution.
     """
     host = plugins()
     found = [facts(host, record) for record in host.records if name in (record.id, record.distribution)]
@@ -86,7 +83,7 @@ def info_command(*, name: str, as_json: bool) -> None:
 
 
 def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
-    """What is known of a plugin, from its record, its metadata and its declarations."""
+    """Collect what the record, metadata and declarations say about a plugin."""
     declared = {
         kind: {
             item.entry.name: {key: getattr(item.entry, key) for key in ("summary", "target", "deprecated")}
@@ -110,7 +107,6 @@ def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
 
 
 def _metadata(distribution: str) -> dict[str, Any]:
-
     try:
         found = metadata.metadata(distribution).json
     except metadata.PackageNotFoundError:  # a local file

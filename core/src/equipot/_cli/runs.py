@@ -1,4 +1,4 @@
-"""Runs of a config: one that is composed and checked once, or those of a sweep, which Hydra makes."""
+"""The runs of a config: a single one, or those of a sweep, which Hydra starts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import copy
 import dataclasses
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from equipot._cli import outputs
 from equipot._cli.common import EXIT_ERROR, print_error, show_plugin_warnings
-from equipot._host.attribution import name_plugin
+from equipot._host.attribution import naming_plugins
 from equipot.config import _check as check
 from equipot.config import _load as load
 from equipot.config._cross_checks import hydra_problems
@@ -22,29 +24,15 @@ from equipot.errors import ConfigError, EquipotError
 from equipot.train._lock import owned
 from equipot.train._run import RunOptions, objective, run_checked, run_config
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from omegaconf import DictConfig
-
 HYDRA_FOLDER = "outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"
 """Hydra's default output folder; runs go to ``outputs/CONFIG/DATE_TIME`` instead."""
 
-MULTIRUN_FLAGS = ("-m", "--multirun")
-
 
 class Runs:
-    """A composed config, and the ways to run it.
+    """A composed config and the ways to run it.
 
-    Args:
-        config: The config file, as given by the user.
-        overrides: Of Hydra.
-        options: Those that all runs share.
-        output: The folder that the user chose.
-        replace: Whether that folder may already hold a run.
-
-    Raises:
-        ConfigError: If the config cannot be composed, or its ``hydra`` section names what Hydra must not call.
+    ``output`` is the folder that the user chose, and ``replace`` says whether it may already hold a run. Targets in the
+    config's ``hydra`` section are checked at once, since Hydra would call them.
     """
 
     def __init__(
@@ -64,35 +52,21 @@ class Runs:
         show_plugin_warnings()
 
     def run(self, flags: Sequence[str]) -> int:
-        """Run the config once, or let Hydra do what its flags or a sweep ask for.
-
-        Args:
-            flags: Of Hydra.
-
-        Returns:
-            The exit code.
-
-        Raises:
-            ConfigError: Before anything is written, with all problems of the config, or that of the folder.
-        """
-        before = HydraConfig.instance().cfg
+        """Run the config once, or leave sweeps and flags to Hydra; nothing is written for a config with problems."""
+        before, composed = HydraConfig.instance().cfg, self.hydra.hydra.overrides
+        # composing one run drops the overrides that are sweeps
+        is_sweep = self.multirun or len(composed.task) + len(composed.hydra) < len(self.overrides)
         try:
-            return self._by_hydra(flags) if flags or self._is_sweep() else self._once()
+            return self._by_hydra(flags) if flags or is_sweep else self._once()
         finally:
             HydraConfig.instance().cfg = before
-
-    def _is_sweep(self) -> bool:
-        """Whether the config or overrides ask for several runs; what is composed for one leaves such overrides out."""
-        settings = self.hydra.hydra
-        composed = len(settings.overrides.task) + len(settings.overrides.hydra)
-        return self.multirun or composed < len(self.overrides)
 
     # ------------------------------------------------------------------------------ one run
 
     def _once(self) -> int:
-        """Check the config and run it, with the folder and the logs that Hydra would have made.
+        """Check the config and run it, with the folder and logs that Hydra would make.
 
-        ``sys.argv`` stays as it is, because Lightning's launcher starts the further processes of a run with it.
+        ``sys.argv`` is left unchanged, because Lightning uses it to start the other processes of a run.
         """
         job, checked = self._checked()
         options = dataclasses.replace(self.options, output=Path(job.hydra.runtime.output_dir))
@@ -100,7 +74,7 @@ class Runs:
             return _exit_code(lambda: _run_job(job, _task(lambda _: run_checked(checked, options))))
 
     def _checked(self) -> tuple[DictConfig, check.Checked]:
-        """The config with Hydra's section, and the checked one; the output folder is made when it is checked."""
+        """The config with Hydra's section, and the checked one; the output folder is created after the check."""
         job = copy.deepcopy(self.config)
         with open_dict(job):
             job.hydra = self.hydra.hydra
@@ -117,7 +91,7 @@ class Runs:
             if self.output is not None:
                 outputs.make_chosen(Path(self.output), replace=self.replace)
             elif self.unnamed and not outputs.make_new(folder):
-                continue  # another run took the name meanwhile, and the config may refer to it
+                continue  # another run has taken the name; the config may refer to it
             return job, checked
 
     def _folder(self, job: DictConfig) -> Path:
@@ -128,14 +102,12 @@ class Runs:
     # --------------------------------------------------------------------------- many runs
 
     def _by_hydra(self, flags: Sequence[str]) -> int:
-        """Let Hydra make the runs; each is checked when it begins."""
-        import hydra
-
+        """Let Hydra start the runs; each is checked when it starts."""
         defaults = ["hydra.job.chdir=false"]
         if self.output is not None:
             outputs.make_chosen(Path(self.output), replace=self.replace)
             quoted = str(Path(self.output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-            many = self.multirun or any(flag in MULTIRUN_FLAGS for flag in flags)
+            many = self.multirun or not {"-m", "--multirun"}.isdisjoint(flags)
             defaults.append(f"hydra.{'sweep' if many else 'run'}.dir='{quoted}'")
         elif self.unnamed:
             defaults.append(f"hydra.run.dir='{outputs.parent_of(self.file)}/${{now:{outputs.STAMP}}}'")
@@ -154,7 +126,7 @@ class Runs:
 
 
 def _run_job(job: DictConfig, task: Callable[[DictConfig], float | None]) -> None:
-    """What Hydra's own ``run`` does with a composed config: its callbacks, log and ``.hydra`` folder."""
+    """Do what Hydra's own ``run`` does with a composed config: callbacks, log and ``.hydra`` folder."""
     from hydra._internal.callbacks import Callbacks
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
@@ -167,28 +139,26 @@ def _run_job(job: DictConfig, task: Callable[[DictConfig], float | None]) -> Non
     callbacks.on_run_start(config=job, config_name=name)
     done = run_job(task, job, "hydra.run.dir", None, context)
     callbacks.on_run_end(config=job, config_name=name, job_return=done)
-    _ = done.return_value  # which raises what the task raised
+    _ = done.return_value  # raises the error of the task, if any
 
 
 def _task(run: Callable[[DictConfig], dict[str, dict[str, float]]]) -> Callable[[DictConfig], float | None]:
-    """What Hydra calls: errors meant for users are printed here, where Hydra would add to them."""
+    """The function that Hydra calls; it prints errors for users itself, without what Hydra would add."""
 
     def train(config: DictConfig) -> float | None:
         try:
-            return objective(run(config))
+            with naming_plugins():
+                return objective(run(config))
         except EquipotError as error:
             print_error(error)
             raise SystemExit(EXIT_ERROR) from None
-        except Exception as error:
-            name_plugin(error)
-            raise
 
-    train.__module__ = "equipot._cli.train"  # after which Hydra calls the job and its log file
+    train.__module__ = "equipot._cli.train"  # Hydra names the job and its log file after it
     return train
 
 
 def _exit_code(call: Callable[[], object]) -> int:
-    """Exit code of a call; the log handlers that Hydra leaves in place are taken away."""
+    """The exit code of a call; log handlers that Hydra leaves behind are removed."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:

@@ -43,9 +43,9 @@ def command(
     allow: tuple[str, ...],
     allow_target: tuple[str, ...],
 ) -> int:
-    """Train, validate and test a model as a config says.
+    """Train, validate and test the model of a config.
 
-    After the config file come Hydra's overrides (key=value) and flags such as --multirun.
+    Hydra's overrides (key=value) and flags such as --multirun follow the config file.
     """
     from equipot._cli.runs import Runs
     from equipot.allocator import keep_memory

@@ -1,1 +1,1 @@
-"""The plugin host's parts; ``equipot.plugins`` is its face."""
+"""The parts of the plugin host, which ``equipot.plugins`` makes public."""

@@ -1,33 +1,22 @@
-"""Which plugin's code raised an error."""
+"""Find out which plugin's code raised an error."""
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from types import TracebackType
 
+from equipot._host.discovery import PluginRecord
 from equipot.errors import EquipotError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-    from typing import ParamSpec, TypeVar
-
-    from equipot._host.discovery import PluginRecord
-
-    P = ParamSpec("P")
-    R = TypeVar("R")
 
 
 def name_plugin(error: BaseException) -> None:
-    """Put id and version of the plugin whose code raised an error in front of its message.
+    """Add id and version of the plugin whose code raised an error to its message.
 
-    The innermost frame of the traceback that lies in an installed plugin's package counts. The error
-    stays the same object with the same traceback; without such a frame, or with a message worded for users
-    (``EquipotError``), nothing is changed.
-
-    Args:
-        error: An error that was caught and will be raised again.
+    The plugin is that of the innermost frame in an installed plugin's package. Object and traceback stay the same, so
+    that the error can be raised again. Nothing changes without such a frame, or if the message is meant for users
+    (``EquipotError``).
     """
     if isinstance(error, EquipotError) or (record := _owner(error.__traceback__)) is None:
         return
@@ -38,27 +27,23 @@ def name_plugin(error: BaseException) -> None:
         error.add_note(f"raised in plugin {record.label}")
 
 
-def naming_plugins(function: Callable[P, R]) -> Callable[P, R]:
-    """Let the errors that leave a function say which plugin's code raised them."""
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            name_plugin(error)
-            raise
-
-    return call
+@contextlib.contextmanager
+def naming_plugins() -> Iterator[None]:
+    """Let errors that leave the block, or the decorated function, say which plugin's code raised them."""
+    try:
+        yield
+    except Exception as error:
+        name_plugin(error)
+        raise
 
 
 def _owner(traceback: TracebackType | None) -> PluginRecord | None:
-    """The plugin of the innermost frame, None if no plugin's code is in the traceback."""
+    """The plugin of the innermost frame, None if the traceback has no frame of a plugin."""
     from equipot._host.host import plugins
 
     try:
         owners = plugins().packages()
-    except EquipotError:  # of the plugins themselves; it must not hide the error at hand
+    except EquipotError:  # loading plugins failed, which must not hide the error at hand
         return None
     found = None
     while traceback is not None:

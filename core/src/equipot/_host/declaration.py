@@ -1,4 +1,4 @@
-"""A declaration with the plugin it came from, and the import of what it stands for."""
+"""Declarations together with their plugin, and the import of their targets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a plugin declared, and which plugin."""
+    """A declaration and the plugin that made it."""
 
     kind: str
     entry: Entry
@@ -34,22 +34,18 @@ class Declaration:
 
     @property
     def role(self) -> str:
-        """Kind and name in words, e.g. ``pair potential 'ZBL'``."""
+        """Kind and name, e.g. ``pair potential 'ZBL'``."""
         return f"{singular(self.kind)} {self.entry.name!r}"
 
 
 def load_target(declaration: Declaration) -> Any:
-    """Import the target of a declaration.
-
-    Raises:
-        PluginError: With plugin, version and reason.
-    """
+    """Import the target of a declaration; a PluginError names plugin, version and reason."""
     target = declaration.entry.target
     module_name, _, name = target.rpartition(".")
-    loaded = name in vars(sys.modules.get(module_name, object))  # not so for a package that exports lazily
+    loaded = name in vars(sys.modules.get(module_name, object))  # false for packages that export lazily
     notes: list[str] = []
     try:
-        # The guard compares the states of all random generators, too slow for what is imported already.
+        # The guard compares all random generators, which is too slow for targets that are imported already.
         with contextlib.nullcontext() if loaded else guarded(notes, declaring=False):
             return load_object(target, f"of {declaration.role}")
     except PluginError as error:
@@ -60,7 +56,7 @@ def load_target(declaration: Declaration) -> Any:
 
 
 def warn_if_deprecated(declaration: Declaration) -> Declaration:
-    """Warn if a name is going to be removed."""
+    """Warn about a deprecated name, and return the declaration."""
     if deprecated := declaration.entry.deprecated:
         text = f"{declaration.label}: the {declaration.role} is deprecated: {deprecated}"
         warnings.warn(text, FutureWarning, stacklevel=4)
@@ -68,7 +64,7 @@ def warn_if_deprecated(declaration: Declaration) -> Declaration:
 
 
 def is_target(declaration: Declaration, target: object) -> bool:
-    """Whether a declaration stands for this very class or function; imports nothing."""
+    """Whether a class or function is the target of a declaration; imports nothing."""
     module_name, _, attribute = declaration.entry.target.rpartition(".")
     if attribute != getattr(target, "__name__", None):
         return False
@@ -77,7 +73,7 @@ def is_target(declaration: Declaration, target: object) -> bool:
 
 
 def singular(kind: str) -> str:
-    """A kind in words, for one thing of it.
+    """The singular of a kind, for messages.
 
     Example:
         >>> singular("pair_potentials")

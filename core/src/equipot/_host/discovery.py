@@ -1,4 +1,4 @@
-"""Where plugins are found: the entry points of installed distributions and what their metadata say."""
+"""Find plugins by the entry points of installed distributions, and read their requirements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUP = f"equipot.plugins.v{API_MAJOR}"
 
 @dataclass
 class PluginRecord:
-    """One entry point and what became of it."""
+    """An entry point, and the result of loading it."""
 
     id: str
     distribution: str
@@ -29,7 +29,7 @@ class PluginRecord:
     error: str | None = None
     declares: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    """What importing it did to the process, see ``equipot._host.guard``."""
+    """Side effects of importing it, see ``equipot._host.guard``."""
 
     @property
     def package(self) -> str:
@@ -43,25 +43,21 @@ class PluginRecord:
 
 
 def entry_points() -> Iterator[tuple[PluginRecord, metadata.EntryPoint]]:
-    """Every plugin entry point, for any version of the API, each once."""
+    """All plugin entry points for any version of the API, without duplicates."""
     prefix = "equipot.plugins.v"
     seen = set()
-    for group in metadata.entry_points().groups:
-        if not group.startswith(prefix):
-            continue
+    for group in sorted(name for name in metadata.entry_points().groups if name.startswith(prefix)):
         for entry_point in metadata.entry_points(group=group):
-            distribution = entry_point.dist
-            name = distribution.name if distribution else "unknown"
-            if (group, name, entry_point.name, entry_point.value) in seen:
-                continue
-            seen.add((group, name, entry_point.name, entry_point.value))
-            version = distribution.version if distribution else "0"
-            api = group.removeprefix(prefix)
-            yield PluginRecord(entry_point.name, name, version, api, entry_point.value), entry_point
+            name, version = (entry_point.dist.name, entry_point.dist.version) if entry_point.dist else ("unknown", "0")
+            key = (group, name, entry_point.name, entry_point.value)
+            if key not in seen:
+                seen.add(key)
+                api = group.removeprefix(prefix)
+                yield PluginRecord(entry_point.name, name, version, api, entry_point.value), entry_point
 
 
 def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
-    """Why a plugin does not fit this core, read from metadata before import, or None."""
+    """Why a plugin does not work with this core, found in its metadata before import, or None."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     from equipot import __version__
@@ -80,11 +76,8 @@ def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
         except InvalidRequirement:
             continue
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if (
-            requirement.name.lower() == "equipot"
-            and applies
-            and not requirement.specifier.contains(__version__, prereleases=True)
-        ):
+        fits = requirement.specifier.contains(__version__, prereleases=True)
+        if requirement.name.lower() == "equipot" and applies and not fits:
             wanted = f"equipot{requirement.specifier}"
             advice = f"pip install '{wanted}'"
             if _too_new(requirement, __version__):
@@ -94,7 +87,7 @@ def unmet_requirement(entry_point: metadata.EntryPoint) -> str | None:
 
 
 def _too_new(requirement: Requirement, version: str) -> bool:
-    """Whether a version is above all that a requirement allows, as for a plugin that is no longer maintained."""
+    """Whether a version is newer than all that a requirement allows, so that a newer plugin may help."""
     from packaging.version import Version
 
     bounds = [Version(one.version.removesuffix(".*")) for one in requirement.specifier if one.operator != "!="]

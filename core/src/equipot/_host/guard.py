@@ -1,6 +1,6 @@
-"""What a plugin may not do to the process while it is imported: seen, undone and reported.
+"""Undo and report side effects of importing a plugin.
 
-Declaring must be free of side effects: nothing printed, no environment, filters or seeds changed.
+Declarations must not print, change the environment or warning filters, or set seeds.
 """
 
 from __future__ import annotations
@@ -11,27 +11,23 @@ import os
 import random
 import sys
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from typing import Any
 
 HEAVY = ("torch", "e3nn", "lightning", "numpy", "ase")
-"""What a module of declarations must not import: listing plugins stays fast."""
+"""Libraries that a module of declarations must not import, so that listing plugins stays fast."""
 
 State = tuple[Any, "Callable[[Any], object]"]
-"""A value, and the function that sets it."""
+"""A value and the function that sets it."""
 
 
 @contextlib.contextmanager
 def guarded(notes: list[str], *, declaring: bool) -> Iterator[None]:
-    """Undo what the block does to global state.
+    """Undo what the block does to global state, and append a note on each side effect.
 
-    Args:
-        notes: Gets one text for each thing that was done, starting with "importing it".
-        declaring: Whether only declarations are imported: then libraries, the environment, the
-            warning filters and the current folder are looked at as well.
+    With ``declaring``, the block must only import declarations: then imported libraries, the environment, the
+    warning filters and the current folder are checked as well.
     """
     loaded = {name for name in HEAVY if name in sys.modules}
     printed = io.StringIO()
@@ -51,32 +47,23 @@ def guarded(notes: list[str], *, declaring: bool) -> Iterator[None]:
 
 
 def _undo(before: dict[str, State], *, declaring: bool) -> list[str]:
-    """Set back what differs; its names."""
+    """Restore what differs, and return its names."""
     changed = []
     for name, (value, put) in _states(declaring=declaring).items():
-        old = before[name][0] if name in before else _fresh(name, value)
-        if value != old:
-            put(old)
-            changed.append(_named(name, old, value))
+        fresh = sys.modules["torch"].float32 if name == "torch's default dtype" else value
+        old = before[name][0] if name in before else fresh  # its library has just been imported
+        if value == old:
+            continue
+        put(old)
+        if name == "the environment":
+            keys = sorted(key for key in old.keys() | value.keys() if old.get(key) != value.get(key))
+            name = f"{name} ({', '.join(keys)})"  # noqa: PLW2901 - with what has changed
+        changed.append(name)
     return changed
 
 
-def _fresh(name: str, value: Any) -> Any:
-    """What a library that was only just imported starts with."""
-    if name == "torch's default dtype":
-        return sys.modules["torch"].float32
-    return value
-
-
-def _named(name: str, old: Any, new: Any) -> str:
-    if name != "the environment":
-        return name
-    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return f"{name} ({', '.join(keys)})"
-
-
 def _states(*, declaring: bool) -> dict[str, State]:
-    """Global state by its name in words; libraries count once they are imported."""
+    """Global state by a readable name; that of libraries only if they are imported."""
     states: dict[str, State] = {"Python's random generator": (random.getstate(), random.setstate)}
     if torch := sys.modules.get("torch"):
         states["torch's default dtype"] = (torch.get_default_dtype(), torch.set_default_dtype)
@@ -104,5 +91,5 @@ def _set_environment(values: dict[str, str]) -> None:
 
 def _set_filters(filters: list[Any]) -> None:
     warnings.filters[:] = filters  # type: ignore[index] # a list, which the stubs call a sequence
-    with warnings.catch_warnings():  # entering it makes Python look at the filters again
+    with warnings.catch_warnings():  # resets the cache of filters
         pass

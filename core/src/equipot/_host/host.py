@@ -1,7 +1,7 @@
-"""The plugin host: find, load, list and look up; one broken plugin never stops another.
+"""The plugin host finds, loads and lists plugins; a broken one does not affect the others.
 
-Plugins are entry points in the group ``equipot.plugins.v1``. They load on first use, never at
-``import equipot``, and loading one imports no torch.
+Plugins are entry points in the group ``equipot.plugins.v1``. They are loaded on first use, not by
+``import equipot``, and loading them does not import torch.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import pluggy
 
@@ -34,10 +36,6 @@ from equipot.declarations import (
 )
 from equipot.errors import PluginError, PluginNotFoundError, nearest, unknown
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from types import ModuleType
-
 logger = logging.getLogger("equipot.plugins")
 
 KINDS: dict[str, type[Entry]] = {
@@ -47,13 +45,13 @@ KINDS: dict[str, type[Entry]] = {
     "modifiers": ModifierEntry,
     "stats_managers": StatsManagerEntry,
 }
-"""Kinds of component that configs name; the hook is ``equipot_<kind>``."""
+"""Kinds of components that configs use; the hook is ``equipot_<kind>``."""
 
 HOOKS: dict[str, type[Entry]] = {**KINDS, "target_aliases": TargetAliasEntry, "commands": CommandEntry}
-"""Everything that plugins declare: components, names of other programs, commands."""
+"""All kinds of declarations: components, names of other programs, commands."""
 
 CORE = "equipot"
-"""The distribution whose declarations come first; its names are taken."""
+"""The distribution whose declarations come first; plugins cannot reuse its names."""
 
 HOOK_NAMES = tuple(f"equipot_{kind}" for kind in HOOKS)
 
@@ -64,13 +62,13 @@ NAMESPACES: dict[str, str] = {
     "modifiers": "equipot.modifiers",
     "stats_managers": "equipot.data",
 }
-"""Where users find the registered names of each kind in configs and in Python."""
+"""Module in which configs and Python find the registered names of each kind."""
 
 KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
 
 
 class PluginHost:
-    """What is installed, loaded once.
+    """The installed plugins and what they declare.
 
     Args:
         switch: Value of ``EQUIPOT_PLUGINS``: empty (all), ``none``, ``a,b`` (only these) or
@@ -84,10 +82,14 @@ class PluginHost:
         self._declared: dict[str, dict[str, list[Declaration]]] = {kind: {} for kind in HOOKS}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self._switch = switch
+        names = {name.strip() for name in switch.split(",")} - {""}
+        self._excluded = {name[1:] for name in names if name.startswith("-")}
+        self._included = names - {f"-{name}" for name in self._excluded}
         self._strict = strict
         self._load_all()
-        self._check_switch()
+        ids = sorted({record.id for record in self.records})
+        for name in sorted(self._included - {*ids, "none"}):  # misspelled, so that fewer plugins than asked for loaded
+            raise PluginError(unknown("EQUIPOT_PLUGINS", name, ids, "plugin"))
         for path in files:
             self._load_file(path)
 
@@ -103,7 +105,7 @@ class PluginHost:
         for record, entry_point in found:
             ours = by_id.get((str(API_MAJOR), record.id), [])
             if record not in ours and any(one.distribution == record.distribution for one in ours):
-                continue  # the same plugin, for another version of the API
+                continue  # the same plugin for another version of the API
             self.records.append(record)
             clashing = by_id[record.api, record.id]
             if not self._enabled(record.id):
@@ -120,24 +122,8 @@ class PluginHost:
                 raise PluginError(f"plugin {record.label}: {record.error}")
 
     def _enabled(self, plugin_id: str) -> bool:
-        if plugin_id == "core" or not self._switch:
-            return True
-        if self._switch == "none":
-            return False
-        included, excluded = self._switched()
-        return plugin_id not in excluded and (not included or plugin_id in included)
-
-    def _switched(self) -> tuple[set[str], set[str]]:
-        """Ids that the switch asks for, and those it excludes."""
-        names = [name.strip() for name in self._switch.split(",") if name.strip()]
-        excluded = {name[1:] for name in names if name.startswith("-")}
-        return {name for name in names if not name.startswith("-")} - {"none"}, excluded
-
-    def _check_switch(self) -> None:
-        """Refuse to load less than was asked for because of a misspelled id."""
-        ids = sorted({record.id for record in self.records})
-        for name in sorted(self._switched()[0] - set(ids)):
-            raise PluginError(unknown("EQUIPOT_PLUGINS", name, ids, "plugin"))
+        wanted = plugin_id in self._included or not self._included
+        return plugin_id == "core" or (wanted and plugin_id not in self._excluded)
 
     def _load(self, record: PluginRecord, load: Callable[[], ModuleType]) -> None:
         module = None
@@ -166,13 +152,13 @@ class PluginHost:
         return list(self._collect(record, module))
 
     def _load_file(self, path: str) -> None:
-        """Take a local file as a plugin; its faults are errors, since the user named it."""
+        """Load a local file as a plugin; unlike those of installed plugins, its failures are errors."""
         module = local_file.load_file(path)
         name = module.__name__
         record = PluginRecord(name, path, local_file.VERSION, str(API_MAJOR), name)
         self.records.append(record)
         try:
-            if local_file.has_hooks(module):
+            if any(hasattr(value, "equipot_impl") for value in vars(module).values()):
                 declared = self._register(record, module)
             else:
                 facts = (record.id, record.distribution, record.version)
@@ -210,17 +196,19 @@ class PluginHost:
                     if entry.name in names:
                         raise PluginError(f"equipot_{kind} yields the name {entry.name!r} twice")
                     names.add(entry.name)
-                    _trace(f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}")
+                    if os.environ.get("EQUIPOT_TRACE_PLUGINS", "") not in ("", "0"):
+                        text = f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}"
+                        print(f"equipot plugins: {text}", file=sys.stderr)  # noqa: T201 - asked for by the user
                     yield Declaration(kind, entry, record.id, record.distribution, record.version)
 
     # ------------------------------------------------------------------ look-up
 
     def available(self, kind: str) -> list[Declaration]:
-        """Declarations of a kind whose names are unambiguous, by name."""
+        """Declarations of a kind whose names are unambiguous, sorted by name."""
         return [items[0] for _, items in sorted(self._declared[kind].items()) if len(items) == 1]
 
     def declarations(self, kind: str) -> list[Declaration]:
-        """All declarations of a kind, also those whose names are ambiguous, by name."""
+        """All declarations of a kind, with those whose names are ambiguous, sorted by name."""
         return [item for _, items in sorted(self._declared[kind].items()) for item in items]
 
     def names(self, kind: str) -> list[str]:
@@ -228,7 +216,7 @@ class PluginHost:
         return sorted(self._declared[kind])
 
     def ambiguous(self) -> dict[str, list[Declaration]]:
-        """Names that more than one plugin declares for the same kind, as ``kind.name``."""
+        """Names that several plugins declare for the same kind, as ``kind.name``."""
         return {
             f"{kind}.{name}": items
             for kind, by_name in self._declared.items()
@@ -259,7 +247,7 @@ class PluginHost:
         text = f"no {singular(kind)} named {name!r}; installed: {self.names(kind)}"
         if hint := self.install_hint(kind, name):
             text += f"; {hint}"
-        elif close := nearest(name, [*self.names(kind), *_known(kind)]):
+        elif close := nearest(name, [*self.names(kind), *known_plugins().get(kind, {})]):
             text += f". Did you mean {close!r}?"
             text += f" ({self.install_hint(kind, close)})" if close not in self.names(kind) else ""
         for record in self.records:
@@ -268,20 +256,20 @@ class PluginHost:
         return text
 
     def core_names(self, kind: str) -> set[str]:
-        """Names that core has where users look for those of a kind: declared ones and public classes."""
+        """Names of core in the namespace of a kind: declared ones and public classes."""
         declared = {name for name, items in self._declared[kind].items() for one in items if one.distribution == CORE}
-        namespace = NAMESPACES.get(kind)  # a package that exports lazily: importing it imports no torch
+        namespace = NAMESPACES.get(kind)  # it exports lazily, so that importing it does not import torch
         return declared | set(getattr(load_module(namespace), "__all__", ()) if namespace else ())
 
     def install_hint(self, kind: str, name: str) -> str:
-        """How to get a name (kind ``provides``: an output field) of a known distribution, or an empty string."""
-        distribution = _known(kind).get(name)
+        """How to get a name from a known distribution, or an empty string; kind ``provides``: an output field."""
+        distribution = known_plugins().get(kind, {}).get(name)
         if any(record.distribution == distribution and record.state == "disabled" for record in self.records):
             return f"EQUIPOT_PLUGINS switches off {distribution}"
         return f"pip install {distribution}" if distribution else ""
 
     def load(self, kind: str, name: str) -> Any:
-        """Import what a registered name stands for.
+        """Import the target of a registered name.
 
         Raises:
             PluginError: If the target cannot be imported, naming the plugin.
@@ -294,11 +282,11 @@ class PluginHost:
         return min(found, key=lambda one: bool(one.entry.deprecated), default=None)
 
     def packages(self) -> dict[str, PluginRecord]:
-        """Top-level package to the loaded plugin that has it, core aside."""
+        """Top-level packages of loaded plugins other than core."""
         return {record.package: record for record in self.records if record.state == "ok" and record.id != "core"}
 
     def owner_of(self, path: str) -> PluginRecord | None:
-        """The loaded plugin, other than core, in whose package a dotted path lies, or None."""
+        """The loaded plugin, other than core, whose package contains a dotted path, or None."""
         return self.packages().get(path.split(".", maxsplit=1)[0])
 
 
@@ -320,7 +308,7 @@ _files: list[str] = []
 
 
 def use_file(path: str) -> None:
-    """Take a local Python file as a plugin from now on, as ``--plugin`` does on the command line.
+    """Use a local Python file as a plugin from now on, like ``--plugin`` on the command line.
 
     Args:
         path: A file with hook implementations, or with classes of components.
@@ -339,10 +327,10 @@ def use_file(path: str) -> None:
 
 
 def public_target(target: object) -> str:
-    """The dotted path that configs use for a class: its registered name, else where its package has it.
+    """The dotted path that configs use for a class: its registered name, or where its package exports or defines it.
 
-    Example: ``equipot.model.NequIPGNNModel`` for a registered builder, and for a part of one's options
-    ``equipot_allegro.TwoBodyBesselScalarEmbed``, or the module it is defined in.
+    Examples: ``equipot.model.NequIPGNNModel`` for a registered builder, and
+    ``equipot_allegro.TwoBodyBesselScalarEmbed`` for a part of its options.
     """
     declared = plugins().find_class(target)
     if declared is not None:
@@ -353,11 +341,11 @@ def public_target(target: object) -> str:
 
 
 def registered_attribute(kind: str, module: str, name: str) -> Any:
-    """For a module's ``__getattr__``: the registered object of that name.
+    """Import the registered object of a name, for the ``__getattr__`` of a module.
 
     Raises:
-        PluginNotFoundError: Which is an AttributeError too, for names nobody declares.
-        AttributeError: For dunder names, without loading plugins.
+        PluginNotFoundError: If no plugin declares the name; it is an AttributeError too.
+        AttributeError: For names with a leading underscore, without loading plugins.
     """
     if name.startswith("_"):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
@@ -366,16 +354,7 @@ def registered_attribute(kind: str, module: str, name: str) -> Any:
 
 @functools.cache
 def known_plugins() -> dict[str, dict[str, str]]:
-    """Kind to registered name to the distribution that has it, of those that core can name without them."""
+    """Kind to registered name to distribution, of known plugins that may not be installed."""
     text = resources.files("equipot").joinpath("known_plugins.json").read_text(encoding="utf-8")
     known: dict[str, dict[str, str]] = json.loads(text)
     return known
-
-
-def _known(kind: str) -> dict[str, str]:
-    return known_plugins().get(kind, {})
-
-
-def _trace(message: str) -> None:
-    if os.environ.get("EQUIPOT_TRACE_PLUGINS", "") not in ("", "0"):
-        print(f"equipot plugins: {message}", file=sys.stderr)  # noqa: T201 - asked for by the user

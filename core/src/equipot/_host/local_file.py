@@ -1,7 +1,7 @@
-"""A local Python file as a plugin, for trying things out: ``equipot COMMAND --plugin ./my_model.py``.
+"""Use a local Python file as a plugin to try something out: ``equipot COMMAND --plugin ./my_model.py``.
 
-The file has hook implementations, as a plugin's module does, or just defines components: every class
-in it that is a model builder, pair potential, energy term or statistics manager is declared by its name.
+The file may implement hooks like the module of a plugin. Otherwise every model builder, pair potential, energy
+term and statistics manager that it defines is declared by its class name.
 """
 
 from __future__ import annotations
@@ -10,20 +10,16 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from equipot._importing import load_object
+from equipot.declarations import Entry
 from equipot.errors import PluginError, problem
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import ModuleType
-
-    from equipot.declarations import Entry
-
 VERSION = "local file"
-"""Takes the place of an installed plugin's version."""
+"""Used instead of the version of an installed plugin."""
 
 NOTICE = (
     "local file; its models can be trained, evaluated and used from checkpoints (always with --plugin), but not "
@@ -32,17 +28,7 @@ NOTICE = (
 
 
 def load_file(path: str) -> ModuleType:
-    """Import a local file under its name without ``.py``.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The module; the one imported before, if this file was.
-
-    Raises:
-        PluginError: If there is no such file, its name hides another module, or it cannot be imported.
-    """
+    """Import a local file, if it was not before, as a module named after it; the name must not hide another module."""
     file, name = Path(path).resolve(), Path(path).stem
     if file.suffix != ".py" or not file.is_file():
         raise PluginError(problem("--plugin", "is not a Python file", got=path, hint="write ./my_model.py"))
@@ -69,28 +55,15 @@ def load_file(path: str) -> ModuleType:
 
 
 def _line(error: BaseException, file: Path) -> str:
-    """``, line N``: where in the file an error was raised, as far as known."""
+    """The text ``, line N`` if it is known where in the file an error was raised."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     if isinstance(error, SyntaxError) and error.filename == str(file):
         lines.append(error.lineno)
     return f", line {lines[-1]}" if lines else ""
 
 
-def has_hooks(module: ModuleType) -> bool:
-    """Whether a file implements hooks itself."""
-    return any(hasattr(value, "equipot_impl") for value in vars(module).values())
-
-
 def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tuple[str, Entry]]:
-    """Kind and declaration of every component that a file without hooks defines.
-
-    Args:
-        module: The imported file.
-        kinds: Kind to its declaration, which names the base class of the components.
-
-    Raises:
-        PluginError: If there is none.
-    """
+    """Kind and declaration of every component that a file without hooks defines; there must be at least one."""
     bases = {load_object(entry.base): kind for kind, entry in kinds.items() if entry.base}
     found = []
     for name, value in vars(module).items():

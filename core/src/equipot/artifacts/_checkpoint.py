@@ -1,8 +1,8 @@
-"""Checkpoints of training as sources of models: the entry that is written, and the reader.
+"""Models in checkpoints of training: the entry that training writes, and the reader.
 
-``checkpoint["equipot"]`` holds the model's config, modifiers and info; ``state_dict`` the weights,
-raw ones under ``model.`` and averaged ones under ``ema.``. Both sets are always complete. Everything loads
-with ``weights_only=True``.
+``checkpoint["equipot"]`` holds the model's config, modifiers and info. ``state_dict`` holds the weights: those the
+optimizer saw under ``model.`` and the averaged ones under ``ema.``, both complete. Everything loads with
+``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -12,56 +12,41 @@ import pickle
 import pickletools
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 
-from equipot.artifacts._approximations import approximations_of
 from equipot.artifacts._fingerprints import fingerprint, option_digests
-from equipot.artifacts._manifest import SUFFIXES, Manifest, check_format_version, checked_approximations
+from equipot.artifacts._golden import approximations_of
+from equipot.artifacts._manifest import Manifest, check_format_version, checked_approximations
 from equipot.artifacts._origins import plugins_if_declared, versions
 from equipot.artifacts._stored import StoredModel
 from equipot.containers import plain
 from equipot.errors import ArtifactError, problem
+from equipot.model._graph_model import GraphModel
 from equipot.model._modifiers import as_records
 from equipot.plugins import plugins
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from equipot.model._graph_model import GraphModel
-
 FORMAT_VERSION = 1
-"""Version of the entry ``equipot`` and of the names of the weights; raised whenever a reader must know."""
+"""Version of the entry ``equipot`` and of the names of the weights; raised when readers must handle a change."""
 
 Weights = Literal["ema", "raw"]
 KEY = "equipot"
-SUFFIX = SUFFIXES["checkpoint"]
 LIBRARIES = ("torch", "lightning", "e3nn", "numpy", "ase")
 """Libraries whose versions are recorded."""
 
-_DAMAGED = "the file is truncated, damaged or of another kind"
 _PREFIX: dict[str, str] = {"ema": "ema.", "raw": "model."}
 _MAX_PICKLE = 256 * 1024**2
-
-
-# ---------------------------------------------------------------------- write
 
 
 def checkpoint_record(
     model: GraphModel, weights: str, training_config: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The entry ``equipot`` of a checkpoint.
+    """The entry ``equipot`` of a checkpoint, in plain containers.
 
-    Args:
-        model: The trained model.
-        weights: ``ema`` or ``raw``: which tensors hold the model that results are of.
-        training_config: The resolved config.
-        data: Hashes and counts of the data sets.
-
-    Returns:
-        Dicts, lists, strings, numbers and None only.
+    ``weights`` says which ones the results belong to, and ``data`` has hashes and sizes of the data sets.
     """
     modifiers = as_records(model.modifiers)
     installed = {record.distribution: record.version for record in plugins().records if record.state == "ok"}
@@ -80,26 +65,18 @@ def checkpoint_record(
     return record
 
 
-# ---------------------------------------------------------------------- read
-
-
 def load_plain(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint: tensors and plain containers, nothing executed.
-
-    Args:
-        path: A ``.ckpt`` file.
-
-    Raises:
-        ArtifactError: If it is missing, truncated, not a checkpoint, or holds more than plain data.
-    """
+    """Read tensors and plain containers of a checkpoint, executing nothing; all else raises ArtifactError."""
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(problem(str(path), "there is no such file"))
-    if _is_zip(path):
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    if is_zip:
         _check_zip(path)
     try:
         # mapped, so that weights that are not used take no memory; torch maps files of its zip format only
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         hint = "only tensors and plain containers are loaded"
@@ -112,17 +89,8 @@ def load_plain(path: str | Path) -> dict[str, Any]:
     return loaded
 
 
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
-
-
 def _check_zip(path: Path) -> None:
-    """Compare all members with their checksums, which torch does not do.
-
-    Raises:
-        ArtifactError: If a byte of the file changed, or torch did not write it.
-    """
+    """Compare all members with their checksums, which torch does not do."""
     try:
         with zipfile.ZipFile(path) as file:
             if not any(name.endswith("/data.pkl") for name in file.namelist()):
@@ -137,11 +105,7 @@ def _check_zip(path: Path) -> None:
 
 
 def pickle_globals(path: Path) -> list[str]:
-    """Every ``module name`` that the pickle of a checkpoint refers to, found without unpickling.
-
-    Raises:
-        ArtifactError: If the file is not a checkpoint.
-    """
+    """Every ``module name`` that the pickle in a checkpoint refers to, found without unpickling anything."""
     try:
         with zipfile.ZipFile(path) as file:
             pickles = [info for info in file.infolist() if info.filename.endswith("data.pkl")]
@@ -162,7 +126,8 @@ def pickle_globals(path: Path) -> list[str]:
 
 
 def _unreadable(path: Path, reason: object) -> str:
-    return problem(str(path), f"cannot be read as a checkpoint ({reason})", hint=_DAMAGED)
+    hint = "the file is truncated, damaged or of another kind"
+    return problem(str(path), f"cannot be read as a checkpoint ({reason})", hint=hint)
 
 
 def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
@@ -170,10 +135,10 @@ def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
 
     Args:
         path: A ``.ckpt`` file written by equipot.
-        weights: ``ema`` for the averaged weights, where there are any; ``raw`` for the others.
+        weights: ``ema`` for the averaged weights, if the file has them, or ``raw`` for those the optimizer saw.
 
     Returns:
-        The stored model; ``build()`` makes it.
+        The stored model; its ``build()`` makes the model.
 
     Raises:
         ArtifactError: If the file is damaged, too new, or not a checkpoint of equipot.
@@ -198,24 +163,29 @@ def read_checkpoint(path: str | Path, weights: Weights = "ema") -> StoredModel:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """What a checkpoint says of its model.
-
-    Raises:
-        ArtifactError: As for ``read_checkpoint``.
-    """
+    """What a checkpoint says about its model."""
     return _manifest(load_plain(path), str(path))
 
 
 def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
-    stored = _record(loaded, where)
-    model, data = stored["model"], stored.get("data")
+    """What the entry ``equipot`` says, with the parts that are used checked."""
+    stored = loaded.get(KEY)
+    if not isinstance(stored, dict):
+        raise ArtifactError(problem(where, "is not a checkpoint of equipot", hint="it lacks the entry 'equipot'"))
+    check_format_version(stored.get("format_version"), where, FORMAT_VERSION)
+    model, data = stored.get("model"), stored.get("data")
+    wanted: dict[str, Any] = {"config": dict, "modifiers": (list, tuple), "info": dict}
+    if not isinstance(model, dict) or not all(isinstance(model.get(key), kind) for key, kind in wanted.items()):
+        hint = "train again or use another checkpoint"
+        raise ArtifactError(problem(f"{where}: equipot.model", "is damaged", hint=hint))
+    modifiers = [dict(item) for item in model["modifiers"]]
     return Manifest(
         kind="checkpoint",
         model=model["info"],
-        modifiers=model["modifiers"],
+        modifiers=modifiers,
         plugins=_strings(stored.get("plugins")),
         versions=_strings(stored.get("versions")),
-        hyperparameters=option_digests(model["config"], model["modifiers"], str(model["info"].get("units"))),
+        hyperparameters=option_digests(model["config"], modifiers, str(model["info"].get("units"))),
         provenance={
             "seed": model["config"].get("seed"),
             "epoch": loaded.get("epoch"),
@@ -225,20 +195,6 @@ def _manifest(loaded: Mapping[str, Any], where: str) -> Manifest:
         data=data if isinstance(data, dict) else {},
         approximations=checked_approximations(stored.get("approximations"), where),
     )
-
-
-def _record(loaded: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The entry ``equipot``, checked as far as it is used."""
-    stored = loaded.get(KEY)
-    if not isinstance(stored, dict):
-        raise ArtifactError(problem(where, "is not a checkpoint of equipot", hint="it lacks the entry 'equipot'"))
-    check_format_version(stored.get("format_version"), where, FORMAT_VERSION)
-    model = stored.get("model")
-    wanted: dict[str, Any] = {"config": dict, "modifiers": (list, tuple), "info": dict}
-    if not isinstance(model, dict) or not all(isinstance(model.get(key), kind) for key, kind in wanted.items()):
-        hint = "train again or use another checkpoint"
-        raise ArtifactError(problem(f"{where}: equipot.model", "is damaged", hint=hint))
-    return {**stored, "model": {**model, "modifiers": [dict(item) for item in model["modifiers"]]}}
 
 
 def _strings(value: object) -> dict[str, str]:

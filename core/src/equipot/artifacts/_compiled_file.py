@@ -1,7 +1,7 @@
-"""Compiled files ``*.equipot.pt2`` as containers: manifest and golden frames, written and read without torch.
+"""Compiled files ``*.equipot.pt2`` as containers of a manifest and golden frames, written and read without torch.
 
-An AOTInductor package is a zip file with one root folder; ours are the members of its subfolder
-``equipot``, which torch's loader passes over.
+An AOTInductor package is a zip file with one root folder. Our members are in its subfolder ``equipot``, which torch's
+loader ignores.
 """
 
 from __future__ import annotations
@@ -30,19 +30,7 @@ def member_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def add_members(path: Path, manifest: Manifest, raw_golden: bytes) -> Manifest:
-    """Make a compiled file of an AOTInductor package: manifest and golden frames are added to the archive.
-
-    Args:
-        path: The package, as torch made it; changed in place.
-        manifest: Of the model, with ``compiled`` filled in.
-        raw_golden: The golden frames as a safetensors file.
-
-    Returns:
-        The manifest as written, with the digests of all members.
-
-    Raises:
-        ArtifactError: If torch's package has another layout than expected.
-    """
+    """Add manifest and golden frames to an AOTInductor package; returns the manifest with digests of all members."""
     with archive.opened(path) as file:
         names = file.namelist()
         digests = {name: archive.sha256(file.read(name)) for name in names}
@@ -58,17 +46,7 @@ def add_members(path: Path, manifest: Manifest, raw_golden: bytes) -> Manifest:
 
 
 def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
-    """Manifest and golden frames of a compiled file; its code is not touched.
-
-    Args:
-        path: ``.equipot.pt2``.
-
-    Returns:
-        The manifest and the raw safetensors file with the golden frames.
-
-    Raises:
-        ArtifactError: If the file is damaged or no compiled file of equipot.
-    """
+    """Manifest and golden frames (a raw safetensors file) of a compiled file, whose code is not touched."""
     path = Path(path)
     with archive.opened(path) as file:
         names = member_names(file.namelist())
@@ -77,7 +55,7 @@ def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
         raw_manifest = archive.read_member(path, file, names[MANIFEST], archive.MAX_JSON_BYTES)
         raw_golden = archive.read_member(path, file, names[GOLDEN])
     manifest = Manifest.from_json(raw_manifest, str(path))
-    archive.check_digest(path, GOLDEN, raw_golden, manifest.files)
+    archive.check_digests(path, {GOLDEN: raw_golden}, manifest.files)
     complete = all(isinstance(manifest.compiled.get(key), kind) for key, kind in _FACTS.items())
     if manifest.kind != "compiled" or not complete:
         raise ArtifactError(problem(f"{path}: manifest", "is not of a compiled file", hint=_HINT))

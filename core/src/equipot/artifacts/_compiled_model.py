@@ -1,27 +1,24 @@
-"""Run a compiled file ``*.equipot.pt2``; its inputs are checked here, since native code checks none."""
+"""Run compiled files ``*.equipot.pt2``; inputs are checked here because native code does not check them."""
 
 from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from equipot.artifacts import _archive as archive
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
 from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._kernels import load_kernels
+from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
 from equipot.errors import ArtifactError, DataError, problem
 from equipot.fields import FIELDS, Field
-from equipot.graph import EDGE_SET_SEPARATOR, edge_set_key
-
-if TYPE_CHECKING:
-    from equipot.artifacts._manifest import Manifest
-    from equipot.graph import Graph
-    from equipot.model._context import ModelInfo
+from equipot.files import file_digest
+from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
+from equipot.model._context import ModelInfo
 
 _CAPABILITIES = ("DEFAULT", "NO AVX", "AVX2", "AVX512")
 _DTYPES = {"float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
@@ -30,18 +27,16 @@ _DTYPES = {"float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
 class CompiledModel:
     """A compiled model, called like a GraphModel in eval mode.
 
-    ``model(batch)`` returns detached outputs. Inputs of another floating or integer type, with
-    strides or on another device are converted; wrong shapes and indices raise.
+    ``model(batch)`` returns detached outputs. Inputs of another dtype, with strides or on another device are converted;
+    wrong shapes and indices raise.
+
+    Args:
+        runner: Takes a list of tensors and returns a sequence of tensors.
+        manifest: The manifest of the file.
+        info: Types, cutoffs, units, inputs and outputs.
     """
 
     def __init__(self, runner: Any, manifest: Manifest, info: ModelInfo) -> None:
-        """Keep the parts.
-
-        Args:
-            runner: Takes a list of tensors, returns a sequence of tensors.
-            manifest: Of the file.
-            info: Types, cutoffs, units, inputs and outputs.
-        """
         self._runner = runner
         self.manifest = manifest
         self.info = info
@@ -59,26 +54,14 @@ class CompiledModel:
             The outputs of the eager model, on the model's device.
 
         Raises:
-            DataError: If an input is missing, has a wrong shape, an index out of range or unsorted edges.
+            DataError: If an input is missing or has a wrong shape, an index is out of range, or edges are not sorted.
         """
         prepared = prepare(data, self.info, self._device)
         return dict(zip(self._outputs, self._runner(prepared), strict=True))
 
 
 def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Tensor]:
-    """The inputs of a compiled model: right types, contiguous, checked.
-
-    Args:
-        data: A batch.
-        info: The model's.
-        device: The model's.
-
-    Returns:
-        One tensor for each of ``info.inputs``, in that order.
-
-    Raises:
-        DataError: If an input is missing, has a wrong shape, an index out of range or unsorted edges.
-    """
+    """The inputs of a compiled model in the order of ``info.inputs``: checked, contiguous and of the right dtypes."""
     if missing := [key for key in info.inputs if key not in data]:
         what = f"the inputs {missing} are missing"
         raise DataError(problem("compiled model", what, hint=f"give {list(info.inputs)}"))
@@ -121,27 +104,24 @@ def _check_range(key: str, value: torch.Tensor, stop: int) -> None:
         raise DataError(problem(key, f"must be from 0 to {stop - 1}", got=(least, largest)))
 
 
-# ---------------------------------------------------------------------- files
-
-
 def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow_native: bool = False) -> CompiledModel:
     """Load a compiled file.
 
     Its golden frames are replayed the first time it is loaded on a machine.
 
     Args:
-        path: ``.equipot.pt2``.
-        device: Must be the kind of device it was compiled for.
+        path: A ``.equipot.pt2`` file.
+        device: Must be of the kind that it was compiled for.
         allow_native: Also load a file that was not built on this machine.
 
     Raises:
-        ArtifactError: Before anything of the file runs, if it is for another device, torch or
-            processor, or not built here and not allowed; afterwards, if its numbers differ.
+        ArtifactError: Before any of its code runs, if the file is for another device, torch or processor, or was
+            built elsewhere and is not allowed; after that, if its golden frames give other numbers.
     """
     path = Path(path)
     manifest, raw = read_compiled(path)
     check_fits(manifest, path, torch.device(device))
-    digest = archive.file_digest(path)
+    digest = file_digest(path)
     if not (allow_native or trust.built_here(digest)):
         raise ArtifactError(
             f"{path}: holds native code and was not built on this machine; compile it here with "
@@ -156,11 +136,7 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
 
 
 def open_runner(path: Path, device: torch.device) -> Any:
-    """Load the native code: a function from a list of tensors to a sequence of tensors.
-
-    Raises:
-        ArtifactError: If torch cannot load it.
-    """
+    """Load the native code, as a function from a list of tensors to a sequence of tensors."""
     try:
         # torch's own wrapper around this loader takes seconds to import
         loader = getattr(getattr(torch._C, "_aoti", None), "AOTIModelPackageLoader", None)  # noqa: SLF001 - see above
@@ -175,12 +151,7 @@ def open_runner(path: Path, device: torch.device) -> Any:
 
 
 def built_for(device: str, *, portable: bool) -> dict[str, Any]:
-    """Facts of what is compiled here that ``check_fits`` compares where it is loaded.
-
-    Args:
-        device: Kind of device it will run on.
-        portable: Whether it uses only instructions of common x86-64 processors (AVX2).
-    """
+    """Facts about a file compiled here that ``check_fits`` compares where it is loaded."""
     return {
         "device": device,
         "torch": public_torch_version(),
@@ -191,21 +162,17 @@ def built_for(device: str, *, portable: bool) -> dict[str, Any]:
 
 
 def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
-    """Compare device, torch version and processor with those a file was compiled for.
-
-    Raises:
-        ArtifactError: Naming everything that differs.
-    """
+    """Refuse a file compiled for another device, torch version or processor, naming everything that differs."""
     made, problems = manifest.compiled, []
     if torch.device(made["device"]).type != device.type:
         problems.append(f"it was compiled for the device {made['device']!r}, not {device.type!r}")
     if made["torch"] != public_torch_version():
-        problems.append(f"it was compiled by torch {made['torch']}, this is torch {public_torch_version()}")
+        problems.append(f"it was compiled by torch {made['torch']}, but this is torch {public_torch_version()}")
     if made["platform"] != platform_name():
-        problems.append(f"it was compiled for {made['platform']}, this is {platform_name()}")
+        problems.append(f"it was compiled for {made['platform']}, but this is {platform_name()}")
     have, need = trust.cpu_capability(), made["cpu"]
     if need in _CAPABILITIES and have in _CAPABILITIES and _CAPABILITIES.index(have) < _CAPABILITIES.index(need):
-        problems.append(f"it needs a processor with {need}, this one has {have}")
+        problems.append(f"it needs a processor with {need}, but this one has {have}")
     if problems:
         hint = f"compile it again here: equipot compile MODEL {path.name} --device {device.type}"
         raise ArtifactError(problem(str(path), "; ".join(problems), hint=hint))

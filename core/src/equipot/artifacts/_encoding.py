@@ -12,17 +12,13 @@ if TYPE_CHECKING:
 
 
 def canonical_json(value: object, indent: int | None = None) -> bytes:
-    """JSON with sorted keys and no NaN: equal values give equal bytes."""
+    """JSON with sorted keys and without NaN: equal values give equal bytes."""
     text = json.dumps(value, indent=indent, sort_keys=True, allow_nan=False, ensure_ascii=False)
     return text.encode()
 
 
 def parse_json(raw: bytes, where: str) -> dict[str, Any]:
-    """Parse an untrusted JSON object.
-
-    Raises:
-        ArtifactError: If it is damaged or no object.
-    """
+    """Parse a JSON object from an untrusted file."""
     try:
         plain = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -41,11 +37,11 @@ def read_tensors(raw: bytes, where: str) -> tuple[dict[str, torch.Tensor], dict[
     """Tensors and metadata of a safetensors file.
 
     Args:
-        raw: The contents of the file, from any source.
+        raw: The contents of the file, which need not be trusted.
         where: File named in errors.
 
     Returns:
-        Tensors by name, on the CPU, and the texts of its metadata.
+        Tensors by name, on the CPU, and the text entries of its metadata.
 
     Raises:
         ArtifactError: If it is damaged.

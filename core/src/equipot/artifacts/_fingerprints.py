@@ -1,4 +1,4 @@
-"""Digests of what a model computes: of its options, so that a mismatch names the option, and of all of it."""
+"""Digests of a model: one for each option, so that a mismatch names the option, and one for the whole model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ if TYPE_CHECKING:
 
 
 def option_digests(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]], units: str) -> dict[str, str]:
-    """Digest of everything besides tensors that decides what a model computes.
+    """Dotted name of each option that decides what a model computes, to 16 hexadecimal digits of its value's SHA-256.
 
-    Args:
-        config: ``GraphModel.config``.
-        modifiers: Records of the applied modifiers; their versions do not count.
-        units: Unit system.
-
-    Returns:
-        Dotted option name to the first 16 hexadecimal digits of the SHA-256 of its value.
+    The versions of modifiers do not count.
     """
     values = {"units": units, **dict(_options(config, "model"))}
     for index, modifier in enumerate(modifiers):
@@ -31,7 +25,7 @@ def option_digests(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, A
 
 
 def _options(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
-    """Path and value of every option. A list is one value: stored files have one digest for it."""
+    """Path and value of every option. A list counts as one value, since stored files have one digest for it."""
     for place, item in children(config, path):
         if isinstance(item, Mapping) and item:
             yield from _options(item, place)
@@ -40,15 +34,7 @@ def _options(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
 
 
 def fingerprint(digests: Mapping[str, str], state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of all options and weights of a model.
-
-    Args:
-        digests: As made by ``option_digests``.
-        state: The model's state dict.
-
-    Returns:
-        Hexadecimal digits; equal for equal models in files of any kind.
-    """
+    """SHA-256 of all options and weights: equal for equal models, in files of any kind."""
     digest = hashlib.sha256(canonical_json(dict(digests)))
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

@@ -1,7 +1,7 @@
 """Recipes that start from a stored model: ``ModelFromPackage`` and ``ModelFromCheckpoint``.
 
-The model they build carries its own builder's config, so what is trained from it does not depend on
-the file it came from.
+The model that they build keeps the config of its original builder, so that what is trained from it does not need the
+file it came from.
 """
 
 from __future__ import annotations
@@ -9,26 +9,24 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from equipot.artifacts import _checkpoint as checkpoint
 from equipot.artifacts import _package as package
+from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._origins import check_plugins
 from equipot.artifacts._stored import StoredModel, info_of
 from equipot.errors import ArtifactError, ConfigError, problem
+from equipot.model._context import ModelInfo
+from equipot.model._graph_model import GraphModel
 from equipot.model._recipe import ModelRecipe
 from equipot.options import Options
 from equipot.units import Units
 
-if TYPE_CHECKING:
-    from equipot.artifacts._manifest import Manifest
-    from equipot.model._context import ModelInfo
-    from equipot.model._graph_model import GraphModel
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _ModelFromFile(Options, ModelRecipe):
-    """The model of a file, weights included."""
+    """The model in a file, with its weights."""
 
     _path_option: ClassVar[str]
     """Name of the option that holds the path."""
@@ -39,10 +37,10 @@ class _ModelFromFile(Options, ModelRecipe):
 
     @abstractmethod
     def _stored(self) -> StoredModel:
-        """The model in parts."""
+        """The stored model with its weights."""
 
     def problems(self) -> Iterable[str]:
-        """What keeps the file from being used."""
+        """Reasons why the file cannot be used."""
         yield from super().problems()
         try:
             self._stored_info()
@@ -57,7 +55,7 @@ class _ModelFromFile(Options, ModelRecipe):
         """
         info = self._stored_info()
         if info.units != units:
-            what = f"the model was trained in {info.units!r} units, data.units is {units!r}"
+            what = f"the model was trained in {info.units!r} units, but data.units is {units!r}"
             where = f"{type(self).__name__}.{self._path_option}"
             raise ConfigError(problem(where, what, hint="use data of the same units"))
         return info
@@ -76,38 +74,34 @@ class _ModelFromFile(Options, ModelRecipe):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelFromPackage(_ModelFromFile):
-    """The model of a package, weights included, for fine-tuning."""
+    """The model in a package, with its weights, for fine-tuning."""
 
     _path_option = "package_path"
 
     package_path: str
-    """A ``.equipot.zip`` file; relative to the working directory."""
+    """Path of a ``.equipot.zip`` file, relative to the working directory."""
 
     def _manifest(self) -> Manifest:
-        """The package's manifest; its weights are not read."""
         return package.read_manifest(self.package_path)
 
     def _stored(self) -> StoredModel:
-        """The package's model."""
         return package.read_package(self.package_path)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelFromCheckpoint(_ModelFromFile):
-    """The model of a checkpoint, weights included, for fine-tuning."""
+    """The model in a checkpoint, with its weights, for fine-tuning."""
 
     _path_option = "checkpoint_path"
 
     checkpoint_path: str
-    """A ``.ckpt`` file written by equipot; relative to the working directory."""
+    """Path of a ``.ckpt`` file written by equipot, relative to the working directory."""
 
     weights: Literal["ema", "raw"] = "ema"
-    """Averaged weights, where there are any, or those the optimizer saw."""
+    """``ema`` for the averaged weights, if the file has them, or ``raw`` for those the optimizer saw."""
 
     def _manifest(self) -> Manifest:
-        """What the checkpoint says of its model."""
         return checkpoint.read_manifest(self.checkpoint_path)
 
     def _stored(self) -> StoredModel:
-        """The checkpoint's model with the weights chosen."""
         return checkpoint.read_checkpoint(self.checkpoint_path, self.weights)

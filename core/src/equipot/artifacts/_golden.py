@@ -1,35 +1,34 @@
-"""Golden frames: small inputs stored with a model's outputs, replayed wherever the model is used.
+"""Golden frames: small inputs stored together with a model's outputs, to be replayed wherever the model is used.
 
-A file that gives other numbers than on the machine that wrote it is refused, for any reason.
+A file whose numbers differ from those of the machine that wrote it is refused.
 """
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from equipot.artifacts._encoding import read_tensors
 from equipot.errors import ArtifactError, problem
-from equipot.graph import non_finite
+from equipot.graph import Graph, non_finite
+from equipot.model._context import ModelInfo
+from equipot.model._graph_model import GraphModel
 from equipot.neighbors import add_neighbors
-
-if TYPE_CHECKING:
-    from equipot.graph import Graph
-    from equipot.model._context import ModelInfo
-    from equipot.model._graph_model import GraphModel
+from equipot.nn.slots import KernelSlot
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-"""Largest deviation accepted, relative to the largest value of the quantity in the frame."""
+"""Largest accepted deviation, relative to the largest value of the quantity in the frame."""
 
 FLOOR = {"stress": 1e-5}
-"""Values below this (eV/Å³; 1e-3 in the unit of every other quantity) count as this large."""
+"""Deviations are relative to at least this value: eV/Å³ here, 1e-3 in the unit of every other quantity."""
 
 _DEFAULT_FLOOR = 1e-3
 _ROUNDING = 1e-12
-"""Relative rounding of energies through the shifts, which cancel in no test."""
+"""Relative rounding error that the shifts cause in energies; it would otherwise count as a deviation."""
 _ENERGIES = ("atomic_energy", "total_energy")
 _SHIFTS = "shifts"
 _MAX_ATOMS = 24
@@ -37,27 +36,18 @@ _MAX_ATOMS = 24
 
 @dataclass(frozen=True)
 class GoldenFrame:
-    """One frame with what the model gave for it."""
+    """One frame with the outputs of the model."""
 
     name: str
     inputs: Graph
     """The fields in ``ModelInfo.inputs``, edges included."""
     outputs: Graph
-    """What the model returned."""
     shifts: torch.Tensor
-    """Energy of each atom alone, shape [n_atoms]: deviations are measured relative to the rest."""
+    """Energy of each isolated atom, shape [n_atoms]; deviations are relative to the energies without it."""
 
 
 def record(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> list[GoldenFrame]:
-    """Evaluate a model on golden frames.
-
-    Args:
-        model: An eager model; its mode is restored.
-        inputs: Named frames with all the model's inputs; default: ``random_frames``.
-
-    Raises:
-        ArtifactError: If the model gives a non-finite number.
-    """
+    """Evaluate an eager model on named frames with all its inputs; default: ``random_frames``."""
     frames = []
     training = model.training
     model.eval()
@@ -77,24 +67,13 @@ def record(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> list
     return frames
 
 
-# ---------------------------------------------------------------------- replay
-
-
 def replay(
     call: Callable[[Graph], Graph], frames: Sequence[GoldenFrame], allowed: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """Largest relative deviation of each output over the frames.
+    """Largest deviation of each output over all frames, relative to the largest value of the quantity in a frame.
 
-    Args:
-        call: The model: inputs to outputs.
-        frames: As recorded.
-        allowed: Output to a difference, in its unit, that does not count.
-
-    Returns:
-        Output to deviation, relative to the largest value of the quantity in the frame.
-
-    Raises:
-        ArtifactError: If an output is missing, has another shape or is not finite.
+    Differences up to those in ``allowed``, by output and in its unit, do not count. An output that is missing, has
+    another shape or is not finite raises an ArtifactError.
     """
     worst: dict[str, float] = {}
     for frame in frames:
@@ -132,21 +111,7 @@ def check(
     where: str,
     allowed: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """Replay and refuse what deviates.
-
-    Args:
-        call: The model: inputs to outputs.
-        frames: As recorded.
-        model_dtype: Decides how much may differ.
-        where: File named in errors.
-        allowed: As for ``replay``.
-
-    Returns:
-        The deviations of ``replay``.
-
-    Raises:
-        ArtifactError: Naming the outputs that deviate and by how much.
-    """
+    """Replay frames and refuse a model that deviates, naming the outputs; returns the deviations of ``replay``."""
     if not frames:
         raise ArtifactError(problem(where, "has no golden frames", hint="the file is damaged: get it again"))
     worst = replay(call, frames, allowed)
@@ -158,7 +123,22 @@ def check(
     return worst
 
 
-# ---------------------------------------------------------------------- storage
+def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> dict[str, Any]:
+    """The approximations in an eager model and their cost, as in ``Manifest.approximations``; empty if it is exact.
+
+    The deviations are measured on the given frames, by default random ones.
+    """
+    exact = model.exact()
+    if exact is model:
+        return {}
+    parts = [part for part in model.energy.modules() if isinstance(part, KernelSlot) and part.exact() is not None]
+    counts = collections.Counter(f"{type(part).__name__}({part.extra_repr()})" for part in parts)
+    worst: dict[str, float] = {}
+    for frame, other in zip(record(model, inputs), record(exact, inputs), strict=True):
+        for key, value in frame.outputs.items():
+            if value.is_floating_point() and value.numel():
+                worst[key] = max(worst.get(key, 0.0), float((value - other.outputs[key]).abs().max()))
+    return {"modules": [f"{count} {text}" for text, count in counts.items()], "deviations": worst}
 
 
 def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
@@ -175,11 +155,7 @@ def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
 
 
 def from_bytes(raw: bytes, where: str) -> list[GoldenFrame]:
-    """Inverse of ``to_bytes``.
-
-    Raises:
-        ArtifactError: If the file is damaged.
-    """
+    """Inverse of ``to_bytes``."""
     parts: dict[str, dict[str, Graph]] = {}
     for name, value in read_tensors(raw, where)[0].items():
         pieces = name.split("/")
@@ -192,30 +168,29 @@ def from_bytes(raw: bytes, where: str) -> list[GoldenFrame]:
     return [GoldenFrame(name, part["in"], part["out"], part["ref"][_SHIFTS]) for name, part in sorted(parts.items())]
 
 
-# ---------------------------------------------------------------------- random frames
-
-
 def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
-    """Small random frames of a model's types: a triclinic crystal, a molecule, a lone atom.
+    """Small random frames with a model's atom types: a triclinic crystal, a molecule and a single atom.
 
     Args:
         info: Types, cutoffs and edge sets of the model.
-        seed: Other frames for other seeds.
+        seed: Gives other frames for other values.
 
     Returns:
-        Frames with all fields in ``info.inputs``; no two atoms are closer than about a bond length.
+        Frames with all fields in ``info.inputs``; atoms are at least about a bond length apart.
     """
     generator = torch.Generator().manual_seed(seed)
     distance = _least_distance(info)
     n_types = len(info.type_names)
     many = min(max(6, n_types), _MAX_ATOMS)
-    cell = _triclinic_cell(5 * 3.0 * distance**3, generator)
+    cell = torch.eye(3, dtype=torch.float64) + 0.25 * (torch.rand(3, 3, generator=generator, dtype=torch.float64) - 0.5)
+    cell *= (5 * 3.0 * distance**3 / float(torch.linalg.det(cell).abs())) ** (1 / 3)
     crystal = _place(5, cell, distance, generator)
     no_cell = torch.zeros(3, 3, dtype=torch.float64)
     molecule = _place(many, torch.eye(3, dtype=torch.float64) * distance * (3.0 * many) ** (1 / 3), distance, generator)
     atom = torch.zeros(1, 3, dtype=torch.float64)
+    types = torch.randint(n_types, (5,), generator=generator)
     return {
-        "triclinic": frame_of(crystal, cell, _types(5, n_types, generator), info, periodic=True),
+        "triclinic": frame_of(crystal, cell, types, info, periodic=True),
         "molecule": frame_of(molecule, no_cell, torch.arange(many) % n_types, info, periodic=False),
         "atom": frame_of(atom, no_cell, torch.tensor([n_types - 1]), info, periodic=False),
     }
@@ -224,14 +199,14 @@ def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
 def frame_of(
     positions: torch.Tensor, cell: torch.Tensor, atom_types: torch.Tensor, info: ModelInfo, *, periodic: bool
 ) -> Graph:
-    """A frame with the inputs a model needs.
+    """A frame with all inputs of a model.
 
     Args:
         positions: Å, shape [n_atoms, 3].
         cell: Å, shape [3, 3].
         atom_types: Shape [n_atoms].
-        info: The model's.
-        periodic: Along all three vectors or none.
+        info: Cutoffs, edge sets and inputs of the model.
+        periodic: Whether along all three cell vectors, or none.
     """
     frame = {
         "positions": positions,
@@ -248,7 +223,7 @@ def frame_of(
 
 
 def _least_distance(info: ModelInfo) -> float:
-    """About a bond length of the model's elements, always well inside the cutoff; Å."""
+    """About a bond length of the model's elements in Å, well inside the cutoff."""
     smallest = min(min(row) for row in info.cutoffs) if info.cutoffs else info.r_max
     if info.atomic_numbers is None:
         return 0.4 * smallest
@@ -258,17 +233,8 @@ def _least_distance(info: ModelInfo) -> float:
     return min(max(2.0 * sum(radii) / len(radii), 0.2 * smallest), 0.55 * smallest)
 
 
-def _triclinic_cell(volume: float, generator: torch.Generator) -> torch.Tensor:
-    cell = torch.eye(3, dtype=torch.float64) + 0.25 * (torch.rand(3, 3, generator=generator, dtype=torch.float64) - 0.5)
-    return cell * (volume / float(torch.linalg.det(cell).abs())) ** (1 / 3)
-
-
-def _types(n_atoms: int, n_types: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.randint(n_types, (n_atoms,), generator=generator)
-
-
 def _place(n_atoms: int, cell: torch.Tensor, distance: float, generator: torch.Generator) -> torch.Tensor:
-    """Random positions in a cell, no two images of atoms closer than a distance that gives way if it must."""
+    """Random positions in a cell, no two images closer than ``distance``, which is reduced where there is no room."""
     steps = torch.cartesian_prod(*[torch.arange(-1, 2, dtype=torch.float64)] * 3) @ cell
     placed = torch.rand(1, 3, generator=generator, dtype=torch.float64) @ cell
     attempts = 0

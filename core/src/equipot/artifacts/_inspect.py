@@ -1,22 +1,21 @@
-"""Show what is in an artifact without executing anything of it: ``equipot inspect``.
+"""Show what is in an artifact without executing any of it: ``equipot inspect``.
 
-Packages and compiled files are read with the standard library alone. The pickle in a checkpoint is
-scanned for the names it would call before torch reads it with ``weights_only=True``.
+Packages and compiled files are read with the standard library alone. The pickle in a checkpoint is scanned for the
+names it would call before torch reads it with ``weights_only=True``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
-from equipot.artifacts._archive import file_digest
 from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._manifest import Manifest, kind_of
 from equipot.artifacts._origins import check_plugins
 from equipot.artifacts._package import checked_manifest
 from equipot.artifacts._trust import built_here
 from equipot.errors import ArtifactError
+from equipot.files import file_digest
 
 _STORAGES = ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
@@ -32,12 +31,12 @@ _PLAIN_GLOBALS = frozenset(
         *(f"torch {dtype}" for dtype in _DTYPES),
     }
 )
-"""All that a pickle of tensors and plain containers names."""
+"""All names that a pickle of tensors and plain containers refers to."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What ``equipot inspect`` found."""
+    """The findings of ``equipot inspect``."""
 
     file: str
     size: int
@@ -45,22 +44,18 @@ class Report:
     verdict: str
     """``safe``, ``needs plugins``, ``contains native code`` or ``contains unsafe pickle``."""
     advice: str
-    """What follows from the verdict."""
+    """What to do about it."""
     manifest: Manifest | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain containers."""
-        return dataclasses.asdict(self)
 
 
 def inspect_file(path: str | Path) -> Report:
-    """Read any artifact's manifest and judge the file.
+    """Read any artifact's manifest and judge whether the file is safe to load.
 
     Args:
-        path: ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2``.
+        path: A ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file.
 
     Raises:
-        ArtifactError: If the file is damaged, or of a kind equipot does not know.
+        ArtifactError: If the file is damaged or of an unknown type.
     """
     path = Path(path)
     kind = kind_of(path)
@@ -71,7 +66,7 @@ def inspect_file(path: str | Path) -> Report:
     manifest, _ = read_compiled(path)
     origin = "it was built on this machine"
     if not built_here(file_digest(path)):
-        origin = "it was not built on this machine: load it only if you trust its source"
+        origin = "it was not built on this machine; load it only if you trust its source"
     return _report(path, manifest, "contains native code", origin)
 
 

@@ -1,30 +1,21 @@
-"""Which kernels of plugins a compiled model calls, and how they are found when it is loaded."""
+"""The kernels of plugins that a compiled model calls, and how they are found when it is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from equipot._importing import load_object
 from equipot.errors import ArtifactError, EquipotError, PluginError, problem
+from equipot.model._graph_model import GraphModel
 from equipot.nn.slots import KernelSlot
 from equipot.plugins import plugins
 
-if TYPE_CHECKING:
-    from equipot.model._graph_model import GraphModel
-
 
 def kernels_of(model: GraphModel) -> dict[str, Any]:
-    """The kernels of a model as its manifest lists them.
-
-    Args:
-        model: An eager model.
-
-    Returns:
-        For each modifier that put modules on kernels in: its distribution, version and the kernels' specs.
-    """
+    """Distribution, version and the specs of the kernels, for each modifier that inserted kernels into a model."""
     dtype: torch.dtype = getattr(torch, model.info.model_dtype)
     found: dict[str, Any] = {}
     for module in model.modules():
@@ -39,15 +30,7 @@ def kernels_of(model: GraphModel) -> dict[str, Any]:
 
 
 def load_kernels(kernels: object, where: str) -> None:
-    """Make the kernels of a compiled model known to torch.
-
-    Args:
-        kernels: As made by ``kernels_of``, read from a manifest.
-        where: File named in errors.
-
-    Raises:
-        ArtifactError: If a plugin is missing or does not know a kernel, saying what to install.
-    """
+    """Make the kernels listed in a manifest known to torch, or raise ArtifactError saying what to install."""
     if not isinstance(kernels, Mapping):
         raise ArtifactError(problem(f"{where}: manifest.compiled.kernels", "must be a JSON dict", got=kernels))
     for modifier, entry in kernels.items():
@@ -64,7 +47,7 @@ def load_kernels(kernels: object, where: str) -> None:
 
 
 def _loader(modifier: str) -> Any:
-    """The function that its declaration names."""
+    """The function that the modifier's declaration names."""
     entry: Any = plugins().lookup("modifiers", modifier).entry
     if not entry.kernel_loader:
         raise PluginError(problem(f"modifier {modifier}", "declares no kernel_loader"))

@@ -1,9 +1,8 @@
-"""Load models: one policy for every kind of file, chosen by its suffix."""
+"""Load models from files of any kind, which is recognised by the suffix."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,23 +11,13 @@ from equipot.artifacts import _package as package
 from equipot.artifacts._checkpoint import Weights, read_checkpoint
 from equipot.artifacts._compiled_model import CompiledModel, load_compiled
 from equipot.artifacts._manifest import kind_of
+from equipot.artifacts._stored import StoredModel
 from equipot.errors import ArtifactError, ConfigError, problem
-
-if TYPE_CHECKING:
-    from equipot.artifacts._stored import StoredModel
-    from equipot.model._graph_model import GraphModel
+from equipot.model._graph_model import GraphModel
 
 
 def read(path: str | Path, weights: Weights = "ema") -> StoredModel:
-    """Read a checkpoint or package without building its model.
-
-    Args:
-        path: ``.ckpt`` or ``.equipot.zip``.
-        weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
-
-    Raises:
-        ArtifactError: If the file is of another kind, or cannot be used.
-    """
+    """Read a checkpoint or package without building its model."""
     kind = kind_of(path)
     if kind == "compiled":
         what = "is a compiled file, which cannot become an eager model again"
@@ -40,8 +29,8 @@ def load_model(path: str | Path, weights: Weights = "ema") -> GraphModel:
     """Load an eager model from a checkpoint or package.
 
     Args:
-        path: ``.ckpt`` or ``.equipot.zip``.
-        weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
+        path: A ``.ckpt`` or ``.equipot.zip`` file.
+        weights: Which weights of a checkpoint: ``ema`` (if present) or ``raw``.
 
     Returns:
         The model in eval mode, on the CPU.
@@ -58,14 +47,14 @@ def load(
     """Load any artifact for inference.
 
     Args:
-        path: ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2``.
+        path: A ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file.
         device: Where to run.
-        weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
-        allow_native: Also load a compiled file that was not built on this machine: it holds native
-            code, which runs with your rights.
+        weights: Which weights of a checkpoint: ``ema`` (if present) or ``raw``.
+        allow_native: Also load a compiled file that was not built on this machine. It contains native code that runs
+            with your rights.
 
     Returns:
-        Something callable with a batch, with ``.info``.
+        A model that is called with a batch and has ``.info``.
 
     Raises:
         ArtifactError: Saying what is wrong with the file or what to do.
@@ -78,14 +67,7 @@ def load(
 
 
 def usable_device(device: str | torch.device) -> torch.device:
-    """The device, after a tensor has been put there.
-
-    Args:
-        device: As torch names them, ``cpu`` or ``cuda`` for example.
-
-    Raises:
-        ConfigError: If torch knows no such device, or cannot use it here.
-    """
+    """The device, after a check that it can hold a tensor."""
     try:
         found = torch.device(device)
         torch.empty(1, device=found)
@@ -100,7 +82,7 @@ def verify(path: str | Path) -> dict[str, float]:
     """Build a package's model and replay its golden frames.
 
     Args:
-        path: ``.equipot.zip``.
+        path: A ``.equipot.zip`` file.
 
     Returns:
         Largest relative deviation of each output.

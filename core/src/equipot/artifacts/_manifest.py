@@ -1,7 +1,7 @@
-"""The manifest of an artifact: what a model is, what it needs and where it comes from.
+"""The manifest of an artifact: what the model is, what it needs and where it comes from.
 
-Plain JSON, readable with the standard library alone: reading one imports neither torch nor any
-plugin. Files are untrusted: everything is checked before use.
+It is plain JSON: reading one imports neither torch nor plugins. Files are untrusted, so everything is checked before
+use.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ from equipot.artifacts._encoding import canonical_json, parse_json
 from equipot.errors import ArtifactError, problem
 
 FORMAT_VERSION = 1
-"""Version of the manifest and of the files that come with it; raised whenever a reader must know."""
+"""Version of the manifest and of the files that come with it; raised when readers must handle a change."""
 
 Kind = Literal["checkpoint", "package", "compiled"]
 
 SUFFIXES: dict[Kind, str] = {"checkpoint": ".ckpt", "package": ".equipot.zip", "compiled": ".equipot.pt2"}
-"""How the names of files of each kind end."""
+"""Suffix of the files of each kind."""
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From format version N to the function that turns a manifest of version N into one of N + 1."""
+"""Format version N to the function that turns a manifest of version N into one of version N + 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What is known of a stored model without loading it."""
+    """What is known about a stored model without loading it."""
 
     kind: Kind
-    """What the file holds."""
+    """Kind of file."""
 
     model: dict[str, Any]
     """``ModelInfo.to_dict()``: types, species, cutoffs (Å), dtype, units, locality, inputs, outputs."""
 
     modifiers: list[dict[str, Any]] = field(default_factory=list)
-    """Persistent modifiers applied, in order: name, options, distribution, version."""
+    """Persistent modifiers in the order in which they were applied: name, options, distribution, version."""
 
     plugins: dict[str, str] = field(default_factory=dict)
     """Distribution and version of every plugin the model uses."""
 
     versions: dict[str, str] = field(default_factory=dict)
-    """Versions of equipot, torch, e3nn and Python that made the file."""
+    """Versions of equipot, torch, e3nn and Python with which the file was made."""
 
     atomic_numbers: list[int] | None = None
-    """Nuclear charge of each type; None if the species are unknown."""
+    """Atomic number of each type; None if the species are unknown."""
 
     hyperparameters: dict[str, str] = field(default_factory=dict)
     """Digest of every option of the model's config, so that a mismatch names the option."""
 
     fingerprint: str = ""
-    """SHA-256 of the options above and of all weights: one number for "the same model"."""
+    """SHA-256 of the options above and of all weights; equal for equal models."""
 
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the other members of the file."""
@@ -64,14 +64,14 @@ class Manifest:
     """Where the model comes from: ``created``, ``weights`` (ema or raw), ``seed``, ``metrics``, ``source``."""
 
     data: dict[str, Any] = field(default_factory=dict)
-    """Hashes and census of the training data, as far as known."""
+    """Hashes and census of the training data, as far as they are known."""
 
     approximations: dict[str, Any] = field(default_factory=dict)
-    """Of a model with modules that approximate others: ``modules``, a list of texts, and ``deviations``, the
-    largest difference of each output from the exact model's on the golden frames, in the output's unit."""
+    """For a model with approximating modules: ``modules``, a list of texts, and ``deviations``, the largest
+    difference of each output from the exact model's on the golden frames, in the output's unit."""
 
     compiled: dict[str, Any] = field(default_factory=dict)
-    """Of a compiled file: mode, target, device, platform, cpu, torch; ``kernels``, by modifier, that it calls."""
+    """For a compiled file: mode, target, device, platform, cpu, torch, and the ``kernels`` it calls, by modifier."""
 
     citations: list[str] = field(default_factory=list)
     """What to cite when using the model."""
@@ -85,10 +85,10 @@ class Manifest:
 
     @classmethod
     def from_json(cls, raw: bytes, where: str) -> Manifest:
-        """Read and check a manifest, upgrading one of an older format.
+        """Read and check a manifest; one of an older format is upgraded.
 
         Args:
-            raw: The bytes.
+            raw: The bytes of the JSON file.
             where: File named in errors.
 
         Raises:
@@ -99,11 +99,7 @@ class Manifest:
 
 
 def kind_of(path: str | Path) -> Kind:
-    """What a file holds, by its name.
-
-    Raises:
-        ArtifactError: If its name ends like that of no artifact.
-    """
+    """The kind of a file, by its suffix."""
     for kind, suffix in SUFFIXES.items():
         if Path(path).name.endswith(suffix):
             return kind
@@ -111,19 +107,7 @@ def kind_of(path: str | Path) -> Kind:
 
 
 def check_format_version(version: object, where: str, newest: int) -> int:
-    """Refuse formats newer than this equipot.
-
-    Args:
-        version: As stored.
-        where: File named in errors.
-        newest: The newest format of this kind of file that can be read.
-
-    Returns:
-        The version.
-
-    Raises:
-        ArtifactError: Saying to upgrade.
-    """
+    """Return a stored format version, or refuse one that is newer than this equipot can read."""
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ArtifactError(problem(f"{where}: format_version", "must be a positive integer", got=version))
     if version > newest:
@@ -147,7 +131,7 @@ def _upgraded(plain: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _json_types(annotation: Any) -> tuple[type, ...]:
-    """The types that an annotated entry has in JSON, without those of its items."""
+    """The types that an annotated entry has in JSON, ignoring the types of its items."""
     if get_origin(annotation) is Literal:
         return (str,)
     choices = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
@@ -158,7 +142,7 @@ _TYPES = {name: _json_types(annotation) for name, annotation in get_type_hints(M
 
 
 def _checked(plain: dict[str, Any], where: str) -> dict[str, Any]:
-    """The known entries, each of the right type; unknown ones of the same format are left out."""
+    """The known entries, each of the right type; unknown entries of the same format are ignored."""
     for key in ("kind", "model"):
         if key not in plain:
             hint = "this is not an artifact of equipot"
@@ -176,15 +160,7 @@ def _checked(plain: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def checked_approximations(stored: object, where: str) -> dict[str, Any]:
-    """What a file says of its approximations, if it is well-formed.
-
-    Args:
-        stored: As made by ``approximations_of``; None is nothing.
-        where: File named in errors.
-
-    Raises:
-        ArtifactError: If it is damaged.
-    """
+    """The approximations stored in a file, empty where there are none; ArtifactError if they are malformed."""
     if not stored:
         return {}
     if isinstance(stored, dict) and stored.keys() == {"modules", "deviations"}:

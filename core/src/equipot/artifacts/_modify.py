@@ -1,10 +1,10 @@
-"""Make packages: from checkpoints, and from packages with modifiers applied."""
+"""Make packages from checkpoints, and from other packages by applying modifiers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from equipot.artifacts import _package as package
 from equipot.artifacts._checkpoint import Weights, read_checkpoint
@@ -15,15 +15,13 @@ from equipot.data._readers import read_atoms
 from equipot.data.transforms import default_transforms
 from equipot.errors import ArtifactError, ConfigError, problem
 from equipot.fields import OPTIONAL_INPUTS
+from equipot.graph import Graph
+from equipot.model._context import ModelInfo
 from equipot.model._modifiers import apply_modifiers
 from equipot.plugins import plugins
 
-if TYPE_CHECKING:
-    from equipot.graph import Graph
-    from equipot.model._context import ModelInfo
-
 GOLDEN_FROM_DATA = 5
-"""Frames taken from a data set for golden frames."""
+"""Number of frames of a data set that become golden frames."""
 
 
 def package_checkpoint(
@@ -31,16 +29,8 @@ def package_checkpoint(
 ) -> Manifest:
     """Make a package of a checkpoint's model.
 
-    Args:
-        checkpoint_path: ``.ckpt``.
-        path: Ends in ``.equipot.zip``.
-        weights: ``ema`` (where present) or ``raw``.
-        golden_data: Labelled or unlabelled frames to store as golden frames; they become part of the
-            package. Default: random frames.
-
-    Raises:
-        ArtifactError: If the checkpoint cannot be used, or its model cannot be stored.
-        DataError: If the golden data cannot be used.
+    The golden frames are random ones, or the first frames of the file ``golden_data``, which need no labels and become
+    part of the package.
     """
     package.checked_path(path)
     stored = read_checkpoint(checkpoint_path, weights)
@@ -53,40 +43,28 @@ def package_checkpoint(
 def modify_package(
     source: str | Path, path: str | Path, modifiers: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> Manifest:
-    """Write a package with persistent modifiers applied to another's model.
+    """Write a package with persistent modifiers, pairs of name and options, applied to the model of another package.
 
-    Args:
-        source: ``.equipot.zip``, left as it is.
-        path: The new package.
-        modifiers: Pairs of name and options.
-
-    Raises:
-        ArtifactError: If both are the same file, or a package cannot be used.
-        ConfigError: If a modifier is not persistent or an option wrong.
+    The source stays as it is.
     """
     source, path = Path(source), package.checked_path(path)
     if path.exists() and source.exists() and path.samefile(source):
         what = "would overwrite the package to modify"
         raise ArtifactError(problem(str(path), what, hint="choose another name for the output"))
     steps = list(modifiers)
-    _check_persistent(name for name, _ in steps)
+    hints = [name for name, _ in steps if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
+    if hints:
+        what = f"{hints} are not persistent, so they are not stored in a package"
+        hint = "give them to equipot compile, or to the calculator's model"
+        raise ConfigError(problem("--modifiers", what, hint=hint))
     stored = package.read_package(source)
     model = apply_modifiers(stored.build(), steps)
     provenance = {**stored.manifest.provenance, **source_of(source), "source_fingerprint": stored.manifest.fingerprint}
     return package.write_package(model, path, provenance=provenance, data=stored.manifest.data)
 
 
-def _check_persistent(names: Iterable[str]) -> None:
-    """Only persistent modifiers can become part of a package."""
-    hints = [name for name in names if not getattr(plugins().lookup("modifiers", name).entry, "persistent", False)]
-    if hints:
-        what = f"{hints} are not persistent, so they are not stored in a package"
-        hint = "give them to equipot compile, or to the calculator's model"
-        raise ConfigError(problem("--modifiers", what, hint=hint))
-
-
 def _frames_from_file(path: str | Path, info: ModelInfo) -> dict[str, Graph]:
-    """The first frames of a data file that ASE reads, with all inputs of a model."""
+    """The first frames of a data file, with all inputs of a model."""
     contract = {key: LabelSource(key) for key in OPTIONAL_INPUTS if key in info.inputs}
     frames = {}
     for number, atoms in enumerate(read_atoms(path)[:GOLDEN_FROM_DATA]):

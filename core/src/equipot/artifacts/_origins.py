@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from equipot._version import __version__
-from equipot.artifacts._archive import file_digest
 from equipot.containers import nodes
 from equipot.errors import ArtifactError, EquipotError, problem
+from equipot.files import file_digest
 from equipot.plugins import KIND_OF_NAMESPACE, LOCAL_FILE, plugins
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def registered(target: str) -> tuple[str | None, str]:
-    """Kind and registered name of a component that a config names; without a kind, it is none.
-
-    Args:
-        target: Value of a ``_target_``.
+    """Kind and registered name of the component that a ``_target_`` names; the kind is None if it is not registered.
 
     Example:
         >>> registered("equipot.pair_potentials.ZBL")
@@ -33,14 +30,9 @@ def registered(target: str) -> tuple[str | None, str]:
 
 
 def components(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Kind and registered name of every declared component that a model's config names.
+    """Kind and registered name of every declared component in a model's config.
 
-    Args:
-        config: ``GraphModel.config``.
-
-    Raises:
-        ArtifactError: If a target is neither registered nor a part of an installed plugin's package,
-            so that the file could not be loaded again.
+    A target that is neither registered nor part of a plugin's package is refused: the file could not be loaded again.
     """
     found = []
     for index, target in enumerate(_targets(config)):
@@ -59,16 +51,7 @@ def _targets(config: Mapping[str, Any]) -> list[str]:
 
 
 def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Distributions, other than core, that a model needs, with their versions.
-
-    Args:
-        config: ``GraphModel.config``.
-        modifiers: Records of the applied modifiers.
-
-    Raises:
-        ArtifactError: If a component is not declared by a plugin, or by a local file.
-        PluginError: If a plugin is missing.
-    """
+    """Distributions besides core that a model needs, with their versions; a part from a local file is refused."""
     used = _owners(config, modifiers)
     if local := [path for path, version in used.items() if version == LOCAL_FILE]:
         what = f"a part of it is defined in the local file {local[0]}, so it cannot be packaged or compiled"
@@ -78,7 +61,7 @@ def plugins_used(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any
 
 
 def _owners(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """As ``plugins_used``, local files too."""
+    """As ``plugins_used``, with local files."""
     host = plugins()
     used = {}
     for kind, name in components(config):
@@ -95,7 +78,7 @@ def _owners(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -
 
 
 def plugins_if_declared(config: Mapping[str, Any], modifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """As ``plugins_used``, but without an error for a model of a local file: it can be trained, not packaged."""
+    """As ``plugins_used``, without error for models of local files, which can be trained but not packaged."""
     try:
         used = _owners(config, modifiers)
     except EquipotError:
@@ -104,21 +87,16 @@ def plugins_if_declared(config: Mapping[str, Any], modifiers: Iterable[Mapping[s
 
 
 def citations_of(config: Mapping[str, Any]) -> list[str]:
-    """What the authors of the components of a model ask to cite."""
+    """The references that the authors of a model's components ask to cite."""
     host = plugins()
     found = [text for kind, name in components(config) for text in host.load(kind, name).citations]
     return list(dict.fromkeys(found))
 
 
 def check_plugins(used: Mapping[str, str], where: str) -> None:
-    """Say exactly what to install if a stored model needs more than there is.
+    """Refuse a stored model whose plugins are missing or older, naming all of them in one pip line.
 
-    Args:
-        used: Distribution and version, as stored.
-        where: File named in errors.
-
-    Raises:
-        ArtifactError: Naming every distribution that is missing or older, with one pip line.
+    Both names and versions are untrusted and would become part of that line, so they are checked first.
     """
     from packaging.version import InvalidVersion, Version
 
@@ -140,7 +118,7 @@ def check_plugins(used: Mapping[str, str], where: str) -> None:
 
 
 def versions(*distributions: str) -> dict[str, str]:
-    """Versions of equipot and of those distributions that are installed, read without importing them."""
+    """Versions of equipot and of the given distributions, if installed, read without importing them."""
     found = {"equipot": __version__}
     for distribution in distributions:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -149,7 +127,7 @@ def versions(*distributions: str) -> dict[str, str]:
 
 
 def source_of(path: str | Path) -> dict[str, str]:
-    """Name and SHA-256 of a file, for the provenance of what is made from it.
+    """Name and SHA-256 of a file, for the provenance of another file made from it.
 
     Args:
         path: The file.

@@ -1,8 +1,8 @@
-"""Packages ``*.equipot.zip``: manifest, config, weights and golden frames; no pickle, no code.
+"""Packages ``*.equipot.zip``: manifest, config, weights and golden frames, without pickle and without code.
 
-Members: ``manifest.json``, ``config.json``, ``weights.safetensors``, ``golden.safetensors``. The
-manifest states the SHA-256 of the others; the weights carry digests of the options they belong to.
-Manifests are read without torch, so what needs it is imported where it is used.
+The members are ``manifest.json``, ``config.json``, ``weights.safetensors`` and ``golden.safetensors``. The manifest
+states the SHA-256 of the others; the weights carry digests of the options they belong to. Manifests are read without
+torch, so the functions that need torch import it themselves.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ def write_package(
 
     Args:
         model: An eager model made by registered builders and modifiers; it is not changed.
-        path: Ends in ``.equipot.zip``.
+        path: File to write; its name ends in ``.equipot.zip``.
         golden_inputs: Named frames to store with the model's outputs; default: small random ones.
-        provenance: Origin, e.g. ``{"source": "best.ckpt", "weights": "ema"}``.
+        provenance: Origin of the model, e.g. ``{"source": "best.ckpt", "weights": "ema"}``.
         data: Hashes and census of the training data.
 
     Returns:
-        The manifest written.
+        The manifest as written.
 
     Raises:
-        ArtifactError: If the name ends otherwise, or the model cannot be stored.
+        ArtifactError: If the name does not end in ``.equipot.zip``, or the model cannot be stored.
     """
     from safetensors.torch import save
 
@@ -75,14 +75,14 @@ def write_package(
 
 
 def checked_path(path: str | Path, suffix: str = SUFFIX) -> Path:
-    """The path of a file to write, if its name ends as it must.
+    """The path of a file to write, whose name must have the right suffix.
 
     Args:
         path: The file.
-        suffix: What its name must end in.
+        suffix: Required end of its name.
 
     Raises:
-        ArtifactError: If it does not.
+        ArtifactError: If the name ends differently or is the suffix alone.
     """
     path = Path(path)
     if not path.name.endswith(suffix) or path.name == suffix:
@@ -91,13 +91,13 @@ def checked_path(path: str | Path, suffix: str = SUFFIX) -> Path:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """The manifest of a package, with the standard library alone: neither weights nor plugins are touched.
+    """The manifest of a package, read with the standard library alone: weights and plugins are not loaded.
 
     Args:
-        path: The file, from any source.
+        path: The file, which need not be trusted.
 
     Returns:
-        Types, cutoffs, units, plugins, provenance and all else that is known of the model.
+        Types, cutoffs, units, plugins, provenance and everything else that is known about the model.
 
     Raises:
         ArtifactError: If the file is not a package.
@@ -112,27 +112,23 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def checked_manifest(path: Path) -> Manifest:
-    """The manifest of a package, after all its members were compared with their digests.
-
-    Raises:
-        ArtifactError: If the file is not a package, or was edited or damaged.
-    """
+    """The manifest of a package, once the digests of all members were checked."""
     manifest = read_manifest(path)
-    _check_digests(path, manifest, _members(path, *MEMBERS[1:]))
+    archive.check_digests(path, _members(path, *MEMBERS[1:]), manifest.files)
     return manifest
 
 
 def read_package(path: str | Path) -> StoredModel:
-    """Read and check a package; no plugin is imported.
+    """Read and check a package without importing any plugin.
 
     Args:
-        path: The file, from any source.
+        path: The file, which need not be trusted.
 
     Returns:
-        The stored model; ``build()`` makes it.
+        The stored model; its ``build()`` makes the model.
 
     Raises:
-        ArtifactError: If anything is missing, damaged, edited or too new.
+        ArtifactError: If a part is missing, damaged, edited or too new.
     """
     from equipot.artifacts._stored import StoredModel
 
@@ -142,26 +138,22 @@ def read_package(path: str | Path) -> StoredModel:
     config = parse_json(members[CONFIG], f"{path}: {CONFIG}")
     state, metadata = read_tensors(members[WEIGHTS], f"{path}: {WEIGHTS}")
     _check_options(path, manifest, config, metadata)  # before the digests, since it can name the option
-    _check_digests(path, manifest, members)
+    archive.check_digests(path, members, manifest.files)
     return StoredModel(where=str(path), manifest=manifest, config=config, state=state)
 
 
 def read_golden(path: str | Path) -> Sequence[GoldenFrame]:
-    """The golden frames of a package.
-
-    Raises:
-        ArtifactError: If they are missing or damaged.
-    """
+    """The golden frames of a package."""
     from equipot.artifacts import _golden as golden
 
     path = Path(path)
     manifest, members = read_manifest(path), _members(path, GOLDEN)
-    _check_digests(path, manifest, members)
+    archive.check_digests(path, members, manifest.files)
     return golden.from_bytes(members[GOLDEN], f"{path}: {GOLDEN}")
 
 
 def _members(path: Path, *names: str) -> dict[str, bytes]:
-    """Some members of a package; it has no others than a package has."""
+    """Some members of a package, which must not have unknown ones."""
     with archive.opened(path) as file:
         if unknown := sorted(set(file.namelist()) - set(MEMBERS)):
             raise ArtifactError(problem(str(path), f"has the unknown members {unknown}", hint="do not use this file"))
@@ -169,13 +161,8 @@ def _members(path: Path, *names: str) -> dict[str, bytes]:
         return {name: archive.read_member(path, file, name, limits.get(name)) for name in names}
 
 
-def _check_digests(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
-    for name, raw in members.items():
-        archive.check_digest(path, name, raw, manifest.files)
-
-
 def _check_options(path: Path, manifest: Manifest, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-    """The config, the modifiers and the units are those that the weights were saved with."""
+    """Require that config, modifiers and units are those with which the weights were saved."""
     options = parse_json(metadata.get(_OPTIONS, "{}").encode(), f"{path}: {WEIGHTS}")
     saved = {key: str(value) for key, value in options.items()}
     try:

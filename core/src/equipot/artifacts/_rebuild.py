@@ -1,44 +1,30 @@
-"""Make a stored model again from its builder's config and the modifiers applied to it."""
+"""Rebuild a stored model from its builder's config and the modifiers that were applied to it."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from equipot.artifacts._origins import registered
 from equipot.config._targets import TargetError, resolve_target
 from equipot.errors import ArtifactError, problem
+from equipot.model._graph_model import AppliedModifier, GraphModel
 from equipot.model._modifiers import reapply
 from equipot.model._recipe import ModelBuilder
 from equipot.options import Options
 from equipot.plugins import plugins, public_target
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from equipot.model._graph_model import AppliedModifier, GraphModel
-    from equipot.units import Units
+from equipot.units import Units
 
 _KINDS = ("model_builders", "pair_potentials", "energy_terms")
 
 
 def options_from_config(config: Mapping[str, Any], where: str = "model") -> Options:
-    """Make a builder or energy term from stored plain containers.
+    """Make a builder or energy term from stored plain containers, with ``_target_`` as made by ``to_config``.
 
-    Only registered names are resolved (``equipot.model.NAME``, ``equipot.pair_potentials.NAME``), and,
-    inside a component, options that an installed plugin's package defines: a file can never name other code.
-
-    Args:
-        config: Mapping with ``_target_`` and options, as made by ``to_config``.
-        where: Place named in errors.
-
-    Returns:
-        The checked options.
-
-    Raises:
-        ArtifactError: If a target is neither a registered name nor such options.
-        PluginNotFoundError: If the plugin is not installed, saying what to install.
-        ConfigError: If the options do not fit the installed version.
+    Only registered names are resolved (``equipot.model.NAME``, ``equipot.pair_potentials.NAME``), and, inside a
+    component, options defined in the package of an installed plugin: a file can never name other code. Any other
+    target raises an ArtifactError, and a plugin that is missing a PluginNotFoundError.
     """
     return _options(config, where, _registered)
 
@@ -48,7 +34,7 @@ def _options(config: Mapping[str, Any], where: str, find: Callable[[str], Any]) 
     options_class = find(target)
     if options_class is None:
         hint = "the file is damaged, or its model was made by a local file"
-        raise ArtifactError(problem(where, "names no registered component", got=target, hint=hint))
+        raise ArtifactError(problem(where, "must name a registered component", got=target, hint=hint))
     values = {key: _nested(value, f"{where}.{key}") for key, value in config.items() if key != "_target_"}
     options: Options = options_class(**values)
     return options
@@ -60,7 +46,7 @@ def _registered(target: str) -> Any:
 
 
 def _registered_or_part(target: str) -> Any:
-    """A registered component, or options by the path that ``public_target`` gives them."""
+    """A registered component, or an options class under the path that ``public_target`` gives it."""
     if (found := _registered(target)) is not None or plugins().owner_of(target) is None:
         return found
     try:
@@ -80,7 +66,7 @@ def _nested(value: Any, where: str) -> Any:
 
 
 def rebuild_model(config: Mapping[str, Any], applied: Iterable[AppliedModifier], units: Units = "metal") -> GraphModel:
-    """Make the architecture of a stored model; the caller loads its weights.
+    """Make the architecture of a stored model; the caller loads the weights.
 
     Args:
         config: ``GraphModel.config`` as stored.
@@ -88,10 +74,10 @@ def rebuild_model(config: Mapping[str, Any], applied: Iterable[AppliedModifier],
         units: Unit system stored with the model.
 
     Returns:
-        The model with fresh weights, in train mode.
+        The model with initial weights, in train mode.
 
     Raises:
-        ArtifactError: If the config is not of a model builder.
+        ArtifactError: If the config does not belong to a model builder.
         PluginNotFoundError: If a plugin is missing.
     """
     builder = options_from_config(config)

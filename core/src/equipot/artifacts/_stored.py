@@ -5,39 +5,36 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from equipot.artifacts import _origins as origins
-from equipot.artifacts._approximations import approximations_of
 from equipot.artifacts._fingerprints import fingerprint, option_digests
+from equipot.artifacts._golden import approximations_of
 from equipot.artifacts._manifest import Kind, Manifest
 from equipot.artifacts._rebuild import rebuild_model
 from equipot.errors import ArtifactError, ConfigError, problem
+from equipot.graph import Graph
 from equipot.model._context import ModelInfo
+from equipot.model._graph_model import AppliedModifier, GraphModel
 from equipot.model._modifiers import as_records, from_records
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import torch
-
-    from equipot.graph import Graph
-    from equipot.model._graph_model import AppliedModifier, GraphModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredModel:
-    """Everything needed to make a model again."""
+    """Everything needed to rebuild a model."""
 
     where: str
-    """The file, for messages."""
+    """The file, as named in messages."""
 
     manifest: Manifest
-    """What is known of it."""
+    """What is known about the model."""
 
     config: dict[str, Any]
-    """Its builder's config: plain containers."""
+    """The config of its builder, in plain containers."""
 
     state: dict[str, torch.Tensor]
     """Its weights and buffers, on the CPU."""
@@ -46,7 +43,7 @@ class StoredModel:
         """Types, cutoffs, units, inputs and outputs.
 
         Raises:
-            ArtifactError: If the manifest does not hold them.
+            ArtifactError: If they are missing in the manifest or damaged.
         """
         return info_of(self.manifest, self.where)
 
@@ -54,7 +51,7 @@ class StoredModel:
         """Make the model with its weights, on the CPU, in train mode.
 
         Raises:
-            ArtifactError: If a plugin is missing or older, or weights and architecture do not fit.
+            ArtifactError: If a plugin is missing or older, or if weights and architecture do not match.
         """
         origins.check_plugins(self.manifest.plugins, self.where)
         try:
@@ -100,11 +97,7 @@ class StoredModel:
 
 
 def info_of(manifest: Manifest, where: str) -> ModelInfo:
-    """The ModelInfo in a manifest.
-
-    Raises:
-        ArtifactError: If it is damaged.
-    """
+    """The ModelInfo in a manifest, checked."""
     fields = {item.name for item in dataclasses.fields(ModelInfo)}
     place = f"{where}: manifest.model"
     if unknown := sorted(manifest.model.keys() - fields):
@@ -128,18 +121,9 @@ def store(
     data: Mapping[str, Any] | None = None,
     golden_inputs: Mapping[str, Graph] | None = None,
 ) -> StoredModel:
-    """Take a model apart for storing.
+    """Take apart an eager model, which is not changed, for a file of a kind; only declared components can be stored.
 
-    Args:
-        model: An eager model whose builder and modifiers are declared by installed plugins.
-        kind: What it will be stored as.
-        where: Name for messages.
-        provenance: What is known of its origin; the time is added.
-        data: Hashes and census of its training data.
-        golden_inputs: Frames on which approximations are measured; default: random ones.
-
-    Raises:
-        ArtifactError: If its builder is not declared by a plugin.
+    The time is added to ``provenance``. Approximations are measured on ``golden_inputs``, by default random frames.
     """
     if not model.config:
         what = "was not made by a model builder, so it cannot be stored"

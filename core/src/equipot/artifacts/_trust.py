@@ -1,8 +1,7 @@
 """Which compiled files may run: those built on this machine, and those the user allows by name.
 
-A compiled file is native code. The SHA-256 of each file built here is remembered in the user's
-cache folder (``EQUIPOT_CACHE_DIR``, else ``$XDG_CACHE_HOME/equipot``, else ``~/.cache/equipot``),
-with the machines on which its golden frames were reproduced. Nothing in the file itself counts.
+A compiled file is native code. The SHA-256 of each file built here is remembered in the user's cache folder, with the
+machines on which its golden frames were reproduced. Nothing in the file itself counts.
 """
 
 from __future__ import annotations
@@ -30,12 +29,7 @@ def verified_here(digest: str) -> bool:
 
 
 def remember(digest: str, *, built: bool) -> None:
-    """Note that a file reproduced its golden frames here.
-
-    Args:
-        digest: SHA-256 of the file.
-        built: It was also built here. A file once built here stays so.
-    """
+    """Note that a file reproduced its golden frames here, and whether it was built here (once noted, it stays so)."""
     known = _read(digest)
     entry = {
         "built": built or bool(known.get("built")),
@@ -46,9 +40,7 @@ def remember(digest: str, *, built: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_json(path, entry)
     except (OSError, ArtifactError):
-        text = (
-            "%s cannot be written, so compiled files will need --allow-native; EQUIPOT_CACHE_DIR names another folder"
-        )
+        text = "%s cannot be written: compiled files will need --allow-native; set EQUIPOT_CACHE_DIR to another folder"
         logger.warning(text, path.parent)
 
 
@@ -65,7 +57,7 @@ def _read(digest: str) -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """What the numbers of a compiled file may depend on."""
+    """Everything that the numbers of a compiled file may depend on."""
     import torch
 
     return f"{platform.node()} {cpu_capability()} torch {torch.__version__}"

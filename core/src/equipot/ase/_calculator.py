@@ -1,6 +1,6 @@
-"""The ASE calculator: one entry for checkpoints, packages, compiled files and models.
+"""The ASE calculator, for checkpoints, packages, compiled files and models.
 
-ASE always gets eV and Å, also from a model that was trained in other units.
+ASE always gets eV and Å, even from a model that was trained in other units.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot.artifacts._checkpoint import Weights
+from equipot.artifacts._compiled_model import CompiledModel
 from equipot.artifacts._loading import load, usable_device
 from equipot.ase import _evaluate_in_parts as in_parts
 from equipot.ase._skin import SkinNeighbors
@@ -28,11 +30,6 @@ from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.units import UNIT_SYSTEMS
 
-if TYPE_CHECKING:
-    from ase import Atoms
-
-    from equipot.artifacts._compiled_model import CompiledModel
-
 _WHERE = "EquipotCalculator"
 _READ: dict[str, Callable[[Any], Any]] = {
     "positions": lambda atoms: atoms.positions,
@@ -40,18 +37,31 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "cell": lambda atoms: atoms.cell.array,
     "pbc": lambda atoms: atoms.pbc,
 }
-"""What a model reads of a frame, under ASE's names."""
+"""What a model reads from a frame, under ASE's names."""
 
 
 class EquipotCalculator(Calculator):
     """Energies, forces and stress of a model in ASE.
 
-    ``implemented_properties`` are those the model has; a stress also needs a periodic frame.
+    ``implemented_properties`` are those that the model has; a stress also needs a periodic frame.
 
     Example::
 
         atoms.calc = EquipotCalculator("water.equipot.zip")
         atoms.get_potential_energy()
+
+    Args:
+        model: A ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file, or a model, which is copied.
+        device: Where to run.
+        skin: Width in Å added to the cutoff of the stored neighbour list, which is renewed when an atom has moved by
+            half of it. Results do not depend on it; 0 makes a list at every step.
+        weights: Which weights of a checkpoint: ``ema`` (if present) or ``raw``.
+        types: Chemical symbol to type name; needed if type names are not elements or several are of one element.
+        allow_native: Also load a compiled file that was not built on this machine.
+
+    Raises:
+        ArtifactError: If the file cannot be used.
+        ConfigError: If symbols cannot be mapped to types, or the device cannot be used.
     """
 
     name = "equipot"
@@ -67,22 +77,6 @@ class EquipotCalculator(Calculator):
         types: Mapping[str, str] | None = None,
         allow_native: bool = False,
     ) -> None:
-        """Load the model.
-
-        Args:
-            model: ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file, or a model; a model is copied.
-            device: Where to run.
-            skin: Width in Å added to the cutoff of the stored neighbour list, which is renewed when
-                an atom moved by half of it. Results do not depend on it; 0 makes a list every step.
-            weights: Of a checkpoint: ``ema`` (where present) or ``raw``.
-            types: Chemical symbol to type name; needed when type names are not elements or two types
-                are of one element.
-            allow_native: Also load a compiled file that was not built on this machine.
-
-        Raises:
-            ArtifactError: If the file cannot be used.
-            ConfigError: If symbols cannot be mapped to types, or the device cannot be used.
-        """
         super().__init__()  # type: ignore[no-untyped-call]
         if not skin >= 0.0:
             raise ConfigError(problem(f"{_WHERE}.skin", "must be at least 0", got=skin))
@@ -102,15 +96,15 @@ class EquipotCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Evaluate the model; all properties it has at once.
+        """Evaluate all properties of the model at once.
 
         Args:
-            atoms: The frame; default: the one before.
-            properties: What ASE asks for; not used.
-            system_changes: What ASE saw change; not used.
+            atoms: The frame; default: the previous one.
+            properties: The properties that ASE asks for; not used.
+            system_changes: The changes that ASE saw; not used.
 
         Raises:
-            DataError: On an element the model does not know, or an output that is not finite.
+            DataError: On an element that the model does not know, or a non-finite output.
         """
         if atoms is not None and self.check_state(atoms):
             self.atoms = atoms.copy()  # ASE compares the next frame with it, and the caller may change its own
@@ -122,7 +116,7 @@ class EquipotCalculator(Calculator):
         self.results = self._results({key: value.cpu() for key, value in outputs.items()})
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What differs from the last frame, exactly; charges and magnetic moments of atoms are not read."""
+        """What differs from the last frame, compared exactly; charges and magnetic moments of atoms are not read."""
         return list(all_changes) if self.atoms is None else self._changes(self.atoms, atoms)
 
     def _changes(self, old: Any, new: Any) -> list[str]:
@@ -136,7 +130,7 @@ class EquipotCalculator(Calculator):
         frame, _ = frame_from_atoms(atoms, self._contract, _WHERE)
         if unknown := self._mapper.unsupported(frame):
             hint = f"supported: {self._mapper.supported}"
-            raise DataError(problem(_WHERE, f"the model knows no atom type for {unknown}", hint=hint))
+            raise DataError(problem(_WHERE, f"the model has no atom type for {unknown}", hint=hint))
         frame = self._mapper(frame)
         self._kept = (atoms, frame)
         return self.neighbors.update(frame)
@@ -185,18 +179,14 @@ def _loaded(
 
 
 def _symbol_to_type(info: ModelInfo, types: Mapping[str, str] | None) -> dict[str, str]:
-    """Chemical symbol to type name.
-
-    Raises:
-        ConfigError: If the user must say it and did not.
-    """
+    """Chemical symbol to type name; ConfigError if it is ambiguous and the user did not give it."""
     if types is not None:
         return dict(types)
     species = info.chemical_species
     hint = f"give types={{symbol: type name}} with type names of {list(info.type_names)}"
     if species is None:
-        raise ConfigError(problem(f"{_WHERE}.types", "is needed: the model's types are not elements", hint=hint))
+        raise ConfigError(problem(f"{_WHERE}.types", "is required: the model's types are not elements", hint=hint))
     if len(set(species)) < len(species):
-        what = f"is needed: several types are of one element, {list(species)}"
+        what = f"is required: several types are the same element, {list(species)}"
         raise ConfigError(problem(f"{_WHERE}.types", what, hint=hint))
     return dict(zip(species, info.type_names, strict=True))

@@ -1,41 +1,30 @@
-"""Evaluate a strictly local model part by part, so that memory does not grow with the size of the frame."""
+"""Evaluate a strictly local model in parts, so that memory does not grow with the size of the frame."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 
+from equipot.artifacts._compiled_model import CompiledModel
 from equipot.fields import MODEL_INPUTS
 from equipot.graph import Graph, edge_set_key
-
-if TYPE_CHECKING:
-    from equipot.artifacts._compiled_model import CompiledModel
-    from equipot.model._context import ModelInfo
-    from equipot.model._graph_model import GraphModel
+from equipot.model._context import ModelInfo
+from equipot.model._graph_model import GraphModel
 
 MAX_EDGES = 500_000
-"""Edges of a part, all edge sets together, unless one atom has more."""
+"""Largest number of edges of a part, all edge sets together, unless a single atom has more."""
 
 _SUMS = ("forces", "virial", "stress")
 _OUTPUTS = {"atomic_energy", "total_energy", "stress_mask", *_SUMS}
 
 
 def evaluate(model: GraphModel | CompiledModel, data: Graph, max_edges: int = MAX_EDGES) -> Graph:
-    """Evaluate a model in eval mode; a large frame in parts, where its energies allow it.
+    """Evaluate a model in eval mode, and a large frame in parts if the model is strictly local.
 
-    The energy of an atom of a strictly local model depends on the atom's own edges only. So consecutive
-    atoms, with the neighbours that their edges lead to, are frames of their own: energies are those of the
-    atoms, forces and virial are sums over the parts. Models of other localities are evaluated as a whole.
-
-    Args:
-        model: The model.
-        data: A batch with the model's inputs, edges sorted by centre.
-        max_edges: Most edges of a part.
-
-    Returns:
-        The model's outputs; forces differ from those of the whole by rounding.
+    The energy of an atom of such a model depends only on the atom's own edges. So consecutive atoms, with the
+    neighbours that their edges lead to, are frames of their own: their energies are those of the atoms, and forces and
+    virial are sums over the parts, which differ from those of the whole frame by rounding.
     """
     info = model.info
     n_edges = sum(data[edge_set_key("edge_index", name)].shape[1] for name in info.edge_set_names)
@@ -59,7 +48,7 @@ def evaluate(model: GraphModel | CompiledModel, data: Graph, max_edges: int = MA
 
 
 def _divisible(info: ModelInfo, data: Graph) -> bool:
-    """One frame, a strictly local model, and nothing in it that parts could not have."""
+    """Whether the data are one frame of a strictly local model, with inputs and outputs that parts can have."""
     keys = {key.split(":")[0] for key in info.inputs}
     return (
         info.locality == "strict"
@@ -71,7 +60,7 @@ def _divisible(info: ModelInfo, data: Graph) -> bool:
 
 
 def _parts(info: ModelInfo, data: Graph, max_edges: int) -> Iterator[tuple[int, int, torch.Tensor, Graph]]:
-    """First atom, atom behind the last, indices of all atoms of the part (these first), and the part."""
+    """First atom, the one after the last, indices of all atoms of the part (beginning with these), and the part."""
     n_atoms, device = data["batch"].shape[0], data["batch"].device
     starts = {
         name: torch.searchsorted(

@@ -1,4 +1,4 @@
-"""A neighbour list with a skin, for frames that follow each other: made for a larger radius, kept, filtered."""
+"""A neighbour list with a skin for trajectories: made for a larger radius, kept and filtered for each frame."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from equipot.neighbors import FloatArray, IntArray, add_neighbors, edge_lengths,
 
 @dataclass
 class _WideEdges:
-    """One edge set up to its radius and the skin."""
+    """One edge set, up to its radius plus the skin."""
 
     pairs: IntArray
     shifts: FloatArray
     images: FloatArray
     limit: FloatArray | float
-    """Radius of the model, for all edges or for each."""
+    """Radius in Å of the model, one for all edges or one for each."""
 
 
 class SkinNeighbors:
-    """Edges of a trajectory's frames: those, in that order, that a new list would have.
+    """Edges of the frames of a trajectory: the same edges, in the same order, as a new list would have.
 
-    A pair that is missing in the kept list was at least R + skin apart when it was made. Since then
+    A pair that is missing in the kept list was at least R + skin apart when the list was made. Since then
     the cell was mapped by a matrix F, which shortens no vector by more than its smallest singular
-    value s, and atoms moved by at most u beyond that. The list holds all pairs closer than R as long
-    as s (R + skin) - 2 u is at least R: in a fixed cell, until an atom moved by half of the skin.
+    value s, and atoms moved by at most u beyond that. The list contains all pairs closer than R as long
+    as s (R + skin) - 2 u is at least R: in a fixed cell, until an atom has moved by half of the skin.
 
     Args:
         info: Cutoffs and edge sets of the model.
@@ -47,14 +47,7 @@ class SkinNeighbors:
         self._wide: dict[str, _WideEdges] = {}
 
     def update(self, frame: Graph) -> Graph:
-        """The frame with its edges.
-
-        Args:
-            frame: One frame with positions, cell, pbc and atom_types, on the CPU.
-
-        Raises:
-            DataError: If atoms coincide where a list is made, or a periodic direction has no cell vector.
-        """
+        """The frame, one on the CPU with positions, cell, pbc and atom_types, with its edges added."""
         if self.skin == 0.0:
             self.builds += 1
             return add_neighbors(frame, self._r_max, cutoffs=self._cutoffs, edge_sets=self._edge_sets)

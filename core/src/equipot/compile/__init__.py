@@ -1,4 +1,4 @@
-"""Compile models for engines: export of energy and derivatives, then AOTInductor."""
+"""Compile models for engines: energies and derivatives are exported, then compiled by AOTInductor."""
 
 from __future__ import annotations
 

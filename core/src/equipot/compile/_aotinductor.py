@@ -1,4 +1,4 @@
-"""Make ``*.equipot.pt2``: an AOTInductor package with manifest and golden frames, compared with eager."""
+"""Make ``*.equipot.pt2`` files: AOTInductor packages with manifest and golden frames, checked against eager models."""
 
 from __future__ import annotations
 
@@ -10,36 +10,33 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils import cpp_extension
 
-from equipot.artifacts import _archive as archive
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
 from equipot.artifacts._compiled_file import SUFFIX, add_members
 from equipot.artifacts._compiled_model import CompiledModel, built_for, open_runner, platform_name
+from equipot.artifacts._golden import GoldenFrame
 from equipot.artifacts._kernels import kernels_of
+from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._package import checked_path
 from equipot.artifacts._stored import store
 from equipot.compile._export import export_model, trace_batch
 from equipot.errors import ArtifactError, problem, unknown
-from equipot.files import atomic
+from equipot.files import atomic, file_digest
 from equipot.graph import Graph, collate
-
-if TYPE_CHECKING:
-    from equipot.artifacts._golden import GoldenFrame
-    from equipot.artifacts._manifest import Manifest
-    from equipot.model._graph_model import GraphModel
+from equipot.model._graph_model import GraphModel
 
 MODES = ("aotinductor",)
 TARGETS = ("ase",)
 
-_COMPILER_HINT = "install g++ (apt install g++, conda install gxx) or set CXX; running a compiled file needs none"
+_COMPILER_HINT = "install g++ (apt install g++, conda install gxx) or set CXX; compiled files run without a compiler"
 
 _PORTABLE = {"cpp.march": "x86-64-v3", "cpp.simdlen": 256}
-"""Runs on every x86-64 processor with AVX2 (2013 on)."""
+"""Runs on every x86-64 processor with AVX2 (since 2013)."""
 
 
 def compile_model(
@@ -56,19 +53,18 @@ def compile_model(
 
     Args:
         model: An eager model made by registered builders and modifiers; it is not changed.
-        path: Ends in ``.equipot.pt2``; replaced atomically, only after all checks passed.
+        path: File to write, which ends in ``.equipot.pt2``; replaced atomically, and only after all checks passed.
         device: Kind of device it will run on.
-        target: Engine it is for.
-        portable: Use only instructions of common x86-64 processors (AVX2), for other machines.
-        provenance: Origin, e.g. ``{"source": "best.ckpt", "weights": "ema"}``.
+        target: Engine that will run it.
+        portable: Use only instructions of common x86-64 processors (AVX2), so that it runs on other machines.
+        provenance: Origin of the model, e.g. ``{"source": "best.ckpt", "weights": "ema"}``.
         data: Hashes and census of the training data.
 
     Returns:
         The manifest of the file.
 
     Raises:
-        ArtifactError: If the model cannot be stored, exported or compiled, or the compiled one
-            gives other numbers.
+        ArtifactError: If the model cannot be stored, exported or compiled, or if its compiled numbers differ.
     """
     path = checked_path(path, SUFFIX)
     if target not in TARGETS:
@@ -93,40 +89,25 @@ def compile_model(
         check_against_eager(model, compiled, frames, str(path))
         with atomic(path) as temporary:
             shutil.copyfile(made, temporary)
-    trust.remember(archive.file_digest(path), built=True)
+    trust.remember(file_digest(path), built=True)
     return manifest
 
 
 def check_against_eager(
     model: GraphModel, compiled: CompiledModel, frames: list[GoldenFrame], where: str
 ) -> dict[str, float]:
-    """Compare compiled and eager outputs: golden frames, a lone atom, and batches of several sizes.
+    """Compare a compiled model with the eager one on its golden frames and on batches of other sizes than the traced.
 
-    Args:
-        model: The eager model.
-        compiled: The compiled one.
-        frames: Golden frames of the eager model.
-        where: File named in errors.
-
-    Returns:
-        Largest relative deviation of each output.
-
-    Raises:
-        ArtifactError: If they differ by more than rounding.
+    These hold single atoms, crystals, and many frames of all kinds.
     """
-    more: dict[str, Graph] = {f"batch {seed}": batch for seed, batch in enumerate(_batches(model))}
+    first, second = golden.random_frames(model.info, 11), golden.random_frames(model.info, 12)
+    more: dict[str, Graph] = {
+        "batch 0": collate([first["atom"], second["atom"]]),
+        "batch 1": collate([first["triclinic"], second["triclinic"], first["atom"]]),
+        "batch 2": collate([*first.values(), *second.values(), trace_batch(model.info)]),
+    }
     frames = [*frames, *golden.record(model, more)]
     return golden.check(compiled, frames, model.info.model_dtype, f"{where}: compiled model")
-
-
-def _batches(model: GraphModel) -> list[Graph]:
-    """Batches of other sizes than the traced one: crystals only, molecules only, everything twice."""
-    first, second = golden.random_frames(model.info, 11), golden.random_frames(model.info, 12)
-    return [
-        collate([first["atom"], second["atom"]]),
-        collate([first["triclinic"], second["triclinic"], first["atom"]]),
-        collate([*first.values(), *second.values(), trace_batch(model.info)]),
-    ]
 
 
 def _check_tools(device: str) -> None:
@@ -139,11 +120,11 @@ def _check_tools(device: str) -> None:
 
 
 def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: dict[str, Any]) -> None:
-    configs = {"cpp.dynamic_threads": True, **options}  # else the number of threads here would be compiled in
+    configs = {"cpp.dynamic_threads": True, **options}  # otherwise this machine's number of threads is compiled in
     try:
         with warnings.catch_warnings(), _library_path_without_spaces():
-            warnings.simplefilter("ignore")  # of torch's own making, on every compilation
-            compiler = torch._inductor.aoti_compile_and_package  # noqa: SLF001 - torch documents it so
+            warnings.simplefilter("ignore")  # torch itself causes some on every compilation
+            compiler = torch._inductor.aoti_compile_and_package  # noqa: SLF001 - documented by torch
             compiler(program, package_path=str(path), inductor_configs=configs)
     except Exception as error:
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
@@ -154,7 +135,7 @@ def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: di
 
 @contextlib.contextmanager
 def _library_path_without_spaces() -> Iterator[None]:
-    """Where torch is installed below a folder with a space, its compiler cannot link: it does not quote ``-L``."""
+    """Work around torch's compiler, which does not quote ``-L`` and cannot link in a folder with a space."""
     original = cpp_extension.TORCH_LIB_PATH
     if " " not in original:
         yield

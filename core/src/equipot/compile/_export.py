@@ -1,8 +1,8 @@
 """Export a model, derivatives included, as one graph with dynamic sizes.
 
-``make_fx`` traces energy and gradients together, ``torch.export`` then makes an ExportedProgram.
-Sizes of the trace are at least 4 and all different, since equal or small sizes would become part of
-the graph; it is valid from 1 atom, 0 edges and 1 frame on.
+``make_fx`` traces energy and gradients together, then ``torch.export`` makes an ExportedProgram. The traced sizes are
+at least 4 and all different, since equal or small sizes would become constants of the graph. The result is valid for
+any batch with at least 1 atom and 1 frame, with or without edges.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from __future__ import annotations
 import copy
 import traceback
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -21,15 +19,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from equipot.artifacts._golden import random_frames
 from equipot.compile._passes import without_atomic_sums
 from equipot.errors import ArtifactError, problem
-from equipot.graph import EDGE_SET_SEPARATOR, collate, per_what
-
-if TYPE_CHECKING:
-    from equipot.graph import Graph
-    from equipot.model._context import ModelInfo
-    from equipot.model._graph_model import GraphModel
+from equipot.graph import EDGE_SET_SEPARATOR, Graph, collate, per_what
+from equipot.model._context import ModelInfo
+from equipot.model._graph_model import GraphModel
 
 _FORBIDDEN_SIZES = {0, 1, 2, 3, 9}
-"""Fixed sizes of inputs; a traced size equal to one of them would be taken for it."""
+"""Sizes that must not be traced: small ones and fixed sizes of inputs, for which torch would mistake them."""
 
 
 @dataclass(frozen=True)
@@ -67,40 +62,25 @@ def export_model(model: GraphModel, device: str | torch.device = "cpu") -> Expor
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch's own making, on every export
-            program = _export(flat, inputs, sample)
+            warnings.simplefilter("ignore")  # torch itself causes some on every export
+            # torch.export alone cannot trace autograd.grad; the model's constants are real tensors, not fake ones
+            traced = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*sample)
+            without_atomic_sums(traced)
+            program = torch.export.export(traced, sample, dynamic_shapes=dynamic_shapes(inputs), strict=False)
     except Exception as error:
         raise ArtifactError(_failure(error)) from error
     return Exported(program, inputs, outputs, sample)
 
 
-def _export(
-    flat: Callable[..., tuple[torch.Tensor, ...]], inputs: tuple[str, ...], sample: tuple[torch.Tensor, ...]
-) -> torch.export.ExportedProgram:
-    # torch.export alone cannot trace autograd.grad. Constants of the model are real tensors, not fake ones.
-    traced = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*sample)
-    without_atomic_sums(traced)
-    return torch.export.export(traced, sample, dynamic_shapes=dynamic_shapes(inputs), strict=False)
-
-
 def dynamic_shapes(inputs: tuple[str, ...]) -> tuple[dict[int, torch.export.Dim], ...]:
-    """The dynamic axis of every input: atoms from 1, frames from 1, edges of each set from 0.
-
-    Args:
-        inputs: Names of model inputs.
-    """
-    dims: dict[str, torch.export.Dim] = {}
-    shapes = []
-    for key in inputs:
-        name = _size_name(key)
-        if name not in dims:
-            dims[name] = torch.export.Dim(name, min=0 if per_what(key) == "edge" else 1)
-        shapes.append({_axis(key): dims[name]})
-    return tuple(shapes)
+    """The dynamic axis of every input: at least one atom, at least one frame, any number of edges in each set."""
+    least = {_size_name(key): 0 if per_what(key) == "edge" else 1 for key in inputs}
+    dims = {name: torch.export.Dim(name, min=size) for name, size in least.items()}
+    return tuple({_axis(key): dims[_size_name(key)]} for key in inputs)
 
 
 def _size_name(key: str) -> str:
-    """Name of the dynamic size of a field: one for atoms, one for frames, one for each edge set."""
+    """Name of a field's dynamic size: one for atoms, one for frames, and one for each edge set."""
     name = f"n_{per_what(key)}s"
     return f"{name}_of_{key.split(EDGE_SET_SEPARATOR)[1]}" if EDGE_SET_SEPARATOR in key else name
 
@@ -110,14 +90,7 @@ def _axis(key: str) -> int:
 
 
 def trace_batch(info: ModelInfo) -> Graph:
-    """A batch whose numbers of atoms, frames and edges are large enough and all different.
-
-    Args:
-        info: Types, cutoffs and edge sets of the model.
-
-    Raises:
-        ArtifactError: If no such batch was found, which only an unusual cutoff can cause.
-    """
+    """A batch whose numbers of atoms, frames and edges are large enough and all different."""
     for seed in range(1, 20):
         first, second = random_frames(info, seed), random_frames(info, seed + 100)
         frames = [first["triclinic"], first["molecule"], second["triclinic"], first["atom"], second["molecule"]]
@@ -126,11 +99,11 @@ def trace_batch(info: ModelInfo) -> Graph:
         if len(set(sizes.values())) == len(sizes) and not _FORBIDDEN_SIZES & set(sizes.values()):
             return batch
     got = {"r_max": info.r_max, "edge_sets": info.edge_sets}
-    raise ArtifactError(problem("compile", "found no batch to trace with", got=got))
+    raise ArtifactError(problem("compile", "could not make a batch to trace with", got=got))
 
 
 def _failure(error: Exception) -> str:
-    """The innermost line outside torch, which is the component that cannot be exported."""
+    """Word an error with the innermost line outside torch, which belongs to the component that cannot be exported."""
     torch_folder = str(Path(torch.__file__).parent)
     frames = [
         frame

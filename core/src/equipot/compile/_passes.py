@@ -1,4 +1,4 @@
-"""Changes to a traced graph that keep its values and make the compiled code faster."""
+"""Rewrites of a traced graph that keep its values and make the compiled code faster."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ _aten = torch.ops.aten
 
 
 def without_atomic_sums(graph_module: GraphModule) -> int:
-    """Write sums over edges such that Inductor calls torch's own kernels for them.
+    """Rewrite sums over edges, in place, such that Inductor calls torch's own kernels for them.
 
-    Inductor turns ``index_add`` into one atomic addition per number, several times slower than what
-    torch does for ``scatter_add``, which it leaves to torch. Sums along another axis, by an index
-    that is a constant in ascending order (rows of one path), become sums of slices.
-
-    Args:
-        graph_module: As traced by ``make_fx``; changed in place.
+    Inductor turns ``index_add`` into one atomic addition per number, which is several times slower than
+    ``scatter_add``, which it leaves to torch. Sums along other axes, by a constant index in ascending order (the rows
+    of each path), become sums of slices.
 
     Returns:
         How many sums were rewritten.
@@ -38,7 +35,7 @@ def without_atomic_sums(graph_module: GraphModule) -> int:
 
 
 def _scattered(node: Node) -> Node:
-    """The sum over the first axis as ``scatter_add``, whose index has the shape of what is added."""
+    """The sum over the first axis as ``scatter_add``, whose index has the shape of the source."""
     arguments: Any = node.args
     target, _, index, source = arguments
     for _ in range(source.meta["val"].dim() - 1):
@@ -48,7 +45,7 @@ def _scattered(node: Node) -> Node:
 
 
 def _summed_slices(graph_module: GraphModule, node: Node) -> Node | None:
-    """The sum along a later axis, for a constant index in which every number occurs, in order."""
+    """The sum along a later axis, for a constant index that contains every number, in ascending order."""
     arguments: Any = node.args
     target, axis, index, source = arguments
     if index.op != "get_attr" or not isinstance(constant := getattr(graph_module, index.target, None), torch.Tensor):

@@ -1,4 +1,4 @@
-"""Configs: load and compose, check everything before data are read, resolve, instantiate."""
+"""Configs: compose them, check everything before data are read, resolve values, and make the objects."""
 
 from __future__ import annotations
 

@@ -1,50 +1,37 @@
-"""Translate configs of other programs: the names that plugins declare with ``equipot_target_aliases``.
+"""Translate configs of other programs, with the names that plugins declare by ``equipot_target_aliases``.
 
-A composed, unresolved config goes in and one with the names of equipot comes out, so that everything
-after it (checks, training, checkpoints) knows our names only.
+The composed, unresolved config is translated first, so that checks, training and checkpoints only see names
+of equipot.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from equipot._importing import load_object
 from equipot.config._sections import ROOT_KEYS, used_root_keys
 from equipot.containers import rewritten
+from equipot.declarations import TargetAliasEntry
 from equipot.errors import ConfigError, PluginError, did_you_mean, problem
 from equipot.plugins import plugins
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from omegaconf import DictConfig
-
-    from equipot.declarations import TargetAliasEntry
 
 KIND = "target_aliases"
 
 
 def aliases(form: str = "target") -> dict[str, TargetAliasEntry]:
-    """Unambiguous aliases of a form, by name.
-
-    Args:
-        form: ``target``, ``resolver`` or ``section``.
-    """
+    """Unambiguous aliases of a form (``target``, ``resolver`` or ``section``), by name."""
     entries: list[Any] = [declaration.entry for declaration in plugins().available(KIND)]
     return {entry.name: entry for entry in entries if entry.form == form}
 
 
 def translate(config: DictConfig) -> tuple[DictConfig, list[str]]:
-    """Replace every declared name of another program.
+    """A config with every declared name of another program replaced, and the problems.
 
-    Args:
-        config: Composed and unresolved; not changed.
-
-    Returns:
-        The translated config (the argument itself if nothing was foreign), and the problems.
+    The config itself is not changed, and returned if it has no such name.
     """
-    from omegaconf import OmegaConf
-
     container: Any = OmegaConf.to_container(config, resolve=False)
     translated, problems = translate_container(container)
     if translated == container:
@@ -53,7 +40,7 @@ def translate(config: DictConfig) -> tuple[DictConfig, list[str]]:
 
 
 def translate_container(container: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The same for plain containers, e.g. of a YAML file.
+    """Translate plain containers, e.g. from a YAML file.
 
     Args:
         container: The whole config.
@@ -73,7 +60,7 @@ def translate_container(container: Mapping[str, Any]) -> tuple[dict[str, Any], l
 
 
 def _without_unused(container: dict[str, Any]) -> dict[str, Any]:
-    """Without variables that nothing uses: other programs accept them, and some were used by what was left out."""
+    """Remove unused variables: other programs accept them, and translation may have removed their only use."""
     while True:
         used = {*ROOT_KEYS, *used_root_keys(container)}
         kept = {
@@ -83,14 +70,14 @@ def _without_unused(container: dict[str, Any]) -> dict[str, Any]:
         }
         if len(kept) == len(container):
             return kept
-        container = kept  # what only the removed ones used is unused now
+        container = kept  # removing one variable may leave another unused
 
 
 def advice(path: str) -> str:
-    """What to do about a target of another program that is not an alias, or an empty string."""
+    """What to do about a target of another program that was not translated, or an empty string."""
     root = path.split(".", maxsplit=1)[0]
     known = {name: entry for name, entry in aliases().items() if name.split(".")[0] == root}
-    if path in known:  # came from an interpolation, and was therefore not translated
+    if path in known:  # it came from an interpolation and was not translated
         return known[path].instead or f"write {known[path].target}"
     if known:
         return did_you_mean(path, known) or f"no counterpart of this part of {root} is known"
@@ -98,7 +85,7 @@ def advice(path: str) -> str:
 
 
 class _Translator:
-    """One pass over a config."""
+    """Translates one config and collects its problems."""
 
     def __init__(self) -> None:
         self.known = aliases()
@@ -110,7 +97,7 @@ class _Translator:
         self.problems: list[str] = []
 
     def node(self, node: Any, path: str) -> Any:
-        """A mapping with a foreign target translated; anything else unchanged."""
+        """Translate a mapping with a foreign target; return anything else unchanged."""
         target = node.get("_target_") if isinstance(node, dict) else None
         if not isinstance(target, str):
             return node
@@ -126,24 +113,24 @@ class _Translator:
         translated = self.options(entry, node, path)
         if translated.get("_target_", target) == target:
             return {**translated, "_target_": entry.target}
-        return self.node(translated, path)  # the function chose another, which may be foreign as well
+        return self.node(translated, path)  # the function has put in another target, which may be foreign too
 
     def section(self, entry: TargetAliasEntry, value: Any) -> None:
-        """Check a root key that is taken out."""
+        """Check a root key that is removed."""
         if entry.instead:
             self.problems.append(problem(entry.name, "has no counterpart", got=value, hint=entry.instead))
         elif isinstance(value, dict):
             self.options(entry, value, entry.name)
 
     def options(self, entry: TargetAliasEntry, node: dict[str, Any], path: str) -> dict[str, Any]:
-        """A node or section with its options translated; empty after a problem."""
+        """Translate the options of a node or section; empty after a problem."""
         try:
             translated: dict[str, Any] = load_object(entry.options)(dict(node)) if entry.options else node
         except ConfigError as error:
             self.problems.extend(f"{path}.{text}" for text in error.problems)
         except PluginError as error:
             self.problems.append(f"{path}: {error}")
-        except Exception as error:  # noqa: BLE001 - a plugin's function; its faults stay inside
+        except Exception as error:  # noqa: BLE001 - a plugin's function may fail in any way
             what = f"cannot be translated ({entry.options}: {type(error).__name__}: {error})"
             self.problems.append(problem(path, what, hint=f"write it with names of equipot instead of {entry.name}"))
         else:

@@ -1,7 +1,7 @@
-"""Check a whole config before data are read: every problem at once, each with its place.
+"""Check a whole config before data are read, and list all of its problems with their places.
 
-What is cheap is made for real (model recipes with sample statistics, the data module, losses and
-metrics), so that problems between options are found as well.
+Cheap objects are really made (model recipes with sample statistics, the data module, losses and metrics),
+which also finds problems between options.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from equipot.config import _cross_checks as cross_checks
 from equipot.config._aliases import translate
@@ -19,63 +22,44 @@ from equipot.config._sections import MODEL, ROOT_KEYS, SECTIONS, STAGES, used_ro
 from equipot.config._targets import AllowList
 from equipot.config._trainer_rules import trainer_problems
 from equipot.errors import ConfigError, did_you_mean, problem, unknown
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from equipot.model._recipe import ModelRecipe
+from equipot.model._recipe import ModelRecipe
 
 
 @dataclasses.dataclass
 class Checked:
-    """A config without problems, and what the check made of it."""
+    """A config without problems, and the objects that the check has made."""
 
     config: DictConfig
-    """As composed, unresolved; names of other programs are translated."""
+    """The composed, unresolved config with names of other programs translated."""
 
     resolved: dict[str, Any]
-    """Plain containers, statistics as markers."""
+    """The config in plain containers, with markers for statistics."""
 
     stages: list[str]
     data: Any
     """The data module, bound to the model's types and radius."""
 
     recipe: ModelRecipe
-    """The model's recipe with sample statistics; for its facts, not for building."""
+    """The model's recipe with sample statistics; good for ``info``, not for building."""
 
     statistics: list[str]
     """Names of the statistics that the config uses."""
 
     labels: dict[str, dict[str, str]]
-    """Set (``train``, ``val``, ``test``) to the labels it must have, each with the place that needs it."""
+    """For each part (``train``, ``val``, ``test``) the labels it must have, and which option needs them."""
 
     allow: AllowList
 
 
 def check_config(config: DictConfig, allow: AllowList | None = None, hydra: DictConfig | None = None) -> Checked:
-    """Check a composed config.
-
-    Args:
-        config: From ``equipot.config._load.compose``.
-        allow: Targets the user allowed on the command line.
-        hydra: Hydra's own config, whose targets are checked too.
-
-    Returns:
-        What the check made.
-
-    Raises:
-        ConfigError: With all problems.
-    """
+    """Check a composed config, and Hydra's own config if given; a ConfigError lists all problems."""
     with _hydra_values(hydra):
         return _Check(config, allow or AllowList()).run(hydra)
 
 
 @contextmanager
 def _hydra_values(hydra: DictConfig | None) -> Iterator[None]:
-    """Let ``${hydra:…}`` resolve although Hydra itself does not run; a folder's name is not known yet."""
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf, open_dict
-
+    """Make ``${hydra:…}`` resolve although Hydra does not run; the output folder is not known yet."""
     if hydra is None or HydraConfig.initialized():
         yield
         return
@@ -90,11 +74,11 @@ def _hydra_values(hydra: DictConfig | None) -> Iterator[None]:
 
 
 class _Check:
-    """One check, with what its steps share."""
+    """One check; its steps share the attributes."""
 
     def __init__(self, config: DictConfig, allow: AllowList) -> None:
         self.config, problems = translate(config)
-        if problems:  # what is left of such a config would only give more problems
+        if problems:  # checking the rest would only give misleading problems
             raise ConfigError(problems)
         self.allow = allow
         self.resolved, self.problems = resolve_phase1(self.config)
@@ -129,8 +113,6 @@ class _Check:
     # ------------------------------------------------------------------- root
 
     def _root(self) -> None:
-        from omegaconf import OmegaConf
-
         used = used_root_keys(OmegaConf.to_container(self.config, resolve=False))
         for key in self.resolved:
             if key not in ROOT_KEYS and key not in used:
@@ -161,7 +143,7 @@ class _Check:
         return stages
 
     def _section(self, name: str) -> Any:
-        """The object of a section, ``BAD`` if it has a problem."""
+        """Make the object of a section; ``BAD`` after a problem."""
         value = self.resolved.get(name, BAD)
         if value is BAD:
             return BAD
@@ -170,19 +152,19 @@ class _Check:
             return BAD
         return self.objects.make(value, name)
 
-    def _no_target(self, path: str, value: object) -> None:
-        short = value if len(repr(value)) < 80 else f"{type(value).__name__} of {len(value)} items"  # type: ignore[arg-type]
+    def _no_target(self, path: str, value: Any) -> None:
+        short = value if len(repr(value)) < 80 else f"{type(value).__name__} of {len(value)} items"
         self.problems.append(problem(path, "must be a mapping with _target_", got=short))
 
     # ------------------------------------------------------------- statistics
 
     def _sample(self, marker: Statistic, path: str) -> Any:
-        """A value of the statistic's type, or ``BAD`` after a problem."""
+        """A sample value of a statistic, which is not computed yet; ``BAD`` after a problem."""
         manager = self.objects.built.get("data.stats_manager")
         if manager is None:
             if "stats_manager" not in (self.resolved.get("data") or {}):
                 hint = "add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager} to data"
-                text = problem(path, "no statistics without data.stats_manager", got=marker.raw, hint=hint)
+                text = problem(path, "statistics need data.stats_manager", got=marker.raw, hint=hint)
                 self.objects.problems.append(text)
             return BAD
         kinds: Mapping[str, str] = manager.names()
@@ -200,9 +182,7 @@ class _Check:
         return {f"{centre}_{neighbour}": 1.0 for centre in types for neighbour in types}
 
     def _type_names(self, path: str) -> list[str] | None:
-        """Type names of the model that a per-type statistic is for, None if they have a problem."""
-        from equipot.model._recipe import ModelRecipe
-
+        """Type names of the model that uses a per-type statistic; None if they have a problem."""
         section = self.resolved.get("training_module")
         node = section.get("model") if isinstance(section, dict) else None
         while isinstance(node, dict):
@@ -211,15 +191,13 @@ class _Check:
                 return names
             if not isinstance(node.get("model"), dict):
                 break
-            node = node["model"]  # of a recipe that changes another one
+            node = node["model"]  # a recipe that changes another one
         made = ConfigObjects(self.allow).make(node, path) if isinstance(node, dict) else None
         return list(made.info().type_names) if isinstance(made, ModelRecipe) else None
 
     # ------------------------------------------------------- between sections
 
     def _recipe(self) -> ModelRecipe | None:
-        from equipot.model._recipe import ModelRecipe
-
         module = self.resolved.get("training_module")
         if not isinstance(module, dict) or "_target_" not in module or "model" not in module:
             return None
@@ -239,6 +217,6 @@ class _Check:
         if recipe is not None:
             self.problems.extend(cross_checks.measure_problems(self.objects, recipe, getattr(data, "units", "metal")))
         self.problems.extend(cross_checks.callback_problems(self.objects))
-        self.problems.extend(cross_checks.module_problems(self.resolved, self.objects, recipe, stages))
+        self.problems.extend(cross_checks.module_problems(self.resolved, self.objects, data, recipe, stages))
         if recipe is not None and isinstance(data, cross_checks.DataSection):
             self.problems.extend(cross_checks.binding_problems(data, recipe))

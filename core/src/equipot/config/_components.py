@@ -1,4 +1,4 @@
-"""All components that a config can name: registered ones and core's public names."""
+"""The components that configs can use: registered ones and public classes of core."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Component:
     """A class or function with options."""
 
     path: str
-    """What configs write, e.g. ``equipot.pair_potentials.ZBL``."""
+    """Its ``_target_``, e.g. ``equipot.pair_potentials.ZBL``."""
 
     kind: str
-    """Kind of declaration (``pair_potentials``), or the module for core's own names."""
+    """Kind of declaration (``pair_potentials``); for public classes of core, their module."""
 
     target: Any
     origin: str
@@ -35,7 +35,7 @@ class Component:
 
 
 def components() -> list[Component]:
-    """Everything installed that can be loaded, by path."""
+    """All installed components that can be loaded, sorted by path."""
     from equipot import __version__
 
     found: dict[str, Component] = {}
@@ -57,7 +57,7 @@ def components() -> list[Component]:
 
 
 def _is_part_of_configs(target: type) -> bool:
-    """Whether a public class of core says, by what it derives from, that configs are made of it."""
+    """Whether a public class of core is meant for configs, judged by its base classes."""
     import lightning
 
     if inspect.isabstract(target):
@@ -68,14 +68,7 @@ def _is_part_of_configs(target: type) -> bool:
 
 
 def find(name: str) -> list[Component]:
-    """Components of a short name or a full path.
-
-    Args:
-        name: ``ZBL``, ``equipot.pair_potentials.ZBL``, or a path in the package of an installed plugin.
-
-    Raises:
-        ConfigError: If there is none, with the nearest name or what to install.
-    """
+    """The components with a short name (``ZBL``) or a full path; a ConfigError suggests what to write or install."""
     known = components()
     if matches := [one for one in known if name in (one.path, one.name)]:
         return matches

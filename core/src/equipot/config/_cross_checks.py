@@ -1,60 +1,63 @@
-"""Checks between sections: units, radius, monitored names, labels against the model, Hydra's own."""
+"""Checks between sections: units, radii, labels and monitored names; also the targets of Hydra's own section."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
+import lightning
+from omegaconf import DictConfig, OmegaConf
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import BAD
 from equipot.config._sections import LOSS, MEASURES, MODEL
 from equipot.config._targets import HYDRA_PACKAGES
 from equipot.containers import nodes
-from equipot.errors import ConfigError, problem, relocate, unknown
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from equipot.config._instantiate import ConfigObjects
-    from equipot.model._context import ModelInfo
-    from equipot.model._recipe import ModelRecipe
-    from equipot.units import Units
+from equipot.errors import ConfigError, problem, problems_of, relocate, unknown
+from equipot.model._context import ModelInfo
+from equipot.model._modifiers import DERIVATIVES
+from equipot.model._recipe import ModelBuilder, ModelRecipe
+from equipot.units import Units
 
 
 @runtime_checkable
 class Measure(Protocol):
-    """What a loss and metrics tell, as ``equipot.train.Metrics`` does; foreign ones are not looked at."""
+    """A loss or metrics like ``equipot.train.Metrics``; others are not checked."""
 
     labels: tuple[str, ...]
     names: tuple[str, ...]
 
     def bind(self, type_names: Sequence[str]) -> None:
-        """Learn the model's types."""
+        """Take the model's types."""
 
 
 @runtime_checkable
 class DataSection(Protocol):
-    """What a data module tells, as ``equipot.data.DataModule`` does."""
+    """A data module like ``equipot.data.DataModule``."""
 
     units: Units
 
     def bind(self, info: ModelInfo) -> None:
-        """Learn the model's types and radii."""
+        """Take the model's types and radii."""
+
+    def expected_sets(self) -> list[str] | None:
+        """Names of its sets, None where only reading the data tells."""
 
 
 @runtime_checkable
 class LossReader(Protocol):
-    """A callback that changes or reads the loss."""
+    """A callback that reads or changes the loss."""
 
     def check_loss(self, loss: Any) -> None:
-        """Refuse a loss that does not fit."""
+        """Refuse an unsuitable loss."""
 
 
 def kind_problems(targets: Mapping[str, Any]) -> Iterator[str]:
-    """Sections whose target is of another kind."""
-    import lightning
-
+    """Find sections whose target is of the wrong kind."""
     kinds = (
         ("trainer", lightning.Trainer, "lightning.Trainer"),
         ("training_module", lightning.LightningModule, "equipot.train.EMALightningModule"),
@@ -68,59 +71,49 @@ def kind_problems(targets: Mapping[str, Any]) -> Iterator[str]:
 
 
 def module_problems(
-    resolved: Mapping[str, Any], objects: ConfigObjects, recipe: ModelRecipe | None, stages: list[str]
+    resolved: Mapping[str, Any], objects: ConfigObjects, data: Any, recipe: ModelRecipe | None, stages: list[str]
 ) -> Iterator[str]:
-    """What the stages need, labels that the model cannot predict, monitored names."""
+    """Find missing options of the stages, labels that the model cannot predict, and unknown monitored names."""
     module = resolved.get("training_module")
     if not isinstance(module, dict) or "_target_" not in module:
         return
     needed = {"train": ("loss", "optimizer"), "val": ("val_metrics",), "test": ("test_metrics",)}
     for stage in stages:
         for name in needed.get(stage, ()):
-            given = module.get(name) or (name == "test_metrics" and module.get("val_metrics"))
-            if not given:
+            if not module.get(name) and not (name == "test_metrics" and module.get("val_metrics")):
                 yield problem(f"training_module.{name}", "required option is missing", hint=f"run has {stage!r}")
     yield from _prediction_problems(objects, recipe)
     yield from _scheduler_problems(module, objects)
-    yield from _monitor_problems(resolved, objects)
+    yield from _monitor_problems(resolved, objects, data)
 
 
 def _measures(objects: ConfigObjects) -> dict[str, Measure]:
-    """Losses and metrics of the training module that tell about themselves, by name of the option."""
+    """Losses and metrics of the training module, by option."""
     found = {name: objects.built.get(f"training_module.{name}") for name in MEASURES}
     return {name: one for name, one in found.items() if isinstance(one, Measure)}
 
 
 def measure_problems(objects: ConfigObjects, recipe: ModelRecipe, units: Units) -> Iterator[str]:
-    """Losses and metrics against the model's types, which they learn here."""
+    """Give losses and metrics the model's types, and find what does not fit."""
     try:
         type_names = recipe.info(units).type_names
     except ConfigError:
-        return  # reported where data and model are compared
+        return  # reported by binding_problems
     for name, measure in _measures(objects).items():
-        try:
-            measure.bind(type_names)
-        except ConfigError as error:
-            for text in error.problems:
-                yield relocate(text, type(measure).__name__, f"training_module.{name}")
+        for text in problems_of(partial(measure.bind, type_names)):
+            yield relocate(text, type(measure).__name__, f"training_module.{name}")
 
 
 def callback_problems(objects: ConfigObjects) -> Iterator[str]:
-    """Callbacks that change or read the loss, against the loss."""
+    """Find callbacks that do not fit the loss they read or change."""
     loss = objects.built.get(LOSS)
     for path, callback in objects.built.items():
-        if loss is None or not path.startswith("trainer.callbacks") or not isinstance(callback, LossReader):
-            continue
-        try:
-            callback.check_loss(loss)
-        except ConfigError as error:
-            yield from (relocate(text, type(callback).__name__, path) for text in error.problems)
+        if loss is not None and path.startswith("trainer.callbacks") and isinstance(callback, LossReader):
+            for text in problems_of(partial(callback.check_loss, loss)):
+                yield relocate(text, type(callback).__name__, path)
 
 
 def _prediction_problems(objects: ConfigObjects, recipe: ModelRecipe | None) -> Iterator[str]:
-    from equipot.model._modifiers import DERIVATIVES
-    from equipot.model._recipe import ModelBuilder
-
     if not isinstance(recipe, ModelBuilder) or recipe.do_derivatives:
         return
     for name, measure in _measures(objects).items():
@@ -131,7 +124,7 @@ def _prediction_problems(objects: ConfigObjects, recipe: ModelRecipe | None) -> 
 
 
 def needed_labels(objects: ConfigObjects, stages: list[str]) -> dict[str, dict[str, str]]:
-    """Labels with weight in each kind of set, with the option that gives the weight."""
+    """Labels with weight in each part of the data, and the option that gives the weight."""
     measures = _measures(objects)
     test = "test_metrics" if "training_module.test_metrics" in objects.built else "val_metrics"
     needed: dict[str, dict[str, str]] = {}
@@ -142,13 +135,13 @@ def needed_labels(objects: ConfigObjects, stages: list[str]) -> dict[str, dict[s
     return needed
 
 
-def logged_names(objects: ConfigObjects, data: Mapping[str, Any]) -> list[str]:
-    """Names that training will log, as far as the config tells."""
+def _logged_names(objects: ConfigObjects, val_sets: list[str]) -> list[str]:
+    """Names that training will log."""
     measures = _measures(objects)
     prefixes = {
         "loss": ("train_loss_step", "train_loss_epoch"),
         "train_metrics": ("train_metric_step", "train_metric_epoch"),
-        "val_metrics": tuple(f"val{index}_epoch" for index in range(_num_val_sets(data))),
+        "val_metrics": tuple(f"{name}_epoch" for name in val_sets),
     }
     return [
         f"{prefix}/{key}"
@@ -159,17 +152,9 @@ def logged_names(objects: ConfigObjects, data: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _num_val_sets(data: Mapping[str, Any]) -> int:
-    """Validation sets that the data section names: one per file or list of files, one from a split."""
-    files = data.get("val_file_path")
-    split = data.get("split_dataset")
-    named = len(files) if isinstance(files, list) else int(files is not None)
-    return named + int(isinstance(split, dict) and "val" in split)
-
-
 _SCHEDULER = "training_module.lr_scheduler"
 _SCHEDULER_KEYS = ("scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau")
-"""Lightning's mapping around a scheduler."""
+"""Keys of the mapping that Lightning accepts for a scheduler."""
 
 
 def _scheduler_problems(module: Mapping[str, Any], objects: ConfigObjects) -> Iterator[str]:
@@ -193,20 +178,19 @@ def _scheduler_problems(module: Mapping[str, Any], objects: ConfigObjects) -> It
 
 
 def _is_plateau(target: Any) -> bool:
-    from torch.optim.lr_scheduler import ReduceLROnPlateau
-
     return inspect.isclass(target) and issubclass(target, ReduceLROnPlateau)
 
 
-def _monitor_problems(resolved: Mapping[str, Any], objects: ConfigObjects) -> Iterator[str]:
-    """Monitored names that nothing will log; silent if some measure itself has a problem."""
+def _monitor_problems(resolved: Mapping[str, Any], objects: ConfigObjects, data: Any) -> Iterator[str]:
+    """Find monitored names that are never logged, unless a measure itself has a problem."""
     module = resolved["training_module"]
     if any(module.get(name) is not None and f"training_module.{name}" not in objects.built for name in MEASURES):
         return
-    data = resolved.get("data")
-    known = logged_names(objects, data if isinstance(data, dict) else {})
+    sets = data.expected_sets() if isinstance(data, DataSection) else None
+    known = _logged_names(objects, ["val0"] if sets is None else [name for name in sets if name.startswith("val")])
     for path, name in _monitors(resolved):
-        if name not in known:
+        logged = name if sets is not None else re.sub(r"^val\d+_", "val0_", name)  # any set may exist
+        if logged not in known:
             yield unknown(path, name, known, "metric")
 
 
@@ -222,16 +206,10 @@ def _monitors(resolved: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def binding_problems(data: DataSection, recipe: ModelRecipe) -> list[str]:
-    """Units, radius and types of the model against the data module, which learns them here."""
-    from equipot.model._recipe import ModelBuilder
-
-    problems = recipe.unit_problems(data.units) if isinstance(recipe, ModelBuilder) else []
-    problems = [f"{MODEL}.{text}" for text in problems]
-    try:
-        data.bind(recipe.info(data.units))
-    except ConfigError as error:
-        problems += [relocate(text, type(data).__name__, "data") for text in error.problems]
-    return problems
+    """Give the data module the model's types and radii, and find what does not fit, units included."""
+    problems = recipe.unit_problems(data.units) if isinstance(recipe, ModelBuilder) else ()
+    bound = problems_of(lambda: data.bind(recipe.info(data.units)))
+    return [f"{MODEL}.{text}" for text in problems] + [relocate(text, type(data).__name__, "data") for text in bound]
 
 
 # ------------------------------------------------------------------ Hydra's own section
@@ -240,21 +218,14 @@ _LOGGING_CLASS = re.compile(r"logging(\.handlers)?\.[A-Z]\w*|colorlog\.\w+")
 
 
 def hydra_problems(hydra: DictConfig) -> list[str]:
-    """Targets in the ``hydra:`` section that are neither Hydra's nor an installed Hydra plugin's."""
-    from omegaconf import OmegaConf
-
+    """Find targets in the ``hydra:`` section that belong neither to Hydra nor to an installed Hydra plugin."""
     problems = []
     for path, value in nodes(OmegaConf.to_container(hydra, resolve=False)):
         key = path.rpartition(".")[2]
-        if key == "_target_" and not _is_hydra_target(value):
+        dotted = all(part.isidentifier() for part in str(value).split("."))
+        if key == "_target_" and not (dotted and str(value).startswith(tuple(f"{one}." for one in HYDRA_PACKAGES))):
             hint = "only Hydra and installed Hydra plugins"
             problems.append(problem(path, "is not on the list of allowed targets", got=value, hint=hint))
         elif "_logging." in path and key in ("()", "class") and not _LOGGING_CLASS.fullmatch(str(value)):
             problems.append(problem(path, "must be a class of logging", got=value))
     return problems
-
-
-def _is_hydra_target(target: object) -> bool:
-    text = str(target)
-    dotted = all(part.isidentifier() for part in text.split("."))
-    return dotted and any(text.startswith(package + ".") for package in HYDRA_PACKAGES)

@@ -1,8 +1,8 @@
 """Check the targets of a resolved config and make their objects.
 
-This is Hydra's ``instantiate`` for plain containers, with three differences: a target is
-resolved once, against the allow list; options are checked against its signature, all problems
-together; and optimizers and schedulers stay deferred until there are parameters.
+This replaces Hydra's ``instantiate`` for plain containers. It differs in three ways: targets must be on the
+allow list, options are checked against signatures with all problems reported together, and optimizers and
+schedulers are deferred until there are parameters.
 """
 
 from __future__ import annotations
@@ -25,25 +25,13 @@ HYDRA_KEYS = ("_target_", "_convert_", "_recursive_", "_partial_")
 
 
 class Deferred:
-    """A target with some options, called later with the rest; nested ones get the rest too."""
+    """A target with some of its options; calling it with the rest makes the object and deferred ones in its options."""
 
     def __init__(self, target: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        """Keep the parts.
-
-        Args:
-            target: The class or function.
-            options: What the config gives, with other ``Deferred`` in it.
-        """
         self.target = target
         self.options = dict(options)
 
     def __call__(self, **rest: Any) -> Any:
-        """Make the object.
-
-        Args:
-            **rest: Options that are known only now, e.g. ``params`` or ``optimizer``.
-        """
-
         def now(value: Any, _: str) -> Any:
             return value(**rest) if isinstance(value, Deferred) else value
 
@@ -51,16 +39,14 @@ class Deferred:
 
 
 class Later:
-    """Takes the place of an object whose target the check looks at but does not make."""
+    """Placeholder of an object that the check does not make."""
 
 
 class ConfigObjects:
     """Makes the objects of a config's sections, and collects the problems.
 
-    Args:
-        allow: Targets allowed on the command line.
-        final: Make every object (phase 2); else only those that are cheap and read nothing.
-        deferred: Dotted path of a section to the options its targets get later.
+    With ``final`` (phase 2) every object is made, else only cheap ones that read nothing. ``deferred`` maps sections
+    to the options that their targets get later.
     """
 
     def __init__(
@@ -79,23 +65,18 @@ class ConfigObjects:
         self.samples: Callable[[Statistic, str], Any] | None = None
 
     def make(self, value: Any, path: str) -> Any:
-        """The object, container or plain value at a place; ``BAD`` if it has a problem.
-
-        Args:
-            value: What the resolved config holds there.
-            path: Its dotted path.
-        """
+        """Make what the resolved config has at a path: object, container or plain value; ``BAD`` after a problem."""
         return rewritten(value, path, enter=self._find_target, leave=self._made)
 
     def resolve(self, section: Mapping[str, Any], path: str) -> Any:
-        """The target of a section whose object the caller makes."""
+        """Resolve the target of a section; the caller makes the object."""
         try:
             return resolve_target(section["_target_"], path, self.allow)
         except TargetError as error:
             raise ConfigError(str(error)) from None
 
     def _find_target(self, value: Any, path: str) -> Any:
-        """Resolve the target of a node before its options are made, so that its problem comes first."""
+        """Resolve the target of a node before its options are made, so that its problem is listed first."""
         if isinstance(value, dict) and "_target_" in value:
             try:
                 self.targets[path] = resolve_target(value["_target_"], path, self.allow)
@@ -104,9 +85,12 @@ class ConfigObjects:
         return value
 
     def _made(self, value: Any, path: str) -> Any:
-        """The object of a node whose options are made already; anything else as it is."""
+        """Make the object of a node whose options are made already; return anything else unchanged."""
         if isinstance(value, Statistic):
-            return self._statistic(value, path)
+            if self.samples is not None:
+                return self.samples(value, path)
+            self.problems.append(problem(path, "statistics can be used in training_module only", got=value.raw))
+            return BAD
         if not isinstance(value, dict):
             return value
         options = {key: item for key, item in value.items() if key not in HYDRA_KEYS}
@@ -115,12 +99,6 @@ class ConfigObjects:
         if path not in self.targets:
             return BAD
         return self._object(self.targets[path], options, path, partial=bool(value.get("_partial_")))
-
-    def _statistic(self, marker: Statistic, path: str) -> Any:
-        if self.samples is None:
-            self.problems.append(problem(path, "statistics can be used in training_module only", got=marker.raw))
-            return BAD
-        return self.samples(marker, path)
 
     def _object(self, target: Any, options: dict[str, Any], path: str, *, partial: bool) -> Any:
         later = next((names for section, names in self.deferred.items() if is_within(path, section)), ())
@@ -140,9 +118,9 @@ class ConfigObjects:
         return self._called(target, options, path)
 
     def _deferred(self, made: Deferred, path: str, later: tuple[str, ...]) -> Any:
-        """Call torch's own optimizers and schedulers once on one number, to find wrong values early."""
+        """Try torch's own optimizers and schedulers on a single number, to find wrong values early."""
         if not later or not is_within(made.target.__module__, "torch.optim"):
-            return made  # others may do anything when they are called
+            return made  # calling others may have side effects
         import torch
 
         number = [torch.nn.Parameter(torch.zeros(1))]
@@ -173,7 +151,7 @@ class ConfigObjects:
             from lightning.fabric.utilities.exceptions import MisconfigurationException
 
             refusals = (TypeError, ValueError, AttributeError, OSError, ImportError, MisconfigurationException)
-            if not isinstance(error, refusals):  # a fault of the constructor, not of its options
+            if not isinstance(error, refusals):  # a bug of the constructor, not wrong options
                 raise
             self._refused(target, path, error)
             return BAD
@@ -182,7 +160,7 @@ class ConfigObjects:
 
 
 def _is_cheap(target: Any) -> bool:
-    """Whether the check makes the object: core's and registered components, which read no data."""
+    """Whether the check makes the object; components of core and registered ones do not read data."""
     import lightning
 
     if not inspect.isclass(target) or issubclass(target, lightning.LightningModule):

@@ -1,69 +1,43 @@
-"""Load a YAML config and compose it with overrides, as plain Hydra configs.
+"""Compose a YAML config with overrides.
 
-The file keeps every freedom of Hydra (defaults lists, ``hydra:`` section, sweeps); what comes out
-here is not resolved yet.
+All features of Hydra can be used (defaults lists, ``hydra:`` section, sweeps); interpolations are resolved
+later.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from equipot.config._resolvers import register_resolvers
 from equipot.config._sections import SECTIONS, key_paths
 from equipot.errors import ConfigError, did_you_mean, problem
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from omegaconf import DictConfig
-
-SUFFIX = ".yaml"
-"""The only one that Hydra looks for."""
-
 
 def config_file(path: str | Path) -> Path:
-    """The absolute path of a config file.
-
-    Args:
-        path: As given by the user.
-
-    Raises:
-        ConfigError: If it is not a readable ``.yaml`` file.
-    """
+    """The absolute path of a config file, which must exist and end in ``.yaml``."""
     file = Path(path)
     if not file.is_file():
-        raise ConfigError(
-            problem(str(path), "no such config file", hint="the first argument is the path of a YAML file")
-        )
-    if file.suffix != SUFFIX:
-        raise ConfigError(
-            problem(str(path), "a config is a YAML file", got=file.name, hint="its name must end in .yaml")
-        )
+        hint = "the first argument is the path of a YAML file"
+        raise ConfigError(problem(str(path), "no such config file", hint=hint))
+    if file.suffix != ".yaml":  # Hydra accepts no other
+        hint = "its name must end in .yaml"
+        raise ConfigError(problem(str(path), "a config is a YAML file", got=file.name, hint=hint))
     return file.absolute()
 
 
 def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig, DictConfig]:
-    """Compose a config with Hydra, without resolving interpolations or running anything.
-
-    Args:
-        path: The YAML file.
-        overrides: Hydra overrides, ``key=value``; sweeps are left out.
-
-    Returns:
-        The config, and Hydra's own config.
-
-    Raises:
-        ConfigError: If the file is not a YAML mapping, or an override does not fit.
-    """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf, open_dict
-    from omegaconf.errors import OmegaConfBaseException
-
+    """Compose a config, unresolved, and Hydra's own config; overrides that are sweeps are left out."""
     file = config_file(path)
     _check_yaml(file)
     register_resolvers()
@@ -84,15 +58,7 @@ def compose(path: str | Path, overrides: Sequence[str] = ()) -> tuple[DictConfig
 
 
 def _check_yaml(file: Path) -> None:
-    """Report syntax errors and duplicate keys with their line, before Hydra does.
-
-    Raises:
-        ConfigError: With the place in the file.
-    """
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
+    """Report syntax errors and duplicate keys with the line, which Hydra's errors lack."""
     try:
         loaded = OmegaConf.load(file)
     except UnicodeDecodeError:
@@ -108,16 +74,14 @@ def _check_yaml(file: Path) -> None:
 
 
 def _first_lines(error: Exception) -> str:
-    """Hydra's messages span lines and repeat themselves; keep what a user can act on."""
+    """Keep what helps users of an error of Hydra, whose messages repeat themselves over several lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     skipped = ("full_key:", "object_type=", "Config search path", "provider=", "reference_type=")
     return "; ".join(line.rstrip(".") for line in lines if not line.startswith(skipped)) or type(error).__name__
 
 
 def _nearest_key(error: Exception, file: Path) -> str:
-    """A hint for an override of a key that is not there: the most similar one that is, or ``++``."""
-    from omegaconf import OmegaConf
-
+    """A hint after an override of an unknown key: the most similar key, or the syntax ``++`` that adds keys."""
     found = re.search(r"Could not override '([^']+)'", str(error))
     if found is None:
         return ""
@@ -128,10 +92,7 @@ def _nearest_key(error: Exception, file: Path) -> str:
 
 
 def _single(overrides: Sequence[str]) -> list[str]:
-    """Overrides without sweeps, which only a multirun understands."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
+    """Overrides without sweeps, which only work in a multirun."""
     kept = []
     for text in overrides:
         try:

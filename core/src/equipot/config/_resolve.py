@@ -1,25 +1,25 @@
-"""Resolve interpolations, twice: with statistics still unknown (phase 1), then with numbers.
+"""Resolve interpolations twice: before the statistics are known (phase 1) and with their values (phase 2).
 
-In phase 1 ``${training_data_stats:NAME}`` becomes a ``Statistic`` marker, so that everything can
-be checked before data are read; in phase 2 the same unresolved config is resolved with values.
+In phase 1 ``${training_data_stats:NAME}`` becomes a ``Statistic`` marker, so that the config can be checked
+before data are read. Phase 2 resolves the same config with the values.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from equipot.config._resolvers import STATISTICS, resolver_names
 from equipot.config._sections import key_paths
 from equipot.errors import ConfigError, did_you_mean, problem, unknown
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
 
 class Statistic(str):
-    """Marks the place of a statistic in a config resolved in phase 1."""
+    """Marker of a statistic in a config of phase 1."""
 
     __slots__ = ()
 
@@ -35,32 +35,23 @@ class Statistic(str):
 
     @property
     def raw(self) -> str:
-        """As written in a config."""
+        """The statistic as configs write it."""
         return f"${{{STATISTICS}:{self.name}}}"
 
 
 class _Bad:
-    """The value of an entry that has a problem of its own."""
+    """Class of ``BAD``."""
 
     def __repr__(self) -> str:
         return "BAD"
 
 
 BAD: Any = _Bad()
-"""Stands for a value whose problem is reported already."""
+"""Replaces a value whose problem is already reported."""
 
 
 def resolve_phase1(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
-    """Plain containers with statistics as markers, and every interpolation that does not resolve.
-
-    Args:
-        config: The composed config, which stays unresolved.
-
-    Returns:
-        The containers, with ``BAD`` in the places of problems, and the problems.
-    """
-    from omegaconf import OmegaConf
-
+    """Plain containers with markers for statistics, and the problems, whose places hold ``BAD``."""
     _register(lambda *names: Statistic.named(names[0] if len(names) == 1 else ""))
     problems: list[str] = []
     resolved = _plain(config, "", problems, key_paths(OmegaConf.to_container(config, resolve=False)))
@@ -68,15 +59,7 @@ def resolve_phase1(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
 
 
 def resolve_phase2(config: DictConfig, statistics: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain containers with the statistics' values.
-
-    Args:
-        config: The same unresolved config as in phase 1.
-        statistics: Name to number, or to a mapping from type name to number.
-
-    Raises:
-        ConfigError: If an interpolation does not resolve.
-    """
+    """Plain containers with the values of statistics: numbers, or mappings from type name to number."""
     _register(lambda name: statistics[name])
     problems: list[str] = []
     resolved = _plain(config, "", problems, [])
@@ -86,14 +69,10 @@ def resolve_phase2(config: DictConfig, statistics: Mapping[str, Any]) -> dict[st
 
 
 def _register(function: Callable[..., Any]) -> None:
-    from omegaconf import OmegaConf
-
     OmegaConf.register_new_resolver(STATISTICS, function, replace=True, use_cache=False)
 
 
 def _plain(node: Any, path: str, problems: list[str], known: list[str]) -> Any:
-    from omegaconf import DictConfig, ListConfig
-
     if isinstance(node, DictConfig):
         return {str(key): _entry(node, key, f"{path}{key!s}", problems, known) for key in node}
     if isinstance(node, ListConfig):
@@ -102,22 +81,10 @@ def _plain(node: Any, path: str, problems: list[str], known: list[str]) -> Any:
 
 
 def _entry(parent: Any, key: Any, path: str, problems: list[str], known: list[str]) -> Any:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    if OmegaConf.is_missing(parent, key):
-        problems.append(problem(path, "needs a value", got="???"))
-        return BAD
     try:
         value = parent[key]
-    except RecursionError:
-        problems.append(problem(path, "refers to itself", got=_raw(parent, key)))
-        return BAD
-    except OmegaConfBaseException as error:
-        problems.append(_interpolation_problem(path, _raw(parent, key), str(error), known))
-        return BAD
     except Exception as error:  # noqa: BLE001 - a resolver may raise anything
-        problems.append(problem(path, f"cannot be resolved: {error}", got=_raw(parent, key)))
+        problems.append(_unresolved(error, path, _raw(parent, key), known))
         return BAD
     if isinstance(value, str) and not isinstance(value, Statistic) and f"{STATISTICS}\x00" in value:
         hint = "write ${training_data_stats:NAME} alone"
@@ -127,14 +94,19 @@ def _entry(parent: Any, key: Any, path: str, problems: list[str], known: list[st
 
 
 def _raw(parent: Any, key: Any) -> object:
-    from omegaconf import OmegaConf
-
     raw: Any = OmegaConf.to_container(parent, resolve=False)
     return raw[key]
 
 
-def _interpolation_problem(path: str, raw: object, message: str, known: list[str]) -> str:
-    first = message.splitlines()[0]
+def _unresolved(error: Exception, path: str, raw: object, known: list[str]) -> str:
+    """The message about an entry whose value cannot be resolved."""
+    if isinstance(error, MissingMandatoryValue):
+        return problem(path, "needs a value", got=raw)
+    if isinstance(error, RecursionError):
+        return problem(path, "refers to itself", got=raw)
+    if not isinstance(error, OmegaConfBaseException):
+        return problem(path, f"cannot be resolved: {error}", got=raw)
+    first = str(error).splitlines()[0]
     if match := re.search(r"Interpolation key '(.*?)' not found", first):
         hint = did_you_mean(match.group(1), known) or "define it in the config"
         return problem(path, "unknown interpolation", got=raw, hint=hint)

@@ -1,14 +1,19 @@
-"""The resolvers of configs: ``${name:…}``, core's own and those that plugins declare for other programs."""
+"""Resolvers of configs, ``${name:…}``: those of core, and those of other programs that plugins declare."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.basecontainer import BaseContainer
 
 from equipot._importing import load_object
 from equipot.config._aliases import aliases
+from equipot.declarations import TargetAliasEntry
 
 STATISTICS = "training_data_stats"
-"""The resolver of statistics, whose values are known only after data were read."""
+"""The resolver of statistics, whose values are known only after data are read."""
 
 
 def _int_div(a: int, b: int) -> int:
@@ -17,51 +22,32 @@ def _int_div(a: int, b: int) -> int:
     return a // b
 
 
-def _concat_lists(*lists: list[Any]) -> list[Any]:
-    return [item for part in lists for item in part]
-
-
 CORE: dict[str, Any] = {
     "int_div": _int_div,
     "int_mul": lambda a, b: int(a) * int(b),
-    "concat_lists": _concat_lists,
+    "concat_lists": lambda *lists: [item for part in lists for item in part],
     "list_to_identity_dict": lambda names: {name: name for name in names},
     "list_to_constant_dict": dict.fromkeys,
 }
-"""Core's own, except for statistics."""
+"""Resolvers of core, except for statistics."""
 
 
 def register_resolvers() -> None:
-    """Make the resolvers known to OmegaConf, which has its own ``oc.…``."""
-    from omegaconf import OmegaConf
-
-    for name, function in {**_declared(), **CORE}.items():
+    """Register all resolvers with OmegaConf."""
+    declared = {name: functools.partial(_call, entry) for name, entry in aliases("resolver").items()}
+    for name, function in {**declared, **CORE}.items():
         OmegaConf.register_new_resolver(name, function, replace=True)
-    if not OmegaConf.has_resolver(STATISTICS):  # Hydra resolves a value that an override removes
+    if not OmegaConf.has_resolver(STATISTICS):  # Hydra resolves values that an override removes
         OmegaConf.register_new_resolver(STATISTICS, lambda *_: "a statistic", use_cache=False)
 
 
 def resolver_names() -> list[str]:
-    """Names of all resolvers that there are, OmegaConf's and Hydra's too."""
-    from omegaconf.basecontainer import BaseContainer
-
-    return sorted(BaseContainer._resolvers)  # noqa: SLF001 - OmegaConf tells about single names only
+    """Names of all resolvers, those of OmegaConf and Hydra included."""
+    return sorted(BaseContainer._resolvers)  # noqa: SLF001 - OmegaConf has no public list
 
 
-def _declared() -> dict[str, Any]:
-    """Resolvers of other programs; their functions are imported when they are used."""
-
-    def call(path: str) -> Any:
-        def called(*arguments: Any) -> Any:
-            return load_object(path)(*arguments)
-
-        return called
-
-    def refuse(instead: str) -> Any:
-        def refused(*_: Any) -> None:
-            raise ValueError(f"has no counterpart; {instead}")
-
-        return refused
-
-    found = aliases("resolver").items()
-    return {name: call(entry.target) if entry.target else refuse(entry.instead) for name, entry in found}
+def _call(entry: TargetAliasEntry, *arguments: Any) -> Any:
+    """Call a resolver of another program, whose function is imported on first use."""
+    if not entry.target:
+        raise ValueError(f"has no counterpart; {entry.instead}")
+    return load_object(entry.target)(*arguments)

@@ -1,4 +1,4 @@
-"""JSON Schema of configs: one definition for each installed component."""
+"""JSON Schema of configs, with a definition for each installed component."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from equipot.config._sections import SECTIONS, STAGES
 from equipot.describe import describe_options
 from equipot.validation import annotations_of, is_component
 
-SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-
 _OF_A_PLUGIN: dict[str, Any] = {
     "type": "object",
     "properties": {"_target_": {"type": "string", "pattern": r"^(?!equipot\.)"}},
     "required": ["_target_"],
 }
-"""What a plugin brings by its own path."""
+"""A component that is named by its path in a plugin."""
 
 
 def config_schema() -> dict[str, Any]:
@@ -32,7 +30,7 @@ def config_schema() -> dict[str, Any]:
 
     modules = ("equipot.train.EMALightningModule", "equipot.train.LightningModule")
     return {
-        "$schema": SCHEMA,
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "equipot config",
         "type": "object",
         "properties": {
@@ -61,11 +59,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def component_schema(component: Component) -> dict[str, Any]:
-    """The schema of one component's mapping in a config.
-
-    Args:
-        component: A class or function with options.
-    """
+    """The schema of a component's mapping in a config."""
     hints = annotations_of(component.target)
     properties: dict[str, Any] = {"_target_": {"const": component.path}}
     required = ["_target_"]
@@ -84,20 +78,15 @@ def component_schema(component: Component) -> dict[str, Any]:
 
 
 def _type_schema(annotation: Any) -> dict[str, Any]:
-    """The schema of an annotation; of a component, a mapping with ``_target_``."""
+    """The schema of an annotation; for a component, a mapping with ``_target_``."""
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
     if annotation is None:
         return {}
-    if _names_component(annotation):
+    if any(is_component(part) for part in typing.get_args(annotation) or (annotation,)):  # alone or in a union
         return {"type": ["object", "null"], "properties": {"_target_": {"type": "string"}}}
     try:
         return TypeAdapter(annotation).json_schema()
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return {}
-
-
-def _names_component(annotation: Any) -> bool:
-    """Whether an annotation is a class of components, alone or in a union."""
-    return any(is_component(part) for part in typing.get_args(annotation) or (annotation,))

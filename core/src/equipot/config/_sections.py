@@ -1,4 +1,4 @@
-"""The sections of a config, and the places in it with a meaning of their own."""
+"""Sections and other places of a config that have a special meaning."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ SECTIONS = ("run", "data", "trainer", "training_module")
 """Required sections."""
 
 ROOT_KEYS = (*SECTIONS, "seed")
-"""Root keys that are not the user's own."""
+"""Root keys that are not variables of the user."""
 
 STAGES = ("train", "val", "test")
-"""What ``run`` lists."""
+"""The stages that ``run`` may list."""
 
 MODEL = "training_module.model"
 LOSS = "training_module.loss"
@@ -24,10 +24,10 @@ DEFERRED: dict[str, tuple[str, ...]] = {
     "training_module.optimizer": ("params",),
     "training_module.lr_scheduler": ("optimizer",),
 }
-"""Sections whose objects need what exists only later."""
+"""Sections whose objects need options that exist only later."""
 
 MADE_EARLY = ("data", "trainer.callbacks", *(f"training_module.{name}" for name in MEASURES))
-"""Sections whose objects the check makes: by contract their constructors read no data and write nothing."""
+"""Sections whose objects the check makes; their constructors must not read data or write anything."""
 
 _INTERPOLATION = re.compile(r"\$\{\s*([A-Za-z_]\w*)\b(?!(?:\.\w+)*\s*:)")
 
@@ -49,5 +49,5 @@ def used_root_keys(container: object) -> set[str]:
 
 
 def key_paths(container: object) -> list[str]:
-    """Dotted paths of all keys of nested mappings; entries of lists have no key."""
+    """Dotted paths of all keys of nested mappings, without entries of lists."""
     return [path for path, _ in nodes(container) if path and not any(part.isdigit() for part in path.split("."))]

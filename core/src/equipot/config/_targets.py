@@ -1,7 +1,7 @@
-"""What a ``_target_`` may name: core's public names, installed plugins, and a short allow list.
+"""What a ``_target_`` may name: public names of core, installed plugins, and a short allow list.
 
-A target is resolved by identity, not by its dotted path: the object found must be a class of an
-allowed kind, or be defined in an allowed package. Nothing outside is ever imported.
+What counts is the object, not its dotted path: it must be a class of an allowed kind, or be defined in an
+allowed package. Nothing else is ever imported.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PUBLIC_MODULES = (
 """Modules of core whose public names (``__all__``) a config may use."""
 
 OTHER_PATHS = {"equipot.nn.pair_potential": "equipot.pair_potentials"}
-"""Further module paths of what is public. Any private module below a public one is known without being named here."""
+"""Other paths of public modules. Private modules inside a public one need no entry."""
 
 FOREIGN: dict[str, tuple[str, ...]] = {
     "torch.optim": ("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler"),
@@ -45,10 +45,10 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     ),
     "torchmetrics": ("torchmetrics.Metric",),
 }
-"""Packages outside equipot and the base classes of what may be used of them."""
+"""Packages outside equipot, and the base classes of what configs may use from them."""
 
 HYDRA_PACKAGES = ("hydra._internal.core_plugins", "hydra_plugins", "hydra.experimental.callbacks")
-"""Where targets in the ``hydra:`` section may live: Hydra itself and installed Hydra plugins."""
+"""Where targets of the ``hydra:`` section may come from: Hydra and installed Hydra plugins."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,16 @@ class AllowList:
     extra: tuple[str, ...] = ()
 
     def covers(self, path: str) -> bool:
-        """Whether a dotted path is in one of the packages, or is one of the names."""
+        """Whether a dotted path is one of the names or lies in one of them."""
         return any(is_within(path, package) for package in self.extra)
 
 
 class TargetError(Exception):
-    """A target cannot be used; the text is one problem."""
+    """A target cannot be used; the message is one problem."""
 
 
 def resolve_target(path: object, where: str, allow: AllowList | None = None) -> Any:
-    """Find the object of a ``_target_`` if it may be used.
+    """Find the object that a ``_target_`` names, if configs may use it.
 
     Args:
         path: The dotted path from the config.
@@ -78,15 +78,21 @@ def resolve_target(path: object, where: str, allow: AllowList | None = None) -> 
         The class or function.
 
     Raises:
-        TargetError: If the target is not allowed or not there; nothing outside the allowed
-            packages has been imported.
+        TargetError: If the target is not allowed or does not exist. Nothing outside the allowed packages is
+            imported.
     """
     place = f"{where}._target_"
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise TargetError(problem(place, "must be a dotted path", got=path, hint="write package.module.Name"))
-    extra = allow or AllowList()
-    if extra.covers(path):
-        return _extra(path, place, extra)
+    try:
+        return _resolved(path, place, allow or AllowList())
+    except PluginError as error:
+        raise TargetError(f"{place}: {error}") from None
+
+
+def _resolved(path: str, place: str, allow: AllowList) -> Any:
+    if allow.covers(path):
+        return _extra(path, place, allow)
     if is_within(path, "equipot"):
         return _core(path, place)
     if owner := plugins().owner_of(path):
@@ -107,9 +113,9 @@ def _advice(path: str) -> str:
 
 
 def _core(path: str, place: str) -> Any:
-    """A public name of core, or a registered name under one of the namespaces.
+    """A public name of core, or a registered name in one of the namespaces.
 
-    ``equipot.data._module.ASEDataModule``, as Python shows it, is ``equipot.data.ASEDataModule`` too.
+    ``equipot.data._module.ASEDataModule``, as Python shows the class, means ``equipot.data.ASEDataModule``.
     """
     parent, _, name = path.rpartition(".")
     parent = OTHER_PATHS.get(parent, parent)
@@ -120,17 +126,14 @@ def _core(path: str, place: str) -> Any:
             return getattr(module, name)
         kind = KIND_OF_NAMESPACE.get(module_name)
         if kind is not None and (parent == module_name or name in plugins().names(kind)):
-            try:
-                return plugins().load(kind, name)
-            except PluginError as error:
-                raise TargetError(f"{place}: {error}") from None
+            return plugins().load(kind, name)
     known = [f"{one}.{public}" for one in PUBLIC_MODULES for public in public_names(load_module(one))]
     hint = did_you_mean(path, known) or f"modules: {', '.join(PUBLIC_MODULES)}"
     raise TargetError(problem(place, "is not a public name of equipot", got=path, hint=hint))
 
 
 def public_names(module: Any) -> list[str]:
-    """Classes of a module of core that configs may use: those in ``__all__``, else those it defines."""
+    """Classes of a module of core that configs may use: those in ``__all__``, or without it those it defines."""
     names = getattr(module, "__all__", None)
     if names is None:
         own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
@@ -138,36 +141,28 @@ def public_names(module: Any) -> list[str]:
     return sorted(name for name in names if inspect.isclass(getattr(module, name)))
 
 
-def _import(name: str, place: str) -> Any:
-    try:
-        return load_module(name)
-    except PluginError as error:
-        raise TargetError(f"{place}: {error}") from None
-
-
 def _locate(path: str, place: str) -> Any:
-    """Import the longest prefix that is a module and walk the rest as attributes."""
+    """Import the longest prefix that is a module, and look up the rest as attributes."""
     parts = path.split(".")
-    found: Any = _import(parts[0], place)
+    found: Any = load_module(parts[0])
     for index, part in enumerate(parts[1:], start=1):
         parent = found
         found = getattr(parent, part, None)
         if found is None and inspect.ismodule(parent) and hasattr(parent, "__path__"):
             name = f"{parent.__name__}.{part}"
-            found = _import(name, place) if importlib.util.find_spec(name) is not None else None
+            found = load_module(name) if importlib.util.find_spec(name) is not None else None
         if found is None:
-            names = {*dir(parent), *getattr(parent, "__all__", ())}  # a package may export lazily
+            names = {*dir(parent), *getattr(parent, "__all__", ())}  # packages may export lazily
             hint = did_you_mean(part, sorted(name for name in names if not name.startswith("_")))
             raise TargetError(problem(place, f"{'.'.join(parts[:index])} has no {part!r}", got=path, hint=hint))
         if inspect.ismodule(found) and not is_within(found.__name__, parts[0]):
-            raise TargetError(
-                problem(place, "leaves its package", got=path, hint=f"{found.__name__!r} is another package")
-            )
+            hint = f"{found.__name__!r} is another package"
+            raise TargetError(problem(place, "leaves its package", got=path, hint=hint))
     return found
 
 
 def _defined_in(path: str, place: str, package: str) -> Any:
-    """A class or function that a plugin's own package defines."""
+    """A class or function that is defined in a plugin's own package."""
     found = _locate(path, place)
     if not (inspect.isclass(found) or inspect.isfunction(found)) or not is_within(found.__module__, package):
         raise TargetError(problem(place, f"is not a class or function of {package}", got=path))
@@ -180,14 +175,13 @@ def _of_kind(path: str, place: str, bases: tuple[str, ...]) -> Any:
     allowed = tuple(_locate(base, place) for base in bases)
     if not inspect.isclass(found) or not issubclass(found, allowed):
         kinds = ", ".join(base.rsplit(".", 1)[1].lstrip("_") for base in bases)
-        raise TargetError(
-            problem(place, "is not on the list of allowed targets", got=path, hint=f"must be one of: {kinds}")
-        )
+        hint = f"must be one of: {kinds}"
+        raise TargetError(problem(place, "is not on the list of allowed targets", got=path, hint=hint))
     return found
 
 
 def _extra(path: str, place: str, allow: AllowList) -> Any:
-    """What the command line allowed: by its own path, or defined in the package."""
+    """A target allowed on the command line, by its own path or by the package that defines it."""
     found = _locate(path, place)
     if not callable(found):
         raise TargetError(problem(place, "is not callable", got=path))

@@ -1,4 +1,4 @@
-"""What training demands of Lightning's trainer and callbacks."""
+"""What training requires of Lightning's trainer and callbacks."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ FORCED_TRAINER_OPTIONS: dict[str, object] = {
     "use_distributed_sampler": False,
     "num_sanity_val_steps": 0,
 }
-"""What training always runs with: forces need gradients, and batches are the data module's."""
+"""Options that are always set: forces need gradients, and the data module makes the batches."""
 
 
 def swaps_weights(callback: type) -> bool:
-    """Whether a class is a callback that exchanges the model's weights, which averages kept by equipot replace."""
+    """Whether a callback class swaps the model's weights; in equipot the training module averages them instead."""
     from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
     return issubclass(callback, (StochasticWeightAveraging, WeightAveraging))
 
 
 def trainer_problems(resolved: Mapping[str, Any], targets: Mapping[str, Any]) -> Iterator[str]:
-    """Trainer options that training sets itself, and callbacks that swap weights."""
+    """Find trainer options that training sets itself, and callbacks that swap weights."""
     trainer = resolved.get("trainer")
     if not isinstance(trainer, dict):
         return

@@ -1,7 +1,6 @@
 """Labelled data: reading, checking, splitting, batching and statistics.
 
-``equipot.data.NAME`` is every registered statistics manager too; nothing is imported before its
-first use.
+Registered statistics managers are available as ``equipot.data.NAME`` too; each name is imported on first use.
 """
 
 from __future__ import annotations

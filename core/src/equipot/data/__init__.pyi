@@ -6,14 +6,15 @@ from ._base import DataModule as DataModule
 from ._base import name_sets as name_sets
 from ._census import Census as Census
 from ._collection import FrameCollection as FrameCollection
+from ._collection import LazyFrames as LazyFrames
 from ._collection import collect_frames as collect_frames
 from ._dataset import FrameDataset as FrameDataset
 from ._frames import LabelContract as LabelContract
 from ._frames import frame_from_atoms as frame_from_atoms
-from ._lazy import LazyFrames as LazyFrames
 from ._loader import TrainLoader as TrainLoader
 from ._loader import evaluation_loader as evaluation_loader
 from ._module import ASEDataModule as ASEDataModule
+from ._module import SourceDataModule as SourceDataModule
 from ._quantities import EdgeLengths as EdgeLengths
 from ._quantities import NumNeighbors as NumNeighbors
 from ._quantities import PerAtomModifier as PerAtomModifier
@@ -21,7 +22,6 @@ from ._quantities import as_quantity as as_quantity
 from ._readers import check_file as check_file
 from ._readers import read_atoms as read_atoms
 from ._readers import read_placed as read_placed
-from ._sources import SourceDataModule as SourceDataModule
 from ._statistic_entries import EntryCollector as EntryCollector
 from ._statistic_entries import StatisticKind as StatisticKind
 from ._statistic_entries import StatisticValue as StatisticValue

@@ -1,4 +1,4 @@
-"""What every data section is: sets of frames read, checked, batched and counted by one abstract class."""
+"""The base class of all data sections: it reads, checks, batches and counts sets of frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 import torch
@@ -17,35 +17,36 @@ from equipot.data._census import Census
 from equipot.data._checks import check_batch_sizes, check_elements, check_labels
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
-from equipot.data._edges import ModelEdges
 from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data._readers import file_hash
 from equipot.data._splits import PARTS, split_indices
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics
 from equipot.data.options import DataOptions, LoaderOptions
-from equipot.data.transforms import NeighborListTransform, Transform, bind_transforms, mapper_among
+from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, problem
 from equipot.fields import LABELS
+from equipot.files import file_digest
 from equipot.graph import Graph
 from equipot.model._context import ModelInfo
 from equipot.options import Configurable
 
 TRAIN = PARTS[0]
 
+T = TypeVar("T")
+
 
 class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=DataOptions):
     """Labelled frames for training; derived classes say where the frames come from.
 
-    Constructors read no data: a config is checked with them. Options of a derived class are an
-    ``equipot.data.DataOptions`` with further fields.
+    Constructors do not read data, because checking a config calls them. The options of a derived class are a
+    dataclass derived from ``equipot.data.options.DataOptions``.
     """
 
     options: DataOptions
 
     def __post_init__(self) -> None:
-        """Take the options; nothing is read."""
+        """Set up from the options, without reading data."""
         super().__post_init__()
         options = self.options
         self._loaders = {part: options.loader(part) for part in PARTS}
@@ -59,40 +60,38 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
 
     @property
     def units(self) -> str:
-        """``metal`` or ``real``: what the data are in."""
+        """Unit system of the data, ``metal`` or ``real``."""
         return self.options.units
 
     @functools.cached_property
     def label_contract(self) -> LabelContract:
-        """Labels and where they are read from."""
+        """Labels, and where each is read from."""
         return self.options.contract()
-
-    # ------------------------------------------------------------------ what derived classes give
 
     @abc.abstractmethod
     def read_sets(self) -> dict[str, FrameCollection]:
         """Read all frames.
 
         Returns:
-            ``train``, ``val0``, ``val1`` …, ``test0`` … to frames; see ``collect_frames``, ``split``
-            and ``name_sets``.
+            Frames by set: ``train``, ``val0``, ``val1``, ..., ``test0``, and so on. See
+            ``collect_frames``, ``split`` and ``name_sets``.
         """
 
     @abc.abstractmethod
     def source_files(self) -> list[str]:
-        """Every file or folder that is read, once; their digests are stored with checkpoints."""
+        """All files and folders that are read, without repetition; checkpoints store their digests."""
 
     @property
     def split_source(self) -> Any:
-        """What ``split_indices`` count in, for ``splits.json``; plain containers."""
+        """What ``split_indices`` refer to, as plain containers for ``splits.json``."""
         return None
 
     def split(self, whole: FrameCollection, sizes: Mapping[str, float]) -> dict[str, FrameCollection]:
-        """Split frames by the seed, and remember ``split_indices``.
+        """Split frames at random by the seed, and keep the ``split_indices``.
 
         Args:
-            whole: All frames; isolated atoms always go to train.
-            sizes: ``train``, ``val``, ``test`` to fractions or numbers of frames.
+            whole: All frames; isolated atoms always go to ``train``.
+            sizes: Fraction or number of frames of ``train``, ``val`` and ``test``.
 
         Raises:
             ConfigError: If a part is empty or the parts are larger than the set.
@@ -104,17 +103,15 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
         return {part: whole.subset(indices) for part, indices in self.split_indices.items()}
 
-    # ------------------------------------------------------------------ before data are read
-
     def bind(self, info: ModelInfo) -> None:
-        """Take types, radii and edge sets from a model.
+        """Adopt the types, cutoff radii and edge sets of a model.
 
         Args:
             info: ``model.info`` or ``recipe.info(units)``.
 
         Raises:
-            ConfigError: If units, transforms or the statistics' types contradict the model.
-            DataError: If frames read already hold elements the model does not know.
+            ConfigError: If units, transforms or the types of the statistics contradict the model.
+            DataError: If frames that were already read contain elements that the model does not know.
         """
         if info.units != self.units:
             raise ConfigError(problem("data.units", f"differ from the model's {info.units!r}", got=self.units))
@@ -125,25 +122,30 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         check_elements(sets, transforms)
         self._transforms, self._sets, self.info = transforms, sets, info
 
+    def expected_sets(self) -> list[str] | None:
+        """Names of the sets that the options define, e.g. ``train``, ``val0``; None if only reading shows them.
+
+        The check of a config uses them to find monitored names that are never logged.
+        """
+        return None
+
     def use_labels(self, labels: Iterable[str]) -> None:
-        """Say what will be trained on or compared with, before data are read.
+        """Say, before data are read, which labels training or metrics use.
 
         Args:
-            labels: Labels other than the energy; NaN in those not named is then accepted.
+            labels: Labels besides the energy; NaN in all others is then accepted.
         """
         self._used = frozenset({"total_energy", *labels})
 
-    # ------------------------------------------------------------------ reading
-
     def setup(self, stage: str | None = None) -> None:
-        """Read, split and check everything; a second call does nothing.
+        """Read, split and check all data; a second call does nothing.
 
         Args:
-            stage: Lightning's; all sets are read at every stage.
+            stage: Given by Lightning and ignored: all sets are read at every stage.
 
         Raises:
-            ConfigError: On an empty split or a batch larger than its set.
-            DataError: On files, labels or elements that cannot be used.
+            ConfigError: If a split is empty or a batch is larger than its set.
+            DataError: If files, labels or elements cannot be used.
         """
         del stage
         if self._sets:
@@ -164,18 +166,16 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         check_elements(sets, self._transforms)
         self._sets = sets
 
-    # ------------------------------------------------------------------ what was read
-
     def census(self) -> Census:
-        """What labels the sets have; prints as a table. Reads the data if that was not done."""
+        """The labels found in each set, printable as a table; reads the data on first use."""
         self.setup()
         return self._census
 
     def dataset(self, name: str = TRAIN) -> FrameDataset:
-        """A set: ``train``, ``val0``, ``test0``, ...
+        """One of the sets: ``train``, ``val0``, ``test0``, ...
 
         Raises:
-            ConfigError: If the data section gives no such set.
+            ConfigError: If the data section does not have this set.
         """
         self.setup()
         if name not in self._sets:
@@ -189,8 +189,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         return list(self._sets)
 
     def file_hashes(self) -> dict[str, str]:
-        """SHA-256 of each file or folder."""
-        return {path: file_hash(path) for path in self.source_files()}
+        """SHA-256 of each file or folder that is read."""
+        return {path: file_digest(path) for path in self.source_files()}
 
     def statistics(self, names: Collection[str] | None = None) -> dict[str, StatisticValue]:
         """Statistics of the train set, from the cache if data, model and manager are the same.
@@ -201,11 +201,11 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
 
         Raises:
             ConfigError: If there is no manager, or it does not know a name.
-            DataError: If a statistic asked for has no value, naming it.
+            DataError: If a requested statistic has no value; the message names it.
         """
         manager = self.options.stats_manager
         if manager is None:
-            what = "statistics are asked for but no manager is given"
+            what = "statistics are requested but no manager is given"
             hint = "add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}"
             raise ConfigError(problem("data.stats_manager", what, hint=hint))
         dataset = self._ready(TRAIN)
@@ -227,8 +227,6 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         cache_dir = self.options.cache_dir
         return cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
 
-    # ------------------------------------------------------------------ loaders
-
     def train_dataloader(self) -> TrainLoader:
         """Shuffled, resumable batches of the train set."""
         options = self._loaders[TRAIN]
@@ -247,11 +245,9 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
     def _evaluation_loaders(self, part: str) -> list[DataLoader[Graph]]:
         options = self._loaders[part]
         loaders = []
-        for name in self.set_names:
-            if name.startswith(part):
-                dataset = self._ready(name)
-                order = self._order(dataset, options, part, shuffle=bool(options.shuffle))
-                loaders.append(evaluation_loader(dataset, order, **options.torch_options()))
+        for dataset in [self._ready(name) for name in self.set_names if name.startswith(part)]:
+            order = self._order(dataset, options, part, shuffle=bool(options.shuffle))
+            loaders.append(evaluation_loader(dataset, order, **options.torch_options()))
         return loaders
 
     def _order(self, dataset: FrameDataset, options: LoaderOptions, part: str, *, shuffle: bool) -> BatchOrder:
@@ -274,13 +270,13 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         return dataset
 
 
-def name_sets(parts: Iterable[tuple[str, FrameCollection]]) -> dict[str, FrameCollection]:
-    """Sets by their names: ``train``, then ``val0``, ``val1`` … and ``test0`` … in the order given.
+def name_sets(parts: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """Number the sets of each part in the order given: ``train``, ``val0``, ``val1``, ..., ``test0``, and so on.
 
     Args:
-        parts: ``train``, ``val`` or ``test``, and the frames.
+        parts: ``train``, ``val`` or ``test`` with the frames of each set.
     """
-    named: dict[str, FrameCollection] = {}
+    named: dict[str, T] = {}
     for part, frames in parts:
         number = sum(name.startswith(part) for name in named)
         named[part if part == TRAIN else f"{part}{number}"] = frames
@@ -288,10 +284,8 @@ def name_sets(parts: Iterable[tuple[str, FrameCollection]]) -> dict[str, FrameCo
 
 
 def _fingerprint(transform: Transform) -> list[Any]:
-    """What a transform does, in plain containers: class, and options or else attributes."""
-    names = (
-        [one.name for one in dataclasses.fields(transform)] if dataclasses.is_dataclass(transform) else vars(transform)
-    )
-    options = {name: getattr(transform, name) for name in sorted(names)}
+    """Class and options (of other than dataclasses, attributes) of a transform, in plain containers for the cache."""
+    names = {one.name for one in dataclasses.fields(transform)} if dataclasses.is_dataclass(transform) else None
+    options = {name: value for name, value in sorted(vars(transform).items()) if names is None or name in names}
     plain = {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in options.items()}
     return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(plain)]

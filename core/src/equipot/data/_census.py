@@ -1,4 +1,4 @@
-"""The census: what labels the data have, printed before the first step and checked."""
+"""The census: which labels the data have; it is checked, and printed before the first step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @dataclass
 class LabelCensus:
-    """One label in one set."""
+    """Counts of one label in one set."""
 
     key: str
     present: int = 0
@@ -32,15 +32,15 @@ class LabelCensus:
     all_zero: int = 0
     """Frames of more than one atom where every value is zero."""
     zero_candidates: int = 0
-    """Frames that could be counted in all_zero."""
+    """Frames of more than one atom with the label."""
     minimum: float | None = None
     maximum: float | None = None
     sources: dict[str, int] = field(default_factory=dict)
-    """``place:key`` and the number of frames read from there."""
+    """Number of frames by the ``place:key`` that the label was read from."""
     ignored: dict[str, int] = field(default_factory=dict)
-    """Reason and number of frames whose label is in the file but not used."""
+    """Number of frames whose label is in the file but not used, by reason."""
     non_finite: list[str] = field(default_factory=list)
-    """File and frame of labels with NaN or inf."""
+    """File and frame of each label that has NaN or inf."""
 
     @property
     def constant(self) -> bool:
@@ -69,22 +69,22 @@ class LabelCensus:
 
 @dataclass
 class SetCensus:
-    """All labels, elements and sizes of one set."""
+    """Counts of frames, atoms, elements and labels in one set."""
 
     frames: int = 0
     atoms: int = 0
     elements: dict[str, int] = field(default_factory=dict)
     labels: dict[str, LabelCensus] = field(default_factory=dict)
     keys: dict[str, int] = field(default_factory=dict)
-    """Everything numeric found in the frames, as ``place:key``, and in how many of them."""
+    """Number of frames by the ``place:key`` of each numeric value found in them."""
 
 
 class Census:
-    """What is in the data, by set.
+    """Counts of labels and elements, by set.
 
     Args:
-        contract: The labels asked for.
-        units: Unit system of the data, for the headings.
+        contract: The labels to count.
+        units: Unit system of the data, for the table.
     """
 
     def __init__(self, contract: LabelContract, units: Units = "metal") -> None:
@@ -117,19 +117,13 @@ class Census:
             for key in found:
                 _count(counted.keys, key)
 
-    # ------------------------------------------------------------------ checks
-
     def problems(self, required: Mapping[str, str], sets: Sequence[str] = ("train",)) -> list[str]:
-        """Why the data do not fit what the run asks of them.
+        """Messages on required labels that are absent or zero throughout a set, or NaN or inf anywhere.
 
         Args:
-            required: Label to the place in the config that needs it, e.g. ``{"forces":
+            required: The place in the config that needs each label, e.g. ``{"forces":
                 "training_module.loss.coeffs.forces"}``.
             sets: Sets that must have the labels.
-
-        Returns:
-            Messages on required labels that are absent or all zero in a set, and on required labels
-            that are NaN or inf anywhere.
         """
         messages = []
         for label, where in required.items():
@@ -140,22 +134,21 @@ class Census:
         return messages
 
     def non_finite_problems(self, labels: Iterable[str] | None = None, where: str = "data.labels") -> list[str]:
-        """Messages on labels with NaN or inf, naming the first files and frames."""
+        """Messages on labels with NaN or inf, with the first files and frames."""
         messages = []
         for label in self.contract if labels is None else labels:
-            found = [place for row in self.rows(label) for place in row.non_finite]
-            if found:
+            if found := [place for row in self.rows(label) for place in row.non_finite]:
                 shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
                 hint = "correct the data, or mask_nan_labels: true to treat NaN as missing"
                 messages.append(problem(where, f"{label} is NaN or inf in {shown}", hint=hint))
         return messages
 
     def rows(self, label: str) -> list[LabelCensus]:
-        """What was counted of a label in each set that was asked for it."""
+        """The counts of a label in each set."""
         return [one.labels[label] for one in self.sets.values() if label in one.labels]
 
     def key_hint(self, label: str, *set_names: str) -> str:
-        """Where else a label may be: a key that looks like it, and all that some sets have."""
+        """Advice on where a label may be: a key that looks like it, and all keys of some sets."""
         found = {key for name in set_names for key in self.sets[name].keys}
         candidates = [key for key in suggest_keys(label, found) if key != self.contract[label].key]
         advice = f"write labels: {{{label}: {candidates[0]}}}; " if candidates else ""
@@ -176,10 +169,8 @@ class Census:
             return [problem(where, what, hint="read the label from another key, or give it no weight")]
         return []
 
-    # ------------------------------------------------------------------ output
-
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers for logs and checkpoints (labels never seen have no range)."""
+        """Plain containers for logs and checkpoints; the range of labels that were not found is None."""
         return {"units": self.units, "sets": {name: asdict(counted) for name, counted in self.sets.items()}}
 
     def __str__(self) -> str:
@@ -215,7 +206,7 @@ def _count(counts: dict[str, int], name: str) -> None:
 
 
 def _present(frame: Graph, label: str) -> torch.Tensor | None:
-    """Values of a label that are not masked out."""
+    """Values of a label that are not masked out; None without the label."""
     if label not in frame:
         return None
     mask = frame.get(mask_key(label))

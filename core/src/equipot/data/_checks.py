@@ -1,4 +1,4 @@
-"""Checks of the data as a whole: labels, batch sizes, elements."""
+"""Checks of all data together: labels, batch sizes, elements."""
 
 from __future__ import annotations
 
@@ -17,17 +17,7 @@ if TYPE_CHECKING:
 def check_labels(
     census: Census, wanted: Collection[str], files: Sequence[str], used: Collection[str] | None = None
 ) -> None:
-    """Refuse labels that are NaN or inf somewhere, and wanted ones that are nowhere.
-
-    Args:
-        census: Of all sets.
-        wanted: Labels that must be in at least one frame.
-        files: Where they were looked for.
-        used: Labels that must be finite; None: all.
-
-    Raises:
-        DataError: With all problems, and keys that look like the missing labels.
-    """
+    """Raise a DataError if ``used`` labels (None: all) are NaN or inf, or ``wanted`` labels are in no frame."""
     problems = census.non_finite_problems(label for label in census.contract if used is None or label in used)
     for label, source in census.contract.items():
         found = any(row.sources or row.ignored or row.non_finite for row in census.rows(label))
@@ -39,15 +29,7 @@ def check_labels(
 
 
 def check_batch_sizes(sets: Mapping[str, FrameDataset], loaders: Mapping[str, LoaderOptions]) -> None:
-    """Refuse batches larger than the largest set they are for.
-
-    Args:
-        sets: ``train``, ``val0``, ...
-        loaders: Options of ``train``, ``val`` and ``test``.
-
-    Raises:
-        ConfigError: With all problems.
-    """
+    """Raise a ConfigError if a batch would be larger than the largest set of its part (train, val, test)."""
     problems = []
     for part, options in loaders.items():
         sizes = [len(one) for name, one in sets.items() if name.startswith(part)]
@@ -60,11 +42,7 @@ def check_batch_sizes(sets: Mapping[str, FrameDataset], loaders: Mapping[str, Lo
 
 
 def check_elements(sets: Mapping[str, FrameDataset], transforms: Sequence[Transform]) -> None:
-    """Refuse elements without a type, all at once.
-
-    Raises:
-        DataError: With the first file and frame of each.
-    """
+    """Raise a DataError that names all elements without a type and the first frame that has each of them."""
     if (mapper := mapper_among(transforms)) is None:
         return
     first: dict[str, str] = {}

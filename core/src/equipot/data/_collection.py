@@ -1,33 +1,75 @@
-"""Frames read from somewhere, with what the census needs to know of each."""
+"""Collections of frames, with what the census counts of each; sets larger than memory are read lazily."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
-from equipot.data._lazy import LazyFrames
 from equipot.errors import DataError, problem
+from equipot.graph import Graph
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from equipot.graph import Graph
-
 _SHOWN = 5
+
+
+class LazyFrames(Sequence[Graph]):
+    """A sequence of frames, each made when it is accessed.
+
+    Args:
+        make: Gives the frame of an index. Loaders may call it in other processes, so it must be picklable.
+        indices: Indices of the frames, in order.
+    """
+
+    def __init__(self, make: Callable[[int], Graph], indices: Sequence[int]) -> None:
+        self._make = make
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Graph: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> LazyFrames: ...
+
+    def __getitem__(self, index: int | slice) -> Graph | LazyFrames:
+        """One frame, or lazy frames for a slice."""
+        if isinstance(index, slice):
+            return LazyFrames(self._make, self._indices[index])
+        return self._make(self._indices[index])
+
+    def __iter__(self) -> Iterator[Graph]:
+        return (self._make(index) for index in self._indices)
+
+    def subset(self, indices: Sequence[int]) -> LazyFrames:
+        """Some of the frames, in the given order."""
+        return LazyFrames(self._make, [self._indices[index] for index in indices])
+
+    def map(self, function: Callable[[Graph], Graph]) -> LazyFrames:
+        """The same frames with a picklable function applied to each."""
+        return LazyFrames(functools.partial(_chained, self._make, function), self._indices)
+
+
+def _chained(make: Callable[[int], Graph], function: Callable[[Graph], Graph], index: int) -> Graph:
+    return function(make(index))
 
 
 @dataclass
 class FrameCollection:
-    """Sequences of equal length, one entry per frame."""
+    """Frames and what is known of each: sequences of equal length, one entry per frame."""
 
     frames: Sequence[Graph] = field(default_factory=list)
     reports: list[dict[str, LabelReport]] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     """``FILE, frame INDEX`` (counted from 0)."""
     keys: list[tuple[str, ...]] = field(default_factory=list)
-    """What the frame holds besides its geometry, as ``place:key``."""
+    """Numeric values of the frame besides its geometry, as ``place:key``."""
     isolated: list[bool] = field(default_factory=list)
     """Marked with ``config_type=IsolatedAtom``."""
 
@@ -55,13 +97,13 @@ def collect_frames(
     mask_nan: bool = False,
     keep: bool = True,
 ) -> FrameCollection:
-    """Frames from ASE's, with what the census needs to know.
+    """Convert ``ase.Atoms`` to frames, with what the census counts of each.
 
     Args:
-        atoms_by_place: Where each frame comes from, for messages, and the frame.
+        atoms_by_place: The place of each structure (for messages) and the structure.
         contract: Labels to read.
         mask_nan: Treat NaN in a label as missing.
-        keep: Whether to keep the frames; without them, ``frames`` is to be filled in by the caller.
+        keep: False leaves ``frames`` empty, for the caller to fill in.
 
     Raises:
         DataError: With the first few frames that cannot be used.

@@ -1,4 +1,4 @@
-"""Frames with their transforms; what the transforms add is computed once and kept."""
+"""Frames with their transforms; the results of the transforms are computed once and kept in memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import Dataset
 
-from equipot.data._frames import full_shape
-from equipot.data._lazy import LazyFrames
+from equipot.data._collection import LazyFrames
 from equipot.errors import DataError, problem
-from equipot.fields import mask_key
-from equipot.graph import EDGE_SET_SEPARATOR, Graph
+from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
 
 if TYPE_CHECKING:
     from equipot.data.transforms import Transform
@@ -23,10 +21,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 2 * 1024**3
-"""Memory one set may use for what its transforms add; beyond that they run again each time."""
+"""Memory that one set may use for the results of its transforms; beyond it, transforms run on each access."""
 
 _COMPACT = {"edge_index": (torch.int32, torch.int64), "edge_cell_shift": (torch.int16, torch.float64)}
-"""Edge fields: the type that holds them while they are kept, and the one that frames have."""
+"""Edge fields: their data type in the cache, and in frames."""
 
 
 class FrameDataset(Dataset[Graph]):
@@ -36,7 +34,7 @@ class FrameDataset(Dataset[Graph]):
         frames: Frames as read from files, in memory or lazy.
         places: File and index of each frame, for messages.
         transforms: Applied in order when a frame is fetched.
-        cache_bytes: Memory for what the transforms add.
+        cache_bytes: Memory for the results of the transforms.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class FrameDataset(Dataset[Graph]):
         """The frame after all transforms.
 
         Raises:
-            DataError: If a transform refuses it, with file and frame.
+            DataError: If a transform fails on it; the message starts with its place.
         """
         frame = self._frames[index]
         if index in self._cache:
@@ -90,7 +88,7 @@ class FrameDataset(Dataset[Graph]):
         self._cache[index] = compact
         if self._cache_left <= 0:
             logger.info(
-                "neighbour lists of %d of %d frames fill %d MB; the others are made again each time",
+                "neighbour lists of %d of %d frames fill %d MB; the others are computed on each access",
                 len(self._cache),
                 len(self),
                 self._cache_bytes // 1024**2,
@@ -109,7 +107,7 @@ class FrameDataset(Dataset[Graph]):
         return [frame["positions"].shape[0] for frame in self._frames]
 
     def num_edges(self) -> list[int]:
-        """Number of edges of each frame; makes all neighbour lists."""
+        """Number of edges of each frame; computes all neighbour lists."""
         return [frame["edge_index"].shape[1] for frame in self]
 
     def content_hash(self) -> str:
@@ -124,24 +122,9 @@ class FrameDataset(Dataset[Graph]):
 
 
 def complete_labels(frames: Sequence[Graph], labels: Sequence[str]) -> Sequence[Graph]:
-    """Give every frame each of the labels, zero and masked out where it has none.
-
-    Args:
-        frames: Frames as read.
-        labels: Labels that at least one frame of the run has.
-    """
-    complete = functools.partial(_complete, labels=tuple(labels))
+    """Give every frame all labels of the run; those that it lacks are zero and masked out."""
+    complete = functools.partial(with_labels, labels=tuple(labels))
     return frames.map(complete) if isinstance(frames, LazyFrames) else [complete(frame) for frame in frames]
-
-
-def _complete(frame: Graph, labels: Sequence[str]) -> Graph:
-    extra: Graph = {}
-    for label in labels:
-        if label not in frame:
-            shape = full_shape(label, n_frames=frame["num_atoms"].shape[0], n_atoms=frame["positions"].shape[0])
-            extra[label] = torch.zeros(shape, dtype=torch.float64)
-            extra[mask_key(label)] = torch.zeros(shape[0], dtype=torch.bool)
-    return {**frame, **extra}
 
 
 def _compacted(key: str, value: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Energies to subtract per type: isolated atoms, or a least-squares fit to compositions."""
+"""Reference energies per type: of isolated atoms, or from a least-squares fit to compositions."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from equipot.data._quantities import as_quantity
 from equipot.errors import DataError
 from equipot.graph import Graph
+from equipot.quantities import FieldValues
 
-_ENERGY = as_quantity("total_energy")
+_ENERGY = FieldValues("total_energy")
 
 
 class LeastSquaresShifts:
     """Per-type energies e_t that minimise ``sum over frames of (E - sum_t n_t e_t)^2``.
 
-    Every frame has the same weight. The fit is refused when compositions do not determine it.
-
-    Args:
-        type_names: The model's types.
+    Every frame has the same weight. It is an error if the compositions do not determine the fit.
     """
 
     def __init__(self, type_names: Sequence[str]) -> None:
@@ -29,7 +26,7 @@ class LeastSquaresShifts:
         self._energies: list[float] = []
 
     def update(self, batch: Graph) -> None:
-        """Take in compositions and energies."""
+        """Collect compositions and energies."""
         found = _ENERGY.values(batch)
         if found is None:
             return
@@ -41,11 +38,7 @@ class LeastSquaresShifts:
         self._energies.extend(energies[present].tolist())
 
     def result(self) -> dict[str, float]:
-        """The fit.
-
-        Raises:
-            DataError: If there is no energy, a type is absent, or compositions are linearly dependent.
-        """
+        """The fitted energies by type; a DataError if the frames do not determine them."""
         if not self._counts:
             raise DataError("the train set has no total_energy")
         counts = np.array(self._counts, dtype=np.float64)
@@ -63,18 +56,14 @@ class LeastSquaresShifts:
 
 
 class IsolatedAtoms:
-    """Energy of the frames that hold one atom and no edge, by type.
-
-    Args:
-        type_names: The model's types.
-    """
+    """Energies by type of the frames that consist of one atom without neighbours."""
 
     def __init__(self, type_names: Sequence[str]) -> None:
         self._type_names = list(type_names)
         self._found: dict[str, set[float]] = {}
 
     def update(self, batch: Graph) -> None:
-        """Take in the frames that are isolated atoms."""
+        """Collect the isolated atoms of a batch."""
         found = _ENERGY.values(batch)
         if found is None:
             return
@@ -86,11 +75,7 @@ class IsolatedAtoms:
             self._found.setdefault(name, set()).add(float(energies[frame]))
 
     def result(self) -> dict[str, float]:
-        """Energies by type.
-
-        Raises:
-            DataError: If a type has no such frame, or several with different energies.
-        """
+        """Energies by type; a DataError if a type has no isolated atom, or several with different energies."""
         if absent := [name for name in self._type_names if name not in self._found]:
             raise DataError(
                 "the train set has no isolated atom (a frame of one atom without neighbours, with total_energy) "

@@ -1,7 +1,7 @@
-"""One ``ase.Atoms`` to one frame, with labels read by explicit key.
+"""Convert ``ase.Atoms`` to a frame, with labels read by explicit key.
 
-Labels come from ``atoms.calc.results``, ``atoms.info`` or ``atoms.arrays`` and nowhere else: no
-method of a calculator is called, so that ASE's constraints never change a force.
+Labels are read from ``atoms.calc.results``, ``atoms.info`` and ``atoms.arrays`` only. No method of a
+calculator is called, so that ASE's constraints never change a force.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 DEFAULT_LABELS: dict[str, str] = {"total_energy": "energy", "forces": "forces", "stress": "stress"}
-"""Labels as in ASE's ``SinglePointCalculator``."""
+"""Labels by the names of ASE's ``SinglePointCalculator``."""
 
 _NOT_FINITE = "positions or cell contain NaN or inf"
 _PLACES = ("results", "info", "arrays")
@@ -38,11 +38,11 @@ class LabelSource(Options):
     """Key in calc.results, info or arrays; ``info:KEY`` looks in one of them only."""
 
     convention: Literal["stress", "negative_stress", "virial"] = "stress"
-    """What a tensor labelled ``stress`` is in the file: ASE's stress (eV/Å³, positive under tension), its negative, or
+    """What the file stores under the label ``stress``: ASE's stress (eV/Å³, positive under tension), its negative, or
     the virial ``-stress * volume`` (eV, as in QUIP)."""
 
     def problems(self) -> Iterator[str]:
-        """An empty key."""
+        """The key must not be empty."""
         if not self.key:
             yield problem("key", "must not be empty")
 
@@ -52,7 +52,7 @@ LabelContract = dict[str, LabelSource]
 
 @dataclass
 class LabelReport:
-    """What became of one label in one frame."""
+    """How one label of one frame was read."""
 
     source: str | None = None
     """``results:KEY``, ``info:KEY`` or ``arrays:KEY``; None if absent."""
@@ -63,16 +63,7 @@ class LabelReport:
 
 
 def label_contract(labels: Mapping[str, str | Mapping[str, str]] | None, where: str = "data.labels") -> LabelContract:
-    """The checked contract.
-
-    Args:
-        labels: Label to key, or to ``{"key": ..., "convention": "stress" | "negative_stress" |
-            "virial"}`` for the label ``stress``; None for the keys of ASE's calculators.
-        where: Dotted path that messages start with.
-
-    Raises:
-        ConfigError: With all problems.
-    """
+    """Check labels given as ``{label: key}`` or ``{label: {key: ..., convention: ...}}``; None: ``DEFAULT_LABELS``."""
     contract: LabelContract = {}
     problems: list[str] = []
     for label, given in (DEFAULT_LABELS if labels is None else labels).items():
@@ -102,20 +93,21 @@ def _label_source(label: str, given: object, where: str) -> LabelSource:
 def frame_from_atoms(
     atoms: Atoms, contract: LabelContract, where: str = "atoms", *, mask_nan: bool = False
 ) -> tuple[Graph, dict[str, LabelReport]]:
-    """One frame with its labels; absent labels are absent keys.
+    """Convert ``ase.Atoms`` to a frame with its labels.
 
     Args:
-        atoms: The frame; its constraints are ignored.
+        atoms: The structure; its constraints are ignored.
         contract: Labels to read.
         where: File and frame, for messages.
         mask_nan: Treat NaN in a label as missing instead of reporting it.
 
     Returns:
-        The frame (atom types and edges are added by transforms) and a report per label.
+        The frame and a report per label. Keys of labels that are not found are absent; transforms add
+        atom types and edges.
 
     Raises:
-        DataError: On no atoms, positions or cell that are not finite, a periodic direction without a
-            cell vector, a label of the wrong shape, or a missing model input.
+        DataError: If there are no atoms, positions or cell are not finite, a periodic direction has no
+            cell vector, a label has the wrong shape, or a model input is missing.
     """
     if len(atoms) == 0:
         raise DataError(problem(where, "has no atoms"))
@@ -163,11 +155,7 @@ def _geometry(atoms: Atoms, where: str) -> Graph:
 
 
 def finite_positions(atoms: Atoms, where: str) -> torch.Tensor:
-    """A copy of the positions in Å, float64, shape [n_atoms, 3].
-
-    Raises:
-        DataError: If there is NaN or infinity in them.
-    """
+    """A copy of the positions in Å, float64, shape [n_atoms, 3]; NaN and infinity raise a DataError."""
     positions = np.array(atoms.positions, dtype=np.float64)
     if not np.isfinite(positions).all():
         raise DataError(problem(where, _NOT_FINITE))
@@ -189,14 +177,14 @@ def _find(atoms: Atoms, key: str, where: str) -> tuple[str, Any] | None:
 
 
 def _held(atoms: Atoms) -> dict[str, Mapping[str, Any]]:
-    """What a frame holds by place; ASE databases keep their columns one level down in info."""
+    """All values of a structure, by place; ASE databases keep their columns one level down in info."""
     info = {**atoms.info.get("data", {}), **atoms.info.get("key_value_pairs", {}), **atoms.info}
     results = getattr(atoms.calc, "results", None) or {}
     return {"results": results, "info": info, "arrays": atoms.arrays}
 
 
 def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
-    """Shape of everything numeric that a frame holds besides its geometry, as ``place:key``."""
+    """Shapes of all numeric values of a structure except its geometry, by ``place:key``."""
     geometry = ("arrays:numbers", "arrays:positions")
     found = {f"{place}:{key}": value for place, held in _held(atoms).items() for key, value in held.items()}
     return {
@@ -209,7 +197,7 @@ def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
 
 
 def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
-    """Keys among those found that look like the label, e.g. ``dft_energy`` for total_energy."""
+    """Keys that look like a label, most likely first, e.g. ``dft_energy`` for total_energy."""
     words = {
         "total_energy": "energy",
         "forces": "force",
@@ -233,30 +221,14 @@ def _shaped(label: str, value: Any, n_atoms: int, where: str) -> Array:
         if array.size not in (6, 9):
             raise DataError(problem(where, f"{label} must have 6 (Voigt), 9 or 3x3 numbers", got=array.shape))
         return (array if array.size == 9 else voigt_6_to_full_3x3_stress(array.ravel())).reshape(1, 3, 3)
-    shape = full_shape(label, n_frames=1, n_atoms=n_atoms)
+    shape = (n_atoms if FIELDS[label].per == "atom" else 1, *FIELDS[label].shape[1:])
     if array.shape == shape or (shape == (1,) and array.size == 1):
         return array.reshape(shape)
     raise DataError(problem(where, f"{label} must have the shape {shape}", got=array.shape))
 
 
-def full_shape(label: str, *, n_frames: int, n_atoms: int) -> tuple[int, ...]:
-    """Shape of a label.
-
-    Args:
-        label: A field per frame or per atom.
-        n_frames: Number of frames.
-        n_atoms: Number of atoms of all of them.
-
-    Example:
-        >>> full_shape("forces", n_frames=1, n_atoms=5)
-        (5, 3)
-    """
-    rows = {"n_frames": n_frames, "n_atoms": n_atoms}
-    return tuple(rows[size] if isinstance(size, str) else size for size in FIELDS[label].shape)
-
-
 def _no_stress(atoms: Atoms) -> str | None:
-    """Why a frame has no stress: pbc decides, then the volume of the user's cell."""
+    """Why the stress of a structure has no meaning, if so: no periodicity, or no volume."""
     if not atoms.pbc.any():
         return "not periodic"
     return None if abs(np.linalg.det(atoms.cell.array)) > 1e-12 else "partly periodic without a cell volume"

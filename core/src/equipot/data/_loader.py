@@ -1,7 +1,7 @@
-"""Batches: a train loader that resumes exactly where it stopped, and plain ones for evaluation.
+"""Batches: a training loader that resumes exactly where it stopped, and plain loaders for evaluation.
 
-The order of an epoch depends on (seed, epoch) alone, and the state is (epoch, batch index), so that
-a resumed run sees the same batches as an unbroken one, with any number of workers.
+The order of an epoch depends only on (seed, epoch), and the state is (epoch, batch index), so that a
+resumed run sees the same batches as an uninterrupted one, with any number of workers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from equipot.fields import LABELS, mask_key
 from equipot.graph import Graph, collate
 
 _EPOCH_STRIDE = 7919
-"""Prime that keeps the random streams of (seed, epoch) pairs apart for seeds up to its size."""
+"""A prime, so that different pairs of seed and epoch use different random streams."""
 
 
 class BatchOrder(Sampler[list[int]]):
@@ -28,7 +28,7 @@ class BatchOrder(Sampler[list[int]]):
 
     Args:
         num_frames: Size of the set.
-        seed: With the epoch, decides the order.
+        seed: Determines the order, together with the epoch.
         batch_size: Frames in a batch; the last one may be smaller. Not together with ``sizes``.
         sizes: Size of each frame (atoms or edges), for batches with a limit on their sum.
         limit: Largest sum of sizes in a batch.
@@ -97,8 +97,8 @@ class BatchOrder(Sampler[list[int]]):
 class TrainLoader(DataLoader[Graph]):
     """Shuffled batches that Lightning can stop and resume at any step.
 
-    Lightning stores ``state_dict()`` with its loops and gives it back after ``iter()`` was called, so
-    the order is made when the first batch is asked for.
+    Lightning stores ``state_dict()`` with its loops and restores it after ``iter()`` was called, so the
+    order is determined when the first batch is requested.
 
     Args:
         dataset: The train set.
@@ -111,19 +111,18 @@ class TrainLoader(DataLoader[Graph]):
             dataset,
             batch_sampler=order,
             collate_fn=collate,
-            generator=torch.Generator(),  # the workers' seed must not come out of the global stream
+            generator=torch.Generator(),  # else the seed of the workers advances the global generator
             **options,
         )
         self.order = order
         self._restored = False
 
     def __iter__(self) -> Iterator[Graph]:  # type: ignore[override]
-        """As many batches as an epoch has, or as were left when the state was saved."""
+        """The batches of one epoch, or those that were left when the state was saved."""
         order = self.order
-        if self._restored:
-            self._restored = False
-        else:
+        if not self._restored:
             order.since = 0
+        self._restored = False
         while True:
             self.generator.manual_seed((order.seed * _EPOCH_STRIDE + order.epoch) % 2**63)
             for batch in super().__iter__():
@@ -133,13 +132,13 @@ class TrainLoader(DataLoader[Graph]):
                 if order.batch >= len(order):
                     order.epoch, order.batch = order.epoch + 1, 0
                 finished = order.since >= len(order)
-                order.since = 0 if finished else order.since  # before the yield: Lightning never asks for the end
+                order.since = 0 if finished else order.since  # before the yield: Lightning stops at the last batch
                 yield _without_labels(batch) if again else batch
                 if finished:
                     return
 
     def state_dict(self) -> dict[str, int]:
-        """Position in the run, in plain integers, and what must be the same when it goes on."""
+        """Position in the run, and what must be the same when it is resumed; plain integers."""
         order = self.order
         return {"epoch": order.epoch, "batch": order.batch, "since": order.since, **self._fixed()}
 
@@ -147,10 +146,10 @@ class TrainLoader(DataLoader[Graph]):
         return {"seed": self.order.seed, "num_frames": self.order.num_frames, "num_batches": len(self.order)}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on from a saved position.
+        """Continue from a saved position.
 
         Raises:
-            ConfigError: If seed, number of frames or number of batches differ from the saved run's.
+            ConfigError: If seed, number of frames or number of batches differ from those of the saved run.
         """
         hint = "resume with the same data and seed"
         problems = [
@@ -172,7 +171,7 @@ def _without_labels(batch: Graph) -> Graph:
 
 
 def evaluation_loader(dataset: Dataset[Graph], order: BatchOrder, **options: Any) -> DataLoader[Graph]:
-    """Batches in an order that is the same each time, for validation and test.
+    """A loader for validation and test, with batches in the same order each time.
 
     Args:
         dataset: The set.
@@ -184,18 +183,7 @@ def evaluation_loader(dataset: Dataset[Graph], order: BatchOrder, **options: Any
 
 
 def check_sizes(sizes: Sequence[int], limit: int, places: Sequence[str], what: str, where: str) -> None:
-    """Refuse frames that are larger than a batch may be.
-
-    Args:
-        sizes: Size of each frame.
-        limit: Largest size of a batch.
-        places: File and index of each frame.
-        what: ``atoms`` or ``edges``.
-        where: Option that sets the limit.
-
-    Raises:
-        DataError: Naming the first frames that are too large.
-    """
+    """Raise a DataError that names the first frames whose size (in ``what``) exceeds the limit of a batch."""
     large = [(place, size) for place, size in zip(places, sizes, strict=True) if size > limit]
     if large:
         shown = ", ".join(f"{place} ({size} {what})" for place, size in large[:5])
@@ -205,7 +193,7 @@ def check_sizes(sizes: Sequence[int], limit: int, places: Sequence[str], what: s
 
 
 def next_fit(order: Sequence[int], sizes: Sequence[int], limit: int) -> list[list[int]]:
-    """Batches in the given order, a new one whenever the next frame does not fit."""
+    """Batches in the given order; a new one starts when the next frame does not fit."""
     batches: list[list[int]] = []
     room = -1
     for frame in order:
@@ -218,7 +206,7 @@ def next_fit(order: Sequence[int], sizes: Sequence[int], limit: int) -> list[lis
 
 
 def best_fit(sizes: Sequence[int], limit: int) -> list[list[int]]:
-    """Few batches: largest frames first, each into the fullest batch that has room for it."""
+    """Pack frames into few batches: the largest first, each into the fullest batch that has room for it."""
     batches: list[list[int]] = []
     rooms: list[tuple[int, int]] = []
     for frame in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
@@ -234,7 +222,7 @@ def best_fit(sizes: Sequence[int], limit: int) -> list[list[int]]:
 
 
 def _split_up(batches: list[list[int]], wanted: int) -> list[list[int]]:
-    """Halve the batches with most frames until there are as many as wanted."""
+    """Halve the batches with the most frames until there are as many batches as wanted."""
     batches = list(batches)
     while len(batches) < wanted:
         place = max(range(len(batches)), key=lambda index: len(batches[index]))

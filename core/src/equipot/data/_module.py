@@ -1,14 +1,59 @@
-"""The data section of a config whose frames are in files that ASE reads."""
+"""Data sections whose sets are read from sources (files or data sets), given for each set or split at random."""
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from equipot.data._base import DataModule, name_sets
 from equipot.data._collection import FrameCollection, collect_frames
 from equipot.data._readers import read_placed
-from equipot.data._sources import SourceDataModule
 from equipot.data.options import SourceOptions
+
+
+class SourceDataModule(DataModule, options=SourceOptions):
+    """Labelled frames from sources; derived classes define how the sources of one set are read."""
+
+    options: SourceOptions
+
+    @abc.abstractmethod
+    def read(self, sources: list[Any]) -> FrameCollection:
+        """All frames of the sources of one set."""
+
+    @abc.abstractmethod
+    def paths(self, sources: list[Any]) -> list[str]:
+        """Files and folders that these sources read."""
+
+    def source_files(self) -> list[str]:
+        """All files, without repetition."""
+        parts, split, _ = self.options.sources()
+        given = [one for groups in parts.values() for group in groups for one in group]
+        return list(dict.fromkeys(self.paths([*given, *split])))
+
+    def expected_sets(self) -> list[str]:
+        """Names of the sets that the options define."""
+        parts, _, sizes = self.options.sources()
+        given = [part for part, groups in parts.items() for _ in groups]
+        return list(name_sets((part, None) for part in [*given, *sizes]))
+
+    @property
+    def split_source(self) -> Any:
+        """The files that are split."""
+        return self.paths(self.options.sources().split)
+
+    def read_sets(self) -> dict[str, FrameCollection]:
+        """Frames of each set."""
+        return name_sets(self._read_parts())
+
+    def _read_parts(self) -> Iterator[tuple[str, FrameCollection]]:
+        parts, split, sizes = self.options.sources()
+        for part, groups in parts.items():
+            for group in groups:
+                yield part, self.read(group)
+        if split:
+            yield from self.split(self.read(split), sizes).items()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +71,7 @@ class ASEDataOptions(SourceOptions):
     """File or files of the train set."""
 
     val_file_path: str | list[Any] | None = None
-    """File of a validation set, or a list with one file (or list of files) for each set."""
+    """File of the validation set, or a list with a file (or a list of files) for each validation set."""
 
     test_file_path: str | list[Any] | None = None
     """The same for test sets."""
@@ -35,7 +80,7 @@ class ASEDataOptions(SourceOptions):
     """Arguments of ``ase.io.iread``, e.g. ``{format: extxyz}``."""
 
     def is_source(self, given: Any) -> bool:
-        """Whether it is a path."""
+        """Whether an entry is a path."""
         return isinstance(given, str) and given != ""
 
 
@@ -46,7 +91,7 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
 
     @property
     def split_source(self) -> Any:
-        """The file or files that are split, as given."""
+        """The file or files that are split, as the user gave them."""
         return (self.options.split_dataset or {}).get("file_path")
 
     def paths(self, sources: list[str]) -> list[str]:
@@ -54,6 +99,6 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
         return sources
 
     def read(self, sources: list[str]) -> FrameCollection:
-        """Frames of some files."""
+        """Frames of the files of one set."""
         placed = read_placed(sources, self.options.ase_args)
         return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)

@@ -1,12 +1,11 @@
-"""Read labelled frames with ASE, and refuse files that would be read in part only.
+"""Read labelled frames with ASE, and refuse files that ASE would read only in part.
 
-ASE stops at a blank line in an extxyz file and takes a number cut off by a full disk for a shorter
-number; both are looked for here before ASE reads the file.
+ASE stops at a blank line in an extxyz file, and reads a number that was cut off (by a full disk, for example)
+as a shorter number. Files are checked for both before ASE reads them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,10 +31,10 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
             frames by default.
 
     Returns:
-        At least one frame, as ASE reads them (constraints are attached, never applied).
+        At least one structure, as ASE reads it (constraints are attached, never applied).
 
     Raises:
-        DataError: If the file is missing, empty, cut off or not readable, with file and frame.
+        DataError: If the file is missing, empty, cut off or not readable; the message names file and frame.
     """
     from ase.io import iread
 
@@ -62,14 +61,14 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
 
 
 def read_placed(files: Iterable[str], ase_args: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Atoms]]:
-    """All frames of some files, each with its place for messages: file and index from 0.
+    """All frames of several files, each with its place for messages: the file and the index from 0.
 
     Args:
         files: Paths.
         ase_args: Arguments of ``ase.io.iread``.
 
     Raises:
-        DataError: As ``read_atoms``.
+        DataError: As for ``read_atoms``.
     """
     for file in files:
         for index, atoms in enumerate(read_atoms(file, ase_args)):
@@ -84,24 +83,11 @@ def _database_rows(file: Path) -> Iterator[Atoms]:
         yield row.toatoms(add_additional_information=True)
 
 
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's content (of all files below it, by name, for a folder)."""
-    digest = hashlib.sha256()
-    root = Path(path)
-    for file in [root] if root.is_file() else sorted(item for item in root.rglob("*") if item.is_file()):
-        if file != root:
-            digest.update(file.relative_to(root).as_posix().encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def check_file(path: str | Path) -> None:
-    """Refuse a path where there is nothing, naming a file there with a similar name.
+    """Check that a path exists.
 
     Raises:
-        DataError: If there is neither file nor folder.
+        DataError: If it is neither a file nor a folder; the message suggests a file with a similar name.
     """
     file = Path(path)
     if file.is_file() or file.is_dir():
@@ -122,7 +108,7 @@ def _check_complete(file: Path, format_name: str | None) -> None:
 
 
 def _scan_extxyz(file: Path, lines: Iterator[str]) -> None:
-    """Walk over the frames of an extxyz file: a count, a comment, that many atoms, repeated."""
+    """Check the frames of an extxyz file; each is a number of atoms, a comment and one line per atom."""
     number, frame, blank_at, last = 0, -1, 0, ""
     for header in lines:
         number, last = number + 1, header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -13,12 +14,7 @@ PARTS = ("train", "val", "test")
 
 
 def check_split(sizes: Mapping[str, float], where: str = "data.split_dataset") -> list[str]:
-    """Problems of the wished sizes that show before the data are read.
-
-    Args:
-        sizes: Fraction (float, at most 1.0) or number of frames (int) of each part.
-        where: Dotted path that messages start with.
-    """
+    """Problems of the sizes of a split that can be found before the data are read."""
     problems = []
     for part, size in sizes.items():
         place = f"{where}.{part}"
@@ -27,7 +23,7 @@ def check_split(sizes: Mapping[str, float], where: str = "data.split_dataset") -
         elif isinstance(size, bool) or not isinstance(size, (int, float)):
             problems.append(problem(place, "must be a fraction or a number of frames", got=size))
         elif size <= 0:
-            hint = "leave the part out if it is not wanted"
+            hint = "leave the part out if you do not want it"
             problems.append(problem(place, "must be greater than 0", got=size, hint=hint))
         elif isinstance(size, float) and not size <= 1.0:
             hint = "give a number of frames as an integer"
@@ -41,30 +37,18 @@ def check_split(sizes: Mapping[str, float], where: str = "data.split_dataset") -
 def split_indices(
     num_frames: int, sizes: Mapping[str, float], seed: int, where: str = "data.split_dataset"
 ) -> dict[str, list[int]]:
-    """Random, disjoint frame indices for each part.
+    """Random, disjoint frame indices by part; the same seed gives the same split.
 
-    Fractions are rounded down; when fractions alone sum to 1, the frames left over by rounding go to
-    the parts in turn, so that every frame is used.
-
-    Args:
-        num_frames: Frames to split.
-        sizes: Fraction (float) or number of frames (int) of each part.
-        seed: The same seed gives the same split.
-        where: Dotted path that messages start with.
-
-    Returns:
-        Indices by part, in random order.
-
-    Raises:
-        ConfigError: If a part is empty or the parts are larger than the set.
+    Sizes are fractions (float, rounded down) or numbers of frames (int). If all are fractions and sum to 1,
+    the frames left over by rounding go to the parts in turn, so that every frame is used.
     """
     problems = check_split(sizes, where)
     if problems:
         raise ConfigError(problems)
-    wished = {part: sizes[part] for part in PARTS if part in sizes}
-    counts = {
-        part: size if isinstance(size, int) else math.floor(size * num_frames + 1e-9) for part, size in wished.items()
-    }
+    counts = {}
+    for part in PARTS:
+        if (size := sizes.get(part)) is not None:
+            counts[part] = size if isinstance(size, int) else math.floor(size * num_frames + 1e-9)
     if all(isinstance(size, float) for size in sizes.values()) and abs(sum(sizes.values()) - 1.0) < 1e-9:
         for part in list(counts)[: num_frames - sum(counts.values())]:
             counts[part] += 1
@@ -78,8 +62,5 @@ def split_indices(
     if problems:
         raise ConfigError(problems)
     order = torch.randperm(num_frames, generator=torch.Generator().manual_seed(seed)).tolist()
-    parts, start = {}, 0
-    for part, count in counts.items():
-        parts[part] = order[start : start + count]
-        start += count
-    return parts
+    remaining = iter(order)
+    return {part: list(itertools.islice(remaining, count)) for part, count in counts.items()}

@@ -1,4 +1,4 @@
-"""Statistics as entries: a quantity, what is computed of it, and whether there is one value per type."""
+"""Statistics as entries: a quantity, the number computed from it, and whether there is one number per type."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ StatisticValue = float | dict[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticEntry(Options):
-    """One statistic; also what an entry of ``DataStatisticsManager`` says."""
+    """One statistic; entries of ``DataStatisticsManager`` have the same options."""
 
     field: Any
-    """What is looked at: a field's name, ``PerAtomModifier``, ``NumNeighbors`` or ``EdgeLengths``."""
+    """The quantity: a field's name, ``PerAtomModifier``, ``NumNeighbors`` or ``EdgeLengths``."""
 
     metric: Any
-    """What is computed of it: ``Mean``, ``RootMeanSquare``, ..."""
+    """The number computed from it: ``Mean``, ``RootMeanSquare``, ..."""
 
     per_type: bool = False
     """One value per type of the atom, or per ordered pair of types of the edge."""
 
     ignore_nan: bool = False
-    """Leave NaN out instead of refusing it."""
+    """Leave NaN out; otherwise NaN is an error."""
 
     name: str = ""
-    """Name in ``${training_data_stats:NAME}``; by default it follows from the others."""
+    """Name in ``${training_data_stats:NAME}``; by default it is made from the other options."""
 
     def __post_init__(self) -> None:
-        """Check the fields, and name the statistic if the user does not."""
+        """Check the options, and make a name if none is given."""
         super().__post_init__()
         if not self.name:
             short = {"RootMeanSquare": "rms", "StandardDeviation": "std", "MeanAbsolute": "mean_abs"}
@@ -53,7 +53,7 @@ class StatisticEntry(Options):
             object.__setattr__(self, "name", name)
 
     def problems(self) -> Iterator[str]:
-        """Unknown fields and metrics, and values per type of what has no type."""
+        """Unknown fields and metrics, and values per type of fields per frame."""
         found = list(problems_of(lambda: self.quantity, lambda: self.reduction))
         yield from (text.removeprefix("statistics.") for text in found)
         if not found and self.per_type and self.quantity.per == "frame":
@@ -61,32 +61,32 @@ class StatisticEntry(Options):
 
     @functools.cached_property
     def quantity(self) -> Quantity:
-        """What gives the values."""
+        """The quantity that gives the values."""
         return as_quantity(self.field)
 
     @functools.cached_property
     def reduction(self) -> Reduction:
-        """What makes one number of them."""
+        """The reduction of the values to one number."""
         return as_reduction(self.metric)
 
     @property
     def kind(self) -> StatisticKind:
-        """What the value looks like."""
+        """Whether the value is one number, or one per type or pair of types."""
         if not self.per_type:
             return "scalar"
         return "per_type_pair" if self.quantity.per == "edge" else "per_type"
 
     def fingerprint(self) -> list[Any]:
-        """All that the value depends on besides the data, in plain containers, for the cache."""
+        """Everything except the data that the value depends on, in plain containers, for the cache."""
         reduction = self.reduction
         return [repr(self.quantity), type(reduction).__name__, reduction.options(), self.per_type, self.ignore_nan]
 
 
 class EntryCollector:
-    """Collects one entry.
+    """Computes the statistic of one entry from batches.
 
     Args:
-        entry: What to collect.
+        entry: The statistic to compute.
         type_names: The model's types.
     """
 
@@ -101,14 +101,13 @@ class EntryCollector:
         self._metrics = [entry.reduction.fresh() for _ in self._labels]
 
     def update(self, batch: Graph) -> None:
-        """Take in the values that count."""
+        """Add the values of a batch that are present."""
         found = self._entry.quantity.values(batch)
         if found is None:
             return
         keep = found.present
         if self._entry.ignore_nan:
-            finite = ~found.rows.isnan()
-            keep = keep & (finite if finite.ndim == 1 else finite.flatten(1).all(dim=1))
+            keep = keep & ~found.rows.isnan().unsqueeze(-1).flatten(1).any(1)
         if self._entry.kind == "scalar":
             self._metrics[0].update(found.rows[keep])
             return
@@ -121,10 +120,10 @@ class EntryCollector:
             self._metrics[kind].update(rows[kinds == kind])
 
     def result(self) -> StatisticValue:
-        """The value.
+        """The statistic.
 
         Raises:
-            DataError: If nothing was collected, or values were NaN.
+            DataError: If there were no values, too few of them, or NaN among them.
         """
         values = {label: metric.compute() for label, metric in zip(self._labels, self._metrics, strict=True)}
         if bad := [label for label, value in values.items() if not math.isfinite(value)]:

@@ -1,7 +1,7 @@
-"""Reductions of values that come in pieces to one number, in float64.
+"""Reductions of many values, which arrive in pieces, to one number in float64.
 
-Each takes all scalars of what it is given: forces count as three entries per atom, so their root mean square is per
-component. Configs name them as the ``metric`` of a statistic.
+Each scalar counts as one value: forces have three per atom, so their root mean square is per component. Configs name a
+reduction as the ``metric`` of a statistic.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from equipot.errors import ConfigError, unknown
 
 
 class Reduction(ABC):
-    """One number out of many values; ``nan`` before the first value."""
+    """Computes one number from many values; ``nan`` before the first value."""
 
     @abstractmethod
     def update(self, values: torch.Tensor) -> None:
-        """Take in values of any shape."""
+        """Add values of any shape."""
 
     @abstractmethod
     def compute(self) -> float:
-        """The number so far."""
+        """The number for the values so far."""
 
     def options(self) -> dict[str, Any]:
-        """The arguments, without the values so far: all public attributes."""
+        """The arguments of the constructor: all public attributes."""
         return {key: value for key, value in sorted(vars(self).items()) if not key.startswith("_")}
 
     def fresh(self) -> Reduction:
-        """A reduction with the same options and no values."""
+        """A new reduction with the same options and without values."""
         return type(self)(**self.options())
 
 
@@ -42,7 +42,7 @@ class _Moments(Reduction):
         self._count, self._mean, self._squares = 0, 0.0, 0.0
 
     def update(self, values: torch.Tensor) -> None:
-        """Merge the moments of the new values."""
+        """Merge the moments of new values."""
         flat = self._prepared(values.detach().to(torch.float64).reshape(-1))
         count = flat.numel()
         if count == 0:
@@ -89,7 +89,7 @@ class StandardDeviation(_Moments):
     """Standard deviation.
 
     Args:
-        squared: Give the variance instead.
+        squared: Compute the variance instead.
         unbiased: Divide by n - 1 instead of n.
     """
 
@@ -110,7 +110,7 @@ class Min(Reduction):
     """Smallest value.
 
     Args:
-        abs: Of the absolute values.
+        abs: Take absolute values first.
     """
 
     _sign: ClassVar[float] = 1.0
@@ -120,7 +120,7 @@ class Min(Reduction):
         self._best = math.inf
 
     def update(self, values: torch.Tensor) -> None:
-        """Compare with the values so far."""
+        """Compare new values with the smallest or largest so far."""
         flat = values.detach().to(torch.float64).reshape(-1)
         flat = flat.abs() if self.abs else flat
         if flat.numel():
@@ -128,7 +128,7 @@ class Min(Reduction):
             self._best = found if math.isnan(found) else min(self._best, found)
 
     def compute(self) -> float:
-        """The value."""
+        """The smallest or largest value so far."""
         return math.nan if math.isinf(self._best) else self._sign * self._best
 
 
@@ -136,24 +136,17 @@ class Max(Min):
     """Largest value.
 
     Args:
-        abs: Of the absolute values.
+        abs: Take absolute values first.
     """
 
     _sign = -1.0
 
 
-class Count(Reduction):
-    """Number of scalars, 0 before the first."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def update(self, values: torch.Tensor) -> None:
-        """Count."""
-        self._count += values.numel()
+class Count(_Moments):
+    """Number of values, 0 before the first."""
 
     def compute(self) -> float:
-        """The number."""
+        """``n``."""
         return float(self._count)
 
 
@@ -163,11 +156,7 @@ REDUCTIONS: dict[str, type[Reduction]] = {
 
 
 def as_reduction(metric: str | Reduction) -> Reduction:
-    """The reduction itself, or the one with that name and default options.
-
-    Raises:
-        ConfigError: If there is none with the name, or the object is something else.
-    """
+    """The reduction itself, or the one with that name and default options."""
     if isinstance(metric, Reduction):
         return metric
     if metric in REDUCTIONS:

@@ -1,4 +1,4 @@
-"""Statistics on disk by content: a second run with the same data and model reads them back."""
+"""Statistics on disk, found by what they depend on: a second run with the same data and model reads them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
-"""Raised whenever the definition of a statistic changes, so that old files are not used."""
+"""Increased when the definition of a statistic changes, so that old files are not read."""
 
 
 def cached_statistics(
-    folder: Path | None,
-    key: Mapping[str, Any],
-    compute: Callable[[], dict[str, StatisticValue]],
+    folder: Path | None, key: Mapping[str, Any], compute: Callable[[], dict[str, StatisticValue]]
 ) -> dict[str, StatisticValue]:
-    """Read statistics from the cache, or compute and store them.
+    """Read statistics from the cache folder, or compute and store them; None: no cache.
 
-    Of several processes that want the same, one computes; the others wait and read what it stored.
-
-    Args:
-        folder: ``.equipot_cache`` or None for no cache.
-        key: All that the values depend on, in plain containers.
-        compute: Called if there is no file.
+    ``key`` says in plain containers what the values depend on. Of several processes that need the same statistics,
+    one computes them; the others wait and read its file.
     """
     if folder is None:
         return compute()

@@ -1,7 +1,7 @@
 """Statistics of the train set that a config may use as ``${training_data_stats:NAME}``.
 
-Managers say their names before any data are read and compute only what is asked for, in one pass
-over the frames. A statistic without a value is an error that names it, never a NaN.
+Managers list their statistics before any data are read, and compute only those that are requested, in one pass over
+the frames. If a statistic has no value, an error names it; it is never NaN.
 """
 
 from __future__ import annotations
@@ -15,12 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from equipot.data._energy_references import IsolatedAtoms, LeastSquaresShifts
-from equipot.data._statistic_entries import (
-    EntryCollector,
-    StatisticEntry,
-    StatisticKind,
-    StatisticValue,
-)
+from equipot.data._statistic_entries import EntryCollector, StatisticEntry, StatisticKind, StatisticValue
 from equipot.errors import ConfigError, DataError, problem, unknown
 from equipot.graph import Graph, collate
 from equipot.options import Options, from_mapping
@@ -32,18 +27,14 @@ _FRAMES_AT_ONCE = 64
 
 
 class Collector(Protocol):
-    """Takes in batches of frames and gives one statistic."""
+    """Computes one statistic from batches of frames."""
 
     def update(self, batch: Graph) -> None:
-        """Take in some frames with types and edges."""
+        """Add frames with types and edges."""
         ...
 
     def result(self) -> StatisticValue:
-        """The statistic.
-
-        Raises:
-            DataError: If the frames give it no value.
-        """
+        """The statistic, or a DataError if the frames do not determine it."""
         ...
 
 
@@ -51,22 +42,22 @@ class StatsManager(ABC):
     """Base of all statistics managers; registered with the hook ``equipot_stats_managers``."""
 
     type_names: tuple[str, ...] | None = None
-    """Types given by the user; None: the model's."""
+    """Type names given by the user; None: those of the model."""
 
     @abstractmethod
     def names(self) -> dict[str, StatisticKind]:
-        """What can be asked for, known before any data are read."""
+        """Name and kind of each statistic, known before any data are read."""
 
     def default_names(self) -> list[str]:
-        """What is computed when nothing is asked for by name."""
+        """Statistics to compute if none is requested by name."""
         return list(self.names())
 
     @abstractmethod
     def collector(self, name: str, type_names: Sequence[str]) -> Collector:
-        """A new collector for one of the names."""
+        """A new collector for the statistic with this name."""
 
     def config(self) -> dict[str, Any]:
-        """What the values depend on besides the data, as plain containers, for the cache.
+        """Everything except the data that the values depend on, as plain containers, for the cache.
 
         Managers with options of their own override it.
         """
@@ -83,14 +74,14 @@ class StatsManager(ABC):
         Args:
             frames: Single frames with ``atom_types`` and edges.
             type_names: The model's type names; may be left out if the manager has its own.
-            requested: Names to compute; None for ``default_names()``.
+            requested: Names to compute; None: ``default_names()``.
 
         Returns:
             A number, or ``{type: number}``, for each name.
 
         Raises:
-            ConfigError: On unknown names or contradicting type names.
-            DataError: With every statistic that has no value, naming statistic and type.
+            ConfigError: If a name is unknown, or type names differ from those of the manager.
+            DataError: If statistics have no value; the message names each of them and the types.
         """
         wanted = self.default_names() if requested is None else list(dict.fromkeys(requested))
         values, problems = self._collect(frames, wanted, type_names)
@@ -101,12 +92,7 @@ class StatsManager(ABC):
     def compute_possible(
         self, frames: Iterable[Graph], type_names: Sequence[str] | None = None
     ) -> dict[str, StatisticValue]:
-        """The default statistics that the frames give a value; a warning says why others have none.
-
-        Args:
-            frames: Single frames with ``atom_types`` and edges.
-            type_names: The model's type names; may be left out if the manager has its own.
-        """
+        """As ``compute`` with the default statistics, but those without a value are left out with a warning."""
         values, problems = self._collect(frames, self.default_names(), type_names)
         for text in problems:
             logger.warning("%s", text)
@@ -134,7 +120,7 @@ class StatsManager(ABC):
         """Refuse unknown names.
 
         Raises:
-            ConfigError: With the nearest name for each.
+            ConfigError: With a suggestion for each unknown name.
         """
         known = self.names()
         problems = [unknown(where, name, known, "statistic") for name in names if name not in known]
@@ -142,60 +128,72 @@ class StatsManager(ABC):
             raise ConfigError(problems)
 
     def resolve_type_names(self, type_names: Sequence[str] | None) -> tuple[str, ...]:
-        """The types to use.
+        """Type names of the manager or, if it has none, those that are given.
 
         Raises:
-            ConfigError: If neither or contradicting ones are given.
+            ConfigError: If there are none, or both exist and differ.
         """
-        if type_names is None and self.type_names is None:
-            raise ConfigError(problem("stats_manager.type_names", "is needed: no model gives the types"))
-        if type_names is not None and self.type_names is not None and tuple(type_names) != self.type_names:
+        where = "stats_manager.type_names"
+        types = type_names if self.type_names is None else self.type_names
+        if types is None:
+            raise ConfigError(problem(where, "is needed: no model gives the types"))
+        if type_names is not None and tuple(types) != tuple(type_names):
             what = f"differ from the model's {list(type_names)}"
-            raise ConfigError(
-                problem("stats_manager.type_names", what, got=list(self.type_names), hint="leave them out")
-            )
-        return tuple(type_names if type_names is not None else self.type_names or ())
+            raise ConfigError(problem(where, what, got=list(types), hint="leave them out"))
+        return tuple(types)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _EntriesManager(Options, StatsManager):
-    """A manager whose statistics are entries."""
+    """A manager whose statistics are entries and, if it has any, energy references."""
+
+    statistics: ClassVar[tuple[StatisticEntry, ...]] = ()
+    """The entries of managers that have the same for all data."""
+
+    references: ClassVar[dict[str, type[LeastSquaresShifts | IsolatedAtoms]]] = {}
+    """Name to collector of the energy references, which many data sets do not determine."""
 
     type_names: tuple[str, ...] | None = None
-    """Type names; the model's by default."""
+    """Type names; by default those of the model."""
 
-    @abstractmethod
     def entries(self) -> list[StatisticEntry]:
         """The statistics."""
+        return list(self.statistics)
 
     @functools.cached_property
     def _entries(self) -> dict[str, StatisticEntry]:
         return {entry.name: entry for entry in self.entries()}
 
     def names(self) -> dict[str, StatisticKind]:
-        """Name and kind of each entry."""
-        return {name: entry.kind for name, entry in self._entries.items()}
+        """Name and kind of each entry and energy reference."""
+        kinds: dict[str, StatisticKind] = {name: entry.kind for name, entry in self._entries.items()}
+        return {**kinds, **dict.fromkeys(self.references, "per_type")}
+
+    def default_names(self) -> list[str]:
+        """Names of the entries; energy references are computed only if they are requested."""
+        return list(self._entries)
 
     def collector(self, name: str, type_names: Sequence[str]) -> Collector:
-        """A new collector for the entry."""
-        return EntryCollector(self._entries[name], type_names)
+        """A new collector for the entry or energy reference."""
+        reference = self.references.get(name)
+        return EntryCollector(self._entries[name], type_names) if reference is None else reference(type_names)
 
     def config(self) -> dict[str, Any]:
         """The entries with the options of their metrics and quantities."""
-        entries = {name: entry.fingerprint() for name, entry in self._entries.items()}
-        return {**super().config(), "entries": entries}
+        return {**super().config(), "entries": {name: one.fingerprint() for name, one in self._entries.items()}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataStatisticsManager(_EntriesManager):
-    """Statistics named by the user."""
+    """Statistics that the user defines."""
 
     metrics: list[dict[str, Any]] = field(kw_only=False)
-    """Mappings with ``field`` (a field's name, ``PerAtomModifier``, ``NumNeighbors`` or ``EdgeLengths``), ``metric``
-    (``Mean``, ``RootMeanSquare``, ...), and optionally ``per_type``, ``ignore_nan`` and ``name``."""
+    """One mapping for each statistic, with ``field`` (a field's name, ``PerAtomModifier``, ``NumNeighbors`` or
+    ``EdgeLengths``), ``metric`` (``Mean``, ``RootMeanSquare``, ...), and optionally ``per_type``, ``ignore_nan`` and
+    ``name``."""
 
     def problems(self) -> Iterator[str]:
-        """Problems of all entries, and names given twice."""
+        """Problems of all entries, and names that occur twice."""
         names = []
         for index in range(len(self.metrics)):
             try:
@@ -214,38 +212,21 @@ class DataStatisticsManager(_EntriesManager):
         return [self._entry(index) for index in range(len(self.metrics))]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _EnergyManager(_EntriesManager):
-    """Adds the energy references that are computed only when asked for."""
+_REFERENCES: dict[str, type[LeastSquaresShifts | IsolatedAtoms]] = {
+    "per_type_energy_shifts_lstsq": LeastSquaresShifts,
+    "isolated_atom_energies": IsolatedAtoms,
+}
 
-    references: ClassVar[dict[str, type[LeastSquaresShifts | IsolatedAtoms]]] = {
-        "per_type_energy_shifts_lstsq": LeastSquaresShifts,
-        "isolated_atom_energies": IsolatedAtoms,
-    }
+_PER_ATOM = PerAtomModifier("total_energy")
 
-    def names(self) -> dict[str, StatisticKind]:
-        """Name and kind of each statistic."""
-        return {**super().names(), **dict.fromkeys(self.references, "per_type")}
-
-    def default_names(self) -> list[str]:
-        """Without the energy references, which many sets of frames do not determine."""
-        return list(super().names())
-
-    def collector(self, name: str, type_names: Sequence[str]) -> Collector:
-        """A new collector for the name."""
-        reference = self.references.get(name)
-        return super().collector(name, type_names) if reference is None else reference(type_names)
-
-    def entries(self) -> list[StatisticEntry]:
-        """Neighbours and the mean energy, which all such managers have."""
-        return [
-            StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric="Mean"),
-            StatisticEntry(name="per_type_num_neighbors_mean", field=NumNeighbors(), metric="Mean", per_type=True),
-            StatisticEntry(name="per_atom_energy_mean", field=PerAtomModifier("total_energy"), metric="Mean"),
-        ]
+_NEIGHBORS_AND_ENERGY = (
+    StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric="Mean"),
+    StatisticEntry(name="per_type_num_neighbors_mean", field=NumNeighbors(), metric="Mean", per_type=True),
+    StatisticEntry(name="per_atom_energy_mean", field=_PER_ATOM, metric="Mean"),
+)
 
 
-class CommonDataStatisticsManager(_EnergyManager):
+class CommonDataStatisticsManager(_EntriesManager):
     """Neighbours, mean energy per atom, force rms, and energy references.
 
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
@@ -253,16 +234,15 @@ class CommonDataStatisticsManager(_EnergyManager):
     ``isolated_atom_energies``.
     """
 
-    def entries(self) -> list[StatisticEntry]:
-        """The root mean square of the forces besides."""
-        return [
-            *super().entries(),
-            StatisticEntry(name="forces_rms", field="forces", metric="RootMeanSquare"),
-            StatisticEntry(name="per_type_forces_rms", field="forces", metric="RootMeanSquare", per_type=True),
-        ]
+    references = _REFERENCES
+    statistics = (
+        *_NEIGHBORS_AND_ENERGY,
+        StatisticEntry(name="forces_rms", field="forces", metric="RootMeanSquare"),
+        StatisticEntry(name="per_type_forces_rms", field="forces", metric="RootMeanSquare", per_type=True),
+    )
 
 
-class EnergyOnlyDataStatisticsManager(_EnergyManager):
+class EnergyOnlyDataStatisticsManager(_EntriesManager):
     """Statistics that read no forces.
 
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
@@ -270,19 +250,16 @@ class EnergyOnlyDataStatisticsManager(_EnergyManager):
     ``isolated_atom_energies``.
     """
 
-    def entries(self) -> list[StatisticEntry]:
-        """Standard deviations of the energies besides."""
-        return [
-            *super().entries(),
-            StatisticEntry(
-                name="per_atom_energy_std", field=PerAtomModifier("total_energy"), metric="StandardDeviation"
-            ),
-            StatisticEntry(name="total_energy_std", field="total_energy", metric="StandardDeviation"),
-        ]
+    references = _REFERENCES
+    statistics = (
+        *_NEIGHBORS_AND_ENERGY,
+        StatisticEntry(name="per_atom_energy_std", field=_PER_ATOM, metric="StandardDeviation"),
+        StatisticEntry(name="total_energy_std", field="total_energy", metric="StandardDeviation"),
+    )
 
 
 def _batches(frames: Iterable[Graph]) -> Iterator[Graph]:
-    """Join a few frames at a time: the same values in fewer tensor operations."""
+    """Join some frames at a time, which gives the same values in fewer tensor operations."""
     remaining = iter(frames)
     while some := list(itertools.islice(remaining, _FRAMES_AT_ONCE)):
         yield collate(some)

@@ -1,6 +1,6 @@
-"""Options of data sections, for classes that extend them; checked before anything is read.
+"""Options of data sections; they are checked before anything is read.
 
-A data module of a plugin names a dataclass derived from one of these; see ``equipot.options.Configurable``.
+The data module of a plugin derives its options from one of these dataclasses; see ``equipot.options.Configurable``.
 """
 
 from __future__ import annotations
@@ -21,39 +21,37 @@ from equipot.options import Options, from_mapping
 
 __all__ = ["DataOptions", "LoaderOptions", "SourceOptions", "Sources", "StatisticEntry", "loader_options"]
 
-_TORCH_LOADER = "torch.utils.data.DataLoader"
-
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderOptions(Options):
-    """Options of one loader; exactly one of batch_size, max_atoms and max_edges decides on batches."""
+    """Options of one loader; only one of batch_size, max_atoms and max_edges may be given."""
 
     batch_size: Annotated[int, Field(gt=0)] | None = None
     """Frames in a batch."""
 
     max_atoms: Annotated[int, Field(gt=0)] | None = None
-    """Atoms in a batch, at most."""
+    """Largest number of atoms in a batch."""
 
     max_edges: Annotated[int, Field(gt=0)] | None = None
-    """Edges in a batch, at most."""
+    """Largest number of edges in a batch."""
 
     shuffle: bool | None = None
-    """Random order; by default for the train set only."""
+    """Whether the order is random; by default only for the train set."""
 
     num_workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that prepare batches; 0: the main one."""
+    """Number of processes that prepare batches; 0: the main process does."""
 
     pin_memory: bool = False
-    """Put batches in pinned memory, for copies to a GPU."""
+    """Put batches in pinned memory, which speeds up copies to a GPU."""
 
     persistent_workers: bool = False
     """Keep the workers between epochs."""
 
     prefetch_factor: int | None = None
-    """Batches that each worker prepares in advance."""
+    """Number of batches that each worker prepares in advance."""
 
     def problems(self) -> Iterator[str]:
-        """Options that exclude each other, and options of workers that there are not."""
+        """Options that exclude each other, and options of workers without workers."""
         given = [name for name in ("batch_size", "max_atoms", "max_edges") if getattr(self, name) is not None]
         if len(given) > 1:
             yield problem(given[1], f"cannot be given together with {given[0]}", hint="choose one")
@@ -62,49 +60,45 @@ class LoaderOptions(Options):
                 yield problem(name, "needs num_workers of at least 1", got=getattr(self, name))
 
     def torch_options(self) -> dict[str, Any]:
-        """Arguments that go to torch's DataLoader unchanged."""
+        """Arguments of ``torch.utils.data.DataLoader``."""
         names = ("num_workers", "pin_memory", "persistent_workers", "prefetch_factor")
         return {name: getattr(self, name) for name in names}
 
 
 def loader_options(given: Mapping[str, Any] | None, where: str) -> LoaderOptions:
-    """The options of one loader; torch's class may be named, as configs of other programs do.
-
-    Raises:
-        ConfigError: With every problem found.
-    """
+    """The options of one loader; configs of other programs may name torch's class as ``_target_``."""
     values = dict(given or {})
-    if values.get("_target_") == _TORCH_LOADER:
+    if values.get("_target_") == "torch.utils.data.DataLoader":
         del values["_target_"]
     return from_mapping(LoaderOptions, values, where)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(Options):
-    """Options of every data section."""
+    """Options of all data sections."""
 
     seed: int = field(kw_only=False)
-    """Decides the split and the order of batches."""
+    """Seed of the split and of the order of batches."""
 
     units: Literal["metal", "real"] = "metal"
-    """``metal`` (eV, Å) or ``real`` (kcal/mol, Å): what the data are in."""
+    """Unit system of the data: ``metal`` (eV, Å) or ``real`` (kcal/mol, Å)."""
 
     labels: dict[str, Any] | None = None
-    """Label to key in calc.results, info or arrays, e.g. ``{total_energy: REF_energy}``; by default as in ASE's
-    SinglePointCalculator."""
+    """Key of each label in calc.results, info or arrays, e.g. ``{total_energy: REF_energy}``; by default the keys of
+    ASE's SinglePointCalculator."""
 
     transforms: list[Any] | None = None
-    """Type mapper, neighbour list and others; by default they follow from the model."""
+    """Type mapper, neighbour list and other transforms; by default they follow from the model."""
 
     train_dataloader: dict[str, Any] | None = None
     """``batch_size``, ``max_atoms`` or ``max_edges``; ``shuffle``, ``num_workers``, ``pin_memory``,
     ``persistent_workers``, ``prefetch_factor``."""
 
     val_dataloader: dict[str, Any] | None = None
-    """The same for validation; batches as for training by default."""
+    """The same for validation; by default batches are as large as for training."""
 
     test_dataloader: dict[str, Any] | None = None
-    """The same for test."""
+    """The same for testing."""
 
     stats_manager: StatsManager | None = None
     """Statistics of the train set for ``${training_data_stats:NAME}``."""
@@ -113,10 +107,10 @@ class DataOptions(Options):
     """Treat NaN in a label as missing instead of refusing it."""
 
     cache_dir: str | None = ".equipot_cache"
-    """Folder for statistics; None keeps none."""
+    """Folder in which statistics are stored; None: they are not stored."""
 
     def problems(self) -> Iterator[str]:
-        """Problems of labels and loaders."""
+        """Problems of the labels and loaders."""
         yield from super().problems()
         yield from problems_of(self.contract, *(lambda part=part: self.loader(part) for part in PARTS))
 
@@ -134,37 +128,37 @@ class Sources(NamedTuple):
     """All sources of a data section, grouped by set."""
 
     parts: dict[str, list[list[Any]]]
-    """Those given for ``train``, ``val`` and ``test``: for each set the sources that are joined."""
+    """For ``train``, ``val`` and ``test``: the sources of each set, which are joined."""
 
     split: list[Any]
-    """Those that are joined and split."""
+    """Sources that are joined and then split."""
 
     sizes: dict[str, float]
-    """Parts of the split to fractions or numbers of frames."""
+    """Fraction or number of frames of each part of the split."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions(DataOptions):
-    """Options of data sections with sources; a derived class adds ``train_NAME``, ``val_NAME`` and ``test_NAME``."""
+    """Options of data sections with sources; derived classes add ``train_NAME``, ``val_NAME`` and ``test_NAME``."""
 
     split_dataset: dict[str, Any] | None = None
-    """What is split, and ``train``, ``val``, ``test`` as fractions or numbers of frames."""
+    """The source to split, and ``train``, ``val``, ``test`` as fractions or numbers of frames."""
 
     source: ClassVar[str]
-    """``NAME``, which is also what the split source is called in ``split_dataset``."""
+    """``NAME``, which is also the key of the source in ``split_dataset``."""
 
     expected: ClassVar[str]
-    """How messages name what an option takes, e.g. ``a path or a list of paths``."""
+    """What an option takes, in the words of messages, e.g. ``a path or a list of paths``."""
 
     example: ClassVar[str] = ""
-    """Shown with messages."""
+    """An example of a source, shown in messages."""
 
     @abc.abstractmethod
     def is_source(self, given: Any) -> bool:
         """Whether an entry of an option is a source."""
 
     def problems(self) -> Iterator[str]:
-        """Problems of sources and split as well."""
+        """Problems of the sources and of the split, then those of all data sections."""
         yield from problems_of(self.sources)
         yield from super().problems()
 
@@ -183,18 +177,18 @@ class SourceOptions(DataOptions):
             problems.extend(self._split_problems(self.split_dataset, sizes))
             split = self._entries(self.split_dataset.get(self.source), f"split_dataset.{self.source}", problems)
         if PARTS[0] in sizes and parts[PARTS[0]]:
-            what = f"there is a {PARTS[0]}_{self.source} already"
+            what = f"{PARTS[0]}_{self.source} is given too"
             problems.append(problem(f"split_dataset.{PARTS[0]}", what, hint="give one of them"))
         if not problems and not split and not any(parts.values()):
             names = ", ".join(f"{part}_{self.source}" for part in PARTS)
             hint = f"give split_dataset or {names}"
-            problems.append(problem("split_dataset", "nothing says where the data are", hint=hint))
+            problems.append(problem("split_dataset", "no data are given", hint=hint))
         if problems:
             raise ConfigError(problems)
         return Sources(parts, split, sizes)
 
     def _groups(self, part: str, problems: list[str]) -> list[list[Any]]:
-        """Sources by set: for the train set all are one set, else each entry is a set of its own."""
+        """Sources by set: all train sources are one set; of the other parts, each entry is a set of its own."""
         where = f"{part}_{self.source}"
         given = getattr(self, where)
         entries = self._entries(given, where, problems)
@@ -204,7 +198,7 @@ class SourceOptions(DataOptions):
         return [self._entries(entry, where, []) for entry in listed if entry is not None]
 
     def _entries(self, given: Any, where: str, problems: list[str]) -> list[Any]:
-        """All sources of an option, in one list; problems are appended to the other."""
+        """All sources of an option as a flat list; appends to ``problems``."""
         if given is None:
             return []
         if given == []:

@@ -1,4 +1,4 @@
-"""Transforms: functions of a frame that give a frame, applied in order when a frame is fetched."""
+"""Transforms: functions from a frame to a frame, applied in order when a frame is fetched."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import functools
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 import torch
 from pydantic import Field
 
-from equipot.data._edges import ModelEdges, edges_for_model
 from equipot.errors import ConfigError, DataError, problem, problems_of, unknown
 from equipot.graph import Graph
 from equipot.model._context import ModelInfo, resolve_cutoffs, species_of_types
+from equipot.neighbors import Backend, add_neighbors
 from equipot.options import Options
 
 
 class Transform(Protocol):
-    """An entry of ``data.transforms``; it returns a new dict and leaves its argument alone."""
+    """An entry of ``data.transforms``; it returns a new dict and does not change its argument."""
 
     @abstractmethod
     def __call__(self, frame: Graph) -> Graph:
@@ -35,7 +35,7 @@ class ChemicalSpeciesToAtomTypeMapper(Options):
     """The model's type names, in its order."""
 
     chemical_species_to_atom_type_map: dict[str, str] | None = field(default=None, kw_only=False)
-    """Chemical symbol to type name; by default type names are chemical symbols."""
+    """Type name of each chemical symbol; by default the type names are chemical symbols."""
 
     def problems(self) -> Iterator[str]:
         """Symbols that are not elements, and unknown types."""
@@ -52,7 +52,7 @@ class ChemicalSpeciesToAtomTypeMapper(Options):
 
     @property
     def mapping(self) -> dict[str, str]:
-        """Chemical symbol to type name."""
+        """Type name of each chemical symbol."""
         given = self.chemical_species_to_atom_type_map
         return {name: name for name in self.model_type_names} if given is None else given
 
@@ -63,7 +63,7 @@ class ChemicalSpeciesToAtomTypeMapper(Options):
 
     @functools.cached_property
     def _type_of_number(self) -> torch.Tensor:
-        """Type by atomic number, -1 where there is none, int64."""
+        """Type by atomic number, -1 for elements without a type, int64."""
         from ase.data import atomic_numbers, chemical_symbols
 
         types = torch.full((len(chemical_symbols),), -1, dtype=torch.int64)
@@ -94,6 +94,28 @@ class ChemicalSpeciesToAtomTypeMapper(Options):
         return {**frame, "atom_types": self._type_of_number[frame["atomic_numbers"]]}
 
 
+@dataclass(frozen=True)
+class ModelEdges:
+    """Adds the edges of a model; replaces ``NeighborListTransform`` once the model is known."""
+
+    r_max: float
+    """Largest radius, Å."""
+
+    cutoffs: tuple[tuple[float, ...], ...] | None
+    """Radius of each pair of types in Å, by centre and neighbour; None: r_max for all pairs."""
+
+    edge_sets: tuple[tuple[str, float], ...]
+    """Further edge sets: name and radius in Å."""
+
+    backend: Backend = "vesin"
+    """Library that finds the pairs."""
+
+    def __call__(self, frame: Graph) -> Graph:
+        """Adds ``edge_index`` [2, n_edges] and ``edge_cell_shift`` [n_edges, 3] of each set."""
+        cutoffs = None if self.cutoffs is None else torch.tensor(self.cutoffs, dtype=torch.float64)
+        return add_neighbors(frame, self.r_max, cutoffs=cutoffs, edge_sets=self.edge_sets, backend=self.backend)
+
+
 @dataclass(frozen=True, kw_only=True)
 class NeighborListTransform(Options):
     """Adds the edges of a model."""
@@ -102,23 +124,23 @@ class NeighborListTransform(Options):
     """Radius, Å."""
 
     per_edge_type_cutoff: dict[str, float | dict[str, float]] | None = field(default=None, kw_only=False)
-    """``{centre: r}`` or ``{centre: {neighbour: r}}`` in Å, at most r_max."""
+    """Radii in Å, at most r_max, as ``{centre: r}`` or ``{centre: {neighbour: r}}``."""
 
     type_names: list[str] | None = field(default=None, kw_only=False)
-    """Type names, needed with per_edge_type_cutoff."""
+    """Type names; needed for per_edge_type_cutoff."""
 
-    backend: Literal["vesin", "matscipy"] = "vesin"
+    backend: Backend = "vesin"
     """Library that finds the pairs; the edges do not depend on it."""
 
     def problems(self) -> Iterator[str]:
-        """Radii without types, of unknown types, or too large."""
+        """Radii without type names, of unknown types, or larger than r_max."""
         if self.per_edge_type_cutoff is not None and self.type_names is None:
             yield problem("type_names", "is needed with per_edge_type_cutoff")
         yield from problems_of(lambda: self.cutoffs)
 
     @functools.cached_property
     def cutoffs(self) -> tuple[tuple[float, ...], ...] | None:
-        """Radius of each pair of types in Å, by centre and neighbour; None: r_max for all."""
+        """Radius of each pair of types in Å, by centre and neighbour; None: r_max for all pairs."""
         if self.type_names is None or self.per_edge_type_cutoff is None:
             return None
         return tuple(map(tuple, resolve_cutoffs(self.type_names, self.r_max, self.per_edge_type_cutoff).tolist()))
@@ -129,24 +151,16 @@ class NeighborListTransform(Options):
         Raises:
             DataError: If atoms coincide.
         """
-        return self._edges(frame)
-
-    @functools.cached_property
-    def _edges(self) -> ModelEdges:
-        return ModelEdges(self.r_max, self.cutoffs, (), self.backend)
+        return ModelEdges(self.r_max, self.cutoffs, (), self.backend)(frame)
 
 
 def default_transforms(info: ModelInfo) -> list[Transform]:
     """Type mapper and neighbour list that follow from a model."""
-    return [mapper_for_model(info), edges_for_model(info)]
+    return bind_transforms(None, info)
 
 
 def mapper_for_model(info: ModelInfo) -> ChemicalSpeciesToAtomTypeMapper:
-    """Type mapper of a model whose types are known by element.
-
-    Raises:
-        ConfigError: If they are not, or two types are the same element.
-    """
+    """Type mapper of a model whose types are different elements; for other models, a ConfigError."""
     species = info.chemical_species or species_of_types(info.type_names, None)
     where, hint = "data.transforms", "give data.transforms with a ChemicalSpeciesToAtomTypeMapper"
     if species is None:
@@ -159,16 +173,16 @@ def mapper_for_model(info: ModelInfo) -> ChemicalSpeciesToAtomTypeMapper:
 
 
 def mapper_among(transforms: Sequence[Transform]) -> ChemicalSpeciesToAtomTypeMapper | None:
-    """The type mapper of a list of transforms, None if there is none."""
+    """The type mapper in a list of transforms, or None."""
     return next((one for one in transforms if isinstance(one, ChemicalSpeciesToAtomTypeMapper)), None)
 
 
 def bind_transforms(transforms: Sequence[Transform] | None, info: ModelInfo) -> list[Transform]:
-    """The transforms for a model: those given, checked, and what is missing added.
+    """The transforms of a config for a model, checked, with a type mapper and a neighbour list added if missing.
 
     Args:
-        transforms: What the config says, or None.
-        info: The model's types, radii and edge sets.
+        transforms: Transforms of the config, or None.
+        info: Types, radii and edge sets of the model.
 
     Raises:
         ConfigError: If types or radii differ from the model's.
@@ -181,7 +195,7 @@ def bind_transforms(transforms: Sequence[Transform] | None, info: ModelInfo) -> 
             problems.extend(_mapper_problems(transform, info, where))
         elif isinstance(transform, NeighborListTransform):
             problems.extend(_radius_problems(transform, info, where))
-            bound.append(edges_for_model(info, transform.backend))
+            bound.append(ModelEdges(info.r_max, info.cutoffs, info.edge_sets, transform.backend))
             continue
         bound.append(transform)
     if problems:
@@ -189,7 +203,7 @@ def bind_transforms(transforms: Sequence[Transform] | None, info: ModelInfo) -> 
     if mapper_among(bound) is None:
         bound.insert(0, mapper_for_model(info))
     if not any(isinstance(transform, ModelEdges) for transform in bound):
-        bound.append(edges_for_model(info))
+        bound.append(ModelEdges(info.r_max, info.cutoffs, info.edge_sets))
     return bound
 
 
@@ -202,7 +216,7 @@ def _mapper_problems(mapper: ChemicalSpeciesToAtomTypeMapper, info: ModelInfo, w
     for symbol, name in mapper.mapping.items():
         species = species_of_type.get(name, symbol)
         if symbol != species:
-            what = f"maps {symbol!r} to the type {name!r}, which the model takes for {species!r}"
+            what = f"maps {symbol!r} to the type {name!r}, but the model uses that type for {species!r}"
             yield problem(f"{where}.chemical_species_to_atom_type_map", what)
 
 

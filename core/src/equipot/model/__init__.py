@@ -1,6 +1,6 @@
 """Models: slots, recipes and the registered model builders.
 
-``equipot.model.NAME`` is every registered builder too; a missing one says what to install.
+Every registered builder is available as ``equipot.model.NAME``; a missing one says what to install.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What plugins write: the abstract parts that fill the named slots of a GraphModel.
+"""Base classes for plugins: the parts that fill the named slots of a GraphModel.
 
-A component gets exactly the fields it names in ``requires`` and returns new fields; it never sees
-positions or the cell unless it asks for them, so that no gradient is lost on the way.
+A component gets exactly the fields that it lists in ``requires`` and returns new fields. It never sees positions or the
+cell unless it asks for them, so that no gradient is lost.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class EnergyModule(torch.nn.Module, ABC):
     """Fields of ``equipot.fields`` that the forward pass reads."""
 
     provides: ClassVar[tuple[str, ...]] = ()
-    """Further fields it returns, for energy terms that require them."""
+    """Further fields that it returns, for energy terms that require them."""
 
     locality: Locality = "global"
-    """``strict`` (nothing beyond r_max matters), ``hops(k)`` (k message layers) or ``global``."""
+    """``strict`` (only atoms within r_max matter), ``hops(k)`` (k message layers) or ``global``."""
 
     @abstractmethod
     def forward(self, data: Graph) -> Graph:
@@ -51,13 +51,13 @@ class EnergyModule(torch.nn.Module, ABC):
 
 
 class EnergyTermModule(torch.nn.Module, ABC):
-    """A term added to the scaled atomic energies; same contract of ``requires`` as EnergyModule."""
+    """A term added to the scaled atomic energies; ``requires`` works as for EnergyModule."""
 
     requires: ClassVar[tuple[str, ...]] = ("edge_lengths", "edge_index", "atom_types")
-    """Fields it reads; fields that an energy module provides may be among them."""
+    """Fields that it reads; those that an energy module provides are allowed too."""
 
     r_max: float | None = None
-    """Own cutoff radius in Å; None: the model's edges."""
+    """Own cutoff radius in Å; None for the model's edges."""
 
     locality: Locality = "strict"
     """As for EnergyModule."""
@@ -79,7 +79,7 @@ class EnergyTerm(Options, ABC):
     """Options of an energy term; ``build`` makes the module."""
 
     def own_r_max(self) -> float | None:
-        """Cutoff radius in Å of a term with edges of its own, the module's ``r_max``; None: the model's edges."""
+        """Cutoff radius in Å, the module's ``r_max``, if the term has its own edges; None for the model's edges."""
         return None
 
     @abstractmethod
@@ -95,7 +95,7 @@ class EnergyTerm(Options, ABC):
 
 
 class PairEnergy(torch.nn.Module, ABC):
-    """The function of a pair potential, without cutoff, factor one half or sums: core adds them."""
+    """The function of a pair potential, without cutoff, factor one half and sums, which core adds."""
 
     @abstractmethod
     def forward(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:
@@ -135,24 +135,24 @@ class PairPotential(EnergyTerm):
         """
 
     def build(self, context: BuildContext) -> EnergyTermModule:
-        """Wrap the pair function with cutoff, factor one half and the sum over edges."""
+        """Add cutoff, factor one half and the sum over edges to the pair function."""
         return PairPotentialModule(self.build_pair_energy(context), self.polynomial_cutoff_p)
 
     def expected_units(self) -> Units | None:
-        """Unit system the potential works in; None: any. Must equal the data's units."""
+        """Unit system that the potential works in, which must be that of the data; None for any."""
         return getattr(self, "units", None)
 
     def expected_species(self) -> tuple[str, ...] | None:
-        """Element symbols the potential was given; must equal the types' species. None: any."""
+        """Element symbols that the potential was given, which must be the types' species; None for any."""
         species = getattr(self, "chemical_species", None)
         return None if species is None else tuple(species)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnalyticPairPotential(PairPotential):
-    """A pair potential that is a formula of distance, types and its options; a plugin writes ``pair_energy``.
+    """A pair potential that is a formula of distance, types and options; a plugin writes ``pair_energy``.
 
-    What needs tables by type or trainable parameters derives from ``PairPotential``.
+    A potential with tables by type or trainable parameters derives from ``PairPotential`` instead.
     """
 
     @abstractmethod
@@ -181,28 +181,21 @@ class _Formula(PairEnergy):
         self.function = function
 
     def forward(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:
-        """Energy of each pair."""
         return self.function(r, type_i, type_j)
 
 
 class PairPotentialModule(EnergyTermModule):
-    """Sum of a pair function over directed edges."""
+    """Sum of a pair function, cut off by a polynomial, over directed edges."""
 
     requires = ("edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
 
     def __init__(self, pair_energy: PairEnergy, polynomial_cutoff_p: float) -> None:
-        """Keep the parts.
-
-        Args:
-            pair_energy: Full energy of a pair.
-            polynomial_cutoff_p: Exponent of the cutoff.
-        """
         super().__init__()
         self.pair_energy = pair_energy
         self.polynomial_cutoff_p = polynomial_cutoff_p
 
     def forward(self, data: Graph) -> torch.Tensor:
-        """Half of each directed edge's pair energy, summed onto the centres; eV, [n_atoms]."""
+        """Half the energy of each directed edge, summed onto the centres, in the model's unit; shape [n_atoms]."""
         centre, neighbour = data["edge_index"][0], data["edge_index"][1]
         types = data["atom_types"]
         pair = self.pair_energy(data["edge_lengths"], types.index_select(0, centre), types.index_select(0, neighbour))
@@ -225,7 +218,7 @@ class EdgeSetGradient:
 
 @dataclasses.dataclass(frozen=True)
 class EnergyGradients:
-    """What a derivatives module gets: all explicit gradients of the total energy."""
+    """All explicit gradients of the total energy, for a derivatives module."""
 
     edge_sets: tuple[EdgeSetGradient, ...]
     """The model's own edges first, then the edges of terms with their own radius."""

@@ -1,4 +1,4 @@
-"""What a model is built for: derived values that builders read and engines ask for."""
+"""The context of a model: derived values for builders, and what engines ask about a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from equipot.errors import ConfigError, problem, unknown
 from equipot.units import Units
 
 Locality = str
-"""``strict``, ``hops(k)`` or ``global``: how far an atom's energy looks."""
+"""``strict``, ``hops(k)`` or ``global``: how far away atoms influence an atom's energy."""
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 
@@ -22,13 +22,13 @@ TypeCutoffs = dict[str, "float | dict[str, float]"]
 
 @dataclass(frozen=True, kw_only=True)
 class BuildContext:
-    """Derived values a builder may use; its options are its own fields."""
+    """Derived values for a builder, whose options are its own fields."""
 
     type_names: tuple[str, ...]
-    """Atom type names; ``atom_types`` index this list."""
+    """Names of the atom types; ``atom_types`` are indices into this tuple."""
 
     chemical_species: tuple[str, ...] | None
-    """Element symbol of each type, None if unknown."""
+    """Element symbol of each type; None if unknown."""
 
     r_max: float
     """Largest cutoff radius of the model's edges, Å."""
@@ -52,40 +52,40 @@ class BuildContext:
 
     @property
     def atomic_numbers(self) -> tuple[int, ...] | None:
-        """Nuclear charge of each type, None if the species are unknown."""
+        """Atomic number of each type; None if the species are unknown."""
         return _charges(self.chemical_species)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What the data layer, engines and artifacts need to know of a model."""
+    """What data pipelines, engines and artifacts need to know about a model."""
 
     type_names: tuple[str, ...]
     chemical_species: tuple[str, ...] | None
     r_max: float
     cutoffs: tuple[tuple[float, ...], ...] | None
-    """R[centre, neighbour] in Å, None when all equal ``r_max``."""
+    """R[centre, neighbour] in Å; None if all are ``r_max``."""
     model_dtype: Literal["float32", "float64"]
     units: Units = "metal"
     locality: Locality = "global"
     edge_sets: tuple[tuple[str, float], ...] = ()
-    """Further edge sets (name, radius in Å) that energy terms need."""
+    """Name and radius in Å of further edge sets that energy terms need."""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 
     @property
     def atomic_numbers(self) -> tuple[int, ...] | None:
-        """Nuclear charge of each type, None if the species are unknown."""
+        """Atomic number of each type; None if the species are unknown."""
         return _charges(self.chemical_species)
 
     @property
     def cutoff_matrix(self) -> torch.Tensor | None:
-        """R[centre, neighbour] in Å, float64, shape [n_types, n_types]; None when all equal ``r_max``."""
+        """R[centre, neighbour] in Å, float64, shape [n_types, n_types]; None if all are ``r_max``."""
         return None if self.cutoffs is None else torch.tensor(self.cutoffs, dtype=torch.float64)
 
     @property
     def edge_set_names(self) -> tuple[str, ...]:
-        """Names of all edge sets: the model's own first, which is the empty name."""
+        """Names of all edge sets, starting with the model's own, whose name is empty."""
         return ("", *(name for name, _ in self.edge_sets))
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class ModelInfo:
 
 
 def _charges(symbols: tuple[str, ...] | None) -> tuple[int, ...] | None:
-    """Nuclear charge of each element."""
+    """Atomic number of each element."""
     from ase.data import atomic_numbers
 
     return None if symbols is None else tuple(atomic_numbers[symbol] for symbol in symbols)
@@ -112,18 +112,7 @@ def _tuples(value: Any) -> Any:
 def species_of_types(
     type_names: list[str] | tuple[str, ...], chemical_species: list[str] | tuple[str, ...] | None
 ) -> tuple[str, ...] | None:
-    """Element symbol of each type.
-
-    Args:
-        type_names: Names of the types.
-        chemical_species: Symbols given by the user, or None to use the type names.
-
-    Returns:
-        Symbols, or None when some type names are not elements and no symbols are given.
-
-    Raises:
-        ConfigError: On a wrong length, an unknown symbol, or a type named after another element.
-    """
+    """Element symbol of each type; None if no symbols are given and some type names are not elements."""
     from ase.data import chemical_symbols
 
     elements = set(chemical_symbols[1:])
@@ -147,11 +136,11 @@ def species_of_types(
 def resolve_cutoffs(
     type_names: list[str] | tuple[str, ...], r_max: float, per_edge_type_cutoff: TypeCutoffs | None
 ) -> torch.Tensor:
-    """Matrix of cutoff radii from the user's mapping.
+    """Matrix of cutoff radii from the mapping that the user gave.
 
     Args:
         type_names: Names of the types.
-        r_max: Global radius, Å; the value of every pair not given.
+        r_max: Radius in Å of every pair that is not given.
         per_edge_type_cutoff: ``{centre: r}`` or ``{centre: {neighbour: r}}`` in Å.
 
     Returns:
@@ -179,7 +168,7 @@ def resolve_cutoffs(
 
 
 def pair_index(centre_type: torch.Tensor, neighbour_type: torch.Tensor, num_types: int) -> torch.Tensor:
-    """Flat index of an ordered pair of types: the one place where it is made.
+    """Flat index of an ordered pair of types, used wherever tables have one row per pair.
 
     Args:
         centre_type: Types of the centres, int64, shape [n_edges].

@@ -1,23 +1,19 @@
-"""``equipot.model.builder``: a typed function as a model builder.
+"""``equipot.model.builder``: make a model builder from a typed function.
 
-For authors who prefer a function: its keyword-only parameters become the options, next to those
-that every builder has.
+Its keyword-only parameters become options, in addition to those that every builder has.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import types
 import typing
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from equipot.model._components import EnergyModule
+from equipot.model._context import BuildContext
 from equipot.model._recipe import ModelBuilder
-
-if TYPE_CHECKING:
-    from equipot.model._components import EnergyModule
-    from equipot.model._context import BuildContext
 
 
 def builder(function: Callable[..., EnergyModule]) -> type[ModelBuilder]:
@@ -56,20 +52,20 @@ def builder(function: Callable[..., EnergyModule]) -> type[ModelBuilder]:
         "__module__": function.__module__,
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__,
-        "__annotations__": {parameter.name: hints[parameter.name] for parameter in parameters},
         "build_energy": build_energy,
     }
-    for parameter in parameters:
-        if parameter.default is not inspect.Parameter.empty:
-            namespace[parameter.name] = _field_default(parameter.default)
-    made: type[ModelBuilder] = types.new_class(
-        function.__name__, (ModelBuilder,), exec_body=lambda body: body.update(namespace)
+    fields = [(parameter.name, hints[parameter.name], _field(parameter.default)) for parameter in parameters]
+    made: type[ModelBuilder] = dataclasses.make_dataclass(
+        function.__name__, fields, bases=(ModelBuilder,), namespace=namespace, frozen=True, kw_only=True
     )
-    return dataclasses.dataclass(frozen=True, kw_only=True)(made)
+    made.__module__ = function.__module__  # from Python 3.12 on, make_dataclass sets it to this module
+    return made
 
 
-def _field_default(default: Any) -> Any:
-    """A dataclass default; lists and dicts are copied for each recipe."""
+def _field(default: Any) -> Any:
+    """A dataclass field; default lists and dicts are copied for each recipe."""
+    if default is inspect.Parameter.empty:
+        return dataclasses.field()
     if isinstance(default, (list, dict, set)):
         return dataclasses.field(default_factory=lambda: type(default)(default))
-    return default
+    return dataclasses.field(default=default)

@@ -1,14 +1,15 @@
-"""GraphModel: the final class that every model is, made of named slots.
+"""GraphModel: the one class of all models, made of named slots.
 
-Geometry front end -> energy module -> scale_shift -> energy_terms -> total -> derivatives. Plugins
-fill slots; nothing rewrites modules by name. Derivatives are taken with respect to edge vectors.
+Geometry -> energy module -> scale_shift -> energy_terms -> total -> derivatives. Plugins fill the slots; modules are
+never rewritten by name. Derivatives are taken with respect to edge vectors.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Mapping
+from typing import Any, final
 
 import torch
 
@@ -16,20 +17,10 @@ from equipot._host.attribution import name_plugin
 from equipot.errors import ConfigError, problem
 from equipot.fields import MODEL_INPUTS, OPTIONAL_INPUTS
 from equipot.graph import Graph, compute_edge_vectors, edge_set_key
-from equipot.model._components import (
-    Derivatives,
-    EdgeSetGradient,
-    EnergyGradients,
-    EnergyModule,
-    EnergyTermModule,
-)
+from equipot.model._components import Derivatives, EdgeSetGradient, EnergyGradients, EnergyModule, EnergyTermModule
+from equipot.model._context import ModelInfo
+from equipot.model._scale_shift import ScaleShift
 from equipot.nn.slots import replace_slots
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from equipot.model._context import ModelInfo
-    from equipot.model._scale_shift import ScaleShift
 
 _FRONT_END = frozenset({*MODEL_INPUTS, "owned", "edge_vectors", "edge_lengths", "normalized_edge_lengths"})
 
@@ -43,15 +34,26 @@ class AppliedModifier:
     distribution: str
     version: str
     exact_without: bool = False
-    """As its declaration says: the model can be used without it."""
+    """As declared: without it, the model is still usable and exact."""
 
 
 @final
 class GraphModel(torch.nn.Module):
-    """A potential: batch in, energies (and derivatives) out.
+    """A potential: takes a batch, returns energies and their derivatives.
 
-    ``model(batch)`` returns ``atomic_energy`` [n_atoms] and ``total_energy`` [n_frames] in float64,
-    and what the derivatives slot provides. In eval mode all outputs are detached.
+    ``model(batch)`` returns ``atomic_energy`` [n_atoms] and ``total_energy`` [n_frames] in float64, and the outputs of
+    the derivatives slot. In eval mode all outputs are detached.
+
+    Args:
+        info: Types, cutoffs, dtype and units.
+        energy: The module of the builder.
+        scale_shift: Scales and shifts of its energies.
+        energy_terms: Named terms added to the atomic energies.
+        derivatives: Turns gradients into forces and stress; None for energies only.
+        config: The config of the recipe, which is stored with the model.
+
+    Raises:
+        ConfigError: If a component requires a field that nothing provides.
     """
 
     cutoffs: torch.Tensor
@@ -66,19 +68,6 @@ class GraphModel(torch.nn.Module):
         derivatives: Derivatives | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
-        """Fill the slots.
-
-        Args:
-            info: Types, cutoffs, dtype and units.
-            energy: The builder's part.
-            scale_shift: Scales and shifts of its energies.
-            energy_terms: Named terms added to the atomic energies.
-            derivatives: Turns gradients into forces and stress; None: energies only.
-            config: The recipe's config, as stored with the model.
-
-        Raises:
-            ConfigError: If a component requires a field that nothing provides.
-        """
         super().__init__()
         self.energy = energy
         self.scale_shift = scale_shift
@@ -91,13 +80,11 @@ class GraphModel(torch.nn.Module):
         self._check_fields()
         self.info = dataclasses.replace(
             info,
-            locality=_joint_locality([energy, *self.energy_terms.values()]),
+            locality=_joint_locality([component for _, component in self._components()]),
             edge_sets=self._edge_sets(),
             inputs=self._inputs(),
             outputs=("atomic_energy", "total_energy", *(derivatives.provides if derivatives else ())),
         )
-
-    # ------------------------------------------------------------------ slots
 
     def replace(self, **slots: Any) -> GraphModel:
         """A model with other contents of some slots, sharing all other tensors with this one.
@@ -124,26 +111,21 @@ class GraphModel(torch.nn.Module):
         return new
 
     def exact(self) -> GraphModel:
-        """This model without what approximates parts of its energy module; itself where nothing does.
-
-        It shares all tensors with this one.
-        """
+        """This model without approximations in its energy module, sharing all tensors; itself if there are none."""
         energy = replace_slots(self.energy, lambda slot: slot.exact())
         return self if energy is self.energy else self.replace(energy=energy)
 
     def _edge_sets(self) -> tuple[tuple[str, float], ...]:
-        """Name and radius in Å of every term with edges of its own."""
-        named: list[tuple[str, Any]] = list(self.energy_terms.items())
-        return tuple((name, term.r_max) for name, term in named if term.r_max is not None)
+        """Name and radius in Å of every term that has its own edges."""
+        return tuple((name, term.r_max) for name, term in self._components()[1:] if term.r_max is not None)
 
-    def _components(self) -> list[Any]:
-        return [self.energy, *self.energy_terms.values()]
+    def _components(self) -> list[tuple[str, Any]]:
+        return [("energy", self.energy), *self.energy_terms.items()]
 
     def _check_fields(self) -> None:
         provided = {*_FRONT_END, *OPTIONAL_INPUTS}
         problems = []
-        named: list[tuple[str, Any]] = [("energy", self.energy), *self.energy_terms.items()]
-        for name, component in named:
+        for name, component in self._components():
             if missing := sorted(set(component.requires) - provided):
                 what = f"requires the fields {missing} that nothing provides"
                 problems.append(problem(f"model.{name}", what, hint=f"available: {sorted(provided)}"))
@@ -153,12 +135,10 @@ class GraphModel(torch.nn.Module):
             raise ConfigError(problems)
 
     def _inputs(self) -> tuple[str, ...]:
-        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for part in self._components())]
+        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for _, part in self._components())]
         fields = ("edge_index", "edge_cell_shift")
         sets = [edge_set_key(key, name) for name, _ in self._edge_sets() for key in fields]
         return (*MODEL_INPUTS, *extra, *sets)
-
-    # ---------------------------------------------------------------- forward
 
     def forward(self, data: Graph) -> Graph:
         """Evaluate the model.
@@ -170,15 +150,15 @@ class GraphModel(torch.nn.Module):
             The fields in ``info.outputs``; with a stress also ``stress_mask``.
         """
         try:
-            return self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
+            outputs = self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
         except Exception as error:
             name_plugin(error)
             raise
+        return outputs if self.training else {key: value.detach() for key, value in outputs.items()}
 
     def _evaluate(self, data: Graph) -> Graph:
         if self.derivatives is None:
-            outputs = self._energies(data, self._geometry(data))
-            return outputs if self.training else _detached(outputs)
+            return self._energies(data, self._geometry(data))
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(mode=False):  # autograd refuses tensors made in inference mode, not their copies
                 return self._with_derivatives({key: value.clone() for key, value in data.items()})
@@ -202,11 +182,10 @@ class GraphModel(torch.nn.Module):
         )
         packed = EnergyGradients(sets, by_leaf.get("@positions"), by_leaf.get("@cell"))
         assert self.derivatives is not None  # noqa: S101 - for the type checker
-        outputs.update(self.derivatives(data, packed))
-        return outputs if self.training else _detached(outputs)
+        return outputs | self.derivatives(data, packed)
 
     def _geometry(self, data: Graph) -> dict[str, Graph]:
-        """Edge fields of the model's own edges (name "") and of every named edge set."""
+        """Edge fields of the model's own edges, under the empty name, and of every named edge set."""
         views = {}
         for name in self.info.edge_set_names:
             edge_index = data[edge_set_key("edge_index", name)]
@@ -218,17 +197,15 @@ class GraphModel(torch.nn.Module):
         return views
 
     def _differentiable(self, data: Graph, geometry: dict[str, Graph]) -> dict[str, torch.Tensor]:
-        """Make the tensors the energy is differentiated by require gradients; edits both dicts."""
+        """Make the tensors that the energy is differentiated by require gradients; changes both dicts."""
         leaves = {}
         for name, view in geometry.items():
             vectors = view["edge_vectors"]
-            if not self.training:
-                vectors = vectors.detach()
-            if not vectors.requires_grad:
+            if not (self.training and vectors.requires_grad):
                 vectors = vectors.detach().requires_grad_()
             view["edge_vectors"] = leaves[name] = vectors
         for key in ("positions", "cell"):
-            if any(key in part.requires for part in self._components()):
+            if any(key in part.requires for _, part in self._components()):
                 data[key] = leaves[f"@{key}"] = data[key].detach().to(torch.float64).requires_grad_()
         return leaves
 
@@ -259,12 +236,8 @@ class GraphModel(torch.nn.Module):
         return {**view, "edge_lengths": lengths, "normalized_edge_lengths": lengths / cutoff}
 
 
-def _detached(outputs: Graph) -> Graph:
-    return {key: value.detach() for key, value in outputs.items()}
-
-
 def _joint_locality(components: list[Any]) -> str:
-    """The least local of the components' localities; what reads positions or the cell itself counts as global."""
+    """The least local of all localities; a component that reads positions or the cell counts as global."""
     localities = [component.locality for component in components]
     if "global" in localities or any({"positions", "cell"} & set(component.requires) for component in components):
         return "global"

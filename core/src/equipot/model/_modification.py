@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from equipot.errors import PluginError, problem
+from equipot.model._context import ModelInfo
+from equipot.model._graph_model import GraphModel
+from equipot.model._modifiers import apply_modifiers
 from equipot.model._recipe import ModelRecipe
 from equipot.options import Options
+from equipot.plugins import plugins
 from equipot.units import Units
-
-if TYPE_CHECKING:
-    from equipot.model._context import ModelInfo
-    from equipot.model._graph_model import GraphModel
+from equipot.validation import check_options
 
 MODIFIER = "modifier"
 """Key of the modifier's name in each item of ``modifiers``."""
@@ -30,13 +31,10 @@ class modify(Options, ModelRecipe):  # noqa: N801 - the field's spelling
     """Recipe of the model to modify."""
 
     modifiers: list[dict[str, Any]]
-    """What to apply, in order."""
+    """Modifiers to apply, in order."""
 
     def problems(self) -> Iterable[str]:
-        """Unnamed or unknown modifiers, and options that they do not have."""
-        from equipot.plugins import plugins
-        from equipot.validation import check_options
-
+        """Missing or unknown names of modifiers, and unknown or wrong options."""
         yield from super().problems()
         for index, item in enumerate(self.modifiers):
             where = f"modifiers.{index}"
@@ -58,8 +56,6 @@ class modify(Options, ModelRecipe):  # noqa: N801 - the field's spelling
 
     def build(self, units: Units = "metal") -> GraphModel:
         """Build the inner model and apply the modifiers."""
-        from equipot.model._modifiers import apply_modifiers
-
         steps = [(item[MODIFIER], _options(item)) for item in self.modifiers]
         return apply_modifiers(self.model.build(units), steps)
 

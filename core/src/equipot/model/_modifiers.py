@@ -1,50 +1,47 @@
 """Apply modifiers: functions ``(model, *, option: type = default) -> model``.
 
-The argument is never changed, the result shares all surviving tensors. Persistent modifiers are
-recorded with the model; the others are hints.
+They never change their argument; the result shares all tensors that remain. Persistent modifiers are recorded with the
+model, the others are hints.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
 from equipot._host.attribution import naming_plugins
+from equipot.declarations import ModifierEntry
 from equipot.errors import ConfigError, PluginError, problem
 from equipot.model._graph_model import AppliedModifier, GraphModel
 from equipot.model._scale_shift import ScaleShift
 from equipot.plugins import plugins
 from equipot.validation import check_options
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from equipot.declarations import ModifierEntry
-
 logger = logging.getLogger(__name__)
 
 DERIVATIVES = ("forces", "stress", "virial")
-"""What the modifier chosen by ``do_derivatives: true`` must provide."""
+"""Outputs that the modifier chosen by ``do_derivatives: true`` must provide."""
 
 
-@naming_plugins
+@naming_plugins()
 def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | None = None) -> GraphModel:
     """Apply one installed modifier by its registered name.
 
     Args:
-        model: An eager model that no optimiser, EMA copy, DDP or compiler has seen.
+        model: An eager model, before any optimiser, EMA copy, DDP or compiler uses it.
         name: Registered name, e.g. ``enable_ForceStressOutput``.
         options: Its options, checked against the function's signature.
 
     Returns:
-        The modified model; the argument itself where there is nothing to change.
+        The modified model, or the argument itself if there is nothing to change.
 
     Raises:
         PluginError: If no installed plugin declares the modifier.
-        ConfigError: On wrong options, or a model that is not eager.
+        ConfigError: On wrong options, or if the model is not eager.
     """
     if not isinstance(model, GraphModel):
         hint = "apply modifiers before compiling, DDP or training"
@@ -64,7 +61,7 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
             f"report this to the authors of {declared.distribution}"
         )
     if result is model:
-        logger.info("modifier %s: nothing to change, the model is already in the asked state", name)
+        logger.info("modifier %s: nothing to change, the model already has the requested state", name)
         return model
     entry: ModifierEntry = declared.entry  # type: ignore[assignment]
     result.modifiers = model.modifiers
@@ -92,10 +89,14 @@ def apply_modifiers(model: GraphModel, modifiers: Iterable[tuple[str, Mapping[st
 def reapply(model: GraphModel, applied: Iterable[AppliedModifier]) -> GraphModel:
     """Apply the recorded persistent modifiers of a stored model.
 
-    One that only approximates is left out where its plugin is missing, with a warning.
+    If the plugin of a modifier that only approximates is missing, the modifier is left out, with a warning.
+
+    Args:
+        model: The model without its modifiers.
+        applied: The records, in order.
 
     Raises:
-        PluginError: Naming the distribution to install, if another modifier is missing.
+        PluginError: Naming the distribution to install, if any other modifier is missing.
     """
     for modifier in applied:
         try:
@@ -103,7 +104,7 @@ def reapply(model: GraphModel, applied: Iterable[AppliedModifier]) -> GraphModel
         except PluginError as error:
             needed = f"pip install '{modifier.distribution}>={modifier.version}'"
             if modifier.exact_without:
-                text = "the model was made with %s, which is not installed: it is evaluated exactly; for its numbers %s"
+                text = "the model was made with %s, which is not installed: it is evaluated exactly; to install it: %s"
                 logger.warning(text, modifier.name, needed)
                 continue
             raise PluginError(f"the model was made with the modifier {modifier.name!r}: {error}; {needed}") from None
@@ -112,11 +113,7 @@ def reapply(model: GraphModel, applied: Iterable[AppliedModifier]) -> GraphModel
 
 
 def add_derivatives(model: GraphModel) -> GraphModel:
-    """Apply the installed modifier that provides forces, stress and virial.
-
-    Raises:
-        PluginError: If no installed plugin declares one, saying what to install.
-    """
+    """Apply the installed modifier that provides forces, stress and virial; PluginError says what to install."""
     host = plugins()
     names = [
         declared.entry.name
@@ -137,44 +134,29 @@ def modify_PerTypeScaleShift(  # noqa: N802 - registered names keep the field's 
     scales_trainable: bool | None = None,
     shifts_trainable: bool | None = None,
 ) -> GraphModel:
-    """Change scales and shifts of the atomic energies; what is not given stays as it is.
+    """Change scales and shifts of the atomic energies; those that are not given stay as they are.
 
     Args:
         model: The model.
-        scales: New factors, one or for some types.
-        shifts: New energies of isolated atoms, one or for some types.
-        scales_trainable: Train the scales, or not; default: as the model has it.
-        shifts_trainable: Train the shifts, or not; default: as the model has it.
+        scales: New factors, one for all types or a mapping for some.
+        shifts: New energies of isolated atoms, one for all types or a mapping for some.
+        scales_trainable: Whether to train the scales; default: as in the model.
+        shifts_trainable: Whether to train the shifts; default: as in the model.
 
     Returns:
         The model with new scales and shifts.
     """
-    old = model.scale_shift
-    new = ScaleShift(
-        old.type_names,
-        scales=_updated(old.values("scales"), scales),
-        shifts=_updated(old.values("shifts"), shifts),
-        scales_trainable=_is_trainable(old, "scales") if scales_trainable is None else scales_trainable,
-        shifts_trainable=_is_trainable(old, "shifts") if shifts_trainable is None else shifts_trainable,
-    )
-    return model if _same_scale_shift(old, new) else model.replace(scale_shift=new)
-
-
-def _same_scale_shift(old: ScaleShift, new: ScaleShift) -> bool:
-    return all(
-        old.values(name) == new.values(name) and _is_trainable(old, name) == _is_trainable(new, name)
-        for name in ("scales", "shifts")
-    )
-
-
-def _is_trainable(scale_shift: ScaleShift, name: str) -> bool:
-    return isinstance(getattr(scale_shift, name), torch.nn.Parameter)
-
-
-def _updated(old: dict[str, float], new: float | dict[str, float] | None) -> dict[str, float]:
-    if new is None:
-        return old
-    return {**old, **new} if isinstance(new, dict) else dict.fromkeys(old, float(new))
+    part = model.scale_shift
+    old: dict[str, Any] = {name: part.values(name) for name in ("scales", "shifts")}
+    old |= {f"{name}_trainable": isinstance(getattr(part, name), torch.nn.Parameter) for name in ("scales", "shifts")}
+    new = dict(old)
+    for name, value in (("scales", scales), ("shifts", shifts)):
+        if value is not None:
+            new[name] = {**old[name], **(value if isinstance(value, dict) else dict.fromkeys(old[name], float(value)))}
+    for name, trainable in (("scales", scales_trainable), ("shifts", shifts_trainable)):
+        if trainable is not None:
+            new[f"{name}_trainable"] = trainable
+    return model if new == old else model.replace(scale_shift=ScaleShift(part.type_names, **new))
 
 
 def as_records(modifiers: Iterable[AppliedModifier]) -> list[dict[str, Any]]:

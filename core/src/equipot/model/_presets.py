@@ -1,33 +1,25 @@
-"""Builders whose option ``preset`` fills in others."""
+"""Builders with an option ``preset`` that sets other options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from equipot.errors import ConfigError, unknown
 
 FROM_PRESET: Any = None
-"""Default of an option that the preset fills in."""
+"""Default of an option whose value comes from the preset."""
 
 
-class HasPreset(Protocol):
-    """A builder with a preset."""
-
-    @property
-    def preset(self) -> str:
-        """Name of the preset, in either case."""
-
-
-def apply_preset(builder: HasPreset, presets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Fill in the options that were not given; to be called in ``__post_init__`` before that of the base.
+def apply_preset(builder: Any, presets: Mapping[str, Mapping[str, Any]]) -> None:
+    """Set the options that were not given; call it in ``__post_init__``, before that of the base class.
 
     Args:
-        builder: Options that the preset has are ``FROM_PRESET`` where they were not given.
-        presets: Options of each preset by its name, in capitals.
+        builder: Has the option ``preset``, a name in either case; the options it sets default to ``FROM_PRESET``.
+        presets: Options of each preset, by its name in capitals.
 
     Raises:
-        ConfigError: If there is no such preset.
+        ConfigError: If the preset does not exist.
     """
     name = str(builder.preset)
     if name.upper() not in presets:

@@ -1,33 +1,31 @@
-"""Recipes: what a config's ``model`` section is before it becomes a GraphModel."""
+"""Recipes: the ``model`` section of a config, from which a GraphModel is built."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 
 from equipot._host.attribution import naming_plugins
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, problem, problems_of
 from equipot.model._components import EnergyModule, EnergyTerm, EnergyTermModule, PairPotential
-from equipot.model._context import DTYPES, BuildContext, ModelInfo, resolve_cutoffs, species_of_types
+from equipot.model._context import DTYPES, BuildContext, ModelInfo, TypeCutoffs, resolve_cutoffs, species_of_types
 from equipot.model._graph_model import GraphModel
+from equipot.model._modifiers import add_derivatives
 from equipot.model._scale_shift import ScaleShift, per_type_values
 from equipot.options import Options, to_config
 from equipot.units import Units
 
-if TYPE_CHECKING:
-    from equipot.model._context import TypeCutoffs
-
 PAIR_POTENTIAL = "pair_potential"
-"""Name of the energy term that ``pair_potential:`` is short for."""
+"""Name of the energy term for which ``pair_potential:`` is short."""
 
 
 class ModelRecipe(ABC):
-    """Anything that can be the ``model`` of a config."""
+    """Base class of everything that can be the ``model`` of a config."""
 
     @abstractmethod
     def info(self, units: Units = "metal") -> ModelInfo:
@@ -42,18 +40,14 @@ class ModelRecipe(ABC):
         """Make the model.
 
         Args:
-            units: Unit system of the training data, stored with the model.
+            units: Unit system of the training data, which is stored with the model.
 
         Returns:
             The model in train mode, on the CPU.
         """
 
     def __call__(self, *_args: object, **_kwargs: object) -> None:
-        """Say what to do instead of calling a recipe.
-
-        Raises:
-            TypeError: Always.
-        """
+        """Refuse to be called, since a recipe is easily mistaken for a model, and say what to do."""
         raise TypeError(
             f"{type(self).__name__} is a recipe, not a model; call .build() first, then call the model with a batch"
         )
@@ -61,7 +55,7 @@ class ModelRecipe(ABC):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelBuilder(Options, ModelRecipe):
-    """Base of all model builders: owns what every model has; a plugin writes ``build_energy``.
+    """Base class of all model builders, with the options that every model has; a plugin writes ``build_energy``.
 
     Subclasses are ``@dataclass(frozen=True, kw_only=True)``; their fields are the hyperparameters.
     """
@@ -76,16 +70,16 @@ class ModelBuilder(Options, ModelRecipe):
     """Seed of the initial weights."""
 
     model_dtype: Literal["float32", "float64"] = "float32"
-    """Data type of weights and features; geometry and energies are float64 always."""
+    """Data type of weights and features; geometry and energies are always float64."""
 
     chemical_species: list[str] | None = None
-    """Chemical symbol of each type; default: the type names, when these are elements."""
+    """Chemical symbol of each type; default: the type names, if they are elements."""
 
     per_type_energy_scales: float | dict[str, float] | None = None
-    """Factor on the atomic energies, one or per type; default 1. Often ``per_type_forces_rms``."""
+    """Factors on the atomic energies, one or for each type; default 1. Often ``per_type_forces_rms``."""
 
     per_type_energy_shifts: float | dict[str, float] | None = None
-    """Energy of each isolated atom in the data's unit, one or per type; default 0."""
+    """Energies of isolated atoms in the data's unit, one or for each type; default 0."""
 
     per_type_energy_scales_trainable: bool = False
     """Train the scales."""
@@ -100,14 +94,10 @@ class ModelBuilder(Options, ModelRecipe):
     """Further named terms added to the atomic energies."""
 
     do_derivatives: bool = True
-    """Forces, stress and virial; false: an energy-only model that never differentiates."""
+    """Predict forces, stress and virial; false for a model of energies only."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
-        """Refuse a subclass that redefines a field core owns.
-
-        Raises:
-            TypeError: Naming the fields.
-        """
+        """Refuse a subclass that redefines fields of ModelBuilder."""
         super().__init_subclass__(**kwargs)
         if cls.__module__ == __name__:
             return
@@ -116,14 +106,12 @@ class ModelBuilder(Options, ModelRecipe):
                 f"{cls.__name__}: redefines the fields {redefined} that ModelBuilder owns; give yours other names"
             )
 
-    # ------------------------------------------------------- a plugin's part
-
     @abstractmethod
     def build_energy(self, context: BuildContext) -> EnergyModule:
         """Make the module that predicts unscaled atomic energies.
 
         Args:
-            context: Types, cutoffs, dtype and the generator of random initial weights.
+            context: Types, cutoffs, dtype, and the generator for random initial weights.
 
         Returns:
             The module with its initial weights.
@@ -133,10 +121,8 @@ class ModelBuilder(Options, ModelRecipe):
         """Cutoffs by pair of types, for builders that have them: ``{centre: {neighbour: Å}}``."""
         return getattr(self, "per_edge_type_cutoff", None)
 
-    # ------------------------------------------------------------ core's part
-
     def problems(self) -> Iterable[str]:
-        """Problems between the fields that core owns."""
+        """Problems between options."""
         names = list(self.type_names)
         if len(set(names)) != len(names):
             yield problem("type_names", "must be unique", got=names)
@@ -145,23 +131,17 @@ class ModelBuilder(Options, ModelRecipe):
                 yield problem("type_names", "must be letters and digits only", got=name)
         if self.pair_potential is not None and PAIR_POTENTIAL in self.energy_terms:
             yield problem(f"energy_terms.{PAIR_POTENTIAL}", "also given as pair_potential", hint="keep one of them")
-        checks = (
+        yield from problems_of(
             lambda: species_of_types(names, self.chemical_species),
             lambda: resolve_cutoffs(names, self.r_max, self.type_cutoffs()),
             lambda: per_type_values(self.per_type_energy_scales or 1.0, names, "per_type_energy_scales"),
             lambda: per_type_values(self.per_type_energy_shifts or 0.0, names, "per_type_energy_shifts"),
         )
-        for check in checks:
-            try:
-                check()
-            except ConfigError as error:
-                yield from error.problems
         yield from self._term_problems()
 
     def _term_problems(self) -> Iterable[str]:
-        species = species_of_types(self.type_names, None)
-        if self.chemical_species is not None:
-            species = tuple(self.chemical_species)
+        given_species = self.chemical_species
+        species = species_of_types(self.type_names, None) if given_species is None else tuple(given_species)
         for name, term in self._terms().items():
             given = term.expected_species() if isinstance(term, PairPotential) else None
             if given is not None and species is not None and given != species:
@@ -188,7 +168,7 @@ class ModelBuilder(Options, ModelRecipe):
         )
 
     def unit_problems(self, units: Units) -> list[str]:
-        """Terms whose unit system is not the data's."""
+        """Energy terms whose unit system differs from that of the data."""
         return [
             problem(f"{name}.units", f"must equal data.units = {units!r}", got=term.expected_units())
             for name, term in self._terms().items()
@@ -198,24 +178,16 @@ class ModelBuilder(Options, ModelRecipe):
     def build(self, units: Units = "metal") -> GraphModel:
         """Make the model, with derivatives if ``do_derivatives``.
 
-        Args:
-            units: Unit system of the training data, stored with the model.
-
-        Returns:
-            The model in train mode, on the CPU.
-
         Raises:
-            ConfigError: If a term works in other units, or parts do not fit.
+            ConfigError: If a term works in other units, or parts do not fit together.
             PluginError: If ``do_derivatives`` is true and no plugin provides forces.
         """
-        from equipot.model._modifiers import add_derivatives
-
         model = self.build_energy_model(units)
         return add_derivatives(model) if self.do_derivatives else model
 
-    @naming_plugins
+    @naming_plugins()
     def build_energy_model(self, units: Units = "metal") -> GraphModel:
-        """Make the model without its derivatives, also where ``do_derivatives`` is true."""
+        """Make the model without derivatives, even if ``do_derivatives`` is true."""
         if problems := self.unit_problems(units):
             raise ConfigError(problems)
         info = self.info(units)
@@ -231,16 +203,18 @@ class ModelBuilder(Options, ModelRecipe):
         terms: dict[str, EnergyTermModule] = {name: term.build(context) for name, term in self._terms().items()}
         if problems := self._radius_problems(terms):
             raise ConfigError(problems)
-        return GraphModel(
-            info=info,
-            energy=self.build_energy(context),
-            scale_shift=self._scale_shift(),
-            energy_terms=terms,
-            config=to_config(self),
+        scale_shift = ScaleShift(
+            self.type_names,
+            scales=self.per_type_energy_scales,
+            shifts=self.per_type_energy_shifts,
+            scales_trainable=self.per_type_energy_scales_trainable,
+            shifts_trainable=self.per_type_energy_shifts_trainable,
         )
+        energy, config = self.build_energy(context), to_config(self)
+        return GraphModel(info=info, energy=energy, scale_shift=scale_shift, energy_terms=terms, config=config)
 
     def _radius_problems(self, modules: dict[str, EnergyTermModule]) -> list[str]:
-        """Terms whose options and module disagree about their cutoff radius."""
+        """Terms whose options and module disagree about the cutoff radius."""
         return [
             problem(
                 f"energy_terms.{name}",
@@ -251,15 +225,6 @@ class ModelBuilder(Options, ModelRecipe):
             for name, term in self._terms().items()
             if term.own_r_max() != modules[name].r_max
         ]
-
-    def _scale_shift(self) -> ScaleShift:
-        return ScaleShift(
-            self.type_names,
-            scales=self.per_type_energy_scales,
-            shifts=self.per_type_energy_shifts,
-            scales_trainable=self.per_type_energy_scales_trainable,
-            shifts_trainable=self.per_type_energy_shifts_trainable,
-        )
 
 
 _BASE_FIELDS = frozenset(ModelBuilder.__annotations__)

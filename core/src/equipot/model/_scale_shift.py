@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 
 from equipot.errors import ConfigError, problem, unknown
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 PerType = float | dict[str, float]
-"""One value for all types, or one per type name."""
+"""One value for all types, or one for each type name."""
 
 
 def per_type_values(value: PerType, type_names: Sequence[str], where: str) -> list[float]:
-    """One number for all types (a single-item list) or one for each.
+    """The numbers of an option that is given for all types or for each.
 
     Args:
         value: A number, or a mapping whose keys are exactly the type names.
@@ -25,7 +22,7 @@ def per_type_values(value: PerType, type_names: Sequence[str], where: str) -> li
         where: Place named in errors.
 
     Returns:
-        One or n_types numbers.
+        One number, or one for each type.
 
     Raises:
         ConfigError: On keys that are not type names, and on types without a key.
@@ -45,7 +42,7 @@ def neighbors_per_type(value: PerType | None, type_names: Sequence[str]) -> torc
     """The option ``avg_num_neighbors`` of a builder that normalises sums over neighbours.
 
     Args:
-        value: The option, without a default: a number, or one for each type.
+        value: The option: a number, or one for each type. It has no default, so None means that it is missing.
         type_names: Names of the types.
 
     Returns:
@@ -67,7 +64,14 @@ def neighbors_per_type(value: PerType | None, type_names: Sequence[str]) -> torc
 class ScaleShift(torch.nn.Module):
     """The slot ``scale_shift`` of a GraphModel.
 
-    A single value serves all types without a lookup; a trainable one is kept per type.
+    A single value serves all types without a lookup; a trainable one is expanded to one per type.
+
+    Args:
+        type_names: Names of the types.
+        scales: Factors without unit; None for 1.
+        shifts: Energies of isolated atoms in the model's energy unit; None for 0.
+        scales_trainable: Make the scales parameters.
+        shifts_trainable: Make the shifts parameters.
     """
 
     scales: torch.Tensor
@@ -82,15 +86,6 @@ class ScaleShift(torch.nn.Module):
         scales_trainable: bool = False,
         shifts_trainable: bool = False,
     ) -> None:
-        """Set the values.
-
-        Args:
-            type_names: Names of the types.
-            scales: Factors without unit; None: 1.
-            shifts: Energies of isolated atoms in the model's energy unit; None: 0.
-            scales_trainable: Make the scales parameters.
-            shifts_trainable: Make the shifts parameters.
-        """
         super().__init__()
         self.type_names = tuple(type_names)
         self._set("scales", 1.0 if scales is None else scales, trainable=scales_trainable)
@@ -127,7 +122,7 @@ class ScaleShift(torch.nn.Module):
         return values if values.shape[0] == 1 else values.index_select(0, atom_types)
 
     def values(self, name: str) -> dict[str, float]:
-        """Current ``scales`` or ``shifts`` as a mapping from type name."""
+        """The current ``scales`` or ``shifts`` by type name."""
         tensor = getattr(self, name).detach()
         return {
             type_name: float(tensor[min(index, tensor.shape[0] - 1)]) for index, type_name in enumerate(self.type_names)

@@ -1,4 +1,4 @@
-"""Real Clebsch-Gordan tensors: the one place where e3nn is asked for them."""
+"""Real Clebsch-Gordan tensors, as computed by e3nn."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 def clebsch_gordan(l_1: int, l_2: int, l_out: int) -> torch.Tensor:
     """Wigner 3j tensor of real spherical harmonics, of Frobenius norm 1.
 
-    Components are in e3nn's order; for l = 1 that is x, y, z. Signs are pinned by stored numbers in
-    the tests, because trained weights depend on them.
+    Components are in e3nn's order, which is x, y, z for l = 1. The tests compare the signs with stored
+    numbers, because trained weights depend on them.
 
     Args:
         l_1: Angular momentum of the first factor.

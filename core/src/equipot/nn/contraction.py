@@ -1,7 +1,7 @@
-"""The hot composite of strictly local models (Allegro): environment sum and tensor product.
+"""The most expensive part of strictly local models (Allegro): environment sum and tensor product.
 
-``Contraction`` is the reference in plain PyTorch. It exports, compiles and differentiates twice; a
-kernel plugin may put a faster module with the same ``forward`` in its place.
+``Contraction`` is the reference in plain PyTorch. It can be exported, compiled and differentiated twice; a
+kernel plugin may replace it by a faster module with the same ``forward``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class ContractionPath:
     source: int
     """Index of the block of the tensors."""
     edge: int
-    """Index of the block of the edge attributes, which the environment has too."""
+    """Index of the block of the edge attributes, and of the environment."""
 
 
 def contraction_paths(
     layout_in: FeatureLayout, layout_edge: FeatureLayout, layout_out: FeatureLayout
 ) -> list[ContractionPath]:
-    """All couplings: by block of the result, then of the tensors, then of the edge attributes."""
+    """All couplings, ordered by block of the result, then of the tensors, then of the edge attributes."""
     return [
         ContractionPath(out, source, edge)
         for out, result in enumerate(layout_out.blocks)
@@ -49,9 +49,9 @@ def contraction_paths(
 def contraction_coupling(
     layout_in: FeatureLayout, layout_edge: FeatureLayout, layout_out: FeatureLayout
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clebsch-Gordan coefficients of all couplings, and the number of the coupling that each belongs to.
+    """Clebsch-Gordan coefficients of all couplings, and the index of the coupling that each belongs to.
 
-    The blocks of the three components fix the coupling, so each entry belongs to one at most.
+    The blocks of the three components determine the coupling, so each entry belongs to at most one.
 
     Args:
         layout_in: Irreps of the tensors, multiplicity 1.
@@ -80,9 +80,9 @@ class Contraction(KernelSlot):
         V'_{ij,k u} &= \sum_\text{paths} q_{p u} \sqrt{2l+1} \sum_{ab} C_{abk}\, V_{ij,a u}\, A_{i,b u}
 
     with the Clebsch-Gordan tensor C of the path (norm 1) and l the angular momentum of the result.
-    The sum over paths and b is done once per atom: it gives a matrix for each channel, which all edges
-    of that atom share. All irreps have the same number of channels u, which come last; the layouts
-    name each irrep once, with multiplicity 1.
+    The sum over paths and b is computed once per atom and gives a matrix for each channel, which all
+    edges of the atom share. All irreps have the same number of channels u, which come last; the layouts
+    contain each irrep once, with multiplicity 1.
 
     ``weights`` holds q, shape [n_paths, num_channels] or, shared by the channels, [n_paths, 1]; paths
     are in the order of ``paths``.
@@ -93,8 +93,8 @@ class Contraction(KernelSlot):
         layout_out: Irreps of the result, multiplicity 1; each must be reachable.
         num_channels: Number of channels.
         channel_weights: Whether each channel has its own path weights.
-        from_weights: Whether the tensors are the edge attributes times weights of each block, V = w Y, so
-            that ``forward`` gets these weights only, and a kernel never makes the tensors.
+        from_weights: Whether the tensors are the edge attributes times weights of each block, V = w Y.
+            ``forward`` then takes these weights, so that a kernel does not need to store the tensors.
         dtype: Data type of tensors and weights.
         generator: Source of the initial weights, uniform in (-√3, √3).
 
@@ -133,7 +133,7 @@ class Contraction(KernelSlot):
     def forward(
         self, tensors: torch.Tensor, env_weights: torch.Tensor, edges: Edges, normalization: torch.Tensor
     ) -> torch.Tensor:
-        """Sum the environments and multiply.
+        """Sum the environments and multiply them with the tensors.
 
         Args:
             tensors: Tensors V of the edges, shape [n_edges, layout_in.dim, num_channels]; if ``from_weights``,
@@ -151,7 +151,8 @@ class Contraction(KernelSlot):
             weights = tensors.unflatten(1, (-1, self.num_channels)).index_select(1, self.block_of_component)
             tensors = edges.attributes.unsqueeze(2) * weights
         matrices = self.matrices(self.environment(env_weights, edges, normalization))
-        return apply_matrices(matrices, tensors, edges.centre)
+        # All matrices of an atom are applied to the tensors of its edges, channel by channel.
+        return (matrices.index_select(0, edges.centre) * tensors.unsqueeze(2)).sum(1)
 
     def environment(self, env_weights: torch.Tensor, edges: Edges, normalization: torch.Tensor) -> torch.Tensor:
         """Weighted sums A of the spherical harmonics, shape [n_atoms, layout_edge.dim, num_channels]."""
@@ -164,7 +165,7 @@ class Contraction(KernelSlot):
         return zeros.index_add(0, edges.centre, weighted) * normalization.unsqueeze(2)
 
     def matrices(self, environment: torch.Tensor) -> torch.Tensor:
-        """What an atom's environment makes of its edges' tensors.
+        """The matrices by which the environment of each atom multiplies the tensors of its edges.
 
         Args:
             environment: Shape [n_atoms, layout_edge.dim, num_channels].
@@ -177,17 +178,3 @@ class Contraction(KernelSlot):
         # One matrix product for each channel: [u, n_atoms, edge] times [u, edge, in · out].
         product = torch.bmm(environment.permute(2, 0, 1), weights)
         return product.permute(1, 2, 0).unflatten(1, (self.layout_in.dim, self.layout_out.dim))
-
-
-def apply_matrices(matrices: torch.Tensor, tensors: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """Apply each atom's matrices to the tensors of its edges, channel by channel.
-
-    Args:
-        matrices: Shape [n_atoms, dim_in, dim_out, n_channels].
-        tensors: Shape [n_edges, dim_in, n_channels].
-        centre: Atom of each edge, shape [n_edges].
-
-    Returns:
-        Shape [n_edges, dim_out, n_channels].
-    """
-    return (matrices.index_select(0, centre) * tensors.unsqueeze(2)).sum(1)

@@ -1,4 +1,4 @@
-"""The edges of one call, as the layers of a model see them."""
+"""The edges of a batch, as the layers of a model use them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class Edges:
-    """Which atoms the edges join, how long they are and where they point.
+    """The atoms that the edges connect, their lengths and directions.
 
-    One object lives for one call of the energy module. What several layers derive from the edges
-    (the radial embedding, index structures of a kernel) is made once and kept here.
+    Each call of the energy module makes one object. What several layers derive from the edges (the
+    radial embedding, index structures of a kernel) is computed once and kept here.
 
     Args:
         index: Centre and neighbour of each edge, sorted by centre, shape [2, n_edges].
         x: Lengths divided by their cutoff radius, float64, shape [n_edges].
         attributes: Spherical harmonics of the directions, shape [n_edges, (l_max + 1)²].
-        pair_types: Index of the ordered pair of types, see ``equipot.model._context.pair_index``,
-            shape [n_edges]; None where no layer needs it.
+        pair_types: Index of the ordered pair of types, see ``equipot.model.pair_index``, shape
+            [n_edges]; None if no layer needs it.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Edges:
         return self.index[1]
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What ``make()`` gives, called at most once for each key.
+        """The result of ``make()``, which is called once for each key.
 
         Args:
-            key: Names the derived quantity, for example the module that computes it.
-            make: Computes it.
+            key: Identifies the derived quantity; for example, the module that computes it.
+            make: Computes the quantity.
 
         Returns:
             The result of the first call.

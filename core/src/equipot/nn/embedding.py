@@ -24,7 +24,7 @@ class TypeEmbedding(torch.nn.Module):
         self.weight = normal_parameter((num_types, num_features), dtype, generator)
 
     def forward(self, atom_types: torch.Tensor) -> torch.Tensor:
-        """Look up.
+        """Look up the features of each atom.
 
         Args:
             atom_types: Types, int64, shape [n_atoms].

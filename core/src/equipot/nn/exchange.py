@@ -1,4 +1,4 @@
-"""Where an engine with ghost atoms brings their features up to date."""
+"""The place in a model where an engine updates the features of ghost atoms."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 class GhostExchange(torch.nn.Module):
     """Does nothing; message-passing models call it on the features between layers.
 
-    An engine that splits a system among processes puts its own module here, which fills the rows of
-    ghost atoms with what their owners computed.
+    An engine that distributes a system over several processes replaces it by its own module, which fills the rows
+    of ghost atoms with the features that their owners computed.
     """
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from equipot.nn.irreps import FeatureLayout, Irrep
 
 SILU_SCALE = 1.6791767923989418
-"""1 / sqrt(<silu(z)²>) for normal z, as e3nn estimates it; kept to the bit, weights depend on it."""
+"""1 / sqrt(<silu(z)²>) for normal z, as estimated by e3nn; trained weights depend on its exact value."""
 
 TANH_SCALE = 1.5937334472592695
-"""1 / sqrt(<tanh(z)²>) for normal z, as e3nn estimates it."""
+"""1 / sqrt(<tanh(z)²>) for normal z, as estimated by e3nn."""
 
 _EVEN, _ODD = Irrep(0, 1), Irrep(0, -1)
 
@@ -38,7 +38,7 @@ class Gate(torch.nn.Module):
         self.layout_in = FeatureLayout([*kept, (num_gates, _EVEN)])
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Apply.
+        """Activate scalars and gate the other channels.
 
         Args:
             features: Shape [n, layout_in.dim].
@@ -46,17 +46,11 @@ class Gate(torch.nn.Module):
         Returns:
             Shape [n, layout_out.dim].
         """
-        parts = []
         even = features[:, : self.layout_in.mul(_EVEN)]
         activated = (SILU_SCALE * F.silu(even)).unsqueeze(1)
-        used = 0
-        for block in self.layout_out.blocks:
-            if block.irrep == _EVEN:
-                parts.append(activated[:, :, : block.mul])
-                used = block.mul
-        for block in self.layout_out.blocks:
-            if block.irrep == _EVEN:
-                continue
+        used = self.layout_out.mul(_EVEN)
+        parts = [activated[:, :, :used]] if used else []
+        for block in self.layout_out.blocks[len(parts) :]:
             x = self.layout_in.view(features, self.layout_in.block(block.irrep))
             if block.irrep == _ODD:
                 parts.append(TANH_SCALE * torch.tanh(x))

@@ -1,4 +1,4 @@
-"""Random initial weights from an explicit generator; torch's global random state is not touched."""
+"""Random initial weights from an explicit generator; torch's global random state does not change."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ if TYPE_CHECKING:
 
 
 def normal_parameter(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> torch.nn.Parameter:
-    """Parameter drawn from N(0, 1); the draw is in float64, so that both dtypes get the same numbers.
-
-    Args:
-        shape: Its shape.
-        dtype: Its data type.
-        generator: Where the numbers come from.
-    """
+    """Parameter drawn from N(0, 1); numbers are drawn in float64, so that they are the same for every dtype."""
     return torch.nn.Parameter(torch.randn(tuple(shape), dtype=torch.float64, generator=generator).to(dtype))
 
 

@@ -1,4 +1,4 @@
-"""Layout of equivariant features: one flat tensor, one block per irrep, channels last.
+"""The layout of equivariant features: a flat tensor with one block per irrep, channels last.
 
 A block of multiplicity ``mul``, angular momentum ``l`` and parity ``p`` holds ``[2l+1, mul]``
 numbers; blocks come in the order 0e, 0o, 1e, 1o, 2e, ... and multiplicities may differ.
@@ -39,7 +39,7 @@ class Irrep:
 
 @dataclass(frozen=True)
 class Block:
-    """Where the features of one irrep are."""
+    """The position of the features of one irrep within the flat features."""
 
     mul: int
     irrep: Irrep
@@ -53,7 +53,7 @@ class Block:
 
 
 class FeatureLayout:
-    """Which irreps a flat feature tensor holds, and where.
+    """The irreps of a flat feature tensor, and their positions in it.
 
     Args:
         terms: Multiplicity and irrep of each block, in any order; equal irreps are merged, empty
@@ -69,17 +69,17 @@ class FeatureLayout:
         merged: dict[Irrep, int] = {}
         for mul, irrep in terms:
             merged[irrep] = merged.get(irrep, 0) + mul
-        blocks, start = [], 0
+        self.dim = 0
+        self._by_irrep: dict[Irrep, Block] = {}
         for irrep in sorted(merged, key=lambda item: (item.l, -item.p)):
             if merged[irrep] > 0:
-                blocks.append(Block(merged[irrep], irrep, start))
-                start += blocks[-1].size
-        self.blocks = tuple(blocks)
-        self.dim = start
+                self._by_irrep[irrep] = Block(merged[irrep], irrep, self.dim)
+                self.dim += self._by_irrep[irrep].size
+        self.blocks = tuple(self._by_irrep.values())
 
     @classmethod
     def parse(cls, text: str) -> FeatureLayout:
-        """Read the usual notation.
+        """Make a layout from the usual notation.
 
         Args:
             text: For example ``"16x0e + 8x1o"``; a missing multiplicity is 1.
@@ -115,11 +115,11 @@ class FeatureLayout:
         return hash(self.blocks)
 
     def __contains__(self, irrep: object) -> bool:
-        return any(block.irrep == irrep for block in self.blocks)
+        return irrep in self._by_irrep
 
     def mul(self, irrep: Irrep) -> int:
-        """Multiplicity of an irrep, 0 if there is none."""
-        return sum(block.mul for block in self.blocks if block.irrep == irrep)
+        """Multiplicity of an irrep, 0 if the layout does not have it."""
+        return self._by_irrep[irrep].mul if irrep in self._by_irrep else 0
 
     def block(self, irrep: Irrep) -> Block:
         """The block of an irrep.
@@ -127,13 +127,12 @@ class FeatureLayout:
         Raises:
             KeyError: If the layout does not have it.
         """
-        for block in self.blocks:
-            if block.irrep == irrep:
-                return block
-        raise KeyError(f"{irrep} is not in {self}")
+        if irrep not in self:
+            raise KeyError(f"{irrep} is not in {self}")
+        return self._by_irrep[irrep]
 
     def view(self, features: torch.Tensor, block: Block) -> torch.Tensor:
-        """One block of flat features, without copying.
+        """A view of one block of flat features.
 
         Args:
             features: Shape [n, dim].
@@ -146,7 +145,7 @@ class FeatureLayout:
         return flat.view(features.shape[0], block.irrep.dim, block.mul)
 
     def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Make flat features from one tensor per block.
+        """Join one tensor per block into flat features.
 
         Args:
             parts: Shapes [n, 2l+1, mul], in the order of ``blocks``.
@@ -158,7 +157,7 @@ class FeatureLayout:
         return flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
 
     def to_e3nn(self, features: torch.Tensor) -> torch.Tensor:
-        """Flat features as e3nn orders them: the same irreps, channels before components.
+        """Reorder flat features as e3nn does: the same irreps, with channels before components.
 
         Args:
             features: Shape [n, dim].
@@ -178,7 +177,7 @@ class FeatureLayout:
 
 
 def product_irreps(first: Irrep, second: Irrep) -> list[Irrep]:
-    """Irreps in the product of two, l ascending.
+    """Irreps in the tensor product of two irreps, l ascending.
 
     Example:
         >>> [str(irrep) for irrep in product_irreps(Irrep(1, -1), Irrep(1, -1))]

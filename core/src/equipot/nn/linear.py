@@ -1,4 +1,4 @@
-"""Equivariant linear maps: they mix channels of the same irrep and leave components alone."""
+"""Equivariant linear maps: they mix the channels of each irrep and treat all its components alike."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class IrrepsLinear(torch.nn.Module):
                 self.weights[str(block.irrep)] = normal_parameter(shape, dtype, generator)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Apply.
+        """Mix the channels.
 
         Args:
             features: Shape [n, layout_in.dim].
@@ -57,7 +57,7 @@ class PerTypeLinear(torch.nn.Module):
     r"""Linear map whose matrix depends on the atom's type through an embedding of types.
 
     For an atom of type t and each irrep: :math:`y_w = \sum_{uv} x_u\, a_{tv} W_{uvw} / \sqrt{UV}`,
-    with the embedding :math:`a`. The sum over v is done once per type, not once per atom.
+    with the embedding :math:`a`. The sum over v is computed once per type, not once per atom.
     ``weights[irrep]`` has shape [mul_in, embedding width, mul_out] and starts as N(0, 1).
 
     Args:
@@ -86,7 +86,7 @@ class PerTypeLinear(torch.nn.Module):
                 self.weights[str(block.irrep)] = normal_parameter(shape, dtype, generator)
 
     def forward(self, features: torch.Tensor, one_hot_types: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        """Apply.
+        """Mix the channels.
 
         Args:
             features: Shape [n_atoms, layout_in.dim].
@@ -102,7 +102,7 @@ class PerTypeLinear(torch.nn.Module):
                 source = self.layout_in.block(block.irrep)
                 x = self.layout_in.view(features, source)
                 if embedding.shape[0] > 1:
-                    # Each atom's channels go to its type's slot: all types share one matrix product.
+                    # The channels of each atom move to the slot of its type, so that one product serves all types.
                     x = (x.unsqueeze(2) * one_hot_types[:, None, :, None]).flatten(2)
                 parts.append(channel_product(x, self._matrices(block, source, embedding)))
             else:
@@ -110,16 +110,16 @@ class PerTypeLinear(torch.nn.Module):
         return self.layout_out.join(parts)
 
     def _matrices(self, block: Block, source: Block, embedding: torch.Tensor) -> torch.Tensor:
-        """The matrices of all types below each other, shape [n_types · mul_in, mul_out]."""
+        """The stacked matrices of all types, shape [n_types · mul_in, mul_out]."""
         weight = self.weights[str(block.irrep)].transpose(0, 1).flatten(1)
         scale = 1.0 / math.sqrt(source.mul * self.embedding_dim)
         return (embedding @ (weight * scale)).view(-1, block.mul)
 
 
 def channel_product(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """One product for all atoms and components: x [n, 2l+1, mul_in] times a matrix [mul_in, mul_out].
+    """Multiply x [n, 2l+1, mul_in] by a matrix [mul_in, mul_out], in one product for all atoms and components.
 
-    Written so that no torch version or exporter makes it a product of small matrices for each atom.
+    In this form, no torch version or exporter turns it into small matrix products for each atom.
     """
     return (x.reshape(-1, matrix.shape[0]) @ matrix).view(x.shape[0], x.shape[1], matrix.shape[1])
 

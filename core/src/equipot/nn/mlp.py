@@ -25,21 +25,21 @@ NONLINEARITIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "ssp": shifted_softplus,
     "tanh": torch.tanh,
 }
-"""Nonlinearities by name; all map 0 to 0."""
+"""Nonlinearities by name; they all map 0 to 0."""
 
 NOT_ZERO_AT_ZERO = ("softplus", "sigmoid")
-"""Known nonlinearities that are refused: they do not map 0 to 0."""
+"""Common nonlinearities that cannot be used, because they do not map 0 to 0."""
 
 
 def nonlinearity_problem(name: str | None, where: str) -> str | None:
-    """What is wrong with the name of a nonlinearity.
+    """Check the name of a nonlinearity.
 
     Args:
-        name: Name given by the user; None is linear and right.
+        name: Name given by the user; None means linear, and is allowed.
         where: Place named in the message.
 
     Returns:
-        One message, or None if it can be used.
+        A message, or None if the name can be used.
     """
     if name is None or name in NONLINEARITIES:
         return None
@@ -61,12 +61,12 @@ class DenseLayers(torch.nn.Module):
     Args:
         dims: Widths of input, hidden layers and output.
         nonlinearity: A key of ``NONLINEARITIES``, or None for a linear map.
-        init: Which of the two scalings.
+        init: The scaling of the weights.
         dtype: Data type of the weights.
         generator: Source of the initial weights.
 
     Raises:
-        ConfigError: On a nonlinearity that is unknown or not 0 at 0.
+        ConfigError: If the nonlinearity is unknown or not 0 at 0.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class DenseLayers(torch.nn.Module):
         """Evaluate, in the data type of x.
 
         Args:
-            x: Shape [n, dims[0]]; or the first columns of it.
-            *more: The columns that follow, which are not copied together.
+            x: Shape [n, dims[0]], or only its first columns.
+            *more: The other columns; they are multiplied one by one, without a joined copy.
 
         Returns:
             Shape [n, dims[-1]].
@@ -116,8 +116,8 @@ class DenseLayers(torch.nn.Module):
 
 
 class ScalarMLP(DenseLayers):
-    """``DenseLayers`` as a module of their own."""
+    """``DenseLayers`` as a module."""
 
     def forward(self, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
-        """Evaluate at x [n, dims[0]], or at columns side by side; shape [n, dims[-1]]."""
+        """Evaluate at x [n, dims[0]], or at parts of its columns; shape [n, dims[-1]]."""
         return self.apply_layers(x, *more)

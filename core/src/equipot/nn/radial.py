@@ -77,5 +77,5 @@ class RadialEmbedding(torch.nn.Module):
         return self.bessel(x).to(self.dtype) * (self.scale * envelope).unsqueeze(1)
 
     def evaluate(self, x: torch.Tensor) -> torch.Tensor:
-        """The same in float64 throughout, for tables: x [n], shape [n, num_bessels]."""
+        """The same, computed entirely in float64, for tables: x [n], shape [n, num_bessels]."""
         return self.bessel(x) * (self.scale * polynomial_cutoff(x, self.polynomial_cutoff_p)).unsqueeze(1)

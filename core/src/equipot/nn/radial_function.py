@@ -1,4 +1,4 @@
-"""Functions of an edge's length, and of its pair of types: what kernels may tabulate."""
+"""Functions of the length of an edge and of its pair of types, which kernels may tabulate."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 
 class RadialFunction(KernelSlot, ABC):
-    """Values of each edge that depend on its relative length x and its pair of types only.
+    """Values of each edge that depend only on its relative length x and its pair of types.
 
-    They are smooth in x, and exactly zero with zero slope from x = 1 on.
+    They are smooth in x; from x = 1 on, both values and slope are exactly zero.
     """
 
     dim: int
     """Number of values."""
     num_pairs: int = 1
-    """Number of ordered pairs of types that are distinguished; 1: the same function for all."""
+    """Number of ordered pairs of types with functions of their own; 1: all share one function."""
 
     @abstractmethod
     def forward(self, edges: Edges) -> torch.Tensor:
-        """Values of the edges of a call, shape [n_edges, dim]."""
+        """Values of all edges, shape [n_edges, dim]."""
 
     @abstractmethod
     def evaluate(self, x: torch.Tensor, pair_type: int = 0) -> torch.Tensor:
-        """Values at any relative lengths, for tables: in float64 throughout, also with weights of another dtype.
+        """Values at any relative lengths, for tables; computed in float64, also with weights of another dtype.
 
-        Autograd can differentiate it three times, in x and in the parameters.
+        Autograd can differentiate the values three times, with respect to x and to the parameters.
 
         Args:
             x: Lengths divided by the cutoff radius, float64, shape [n].
@@ -48,11 +48,11 @@ class RadialFunction(KernelSlot, ABC):
         """
 
     def value_dtype(self) -> torch.dtype:
-        """Data type of what ``forward`` returns; that of the first parameter unless a subclass says otherwise."""
+        """Data type of the result of ``forward``; by default that of the first parameter."""
         return next(self.parameters()).dtype
 
     def sources(self) -> Iterable[torch.Tensor]:
-        """All tensors that the values depend on; a subclass adds those of modules that it does not own."""
+        """All tensors that the values depend on; subclasses add those of modules that they only refer to."""
         return itertools.chain(self.parameters(), self.buffers())
 
 
@@ -60,7 +60,7 @@ class RadialNetwork(DenseLayers, RadialFunction):
     """A perceptron on the radial embedding, the same for all pairs.
 
     Args:
-        embedding: The radial embedding; belongs to the caller, several networks share it.
+        embedding: The radial embedding, which belongs to the caller and may be shared by several networks.
         dims: Widths of the layers; the first is the embedding's.
         dtype: Data type of the weights.
         generator: Source of the initial weights.
@@ -80,11 +80,11 @@ class RadialNetwork(DenseLayers, RadialFunction):
     ) -> None:
         super().__init__(dims, dtype=dtype, generator=generator, nonlinearity=nonlinearity, init=init)
         self.dim = self.dims[-1]
-        # In a tuple, so that its parameters are registered once, by the caller.
+        # In a tuple, so that only the caller registers its parameters.
         self._embedding = (embedding,)
 
     def forward(self, edges: Edges) -> torch.Tensor:
-        """Values of the edges of a call, shape [n_edges, dim]."""
+        """Values of all edges, shape [n_edges, dim]."""
         (embedding,) = self._embedding
         return self.apply_layers(edges.once(embedding, lambda: embedding(edges.x)))
 
@@ -94,6 +94,6 @@ class RadialNetwork(DenseLayers, RadialFunction):
         return self.apply_layers(embedding.evaluate(x))
 
     def sources(self) -> Iterable[torch.Tensor]:
-        """Weights, and the tensors of the embedding."""
+        """The weights and the tensors of the embedding."""
         (embedding,) = self._embedding
         return itertools.chain(self.parameters(), embedding.parameters(), embedding.buffers())

@@ -1,7 +1,7 @@
-"""Modules that a kernel plugin may put a faster one in place of.
+"""Modules that a kernel plugin may replace by faster ones.
 
-A modifier calls ``replace_slots(model.energy, make)`` with a function that knows the slot classes it
-has kernels for; it never looks at names or at the structure of a model.
+A modifier calls ``replace_slots(model.energy, make)`` with a function that knows for which slot classes there are
+kernels; it depends neither on names nor on the structure of a model.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class KernelSlot(torch.nn.Module):
-    """Base of the modules that may be replaced by ones with the same ``forward``.
+    """Base class of modules that may be replaced by others with the same ``forward``.
 
-    A replacement holds the same parameters and buffers under the same names (see ``adopt``), so that
-    state dicts do not depend on it.
+    A replacement has the same parameters and buffers under the same names (see ``adopt``), so that it does not
+    change state dicts.
     """
 
     def adopt(self, module: torch.nn.Module) -> None:
-        """Hold the parameters, buffers and submodules of another module instead of own ones.
+        """Use the parameters, buffers and submodules of another module instead of own ones.
 
-        Both share them from now on: what is loaded into or moved with one is seen by the other.
+        Both modules share them from now on: loading or moving the weights of one changes the other too.
 
         Args:
             module: The module that this one replaces.
@@ -34,11 +34,11 @@ class KernelSlot(torch.nn.Module):
             self.__dict__[held] = module.__dict__[held]
 
     kernel_modifier: ClassVar[str] = ""
-    """Of a module on kernels: registered name of the modifier that puts it in, whose declaration says how a
-    compiled model finds them (``ModifierEntry.kernel_loader``)."""
+    """For modules that call kernels: registered name of the modifier that inserts them. Its declaration says how a
+    compiled model loads the kernels (``ModifierEntry.kernel_loader``)."""
 
     def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:
-        """The kernels that a compiled model with this module calls: JSON values, stored in its manifest.
+        """The kernels that a compiled model with this module calls, as JSON values for its manifest.
 
         Args:
             dtype: Data type of the model's features.
@@ -46,20 +46,20 @@ class KernelSlot(torch.nn.Module):
         return []
 
     def exact(self) -> torch.nn.Module | None:
-        """What this module approximates, on the same weights; None: it is exact to rounding."""
+        """The module that this one approximates, with the same weights; None: it is exact up to rounding."""
         return None
 
 
 def replace_slots(module: torch.nn.Module, make: Callable[[KernelSlot], torch.nn.Module | None]) -> torch.nn.Module:
-    """A module in which slots are replaced; the argument is unchanged.
+    """Replace slots in a module, without changing the module itself.
 
     Args:
-        module: Any module, for example a model's energy module.
-        make: Gives the replacement of a slot, or None to leave it as it is. Called once a slot.
+        module: Any module, for example the energy module of a model.
+        make: Gives the replacement of a slot, or None to keep it. It is called once per slot.
 
     Returns:
-        A copy that shares all tensors and all submodules in which nothing was replaced; the argument
-        itself if nothing was.
+        A copy that shares all tensors, and all submodules in which nothing was replaced; the module
+        itself if nothing was replaced at all.
     """
     done: dict[torch.nn.Module, torch.nn.Module] = {}
 

@@ -17,8 +17,8 @@ class SphericalHarmonics(torch.nn.Module):
 
     .. math:: Y_{l,\pm m} = N_{lm}\, \Pi_{lm}(y, r^2)\, \{\mathrm{Re}, \mathrm{Im}\}\,(z + i x)^m,
 
-    made by recursion in l and m of products of columns: for so few components that is much cheaper than
-    products of small matrices, and a compiler makes one loop of it.
+    computed by recursion in l and m as products of columns. For so few components this is much faster than
+    products of small matrices, and a compiler can fuse it into one loop.
 
     Args:
         l_max: Largest angular momentum.
@@ -44,7 +44,7 @@ class SphericalHarmonics(torch.nn.Module):
             return torch.cat([torch.ones_like(directions[:, :1]), math.sqrt(3.0) * directions][: self.l_max + 1], dim=1)
         x, y, z = directions.t().contiguous().unbind(0)
         one = torch.ones_like(x)
-        around = [(one, one)]  # real and imaginary part of (z + ix)^m; there is no imaginary part for m = 0
+        around = [(one, one)]  # real and imaginary part of (z + ix)^m; the latter is not used for m = 0
         for m in range(1, self.l_max + 1):
             real, imaginary = around[-1]
             around.append((z, x) if m == 1 else (z * real - x * imaginary, z * imaginary + x * real))
@@ -70,7 +70,7 @@ def _norm(l: int, m: int) -> float:
 
 
 def _legendre(m: int, l_max: int, y: torch.Tensor, squared: torch.Tensor) -> list[torch.Tensor | None]:
-    """Homogeneous Legendre functions of degree l - m for l = m ... l_max over the first one, which is 1 (None)."""
+    """Homogeneous Legendre functions of degree l - m for l = m ... l_max, divided by the first; None is 1."""
     found: list[torch.Tensor | None] = [None]
     for l in range(m + 1, l_max + 1):
         previous, before = found[-1], found[-2] if l > m + 1 else None

@@ -1,7 +1,7 @@
-"""The hot composite of message passing: gather, tensor product, scatter, in one small module.
+"""The most expensive part of message passing, in one module: gather, tensor product and scatter.
 
-``Convolution`` is the reference in plain PyTorch. It exports, compiles and differentiates twice; a
-kernel plugin may put a faster module with the same ``forward`` in its place.
+``Convolution`` is the reference in plain PyTorch. It can be exported, compiled and differentiated twice; a
+kernel plugin may replace it by a faster module with the same ``forward``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Path:
 
 
 def coupling_paths(layout_in: FeatureLayout, layout_edge: FeatureLayout, allowed: Container[Irrep]) -> list[Path]:
-    """All couplings whose result is allowed: by feature block, then edge block, then l of the result."""
+    """All couplings to allowed irreps, ordered by feature block, then edge block, then l of the result."""
     return [
         Path(source, edge, irrep)
         for source, block in enumerate(layout_in.blocks)
@@ -86,7 +86,7 @@ class Convolution(KernelSlot):
         Args:
             features: Features of the atoms, shape [n_atoms, layout_in.dim].
             radial: Gives the weights of the paths, shape [n_edges, num_weights]; usually a
-                ``RadialFunction``. Called here, so that a kernel can take both in one.
+                ``RadialFunction``. It is called here, so that one kernel can compute both.
             edges: Centres, neighbours and spherical harmonics [n_edges, layout_edge.dim].
 
         Returns:
@@ -106,8 +106,8 @@ class Convolution(KernelSlot):
 class _BlockConvolution(torch.nn.Module):
     """The part of a convolution that starts from one block of features.
 
-    The edge attributes times the Clebsch-Gordan tensors give one small matrix for each edge, which
-    one batched product applies to all channels; no sum over components is done path by path.
+    The edge attributes times the Clebsch-Gordan tensors give a small matrix for each edge. One batched
+    product applies it to all channels, instead of a sum over components for each path.
     """
 
     coupling: torch.Tensor
@@ -119,7 +119,7 @@ class _BlockConvolution(torch.nn.Module):
         self.irreps = [path.irrep for path in paths]
         self.dims = [irrep.dim for irrep in self.irreps]
         coupling = torch.cat([_coupling(path, block, layout_edge) for path in paths], dim=1).to(dtype)
-        # A path's weight serves all rows, that is components, of its result.
+        # The weight of a path applies to all components (rows) of its result.
         path_of_row = torch.repeat_interleave(torch.arange(len(paths)), torch.tensor(self.dims))
         self.register_buffer("coupling", coupling, persistent=False)
         self.register_buffer("path_of_row", path_of_row, persistent=False)
@@ -127,7 +127,7 @@ class _BlockConvolution(torch.nn.Module):
     def forward(
         self, x: torch.Tensor, edge_attributes: torch.Tensor, weights: torch.Tensor, edge_index: torch.Tensor
     ) -> torch.Tensor:
-        """Rows of all paths below each other, shape [n_atoms, rows, mul], for x [n_atoms, 2l+1, mul]."""
+        """The stacked rows of all paths, shape [n_atoms, rows, mul], for x [n_atoms, 2l+1, mul]."""
         n_rows, dim = self.path_of_row.shape[0], self.block.irrep.dim
         gathered = x.index_select(0, edge_index[1])
         matrix = (edge_attributes @ self.coupling).view(-1, n_rows, dim)

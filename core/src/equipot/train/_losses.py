@@ -1,35 +1,32 @@
-"""Losses: weighted sums of terms, and those of mean squared errors of energies, forces and stress."""
+"""Losses: weighted sums of mean squared errors of energies, forces and stress."""
 
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
 
 import torch
 
 from equipot.errors import ConfigError
-from equipot.train._measures import WEIGHTED_SUM, Loss, weight_problems
-from equipot.train._terms import ErrorTerm, Term, TermMeasure, weighted_sum
+from equipot.graph import Graph
+from equipot.train._measures import WEIGHTED_SUM, Loss, weight_problems, weighted_sum
+from equipot.train._terms import ErrorTerm, Term, TermMeasure
 from equipot.train.options import EnergyLossOptions, LossOptions
-
-if TYPE_CHECKING:
-    from equipot.graph import Graph
 
 
 class TermLoss(TermMeasure, Loss):
-    """A loss made of terms, each with one value for a batch."""
+    """A loss made of terms; each term has one value per batch."""
 
     def forward(self, outputs: Graph, batch: Graph) -> dict[str, torch.Tensor]:
-        """The terms and their weighted sum for a batch, and their addition to the epoch's sums."""
+        """Compute the terms of a batch and their weighted sum, and add the batch to the epoch's sums."""
         values = {term.names[0]: term(outputs, batch) for term in self.each_term()}
         return {**values, WEIGHTED_SUM: weighted_sum(self.coefficients, values)}
 
 
 class SquaredErrorLoss(TermLoss, options=LossOptions):
-    """Weighted sum of mean squared errors.
+    """Weighted sum of mean squared errors, with coefficients normalised to sum 1.
 
-    Each error is averaged over the scalar entries that have a label; a batch without any label of
-    a kind adds 0 for it. The coefficients are normalised to sum 1.
+    Each error is averaged over the scalar entries that have a label. If no frame of a batch has the label, the term
+    is 0.
     """
 
     options: EnergyLossOptions
@@ -40,11 +37,7 @@ class SquaredErrorLoss(TermLoss, options=LossOptions):
         """Labels that may have a weight."""
 
     def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
-        """A term for each label with a weight.
-
-        Raises:
-            ConfigError: On unknown names and weights that are negative or all 0.
-        """
+        """One term for each label with a weight."""
         name, given = type(self).__name__, self.options
         options = given if isinstance(given, LossOptions) else LossOptions(per_atom_energy=given.per_atom_energy)
         coeffs = dict.fromkeys(self.compared, 1.0) if options.coeffs is None else options.coeffs
@@ -63,18 +56,18 @@ class SquaredErrorLoss(TermLoss, options=LossOptions):
 
 
 class EnergyForceLoss(SquaredErrorLoss):
-    """Energies and forces."""
+    """Mean squared errors of energies and forces."""
 
     compared: tuple[str, ...] = ("total_energy", "forces")
 
 
 class EnergyForceStressLoss(SquaredErrorLoss):
-    """Energies, forces and stress; frames without a stress add nothing to its error."""
+    """Mean squared errors of energies, forces and stress; frames without a stress do not count in the stress term."""
 
     compared: tuple[str, ...] = ("total_energy", "forces", "stress")
 
 
 class EnergyOnlyLoss(SquaredErrorLoss, options=EnergyLossOptions):
-    """Energies alone; force labels are never read."""
+    """Mean squared error of energies; force labels are never read."""
 
     compared: tuple[str, ...] = ("total_energy",)

@@ -1,32 +1,63 @@
-"""What losses and metrics have in common, and what sets them apart: abstract classes for core and plugins."""
+"""The abstract classes of losses and metrics, for core and plugins."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torchmetrics
 
 from equipot import _processes
 from equipot.errors import ConfigError, problem, unknown
-
-if TYPE_CHECKING:
-    from equipot.graph import Graph
+from equipot.graph import Graph
 
 WEIGHTED_SUM = "weighted_sum"
 """Name of the weighted sum of the terms of a loss, or of some of the metrics."""
 
 
-class Measure(torch.nn.Module, abc.ABC):
-    """Numbers that compare predictions with labels, accumulated over an epoch: a loss or metrics.
+class Accumulator(torch.nn.Module, abc.ABC):
+    """Compares predictions with labels batch by batch and gives values for a whole epoch."""
 
-    Running sums are states of ``torchmetrics.Metric`` modules within, so that they are summed over
-    processes and stored with checkpoints. The constructor reads no data; configs are checked with it.
+    @property
+    @abc.abstractmethod
+    def labels(self) -> tuple[str, ...]:
+        """Labels that the data must contain and the model must predict."""
+
+    @property
+    @abc.abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Names of the values in ``epoch_values``; values of single types appear only after ``bind``."""
+
+    def bind(self, type_names: Sequence[str]) -> None:
+        """Receive the model's type names, in the order of ``atom_types``, before the first batch.
+
+        Raises:
+            ConfigError: If options do not match these types.
+        """
+
+    @abc.abstractmethod
+    def update(self, outputs: Graph, batch: Graph) -> None:
+        """Add a batch to the epoch; labels that are absent by their ``<label>_mask`` are left out and never read."""
+
+    @abc.abstractmethod
+    def epoch_values(self) -> dict[str, torch.Tensor]:
+        """Every value that the epoch's batches determine, over all processes: name to scalar."""
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Start a new epoch."""
+
+
+class Measure(Accumulator):
+    """A loss or a set of metrics: errors of predictions, accumulated over an epoch.
+
+    Running sums are states of ``torchmetrics.Metric`` submodules, so that they are summed over processes and
+    stored with checkpoints. The constructor reads no data, so that configs are checked by calling it.
 
     Args:
-        coefficients: Weights in ``weighted_sum``, used without normalisation.
+        coefficients: Weight of each value in ``weighted_sum``, used without normalisation.
     """
 
     def __init__(self, coefficients: Mapping[str, float] | None = None) -> None:
@@ -39,55 +70,16 @@ class Measure(torch.nn.Module, abc.ABC):
         """Weights in ``weighted_sum``; they sum to 1."""
         return dict(self._coefficients)
 
-    @property
-    @abc.abstractmethod
-    def labels(self) -> tuple[str, ...]:
-        """Labels that the data must have and the model must predict."""
-
-    @property
-    @abc.abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """Names under which ``epoch_values`` are logged; ``weighted_sum`` is what the objective follows."""
-
-    def bind(self, type_names: Sequence[str]) -> None:
-        """Learn the model's types, before the first batch.
-
-        Args:
-            type_names: Names of the types.
-
-        Raises:
-            ConfigError: If options contradict them.
-        """
-
-    @abc.abstractmethod
-    def update(self, outputs: Graph, batch: Graph) -> None:
-        """Add a batch; absent labels are left out and never read.
-
-        Args:
-            outputs: Of the model.
-            batch: With labels, and ``<label>_mask`` where some are absent.
-        """
-
-    @abc.abstractmethod
-    def epoch_values(self) -> dict[str, torch.Tensor]:
-        """Everything that has a value, over the epoch and all processes."""
-
-    @abc.abstractmethod
-    def reset(self) -> None:
-        """Start a new epoch."""
-
     def state(self) -> dict[str, Any]:
-        """Where the epoch is, for checkpoints: tensors and plain containers."""
+        """The sums of the epoch so far, for checkpoints: tensors and plain containers."""
         return {"sums": {name: _metric_state(metric) for name, metric in self._metrics()}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken; what is not in it stays as it is."""
+        """Continue from a stored ``state``; sums that it does not contain are left unchanged."""
         saved = state.get("sums", {})
         for name, metric in self._metrics():
-            # terms.forces.sums was sums.forces in checkpoints of November 2026
-            earlier = ".".join(reversed(name.split(".")[1:]))
-            if name in saved or earlier in saved:
-                _load_metric_state(metric, saved.get(name) or saved[earlier])
+            if name in saved:
+                _load_metric_state(metric, saved[name])
 
     def _metrics(self) -> list[tuple[str, torchmetrics.Metric]]:
         return [(name, one) for name, one in self.named_modules() if isinstance(one, torchmetrics.Metric)]
@@ -102,24 +94,24 @@ def _metric_state(metric: torchmetrics.Metric) -> dict[str, Any]:
 
 def _load_metric_state(metric: torchmetrics.Metric, state: Mapping[str, Any]) -> None:
     metric._update_count, metric._computed = int(state["updates"]), None  # noqa: SLF001 - see above
+    device = metric.device
     for key in metric.metric_state.keys() & state.keys():
         value = state[key]
-        device = metric.device
         setattr(metric, key, [item.to(device) for item in value] if isinstance(value, list) else value.to(device))
 
 
 class Metrics(Measure, abc.ABC):
-    """What is logged and monitored, without gradients."""
+    """Errors that are logged and monitored, without gradients."""
 
 
 class Loss(Measure):
-    """What training minimises: a sum of terms, weighted by coefficients that may change while training.
+    """The quantity that training minimises: a weighted sum of terms, whose coefficients may change during training.
 
-    Its coefficients belong to terms; 0 keeps a term that is only observed until its coefficient changes.
+    A term with coefficient 0 is logged, and contributes as soon as its coefficient is changed.
     """
 
     def set_coefficients(self, coefficients: Mapping[str, float], where: str = "loss.coefficients") -> None:
-        """Change the weights; checkpoints store them from now on.
+        """Change the weights; from then on they are stored in checkpoints.
 
         Args:
             coefficients: A weight for every term, normalised here to sum 1.
@@ -132,15 +124,7 @@ class Loss(Measure):
         self._changed = True
 
     def checked_coefficients(self, coefficients: Mapping[str, float], where: str) -> dict[str, float]:
-        """The weights that ``set_coefficients`` would set.
-
-        Args:
-            coefficients: A weight for every term.
-            where: Place named in errors.
-
-        Raises:
-            ConfigError: As ``set_coefficients``.
-        """
+        """The normalised weights that ``set_coefficients`` would set; it raises the same errors."""
         given = {name: float(value) for name, value in coefficients.items()}
         problems = weight_problems(given, self._coefficients, where)
         if missing := [name for name in self._coefficients if name not in given]:
@@ -152,14 +136,14 @@ class Loss(Measure):
 
     @abc.abstractmethod
     def forward(self, outputs: Graph, batch: Graph) -> dict[str, torch.Tensor]:
-        """The terms and their weighted sum for a batch, and their addition to the epoch's sums.
+        """Compute the loss of a batch and add the batch to the epoch's sums.
 
         Args:
-            outputs: Of the model.
-            batch: With labels.
+            outputs: Predictions of the model.
+            batch: Frames with labels.
 
         Returns:
-            Name to scalar; ``weighted_sum`` is what is differentiated.
+            Each term and ``weighted_sum``, which is differentiated: name to scalar.
         """
 
     def update(self, outputs: Graph, batch: Graph) -> None:
@@ -167,11 +151,11 @@ class Loss(Measure):
         self(outputs, batch)
 
     def state(self) -> dict[str, Any]:
-        """As for every measure, with the coefficients once they were changed."""
+        """The sums of the epoch so far, and the coefficients if they were changed."""
         return super().state() | ({"coefficients": self.coefficients} if self._changed else {})
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
+        """Continue from a stored ``state``."""
         super().load_state(state)
         if "coefficients" in state:
             self.set_coefficients(state["coefficients"])
@@ -194,15 +178,11 @@ def mean_over_processes(counts: torch.Tensor) -> torch.Tensor:
     return total / world
 
 
-def weight_problems(given: Mapping[str, float | None], known: Collection[str], where: str) -> list[str]:
-    """What is wrong with single weights.
-
-    Args:
-        given: Name to weight; None is 0.
-        known: Names that there are.
-        where: Place named in messages.
-    """
-    problems = [unknown(f"{where}.{name}", name, known, "name") for name in given if name not in known]
+def weight_problems(
+    given: Mapping[str, float | None], known: Collection[str], where: str, kind: str = "name"
+) -> list[str]:
+    """A message for each weight that is negative or has an unknown name; a weight of None counts as 0."""
+    problems = [unknown(f"{where}.{name}", name, known, kind) for name in given if name not in known]
     for name, weight in given.items():
         if weight is not None and weight < 0:
             problems.append(problem(f"{where}.{name}", "must not be negative", got=weight))
@@ -210,16 +190,13 @@ def weight_problems(given: Mapping[str, float | None], known: Collection[str], w
 
 
 def normalised(weights: Mapping[str, float], where: str) -> dict[str, float]:
-    """Weights divided by their sum.
-
-    Args:
-        weights: Name to weight.
-        where: Place named in errors.
-
-    Raises:
-        ConfigError: If none is greater than 0.
-    """
+    """Weights divided by their sum; a ConfigError that names ``where`` if none of them is greater than 0."""
     total = sum(weights.values())
     if total <= 0:
         raise ConfigError(problem(where, "one must be greater than 0", got=dict(weights)))
     return {name: weight / total for name, weight in weights.items()}
+
+
+def weighted_sum(weights: Mapping[str, float], values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Sum of the scalars that have a weight; there must be at least one weight."""
+    return torch.as_tensor(sum(weight * values[name] for name, weight in weights.items()))

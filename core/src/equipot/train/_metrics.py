@@ -9,14 +9,11 @@ from equipot.train._measures import Metrics, weight_problems
 from equipot.train._terms import ErrorTerm, Term, TermMeasure
 from equipot.train.options import MetricsOptions
 
-ERRORS = ("rmse", "mae", "maxabserr")
-"""Root mean square, mean absolute and largest absolute error."""
-
 
 class ErrorMetrics(TermMeasure, Metrics, options=MetricsOptions):
     """Errors accumulated over an epoch, named ``<quantity>_<rmse|mae|maxabserr>``.
 
-    ``weighted_sum`` is the sum of some of them with coefficients normalised to sum 1.
+    ``weighted_sum`` is the sum of some of them, with coefficients normalised to sum 1.
     """
 
     options: MetricsOptions
@@ -27,12 +24,9 @@ class ErrorMetrics(TermMeasure, Metrics, options=MetricsOptions):
         """Quantities whose errors are measured."""
 
     def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
-        """A term for each quantity, and the weights of metrics.
-
-        Raises:
-            ConfigError: On unknown names and weights that are negative or all 0.
-        """
-        terms = {name: ErrorTerm(name, ERRORS, **self.term_options(name)) for name in self.compared}
+        """One term for each quantity, and the weights of single errors."""
+        kinds = ("rmse", "mae", "maxabserr")
+        terms = {name: ErrorTerm(name, kinds, **self.term_options(name)) for name in self.compared}
         default = {f"{name}_rmse": 1.0 for name in self.compared if name != "per_atom_energy"}
         coeffs = default if self.options.coeffs is None else self.options.coeffs
         names = [name for term in terms.values() for name in term.names]

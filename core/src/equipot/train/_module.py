@@ -1,11 +1,11 @@
-"""The Lightning module: one model, trained."""
+"""The Lightning module that trains a model."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning
 import torch
@@ -14,7 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from equipot.artifacts._checkpoint import checkpoint_record
 from equipot.config._trainer_rules import swaps_weights
 from equipot.errors import ConfigError, DataError, problem
-from equipot.graph import num_frames
+from equipot.graph import Graph, num_frames
 from equipot.model._graph_model import GraphModel
 from equipot.options import Configurable
 from equipot.train._diagnose import not_finite
@@ -25,12 +25,9 @@ from equipot.train._schedule import EpochSchedule, lightning_scheduler
 from equipot.train._signals import Interruption
 from equipot.train.options import EMAOptions, LightningModuleOptions, TrainingOptions
 
-if TYPE_CHECKING:
-    from equipot.graph import Graph
-
 
 class LightningModule(Configurable, lightning.LightningModule, options=LightningModuleOptions):
-    """Trains a model; validation, test and stored results use its weights as they are, or their average.
+    """Trains a model; validation, test and stored results use its current weights, or their average if there is one.
 
     Logged names: ``train_loss_step/…`` and ``train_loss_epoch/…`` (terms of the loss),
     ``train_metric_epoch/…``, ``val0_epoch/…`` and ``test0_epoch/…`` (metrics of each set).
@@ -39,7 +36,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
     options: TrainingOptions
 
     def __post_init__(self) -> None:
-        """Build the model and the parts."""
+        """Build the model, and check that loss, metrics and parts fit to it."""
         super().__post_init__()
         given = self.options
         self.model = given.model if isinstance(given.model, GraphModel) else given.model.build()
@@ -70,11 +67,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
             self.average.start_average(self)
 
     def _check_parts(self) -> None:
-        """Refuse labels that the model does not predict, and combined gradients without a loss.
-
-        Raises:
-            ConfigError: Naming loss or metrics.
-        """
+        """Refuse labels that the model does not predict, and combined gradients without a loss."""
         problems = []
         for name in ("loss", "train_metrics", "val_metrics", "test_metrics"):
             measure = getattr(self, name)
@@ -91,7 +84,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
 
     @property
     def evaluation_model(self) -> GraphModel:
-        """The model that validation, test and stored results use: the averaged one, where there is an average."""
+        """The model that validation, test and stored results use: with the averaged weights if there is an average."""
         return self.model if self.ema is None else self.ema
 
     def forward(self, batch: Graph) -> Graph:
@@ -102,11 +95,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
     # --------------------------------------------------------------- training
 
     def on_fit_start(self) -> None:
-        """Refuse callbacks that exchange weights, and collect the tensors again: the models may have been changed.
-
-        Raises:
-            ConfigError: Naming them.
-        """
+        """Refuse callbacks that swap the model's weights; collect the tensors again, as they may have been replaced."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if swaps_weights(type(callback)):
                 hint = "use equipot.train.EMALightningModule for averaged weights"
@@ -116,14 +105,10 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
             self.__dict__.pop(name, None)
 
     def training_step(self, batch: Graph, batch_idx: int) -> torch.Tensor:
-        """Loss of one batch.
-
-        Args:
-            batch: With labels.
-            batch_idx: Its number in the epoch.
+        """The weighted sum of the loss's terms for a batch.
 
         Raises:
-            DataError: If the loss is not finite, naming the step and the frames.
+            DataError: If it is not finite; the message names the step and the frames.
         """
         if self.loss is None:
             raise ConfigError(problem("training_module.loss", "required option is missing", hint="training needs it"))
@@ -139,9 +124,9 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         return total
 
     def _show_terms(self, terms: Mapping[str, torch.Tensor], batch: Graph, batch_idx: int) -> None:
-        """Pass the terms on: to callbacks now, to loggers and the progress bar when they will take them.
+        """Pass the terms to callbacks now, and to loggers and the progress bar only in the steps they use.
 
-        Lightning's ``log`` takes a good millisecond for them, a small model's step not much more.
+        Lightning's ``log`` takes over a millisecond for them; a step of a small model takes little longer.
         """
         trainer = self.trainer
         shown = {f"train_loss_step/{name}": value.detach() for name, value in terms.items()}
@@ -159,7 +144,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
             self.log("loss", total, prog_bar=True, logger=False, on_step=True, batch_size=num_frames(batch))
 
     def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
-        """Differentiate with respect to the parameters only, which skips the geometry's gradients."""
+        """Differentiate with respect to the parameters only; gradients of positions and cells are not needed."""
         if self.gradients is not None:
             terms, self._terms = self._terms, {}
             self.gradients.combine_gradients(self, terms)
@@ -176,12 +161,12 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as the trainer says, unless the combination of gradients says otherwise."""
+        """Clip gradients with the trainer's limit, or with that of the combination of gradients."""
         limit = (gradient_clip_val, gradient_clip_algorithm)
         self.clip_gradients(optimizer, *(limit if self.gradients is None else self.gradients.clipping(*limit)))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, then move the average."""
+        """Take a step, then move the average."""
         super().optimizer_step(*args, **kwargs)
         self.update_average()
 
@@ -194,7 +179,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
 
     @cached_property
     def parameter_pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Averaged and current parameters, in the same order; collected once, which takes longer than averaging."""
+        """Averaged and current parameters in the same order, cached: collecting them takes longer than averaging."""
         return list(self.evaluation_model.parameters()), list(self.model.parameters())
 
     @cached_property
@@ -202,7 +187,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         return list(self.evaluation_model.buffers()), list(self.model.buffers())
 
     def on_train_start(self) -> None:
-        """Refuse what the combination of gradients cannot do, and let a resumed run go on where it was."""
+        """Check the combination of gradients, and continue a resumed run where it was."""
         if self.gradients is not None:
             self.gradients.check_trainer(self)
         self.interruption.start()
@@ -247,7 +232,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
             self._close_epoch()
 
     def _close_epoch(self) -> None:
-        """What is due once at the end of each epoch: schedule and fresh sums."""
+        """Step the schedule and reset the sums, once at the end of each epoch."""
         if self._epoch_schedule is not None:
             self._epoch_schedule.step(self._epochs_closed, self.trainer.callback_metrics, self._validate_now)
         self._epochs_closed += 1
@@ -255,10 +240,10 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
             measure.reset()
 
     def configure_optimizers(self) -> Any:
-        """The optimizer over the trainable parameters, and the scheduler.
+        """The optimizer of the trainable parameters, and the scheduler.
 
         Raises:
-            ConfigError: If there is no optimizer or nothing to train.
+            ConfigError: If there is no optimizer or no trainable parameter.
         """
         if self.options.optimizer is None:
             place = "training_module.optimizer"
@@ -289,13 +274,10 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
 
     def _start(self, metrics: Measure | None, loaders: Any) -> None:
         count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
-        self._evaluations = (
-            torch.nn.ModuleList()
-            if metrics is None
-            else torch.nn.ModuleList(copy.deepcopy(metrics).to(self.device) for _ in range(count))
-        )
-        for one in self._evaluations:
-            one.reset()  # type: ignore[operator]
+        copies = [] if metrics is None else [copy.deepcopy(metrics).to(self.device) for _ in range(count)]
+        for one in copies:
+            one.reset()
+        self._evaluations = torch.nn.ModuleList(copies)
 
     def _validate_now(self) -> dict[str, torch.Tensor]:
         """Metrics of the validation sets, outside Lightning's loop."""
@@ -316,12 +298,10 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         return values
 
     def validation_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> Graph:
-        """Add one batch to the metrics of its set; callbacks get the predictions."""
+        """Add a batch to the metrics of its set, and return the predictions for callbacks."""
         return self._evaluate(batch, dataloader_idx)
 
-    def test_step(self, batch: Graph, batch_idx: int, dataloader_idx: int = 0) -> Graph:
-        """Add one batch to the metrics of its set; callbacks get the predictions."""
-        return self._evaluate(batch, dataloader_idx)
+    test_step = validation_step
 
     def _evaluate(self, batch: Graph, index: int) -> Graph:
         outputs: Graph = self.evaluation_model(batch)
@@ -330,32 +310,27 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         return outputs
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics of each validation set."""
-        self._finish("val")
-        if self.trainer.state.fn == TrainerFn.FITTING:
-            self._validated = trained_batches(self.trainer)
-
-    def on_test_epoch_end(self) -> None:
-        """Log the metrics of each test set."""
-        self._finish("test")
-
-    def _finish(self, stage: str) -> None:
+        """Log the metrics of each validation or test set."""
+        stage = "test" if self.trainer.testing else "val"
         for index, metrics in enumerate(self._evaluations):
             self._log_values(f"{stage}{index}_epoch", metrics.epoch_values())  # type: ignore[operator]
         self._evaluations = torch.nn.ModuleList()
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._validated = trained_batches(self.trainer)
+
+    on_test_epoch_end = on_validation_epoch_end
 
     def _log_values(self, prefix: str, values: Mapping[str, torch.Tensor]) -> None:
-        """Log values that are the same on all processes already."""
+        """Log values that are already the same on all processes."""
         named = {f"{prefix}/{name}": value.to(self.device) for name, value in values.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
 
     # ------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the model is built from, and where the epoch is: plain containers only."""
-        record = checkpoint_record(
-            self.model, "raw" if self.ema is None else "ema", self.training_config, self.data_record
-        )
+        """Add the model's config and the position in the epoch, in plain containers."""
+        weights = "raw" if self.ema is None else "ema"
+        record = checkpoint_record(self.model, weights, self.training_config, self.data_record)
         loader: Any = self.trainer.train_dataloader
         record["loop"] = {
             "epochs_closed": self._epochs_closed,
@@ -367,7 +342,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         checkpoint["equipot"] = record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on where the epoch was: sums of loss and metrics, and what is due at its end."""
+        """Continue inside the epoch: restore the sums of loss and metrics, and what is due at the epoch's end."""
         loop = checkpoint.get("equipot", {}).get("loop", {})
         self._epochs_closed = int(loop.get("epochs_closed", 0))
         self._validated = -1
@@ -379,14 +354,14 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
             measure.load_state(loop.get("measures", {}).get(name, {}))
 
     def _training_measures(self) -> list[tuple[str, Measure]]:
-        """What is summed up over a training epoch."""
+        """Loss and metrics that are accumulated over a training epoch."""
         named = (("loss", self.loss), ("train_metrics", self.train_metrics))
         return [(name, measure) for name, measure in named if measure is not None]
 
 
 class EMALightningModule(LightningModule, options=EMAOptions):
-    """Trains a model and keeps the exponential moving average of its weights, which results are of.
+    """Trains a model and keeps the exponential moving average of its weights, which is used for results.
 
     After the n-th optimizer step (n from 0) the average moves towards the weights by 1 - d with
-    d = min(ema_decay, (1 + n) / (10 + n)); buffers are copied. Weights are never swapped.
+    d = min(ema_decay, (1 + n) / (10 + n)); buffers are copied. The average is a second model; weights are not swapped.
     """

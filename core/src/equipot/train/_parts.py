@@ -1,8 +1,8 @@
 """Parts of a training module: how weights are averaged, and how the gradients of a loss's terms are combined.
 
-A part is an object of options without a state of its own. What it remembers are buffers of the training module, so
-that checkpoints hold it. The methods of the two kinds have different names, so that the options of a module can be both
-parts at once.
+A part consists of options and has no state of its own. What it has to remember is kept in buffers of the training
+module, so that it is stored in checkpoints. The methods of the two kinds of parts have different names, so that the
+options of a training module can be both at once.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightAverage(Options, abc.ABC):
-    """How the weights of a second model, ``ema`` of the training module, follow those that are trained.
+    """How the weights of a second model, ``ema`` of the training module, follow the trained weights.
 
-    Validation, test and stored results use that model; weights are never swapped.
+    Validation, test and stored results use the second model; weights are not swapped.
     """
 
     def start_average(self, module: LightningModule) -> None:
-        """Register what the average remembers, as buffers of the module; called once, when the module is made.
+        """Register buffers of the module for what the average has to remember; called once, when it is created.
 
         Args:
-            module: With ``model`` and its copy ``ema``.
+            module: The training module, which has ``model`` and its copy ``ema`` already.
         """
 
     def prepare_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Look at the optimizer that training made.
+        """Check and prepare the optimizer, before the first step.
 
         Raises:
-            ConfigError: If the average does not go with it.
+            ConfigError: If the average does not work with this optimizer.
         """
 
     @abc.abstractmethod
@@ -49,13 +49,13 @@ class WeightAverage(Options, abc.ABC):
         The module copies the buffers afterwards.
 
         Args:
-            module: Its ``parameter_pairs`` are the averaged and the current parameters.
+            module: The training module; its ``parameter_pairs`` are the averaged and the current parameters.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialMovingAverage(WeightAverage):
-    """Exponential moving average.
+    """Exponential moving average of the weights.
 
     After the n-th optimizer step (n from 0) the average moves towards the weights by 1 - d with
     d = min(ema_decay, (1 + n) / (10 + n)).
@@ -65,7 +65,7 @@ class ExponentialMovingAverage(WeightAverage):
     """Largest decay d of the average, at least 0 and below 1."""
 
     def start_average(self, module: LightningModule) -> None:
-        """Count the steps."""
+        """Register the number of steps."""
         module.register_buffer("ema_updates", torch.zeros((), dtype=torch.int64))
 
     def move_average(self, module: LightningModule) -> None:
@@ -83,10 +83,10 @@ class GradientCombination(Options, abc.ABC):
     """How the gradients of a loss's terms become those of the parameters."""
 
     def check_trainer(self, module: LightningModule) -> None:
-        """Look at the trainer when training starts.
+        """Check the trainer when training starts.
 
         Raises:
-            ConfigError: If the combination cannot be had with it.
+            ConfigError: If the combination does not work with its settings.
         """
 
     @abc.abstractmethod
@@ -94,15 +94,15 @@ class GradientCombination(Options, abc.ABC):
         """Add to the gradients of the model's parameters, in place of the gradients of the weighted sum.
 
         Args:
-            module: Whose model is trained; gradients are divided by ``trainer.accumulate_grad_batches``.
-            terms: What the loss gave for the batch, by name.
+            module: The training module; gradients must be divided by ``trainer.accumulate_grad_batches``.
+            terms: The terms of the loss for the batch, by name: scalars with a graph.
         """
 
     def clipping(self, value: float | None, algorithm: str | None) -> tuple[float | None, str | None]:
-        """What the gradients are clipped to.
+        """The limit for gradients, and whether their norm or each value is clipped to it.
 
         Args:
-            value: Limit that the trainer has.
-            algorithm: ``norm`` or ``value``, that the trainer has.
+            value: Limit of the trainer.
+            algorithm: ``norm`` or ``value``, as set in the trainer.
         """
         return value, algorithm

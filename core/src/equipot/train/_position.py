@@ -1,7 +1,7 @@
 """Where a run is in its epochs: written with every checkpoint, and put back into Lightning's loops.
 
 Lightning's own counters cannot be relied on: a run that is resumed at the end of an epoch leaves out its
-validation and everything that is due at its end, and one that is resumed twice counts an epoch too few. So
+validation and everything that is due at its end, and a second resume counts an epoch too few. So
 they are not restored; the loops are set from what is written here, once they are ready to start.
 """
 

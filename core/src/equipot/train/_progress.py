@@ -94,7 +94,7 @@ def errors(metrics: Mapping[str, Any], units: Units) -> list[str]:
     """
     parts = []
     for name in dict.fromkeys(key.split("_epoch/")[0] for key in metrics if key.startswith("val")):
-        for label, kind in KINDS:
+        for kind in KINDS:
             found = [(one, metrics.get(f"{name}_epoch/{one.name}_{kind}")) for one in REPORTED]
             shown = [
                 f"{one.title} {float(value) * in_mev(units):.4g} {one.unit}"
@@ -102,7 +102,7 @@ def errors(metrics: Mapping[str, Any], units: Units) -> list[str]:
                 if value is not None
             ]
             if shown:
-                parts.append(f"{name} {label} {', '.join(shown)}")
+                parts.append(f"{name} {kind.upper()} {', '.join(shown)}")
                 break
     return parts
 

@@ -39,11 +39,36 @@ def newest_checkpoint(folder: Path) -> Path | None:
     found = []
     for path in sorted(folder.glob("[!.]*.ckpt")):
         try:
-            at = checkpoint_data(path)["loop"]["position"]
-        except (ArtifactError, KeyError, TypeError):
+            at = _position(checkpoint_data(path))
+        except ArtifactError:
             continue
-        found.append((at["epoch"], at["batch"], at["validated"], path.name == "last.ckpt", path))
+        # a file without a position is taken if it is the only one: the run must be refused, not start again over it
+        order = (-1, 0, False) if at is None else (at["epoch"], at["batch"], at["validated"])
+        found.append((*order, path.name == "last.ckpt", path))
     return max(found)[-1] if found else None
+
+
+def check_position(record: Mapping[str, Any], path: Path) -> None:
+    """Refuse to continue the training of a checkpoint that does not say where its run was.
+
+    Args:
+        record: As ``checkpoint_data`` gives it.
+        path: The checkpoint.
+
+    Raises:
+        ArtifactError: If an equipot that did not store the position wrote it.
+    """
+    if _position(record) is None:
+        written = record.get("versions", {}).get("equipot", "an older version")
+        what = f"was written by equipot {written}, which did not store the position in the run, and cannot be resumed"
+        hint = "train again; equipot.model.ModelFromCheckpoint in the config starts from its weights"
+        raise ArtifactError(problem(str(path), what, hint=hint))
+
+
+def _position(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    loop = record.get("loop")
+    position = loop.get("position") if isinstance(loop, dict) else None
+    return position if isinstance(position, dict) else None
 
 
 def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:

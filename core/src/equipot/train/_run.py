@@ -24,7 +24,13 @@ from equipot.files import remove_unfinished, write_json
 from equipot.train._checkpoints import BEST, LAST, OBJECTIVE, AtomicCheckpoints, RunCheckpoints, carry_best
 from equipot.train._progress import EpochLines, ending, note
 from equipot.train._records import MetricsFile, Rows, carry_rows
-from equipot.train._resume import check_same_config, check_same_data, checkpoint_data, newest_checkpoint
+from equipot.train._resume import (
+    check_position,
+    check_same_config,
+    check_same_data,
+    checkpoint_data,
+    newest_checkpoint,
+)
 from equipot.train._signals import Interrupted, Interruption
 from equipot.train._table import results_table
 
@@ -125,6 +131,8 @@ class _Run:
 
         resume = self.options.resume
         saved = None if resume is None else checkpoint_data(resume)
+        if saved is not None and resume is not None and "train" in self.checked.stages:
+            check_position(saved, resume)
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
         self.data.use_labels(label for required in self.checked.labels.values() for label in required)
         self.data.setup()

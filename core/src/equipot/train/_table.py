@@ -1,4 +1,4 @@
-"""The table that a run ends with: errors in meV/atom, meV/Å and meV/Å³."""
+"""The table printed at the end of a run: errors in meV/atom, meV/Å and meV/Å³."""
 
 from __future__ import annotations
 
@@ -8,42 +8,30 @@ from collections.abc import Mapping
 from equipot.quantities import REPORTED, in_mev
 from equipot.units import Units
 
-KINDS = (("MAE", "mae"), ("RMSE", "rmse"))
+KINDS = ("mae", "rmse")
+"""The kinds of errors that are shown."""
 
 
 def results_table(results: Mapping[str, Mapping[str, float]], units: Units) -> str:
-    """Errors of each validation and test set, as text.
+    """Errors of each validation and test set, as text; empty if nothing was evaluated.
 
-    Args:
-        results: Stage to logged metrics (``val0_epoch/forces_mae`` and so on).
-        units: Unit system of the data; energies are converted to meV.
-
-    Returns:
-        The table; empty if nothing was evaluated.
+    ``results`` holds the logged metrics of each stage, such as ``val0_epoch/forces_mae``, in the data's units.
     """
     from rich.console import Console
     from rich.table import Table
 
-    merged: dict[str, float] = {}
-    for stage in ("train", "val", "test"):
-        merged.update(results.get(stage, {}))
-    sets = list(dict.fromkeys(key.split("_epoch/")[0] for key in merged if key.startswith(("val", "test"))))
-    columns = [
-        (f"{one.title} {label}\n{one.unit}", f"{one.name}_{kind}")
-        for one in REPORTED
-        for label, kind in KINDS
-        if any(f"{name}_epoch/{one.name}_{kind}" in merged for name in sets)
-    ]
-    if not columns:
+    logged = {key: value for stage in ("train", "val", "test") for key, value in results.get(stage, {}).items()}
+    sets = list(dict.fromkeys(key.split("_epoch/")[0] for key in logged if key.startswith(("val", "test"))))
+    columns = {f"{one.name}_{kind}": f"{one.title} {kind.upper()}\n{one.unit}" for one in REPORTED for kind in KINDS}
+    keys = [key for key in columns if any(f"{name}_epoch/{key}" in logged for name in sets)]
+    if not keys:
         return ""
-    table = Table(title="Errors")
-    table.add_column("set")
-    for heading, _ in columns:
-        table.add_column(heading, justify="right")
-    factor = in_mev(units)
+    table = Table("set", title="Errors")
+    for key in keys:
+        table.add_column(columns[key], justify="right")
     for name in sets:
-        values = [merged.get(f"{name}_epoch/{key}") for _, key in columns]
-        table.add_row(name, *("" if value is None else f"{value * factor:.4g}" for value in values))
+        values = [logged.get(f"{name}_epoch/{key}") for key in keys]
+        table.add_row(name, *("" if value is None else f"{value * in_mev(units):.4g}" for value in values))
     text = io.StringIO()
     Console(file=text, width=118, color_system=None).print(table)
     return text.getvalue().rstrip("\n")

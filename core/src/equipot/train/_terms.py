@@ -1,32 +1,36 @@
-"""Terms of losses and metrics: one comparison each, with its sums over an epoch."""
+"""Terms of losses and metrics: each compares one quantity and keeps its sums over an epoch."""
 
 from __future__ import annotations
 
 import abc
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torchmetrics import Metric
 
-from equipot.errors import ConfigError, problem, unknown
+from equipot.errors import ConfigError, problem
+from equipot.graph import Graph
 from equipot.options import Configurable
 from equipot.quantities import COMPARED, prediction_errors
-from equipot.train._measures import WEIGHTED_SUM, Measure, mean_over_processes, normalised
-
-if TYPE_CHECKING:
-    from equipot.graph import Graph
-
+from equipot.train._measures import (
+    WEIGHTED_SUM,
+    Accumulator,
+    mean_over_processes,
+    normalised,
+    weight_problems,
+    weighted_sum,
+)
 
 _SUMS = {"squares": "sum", "absolutes": "sum", "count": "sum", "largest": "max"}
-"""What is kept of errors, and how it is reduced over processes."""
+"""What is kept of the errors, and how it is reduced over processes."""
 
 
 class ErrorSums(Metric):
-    """Sums over an epoch from which mean, root mean square and largest error follow.
+    """Sums over an epoch that give mean, root mean square and largest error, for each group of rows.
 
-    Averages are over scalar entries of the whole epoch, on all processes; not means of means.
+    Averages are taken over the scalar entries of the whole epoch and all processes; they are not means of means.
     """
 
     full_state_update = False
@@ -36,11 +40,6 @@ class ErrorSums(Metric):
     largest: torch.Tensor
 
     def __init__(self, groups: int = 1) -> None:
-        """Start empty.
-
-        Args:
-            groups: Number of groups (atom types) with sums of their own.
-        """
         super().__init__()
         for name, reduced_by in _SUMS.items():
             self.add_state(name, torch.zeros(groups, dtype=torch.float64), dist_reduce_fx=reduced_by)
@@ -63,42 +62,18 @@ class ErrorSums(Metric):
             self.largest.scatter_reduce_(0, index, rows.abs().amax(1), "amax")
 
     def compute(self) -> dict[str, torch.Tensor]:
-        """Sums of each group, by name."""
+        """Sums of each group, by name; shape [groups]."""
         return {name: getattr(self, name) for name in _SUMS}
 
 
-class Term(torch.nn.Module, abc.ABC):
-    """One comparison within a loss or metrics, with its values over an epoch.
+class Term(Accumulator):
+    """One comparison within a loss or a set of metrics.
 
-    As a term of a loss it has ``forward``, which gives its value for a batch and adds the batch to the epoch.
+    A term of a loss also has ``forward``, which returns its value for a batch and adds the batch to the epoch. The
+    loss needs the ``labels`` of those terms only that have a weight.
     """
 
     labels: tuple[str, ...] = ()
-    """Labels that the data must have and the model must predict if the term has a weight."""
-
-    @property
-    @abc.abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """Names of its values; those of single types only after ``bind``."""
-
-    def bind(self, type_names: Sequence[str]) -> None:
-        """Learn the model's types, before the first batch.
-
-        Raises:
-            ConfigError: If options contradict them.
-        """
-
-    @abc.abstractmethod
-    def update(self, outputs: Graph, batch: Graph) -> None:
-        """Add a batch; absent labels are left out and never read."""
-
-    @abc.abstractmethod
-    def epoch_values(self) -> dict[str, torch.Tensor]:
-        """Everything that has a value, over the epoch and all processes."""
-
-    @abc.abstractmethod
-    def reset(self) -> None:
-        """Start a new epoch."""
 
 
 class ErrorTerm(Term):
@@ -106,10 +81,10 @@ class ErrorTerm(Term):
 
     Args:
         quantity: Key of ``equipot.quantities.COMPARED``.
-        kinds: Keys of ``KINDS``; a term of a loss has ``mse`` alone.
-        type_weights: Weight of each type's mean in that of all atoms; None: all atoms alike.
+        kinds: Keys of ``KINDS``; a term of a loss has only ``mse``.
+        type_weights: Weight of each type's mean in the mean over all types; None: every atom has the same weight.
         show_types: Give the value of each type too.
-        ignore_nan: Count NaN in labels as absent.
+        ignore_nan: Treat NaN in labels as absent.
         where: Place named in errors.
     """
 
@@ -136,17 +111,11 @@ class ErrorTerm(Term):
         self.sums = ErrorSums()
 
     def bind(self, type_names: Sequence[str]) -> None:
-        """Take a sum for each type, if types have weights.
-
-        Raises:
-            ConfigError: If the weights are not for exactly these types.
-        """
+        """Keep sums for each type, if types have weights; these must be given for exactly the model's types."""
         given = self.type_weights
         if given is None:
             return
-        problems = [
-            unknown(f"{self.where}.{name}", name, type_names, "type") for name in given if name not in type_names
-        ]
+        problems = weight_problems(given, type_names, self.where, "type")
         if missing := [name for name in type_names if name not in given]:
             problems.append(problem(self.where, f"no weight for the types {missing}", got=given))
         if problems:
@@ -157,12 +126,16 @@ class ErrorTerm(Term):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Quantity and kind, and those of each type where they are shown."""
+        """``<quantity>_<kind>``, followed by ``<quantity>_<kind>_<type>`` where types are shown."""
         types = self.types if self.show_types else ()
         return (*self.kinds, *(f"{name}_{type_name}" for name in self.kinds for type_name in types))
 
+    def update(self, outputs: Graph, batch: Graph) -> None:
+        """Add a batch."""
+        self._added(outputs, batch)
+
     def _added(self, outputs: Graph, batch: Graph) -> tuple[torch.Tensor, ...] | None:
-        """Errors, mask and group of a batch, which are added to the sums; None without any label."""
+        """Add a batch to the sums; its errors, mask and, with weights of types, types; None without any label."""
         found = prediction_errors(self.quantity, outputs, batch, ignore_nan=self.ignore_nan)
         if found is None:
             return None
@@ -170,12 +143,8 @@ class ErrorTerm(Term):
         self.sums.update(*grouped)
         return grouped
 
-    def update(self, outputs: Graph, batch: Graph) -> None:
-        """Add a batch."""
-        self._added(outputs, batch)
-
     def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
-        """Mean square of a batch's errors; 0 if it has no label.
+        """Add a batch and return the mean square of its errors; 0 if it has no label.
 
         With several processes it is this one's part of the mean over the batches of all, times their number.
         """
@@ -197,9 +166,9 @@ class ErrorTerm(Term):
         return _weighted_mean(squares, mean_over_processes(counts), weights)
 
     def epoch_values(self) -> dict[str, torch.Tensor]:
-        """Values over the epoch, if there was any label, on all processes."""
+        """Errors over the epoch and all processes; nothing if there was no label."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of torchmetrics, on sums that nothing was added to
+            warnings.simplefilter("ignore", UserWarning)  # torchmetrics warns about sums without any update
             # torchmetrics squeezes what compute() gives
             sums = {name: value.reshape(-1) for name, value in self.sums.compute().items()}
         if not bool(sums["count"].any()):
@@ -213,12 +182,12 @@ class ErrorTerm(Term):
         return values
 
     def reset(self) -> None:
-        """Forget the epoch's sums."""
+        """Start a new epoch."""
         self.sums.reset()
 
 
 def _weighted_mean(sums: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Mean of the groups' means, over groups with entries."""
+    """Weighted mean of the groups' means ``sums / counts``, over the groups that have entries."""
     present = (counts > 0).to(weights.dtype) * weights
     return (present * sums / torch.where(counts > 0, counts, 1.0)).sum() / present.sum().clamp(
         min=torch.finfo(weights.dtype).tiny
@@ -234,11 +203,17 @@ KINDS: dict[str, Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tens
 """Mean square, root mean square, mean absolute and largest absolute error, from sums and weights of groups."""
 
 
-class TermMeasure(Configurable, Measure):
-    """A measure made of terms, and the weighted sum of some of their values, with coefficients that sum to 1."""
+class TermMeasure(Configurable, abc.ABC):
+    """The part of ``TermLoss`` and ``ErrorMetrics`` that is made of terms; comes before ``Loss`` or ``Metrics``.
+
+    ``weighted_sum`` is the sum of some of the terms' values, with coefficients that sum to 1.
+    """
 
     weights_optional: ClassVar[bool] = False
-    """Whether terms with weight 0 are kept, for coefficients that change while training, and none needs a weight."""
+    """Whether no term needs a weight, and terms with weight 0 are kept, for coefficients that change in training."""
+
+    terms: torch.nn.ModuleDict
+    _coefficients: dict[str, float]
 
     def __post_init__(self) -> None:
         """Make the terms."""
@@ -250,10 +225,13 @@ class TermMeasure(Configurable, Measure):
 
     @abc.abstractmethod
     def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
-        """The terms that the options ask for, by the names of their sums in checkpoints, and weights of their values.
+        """Make what the options ask for.
+
+        Returns:
+            The terms, by the names of their sums in checkpoints, and the weights of their values.
 
         Raises:
-            ConfigError: If the options are wrong.
+            ConfigError: If a name is unknown, a weight is negative or no weight is above 0.
         """
 
     def term_options(self, name: str) -> dict[str, Any]:
@@ -266,7 +244,7 @@ class TermMeasure(Configurable, Measure):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels of the terms with a weight, even if it is 0."""
+        """Labels of the terms that have a weight, even if it is 0."""
         used = [term for term in self.each_term() if not self._coefficients.keys().isdisjoint(term.names)]
         return tuple(dict.fromkeys(label for term in used for label in term.labels))
 
@@ -277,24 +255,20 @@ class TermMeasure(Configurable, Measure):
         return (*own, *([WEIGHTED_SUM] if self._coefficients else []))
 
     def bind(self, type_names: Sequence[str]) -> None:
-        """Learn the model's types.
-
-        Raises:
-            ConfigError: If weights of types are not for exactly these.
-        """
+        """Pass the model's types on to the terms."""
         for term in self.each_term():
             term.bind(type_names)
 
     @torch.no_grad()
     def update(self, outputs: Graph, batch: Graph) -> None:
-        """Add a batch; labels that the batch does not have are left out."""
+        """Add a batch to all terms."""
         for term in self.each_term():
             term.update(outputs, batch)
 
     def epoch_values(self) -> dict[str, torch.Tensor]:
         """All values over the epoch and all processes, for the labels that occurred.
 
-        The weighted sum is there only if everything with a weight above 0 is.
+        The weighted sum is included only if every value with a weight above 0 is.
         """
         values = {name: value for term in self.each_term() for name, value in term.epoch_values().items()}
         needed = {name: weight for name, weight in self._coefficients.items() if weight > 0.0}
@@ -303,16 +277,6 @@ class TermMeasure(Configurable, Measure):
         return values
 
     def reset(self) -> None:
-        """Forget the epoch's sums."""
+        """Start a new epoch."""
         for term in self.each_term():
             term.reset()
-
-
-def weighted_sum(weights: Mapping[str, float], values: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Sum of the values that have weights.
-
-    Args:
-        weights: Name to weight, at least one.
-        values: Name to scalar.
-    """
-    return torch.as_tensor(sum(weight * values[name] for name, weight in weights.items()))

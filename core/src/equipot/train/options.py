@@ -1,6 +1,6 @@
 """Options of core's losses, metrics and training modules, for classes that extend them.
 
-A class of a plugin names a dataclass derived from one of these; see ``equipot.options.Configurable``.
+A plugin derives a dataclass from one of these and names it in its class; see ``equipot.options.Configurable``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LossOptions(EnergyLossOptions):
     """Weight of each label (``total_energy``, ``forces``, ``stress``), normalised to sum 1; default: 1 each."""
 
     per_type_forces_coeffs: dict[str, float] | None = None
-    """Weights of the mean squared force errors of each type; default: all atoms alike."""
+    """Weight of each type's mean squared force error; by default every atom has the same weight."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,22 @@ class TrainingOptions(Options):
     """Options of every training module."""
 
     model: ModelRecipe | GraphModel
-    """A recipe, built here, or a built model."""
+    """The model to train: a recipe to build it from, or a model that is built already."""
 
     loss: Loss | None = None
-    """What training minimises."""
+    """Loss to minimise; required for training."""
 
     train_metrics: Measure | None = None
-    """Errors on the training set, accumulated while training."""
+    """Errors on the training set, accumulated during training."""
 
     val_metrics: Measure | None = None
     """Errors on the validation sets."""
 
     test_metrics: Measure | None = None
-    """Errors on the test sets; default: as ``val_metrics``."""
+    """Errors on the test sets; default: the same as ``val_metrics``."""
 
     optimizer: Callable[..., Any] | None = None
-    """Any optimizer of ``torch.optim``; gets ``params``, pairs of name and parameter."""
+    """Any optimizer of ``torch.optim``; it is called with ``params``, pairs of name and parameter."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,15 @@ class ModuleOptions(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class LightningModuleOptions(ModuleOptions):
-    """Options of ``LightningModule``, whose parts are objects."""
+    """Options of ``LightningModule``."""
 
     average: WeightAverage | None = None
     """How the weights are averaged; default: not at all."""
 
     gradients: GradientCombination | None = None
-    """How the gradients of the loss's terms are combined; default: that of their weighted sum."""
+    """How the gradients of the loss's terms are combined; default: the gradient of their weighted sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EMAOptions(ModuleOptions, ExponentialMovingAverage):
-    """Options of ``EMALightningModule``: those of its average among them."""
+    """Options of ``EMALightningModule``, including those of its average."""

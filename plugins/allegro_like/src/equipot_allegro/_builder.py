@@ -1,4 +1,4 @@
-"""The hyperparameters of the Allegro model and the recipe that makes it."""
+"""The hyperparameters of the Allegro model, and how it is built from them."""
 
 from __future__ import annotations
 
@@ -30,75 +30,75 @@ class AllegroModel(ModelBuilder):
     citations = ("Musaelian et al., Nat. Commun. 14, 579 (2023), doi:10.1038/s41467-023-36329-y",)
 
     l_max: NotNegative
-    """Largest angular momentum l of tensors and spherical harmonics; cost grows fast with it."""
+    """Largest angular momentum l of tensors and spherical harmonics; the cost grows quickly with it."""
 
     parity: bool = True
-    """Tensors of both parities for each l between layers; false: only those of natural parity (-1)^l."""
+    """Whether tensors between layers have both parities for each l; with false only the natural parity (-1)^l."""
 
     radial_chemical_embed: TwoBodyScalarEmbed
     """Embedding of an edge's length and types: TwoBodyBesselScalarEmbed or TwoBodySplineScalarEmbed."""
 
     radial_chemical_embed_dim: Positive | None = None
-    """Width of that embedding; default: num_scalar_features. Even for TwoBodyBesselScalarEmbed."""
+    """Width of that embedding; default: num_scalar_features. It must be even for TwoBodyBesselScalarEmbed."""
 
     scalar_embed_mlp_hidden_layers_depth: NotNegative = 1
-    """Hidden layers of the network from the embedding to an edge's first scalars."""
+    """Number of hidden layers of the network from the embedding to an edge's first scalars."""
 
     scalar_embed_mlp_hidden_layers_width: Positive = 64
     """Width of its hidden layers."""
 
     scalar_embed_mlp_nonlinearity: str | None = "silu"
-    """silu, mish, gelu, ssp (shifted softplus), tanh, or null for none."""
+    """Nonlinearity: silu, mish, gelu, ssp (shifted softplus), tanh, or null for none."""
 
     num_layers: Positive = 2
-    """Number of tensor layers; each raises the body order, none the range."""
+    """Number of tensor layers; each one raises the body order, but not the range."""
 
     num_scalar_features: Positive = 64
-    """Scalar features of an edge, for each layer."""
+    """Number of scalar features of an edge in each layer."""
 
     num_tensor_features: Positive = 16
-    """Channels of an edge's tensors."""
+    """Number of channels of an edge's tensors."""
 
     allegro_mlp_hidden_layers_depth: NotNegative = 1
-    """Hidden layers of the networks that update the scalars in each layer."""
+    """Number of hidden layers of the networks that update the scalars in each layer."""
 
     allegro_mlp_hidden_layers_width: Positive = 64
     """Width of their hidden layers."""
 
     allegro_mlp_nonlinearity: str | None = "silu"
-    """As scalar_embed_mlp_nonlinearity."""
+    """Nonlinearity, see scalar_embed_mlp_nonlinearity."""
 
     tp_path_channel_coupling: bool = True
-    """Path weights of the tensor product for each channel; false: the same for all channels."""
+    """Whether each channel has its own path weights in the tensor product; with false all channels share them."""
 
     readout_mlp_hidden_layers_depth: NotNegative = 1
-    """Hidden layers of the readout from all scalars of an edge to its energy."""
+    """Number of hidden layers of the readout from all scalars of an edge to its energy."""
 
     readout_mlp_hidden_layers_width: Positive = 32
     """Width of its hidden layers."""
 
     readout_mlp_nonlinearity: str | None = "silu"
-    """As scalar_embed_mlp_nonlinearity."""
+    """Nonlinearity, see scalar_embed_mlp_nonlinearity."""
 
     avg_num_neighbors: float | dict[str, float] | None = None
-    """Average number of neighbours of an atom, one or per type; required, usually a statistic of the training data."""
+    """Average number of neighbours of an atom, one or one per type; required, usually a training data statistic."""
 
     weight_individual_irreps: bool = True
-    """Weights of the environment sums for each irrep; false: one for all irreps of a channel."""
+    """Whether each irrep has its own weights in the environment sums; with false all irreps of a channel share one."""
 
     per_edge_type_cutoff: dict[str, float | dict[str, float]] | None = None
     """Cutoff radii in Å by pair of types, {centre: r} or {centre: {neighbour: r}}, at most r_max; default: r_max."""
 
     forward_normalize: bool = True
-    """Initial weights that keep activations of order 1; false: gradients."""
+    """Whether initial weights keep activations of order 1; with false they keep gradients of order 1."""
 
     def problems(self) -> Iterable[str]:
-        """Problems between the fields."""
+        """Problems that involve several fields."""
         yield from super().problems()
         bessel = isinstance(self.radial_chemical_embed, TwoBodyBesselScalarEmbed)
         if bessel and self._embed_dim() % 2:
             name = "num_scalar_features" if self.radial_chemical_embed_dim is None else "radial_chemical_embed_dim"
-            hint = "half of the embedding is the centre's, half the neighbour's"
+            hint = "one half of the embedding belongs to the centre, the other to the neighbour"
             yield problem(name, "must be even for TwoBodyBesselScalarEmbed", got=self._embed_dim(), hint=hint)
         for part in ("scalar_embed", "allegro", "readout"):
             name = f"{part}_mlp_nonlinearity"
@@ -151,7 +151,7 @@ class AllegroModel(ModelBuilder):
             generator=options.generator,
         )
         network = self._network("scalar_embed_mlp")
-        # The first tensors have a weight for each irrep, also where the environment sums share theirs.
+        # The first tensors have a weight for each irrep, even if the irreps share weights in the environment sums.
         num_tensor_weights = self.num_tensor_features * (self.l_max + 1)
         return TwoBody(
             self.radial_chemical_embed.build(embedding_context),
@@ -162,7 +162,7 @@ class AllegroModel(ModelBuilder):
         )
 
     def build_energy(self, context: BuildContext) -> EnergyModule:
-        """Make the module with its initial weights."""
+        """Build the energy module with its initial weights."""
         options = self._layer_options(context)
         return AllegroEnergy(
             context.num_types,

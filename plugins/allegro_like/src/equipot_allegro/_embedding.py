@@ -22,14 +22,14 @@ Positive = Annotated[int, Field(gt=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingContext:
-    """What an embedding is built for."""
+    """The model for which an embedding is built."""
 
     num_types: int
     """Number of atom types."""
     dim: int
     """Number of features."""
     init: Literal["forward", "backward"]
-    """Scaling of the initial weights: activations or gradients of order 1."""
+    """Scaling of the initial weights, which keeps activations (forward) or gradients (backward) of order 1."""
     dtype: torch.dtype
     """Data type of the features."""
     generator: torch.Generator
@@ -48,12 +48,12 @@ class PairEmbedding(torch.nn.Module, ABC):
             pair_types: Index of the ordered pair of types, shape [n].
 
         Returns:
-            In the data type of the features, shape [n, dim].
+            Features in their data type, shape [n, dim].
         """
 
     @abstractmethod
     def evaluate(self, x: torch.Tensor, pair_types: torch.Tensor) -> torch.Tensor:
-        """The same in float64 throughout, also where weights and features have another data type."""
+        """Evaluate in float64 throughout, even if weights and features have another data type."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class TwoBodyScalarEmbed(Options, ABC):
 
     @abstractmethod
     def build(self, context: EmbeddingContext) -> PairEmbedding:
-        """Make the module with its initial weights.
+        """Build the module with its initial weights.
 
         Args:
             context: Number of types and features, data type.
@@ -71,19 +71,19 @@ class TwoBodyScalarEmbed(Options, ABC):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TwoBodyBesselScalarEmbed(TwoBodyScalarEmbed):
-    """Bessel functions of the length, mixed linearly, times a vector of the pair of types."""
+    """Linear combinations of Bessel functions of the length, times a vector for the pair of types."""
 
     num_bessels: Positive = 8
     """Number of Bessel functions of the distance."""
 
     bessel_trainable: bool = False
-    """Train the roots of the Bessel functions."""
+    """Whether to train the roots of the Bessel functions."""
 
     polynomial_cutoff_p: Annotated[float, Field(ge=2)] = 6
-    """Exponent p of the polynomial cutoff function; larger values stay near 1 longer."""
+    """Exponent p of the polynomial cutoff function; with larger values it stays close to 1 up to longer distances."""
 
     def build(self, context: EmbeddingContext) -> PairEmbedding:
-        """Make the module with its initial weights."""
+        """Build the module with its initial weights."""
         return BesselPairEmbedding(self, context)
 
 
@@ -95,22 +95,22 @@ class TwoBodySplineScalarEmbed(TwoBodyScalarEmbed):
     """Number of bump functions on the interval from 0 to the cutoff radius."""
 
     spline_span: Annotated[int, Field(ge=0)] = 12
-    """How many neighbouring bumps each one overlaps: it is (spline_span + 1) / num_splines wide."""
+    """How many neighbouring bumps each bump overlaps; its width is (spline_span + 1) / num_splines."""
 
     def build(self, context: EmbeddingContext) -> PairEmbedding:
-        """Make the module with its initial weights."""
+        """Build the module with its initial weights."""
         return SplinePairEmbedding(self, context)
 
 
 class BesselPairEmbedding(PairEmbedding):
     r"""Features :math:`z = [C_{t_i} \Vert N_{t_j}] \odot (R(x)\, \alpha W)`.
 
-    R are the Bessel functions times the cutoff; C and N are tables of vectors for the types of centre
-    and neighbour, each of half the features.
+    R are the Bessel functions times the cutoff function; C and N are tables of vectors for the types of
+    centre and neighbour, each with half of the features.
 
     Args:
         options: Bessel functions and cutoff.
-        context: What it is built for; ``dim`` must be even.
+        context: The model; ``dim`` must be even.
     """
 
     def __init__(self, options: TwoBodyBesselScalarEmbed, context: EmbeddingContext) -> None:
@@ -132,7 +132,7 @@ class BesselPairEmbedding(PairEmbedding):
         return self._features(self.radial(x), pair_types)
 
     def evaluate(self, x: torch.Tensor, pair_types: torch.Tensor) -> torch.Tensor:
-        """The same in float64 throughout."""
+        """Evaluate in float64 throughout."""
         return self._features(self.radial.evaluate(x), pair_types)
 
     def _features(self, radial: torch.Tensor, pair_types: torch.Tensor) -> torch.Tensor:
@@ -153,7 +153,7 @@ class SplinePairEmbedding(PairEmbedding):
 
     Args:
         options: Number and span of the bumps.
-        context: What it is built for.
+        context: The model.
     """
 
     lower: torch.Tensor
@@ -175,13 +175,13 @@ class SplinePairEmbedding(PairEmbedding):
         return self.evaluate(x, pair_types).to(self.dtype)
 
     def evaluate(self, x: torch.Tensor, pair_types: torch.Tensor) -> torch.Tensor:
-        """The same in float64 throughout."""
+        """Evaluate in float64 throughout."""
         x = x.unsqueeze(1)
         phase = (torch.clamp(x, self.lower, self.lower + self.width) - self.lower) / self.width
         bumps = 0.25 * (1.0 - torch.cos(2.0 * math.pi * phase)).square()
         num_pairs, num_splines, dim = self.weight.shape
         if num_pairs > 1:
-            # Each edge's bumps go to its pair's slot: all pairs share one matrix product.
+            # The bumps of each edge are placed in its pair's slot, so that all pairs share one matrix product.
             slots = torch.nn.functional.one_hot(pair_types, num_pairs).to(bumps.dtype)
             bumps = (slots.unsqueeze(2) * bumps.unsqueeze(1)).flatten(1)
         return bumps @ self.weight.view(num_pairs * num_splines, dim)

@@ -1,4 +1,4 @@
-"""The energy module: two-body part, tensor layers, readout of edge energies."""
+"""The energy module of the Allegro model: two-body part, tensor layers, readout of edge energies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """Hidden layers of a kind of network."""
+    """Hidden layers of one kind of network."""
 
     depth: int
     """Number of hidden layers."""
@@ -33,22 +33,22 @@ class NetworkOptions:
     """Name in ``equipot.nn.mlp.NONLINEARITIES``."""
 
     def dims(self, first: int, last: int) -> tuple[int, ...]:
-        """Widths of all layers of a network with these ends."""
+        """Widths of all layers of a network, given those of its input and output."""
         return (first, *[self.width] * self.depth, last)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerOptions:
-    """What all layers share."""
+    """Options that all layers share."""
 
     num_scalars: int
-    """Scalar features of an edge."""
+    """Number of scalar features of an edge."""
     num_channels: int
-    """Channels of its tensors."""
+    """Number of channels of its tensors."""
     num_env_weights: int
-    """Weights in an environment sum: channels, times irreps unless these share weights."""
+    """Number of weights in an environment sum: channels, times irreps unless the irreps share weights."""
     channel_weights: bool
-    """Path weights of each channel, or one set for all."""
+    """Whether each channel has its own path weights."""
     latent: NetworkOptions
     """The networks that update the scalars."""
     readout: NetworkOptions
@@ -64,11 +64,11 @@ class LayerOptions:
 def tensor_layouts(layout_edge: FeatureLayout, allowed: FeatureLayout, num_layers: int) -> list[FeatureLayout]:
     """Irreps of the tensors before the first and after each layer.
 
-    After a layer come the allowed irreps that it can reach, after the last one scalars; then those
-    that cannot reach the last layer's scalars are left out.
+    After each layer there are the allowed irreps that it can produce, and after the last layer scalars.
+    Irreps that cannot contribute to the last layer's scalars are then left out.
 
     Args:
-        layout_edge: Irreps of the spherical harmonics, which the first tensors have too.
+        layout_edge: Irreps of the spherical harmonics, and of the first tensors.
         allowed: Irreps that tensors may have between layers.
         num_layers: Number of layers, at least 1.
 
@@ -95,20 +95,20 @@ def _having(layout: FeatureLayout, condition: Any) -> FeatureLayout:
 
 
 def _couples(first: FeatureLayout, second: FeatureLayout, irrep: Irrep) -> bool:
-    """Whether a product of the two holds the irrep."""
+    """Whether the product of two layouts contains the irrep."""
     return any(irrep in product_irreps(a.irrep, b.irrep) for a in first.blocks for b in second.blocks)
 
 
 class AllegroLayer(torch.nn.Module):
-    """Tensors times the environment of their centre; their scalars then update the scalar features.
+    """Multiply tensors by the environment of their centre; their scalars then update the scalar features.
 
     Args:
         layouts: Irreps of the tensors before and after.
         layout_edge: Irreps of the spherical harmonics.
-        num_scalars_in: Scalar features so far.
+        num_scalars_in: Number of scalar features from the layers before.
         first: Whether its tensors are the edge attributes times weights.
-        last: Whether no further layer follows, so that no weights for it are made.
-        options: What the layers share.
+        last: Whether it is the last layer, which needs no weights for a next one.
+        options: Options that all layers share.
     """
 
     def __init__(
@@ -150,19 +150,19 @@ class AllegroLayer(torch.nn.Module):
         edges: Edges,
         normalization: torch.Tensor,
     ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
-        """Update.
+        """Compute the new scalars and tensors of all edges.
 
         Args:
-            scalars: Scalar features of each layer so far, together [n_edges, num_scalars_in].
-            tensors: Shape [n_edges, dim before, num_channels]; in the first layer, the weights that make them
-                of the edge attributes, as ``Contraction`` takes them.
+            scalars: Scalar features of each layer so far, concatenated [n_edges, num_scalars_in].
+            tensors: Shape [n_edges, dim before, num_channels]; in the first layer, the weights that
+                multiply the edge attributes, as in ``Contraction``.
             env_weights: Weights of the environment sum, shape [n_edges, num_env_weights].
             edges: The edges of the call, with their spherical harmonics.
             normalization: 1/√(average number of neighbours of the atom's type), shape [n_atoms, 1].
 
         Returns:
-            The scalar features with this layer's behind them, the tensors [n_edges, dim after,
-            num_channels], and the weights of the next environment sum.
+            The scalar features, with those of this layer appended; the tensors [n_edges, dim after,
+            num_channels]; and the weights of the next environment sum.
         """
         tensors = self.contraction(tensors, env_weights, edges, normalization)
         # The first component is the invariant one, 0e.
@@ -179,7 +179,7 @@ class AllegroEnergy(EnergyModule):
         spherical: Spherical harmonics of the edges.
         two_body: Scalars and weights of an edge from its length and types.
         layouts: Irreps of the tensors before the first and after each layer.
-        options: What the layers share.
+        options: Options that all layers share.
         avg_num_neighbors: Average number of neighbours of an atom of each type, shape [num_types].
 
     Source: Musaelian et al. (2023), doi:10.1038/s41467-023-36329-y.
@@ -231,13 +231,13 @@ class AllegroEnergy(EnergyModule):
             pair_index(*types, self.num_types),
         )
         normalization = self.normalization.index_select(0, atom_types).unsqueeze(1)
-        # The first tensors are the attributes times weights; the first layer takes these weights.
+        # The first tensors are the attributes times weights; the first layer receives these weights.
         first, env_weights, tensors = self.two_body(edges).split(self.two_body_sizes, dim=1)
         scalars = [first]
         for layer in self.layers:
             scalars, tensors, env_weights = layer(scalars, tensors, env_weights, edges, normalization)
         edge_energy = self.readout(*scalars)
         zeros = torch.zeros(normalization.shape, dtype=dtype, device=edge_energy.device)
-        # An edge's length enters the edges in both directions, hence the √2.
+        # Each pair of atoms has an edge in both directions, hence the √2.
         atomic_energy = zeros.index_add(0, edges.centre, edge_energy) * normalization / math.sqrt(2.0)
         return {"atomic_energy": atomic_energy.squeeze(1)}

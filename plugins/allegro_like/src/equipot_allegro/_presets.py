@@ -1,4 +1,4 @@
-"""Three sizes of the Allegro model."""
+"""The Allegro model in three sizes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "M": {**_SHARED, "num_layers": 2, "l_max": 2, "num_scalar_features": 64, "num_tensor_features": 32},
     "L": {**_SHARED, "num_layers": 2, "l_max": 3, "num_scalar_features": 128, "num_tensor_features": 64},
 }
-"""Options of each size; the sizes are equipot's own choice, no reference implementation has them."""
+"""Options of each size, which are equipot's own choice; the reference implementation has no presets."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PresetAllegroModel(AllegroModel):
-    """AllegroModel in one of three sizes; options that are given too win over the preset."""
+    """AllegroModel in one of three sizes; options that are given explicitly override the preset."""
 
     preset: str
-    """Size: S, M or L, in either case."""
+    """Size: S, M or L, in upper or lower case."""
 
     num_layers: Positive = FROM_PRESET
     """Number of tensor layers; default: the preset's."""
@@ -32,16 +32,16 @@ class PresetAllegroModel(AllegroModel):
     """Largest angular momentum l; default: the preset's."""
 
     parity: bool = FROM_PRESET
-    """Tensors of both parities between layers; default: the preset's."""
+    """Whether tensors between layers have both parities; default: the preset's."""
 
     radial_chemical_embed: TwoBodyScalarEmbed = FROM_PRESET
     """Embedding of an edge's length and types; default: TwoBodyBesselScalarEmbed."""
 
     num_scalar_features: Positive = FROM_PRESET
-    """Scalar features of an edge, for each layer; default: the preset's."""
+    """Number of scalar features of an edge in each layer; default: the preset's."""
 
     num_tensor_features: Positive = FROM_PRESET
-    """Channels of an edge's tensors; default: the preset's."""
+    """Number of channels of an edge's tensors; default: the preset's."""
 
     def __post_init__(self) -> None:
         """Fill in the preset, then check everything.

@@ -1,4 +1,4 @@
-"""Everything of the model that depends on an edge's length and types alone."""
+"""The part of the model that depends only on an edge's length and types."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class TwoBody(RadialFunction):
 
     .. math:: x^0 = \text{MLP}(z), \qquad [s \Vert \omega] = x^0 \alpha P, \qquad w = x^0 \alpha W
 
-    with the radial-chemical embedding z. The values are s, ω and w, one after the other. Between the
-    last layer of the MLP and the two linear maps no nonlinearity is applied, so the three are applied
-    as one matrix, which is multiplied once per call and not once per edge.
+    with the radial-chemical embedding z. The values are s, ω and w, one after the other. There is no
+    nonlinearity between the last layer of the MLP and the two linear maps, so their product is computed
+    once per call and then applied to all edges as one matrix.
 
     Args:
         embedding: The embedding z of length and types.
         dims: Widths of the MLP: input, hidden layers, output.
-        nonlinearity: Of the MLP's hidden layers.
+        nonlinearity: Nonlinearity of the MLP's hidden layers.
         sizes: Numbers of values s, ω and w.
-        context: What the embedding was built for. Initial weights are scaled as it says, but for P:
-            always forward, as in the reference implementation.
+        context: The model for which the embedding was built. It says how initial weights are scaled, except
+            those of P, which always use ``forward``, as in the reference implementation.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TwoBody(RadialFunction):
         return self._values(self.embedding.evaluate(x, pair_types))
 
     def value_dtype(self) -> torch.dtype:
-        """Data type of what ``forward`` returns; an embedding may keep weights of its own in another."""
+        """Data type of the values; an embedding may store its weights in another one."""
         return self.projection.weights[0].dtype
 
     def _values(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from equipot.model import Derivatives, EnergyGradients
 def forces_from_edges(gradient: torch.Tensor, edge_index: torch.Tensor, n_atoms: int) -> torch.Tensor:
     """Forces on atoms from edge gradients.
 
-    With r_ij = r_j - r_i + S·cell and g = dE/dr_ij: the centre i gains +g, the neighbour j -g.
+    With r_ij = r_j - r_i + S·cell and g = dE/dr_ij, each edge adds +g to the centre i and -g to the neighbour j.
 
     Args:
         gradient: g in eV/Å, shape [n_edges, 3].
@@ -26,10 +26,10 @@ def forces_from_edges(gradient: torch.Tensor, edge_index: torch.Tensor, n_atoms:
 
 
 def strain_gradient(vectors: torch.Tensor, gradient: torch.Tensor, frame: torch.Tensor, n_frames: int) -> torch.Tensor:
-    """dE/d(strain) of each frame, not yet symmetrised: the sum of r ⊗ g.
+    """dE/d(strain) of each frame before symmetrisation, which is the sum of r ⊗ g.
 
     Args:
-        vectors: Vectors that a strain ε turns into (1 + ε) r, Å, shape [n, 3].
+        vectors: Vectors r in Å, which a strain ε changes to (1 + ε) r, shape [n, 3].
         gradient: dE/dr in eV/Å, shape [n, 3].
         frame: Frame of each vector, shape [n].
         n_frames: Number of frames.
@@ -47,12 +47,12 @@ def strain_gradient(vectors: torch.Tensor, gradient: torch.Tensor, frame: torch.
 
 
 class ForceStress(Derivatives):
-    """Fills the derivatives slot: ``forces``, ``stress``, ``virial`` (and ``stress_mask``)."""
+    """The derivatives ``forces``, ``stress`` and ``virial``, with ``stress_mask``."""
 
     provides = ("forces", "stress", "virial")
 
     def forward(self, data: Graph, gradients: EnergyGradients) -> Graph:
-        """Assemble forces [n_atoms, 3], stress and virial [n_frames, 3, 3]."""
+        """Compute forces [n_atoms, 3] in eV/Å, stress [n_frames, 3, 3] in eV/Å³ and virial [n_frames, 3, 3] in eV."""
         n_atoms, n_frames = data["batch"].shape[0], data["num_atoms"].shape[0]
         forces = torch.zeros(n_atoms, 3, dtype=torch.float64, device=data["batch"].device)
         strain = torch.zeros(n_frames, 3, 3, dtype=torch.float64, device=data["batch"].device)
@@ -71,7 +71,7 @@ class ForceStress(Derivatives):
 
 
 def stress_of_frames(strain: torch.Tensor, cell: torch.Tensor, pbc: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stress where a frame has one: periodic along some direction and a cell with a volume.
+    """Stress of the frames that are periodic in some direction and whose cell has a volume.
 
     Args:
         strain: dE/d(strain) in eV, shape [n_frames, 3, 3].
@@ -79,7 +79,7 @@ def stress_of_frames(strain: torch.Tensor, cell: torch.Tensor, pbc: torch.Tensor
         pbc: Periodic directions, shape [n_frames, 3].
 
     Returns:
-        Stress in eV/Å³ (positive under tension, 0 where absent) and its mask [n_frames].
+        Stress in eV/Å³ (positive under tension, 0 for other frames), shape [n_frames, 3, 3], and its mask [n_frames].
     """
     volume = torch.cross(cell[:, 0], cell[:, 1], dim=1).mul(cell[:, 2]).sum(1).abs()
     lengths = cell.square().sum(2).sqrt().prod(1)

@@ -17,7 +17,7 @@ def enable_ForceStressOutput(model: GraphModel) -> GraphModel:  # noqa: N802 - t
         model: Any model.
 
     Returns:
-        The model with forces, or the same model where it has them.
+        The model with forces, or the same model if it has them already.
     """
     if isinstance(model.derivatives, ForceStress):
         return model
@@ -25,12 +25,12 @@ def enable_ForceStressOutput(model: GraphModel) -> GraphModel:  # noqa: N802 - t
 
 
 def disable_ForceStressOutput(model: GraphModel) -> GraphModel:  # noqa: N802 - the field's spelling
-    """Make a model energy-only.
+    """Remove forces, stress and virial from a model, which then predicts energies only.
 
     Args:
         model: Any model.
 
     Returns:
-        The model without derivatives, or the same model where it has none.
+        The model without derivatives, or the same model if it has none.
     """
     return model if model.derivatives is None else model.replace(derivatives=None)

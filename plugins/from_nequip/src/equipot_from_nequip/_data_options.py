@@ -1,4 +1,4 @@
-"""Options of nequip's data section that are spelled otherwise here; see ``options``."""
+"""Options of nequip's data section that have another form here; see ``_options``."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ DROPPED = (
 """Transforms that are not needed: neighbour lists follow from the model, masks and boxes from the data."""
 
 STRESS = {"VirialToStressTransform": ("virial", "virial"), "StressSignFlipTransform": ("stress", "negative_stress")}
-"""Transforms that say what a stress is: the field it is in, and our word for it."""
+"""Transforms that define the stress: the field that holds it, and the name of its convention here."""
 
 DEFAULTS = {"total_energy": "energy", "forces": "forces"}
-"""Labels that are there without a mapping, and their keys in files."""
+"""Labels that need no mapping, and their keys in files."""
 
 LABELS = (*DEFAULTS, "stress", "virial", "atomic_energy")
 
 FIELDS = {"pos": "positions"}
-"""Fields of the peer with another name here."""
+"""Fields of nequip that have another name here."""
 
 UNUSED = ("include_keys", "exclude_keys", "predict_file_path", "predict_dataset", "predict_dataloader")
-"""What to read in addition to the labels, and what to predict on: neither has an effect on training."""
+"""Further fields to read, and data to predict on; neither has an effect on training."""
 
 DATASETS = "nequip.data.dataset."
 
 
 def type_mapper(options: Options) -> Options:
-    """The mapper from elements to types; the older spelling lists symbols in the order of the types."""
+    """The mapper from elements to types; an older form of it lists symbols in the order of the types."""
     if options.get("chemical_symbols") is not None and "model_type_names" not in options:
         options = {**options, "model_type_names": options["chemical_symbols"]}
     return without(options, "chemical_symbols")
 
 
 def neighbor_list(options: Options) -> Options:
-    """A neighbour list; which library finds the pairs makes no difference to them."""
+    """A neighbour list; the library that finds the pairs does not matter."""
     return without(options, "backend", "backend_kwargs")
 
 
 def stats_manager(options: Options) -> Options:
-    """A statistics manager; how frames are batched for it makes no difference to a statistic."""
+    """A statistics manager; how frames are batched does not change a statistic."""
     return without(options, "dataloader_kwargs")
 
 
 def dataset(options: Options) -> Options:
-    """A data set of a data module, which has its transforms and labels."""
+    """A data set of a data module; its transforms and labels move to the data module."""
     options = without(options, *UNUSED, "transforms")
     if "file_name" in options:
         files = options.pop("file_name")
@@ -60,26 +60,26 @@ def dataset(options: Options) -> Options:
 
 
 def ase_data_module(options: Options) -> Options:
-    """Files that ASE reads: labels by key, and no transform that is not needed.
+    """Files that ASE reads, with labels by key and without transforms that are not needed.
 
     Raises:
-        ConfigError: With fields that are not labels here.
+        ConfigError: If a field is not a label here.
     """
     mapping = options.get("key_mapping")
     return _read(without(options, *UNUSED, "key_mapping"), mapping, options.get("transforms"))
 
 
 def frame_data_module(options: Options) -> Options:
-    """Data sets one by one; transforms and labels move from them to the data module.
+    """Single data sets; their transforms and labels move to the data module.
 
     Raises:
-        ConfigError: With fields that are not labels here, and several splits.
+        ConfigError: If a field is not a label here, or there are several splits.
     """
     options = without(options, *UNUSED)
     split = options.get("split_dataset")
     if isinstance(split, list):
         if len(split) != 1:
-            raise ConfigError(problem("split_dataset", "must be one", got=len(split), hint="join the data sets"))
+            raise ConfigError(problem("split_dataset", "must have one entry", got=len(split), hint="merge the sets"))
         split = options["split_dataset"] = split[0]
     found: list[Options] = []
     for name in ("train_dataset", "val_dataset", "test_dataset"):
@@ -92,7 +92,7 @@ def frame_data_module(options: Options) -> Options:
 
 
 def _taken(node: Any, found: list[Options]) -> Any:
-    """Data sets without their transforms and, where ASE reads them, label keys, which are appended to the list."""
+    """Data sets without transforms and, if ASE reads them, without label keys; these are appended to ``found``."""
     if isinstance(node, list):
         return [_taken(item, found) for item in node]
     if not isinstance(node, dict) or not str(node.get("_target_", "")).startswith(DATASETS):
@@ -104,10 +104,10 @@ def _taken(node: Any, found: list[Options]) -> Any:
 
 
 def _read(options: Options, key_mapping: Any, transforms: Any) -> Options:
-    """The options with labels and the transforms that are left."""
+    """The options with labels and the transforms that are still needed."""
     options = _plain_loaders(without(options, "transforms"))
     if isinstance(key_mapping, str) or isinstance(transforms, str):  # an interpolation
-        raise ConfigError(problem("transforms", "must be written in place, with key_mapping", got=transforms))
+        raise ConfigError(problem("transforms", "must be written out, as must key_mapping", got=transforms))
     labels: dict[str, Any] = {FIELDS.get(name, name): key for key, name in (key_mapping or {}).items()}
     if wrong := [unknown("key_mapping", name, LABELS, "label") for name in labels if name not in LABELS]:
         raise ConfigError(wrong)
@@ -127,7 +127,7 @@ def _read(options: Options, key_mapping: Any, transforms: Any) -> Options:
 
 
 def _plain_loaders(options: Options) -> Options:
-    """Options of the data loaders without their class: training has loaders of its own, which can be resumed."""
+    """Options of the data loaders without their class; training has its own loaders, which can be resumed."""
     return {
         key: without(value, "_target_") if key.endswith("_dataloader") and isinstance(value, dict) else value
         for key, value in options.items()
@@ -135,5 +135,5 @@ def _plain_loaders(options: Options) -> Options:
 
 
 def _is_plain_mapper(name: str, transform: Any) -> bool:
-    """Whether types follow from the model's names anyway."""
+    """Whether a mapper only does what follows from the model's type names."""
     return name == "ChemicalSpeciesToAtomTypeMapper" and not transform.get("chemical_species_to_atom_type_map")

@@ -1,4 +1,4 @@
-"""What ``_peer_export.py`` wrote: a model of nequip as plain data, read without unpickling anything."""
+"""Reading what ``_peer_export.py`` wrote: a model of nequip as plain data, without any pickle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from equipot.artifacts import read_tensors
 from equipot.errors import ArtifactError, problem
 
 FORMAT = 1
-"""Version of the files."""
+"""Version of the file format."""
 
 FACTS, WEIGHTS, FRAMES = "export.json", "weights.safetensors", "frames.safetensors"
 
@@ -28,22 +28,22 @@ SCRIPT = Path(__file__).with_name("_peer_export.py")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PeerFrame:
-    """A frame and what the model of nequip gives for it."""
+    """A frame and the results of nequip's model for it."""
 
     positions: torch.Tensor
     """Å, shape [n_atoms, 3]."""
 
     cell: torch.Tensor
-    """Å, shape [3, 3]; 0 without a cell."""
+    """Cell vectors as rows, Å, shape [3, 3]; zeros without a cell."""
 
     pbc: torch.Tensor
-    """Shape [3]."""
+    """Periodic directions, shape [3]."""
 
     atom_types: torch.Tensor
-    """Shape [n_atoms]."""
+    """Atom types, shape [n_atoms]."""
 
     outputs: Mapping[str, dict[str, torch.Tensor]]
-    """Data type of the model to ``atomic_energy``, ``total_energy``, ``forces`` and ``stress``."""
+    """For each data type of the model: ``atomic_energy``, ``total_energy``, ``forces`` and ``stress``."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class PeerModel:
     """A model of nequip as plain data."""
 
     source: str
-    """Name of the file it comes from."""
+    """Name of the file that it was read from."""
 
     weights_kind: str
     """``ema``, ``raw`` or ``as packaged``."""
@@ -67,7 +67,7 @@ class PeerModel:
     allow_tf32: bool
     do_derivatives: bool
     modules: dict[str, str]
-    """Class of every module of nequip's and of others, by name."""
+    """Name to class of every module, except those of torch and e3nn."""
 
     notes: list[str]
     state: dict[str, torch.Tensor]
@@ -77,7 +77,7 @@ class PeerModel:
 
 
 _MADE = ("weights_kind", "state", "frames")
-"""Fields that the file of facts does not have under their names."""
+"""Fields that the file of facts does not contain under their own name."""
 
 
 def export(
@@ -88,14 +88,14 @@ def export(
     frames: str | Path | None = None,
     num_frames: int = 4,
 ) -> PeerModel:
-    """Let nequip's interpreter load a model, and read what it exported. The file's own code runs there.
+    """Export a model in the Python interpreter of nequip, where the code in the file runs, and read the result.
 
     Args:
-        python: An interpreter that has nequip.
-        model: ``.ckpt`` or ``.nequip.zip`` of nequip, from a source that is trusted.
-        model_key: Which of several models.
-        frames: File that ASE reads, with frames to compare on.
-        num_frames: How many of them.
+        python: A Python interpreter with nequip installed.
+        model: A ``.ckpt`` or ``.nequip.zip`` file of nequip from a trusted source.
+        model_key: Which model to take if the file has several.
+        frames: File with further frames to compare on, in any format that ASE reads.
+        num_frames: How many of these frames to use.
 
     Raises:
         ArtifactError: If the interpreter, nequip or the file cannot be used.
@@ -103,10 +103,10 @@ def export(
     if not Path(model).is_file():
         raise ArtifactError(problem(str(model), "no such file"))
     if not Path(model).name.endswith(SUFFIXES):
-        hint = f"take one that ends in {' or '.join(SUFFIXES)}; a compiled one cannot be taken apart"
+        hint = f"use a file that ends in {' or '.join(SUFFIXES)}; compiled models cannot be converted"
         raise ArtifactError(problem(str(model), "is not a checkpoint or package of nequip", hint=hint))
     with tempfile.TemporaryDirectory(prefix="equipot-import-") as folder:
-        script = shutil.copy(SCRIPT, folder)  # its own folder is on the script's import path
+        script = shutil.copy(SCRIPT, folder)  # alone in a folder, since a script's folder is on its import path
         output = Path(folder, "export")
         output.mkdir()
         options = ["--model-key", model_key, "--num-frames", str(num_frames)]
@@ -125,7 +125,7 @@ def _run(command: Sequence[str], python: str) -> None:
         return
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
     if "No module named 'nequip'" in lines[-1]:
-        hint = "say --python PATH of an interpreter where nequip is installed"
+        hint = "give --python PATH of an interpreter where nequip is installed"
         raise ArtifactError(problem("--python", "this interpreter has no nequip", got=python, hint=hint))
     raise ArtifactError(problem(command[2], f"nequip cannot export it: {lines[-1]}"))
 

@@ -1,4 +1,4 @@
-"""What both models and configs of nequip have that is not here, or is always the same here."""
+"""Options and modifiers of nequip's models and configs that equipot does not have, or that are fixed here."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ HINTS = (
     "enable_TritonContracter",
     "enable_CuEquivarianceContracter",
 )
-"""Modifiers that make nequip faster and change no number."""
+"""Modifiers that make nequip faster without changing results."""
 
 CHANGES = ("enable_ForceStressOutput", "disable_ForceStressOutput", "modify_PerTypeScaleShift")
 """Modifiers whose effect is in the weights or in ``do_derivatives``."""
 
 IGNORED = ("compile_mode", "_convert_", "_recursive_")
-"""Options that say how the peer runs, not what the model is."""
+"""Options about how nequip runs, which do not change the model."""
 
 FIXED: dict[str, Any] = {
     "convnet_sc": True,
@@ -27,4 +27,4 @@ FIXED: dict[str, Any] = {
     "convnet_nonlinearity_gates": {"e": "silu", "o": "tanh"},
     "categorical_graph_field_embed": None,
 }
-"""Options of the peer that have one value here."""
+"""Options of nequip that have a fixed value here."""

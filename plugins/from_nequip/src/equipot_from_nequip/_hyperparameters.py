@@ -1,4 +1,4 @@
-"""Builders and hyperparameters of nequip as builders of equipot, or the list of what cannot be mapped."""
+"""Convert builders and hyperparameters of nequip to builders of equipot, or list what has no counterpart."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ZBL = "nequip.nn.pair_potential.ZBL"
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of model of the peer."""
+    """A kind of model of nequip."""
 
     name: str
     """Registered name of the builder here."""
 
     modules: frozenset[str]
-    """Names of the parts of its network; 0 means any number."""
+    """Names of the parts of its network; 0 stands for any number."""
 
     nested: frozenset[str] = frozenset()
-    """Options that are components of the builder's package, of the same names as the peer's."""
+    """Options that are components of our builder's package, where they have the same names as in nequip."""
 
 
 _ENERGY = frozenset({"per_type_energy_scale_shift", "pair_potential", "total_energy_sum"})
@@ -51,7 +51,7 @@ FAMILIES: dict[str, Family] = {
     "nequip.model.PresetNequIPGNNModel": Family("PresetNequIPGNNModel", _NEQUIP),
     "allegro.model.AllegroModel": Family("AllegroModel", _ALLEGRO, frozenset({"radial_chemical_embed"})),
 }
-"""Builders of the peer, by full path."""
+"""Builders of nequip by their full path."""
 
 
 @dataclass(frozen=True)
@@ -63,36 +63,38 @@ class Mapped:
     units: Any
 
 
-def map_hyperparameters(
-    peer: PeerModel,
-    *,
-    units: str | None = None,
-    chemical_species: list[str] | None = None,
-    ignore_tf32: bool = False,
-) -> Mapped:
-    """Make our builder with the model's hyperparameters.
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the user says about a model, because its file does not."""
 
-    Args:
-        peer: The exported model.
-        units: Of the data it was trained on; default: those of its ZBL potential, else ``metal``.
-        chemical_species: Symbol of each type, where the file does not tell.
-        ignore_tf32: Take a model that was trained with TF32; here it runs in full float32.
+    units: str | None = None
+    """Units of the training data, ``metal`` or ``real``; default: those of its ZBL potential, else ``metal``."""
+
+    chemical_species: list[str] | None = None
+    """Chemical symbol of each type."""
+
+    ignore_tf32: bool = False
+    """Accept a model that was trained with TF32; here it runs in full float32."""
+
+
+def map_hyperparameters(peer: PeerModel, choices: Choices) -> Mapped:
+    """Make our builder with the hyperparameters of nequip's model.
 
     Raises:
-        ConfigError: With everything that cannot be mapped.
+        ConfigError: With everything that has no counterpart.
     """
     family = FAMILIES.get(str(peer.builder.get("_target_")))
-    problems = list(_model_problems(peer, family, ignore_tf32=ignore_tf32))
+    problems = list(_model_problems(peer, family, ignore_tf32=choices.ignore_tf32))
     if family is None:
         raise ConfigError(problems)
     options, found = _options(peer, family)
     problems += found
-    species = chemical_species or peer.chemical_species
+    species = choices.chemical_species or peer.chemical_species
     if species is not None and len(species) != len(peer.type_names):
-        problems.append(problem("--chemical-species", f"must be one for each of {peer.type_names}", got=species))
+        problems.append(problem("--chemical-species", f"must have one for each of {peer.type_names}", got=species))
     elif species is not None and species != peer.type_names:
         options["chemical_species"] = species
-    units = units or (peer.builder.get("pair_potential") or {}).get("units") or "metal"
+    units = choices.units or (peer.builder.get("pair_potential") or {}).get("units") or "metal"
     builder = _build(family, options, units, problems)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
@@ -117,13 +119,13 @@ def _build(family: Family, options: dict[str, Any], units: str, problems: list[s
 
 
 def _model_problems(peer: PeerModel, family: Family | None, *, ignore_tf32: bool) -> Iterator[str]:
-    """What is wrong with the model as a whole."""
+    """Problems of the model as a whole."""
     if family is None:
-        hint = f"there are {', '.join(FAMILIES)}"
-        yield problem("model", "has no counterpart of this builder", got=peer.builder.get("_target_"), hint=hint)
+        hint = f"supported: {', '.join(FAMILIES)}"
+        yield problem("model", "this builder has no counterpart", got=peer.builder.get("_target_"), hint=hint)
         yield from (note for note in peer.notes if "not there" in note)
     if peer.allow_tf32 and not ignore_tf32:
-        hint = "say --ignore-tf32 to evaluate it in full float32"
+        hint = "add --ignore-tf32 to evaluate it in full float32"
         yield problem(
             "global_options.allow_tf32", "has no counterpart: equipot has no TF32 switch", got=True, hint=hint
         )
@@ -131,10 +133,10 @@ def _model_problems(peer: PeerModel, family: Family | None, *, ignore_tf32: bool
         part = name.removeprefix("model.func.").split(".")[0]
         known = family is None or not name.startswith("model.func.") or _numberless(part) in family.modules
         if path.split(".")[0] not in ("nequip", "allegro") or not known:
-            yield problem(name or "model", "is a module that has no counterpart", got=path)
+            yield problem(name or "model", "this module has no counterpart", got=path)
     for modifier in peer.modifiers:
         if modifier.get("modifier") not in (*HINTS, *CHANGES):
-            yield problem("modifiers", "has no counterpart of this modifier", got=modifier.get("modifier"))
+            yield problem("modifiers", "this modifier has no counterpart", got=modifier.get("modifier"))
 
 
 def _numberless(name: str) -> str:
@@ -146,7 +148,7 @@ def _numberless(name: str) -> str:
 
 
 def _options(peer: PeerModel, family: Family) -> tuple[dict[str, Any], list[str]]:
-    """Options of our builder, and those of the peer's that it does not have."""
+    """Options of our builder, and problems with options of nequip's that it does not have."""
     problems: list[str] = []
     options: dict[str, Any] = {}
     for name, value in peer.builder.items():
@@ -201,7 +203,7 @@ def _part(family: Family, config: Mapping[str, Any]) -> Any:
 
 
 def _per_type(peer: PeerModel, name: str) -> float | dict[str, float] | None:
-    """Scales or shifts as they are now, trained or modified."""
+    """Scales or shifts of the exported model, after training and modifiers."""
     values = peer.state.get(f"{SCALE_SHIFT}.{name}")
     if values is None:
         return None

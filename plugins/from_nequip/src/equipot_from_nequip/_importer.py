@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipot.artifacts import checked_path, source_of, write_package
-from equipot_from_nequip._hyperparameters import Mapped, map_hyperparameters
+from equipot_from_nequip._hyperparameters import Choices, Mapped, map_hyperparameters
 from equipot_from_nequip._verify import Deviations, check, graph_of
 from equipot_from_nequip._weights import convert_weights
 
@@ -17,40 +17,28 @@ if TYPE_CHECKING:
     from equipot_from_nequip._exported import PeerModel
 
 INVENTED = ("crystal", "dense_crystal", "molecule", "atom")
-"""Frames that are nobody's data, stored with the package as golden frames."""
+"""Random frames, which the package stores as golden frames because they contain nobody's data."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A model and how far it is from nequip's."""
+    """An imported model, and its deviations from nequip's."""
 
     model: GraphModel
     """In eval mode."""
 
     deviations: dict[str, Deviations]
-    """Data type to output to largest deviation."""
+    """For each data type, the largest deviation of each output."""
 
 
-def import_model(
-    peer: PeerModel,
-    *,
-    units: str | None = None,
-    chemical_species: list[str] | None = None,
-    ignore_tf32: bool = False,
-) -> Imported:
-    """Make the model with its weights, and compare it with the peer's on all frames.
-
-    Args:
-        peer: The exported model.
-        units: Of its training data; default: those of its ZBL potential, else ``metal``.
-        chemical_species: Symbol of each type, where the file does not tell.
-        ignore_tf32: Take a model that was trained with TF32.
+def import_model(peer: PeerModel, choices: Choices | None = None) -> Imported:
+    """Make our model with the weights of nequip's, and compare the two on all frames.
 
     Raises:
-        ConfigError: With everything that cannot be mapped.
-        ArtifactError: If the weights do not fit or the numbers differ.
+        ConfigError: With everything that has no counterpart.
+        ArtifactError: If the weights do not fit, or the models give different numbers.
     """
-    mapped = map_hyperparameters(peer, units=units, chemical_species=chemical_species, ignore_tf32=ignore_tf32)
+    mapped = map_hyperparameters(peer, choices or Choices())
     model = _build(mapped, peer)
     deviations = {peer.model_dtype: check(model, peer, peer.model_dtype)}
     both = all("float64" in frame.outputs for frame in peer.frames.values())
@@ -72,9 +60,9 @@ def write(imported: Imported, peer: PeerModel, path: str | Path, source: str | P
 
     Args:
         imported: The model.
-        peer: What it was made from.
-        path: Ends in ``.equipot.zip``.
-        source: The file of nequip.
+        peer: The exported model it was made from.
+        path: The package to write, which ends in ``.equipot.zip``.
+        source: The file of nequip, for the provenance.
     """
     info = imported.model.info
     golden = {name: graph_of(frame, info) for name, frame in peer.frames.items() if name in INVENTED}

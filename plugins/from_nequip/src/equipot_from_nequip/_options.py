@@ -1,7 +1,7 @@
-"""Options that nequip spells otherwise: one function for each kind of component.
+"""Options that have another form in nequip: one function for each kind of component.
 
-Each takes a node of a config with its ``_target_``, interpolations unresolved, and returns its counterpart
-in a config of equipot. Another ``_target_`` in the result is taken instead of the table's.
+Each function takes a node of a config with its ``_target_``, interpolations unresolved, and returns its counterpart
+in a config of equipot. If the result has another ``_target_``, it replaces the one of the table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TOOLBOX = "equipot_toolbox"
 
 
 def without(options: Options, *names: str) -> Options:
-    """The options but some."""
+    """The options except those named."""
     return {key: value for key, value in options.items() if key not in names}
 
 
@@ -25,7 +25,7 @@ def without(options: Options, *names: str) -> Options:
 
 
 def model_builder(options: Options) -> Options:
-    """A builder: what says how nequip runs goes, and what has one value here must have it."""
+    """A builder, without options about how nequip runs; options with a fixed value here must have that value."""
     wrong = [
         problem(name, f"is always {FIXED[name]!r}", got=options[name])
         for name in FIXED
@@ -42,15 +42,15 @@ def energy_model(options: Options) -> Options:
 
 
 def zbl(options: Options) -> Options:
-    """The repulsion, without what nequip fills in itself."""
+    """The repulsion, without options that nequip fills in itself."""
     return without(options, "type_names", "per_atom_energy_field", "irreps_in")
 
 
 def modify(options: Options) -> Options:
-    """Modifiers by name, without those that only make nequip faster; without any, the model itself."""
+    """Modifiers except those that only make nequip faster; the model itself if none is left."""
     given, model = options.get("modifiers"), options.get("model")
     if not isinstance(given, list):
-        raise ConfigError(problem("modifiers", "must be a list", got=given, hint="there is one model"))
+        raise ConfigError(problem("modifiers", "must be a list", got=given, hint="list the modifiers of the one model"))
     kept = [item for item in given if not (isinstance(item, dict) and item.get("modifier") in HINTS)]
     if kept or not isinstance(model, dict):
         return {**options, "modifiers": kept}
@@ -58,14 +58,14 @@ def modify(options: Options) -> Options:
 
 
 def packaged_model(path: str) -> str:
-    """The path of a package, if it is one of equipot.
+    """The path of a package of equipot.
 
     Raises:
-        ConfigError: If it is one of nequip, with the command that makes ours of it.
+        ConfigError: If it is a package of nequip; the error has the command that converts it.
     """
     if str(path).endswith(".nequip.zip"):
         ours = str(path).removesuffix(".nequip.zip") + ".equipot.zip"
-        hint = f"equipot import-nequip {path} {ours} --i-trust-this-file, then name that one"
+        hint = f"equipot import-nequip {path} {ours} --i-trust-this-file, then use that file"
         raise ConfigError(problem("package_path", "is a package of nequip", got=path, hint=hint))
     return path
 
@@ -85,15 +85,15 @@ def from_checkpoint(options: Options) -> Options:
 
 
 def training_module(options: Options) -> Options:
-    """A Lightning module, without what nequip fills in itself."""
+    """A Lightning module, without options that nequip fills in itself."""
     empty = [name for name, value in options.items() if value is None]
     return without(options, "num_datasets", "info_dict", *empty)
 
 
 def measure(options: Options) -> Options:
-    """Losses and metrics: core's, or the tool-box's where more is asked for.
+    """Losses and metrics of core, or of the toolbox if they need options that core's do not have.
 
-    Coefficients of ``null`` mean what their absence means.
+    A coefficient ``null`` means the same as a missing one.
     """
     options = without(options, "type_names")  # the model's
     coeffs = options.get("coeffs")
@@ -108,10 +108,10 @@ def measure(options: Options) -> Options:
 
 
 def global_options(options: Options) -> Options:
-    """Switches of nequip's process: TF32 must be off.
+    """Global options of nequip, of which TF32 must be off.
 
     Raises:
-        ConfigError: If TF32 is on, or a switch is not known.
+        ConfigError: If TF32 is on, or an option is unknown.
     """
     problems = [problem(name, "has no counterpart", got=options[name]) for name in options if name != "allow_tf32"]
     if options.get("allow_tf32"):

@@ -1,11 +1,11 @@
-"""Export a model of nequip to plain files. Runs in nequip's own interpreter, as a script of its own.
+"""Export a model of nequip to plain files. This script runs in a Python interpreter with nequip installed.
 
-This is the only place where a file of nequip is unpickled, which runs any code that it holds. Nothing of
-equipot is imported here, and nothing of nequip anywhere else. It writes, into a folder that exists:
+This is the only place where a file of nequip is unpickled, which runs any code in it. The script does not import
+equipot, and nothing else imports nequip. It writes three files into an existing folder:
 
 ``export.json``: builder, hyperparameters, types, radii, versions, names of the frames and of all modules;
-``weights.safetensors``: the model's state under nequip's names (averaged weights where there are some);
-``frames.safetensors``: frames with what the model gives for them, ``FRAME/pos`` and ``DTYPE/FRAME/forces``.
+``weights.safetensors``: the model's state under nequip's names (averaged weights, if there are any);
+``frames.safetensors``: frames and the model's results, such as ``FRAME/pos`` and ``DTYPE/FRAME/forces``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 
 FORMAT = 1
 TABLES = ("output_mask", "w3j")
-"""Parts of names of fixed tables, which hold no information of the model."""
+"""Parts of the names of fixed tables, which are the same in every model."""
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
 MODIFY = "nequip.model.modify"
 FROM_FILE = {"nequip.model.ModelFromPackage": "package_path", "nequip.model.ModelFromCheckpoint": "checkpoint_path"}
@@ -35,7 +35,7 @@ FROM_FILE = {"nequip.model.ModelFromPackage": "package_path", "nequip.model.Mode
 
 
 def write_safetensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write tensors in the safetensors format, whose package nequip's environment may lack."""
+    """Write tensors in the safetensors format, without the package, which may not be installed here."""
     header, parts, start = {}, [], 0
     for name, value in sorted(tensors.items()):
         raw = value.detach().cpu().contiguous().numpy().tobytes()
@@ -52,7 +52,7 @@ def write_safetensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it; what has no counterpart becomes its text."""
+    """A value as JSON; objects that JSON cannot represent become text."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -64,7 +64,7 @@ def plain(value: Any) -> Any:
 
 
 def stored_config(path: Path) -> dict[str, Any]:
-    """The training config in a checkpoint or package, and whose weights count."""
+    """The training config in a checkpoint or package, and which weights to use."""
     if path.name.endswith(".nequip.zip"):
         import yaml
         from torch.package.package_importer import PackageImporter
@@ -72,7 +72,7 @@ def stored_config(path: Path) -> dict[str, Any]:
         importer = PackageImporter(str(path))
         config = yaml.safe_load(importer.load_text("model", "config.yaml"))
         return {"config": config, "kind": "package", "weights": "as packaged"}
-    # The peer's checkpoints are pickles. This runs in the peer's interpreter only, after --i-trust-this-file.
+    # Checkpoints of nequip are pickles. This only runs in nequip's interpreter, after --i-trust-this-file.
     checkpoint = torch.load(path, map_location="cpu", weights_only=False)
     averaged = any(str(key).startswith("ema") for key in checkpoint["state_dict"])
     config = checkpoint["hyper_parameters"]["info_dict"]
@@ -80,7 +80,7 @@ def stored_config(path: Path) -> dict[str, Any]:
 
 
 def leaf_model(config: dict[str, Any], notes: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The builder's own section below ``modify`` and files that the model was made from, and all modifiers."""
+    """The section of the builder, found through ``modify`` and the files of earlier models, and all modifiers."""
     target = config.get("_target_", "")
     if target == MODIFY and isinstance(config.get("modifiers"), list):
         inner, modifiers = leaf_model(dict(config["model"]), notes)
@@ -116,7 +116,7 @@ def species_of(config: dict[str, Any], type_names: list[str]) -> list[str] | Non
 
 
 def random_frames(type_names: list[str], r_max: float) -> dict[str, dict[str, Any]]:
-    """Two triclinic crystals, a molecule and a lone atom, with every type in them."""
+    """Two triclinic crystals, a molecule and a lone atom; every type occurs."""
     generator = torch.Generator().manual_seed(0)
     count = max(6, len(type_names))
     distance = min(1.3, 0.45 * r_max)
@@ -129,7 +129,7 @@ def random_frames(type_names: list[str], r_max: float) -> dict[str, dict[str, An
             gaps = (points[:, None] - trial + images[None]).norm(dim=-1)
             if not len(points) or float(gaps.min()) > apart:
                 points = torch.cat([points, trial])
-            apart *= 0.999  # gives way, so that it ends
+            apart *= 0.999  # slowly decreases, so that the loop ends
         return points
 
     def types(n_atoms: int) -> torch.Tensor:
@@ -150,11 +150,11 @@ def random_frames(type_names: list[str], r_max: float) -> dict[str, dict[str, An
 
 
 def real_frames(path: Path, species: list[str] | None, limit: int) -> dict[str, dict[str, Any]]:
-    """The first frames of a file that ASE reads."""
+    """The first frames of a file, read with ASE."""
     import ase.io
 
     if species is None:
-        raise SystemExit(f"{path}: the types of the model are not known by element, so that it cannot be read")
+        raise SystemExit(f"{path}: the elements of the model's types are unknown, so it cannot be read")
     frames: dict[str, dict[str, Any]] = {}
     for number, atoms in enumerate(ase.io.iread(path, index=f":{limit}")):
         unknown = sorted(set(atoms.get_chemical_symbols()) - set(species))
@@ -172,7 +172,7 @@ def real_frames(path: Path, species: list[str] | None, limit: int) -> dict[str, 
 
 
 def packaged_frame(path: Path) -> dict[str, dict[str, Any]]:
-    """The training frame that a package carries."""
+    """The training frame in a package."""
     from nequip.model.saved_models.package import data_dict_from_package
 
     data = data_dict_from_package(str(path))
@@ -184,7 +184,7 @@ def packaged_frame(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def evaluate(model: Any, frame: dict[str, Any], r_max: float) -> dict[str, torch.Tensor]:
-    """What the model gives for a frame; a stress where all three directions are periodic."""
+    """The model's results for a frame; the stress only if all three directions are periodic."""
     from nequip.data import compute_neighborlist_, from_dict
 
     fields = {key: value for key, value in frame.items() if key != "pbc"}
@@ -202,7 +202,7 @@ def evaluate(model: Any, frame: dict[str, Any], r_max: float) -> dict[str, torch
 
 
 def is_table(name: str) -> bool:
-    """Whether a tensor of a state is a fixed table."""
+    """Whether a tensor is a fixed table."""
     return any(part in name for part in TABLES)
 
 
@@ -222,7 +222,7 @@ def double_model(leaf: dict[str, Any], modifiers: list[dict[str, Any]], model: A
 
 
 def module_classes(model: Any) -> dict[str, str]:
-    """Class of every module that is not torch's or e3nn's, by name."""
+    """Name to class of every module, except those of torch and e3nn."""
     found = {}
     for name, module in model.named_modules():
         path = f"{type(module).__module__}.{type(module).__qualname__}"
@@ -233,7 +233,7 @@ def module_classes(model: Any) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what gives the numbers."""
+    """Versions of the packages that compute the results."""
     from importlib import metadata
 
     found = {"python": sys.version.split()[0]}
@@ -246,12 +246,12 @@ def versions() -> dict[str, str]:
 
 
 def chosen_model(path: Path, key: str) -> Any:
-    """One of the models in a file, where the frames are."""
+    """One of the models in a file, on the CPU."""
     from nequip.model.saved_models import load_saved_model
 
     models = load_saved_model(str(path), model_key=None)
     if key not in models:
-        raise SystemExit(f"{path}: has no model {key!r}, it has {sorted(models)}; say --model-key")
+        raise SystemExit(f"{path}: has no model {key!r}, it has {sorted(models)}; choose with --model-key")
     return models[key].eval().to("cpu")
 
 
@@ -266,7 +266,7 @@ def example_frames(args: argparse.Namespace, model: Any, kind: str, species: lis
 
 
 def frame_tensors(frames: dict[str, Any], models: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Frames and outputs under the names that they have in the file."""
+    """Frames and results under their names in the file."""
     tensors = {}
     for name, frame in frames.items():
         inputs = {**frame, "pbc": torch.tensor(frame["pbc"])}

@@ -1,4 +1,4 @@
-"""Resolvers of nequip's configs that read a package; here a package of equipot."""
+"""Resolvers of nequip's configs that read a package, which must be one of equipot here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def type_names_from_package(path: str) -> list[str]:
     """Type names of the model in a package: ``${type_names_from_package:model.equipot.zip}``.
 
     Args:
-        path: ``.equipot.zip``.
+        path: A ``.equipot.zip`` file.
 
     Raises:
         ArtifactError: If it is not a package of equipot.
@@ -22,8 +22,8 @@ def cutoff_radius_from_package(path: str, model_key: str | None = None) -> float
     """Cutoff radius in Å of the model in a package: ``${cutoff_radius_from_package:model.equipot.zip}``.
 
     Args:
-        path: ``.equipot.zip``.
-        model_key: Accepted as nequip does; a package holds one model.
+        path: A ``.equipot.zip`` file.
+        model_key: Accepted for compatibility; a package of equipot contains one model.
 
     Raises:
         ArtifactError: If it is not a package of equipot.

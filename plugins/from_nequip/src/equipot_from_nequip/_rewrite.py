@@ -1,7 +1,7 @@
 """Rewrite a YAML config of nequip as one of equipot, changing only the lines that must change.
 
-The text is edited in place, at the positions that the YAML parser gives: comments and layout stay. What
-is not needed here is turned into a comment.
+The text is edited at the positions that the YAML parser reports, so comments and layout are kept. Lines that are
+not needed are turned into comments.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from equipot.errors import ConfigError, problem
 from equipot.files import write_text
 
 REMOVED = "# nequip only: "
-"""Begins a line that was taken out."""
+"""Marks a line that was removed."""
 
 
 def rewrite(source: str | Path, output: str | Path) -> int:
@@ -32,7 +32,7 @@ def rewrite(source: str | Path, output: str | Path) -> int:
         Number of places that changed.
 
     Raises:
-        ConfigError: If the file is not a YAML mapping, or with everything that has no counterpart.
+        ConfigError: If the file is not a YAML mapping, or with a list of everything that has no counterpart.
     """
     text = Path(source).read_text(encoding="utf-8")
     translated, changes = rewrite_text(text, str(source))
@@ -41,11 +41,11 @@ def rewrite(source: str | Path, output: str | Path) -> int:
 
 
 def rewrite_text(text: str, where: str) -> tuple[str, int]:
-    """The same for a text.
+    """Rewrite the text of a config.
 
     Args:
         text: YAML.
-        where: Its name, for messages.
+        where: Name of the file, for messages.
 
     Returns:
         The new text, and the number of places that changed.
@@ -55,7 +55,7 @@ def rewrite_text(text: str, where: str) -> tuple[str, int]:
     except yaml.YAMLError as error:
         raise ConfigError(problem(where, f"not valid YAML: {' '.join(str(error).split())}")) from None
     if not isinstance(root, MappingNode) or not isinstance(old, dict):
-        raise ConfigError(problem(where, "must be a mapping", hint="a config of nequip"))
+        raise ConfigError(problem(where, "must be a mapping", hint="give a config of nequip"))
     new, problems = translate_container(old)
     if problems:
         raise ConfigError(problems)
@@ -99,7 +99,7 @@ class _Editor:
         return text
 
     def mapping(self, node: MappingNode, old: dict[str, Any], new: dict[str, Any]) -> None:
-        """Edit a mapping; one in braces, or whose first line cannot go alone, is written again if it differs."""
+        """Edit a mapping. It is replaced as a whole if it is in braces or its first line cannot be removed alone."""
         if old == new:
             return
         first = node.value[0][0]
@@ -130,7 +130,7 @@ class _Editor:
         self.edits[_Edit(start, stop, text)] = None
 
     def _replace(self, node: Node, new: Any) -> None:
-        """Write a value on one line; a value that took several stays below it as comments."""
+        """Write a value on one line; an old value of several lines is kept below it as comments."""
         start, stop = node.start_mark.index, _end(node)
         old = self.text[start:stop]
         kept = ""
@@ -147,7 +147,7 @@ class _Editor:
         self._edit(start, stop, "".join(line[:width] + _as_comment(line[width:]) for line in lines))
 
     def _insert(self, node: MappingNode, added: dict[str, Any]) -> None:
-        """Write further keys on lines of their own, below the target or above the first key."""
+        """Write additional keys, each on its own line, below the target or above the first key."""
         first = node.value[0][0]
         target = next((key for key, _ in node.value if key.value == "_target_"), None)
         indent = " " * first.start_mark.column

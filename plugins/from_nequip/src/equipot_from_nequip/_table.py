@@ -21,22 +21,22 @@ TOOLBOX = "equipot_toolbox"
 
 @dataclass(frozen=True)
 class Row:
-    """One name of the peer."""
+    """One name of nequip."""
 
     name: str
     """Without its package."""
 
     target: str = ""
-    """Our path."""
+    """Path of our counterpart."""
 
     options: str = ""
-    """Function that translates the options, in ``data_options`` below ``nequip.data``, else in ``options``."""
+    """Function that translates the options; it is in ``_data_options`` for ``nequip.data``, else in ``_options``."""
 
     instead: str = ""
-    """What to use where it has no counterpart."""
+    """What to use instead, if there is no counterpart."""
 
     note: str = ""
-    """What is different."""
+    """What is different here."""
 
 
 def _same(target: str, *names: str, options: str = "", note: str = "") -> tuple[Row, ...]:
@@ -137,7 +137,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
         *_none("models with several data sets are not supported yet", "DatasetIndexTransform"),
     ),
 }  # fmt: skip
-"""Package of the peer to its names."""
+"""The names of each package of nequip."""
 
 HOMES: dict[str, dict[str, tuple[str, ...]]] = {
     "nequip.model": {
@@ -180,7 +180,7 @@ HOMES: dict[str, dict[str, tuple[str, ...]]] = {
         "nequip.data.modifier": ("PerAtomModifier", "EdgeLengths", "NumNeighbors", "MappedFieldModifier"),
     },
 }  # fmt: skip
-"""Package of the peer to the modules where its names are defined."""
+"""For each package of nequip, the modules that define its names."""
 
 RESOLVERS = (
     TargetAliasEntry(
@@ -218,11 +218,11 @@ SECTIONS = (
         summary="no counterpart",
     ),
 )
-"""Root keys that only the peer has."""
+"""Root keys that only nequip has."""
 
 
 def entries() -> Iterator[TargetAliasEntry]:
-    """Every alias, the names' own modules included."""
+    """All aliases, including those by the module that defines a name."""
     for package, rows in ROWS.items():
         by_name = {row.name: row for row in rows}
         for row in rows:

@@ -1,4 +1,4 @@
-"""Compare a model here with what nequip's gave for the same frames."""
+"""Compare the results of a model with those of nequip's model for the same frames."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from equipot_from_nequip._exported import PeerFrame, PeerModel
 
 TOLERANCE = {"float64": 1e-10, "float32": 5e-6}
-"""Largest deviation accepted: of forces and stress relative to their largest component, of an energy relative to
+"""Largest accepted deviation: for forces and stress relative to their largest component, for energies relative to
 max(1, |E - sum of shifts|)."""
 
 Deviations = dict[str, float]
 
 
 def graph_of(frame: PeerFrame, info: ModelInfo) -> Graph:
-    """The inputs of a model here for a frame.
+    """The inputs of our model for a frame.
 
     Args:
-        frame: As exported.
-        info: The model's.
+        frame: An exported frame.
+        info: Of our model.
     """
     n_atoms = frame.positions.shape[0]
     graph = add_neighbors(
@@ -50,9 +50,9 @@ def compare(model: GraphModel, frames: Mapping[str, PeerFrame], dtype: str) -> D
     """Largest deviation of each output over the frames.
 
     Args:
-        model: In eval mode.
-        frames: As exported.
-        dtype: Of the peer's model to compare with.
+        model: Our model in eval mode.
+        frames: The exported frames.
+        dtype: Data type of nequip's model to compare with.
     """
     worst: Deviations = {}
     for frame in frames.values():
@@ -62,12 +62,12 @@ def compare(model: GraphModel, frames: Mapping[str, PeerFrame], dtype: str) -> D
 
 
 def allowed(model: GraphModel, peer: PeerModel, dtype: str) -> Deviations:
-    """Accepted deviations: in float32, three times what the peer's own models of both types differ by, if larger.
+    """Accepted deviations. In float32 at least three times the difference between nequip's own float32 and float64.
 
     Args:
-        model: Ours, for its shifts.
+        model: Our model, whose shifts are needed.
         peer: The exported model.
-        dtype: Of the models that are compared.
+        dtype: Data type of the models to compare.
     """
     limits = dict.fromkeys(("atomic_energy", "total_energy", "forces", "stress"), TOLERANCE[dtype])
     for frame in peer.frames.values():
@@ -83,7 +83,7 @@ def _raise(worst: Deviations, errors: Deviations) -> None:
 
 
 def _alone(model: GraphModel, frame: PeerFrame) -> torch.Tensor:
-    """Energy of each atom without neighbours."""
+    """Energy that each atom has without neighbours."""
     nothing = torch.zeros(frame.atom_types.shape, dtype=torch.float64)
     return model.scale_shift(nothing, frame.atom_types).detach()
 
@@ -110,21 +110,21 @@ def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def check(model: GraphModel, peer: PeerModel, dtype: str) -> Deviations:
-    """Compare and refuse what deviates.
+    """Compare our model with nequip's.
 
     Args:
-        model: Ours, in eval mode.
+        model: Our model in eval mode.
         peer: The exported model.
-        dtype: Of both models.
+        dtype: Data type of both models.
 
     Raises:
-        ArtifactError: Naming the outputs that deviate and by how much.
+        ArtifactError: If an output deviates by more than is accepted.
     """
     worst, limits = compare(model, peer.frames, dtype), allowed(model, peer, dtype)
     bad = {key: f"{value:.2g} (allowed {limits[key]:.2g})" for key, value in worst.items() if not value <= limits[key]}
     if bad:
-        hint = "nothing was written: please report the model's hyperparameters"
+        hint = "nothing was written; please report the model's hyperparameters"
         raise ArtifactError(
-            problem(peer.source, f"gives other numbers here in {dtype}, relative deviations {bad}", hint=hint)
+            problem(peer.source, f"gives different results here in {dtype}, relative deviations {bad}", hint=hint)
         )
     return worst

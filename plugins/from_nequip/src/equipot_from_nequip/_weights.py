@@ -1,11 +1,11 @@
-"""Weights of nequip's models under the names and in the layouts of the models here.
+"""Convert weights of nequip's models to the names and layouts of ours.
 
 NequIP: nequip keeps the weights of one linear map in one flat tensor: irrep after irrep of the input (of
 the convolution's result: 0o, 0e, 1o, 1e, ...), each row-major [in, out]. Radial networks, readout and
 embedding have the same shapes on both sides; the columns of the radial networks have the same order.
 
-Allegro: both sides keep matrices as [in, out] and number the paths of a tensor product alike. Other is the
-order of environment and tensor weights ([channel, irrep] there, [irrep, channel] here), of path weights
+Allegro: both sides keep matrices as [in, out] and number the paths of a tensor product in the same way. They differ
+in the order of environment and tensor weights ([channel, irrep] there, [irrep, channel] here), of path weights
 ([channels, paths] or [paths] there, [paths, channels] or [paths, 1] here), and of splines ([pairs,
 features · splines] there, [pairs, splines, features] here).
 """
@@ -24,17 +24,17 @@ State = Mapping[str, torch.Tensor]
 
 _PREFIX = re.compile(r"^(sole_model\.)?(model\.)?(func\.)?")
 _LAYER = re.compile(r"\.(?:(\d+)\.weight|weights\.(\d+))")
-"""What follows the name of a network: its layers with nonlinearities between them, or without."""
+"""What follows the name of a network: a layer's number, with nonlinearities counted or not."""
 _IRREP = re.compile(r"\.(\d+)([eo])$")
 UNUSED = re.compile(
     r"edge_norm\.|pair_potential\.(atomic_numbers|_qqr2exesquare)$|(radial_chemical_embed\.)?bessel_encode\.bessel_weights$"
     r"|radial_chemical_embed\.spline\.(lower|upper)|.*(w3j|output_mask)"
 )
-"""Tensors of the peer that follow from hyperparameters; ``output_mask`` and ``w3j`` are e3nn's tables."""
+"""Tensors of nequip that follow from hyperparameters; ``output_mask`` and ``w3j`` are tables of e3nn."""
 
 
 class Taken:
-    """The peer's tensors, of which those that were used are known."""
+    """Nequip's tensors, with a record of those that were used."""
 
     def __init__(self, peer: State) -> None:
         self.given = {_PREFIX.sub("", name): value for name, value in peer.items()}
@@ -44,7 +44,7 @@ class Taken:
         """A tensor by its short name.
 
         Raises:
-            ArtifactError: If the peer has none of this name.
+            ArtifactError: If there is no tensor of this name.
         """
         if name not in self.given:
             raise ArtifactError(problem("weights", "the model of nequip has no such tensor", got=name))
@@ -52,49 +52,49 @@ class Taken:
         return self.given[name]
 
     def names(self, prefix: str) -> list[str]:
-        """Names that begin so."""
+        """Names that begin with a prefix."""
         return [name for name in self.given if name.startswith(prefix)]
 
     def rest(self) -> list[str]:
-        """Names of tensors that were not used, although they hold something that hyperparameters do not say."""
+        """Names of tensors that were not used although they do not follow from hyperparameters."""
         left = self.given.keys() - self.used
         return sorted(name for name in left if self.given[name].numel() and not UNUSED.match(name))
 
 
 def convert_weights(peer: State, own: State, family: str, builder: Any) -> dict[str, torch.Tensor]:
-    """State dict for our model from that of the peer's model with the same hyperparameters.
+    """Convert the state dict of nequip's model to that of our model with the same hyperparameters.
 
     Args:
-        peer: State of the peer's GraphModel; fixed tables in it are not used.
-        own: ``state_dict()`` of our model, which gives names, shapes and data types.
+        peer: State dict of nequip's GraphModel; fixed tables in it are ignored.
+        own: ``state_dict()`` of our model, for names, shapes and data types.
         family: Registered name of our builder.
-        builder: Our builder, which gives the numbers of features.
+        builder: Our builder, for the numbers of features.
 
     Returns:
         Tensors in the data types of ``own``, ready for ``load_state_dict(strict=True)``.
 
     Raises:
-        ArtifactError: If names or sizes do not fit.
+        ArtifactError: If names or shapes do not match.
     """
     taken = Taken(peer)
     ours = {**CONVERTERS[family](taken, own, builder), **_fixed(taken, own)}
     missing, extra = sorted(own.keys() - ours.keys()), sorted(ours.keys() - own.keys())
     if missing or extra or taken.rest():
-        parts = {"without a source": missing, "unknown here": extra, "not used": taken.rest()}
+        parts = {"missing": missing, "unknown here": extra, "not used": taken.rest()}
         text = "; ".join(f"{what}: {names}" for what, names in parts.items() if names)
-        raise ArtifactError(problem("weights", f"do not fit ({text})"))
+        raise ArtifactError(problem("weights", f"do not match ({text})"))
     wrong = [
         f"{name} {tuple(value.shape)}, expected {tuple(own[name].shape)}"
         for name, value in ours.items()
         if value.shape != own[name].shape
     ]
     if wrong:
-        raise ArtifactError(problem("weights", f"have other shapes: {'; '.join(wrong)}"))
+        raise ArtifactError(problem("weights", f"have different shapes: {'; '.join(wrong)}"))
     return {name: value.to(own[name].dtype) for name, value in ours.items()}
 
 
 def _fixed(taken: Taken, own: State) -> dict[str, torch.Tensor]:
-    """Scales and shifts, which every model has; those the peer lacks stay 1 and 0."""
+    """Scales and shifts, which every model of ours has; if nequip's has none, they stay 1 and 0."""
     ours = {}
     for name in ("scales", "shifts"):
         source = f"per_type_energy_scale_shift.{name}"
@@ -140,7 +140,7 @@ def _odd_first(irrep: tuple[int, str]) -> tuple[int, bool]:
 def _linear(
     flat: torch.Tensor, own: State, name: str, order: Callable[[tuple[int, str]], tuple[int, bool]]
 ) -> dict[str, torch.Tensor]:
-    """Cut a flat weight into one tensor per irrep, in the shapes that ours have."""
+    """Split a flat weight into one tensor per irrep, with our shapes."""
     irreps = {
         (int(found[1]), found[2]): key
         for key in own
@@ -163,9 +163,9 @@ def network(taken: Taken, prefix: str, name: str) -> dict[str, torch.Tensor]:
     nequip numbers them 0, 2, 4, ..., since nonlinearities lie between, and those of a linear network 0, 1, 2, ...
 
     Args:
-        taken: The peer's tensors.
-        prefix: Name of the network there.
-        name: Name of the network here.
+        taken: Nequip's tensors.
+        prefix: Nequip's name of the network.
+        name: Our name of the network.
     """
     matches = (_LAYER.fullmatch(key, len(prefix)) for key in taken.names(prefix))
     layers = {int(match[1] or match[2]): match.string for match in matches if match}
@@ -211,7 +211,7 @@ def _pair_embedding(taken: Taken, own: State) -> dict[str, torch.Tensor]:
 
 
 def _irreps_first(layers: dict[str, torch.Tensor], keep: int, num_channels: int) -> dict[str, torch.Tensor]:
-    """A network whose last columns, after the first ``keep``, go from [channel, irrep] to [irrep, channel]."""
+    """Reorder a network's last columns, those after ``keep``, from [channel, irrep] to [irrep, channel]."""
     name, last = max(layers.items(), key=lambda item: int(item[0].rsplit(".", 1)[1]))
     if last.shape[1] == keep:
         return layers
@@ -224,4 +224,4 @@ CONVERTERS: dict[str, Callable[[Taken, State, Any], dict[str, torch.Tensor]]] = 
     "NequIPGNNModel": nequip,
     "PresetNequIPGNNModel": nequip,
 }
-"""Registered name of a builder to the function that finds its energy module's weights."""
+"""For each builder, the function that converts the weights of its energy module."""

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @hookimpl
 def equipot_target_aliases() -> Iterator[TargetAliasEntry]:
-    """Declare what the names in configs of nequip and nequip-allegro mean here."""
+    """Declare the counterparts of names in configs of nequip and nequip-allegro."""
     yield from table.entries()
 
 
 @hookimpl
 def equipot_commands() -> Iterator[CommandEntry]:
-    """Declare the command that moves models and configs over."""
+    """Declare the command that converts models and configs."""
     yield CommandEntry(
         name="import-nequip",
         target="equipot_from_nequip._command.command",
-        summary="Move a model or a config of nequip over",
+        summary="Convert a model or a config of nequip",
     )

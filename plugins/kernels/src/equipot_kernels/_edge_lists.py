@@ -1,4 +1,4 @@
-"""Which edges an atom receives and sends by: pointers into the list of edges, made once per call."""
+"""Which edges an atom receives from and sends along: pointers into the list of edges, made once per call."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def check(spec: Mapping[str, Any]) -> None:
     """Check a spec.
 
     Raises:
-        KernelError: If it has more than its family.
+        KernelError: If it holds more than its family.
     """
     if dict(spec) != SPEC:
         raise KernelError(problem("kernels", "is not a spec of edge lists", got=dict(spec)))
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:  # noqa: ARG001 - as all families have it
-    """The C++ text."""
+    """The C++ source text."""
     return _SOURCE
 
 
@@ -83,18 +83,18 @@ _op = define("edge_lists(Tensor index, SymInt n_atoms) -> (Tensor, Tensor, Tenso
 
 
 def edge_lists(edges: Edges, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Lists of a call's edges.
+    """Sort the edges of a call by centre and by neighbour.
 
     Args:
         edges: Sorted by centre.
         n_atoms: Number of atoms.
 
     Returns:
-        First edge of each centre [n_atoms + 1]; first entry of each neighbour [n_atoms + 1] in the third
-        tensor; edges ordered by neighbour [n_edges].
+        First edge of each centre [n_atoms + 1]; where the entries of each neighbour begin in the third
+        tensor [n_atoms + 1]; edges ordered by neighbour [n_edges].
 
     Raises:
-        DataError: If edges are not sorted by centre, or name atoms that are not there.
+        DataError: If edges are not sorted by centre, or refer to atoms that do not exist.
     """
     made: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = edges.once(
         "equipot_kernels.edge_lists", lambda: _op(edges.index, n_atoms)

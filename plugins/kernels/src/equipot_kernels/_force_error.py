@@ -1,4 +1,4 @@
-"""How far the forces of an approximate model are from the exact one's."""
+"""Compare the forces of an approximate model with those of the exact one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from equipot.nn.edges import Edges
 
 _WORST_PLACE = 0.5 - math.sqrt(3.0) / 6.0
-"""Where between two knots the slope of a cubic Hermite interpolation is furthest off; in the middle it is best."""
+"""Where between two knots the slope of a cubic Hermite interpolation has its largest error."""
 _SHORTEST = 0.1
-"""Least distance of the pairs, relative to their cutoff radius."""
+"""Smallest distance of the pairs, relative to their cutoff radius."""
 _MOST_PAIRS = 256
 
 
 class _Forces(Derivatives):
-    """Forces alone, so that no plugin is needed for them."""
+    """Forces without stress, so that no plugin is needed."""
 
     provides = ("forces",)
 
@@ -62,7 +62,7 @@ class _Float64(RadialFunction):
 
 
 def reference(exact: GraphModel) -> GraphModel:
-    """A probe whose radial functions are evaluated in float64: its difference from the exact one is rounding.
+    """A probe whose radial functions are evaluated in float64; it differs from the exact probe by rounding only.
 
     Args:
         exact: A probe.
@@ -72,7 +72,7 @@ def reference(exact: GraphModel) -> GraphModel:
 
 
 def probe(model: GraphModel) -> GraphModel:
-    """An independent copy of a model's energy module that gives forces, in eval mode.
+    """An independent copy of a model in eval mode that predicts forces, without energy terms.
 
     Args:
         model: Any model; it is not changed.
@@ -81,7 +81,7 @@ def probe(model: GraphModel) -> GraphModel:
 
 
 def frames_of(info: ModelInfo, num_knots: int) -> list[Graph]:
-    """What errors are measured on: golden frames, and pairs of atoms between the knots.
+    """The frames on which errors are measured: golden frames, and pairs of atoms between the knots.
 
     Args:
         info: The model's.
@@ -91,12 +91,12 @@ def frames_of(info: ModelInfo, num_knots: int) -> list[Graph]:
 
 
 def largest(model: GraphModel, other: GraphModel, frames: list[Graph]) -> float:
-    """Largest difference of a component of a force.
+    """Largest difference between the force components of two models.
 
     Args:
         model: A probe.
         other: Another probe.
-        frames: What to compare them on.
+        frames: The frames to compare them on.
 
     Returns:
         Difference in the model's unit of force.
@@ -105,14 +105,14 @@ def largest(model: GraphModel, other: GraphModel, frames: list[Graph]) -> float:
 
 
 def pairs_between_knots(info: ModelInfo, num_knots: int) -> Graph:
-    """Pairs of atoms, far from each other, at lengths where splines are least exact.
+    """Isolated pairs of atoms at the distances where splines are least accurate.
 
     Args:
         info: The model's.
         num_knots: Number of knots of its splines.
 
     Returns:
-        One frame; all pairs of types occur in turn.
+        One frame, in which all pairs of types occur in turn.
     """
     knots = torch.arange(num_knots - 1, dtype=torch.float64)
     x = (knots + _WORST_PLACE) / (num_knots - 1)

@@ -23,24 +23,24 @@ _FUSED = (FusedConvolution, FusedContraction)
 
 
 def enable_FusedKernels(model: GraphModel) -> GraphModel:  # noqa: N802 - the field's spelling
-    """Compute message passing and contractions of a model by compiled CPU kernels.
+    """Compute the message passing and contractions of a model with compiled CPU kernels.
 
-    Weights and results stay the same up to rounding. Kernels are compiled once for each kind of layer
-    and kept on disk. Without a C++ compiler the model is returned as it is, with a warning.
+    Weights stay the same, and results too up to rounding. Kernels are compiled once for each kind of
+    layer and cached on disk. Without a C++ compiler the model is returned unchanged, with a warning.
 
     Args:
         model: A model whose layers use ``equipot.nn.tensor_product.Convolution`` or
             ``equipot.nn.contraction.Contraction``.
 
     Returns:
-        The model on kernels, or the same model where it is already.
+        The model with kernels, or the same model if it uses them already.
 
     Raises:
         ConfigError: If no layer of the model has kernels.
     """
     energy = replace_slots(model.energy, _fused)
     if not any(isinstance(module, _FUSED) for module in energy.modules()):
-        hint = "it works on models made of equipot.nn.tensor_product.Convolution or equipot.nn.contraction.Contraction"
+        hint = "the model must use equipot.nn.tensor_product.Convolution or equipot.nn.contraction.Contraction"
         raise ConfigError(problem("enable_FusedKernels", "no part of this model has kernels", hint=hint))
     if energy is model.energy:
         return model

@@ -1,4 +1,4 @@
-"""Build what a model will call before its first step, all at once."""
+"""Build all the kernels of a model in parallel before its first step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def prebuild(energy: torch.nn.Module, dtype: torch.dtype) -> None:
     """Build the kernels that energy and forces need; those for training are built when it begins.
 
     Args:
-        energy: An energy module, with or without modules on kernels.
+        energy: An energy module, with or without modules that use kernels.
         dtype: Data type of its features.
 
     Raises:

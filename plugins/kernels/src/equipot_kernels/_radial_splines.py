@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FEWEST_INTERVALS = 128
-"""Intervals of the coarsest table that is tried; each further one has twice as many."""
+"""Intervals of the coarsest table that is tried; each further table has twice as many."""
 
 _ROUNDING_MARGIN = 2.0
-"""An error up to this many times that of the exact functions, which is rounding, is taken for rounding."""
+"""Errors up to this many times the rounding error of the exact functions count as rounding."""
 
 
 def enable_RadialSplines(  # noqa: N802 - the field's spelling
@@ -36,19 +36,20 @@ def enable_RadialSplines(  # noqa: N802 - the field's spelling
     tolerance: Annotated[float, Field(gt=0)] = 1e-6,
     max_knots: Annotated[int, Field(gt=1)] = 8193,
 ) -> GraphModel:
-    """Interpolate the radial functions of a model between knots, as many as the forces need.
+    """Interpolate the radial functions of a model, with as many knots as accurate forces need.
 
-    The number of knots is doubled until no component of a force deviates by more than the tolerance from what
-    exact radial functions give in float64, on golden frames and on pairs of atoms in between the knots. Rounding
-    of the exact functions in the model's own data type is measured in the same way; errors below it are not asked for.
+    The number of knots is doubled until no force component deviates by more than the tolerance from the forces of
+    the exact radial functions in float64, on golden frames and on pairs of atoms at distances between the knots. The
+    rounding error of the exact functions in the model's own data type is measured in the same way; the splines need
+    not be more accurate than that.
 
     Args:
         model: Any model that uses ``RadialFunction`` modules.
-        tolerance: Largest error of a force that is accepted, in eV/Å (in the model's units).
-        max_knots: Largest number of knots that is tried.
+        tolerance: Largest accepted error of a force component, in eV/Å (kcal/mol/Å in real units).
+        max_knots: Largest number of knots to try.
 
     Returns:
-        The model with splines, or the same model where all its radial functions are splines.
+        The model with splines, or the same model if all its radial functions are splines already.
 
     Raises:
         ConfigError: If the model has no radial functions, or the tolerance cannot be reached.
@@ -72,17 +73,17 @@ def enable_RadialSplines(  # noqa: N802 - the field's spelling
 def train_with_RadialSplines(  # noqa: N802 - the field's spelling
     model: GraphModel, *, num_knots: Annotated[int, Field(gt=1)] = 513
 ) -> GraphModel:
-    """Evaluate the radial functions of a model on knots only, and interpolate, in training as in use.
+    """Evaluate the radial functions of a model on knots only and interpolate, in training and afterwards.
 
-    The splines are part of the model: what is trained is what is used. Their weights are those of the
-    exact functions, so the model can be used without them; how far it is off then is stored with it.
+    The splines are part of the model: the trained model is the one that is used. Their weights are those
+    of the exact functions, so the model can be used without splines too; the resulting error is stored with it.
 
     Args:
         model: Any model that uses ``RadialFunction`` modules.
         num_knots: Number of knots from zero to the cutoff radius.
 
     Returns:
-        The model with splines, or the same model where all its radial functions are splines.
+        The model with splines, or the same model if all its radial functions are splines already.
 
     Raises:
         ConfigError: If the model has no radial functions.
@@ -99,9 +100,9 @@ def _replaced(model: GraphModel, num_knots: int) -> GraphModel:
 
 
 def with_splines(energy: EnergyModule, num_knots: int) -> EnergyModule:
-    """An energy module whose radial functions are splines; those that are already stay.
+    """An energy module whose radial functions are splines; existing splines are kept.
 
-    Where other parts are on kernels, the splines are too.
+    If other parts of the module use kernels, the splines do too.
 
     Args:
         energy: Any energy module; it is not changed.
@@ -119,7 +120,7 @@ def with_splines(energy: EnergyModule, num_knots: int) -> EnergyModule:
 
 
 def _found(model: GraphModel, where: str) -> bool:
-    """Whether there is something to replace; refuses models that never had a radial function."""
+    """Whether there is something to replace; a model without any radial function is an error."""
     parts = [part for part in model.energy.modules() if isinstance(part, RadialFunction)]
     if not parts:
         what = f"{type(model.energy).__name__} has no radial functions that could be splines"
@@ -128,9 +129,9 @@ def _found(model: GraphModel, where: str) -> bool:
 
 
 def _choose_knots(model: GraphModel, tolerance: float, max_knots: int) -> tuple[int, float, float]:
-    """Number of knots, the error that they give, and that of the exact functions in the model's data type.
+    """Number of knots, their error, and the rounding error of the exact functions in the model's data type.
 
-    The latter is 0 if the tolerance is reached.
+    The rounding error is only measured, and otherwise 0, if the tolerance is not reached.
     """
     exact = force_error.probe(model)
     reference = force_error.reference(exact)

@@ -17,7 +17,7 @@ def equipot_modifiers() -> Iterator[ModifierEntry]:
     yield ModifierEntry(
         name="enable_FusedKernels",
         target="equipot_kernels.enable_FusedKernels",
-        summary="Compute message passing and contractions by compiled CPU kernels",
+        summary="Compute message passing and contractions with compiled CPU kernels",
         persistent=False,
         devices=("cpu",),
         kernel_loader="equipot_kernels._build.registry.prepare",
@@ -25,7 +25,7 @@ def equipot_modifiers() -> Iterator[ModifierEntry]:
     yield ModifierEntry(
         name="enable_RadialSplines",
         target="equipot_kernels.enable_RadialSplines",
-        summary="Interpolate radial functions, as finely as the forces need",
+        summary="Interpolate radial functions, as finely as accurate forces need",
         persistent=False,
     )
     yield ModifierEntry(

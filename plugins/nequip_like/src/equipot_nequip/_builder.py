@@ -1,4 +1,4 @@
-"""The hyperparameters of the NequIP model and the recipe that makes it."""
+"""The hyperparameters of the NequIP model, and how it is built from them."""
 
 from __future__ import annotations
 
@@ -31,52 +31,52 @@ class NequIPGNNModel(ModelBuilder):
     citations = ("Batzner et al., Nat. Commun. 13, 2453 (2022), doi:10.1038/s41467-022-29939-5",)
 
     avg_num_neighbors: float | dict[str, float] | None = None
-    """Average number of neighbours of an atom, one or per type; required, usually a statistic of the training data."""
+    """Average number of neighbours of an atom, one or one per type; required, usually a training data statistic."""
 
     num_layers: Positive = 4
-    """Number of interaction layers; an atom's energy depends on atoms up to that many r_max away."""
+    """Number of interaction layers; an atom's energy depends on atoms within that many times r_max."""
 
     l_max: Annotated[int, Field(ge=0)] = 1
-    """Largest angular momentum l of features and spherical harmonics; cost grows fast with it."""
+    """Largest angular momentum l of features and spherical harmonics; the cost grows quickly with it."""
 
     parity: bool = True
-    """Features of both parities for each l; false: only those of natural parity (-1)^l, which is cheaper."""
+    """Whether features have both parities for each l; with false only the natural parity (-1)^l, which is cheaper."""
 
     num_features: Positive | Annotated[list[Positive], Field(min_length=1)] = 32
-    """Number of channels, one for all l or a list with one for each l = 0 ... l_max."""
+    """Number of channels: one number for all l, or a list with one for each l = 0 ... l_max."""
 
     type_embed_num_features: Positive | None = None
-    """Width of the embedding of atom types; default: the channels of l = 0."""
+    """Width of the embedding of atom types; default: the number of channels of l = 0."""
 
     radial_mlp_depth: Annotated[int, Field(ge=0)] = 1
-    """Hidden layers of the radial network, which turns a distance into the weights of the tensor product."""
+    """Number of hidden layers of the radial network, which maps a distance to the weights of the tensor product."""
 
     radial_mlp_width: Positive = 128
     """Width of the radial network's hidden layers."""
 
     readout_mlp_hidden_layers_depth: Annotated[int, Field(ge=0)] = 0
-    """Hidden layers of the readout from scalar features to the energy; 0 is a linear readout."""
+    """Number of hidden layers of the readout from scalar features to the energy; 0 means a linear readout."""
 
     readout_mlp_hidden_layers_width: Positive | None = None
-    """Width of the readout's hidden layers; default: the channels of l = 0."""
+    """Width of the readout's hidden layers; default: the number of channels of l = 0."""
 
     readout_mlp_nonlinearity: str | None = "silu"
-    """silu, mish, gelu, ssp (shifted softplus), tanh, or null for none."""
+    """Nonlinearity: silu, mish, gelu, ssp (shifted softplus), tanh, or null for none."""
 
     num_bessels: Positive = 8
     """Number of Bessel functions of the distance."""
 
     bessel_trainable: bool = False
-    """Train the roots of the Bessel functions."""
+    """Whether to train the roots of the Bessel functions."""
 
     polynomial_cutoff_p: Annotated[float, Field(ge=2)] = 6
-    """Exponent p of the polynomial cutoff function; larger values stay near 1 longer."""
+    """Exponent p of the polynomial cutoff function; with larger values it stays close to 1 up to longer distances."""
 
     per_edge_type_cutoff: dict[str, float | dict[str, float]] | None = None
     """Cutoff radii in Å by pair of types, {centre: r} or {centre: {neighbour: r}}, at most r_max; default: r_max."""
 
     def problems(self) -> Iterable[str]:
-        """Problems between the fields."""
+        """Problems that involve several fields."""
         yield from super().problems()
         if isinstance(self.num_features, list) and len(self.num_features) != self.l_max + 1:
             hint = f"list l_max + 1 = {self.l_max + 1} numbers, or give one for all l"
@@ -91,7 +91,7 @@ class NequIPGNNModel(ModelBuilder):
             yield from error.problems
 
     def feature_layouts(self) -> list[FeatureLayout]:
-        """Wanted irreps of the features after each layer; only scalars after the last."""
+        """Wanted irreps of the features after each layer; after the last layer only scalars."""
         channels = self._channels()
         hidden = FeatureLayout(
             (mul, Irrep(l, p)) for l, mul in enumerate(channels) for p in ((1, -1) if self.parity else ((-1) ** l,))
@@ -105,14 +105,14 @@ class NequIPGNNModel(ModelBuilder):
         return [self.num_features] * (self.l_max + 1)
 
     def build_energy(self, context: BuildContext) -> EnergyModule:
-        """Make the module with its initial weights."""
+        """Build the energy module with its initial weights."""
         spherical = SphericalHarmonics(self.l_max)
         radial = RadialEmbedding(
             self.num_bessels,
             trainable=self.bessel_trainable,
             polynomial_cutoff_p=self.polynomial_cutoff_p,
             dtype=context.model_dtype,
-            # Brings the radial features to order 1; r_max here also where pairs have their own radius.
+            # Makes radial features of order 1; it uses r_max even if some pairs have a radius of their own.
             scale=2.0 * math.pi / self.r_max**2,
         )
         options = LayerOptions(

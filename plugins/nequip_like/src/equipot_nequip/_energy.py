@@ -1,4 +1,4 @@
-"""The energy module: embedding, interaction layers, readout."""
+"""The energy module of the NequIP model: embedding, interaction layers, readout."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class ReadoutOptions:
 
     hidden_layers_depth: int
     hidden_layers_width: int | None
-    """None: the number of scalars."""
+    """None means the number of scalars."""
     nonlinearity: str | None
 
 
 class NequIPEnergy(EnergyModule):
-    """Unscaled atomic energies by equivariant message passing.
+    """Unscaled atomic energies from equivariant message passing.
 
     Args:
         num_types: Number of atom types.
         spherical: Spherical harmonics of the edges.
         feature_layouts: Wanted irreps of the features after each layer.
-        options: What the layers share.
+        options: Options that all layers share.
         readout: The network from scalars to the energy.
         avg_num_neighbors: Average number of neighbours of an atom of each type, shape [num_types].
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerOptions:
-    """What all layers of a model share."""
+    """Options that all layers of a model share."""
 
     layout_edge: FeatureLayout
     """Irreps of the spherical harmonics."""
     embedding_dim: int
     """Width of the type embedding."""
     radial: RadialEmbedding
-    """Radial embedding of the edges; belongs to the energy module."""
+    """Radial embedding of the edges, owned by the energy module."""
     radial_dims: tuple[int, ...]
     """Widths of the radial network: input and hidden layers."""
     dtype: torch.dtype
@@ -38,7 +38,7 @@ class LayerOptions:
 
 
 def reachable(layout_in: FeatureLayout, layout_edge: FeatureLayout, wanted: FeatureLayout) -> FeatureLayout:
-    """The part of the wanted irreps that features times spherical harmonics can give."""
+    """The wanted irreps that occur in the product of the features and the spherical harmonics."""
     products = {
         irrep
         for block in layout_in.blocks
@@ -55,15 +55,15 @@ class InteractionLayer(torch.nn.Module):
         h_i' = \text{Gate}\Big(\text{Linear}_2 \sum_j \text{TP}\big(\text{Linear}_1(h_j) / \sqrt{\bar N_{t_j}},
             Y(\hat r_{ij}); \text{MLP}(b(r_{ij}))\big) + \text{Linear}_{t_i}(h_i)\Big)
 
-    The last term, the self-connection, is missing in the first layer, so that an atom without
-    neighbours keeps features that are exactly zero.
+    The first layer has no self-connection (the last term), so that the features of an atom without
+    neighbours stay exactly zero.
 
     Args:
         layout_in: Irreps of the features.
-        wanted: Irreps of the result; those that cannot be reached are left out.
-        options: What the layers share.
-        self_connection: Whether an atom's own features enter; also whether the features may come
-            from other processes, hence pass through the exchange of ghost atoms.
+        wanted: Irreps of the result; those that the product cannot contain are left out.
+        options: Options that all layers share.
+        self_connection: Whether an atom's own features contribute. The same layers may receive features
+            from other processes, so they pass through the exchange of ghost atoms.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class InteractionLayer(torch.nn.Module):
         types: tuple[torch.Tensor, torch.Tensor],
         edges: Edges,
     ) -> torch.Tensor:
-        """Update.
+        """Compute the new features of all atoms.
 
         Args:
             features: Shape [n_atoms, layout_in.dim].

@@ -1,4 +1,4 @@
-"""Four sizes of the NequIP model."""
+"""The NequIP model in four sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conformance kit for plugin authors: the laws a plugin must keep, as checks.
+"""Conformance kit for plugin authors: checks of the laws that a plugin must obey.
 
 - ``conformance``: the classes that a plugin's tests subclass, one for each kind of plugin;
 - ``run``: the same checks without pytest;
@@ -14,4 +14,4 @@ from __future__ import annotations
 __all__ = ["KIT_VERSION"]
 
 KIT_VERSION = "1.0"
-"""Version of the set of checks: the minor grows with each new check, the major when one gets stricter."""
+"""Version of the set of checks: the minor number grows with each new check, the major number with each stricter one."""

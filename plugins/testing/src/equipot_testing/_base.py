@@ -1,4 +1,4 @@
-"""What all conformance classes share: which component is tested, known failures, checks of the declaration."""
+"""The base of all conformance classes: the component under test, known failures, checks of the declaration."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Conformance:
     """Base of the conformance classes; a plugin's test subclasses one of those.
 
     ``expected_failures`` names checks that a component is known to fail, with the reason. They are
-    strict: a check that passes after all must be taken out of the list.
+    strict: a check that passes must be removed from the list.
     """
 
     kind: ClassVar[str]
@@ -56,22 +56,22 @@ class Conformance:
     """Registered name of the component."""
 
     target: ClassVar[Any] = None
-    """The class or function itself, for one that no plugin declares."""
+    """The class or function itself, if no plugin declares it."""
 
     options: ClassVar[Mapping[str, Any]] = {}
-    """Options it is tested with."""
+    """Options with which it is tested."""
 
     basics: ClassVar[tuple[str, ...]] = ()
-    """Checks without which the later ones mean nothing."""
+    """Checks that must pass for later ones to mean anything."""
 
     expected_failures: ClassVar[Mapping[str, str]] = {}
-    """Check (without ``test_``) to the reason why it fails."""
+    """For each check (without ``test_``), the reason why it fails."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Mark expected failures.
 
         Raises:
-            TypeError: If a name is of no check.
+            TypeError: If there is no check of a given name.
         """
         super().__init_subclass__(**kwargs)
         for check, reason in vars(cls).get("expected_failures", {}).items():
@@ -82,7 +82,7 @@ class Conformance:
 
     @classmethod
     def checks(cls) -> list[Check]:
-        """Its checks, the most telling first."""
+        """Its checks, the most informative first."""
         return checks_of(cls, Conformance, cls.basics)
 
     def component(self) -> Any:
@@ -92,7 +92,7 @@ class Conformance:
         return self.target if self.target is not None else plugins().load(self.kind, self.name)
 
     def declaring_module(self) -> str | None:
-        """The module whose hooks declare the component; None where no installed plugin does."""
+        """The module whose hooks declare the component; None if no installed plugin does."""
         from equipot.plugins import LOCAL_FILE, plugins
 
         if self.target is not None:
@@ -108,7 +108,7 @@ class Conformance:
         """Each option has a docstring: under a class's field, or as a line below ``Args``.
 
         Tolerance: none.
-        Why: ``equipot describe``, the schema and the reference pages are made of these texts.
+        Why: ``equipot describe``, the schema and the reference pages are made from these texts.
         Goes wrong: a comment next to the field instead of a string under it.
         """
         from equipot.describe import describe_options
@@ -120,7 +120,7 @@ class Conformance:
         """No ``*args`` or ``**kwargs``: every option is named in the signature.
 
         Tolerance: none.
-        Why: a misspelled option in a config would vanish without a word.
+        Why: a misspelled option in a config would silently be ignored.
         Goes wrong: options passed through to a base class or a library as ``**kwargs``.
         """
         parameters = inspect.signature(self.component()).parameters.values()
@@ -132,7 +132,7 @@ class Conformance:
         """Importing the module that declares the component imports nothing heavy.
 
         Tolerance: none of torch, e3nn, lightning, numpy, ase; in a new Python process.
-        Why: ``equipot --help`` and every look-up load all installed plugins, also those nobody uses in this run.
+        Why: ``equipot --help`` and every look-up load all installed plugins, including those that a run does not use.
         Goes wrong: the package's ``__init__`` imports the builder; ``plugin.py`` names a class instead of its path.
         """
         module = self.declaring_module()
@@ -146,7 +146,7 @@ class Conformance:
         """Importing the component changes no state of the process and prints nothing.
 
         Tolerance: none; default dtype and device, threads, precision, random generators, folder, output.
-        Why: whoever installs the plugin would get other numbers from models that have nothing to do with it.
+        Why: otherwise installing the plugin changes the results of models that do not use it.
         Goes wrong: ``torch.set_default_dtype`` or ``torch.manual_seed`` at the top of a module; a banner.
         """
         changed = _side_effects_of(self.component().__module__)
@@ -156,7 +156,7 @@ class Conformance:
         """The component's package imports from core its public modules only, and no other plugin.
 
         Tolerance: none; names that begin with an underscore are private.
-        Why: private names change without notice, and a plugin that needs another cannot be installed alone.
+        Why: private names change without notice, and a plugin that needs another one cannot be installed alone.
         Goes wrong: a helper borrowed from another plugin; ``from equipot.x import _y``.
         """
         package = importlib.import_module(self.component().__module__.split(".")[0])

@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     "options",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Option the component is checked with, the value as in YAML. May be repeated.",
+    help="Option for the component, with a value in YAML. May be repeated.",
 )
-@click.option("--slow", is_flag=True, help="Export and compile too, about a minute each.")
-@click.option("--verbose", is_flag=True, help="Show passed checks too, with what they measured.")
-@click.option("--json", metavar="FILE", default="", help="Write the result for programs; - is standard output.")
+@click.option("--slow", is_flag=True, help="Also run the slow checks, about a minute each.")
+@click.option("--verbose", is_flag=True, help="Also show passed checks, with the values they measured.")
+@click.option("--json", metavar="FILE", default="", help="Write the result as JSON; - is standard output.")
 @click.option("--badge", metavar="FILE", default="", help="Write the result for an endpoint badge of shields.io.")
 @click.option(
     "--calculator",
     metavar="MODULE:FACTORY",
     default="",
-    help="Check the calculator or model of another program that this function returns.",
+    help="Check the calculator or model of any program that this function returns.",
 )
-@click.option("--elements", metavar="H,C,O", default="H,C,O", help="With --calculator: chemical symbols it knows.")
+@click.option("--elements", metavar="H,C,O", default="H,C,O", help="With --calculator: elements that it supports.")
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "float64"]),
@@ -51,14 +51,14 @@ if TYPE_CHECKING:
     metavar="PROGRAM",
     default="",
     type=click.Path(),
-    help="With --calculator: Python of the environment that has it; needs numpy and ase there.",
+    help="With --calculator: Python interpreter of its environment, which needs numpy and ase.",
 )
 def command(**given: Any) -> int:
-    """Run the conformance kit without writing a test: which laws a plugin breaks, by how much, where to read about it.
+    """Check a plugin without writing a test: which laws it breaks, by how much, and where to read about them.
 
     PLUGIN is the id or the distribution of an installed plugin, the folder of its project (whose conformance tests
-    say the options), or a Python file. With --calculator the laws of physics are checked on any ASE calculator or
-    torch-sim model instead. Exit code 0: all laws hold; 1: some are broken; 2: nothing could be checked.
+    give the options), or a Python file. With --calculator, the laws of physics are checked on any ASE calculator or
+    torch-sim model instead. The exit code is 0 if all laws hold, 1 if some are broken, 2 if nothing could be checked.
     """
     from equipot_testing import _report as report
 

@@ -1,6 +1,6 @@
-"""What a check is: a method ``test_…`` whose docstring states the law, how closely, why, and where it goes wrong.
+"""Checks: methods ``test_…`` whose docstrings state the law, the tolerance, why it matters, and what goes wrong.
 
-Nothing heavy is imported here, pytest neither: its plugin reads the flags set here.
+Nothing heavy is imported here, not even pytest, whose plugin reads the flags that are set here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ PREFIX = "test_"
 """Prefix of the methods that are checks."""
 
 SECTIONS = ("Tolerance", "Why", "Goes wrong")
-"""What a check's docstring says after the law."""
+"""Sections of a check's docstring after the law."""
 
 Method = TypeVar("Method", bound="Callable[..., None]")
 
 
 class NotApplicable(unittest.SkipTest):
-    """The law says nothing about this component; pytest shows the check as skipped.
+    """The law does not apply to this component; pytest shows the check as skipped.
 
     Args:
         reason: Why, as a sentence about the component.
@@ -43,17 +43,17 @@ class Check:
     name: str
     """Method name without ``test_``."""
     law: str
-    """What must hold, one sentence."""
+    """What must hold, in one sentence."""
     tolerance: str
-    """How closely."""
+    """How closely it must hold."""
     why: str
-    """What breaks for users where it does not hold."""
+    """What breaks for users if it does not hold."""
     goes_wrong: str
     """Mistakes that commonly break it."""
     slow: bool
-    """Takes more than a few seconds."""
+    """Whether it takes more than a few seconds."""
     starts_python: bool
-    """Runs another Python process: slow in a test suite, not in a report."""
+    """Whether it runs another Python process, which is slow in a test suite but not in a report."""
     after: tuple[str, ...]
     """Checks that must pass for this one to be judged."""
     expected_failure: str
@@ -90,7 +90,7 @@ def starts_python(method: Method) -> Method:
 
 
 def after(*names: str) -> Callable[[Method], Method]:
-    """Flag a check that means nothing where one of the named checks fails: a report leaves it out then."""
+    """Flag a check that means nothing if one of the named checks fails; a report then leaves it out."""
 
     def flag(method: Method) -> Method:
         method.equipot_after = names  # type: ignore[attr-defined]
@@ -115,12 +115,12 @@ DECLARATION = "declaration"
 
 
 def check_of(kit: type, name: str, *, implied: tuple[str, ...] = ()) -> Check:
-    """Read a check's docstring and flags; an override without its own has those of what it overrides.
+    """Read a check's docstring and flags; an override without its own inherits them.
 
     Args:
         kit: The conformance class.
         name: Name without ``test_``.
-        implied: Checks it comes after in any case.
+        implied: Checks that always come before it.
     """
     owners = [base for base in kit.__mro__ if PREFIX + name in vars(base)]
     methods = [vars(owner)[PREFIX + name] for owner in owners]
@@ -145,10 +145,10 @@ def check_of(kit: type, name: str, *, implied: tuple[str, ...] = ()) -> Check:
 
 
 def checks_of(kit: type, common: type, basics: tuple[str, ...]) -> list[Check]:
-    """All checks of a conformance class, the most telling first.
+    """All checks of a conformance class, the most informative first.
 
     Args:
-        kit: The class; a check that it sets to None is left out.
+        kit: The class; checks that it sets to None are left out.
         common: Base class whose checks are about the declaration, not about what the component
             computes; they come last.
         basics: Checks that every later one comes after, those of the common class excepted.
@@ -166,7 +166,7 @@ def checks_of(kit: type, common: type, basics: tuple[str, ...]) -> list[Check]:
     for name, is_common in names.items():
         method = getattr(kit, PREFIX + name, None)
         if method is None or len(inspect.signature(method).parameters) != 1:
-            continue  # left out, or a test of the author's that asks for pytest's fixtures
+            continue  # left out, or an author's own test with pytest fixtures
         implied = () if is_common else tuple(basic for basic in basics if basic in [check.name for check in found])
         found.append(check_of(kit, name, implied=implied))
     present = {check.name for check in found}

@@ -1,13 +1,13 @@
-"""The conformance class of energy terms: everything a model must do, done by a healthy model that has the term."""
+"""The conformance class of energy terms: the checks of models, on a healthy model with the term."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from equipot.errors import ConfigError
 from equipot_testing._checklist import NotApplicable
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._model_symmetry import TIGHT
+from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_that
 from equipot_testing.frames import batch_of
 from equipot_testing.toy import ToyModel
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class EnergyTermConformance(ModelBuilderConformance):
-    """Everything an energy term must do.
+    """The checks of an energy term.
 
-    The term is added to a tiny model that passes all checks, so that what fails is the term's.
+    The term is added to a tiny model that passes all checks, so that every failure is due to the term.
 
     Example:
         >>> class TestDispersion(EnergyTermConformance):
@@ -31,7 +31,7 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     kind = "energy_terms"
 
-    # what only a builder must do
+    # checks that only apply to builders
     test_types_matter = None  # type: ignore[assignment]
     test_energy_only = None  # type: ignore[assignment]
     test_seed = None  # type: ignore[assignment]
@@ -46,24 +46,14 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     def recipe(self, **changes: Any) -> ModelBuilder:
         """The tiny model with the term."""
-        names = list(self.type_names)
-        base: dict[str, Any] = {
-            "type_names": names,
-            "r_max": self.r_max,
-            "seed": 3,
-            "model_dtype": "float64",
-            "per_type_energy_shifts": {name: -1.5 - 2.25 * index for index, name in enumerate(names)},
-            "per_type_energy_scales": {name: 1.0 + 0.5 * index for index, name in enumerate(names)},
-            "energy_terms": {"term": self.term()},
-        }
-        return ToyModel(**{**base, **changes})
+        return ToyModel(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
 
     def _rebuilt(self, model: GraphModel) -> GraphModel:
-        """The tiny model is not declared: there is nothing to rebuild it from."""
+        """The tiny model itself: it is not declared, so it cannot be rebuilt."""
         return model
 
     def _own_part(self, **changes: Any) -> Any:
-        """Atomic energies with the term less those without, [n_atoms]."""
+        """Atomic energies with the term minus those without it, eV, shape [n_atoms]."""
         model, bare = self.model(**changes), self.model(energy_terms={}, **changes)
         batch = batch_of(self.structures().values(), model.info)
         return model(batch)["atomic_energy"] - bare(batch)["atomic_energy"]
@@ -71,11 +61,11 @@ class EnergyTermConformance(ModelBuilderConformance):
     # ----------------------------------------------------------------- checks
 
     def test_adds_to_the_model(self) -> None:
-        """The term adds something, the same for any scales and shifts of the model.
+        """The term adds energy, which does not depend on the scales and shifts of the model.
 
         Tolerance: 1e-9, relative to the largest value or 1.
         Why: the scale of the learned part must not scale a physical law.
-        Goes wrong: a term that is zero in its default options; one that reads the energies so far.
+        Goes wrong: a term that is zero with its default options; a term that reads the energies computed before.
         """
         part = self._own_part()
         check_that(bool(part.any()), "the term must add energy to some atom of bulk, slab, wire or molecule")
@@ -83,34 +73,24 @@ class EnergyTermConformance(ModelBuilderConformance):
         check_close("scales and shifts must not act on the term", other, part, tolerance=TIGHT)
 
     def test_unknown_option(self) -> None:
-        """An unknown option is refused, naming it.
+        """An unknown option is refused with an error that names it.
 
         Tolerance: none.
-        Why: a misspelled option would silently be the default.
+        Why: with a misspelled option, the default would silently be used.
         Goes wrong: a class that is not a frozen dataclass.
         """
-        try:
-            self.term(surely_not_an_option=1)
-        except (ConfigError, TypeError) as error:
-            check_that("surely_not_an_option" in str(error), f"the error must name the unknown option, got: {error}")
-        else:
-            check_that(False, "an unknown option must be refused")
+        check_unknown_option_refused(self.term)
 
     def test_wrong_type(self) -> None:
-        """A value of a wrong type is a ConfigError that names the option.
+        """A value of the wrong type raises a ConfigError that names the option.
 
-        Tolerance: none; the first option that is a number is given as a word.
-        Why: configs are checked before data are read; the message is all that the user sees.
+        Tolerance: none; the first numeric option is given as a word.
+        Why: configs are checked before data are read, and the message is all that the user sees.
         Goes wrong: ``__post_init__`` overridden without calling ``super()``.
         """
         from equipot.describe import describe_options
 
         numbers = [one.name for one in describe_options(self.component()) if one.annotation in ("float", "int")]
         if not numbers:
-            raise NotApplicable("the term has no number among its options")
-        try:
-            self.term(**{numbers[0]: "four"})
-        except ConfigError as error:
-            check_that(numbers[0] in str(error), f"the error must name the option, got: {error}")
-        else:
-            check_that(False, f"{numbers[0]}='four' must be refused")
+            raise NotApplicable("the term has no numeric option")
+        check_refused(f"{numbers[0]}='four'", lambda: self.term(**{numbers[0]: "four"}), numbers[0])

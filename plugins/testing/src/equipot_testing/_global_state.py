@@ -1,4 +1,4 @@
-"""State of the process that no plugin may change."""
+"""State of the process that plugins must not change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def global_state() -> dict[str, Any]:
-    """What is global and changes numbers, by its name in words."""
+    """Global settings that influence results, by name."""
     return {
         "the default dtype": torch.get_default_dtype(),
         "the default device": torch.get_default_device(),
@@ -31,7 +31,7 @@ def global_state() -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any]) -> list[str]:
-    """What is different now, in words; values only where they are short."""
+    """The settings that have changed, in words, with their values where these are short."""
     now = global_state()
     changed = [name for name in before if before[name] != now[name]]
     return [name if "generator" in name else f"{name} ({before[name]} to {now[name]})" for name in changed]
@@ -39,7 +39,7 @@ def changes(before: dict[str, Any]) -> list[str]:
 
 @contextlib.contextmanager
 def check_global_state_kept(what: str) -> Iterator[None]:
-    """Fail if the block changes global state; dtype, threads and precision are put back.
+    """Fail if the block changes global state; dtype, threads, precision and autograd are restored.
 
     Args:
         what: Starts the message.

@@ -28,7 +28,7 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         """Train and eval mode give the same values; eval mode gives them without a graph.
 
         Tolerance: 1e-10 in float64, 1e-5 in float32.
-        Why: validation errors must be those of the model in use; attached outputs eat memory in long dynamics.
+        Why: validation errors must be those of the model in use; outputs with a graph use up memory in long runs.
         Goes wrong: dropout; noise; batch normalisation.
         """
         model = self.model()
@@ -45,7 +45,7 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         """Gradients of a loss on energies and forces agree with finite differences of the weights.
 
         Tolerance: 1e-5, along one random direction of all weights.
-        Why: training on forces needs a second derivative; a wrong one still descends, to a worse model.
+        Why: training on forces needs second derivatives; with wrong ones the loss falls, but the model is worse.
         Goes wrong: ``detach`` or ``.data`` in the forward pass; a custom backward that cannot be differentiated.
         """
         model = self.model().train()
@@ -82,8 +82,8 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         """Inputs that are not contiguous in memory give the same outputs.
 
         Tolerance: 1e-10 in float64, 1e-5 in float32.
-        Why: engines hand over transposed cells and slices of larger arrays.
-        Goes wrong: kernels that take pointers; ``view`` where ``reshape`` is meant.
+        Why: engines pass transposed cells and slices of larger arrays.
+        Goes wrong: kernels that use pointers; ``view`` instead of ``reshape``.
         """
         model = self.model()
         batch = batch_of(self.structures().values(), model.info)
@@ -92,11 +92,11 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         close_outputs("inputs that are not contiguous", called("strided inputs", model, strided), model(batch))
 
     def test_undeclared_fields_not_read(self) -> None:
-        """Labels and other fields that may be in a batch do not matter.
+        """Labels and other undeclared fields in a batch have no influence.
 
         Tolerance: none, bit for bit; labels are NaN and atomic numbers are those of another element.
         Why: a model that sees its labels trains perfectly and predicts nothing.
-        Goes wrong: a reference to the batch kept on the side; element properties by number where types are meant.
+        Goes wrong: a stored reference to the batch; element properties looked up by atomic number instead of type.
         """
         model = self.model()
         batch = batch_of(self.structures().values(), model.info)
@@ -111,10 +111,10 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         check_outputs_equal("fields outside info.inputs must not matter", model(nonsense), expected)
 
     def test_seed(self) -> None:
-        """Weights follow from the seed alone; the global generator is neither read nor moved.
+        """Weights are determined by the seed alone; the global random generator is neither used nor changed.
 
         Tolerance: none, bit for bit.
-        Why: runs could not be repeated, and members of a committee would share weights.
+        Why: otherwise runs could not be repeated, and members of a committee would share weights.
         Goes wrong: ``torch.randn`` or ``torch.nn.Linear`` without ``generator=context.generator``.
         """
         before = torch.get_rng_state()
@@ -134,7 +134,7 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         """Without derivatives the energies are the same and autograd is never called.
 
         Tolerance: none, bit for bit.
-        Why: energy-only training and Monte Carlo would pay for forces nobody asked for.
+        Why: otherwise energy-only training and Monte Carlo would pay for forces that nobody needs.
         Goes wrong: a gradient taken inside the energy module.
         """
         with_forces, without = self.model(), self.model(do_derivatives=False)
@@ -152,7 +152,7 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         """Floating-point weights of the energy module are in ``model_dtype``.
 
         Tolerance: none.
-        Why: half of the weights in another type cost time, memory and the accuracy that was asked for.
+        Why: weights in another type cost time, memory, or the accuracy that was requested.
         Goes wrong: ``torch.zeros(n)`` without ``dtype=context.model_dtype``.
         """
         for name, dtype in (("float32", torch.float32), ("float64", torch.float64)):
@@ -162,10 +162,10 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
 
     @after("model_dtype", "seed")
     def test_default_dtype(self) -> None:
-        """The default dtype is neither changed nor relied on.
+        """The model neither changes the default dtype nor depends on it.
 
         Tolerance: 1e-5 for float32, 1e-10 for float64.
-        Why: host programs set it to float64; the model would be another one there.
+        Why: some programs set it to float64, and the model would be a different one there.
         Goes wrong: ``torch.tensor(0.5)`` or ``torch.zeros(n)`` without a dtype in the forward pass.
         """
         before = torch.get_default_dtype()
@@ -186,8 +186,8 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
     def test_device(self) -> None:
         """All tensors follow the model and its inputs to another device.
 
-        Tolerance: none; run on torch's ``meta`` device, which has shapes and no numbers, so that no GPU is needed.
-        Why: the model would fail, or copy back and forth, on the first GPU.
+        Tolerance: none; run on torch's ``meta`` device, which has shapes but no numbers, so no GPU is needed.
+        Why: otherwise the model would fail on a GPU, or copy tensors back and forth.
         Goes wrong: ``torch.zeros(n)`` without ``device=``; constants kept as plain tensors instead of buffers.
         """
         model = copy.deepcopy(self.model()).to("meta")
@@ -203,7 +203,7 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
         """Building and calling the model leaves the process as it was.
 
         Tolerance: none; default dtype and device, threads, autograd, precision, Python's and numpy's generators.
-        Why: the next model in the same process would compute something else.
+        Why: otherwise the next model in the same process would give different results.
         Goes wrong: ``torch.set_num_threads``, ``torch.set_float32_matmul_precision`` or a seed set on the way.
         """
         batch = batch_of(self.structures().values(), self.model().info)
@@ -213,7 +213,7 @@ class ModelEngineeringChecks(ModelPhysicsChecks):
 
 
 class _OneDevice(TorchDispatchMode):
-    """Fails where an operation mixes devices; numbers without dimensions may be anywhere, as torch allows."""
+    """Fail if an operation mixes devices; scalars may be on any device, as torch allows."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         tensors = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, torch.Tensor)]

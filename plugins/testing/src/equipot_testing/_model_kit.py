@@ -1,4 +1,4 @@
-"""What the checks of model builders work with, and the checks that all others build on."""
+"""The model under test, and the checks on which all others build."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class ModelKit(Conformance):
     r_max: ClassVar[float] = 4.0
     """Cutoff radius in Å the model is tested with."""
 
-    def recipe(self, **changes: Any) -> ModelBuilder:
-        """The builder with the kit's base options, the plugin's and the check's, in this order."""
+    def base_options(self) -> dict[str, Any]:
+        """Options that every model builder has, as the kit sets them: float64, shifts in eV and scales by type."""
         names = list(self.type_names)
-        base = {
+        return {
             "type_names": names,
             "r_max": self.r_max,
             "seed": 3,
@@ -42,7 +42,10 @@ class ModelKit(Conformance):
             "per_type_energy_shifts": {name: -1.5 - 2.25 * index for index, name in enumerate(names)},
             "per_type_energy_scales": {name: 1.0 + 0.5 * index for index, name in enumerate(names)},
         }
-        recipe: ModelBuilder = self.component()(**{**base, **self.options, **changes})
+
+    def recipe(self, **changes: Any) -> ModelBuilder:
+        """The builder with the kit's base options, the plugin's and the check's, in this order."""
+        recipe: ModelBuilder = self.component()(**{**self.base_options(), **self.options, **changes})
         return recipe
 
     def model(self, **changes: Any) -> GraphModel:
@@ -54,7 +57,7 @@ class ModelKit(Conformance):
         return standard_structures(len(self.type_names))
 
     def shift_of(self, model: GraphModel, atom_type: int) -> float:
-        """Energy of the isolated atom that the model was given, E0."""
+        """The model's energy of the isolated atom, E0, eV."""
         return model.scale_shift.values("shifts")[self.type_names[atom_type]]
 
     # ----------------------------------------------------------------- checks
@@ -63,8 +66,8 @@ class ModelKit(Conformance):
         """The model can be built, reads only the fields it declares and gives all outputs in their shapes, finite.
 
         Tolerance: none.
-        Why: nothing else can be judged. Fields that are not declared are not handed over: whoever computes
-        distances from positions of his own loses their part of forces and stress.
+        Why: otherwise nothing else can be judged. The model only receives the fields that it declares; if it
+        computed distances from positions, forces and stress would lack their contribution.
         Goes wrong: ``data["positions"]`` without ``requires``; an output of shape [n_atoms, 1].
         """
         model = self.model()
@@ -80,11 +83,11 @@ class ModelKit(Conformance):
             check_that(bool(torch.isfinite(output[key]).all()), f"{key} must be finite")
 
     def test_inputs_not_changed(self) -> None:
-        """The batch is the same after the call, bit for bit.
+        """A call does not change the batch, bit for bit.
 
         Tolerance: none.
         Why: the trainer, the skin list of the calculator and the next model of a committee use the same tensors.
-        Goes wrong: ``data[key] += …``, ``mul_``, ``zero_`` or ``index_add_`` on a tensor that came in.
+        Goes wrong: ``data[key] += …``, ``mul_``, ``zero_`` or ``index_add_`` on an input tensor.
         """
         model = self.model()
         batch = batch_of(self.structures().values(), model.info)
@@ -96,8 +99,8 @@ class ModelKit(Conformance):
         """The same call in eval mode gives the same bits.
 
         Tolerance: none, one thread or many.
-        Why: molecular dynamics cannot be restarted or debugged otherwise; golden frames would fail at random.
-        Goes wrong: dropout or noise in eval mode; something remembered from the last call.
+        Why: otherwise molecular dynamics cannot be restarted or debugged, and golden frames fail at random.
+        Goes wrong: dropout or noise in eval mode; something kept from the call before.
         """
         model = self.model()
         batch = batch_of(self.structures().values(), model.info)
@@ -107,7 +110,7 @@ class ModelKit(Conformance):
         """Calling the model in either mode changes none of its tensors.
 
         Tolerance: none.
-        Why: results would depend on the calls before, and checkpoints on when they were written.
+        Why: otherwise results depend on earlier calls, and checkpoints on when they are written.
         Goes wrong: running averages as buffers; a call counter.
         """
         model = self.model()
@@ -119,11 +122,11 @@ class ModelKit(Conformance):
             check_equal(f"a call must not change {key}", value, before[key])
 
     def test_empty_frames(self) -> None:
-        """No edges at all, one atom, one frame, and these between others, in train mode too.
+        """The model works without edges, for one atom and one frame, alone and among others, in train mode too.
 
         Tolerance: none; outputs and gradients of weights must be finite.
         Why: dissociation, isolated-atom frames in data, and empty domains of parallel engines have no edges.
-        Goes wrong: ``index[0]`` of nothing, ``max()`` of nothing, 0/0 in a mean, normalisation over one atom.
+        Goes wrong: ``index[0]`` or ``max()`` of an empty tensor, 0/0 in a mean, normalisation over one atom.
         """
         model = self.model()
         n_types = len(self.type_names)
@@ -150,7 +153,7 @@ class ModelKit(Conformance):
 
 
 def called(law: str, model: Callable[[Graph], Graph], batch: Graph) -> Graph:
-    """Call the model; any exception breaks the law.
+    """Call the model; any exception means that the law is broken.
 
     Args:
         law: Starts the message.
@@ -158,7 +161,7 @@ def called(law: str, model: Callable[[Graph], Graph], batch: Graph) -> Graph:
         batch: Its input.
 
     Raises:
-        AssertionError: In place of the model's error; a field that it does not declare is named as such.
+        AssertionError: Instead of the model's error; it says so if the model reads a field that it does not declare.
     """
     try:
         return model(batch)
@@ -175,5 +178,5 @@ def parameters_of(model: GraphModel) -> list[Any]:
 
 
 def cloned(graph: Graph) -> Graph:
-    """A copy with tensors of its own."""
+    """A copy with its own tensors."""
     return {key: value.clone() for key, value in graph.items()}

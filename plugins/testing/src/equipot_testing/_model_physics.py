@@ -21,7 +21,7 @@ LOOSE = 2e-6
 """Relative tolerance of comparisons with finite differences."""
 
 EDGE = 1e-5
-"""How near to the cutoff radius smoothness is looked at, relative to it."""
+"""Distance from the cutoff radius at which smoothness is tested, relative to the radius."""
 
 
 class ModelPhysicsChecks(ModelSymmetryChecks):
@@ -29,10 +29,10 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
 
     @after("batch_equals_singles")
     def test_smooth_at_cutoff(self) -> None:
-        """Energy and forces are continuous where an atom crosses the cutoff radius, a term's own too.
+        """Energy and forces are continuous when an atom crosses a cutoff radius, including those of energy terms.
 
-        Tolerance: jumps of at most 1e-4 of the energy and 1e-3 of the force that the atom has at half the radius.
-        Why: each crossing in dynamics would add or take energy; the temperature drifts.
+        Tolerance: jumps of at most 1e-4 of the energy and 1e-3 of the force at half the radius.
+        Why: otherwise each crossing adds or removes energy in molecular dynamics, and the temperature drifts.
         Goes wrong: no cutoff function, or one without zero slope; features of far neighbours that bypass it.
         """
         model = self.model()
@@ -43,11 +43,11 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
 
     @after("batch_equals_singles", "smooth_at_cutoff")
     def test_forces(self) -> None:
-        """Forces are minus the derivative of the energy by the positions.
+        """Forces are minus the derivative of the energy with respect to the positions.
 
         Tolerance: 2e-6 of the largest force (at least 2e-6 eV/Å) against four-point differences with a step of 1e-3 Å.
-        Why: energy is conserved in dynamics only then, and relaxations end where the energy is lowest.
-        Goes wrong: a factor of two from directed edges; a sign; a ``detach``; one side of each edge forgotten.
+        Why: only then molecular dynamics conserves energy, and relaxations end at minima of the energy.
+        Goes wrong: a factor of two from directed edges; a sign; a ``detach``; one atom of each edge forgotten.
         """
         _check_forces(self.model(), self.structures())
 
@@ -55,9 +55,9 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
     def test_stress(self) -> None:
         """Stress is dE/d(strain) over the volume, positive under tension; molecules have none.
 
-        Tolerance: 2e-6 of the largest component, differences with strains of 1e-3, on a triclinic cell, a slab, a wire.
-        Why: a wrong sign makes the box run away under constant pressure, a wrong factor gives wrong lattice constants.
-        Goes wrong: the sign of the virial; columns of the cell taken for its rows; padding in the volume of a slab.
+        Tolerance: 2e-6 of the largest component, from strains of 1e-3, on a triclinic cell, a slab and a wire.
+        Why: with a wrong sign the cell diverges at constant pressure; with a wrong factor lattice constants are wrong.
+        Goes wrong: the sign of the virial; rows and columns of the cell exchanged; vacuum in the volume of a slab.
         """
         _check_stress(self.model(), self.structures())
 
@@ -65,8 +65,8 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         """An atom without neighbours has exactly the energy shift of its type, and no force.
 
         Tolerance: none, bit for bit; without a cell and in a large periodic one.
-        Why: dissociation ends at the wrong energy otherwise, and energies of different packages cannot be compared.
-        Goes wrong: biases; functions with f(0) not 0 after the sum over neighbours; a mean that divides by zero.
+        Why: otherwise dissociation ends at a wrong energy, and energies of different models cannot be compared.
+        Goes wrong: biases; functions with f(0) ≠ 0 after the sum over neighbours; a mean that divides by zero.
         """
         model = self.model()
         for atom_type, name in enumerate(self.type_names):
@@ -86,9 +86,9 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
     def test_locality(self) -> None:
         """Nothing farther away than declared (``strict`` or ``hops(k)``) changes an atom's energy.
 
-        Tolerance: 1e-13 of the energy, an atom moved just outside.
-        Why: parallel engines copy atoms no farther than declared: forces would be wrong at the domains' borders.
-        Goes wrong: a message-passing layer in a model that says ``strict``; the number of layers miscounted.
+        Tolerance: 1e-13 of the energy, when an atom just outside is moved.
+        Why: parallel engines copy atoms only up to the declared distance; forces would be wrong at domain boundaries.
+        Goes wrong: message passing in a model that declares ``strict``; a wrong number of layers.
         """
         model = self.model()
         locality = model.info.locality
@@ -115,10 +115,10 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
 
     @after("forces", "stress", "smooth_at_cutoff")
     def test_asymmetric_cutoffs(self) -> None:
-        """Cutoffs by type pair, different for ij and ji: forces, stress and smoothness hold.
+        """With cutoffs by pair of types, different for ij and ji, the laws of forces, stress and smoothness hold.
 
-        Tolerance: as for forces, stress and smoothness; builders without ``per_edge_type_cutoff`` are left out.
-        Why: edge ji need not exist when ij does; users save time with short radii of hydrogen.
+        Tolerance: as for forces, stress and smoothness; does not apply to builders without ``per_edge_type_cutoff``.
+        Why: edge ji need not exist if ij does; users save time with short radii for hydrogen.
         Goes wrong: the matrix of radii transposed; forces that assume both directions; edges normalised by r_max.
         """
         if not hasattr(self.recipe(), "per_edge_type_cutoff"):
@@ -132,7 +132,7 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
                 check_smooth(model, centre, probe, radius)
 
     def asymmetric_cutoffs(self) -> dict[str, Any]:
-        """Radii by centre, or by centre and neighbour, that are not symmetric."""
+        """Radii in Å by centre, or by centre and neighbour, that are not symmetric."""
         first, second, last = self.type_names[0], self.type_names[1], self.type_names[-1]
         return {first: {second: 0.7 * self.r_max}, last: 0.85 * self.r_max}
 
@@ -165,13 +165,13 @@ def _check_stress(model: GraphModel, structures: dict[str, Structure], prefix: s
 
 
 def check_smooth(model: GraphModel, centre: int, probe: int, radius: float) -> None:
-    """Move a probe over the cutoff radius of one atom of a cluster, the one on its side.
+    """Move a probe across the cutoff radius of the nearest atom of a cluster.
 
     Args:
         model: In eval mode, with forces.
-        centre: Type of that atom.
+        centre: Type of the nearest atom.
         probe: Type of the probe.
-        radius: Å.
+        radius: Cutoff radius in Å.
 
     Raises:
         AssertionError: If energy or forces jump.

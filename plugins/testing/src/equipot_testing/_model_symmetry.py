@@ -1,4 +1,4 @@
-"""Checks of model builders: what must not change the energy, and what must, in float64."""
+"""Checks of model builders in float64: what must not change the energy, and what must."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class ModelSymmetryChecks(ModelKit):
     """Batches, permutation, rotation, inversion, translation, periodic images, supercells, types."""
 
     def test_batch_equals_singles(self) -> None:
-        """Frames in one batch do not feel each other, in any order.
+        """Frames in a batch do not influence each other, in any order.
 
         Tolerance: 1e-9, relative to the largest value or 1.
-        Why: a model that leaks trains on its batches and gives other numbers in dynamics, where batches are of one.
+        Why: otherwise results depend on the batch, and differ in molecular dynamics, where each batch has one frame.
         Goes wrong: a mean over all atoms of the batch; ``sum()`` without ``batch``; batch normalisation.
         """
         model, structures = self.model(), list(self.structures().items())
@@ -49,8 +49,8 @@ class ModelSymmetryChecks(ModelKit):
         """The order of atoms does not matter.
 
         Tolerance: 1e-9, relative to the largest value or 1.
-        Why: engines reorder atoms at will; a model that sees the order has no defined energy.
-        Goes wrong: the index of an atom used as a feature; the first neighbour taken for the nearest.
+        Why: engines reorder atoms; if the order matters, the energy is not well defined.
+        Goes wrong: the index of an atom as a feature; the assumption that the first neighbour is the nearest.
         """
         model, structure = self.model(), bulk(len(self.type_names))
         order = torch.randperm(len(structure), generator=torch.Generator().manual_seed(5))
@@ -63,13 +63,13 @@ class ModelSymmetryChecks(ModelKit):
 
     @after("batch_equals_singles")
     def test_rotation_and_inversion(self) -> None:
-        """Energies stay, forces and stress turn with the structure; mirror images included.
+        """Energies are invariant; forces and stress rotate with the structure, also for mirror images.
 
-        Tolerance: 1e-9, relative to the largest value or 1; a rotation, the inversion, a reflection, both together.
-        Why: physics knows no direction of space and, without magnetic fields, no handedness: a molecule and its
-        mirror image have one energy.
+        Tolerance: 1e-9, relative to the largest value or 1; a rotation, the inversion, a reflection, a combination.
+        Why: physics does not depend on the orientation in space or, without magnetic fields, on handedness:
+        a molecule and its mirror image have the same energy.
         Goes wrong: components of vectors used as scalars; odd and even tensors mixed (a triple product is odd);
-        coefficients of tensor products in another basis than the spherical harmonics.
+        coefficients of tensor products in a different basis than the spherical harmonics.
         """
         model, structures = self.model(), list(self.structures().values())
         before = model(batch_of(structures, model.info))
@@ -89,7 +89,7 @@ class ModelSymmetryChecks(ModelKit):
         """Moving all atoms by 40 Å changes nothing.
 
         Tolerance: 1e-9, relative to the largest value or 1.
-        Why: momentum is conserved only then; a float32 copy of positions shows here first.
+        Why: only then momentum is conserved; positions stored in float32 show here first.
         Goes wrong: absolute positions as features; positions cast to float32 before differences are taken.
         """
         model, structures = self.model(), list(self.structures().values())
@@ -100,11 +100,11 @@ class ModelSymmetryChecks(ModelKit):
 
     @after("batch_equals_singles", "translation")
     def test_image_wrapping(self) -> None:
-        """Replacing atoms by periodic images of themselves changes nothing.
+        """Replacing atoms by their periodic images changes nothing.
 
         Tolerance: 1e-9, relative to the largest value or 1.
-        Why: engines wrap atoms into the cell or let them drift; energies would jump at the boundary.
-        Goes wrong: cell shifts ignored, or multiplied with the cell's columns; positions read directly.
+        Why: engines wrap atoms into the cell or let them drift; otherwise energies would jump at the boundary.
+        Goes wrong: cell shifts ignored, or multiplied by the cell's columns; positions used directly.
         """
         model, structures = self.model(), self.structures()
         before = model(batch_of(structures.values(), model.info))
@@ -120,11 +120,11 @@ class ModelSymmetryChecks(ModelKit):
 
     @after("batch_equals_singles")
     def test_extensivity(self) -> None:
-        """A supercell, and two molecules far apart, have the sum of the energies and the same forces.
+        """A supercell and two distant molecules have the sum of the energies and the same forces.
 
         Tolerance: 1e-9, relative to the largest value or 1.
         Why: energies per atom must not depend on the size of the simulation cell.
-        Goes wrong: a mean over atoms where a sum is meant; a division by ``num_atoms``.
+        Goes wrong: a mean over atoms instead of a sum; a division by ``num_atoms``.
         """
         model, structure = self.model(), bulk(len(self.type_names), n_atoms=4)
         single = model(structure.graph(model.info))
@@ -149,10 +149,10 @@ class ModelSymmetryChecks(ModelKit):
         """An atom's energy depends on its own type and on that of its neighbour.
 
         Tolerance: pairs at half the cutoff radius must differ by more than 1e-12 of the largest energy.
-        Why: a model that takes the type of the wrong atom is symmetric, smooth and has right forces: only its
-        errors are large.
-        Goes wrong: ``atom_types[centre]`` where ``atom_types[neighbour]`` is meant; the two rows of ``edge_index``
-        mixed up; one embedding for all types.
+        Why: a model that uses the type of the wrong atom is symmetric and smooth and has correct forces, but large
+        errors.
+        Goes wrong: ``atom_types[centre]`` instead of ``atom_types[neighbour]``; the two rows of ``edge_index``
+        exchanged; one embedding for all types.
         """
         model, n_types = self.model(), len(self.type_names)
         places = [[0.0, 0.0, 0.0], [0.5 * self.r_max, 0.1, -0.2]]
@@ -169,7 +169,7 @@ class ModelSymmetryChecks(ModelKit):
 
 
 def _together(one: Structure, other: Structure) -> Structure:
-    """Two structures without cells as one."""
+    """Two structures without cells, combined into one."""
     places = torch.cat([one.positions, other.positions])
     return cluster(places.tolist(), torch.cat([one.types, other.types]).tolist())
 

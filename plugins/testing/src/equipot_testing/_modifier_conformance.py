@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -16,6 +17,7 @@ from equipot_testing._base import Conformance
 from equipot_testing._checklist import after
 from equipot_testing._global_state import check_global_state_kept
 from equipot_testing._model_kit import cloned
+from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_equal, check_outputs_equal, check_that
 from equipot_testing.frames import batch_of, standard_structures
 from equipot_testing.toy import ToyModel
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ModifierConformance(Conformance):
-    """Everything a modifier must do.
+    """The checks of a modifier.
 
     Example:
         >>> class TestFreeze(ModifierConformance):
@@ -50,7 +52,7 @@ class ModifierConformance(Conformance):
     def model(self) -> GraphModel:
         """The model to modify, in train mode, the first of its parameters frozen.
 
-        Override for a modifier that needs a certain builder.
+        Override it for a modifier that needs a certain builder.
         """
         options = {"type_names": list(self.type_names), "r_max": 4.0, "model_dtype": "float64", **self.model_options}
         model = ToyModel(**options).build()
@@ -77,10 +79,10 @@ class ModifierConformance(Conformance):
     # ----------------------------------------------------------------- checks
 
     def test_argument_not_changed(self) -> None:
-        """The model that was given computes, stores and records the same as before.
+        """The argument computes, stores and records the same as before.
 
         Tolerance: none, bit for bit.
-        Why: the caller may go on with it; a notebook cell run twice must do the same.
+        Why: the caller may continue to use it, and a notebook cell that is run twice must do the same.
         Goes wrong: ``model.derivatives = …``, ``requires_grad_`` or ``del`` on a part of the argument.
         """
         model = self.model()
@@ -97,10 +99,10 @@ class ModifierConformance(Conformance):
         check_outputs_equal("the argument's outputs must not be changed", model(batch), before)
 
     def test_shares_tensors(self) -> None:
-        """Every tensor that survives is the same tensor, under the same key.
+        """Every tensor that is kept is the same object, under the same key.
 
         Tolerance: none.
-        Why: an optimiser or averaged copy made before would train a dead copy; stored weights would not load.
+        Why: an existing optimiser or average would update an unused copy, and stored weights could not be loaded.
         Goes wrong: ``copy.deepcopy``; a wrapper module that adds a level to the keys.
         """
         model = self.model()
@@ -117,7 +119,7 @@ class ModifierConformance(Conformance):
         """Train or eval mode and ``requires_grad`` stay.
 
         Tolerance: none.
-        Why: a frozen embedding would train again without a word.
+        Why: a frozen embedding would silently be trained again.
         Goes wrong: ``.train()`` or ``.eval()`` at the end; new parameters in place of old ones.
         """
         for training in (True, False):
@@ -131,11 +133,11 @@ class ModifierConformance(Conformance):
             check_that(not lost, f"requires_grad must be kept, it is not for {lost}")
 
     def test_idempotent(self) -> None:
-        """A model already in the asked state is returned as it is, and nothing recorded.
+        """A model that is already in the requested state is returned unchanged, and nothing is recorded.
 
         Tolerance: none.
         Why: a config and the command line may both ask for it.
-        Goes wrong: no look at what the slot holds already.
+        Goes wrong: the content of the slot is not checked.
         """
         once = self.modified(self.model())
         check_that(self.modified(once) is once, "applied twice, the second time must return its argument")
@@ -145,7 +147,7 @@ class ModifierConformance(Conformance):
         """Energies stay the same bit for bit, or change, as declared.
 
         Tolerance: none, bit for bit; ``keeps_energies`` says which.
-        Why: a modifier that adds outputs must not be another model.
+        Why: a modifier that adds outputs must not change the model.
         Goes wrong: another order of summation; a cast.
         """
         model = self.model().eval()
@@ -161,8 +163,8 @@ class ModifierConformance(Conformance):
         """The modified model has the outputs that the declaration promises.
 
         Tolerance: none.
-        Why: core picks modifiers by what they provide.
-        Goes wrong: the declaration written from memory.
+        Why: core chooses modifiers by what they provide.
+        Goes wrong: outputs that are declared but not computed.
         """
         result = self.modified(self.model())
         missing = set(self.entry().provides) - set(result(self.batch(result)))
@@ -171,7 +173,7 @@ class ModifierConformance(Conformance):
 
     @after("energies", "shares_tensors")
     def test_recorded(self) -> None:
-        """A persistent modifier is stored with the model, and applied again gives the same model.
+        """A persistent modifier is recorded with the model, and gives the same model when applied again.
 
         Tolerance: none, bit for bit.
         Why: packages rebuild the model from its builder and the list of modifiers.
@@ -196,7 +198,7 @@ class ModifierConformance(Conformance):
         """``model`` first; options keyword-only, annotated, with defaults unless required.
 
         Tolerance: none.
-        Why: the command line, YAML and Python give options by name, and types come from the annotations.
+        Why: the command line, YAML and Python pass options by name, and their types come from the annotations.
         Goes wrong: the ``*`` forgotten; an option without annotation.
         """
         first, *others = inspect.signature(self.component()).parameters.values()
@@ -210,36 +212,32 @@ class ModifierConformance(Conformance):
         """Wrapped or compiled models are refused.
 
         Tolerance: none.
-        Why: a change behind a compiler's back has no effect, or half of one.
-        Goes wrong: the function applied around ``equipot.model.apply_modifier``.
+        Why: a change to a compiled model has no effect, or only part of it.
+        Goes wrong: the function is called without ``equipot.model.apply_modifier``.
         """
         wrapped = cast("GraphModel", torch.nn.Sequential(self.model()))
-        try:
-            self.modified(wrapped)
-        except EquipotError as error:
-            check_that(self.entry().name in str(error), f"the error must name the modifier, got: {error}")
-        else:
-            check_that(False, "a model inside another module must be refused")
+        check_refused(
+            "a model inside another module",
+            lambda: self.modified(wrapped),
+            self.entry().name,
+            errors=(EquipotError,),
+        )
 
     def test_unknown_option(self) -> None:
-        """An unknown option is refused, naming it.
+        """An unknown option is refused with an error that names it.
 
         Tolerance: none.
-        Why: a misspelled option would silently be the default.
+        Why: with a misspelled option, the default would silently be used.
         Goes wrong: ``**kwargs``.
         """
-        try:
-            self.modified(self.model(), surely_not_an_option=1)
-        except ConfigError as error:
-            check_that("surely_not_an_option" in str(error), f"the error must name the unknown option, got: {error}")
-        else:
-            check_that(False, "an unknown option must be refused")
+        model = self.model()
+        check_unknown_option_refused(functools.partial(self.modified, model), errors=(ConfigError,))
 
     def test_global_state(self) -> None:
-        """The process is left as it was.
+        """The modifier does not change the state of the process.
 
         Tolerance: none; default dtype and device, threads, autograd, precision, random generators.
-        Why: the next model in the same process would compute something else.
+        Why: otherwise the next model in the same process would give different results.
         Goes wrong: ``torch.set_float32_matmul_precision``; ``torch.manual_seed``.
         """
         model = self.model()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from equipot.errors import ConfigError
 from equipot.model import BuildContext, PairEnergy, PairPotential, resolve_cutoffs
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot_testing._base import Conformance
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices
 from equipot_testing._model_kit import called, cloned
+from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing._tracing import runner, traced
 from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
 from equipot_testing.finite_difference import fd_forces
@@ -27,14 +27,14 @@ TIGHT = 1e-10
 
 
 class PairPotentialConformance(Conformance):
-    """Everything a pair potential must do.
+    """The checks of a pair potential.
 
     Example:
         >>> class TestMorse(PairPotentialConformance):
         ...     name = "Morse"
         ...     options = {"depth": 1.2}
 
-    Forces are checked through autograd on positions, so no other plugin is needed.
+    Forces come from autograd with respect to positions, so no other plugin is needed.
     """
 
     kind = "pair_potentials"
@@ -47,7 +47,7 @@ class PairPotentialConformance(Conformance):
     """Cutoff radius in Å it is tested with."""
 
     distances: ClassVar[tuple[float, float]] = (0.4, 4.0)
-    """Range of distances in Å where it is differentiable."""
+    """Range of distances in Å in which it is differentiable."""
 
     asymmetric: ClassVar[dict[str, Any]] = {"H": {"C": 2.6}, "O": 3.3}
     """Cutoff radii by type used for the checks with asymmetric cutoffs."""
@@ -58,7 +58,7 @@ class PairPotentialConformance(Conformance):
         return potential
 
     def context(self) -> BuildContext:
-        """What the pair function is built for."""
+        """The model for which the pair function is built."""
         names = self.type_names
         return BuildContext(
             type_names=names,
@@ -101,10 +101,10 @@ class PairPotentialConformance(Conformance):
         return r.repeat(n_types**2), centre.repeat_interleave(n_distances), neighbour.repeat_interleave(n_distances)
 
     def test_shape_and_dtype(self) -> None:
-        """One finite float64 number for each pair; none for no pair.
+        """The pair function gives one finite float64 number for each pair, and none without pairs.
 
         Tolerance: none; 216 pairs, one, and none.
-        Why: nothing else can be judged; frames without edges occur in every data set of molecules.
+        Why: otherwise nothing else can be judged; data sets of molecules contain frames without edges.
         Goes wrong: a shape [n_edges, 1]; float32 constants; 0/0 or overflow at distances where data exist.
         """
         r, centre, neighbour = self._pairs()
@@ -117,11 +117,11 @@ class PairPotentialConformance(Conformance):
             check_that(bool(torch.isfinite(energy).all()), "pair energies must be finite")
 
     def test_inputs_and_state(self) -> None:
-        """Neither the batch, the weights nor the global generator change in a call.
+        """A call changes neither the batch nor the weights nor the global random generator.
 
         Tolerance: none, bit for bit.
-        Why: others use the same tensors.
-        Goes wrong: ``r.clamp_(…)`` and other functions that end in an underscore.
+        Why: other code uses the same tensors.
+        Goes wrong: in-place functions such as ``r.clamp_(…)``.
         """
         before = torch.get_rng_state()
         model = self.model()
@@ -136,7 +136,7 @@ class PairPotentialConformance(Conformance):
         """Swapping the two atoms does not change a pair's energy.
 
         Tolerance: 1e-14, relative to the largest energy or 1.
-        Why: energy of the pair would depend on who is called the centre; Newton's third law breaks in engines.
+        Why: otherwise the energy depends on which atom is the centre, and Newton's third law is broken in engines.
         Goes wrong: the centre's type used twice; mixing rules that are not symmetric.
         """
         r, centre, neighbour = self._pairs()
@@ -152,7 +152,7 @@ class PairPotentialConformance(Conformance):
         """A pair's energy does not depend on the other pairs.
 
         Tolerance: 1e-14, relative to the largest energy or 1.
-        Why: batches would leak into one another.
+        Why: otherwise the frames of a batch influence each other.
         Goes wrong: a mean, sum or maximum over all pairs.
         """
         r, centre, neighbour = self._pairs()
@@ -175,10 +175,10 @@ class PairPotentialConformance(Conformance):
 
     @after("pairs_independent")
     def test_gradient(self) -> None:
-        """The slope by autograd agrees with finite differences, and has a finite slope itself.
+        """The derivative by autograd agrees with finite differences, and the second derivative is finite.
 
         Tolerance: 1e-7, four-point differences with a step of 1e-4 Å.
-        Why: core takes forces by autograd; training of the parameters needs the second derivative.
+        Why: core computes forces by autograd; training of the parameters needs the second derivative.
         Goes wrong: ``detach``; ``torch.where`` with an infinite branch, whose gradient is NaN; table look-up.
         """
         r, centre, neighbour = self._pairs()
@@ -202,8 +202,8 @@ class PairPotentialConformance(Conformance):
         """A centre gets 1/2 · pair energy · u(r / R[centre, neighbour]), also where R is not symmetric.
 
         Tolerance: 1e-10, relative to the largest energy or 1.
-        Why: a potential taken from another code must have the energies of that code.
-        Goes wrong: the factor one half applied by the plugin too; ``build`` overridden.
+        Why: a potential from another program must give the energies of that program.
+        Goes wrong: the plugin applies the factor one half too; ``build`` is overridden.
         """
         types = torch.arange(len(self.type_names))
         distances = torch.tensor([0.9, 2.5, 3.1, 3.9], dtype=torch.float64)
@@ -225,11 +225,11 @@ class PairPotentialConformance(Conformance):
 
     @after("half_of_each_directed_edge")
     def test_adds_to_the_model(self) -> None:
-        """Terms add up: the model's own energies are not touched, by scales and shifts neither.
+        """The potential is added to the model's own energies, and scales and shifts do not act on it.
 
         Tolerance: 1e-10, relative to the largest energy or 1.
         Why: the scale of the learned part must not scale a physical law.
-        Goes wrong: a term that reads or rewrites the energies so far.
+        Goes wrong: a term that reads or changes the energies computed before.
         """
         names = self.type_names
         scaled: dict[str, Any] = {
@@ -250,8 +250,8 @@ class PairPotentialConformance(Conformance):
         """Forces by autograd agree with finite differences, with asymmetric cutoffs too.
 
         Tolerance: 2e-6 of the largest force, four-point differences with a step of 1e-3 Å.
-        Why: energy is conserved in dynamics only then.
-        Goes wrong: a kink in the function, for instance a piecewise form that does not meet.
+        Why: only then molecular dynamics conserves energy.
+        Goes wrong: a kink in the function, for instance between pieces that do not join smoothly.
         """
         structures = standard_structures(len(self.type_names))
         for cutoffs, names in ((None, ("bulk", "molecule")), (self.asymmetric, tuple(structures))):
@@ -269,8 +269,8 @@ class PairPotentialConformance(Conformance):
         """Rotation, inversion and batching do not change the energies.
 
         Tolerance: 1e-10, relative to the largest energy or 1.
-        Why: a pair potential knows distances only.
-        Goes wrong: something else than the distance used.
+        Why: a pair potential depends on distances only.
+        Goes wrong: anything but the distance is used.
         """
         model, structures = self.model(), self._structures()
         before = self.energies(model, structures)
@@ -281,11 +281,11 @@ class PairPotentialConformance(Conformance):
         check_close("batch equals singles: energies", before, alone, tolerance=TIGHT)
 
     def test_isolated_atom(self) -> None:
-        """An atom without neighbours gets exactly nothing.
+        """The energy of an atom without neighbours is exactly 0.
 
         Tolerance: none.
         Why: energies of isolated atoms are the model's shifts, by contract.
-        Goes wrong: a constant per atom, which belongs into the shifts.
+        Goes wrong: a constant per atom, which belongs in the shifts.
         """
         for atom_type in range(len(self.type_names)):
             check_that(
@@ -298,7 +298,7 @@ class PairPotentialConformance(Conformance):
         """A trace of a model with the potential equals the model at other sizes.
 
         Tolerance: 1e-10, relative to the largest energy or 1.
-        Why: compiled files are made of such a trace.
+        Why: compiled files are made from such a trace.
         Goes wrong: an ``if`` on values; a loop over types with ``.item()``; a boolean mask that changes sizes.
         """
         model = self.model().eval()
@@ -317,8 +317,8 @@ class PairPotentialConformance(Conformance):
     def test_units(self) -> None:
         """A potential that works in one unit system refuses data in the other.
 
-        Tolerance: none; potentials that work in any are left out.
-        Why: energies off by a factor of 23 look like a bad fit.
+        Tolerance: none; does not apply to potentials that work in any units.
+        Why: energies that are wrong by a factor of 23 look like a bad fit.
         Goes wrong: a field ``units`` that is not compared, because ``expected_units`` is overridden.
         """
         units = self.potential().expected_units()
@@ -326,43 +326,30 @@ class PairPotentialConformance(Conformance):
             raise NotApplicable("the potential works in any units")
         other: Units = "real" if units == "metal" else "metal"
         recipe = ToyModel(type_names=list(self.type_names), r_max=self.r_max, pair_potential=self.potential())
-        message = _refusal(lambda: recipe.build_energy_model(other))
-        check_that("units" in message and other in message, f"other units must be refused by name, got: {message!r}")
+        check_refused("data in other units", lambda: recipe.build_energy_model(other), "units", other)
 
     def test_species(self) -> None:
         """A potential that knows the species refuses types of other species.
 
-        Tolerance: none; potentials without ``chemical_species`` are left out.
-        Why: hydrogen would repel like oxygen when the order differs.
+        Tolerance: none; does not apply to potentials without ``chemical_species``.
+        Why: otherwise hydrogen repels like oxygen if the order differs.
         Goes wrong: ``expected_species`` overridden; species sorted.
         """
         if "chemical_species" not in type(self.potential()).__dataclass_fields__:
             raise NotApplicable("the potential has no option chemical_species")
         given = list(reversed(self.type_names))
-        message = _refusal(
-            lambda: ToyModel(
-                type_names=list(self.type_names),
-                r_max=self.r_max,
-                pair_potential=self.potential(chemical_species=given),
-            )
+        options: dict[str, Any] = {"type_names": list(self.type_names), "r_max": self.r_max}
+        check_refused(
+            "species in another order",
+            lambda: ToyModel(**options, pair_potential=self.potential(chemical_species=given)),
+            "chemical_species",
         )
-        check_that("chemical_species" in message, f"species in another order must be refused, got: {message!r}")
 
     def test_unknown_option(self) -> None:
-        """An unknown option is refused, naming it.
+        """An unknown option is refused with an error that names it.
 
         Tolerance: none.
-        Why: a misspelled option would silently be the default.
+        Why: with a misspelled option, the default would silently be used.
         Goes wrong: a class that is not a frozen dataclass.
         """
-        message = _refusal(lambda: self.potential(surely_not_an_option=1))
-        check_that("surely_not_an_option" in message, f"an unknown option must be refused by name, got: {message!r}")
-
-
-def _refusal(action: Any) -> str:
-    """The message of the error an action raises; empty if it raises none."""
-    try:
-        action()
-    except (ConfigError, TypeError) as error:
-        return str(error)
-    return ""
+        check_unknown_option_refused(self.potential)

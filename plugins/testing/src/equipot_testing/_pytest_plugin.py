@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the kit's marker known, so that ``--strict-markers`` accepts it."""
+    """Register the kit's marker, so that ``--strict-markers`` accepts it."""
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
 
 
@@ -39,7 +39,7 @@ def equipot_structures() -> Callable[[int], dict[str, Structure]]:
 
 @pytest.fixture
 def fresh_plugins() -> Iterator[None]:
-    """Load plugins again in this test, as the environment says then, and once more afterwards."""
+    """Reload plugins in this test, with the environment as it is then, and again afterwards."""
     from equipot.plugins import plugins
 
     plugins.cache_clear()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DOCS = "reference/conformance.html"
-"""Page of the documentation that has an anchor for every check."""
+"""Page of the documentation with an anchor for every check."""
 
 WIDTH = 100
 
@@ -27,7 +27,7 @@ class Section:
     owner: str
     remark: str
     outcomes: tuple[Outcome, ...] | None
-    """None: it could not be checked."""
+    """None means that it could not be checked."""
 
     @property
     def title(self) -> str:
@@ -45,7 +45,7 @@ class Section:
 
 
 def exit_code(sections: Sequence[Section]) -> int:
-    """0: all laws hold; 1: some are broken; 2: nothing could be checked."""
+    """0 if all laws hold, 1 if some are broken, 2 if nothing could be checked."""
     if any(section.broken for section in sections):
         return 1
     return 0 if any(section.outcomes is not None for section in sections) else 2
@@ -59,7 +59,7 @@ def in_words(section: Section, *, verbose: bool = False) -> str:
 
     Args:
         section: Its outcomes.
-        verbose: Passed checks too, with what they measured.
+        verbose: Whether to list passed checks too, with the values they measured.
     """
     lines = [section.title]
     if section.remark:
@@ -108,7 +108,7 @@ def _passed(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 HOLDS = ("passed", "expected failure")
-"""States of laws that hold, as far as promised."""
+"""States of laws that hold as far as the author claims."""
 
 
 def _summary(section: Section) -> str:

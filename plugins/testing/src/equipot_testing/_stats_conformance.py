@@ -1,4 +1,4 @@
-"""The conformance class of statistics managers: what their numbers may depend on."""
+"""The conformance class of statistics managers: what their values may depend on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from equipot.errors import ConfigError, DataError
+from equipot.errors import DataError
 from equipot.fields import mask_key
 from equipot.model import ModelInfo
 from equipot_testing._base import Conformance
 from equipot_testing._global_state import check_global_state_kept
 from equipot_testing._model_kit import cloned
+from equipot_testing._refusals import check_refused
 from equipot_testing.checks import check_outputs_equal, check_that
 from equipot_testing.frames import standard_structures
 
@@ -27,7 +28,7 @@ CLOSE = 1e-10
 
 
 class StatsManagerConformance(Conformance):
-    """Everything a statistics manager must do.
+    """The checks of a statistics manager.
 
     Example:
         >>> class TestMyStats(StatsManagerConformance):
@@ -62,17 +63,17 @@ class StatsManagerConformance(Conformance):
         return frames
 
     def values(self, frames: Sequence[Graph], requested: Sequence[str] | None = None) -> dict[str, StatisticValue]:
-        """The default statistics of frames, or those asked for."""
+        """The default statistics of frames, or the requested ones."""
         return self.manager().compute(iter(frames), self.type_names, requested)
 
     # ----------------------------------------------------------------- checks
 
     def test_names(self) -> None:
-        """Names and kinds are known before any data; the defaults are among them.
+        """Names and kinds are known without data, and include the defaults.
 
         Tolerance: none.
         Why: configs are checked before data are read.
-        Goes wrong: names made while computing.
+        Goes wrong: names that are made during the computation.
         """
         manager = self.manager()
         names = manager.names()
@@ -82,10 +83,10 @@ class StatsManagerConformance(Conformance):
         check_that(set(manager.default_names()) <= set(names), "default_names must be among names")
 
     def test_values(self) -> None:
-        """Each default name gets finite plain floats: one, or one for each type.
+        """Each default statistic consists of finite plain floats: one, or one for each type or pair of types.
 
         Tolerance: none.
-        Why: the numbers stand in configs and checkpoints; one NaN makes every weight NaN.
+        Why: configs and checkpoints contain the values; one NaN makes every weight NaN.
         Goes wrong: tensors or numpy scalars returned; 0/0 for a type without data.
         """
         manager = self.manager()
@@ -104,10 +105,10 @@ class StatsManagerConformance(Conformance):
             check_that(plain, f"{name}: values must be finite floats, got {value}")
 
     def test_frames_not_changed(self) -> None:
-        """Frames and the state of the process are left alone.
+        """The manager changes neither the frames nor the state of the process.
 
         Tolerance: none, bit for bit.
-        Why: training follows on the same frames.
+        Why: training uses the same frames.
         Goes wrong: labels centred in place; sampling from the global generator.
         """
         frames = self.frames()
@@ -118,7 +119,7 @@ class StatsManagerConformance(Conformance):
             check_outputs_equal("frames must not be changed", frame, kept)
 
     def test_data_matter(self) -> None:
-        """Other labels and frames give other values.
+        """Different labels and frames give different values.
 
         Tolerance: none.
         Why: a constant is not a statistic.
@@ -131,17 +132,17 @@ class StatsManagerConformance(Conformance):
         """The order of the frames does not matter.
 
         Tolerance: 1e-10.
-        Why: the cache is keyed by the set of frames.
-        Goes wrong: the first frame taken as a reference; running means without weights.
+        Why: the cache identifies statistics by the set of frames.
+        Goes wrong: the first frame used as a reference; running means without weights.
         """
         frames = self.frames()
         _check_same("other order of frames", self.values(frames[::-1]), self.values(frames))
 
     def test_some_of_the_names(self) -> None:
-        """Each statistic is the same whether others are asked for or not.
+        """Each statistic is the same whether others are requested or not.
 
         Tolerance: 1e-10.
-        Why: only what a config uses is computed.
+        Why: only the statistics that a config uses are computed.
         Goes wrong: collectors that share state.
         """
         frames = self.frames()
@@ -150,11 +151,11 @@ class StatsManagerConformance(Conformance):
             _check_same(f"{name} asked for alone", self.values(frames, [name]), {name: value})
 
     def test_masked_labels_not_read(self) -> None:
-        """A label that is masked out counts as absent, also where its value is not finite.
+        """A label that is masked out counts as absent, even if its value is not finite.
 
         Tolerance: 1e-10; the masked labels are NaN.
-        Why: sets with partial labels would get NaN scales, or zeros counted as data.
-        Goes wrong: ``<label>_mask`` not looked at; a product with the mask, which keeps NaN.
+        Why: otherwise data sets with partial labels give NaN, or zeros count as data.
+        Goes wrong: ``<label>_mask`` ignored; a product with the mask, which keeps NaN.
         """
         clean, masked = self.frames(), self.frames()
         kept = [index for index in range(len(clean)) if index != 1]
@@ -180,11 +181,11 @@ class StatsManagerConformance(Conformance):
         return False
 
     def test_no_other_labels_read(self) -> None:
-        """The default statistics need no labels but the declared ones.
+        """The default statistics only need the declared labels.
 
         Tolerance: none.
-        Why: energy-only sets have no forces.
-        Goes wrong: all statistics computed, whichever were asked for.
+        Why: energy-only data sets have no forces.
+        Goes wrong: all statistics are computed, even those that were not requested.
         """
         frames = [
             {key: value for key, value in frame.items() if key in self.reads or key not in ("total_energy", "forces")}
@@ -193,10 +194,10 @@ class StatsManagerConformance(Conformance):
         check_that(bool(self.values(frames)), f"the statistics must follow from {self.reads}")
 
     def test_missing_type_is_an_error(self) -> None:
-        """A type that is nowhere in the data is named in an error, not given a NaN.
+        """A type that does not occur in the data gives an error that names it, and not NaN.
 
         Tolerance: none.
-        Why: a NaN would show in the loss an hour later, without a name.
+        Why: a NaN would only show in the loss an hour later, without its cause.
         Goes wrong: a division by the number of atoms of each type.
         """
         frames = self.frames()
@@ -216,25 +217,21 @@ class StatsManagerConformance(Conformance):
                 check_that(False, f"{name}: a type without data must be an error, got {values}")
 
     def test_unknown_name(self) -> None:
-        """An unknown statistic is refused, naming it.
+        """An unknown statistic is refused with an error that names it.
 
         Tolerance: none.
-        Why: configs name statistics in strings.
+        Why: configs refer to statistics by name.
         Goes wrong: ``compute`` overridden.
         """
-        try:
-            self.values(self.frames(), ["surely_not_a_statistic"])
-        except ConfigError as error:
-            check_that("surely_not_a_statistic" in str(error), f"the error must name the statistic, got: {error}")
-        else:
-            check_that(False, "an unknown statistic must be refused")
+        name = "surely_not_a_statistic"
+        check_refused("an unknown statistic", lambda: self.values(self.frames(), [name]), name)
 
     def test_config_is_plain(self) -> None:
-        """What the cache is keyed by is plain containers, and the same every time.
+        """The config that identifies the manager in the cache consists of plain containers and does not change.
 
         Tolerance: none.
-        Why: statistics would be computed again for each run, or those of other options taken.
-        Goes wrong: an object's address in the text; a set, whose order changes.
+        Why: otherwise statistics are computed again in each run, or those for other options are used.
+        Goes wrong: the address of an object in a text; a set, whose order changes.
         """
         first, second = (json.dumps(self.manager().config(), sort_keys=True) for _ in range(2))
         check_that(first == second, f"config() must not change: {first} and {second}")

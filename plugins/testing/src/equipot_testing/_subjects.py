@@ -39,13 +39,13 @@ KITS: dict[str, type[Conformance]] = {
 """Kind of declaration to conformance class."""
 
 _GIVEN = {"type_names", "r_max"}
-"""Options of builders that the kit gives."""
+"""Options of builders that the kit sets itself."""
 
 _NEEDED = {"avg_num_neighbors"}
-"""Options whose default None means that a statistic of the data is wanted."""
+"""Options whose default None stands for a statistic of the data."""
 
 _KNOWN: dict[str, Any] = {"avg_num_neighbors": 12.0, "units": "metal", "chemical_species": ["H", "C", "O"]}
-"""Values of options that many components share."""
+"""Values for options that many components have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Subject:
     kit: type[Conformance] | None
     """None: it cannot be checked."""
     remark: str = ""
-    """What the check chose by itself, or why it cannot run."""
+    """Options that the check chose itself, or the reason why it cannot run."""
 
 
 def find_subjects(
@@ -70,16 +70,16 @@ def find_subjects(
     Args:
         subject: A plugin's id, its distribution, the folder of its project (with a slash in it, or
             ``.``), or a Python file with components, hooks or conformance classes.
-        kind: Only this kind of declaration.
-        name: Only the component of this name.
-        options: Options it is checked with; then the name must leave one component only.
+        kind: Only find declarations of this kind.
+        name: Only find the component of this name.
+        options: Options for the component; only allowed if a single component is left.
 
     Returns:
         At least one subject.
 
     Raises:
-        PluginError: If there is no such plugin, or it failed to load.
-        ConfigError: If nothing is left, or options are given for several.
+        PluginError: If there is no such plugin, or it cannot be loaded.
+        ConfigError: If no component is left, or options are given for several.
     """
     if kind and kind not in KINDS:
         raise ConfigError(problem("--kind", "unknown kind of declaration", got=kind, hint=f"kinds: {list(KINDS)}"))
@@ -121,13 +121,13 @@ def _written_kits(path: Path) -> list[Subject]:
 
 
 def _is_missing(subject: Subject) -> bool:
-    """Whether a class that an author wrote is for a name that nothing installed declares."""
+    """Whether a conformance class is for a name that no installed plugin declares."""
     kit = subject.kit
     return kit is not None and kit.target is None and kit.name not in plugins().names(kit.kind)
 
 
 def _uses_fixtures(kit: type[Conformance]) -> bool:
-    """Whether a class gets something from pytest, and so cannot run without it."""
+    """Whether a class uses fixtures of pytest, so that it cannot run without pytest."""
     names = ("FixtureFunctionDefinition", "_pytestfixturefunction")  # pytest from 8.4, and before
     own = [value for base in kit.__mro__ if not base.__module__.startswith("equipot.") for value in vars(base).values()]
     return any(type(value).__name__ == names[0] or hasattr(value, names[1]) for value in own)
@@ -137,7 +137,7 @@ def _imported(file: Path) -> types.ModuleType:
     name = f"equipot_checked_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise PluginError(problem(str(file), "is no Python file"))
+        raise PluginError(problem(str(file), "is not a Python file"))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -159,7 +159,7 @@ def _kits_in(module: types.ModuleType) -> Iterable[type[Conformance]]:
 
 
 def _record_of(subject: str, path: Path | None, *, required: bool) -> PluginRecord | None:
-    """The plugin, loaded; None where only conformance classes are to be run."""
+    """The loaded plugin; None if only conformance classes are to be run."""
     wanted = {_plain(subject)}
     if path is not None and path.suffix != ".py":
         wanted = {_plain(_project_name(path))}
@@ -186,7 +186,7 @@ def _record_of(subject: str, path: Path | None, *, required: bool) -> PluginReco
 
 
 def _plain(name: str) -> str:
-    """A distribution's name in the one spelling (PEP 503)."""
+    """A distribution's name in normalised form (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -230,7 +230,7 @@ def _subject(declared: Declaration, options: Mapping[str, Any]) -> Subject:
 
 
 def _refusal(kit: ModifierConformance) -> str:
-    """Why a modifier does not act on the kit's tiny model; empty if it does."""
+    """Why a modifier has no effect on the kit's tiny model; empty if it has one."""
     model = kit.model()
     try:
         unchanged = kit.modified(model) is model
@@ -240,7 +240,7 @@ def _refusal(kit: ModifierConformance) -> str:
 
 
 def _required_options(component: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Values for options without default, and the names of those that cannot be guessed."""
+    """Values for options without a default, and the names of options whose value cannot be guessed."""
     from equipot.describe import describe_options
 
     hints = typing.get_type_hints(component)
@@ -259,7 +259,7 @@ def _required_options(component: Any, given: Mapping[str, Any]) -> tuple[dict[st
 
 
 def _value_of(annotation: Any) -> Any:
-    """A value of an annotated type, for numbers and choices; None for others."""
+    """A value of the annotated type, for numbers and choices; None for other types."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         annotation = typing.get_args(annotation)[0]
     if typing.get_origin(annotation) is typing.Literal:

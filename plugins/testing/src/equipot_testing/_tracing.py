@@ -1,4 +1,4 @@
-"""Trace a model as compiled files are made, without the slow compilers: what traces wrongly shows in seconds."""
+"""Trace models as for compiled files, but without the slow compilers, so that tracing errors show in seconds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def traced(model: GraphModel, batch: Graph) -> tuple[torch.fx.GraphModule, list[str]]:
-    """One graph of all operations of energy and derivatives, with symbolic sizes.
+    """The graph of all operations of energy and derivatives, with symbolic sizes.
 
     Args:
         model: In eval mode; not changed.
         batch: Example whose numbers of atoms, edges and frames are larger than 3 and all different:
-            equal sizes, and sizes that occur as fixed ones (2 and 3), would be taken for one size.
+            the tracer would treat equal sizes as one, and also sizes that equal a fixed one (2 or 3).
 
     Returns:
         The graph, from the tensors in ``model.info.inputs`` to outputs, and the outputs' names.
@@ -46,7 +46,7 @@ def traced(model: GraphModel, batch: Graph) -> tuple[torch.fx.GraphModule, list[
 def runner(
     program: Callable[..., list[torch.Tensor]], keys: Iterable[str], outputs: list[str]
 ) -> Callable[[Graph], Graph]:
-    """A function of a batch from one of a list of tensors."""
+    """Turn a function of a list of tensors into a function of a batch."""
     keys = tuple(keys)
     return lambda graph: dict(zip(outputs, program(*(graph[key] for key in keys)), strict=True))
 

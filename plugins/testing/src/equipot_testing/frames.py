@@ -36,7 +36,7 @@ class Structure:
     types: torch.Tensor
     """Atom types, int64, shape [n_atoms]."""
     cell: torch.Tensor
-    """Cell vectors as rows, Å, shape [3, 3]; zeros where there is none."""
+    """Cell vectors as rows, Å, shape [3, 3]; zeros without a cell."""
     pbc: tuple[bool, bool, bool]
     """Periodic directions."""
 
@@ -76,7 +76,7 @@ class Structure:
         )
 
     def graph(self, info: ModelInfo) -> Graph:
-        """The frame that a model with this info gets.
+        """The input of a model with this info.
 
         Args:
             info: Types, radii and named edge sets of the model.
@@ -115,15 +115,15 @@ def batch_of(structures: Iterable[Structure], info: ModelInfo) -> Graph:
 def random_structure(
     n_atoms: int, n_types: int, *, seed: int, pbc: tuple[bool, bool, bool], cell: torch.Tensor | None = None
 ) -> Structure:
-    """Atoms at random places that keep their distance.
+    """Atoms at random places, none too close to another.
 
     Args:
         n_atoms: Number of atoms.
-        n_types: Number of types; each occurs if there are atoms enough.
-        seed: Seed of places and types.
+        n_types: Number of types; each occurs if there are enough atoms.
+        seed: Seed for places and types.
         pbc: Periodic directions.
-        cell: Cell vectors as rows, Å; default ``CELL``. Without any periodic direction it is the
-            region that atoms are put in, and the structure has no cell.
+        cell: Cell vectors as rows, Å; default ``CELL``. Without periodic directions it is only the
+            region in which atoms are placed, and the structure has no cell.
 
     Returns:
         The structure; the same for the same arguments.

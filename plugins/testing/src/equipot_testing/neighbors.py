@@ -1,4 +1,4 @@
-"""A neighbour list by brute force: the oracle that faster ones are compared with.
+"""A neighbour list by brute force, with which faster ones are compared.
 
 It tries every pair of atoms and every periodic image that could matter, with numpy alone, and
 shares no code with ``equipot.neighbors``.
@@ -24,9 +24,9 @@ def brute_force_neighbors(
 
     Args:
         positions: Å, shape [n_atoms, 3]; atoms may lie anywhere.
-        cell: Cell vectors as rows, Å, shape [3, 3]; rows of directions that are not periodic are not read.
+        cell: Cell vectors as rows, Å, shape [3, 3]; rows of non-periodic directions are ignored.
         pbc: Periodic directions, shape [3].
-        r_max: Radius in Å, one or for each pair [n_atoms, n_atoms] (centre, neighbour).
+        r_max: Radius in Å: one number, or one per pair [n_atoms, n_atoms] (centre, neighbour).
 
     Returns:
         Centres, neighbours (both [n_edges]) and integer shifts [n_edges, 3], sorted by centre, then

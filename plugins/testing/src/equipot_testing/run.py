@@ -21,26 +21,26 @@ __all__ = ["BROKEN", "Outcome", "State", "run_checks"]
 State = Literal["passed", "failed", "expected failure", "unexpected pass", "not applicable", "not judged", "slow"]
 
 BROKEN = ("failed", "unexpected pass")
-"""States that make a report bad."""
+"""States of checks that make a component fail."""
 
 
 LONGEST = 300
-"""Most characters shown of an error's first line."""
+"""How many characters of an error's first line are shown."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one check."""
+    """The result of one check."""
 
     check: Check
     state: State
     message: str = ""
-    """By how much the law is broken, why the check was left out, or what a passed one measured."""
+    """By how much the law is broken, why the check was skipped, or the values that a passed check measured."""
     seconds: float = 0.0
 
     @property
     def broken(self) -> bool:
-        """Whether the component fails because of it."""
+        """Whether it makes the component fail."""
         return self.state in BROKEN
 
 
@@ -49,12 +49,12 @@ def run_checks(
 ) -> list[Outcome]:
     """Run all checks of a conformance class in order, the most telling first.
 
-    A check is not judged where one that it builds on fails: its failure would say nothing new.
+    A check is not judged if a check that it builds on fails, because its failure would say nothing new.
 
     Args:
         kit: The class.
-        slow: Run the slow ones too.
-        progress: Called with each outcome as it is known.
+        slow: Whether to run the slow checks too.
+        progress: Called with each outcome as soon as it is known.
 
     Returns:
         One outcome for each check.
@@ -106,7 +106,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where an error was raised, the innermost line outside installed libraries if there is one."""
+    """Where an error was raised: the innermost line outside installed libraries, if there is one."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or list(frames)
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}"

@@ -274,7 +274,7 @@ class GlobalGenerator(ToyEnergy):
 
 @caught_by("model_dtype", r"weights of other types: \['weights'\]")
 class AlwaysDouble(ToyEnergy):
-    """Has float64 weights whatever is asked for."""
+    """Has float64 weights, even if another type is requested."""
 
     def __init__(self, context):
         super().__init__(dataclasses.replace(context, model_dtype=torch.float64))

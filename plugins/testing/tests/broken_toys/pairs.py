@@ -111,7 +111,7 @@ class ConstantPerAtom(pair_potential_of(Coulomb)):
         return module
 
 
-@caught_by("units", "other units must be refused by name")
+@caught_by("units", "data in other units must be refused")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnyUnits(pair_potential_of(Coulomb)):
     """Has units but lets data in any pass."""
@@ -140,7 +140,7 @@ class _Forgiving(str):
 @caught_by("species", "species in another order must be refused")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnyOrder(pair_potential_of(Coulomb)):
-    """Is told the species and compares them with nothing."""
+    """Takes the species and does not compare them with the model's."""
 
     chemical_species: list[str] | None = None
     """Species of the types."""

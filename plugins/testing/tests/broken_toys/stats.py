@@ -111,7 +111,7 @@ class Unmasked(Mean):
 
 @caught_by("data_matter", "the values must depend on the data")
 class Constant(Sound):
-    """Gives one number whatever the data are."""
+    """Gives the same number for all data."""
 
     def finish(self, mean):
         return dict.fromkeys(super().finish(mean), 1.0)

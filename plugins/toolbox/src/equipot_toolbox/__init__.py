@@ -1,6 +1,6 @@
 """Further losses, metrics, callbacks, training modules, optimizers and datasets for equipot.
 
-Configs name everything as ``equipot_toolbox.NAME``; nothing is imported before its first use.
+Configs name everything as ``equipot_toolbox.NAME``; each module is imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frames of equal composition from arrays whose first axis counts frames."""
+"""Frames of equal composition from arrays whose first axis is the frame."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ HDF5_KEYS = {"pos": "positions", "coordinates": "positions", "species": "atomic_
 """Usual names of arrays in HDF5 files."""
 
 _SYNONYMS = {"pos": "positions", "total_energy": "energy"}
-"""Other words for what arrays are."""
+"""Synonyms that users may write."""
 
 _PER_FRAME = ("energy", "stress", "virial", "dipole")
-"""Labels that are per frame even where the number of atoms happens to be 3 or 1."""
+"""Labels that are per frame even if their first axis happens to have as many entries as there are atoms."""
 
 
 def names_of(given: Mapping[str, str] | None, default: Mapping[str, str]) -> dict[str, str]:
-    """Array name to what it is, with one word for each thing.
+    """What each array is, by its name, without synonyms.
 
     Args:
-        given: From the user, or None.
-        default: What holds for names that are not given.
+        given: Names given by the user, or None.
+        default: Used for all other names.
 
     Example:
         >>> names_of({"E": "total_energy"}, {"R": "pos"})
@@ -56,14 +56,14 @@ class FrameArrays(FrameSource):
     """Frames of equal composition.
 
     Args:
-        arrays: Name to array (or what gives one when indexed, as of HDF5).
-        key_mapping: Name to what it is; names that are not in it are kept.
-        path: File that they are from.
-        where: File and place in it, for messages.
+        arrays: Arrays by name; data sets of HDF5 will do, which are read when indexed.
+        key_mapping: What each array is, by its name; other names are kept.
+        path: The file.
+        where: The file and the place in it, for messages.
 
     Raises:
         DataError: If positions or atomic numbers are missing or have an unexpected shape, or two
-            arrays are the same thing.
+            arrays have the same meaning.
     """
 
     def __init__(self, arrays: Mapping[str, Any], key_mapping: Mapping[str, str], path: str, where: str) -> None:
@@ -95,15 +95,11 @@ class FrameArrays(FrameSource):
         return self.n_frames
 
     def place(self, index: int) -> str:
-        """File, place in it and number there."""
+        """File, place in it and index there, for messages."""
         return f"{self.where}, frame {index}"
 
     def atoms(self, index: int) -> Atoms:
-        """A frame with everything else in ``info`` or ``arrays``.
-
-        Args:
-            index: From 0.
-        """
+        """A frame, with everything except the geometry in ``info`` or ``arrays``."""
         from ase import Atoms
 
         numbers = self._arrays["atomic_numbers"]
@@ -125,7 +121,7 @@ class FrameArrays(FrameSource):
         return atoms
 
     def _of_frame(self, name: str, index: int, shape: tuple[int, ...]) -> Array | None:
-        """Cell or pbc, which may be the same for all frames."""
+        """Cell or pbc of a frame; the array may hold one for all frames."""
         if name not in self._arrays:
             return None
         array = self._arrays[name]

@@ -1,6 +1,6 @@
-"""Callbacks that change the coefficients of the loss while training, and one that logs them.
+"""Callbacks that change the coefficients of the loss during training, and one that logs them.
 
-The loss keeps its coefficients and stores them with checkpoints; a resumed run goes on with them.
+The loss stores its coefficients in checkpoints, and a resumed run continues with them.
 """
 
 from __future__ import annotations
@@ -16,40 +16,36 @@ from equipot.train import Loss
 
 
 class LossCallback(lightning.Callback):
-    """A callback of a loss with coefficients; ``equipot check`` shows it the loss too."""
+    """A callback that needs a loss with coefficients; ``equipot check`` calls ``check_loss`` too."""
 
     def check_loss(self, loss: Any) -> None:
-        """Refuse a loss without coefficients.
+        """Refuse a training module whose loss is missing or has no coefficients.
 
         Args:
-            loss: Of the training module.
+            loss: Loss of the training module.
 
         Raises:
-            ConfigError: Naming what it has instead.
+            ConfigError: If it is not an ``equipot.train.Loss``.
         """
         if not isinstance(loss, Loss):
             raise ConfigError(problem(type(self).__name__, "needs a loss with coefficients", got=type(loss).__name__))
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Check the loss.
-
-        Raises:
-            ConfigError: If it does not fit.
-        """
+        """Check the loss."""
         self.check_loss(getattr(pl_module, "loss", None))
 
 
 def loss_of(module: lightning.LightningModule) -> Loss:
-    """The loss of a training module, checked when training began."""
+    """The loss of a training module, which was checked when training started."""
     loss: Loss = module.loss  # type: ignore[assignment]
     return loss
 
 
 class LossCoefficientScheduler(LossCallback):
-    """Sets coefficients of the loss at the start of some epochs.
+    """Sets the coefficients of the loss at the start of given epochs.
 
     Args:
-        schedule: Epoch (from 0) to the weight of every term of the loss, normalised to sum 1.
+        schedule: Weight of every term of the loss for each epoch (from 0), normalised to sum 1.
 
     Raises:
         ConfigError: If a key is not an epoch.
@@ -60,21 +56,21 @@ class LossCoefficientScheduler(LossCallback):
         self._epoch: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The epoch whose coefficients are set."""
+        """The epoch whose coefficients were set last."""
         return {"epoch": self._epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a stored state."""
         self._epoch = state_dict["epoch"]
 
     def check_loss(self, loss: Any) -> None:
-        """Check all terms and weights.
+        """Check that the weights are valid for exactly the terms of the loss.
 
         Args:
-            loss: Of the training module.
+            loss: Loss of the training module.
 
         Raises:
-            ConfigError: If they do not fit the loss.
+            ConfigError: If they are not.
         """
         super().check_loss(loss)
         for epoch, coefficients in self.schedule.items():
@@ -83,9 +79,9 @@ class LossCoefficientScheduler(LossCallback):
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set what the schedule has for an epoch, at its first batch.
+        """Set the coefficients of an epoch at its first batch.
 
-        Lightning does not announce the epoch that follows the last batch of a broken run.
+        ``on_train_epoch_start`` is not called for the epoch that follows a run stopped after the last batch.
         """
         epoch, before = trainer.current_epoch, self._epoch
         self._epoch = epoch
@@ -94,14 +90,10 @@ class LossCoefficientScheduler(LossCallback):
 
 
 def by_epoch(schedule: Mapping[int | str, Any], where: str) -> dict[int, Any]:
-    """A schedule with integer keys, ascending; keys of a YAML mapping may be text.
-
-    Args:
-        schedule: Epoch to anything.
-        where: Place named in errors.
+    """A schedule with integer keys in ascending order; keys of a YAML mapping may be text.
 
     Raises:
-        ConfigError: If a key is not an epoch, or there is none.
+        ConfigError: If a key is not an epoch, or the schedule is empty.
     """
     wrong = [key for key in schedule if not str(key).isdecimal()]
     if wrong or not schedule:
@@ -110,15 +102,15 @@ def by_epoch(schedule: Mapping[int | str, Any], where: str) -> dict[int, Any]:
 
 
 class LinearLossCoefficientScheduler(LossCallback):
-    """Moves the coefficients of the loss linearly from what they are to others.
+    """Changes the coefficients of the loss linearly from their present to their final values.
 
-    In epoch ``start_epoch + n`` the fraction ``n / transition_epochs`` of the way is done. Several of
-    them may follow each other.
+    In epoch ``start_epoch + n`` the fraction ``n / transition_epochs`` of the change is made. Several of these
+    callbacks may follow each other.
 
     Args:
-        final_coeffs: Weight of every term of the loss at the end, normalised to sum 1.
-        transition_epochs: Length of the way in epochs.
-        start_epoch: Epoch (from 0) whose coefficients are the start.
+        final_coeffs: Final weight of every term of the loss, normalised to sum 1.
+        transition_epochs: Duration of the change in epochs.
+        start_epoch: Epoch (from 0) in which the coefficients still have their initial values.
     """
 
     def __init__(
@@ -135,25 +127,25 @@ class LinearLossCoefficientScheduler(LossCallback):
 
     @property
     def state_key(self) -> str:
-        """One for each part of the schedule."""
+        """A different key for each of several such callbacks."""
         return self._generate_state_key(start_epoch=self.start_epoch, transition_epochs=self.transition_epochs)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the way started, and the epoch whose coefficients are set."""
+        """The initial coefficients, and the epoch whose coefficients were set last."""
         return {"start": self._start, "epoch": self._epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a stored state."""
         self._start, self._epoch = state_dict["start"], state_dict["epoch"]
 
     def check_loss(self, loss: Any) -> None:
-        """Check all terms and weights.
+        """Check that the weights are valid for exactly the terms of the loss.
 
         Args:
-            loss: Of the training module.
+            loss: Loss of the training module.
 
         Raises:
-            ConfigError: If they do not fit the loss.
+            ConfigError: If they are not.
         """
         super().check_loss(loss)
         where = "LinearLossCoefficientScheduler.final_coeffs"
@@ -162,7 +154,7 @@ class LinearLossCoefficientScheduler(LossCallback):
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set the coefficients of an epoch, at its first batch."""
+        """Set the coefficients of an epoch at its first batch."""
         if self._epoch == trainer.current_epoch:
             return
         self._epoch = trainer.current_epoch
@@ -181,8 +173,8 @@ class LossCoefficientMonitor(LossCallback):
     """Logs the coefficients of the loss as ``loss_coefficient/<term>``.
 
     Args:
-        interval: ``batch`` or ``epoch``.
-        frequency: Every how many of them.
+        interval: Log per ``batch`` or per ``epoch``.
+        frequency: Number of batches or epochs between two values.
     """
 
     def __init__(
@@ -194,7 +186,7 @@ class LossCoefficientMonitor(LossCallback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log those that the batch was weighted with."""
+        """Log the coefficients that were used for the batch."""
         by_batch = self.interval == "batch"
         number = batch_idx if by_batch else trainer.current_epoch
         if number % self.frequency == 0 and (by_batch or batch_idx == 0):

@@ -1,10 +1,10 @@
-"""ConFIG: steps that lower every term of the loss, made from the gradients of the single terms.
+"""ConFIG: steps that lower every term of the loss, computed from the gradients of the single terms.
 
 The gradients g_i of the terms, as unit vectors, are the rows of A; the direction x solves A x = b
 with the loss's coefficients as b (least norm), and the step is (sum_i g_i · u) u with u = x / |x|.
 
 Source: Liu, Chu, Thuerey (2025), ICLR, arXiv:2408.11104. Their package ``conflictfree`` solves with
-``torch.linalg.lstsq``, whose last bits differ between equal runs; a resumed run would.
+``torch.linalg.lstsq``, whose last bits differ between equal runs, so that a resumed run would differ too.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def conflict_free_gradient(
     """One gradient from those of several terms.
 
     Args:
-        gradients: Shape [n_terms, n_parameters]; rows not longer than ``eps`` are left out.
-        weights: Wished ratios of the projections on the unit gradients, shape [n_terms].
-        least_squares: Solve with the small matrix A Aᵀ; else with the pseudo-inverse of A.
-        eps: Length of a gradient that counts as none.
+        gradients: Gradients of the terms, shape [n_terms, n_parameters]; those not longer than ``eps`` are left out.
+        weights: Desired ratios of the projections on the unit gradients, shape [n_terms].
+        least_squares: Solve with the small matrix A Aᵀ, otherwise with the pseudo-inverse of A.
+        eps: Length up to which a gradient is treated as 0.
 
     Returns:
-        Shape [n_parameters]; 0 if no term has a gradient.
+        The gradient, shape [n_parameters]; 0 if no term has a gradient.
     """
     lengths = torch.linalg.vector_norm(gradients, dim=1)
     used = (lengths > eps) & (weights > 0.0)
@@ -53,37 +53,32 @@ def conflict_free_gradient(
 
 @dataclass(frozen=True, kw_only=True)
 class ConFIG(GradientCombination):
-    """Conflict-free gradients; the loss's coefficients are the wished ratios."""
+    """Conflict-free gradients; the loss's coefficients are the desired ratios of the decrease of the terms."""
 
     gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = None
-    """Clip the conflict-free gradient to this; default: as the trainer says."""
+    """Limit to which the conflict-free gradient is clipped; default: that of the trainer."""
 
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
-    """Clip by ``norm`` or by ``value``."""
+    """Clip by ``norm`` or by ``value``; default: as set in the trainer."""
 
     lsqr: bool = True
-    """Solve with the small matrix of overlaps; else with the pseudo-inverse of all gradients."""
+    """Solve with the small matrix of overlaps, otherwise with the pseudo-inverse of all gradients."""
 
     norm_eps: Annotated[float, Field(ge=0.0)] = 1e-8
-    """Length of a term's gradient that counts as none."""
+    """Length up to which a term's gradient is treated as 0."""
 
     def check_trainer(self, module: LightningModule) -> None:
-        """Refuse several processes: nothing averages the terms' gradients over them.
+        """Refuse several processes, because the terms' gradients are not averaged over them.
 
         Raises:
-            ConfigError: If there are several.
+            ConfigError: If there are several processes.
         """
         if module.trainer.world_size > 1:
             where = f"training_module: {type(module).__name__}"
             raise ConfigError(problem(where, "runs in one process", got=module.trainer.world_size, hint="devices: 1"))
 
     def combine_gradients(self, module: LightningModule, terms: Mapping[str, torch.Tensor]) -> None:
-        """Add the conflict-free gradient to the parameters' gradients.
-
-        Args:
-            module: Whose model is trained.
-            terms: Of its loss.
-        """
+        """Add the conflict-free gradient to the gradients of the parameters."""
         loss = module.loss
         assert loss is not None  # noqa: S101 - the module checked it
         parameters = [one for one in module.model.parameters() if one.requires_grad]
@@ -96,7 +91,7 @@ class ConFIG(GradientCombination):
             parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient
 
     def clipping(self, value: float | None, algorithm: str | None) -> tuple[float | None, str | None]:
-        """Its own limit, else that of the trainer."""
+        """The options of clipping or, where they are not given, those of the trainer."""
         return self.gradient_clip_val or value, self.gradient_clip_algorithm or algorithm
 
 
@@ -118,9 +113,9 @@ class EMAConFIGOptions(EMAOptions, ConFIG):
 
 
 class ConFIGLightningModule(LightningModule, options=ConFIGOptions):
-    """Trains with conflict-free gradients; the loss's coefficients are the wished ratios.
+    """Trains with conflict-free gradients; the loss's coefficients are the desired ratios of the decrease of the terms.
 
-    Everything else is as in ``LightningModule``: schedules, clipping, accumulated batches, resuming.
+    Schedules, clipping, accumulated batches and resuming work as in ``LightningModule``.
     """
 
 

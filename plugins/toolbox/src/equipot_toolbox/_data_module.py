@@ -1,4 +1,4 @@
-"""The data section of a config whose frames come from data sets named one by one."""
+"""Data sections that read data sets."""
 
 from __future__ import annotations
 
@@ -27,20 +27,19 @@ class FrameDataOptions(SourceOptions):
     example: ClassVar[str] = "for example {_target_: equipot_toolbox.NPZDataset, file_path: …}"
 
     split_dataset: dict[str, Any] | None = None
-    """``dataset`` (one, or a list that is joined) and ``train``, ``val``, ``test`` as fractions or numbers of
-    frames."""
+    """``dataset`` (one, or a list to join) and ``train``, ``val``, ``test`` as fractions or numbers of frames."""
 
     train_dataset: Any = None
-    """A data set, or a list that is joined."""
+    """A data set, or a list to join."""
 
     val_dataset: Any = None
-    """A data set, or a list with one (or a list that is joined) for each validation set."""
+    """A data set, or a list with a data set (or a list to join) for each validation set."""
 
     test_dataset: Any = None
     """The same for test sets."""
 
     def is_source(self, given: Any) -> bool:
-        """Whether it is a data set."""
+        """Whether an entry is a data set."""
         return isinstance(given, FrameSource)
 
 
@@ -54,7 +53,7 @@ class FrameDataModule(SourceDataModule, options=FrameDataOptions):
         return [path for source in sources for path in source.paths()]
 
     def read(self, sources: list[FrameSource]) -> FrameCollection:
-        """Frames of some data sets, or, where they do not stay in memory, a way to read each again."""
+        """Frames of the data sets of one set; those that do not stay in memory are read on each access."""
         source = joined(sources)
         contract, mask_nan = self.label_contract, self.options.mask_nan_labels
         every = ((source.place(index), source.atoms(index)) for index in range(len(source)))
@@ -65,7 +64,7 @@ class FrameDataModule(SourceDataModule, options=FrameDataOptions):
 
 
 class _Reader:
-    """Makes a frame of a data set when it is needed."""
+    """Reads one frame of a data set; picklable, for the processes of a loader."""
 
     def __init__(self, source: FrameSource, contract: LabelContract, *, mask_nan: bool) -> None:
         self.source, self.contract, self.mask_nan = source, contract, mask_nan

@@ -1,4 +1,4 @@
-"""Sets of labelled frames from files that ASE reads and from NPZ archives; nothing is unpickled."""
+"""Data sets from files that ASE reads and from NPZ archives; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ASEDataset(FileSource):
-    """Frames of files that ASE reads, in memory."""
+    """Frames from files that ASE reads, kept in memory."""
 
     ase_args: dict[str, Any] | None = field(default=None, kw_only=False)
     """Arguments of ``ase.io.iread``, e.g. ``{format: extxyz}``."""
@@ -35,7 +35,7 @@ class ASEDataset(FileSource):
 
 
 class _ReadFrames(FrameSource):
-    """Frames in memory, each with its place."""
+    """Frames in memory, each with its place for messages."""
 
     def __init__(self, files: list[str], frames: list[tuple[str, Atoms]]) -> None:
         self._files, self._frames = files, frames
@@ -59,16 +59,16 @@ class NPZDataset(FileSource):
 
     Arrays: ``R`` or ``coords`` [n_frames, n_atoms, 3]; ``z`` or ``nuclear_charges`` [n_atoms]; energies
     ``E`` or ``energies`` [n_frames]; forces ``F`` or ``forces`` [n_frames, n_atoms, 3]; ``cell`` and
-    ``pbc`` where there are any. Archives with Python objects are refused. Units are the file's: most of
-    these sets are in kcal/mol, for which the data module has ``units: real``.
+    ``pbc`` for periodic systems. Archives with Python objects are refused. Values are not converted: most
+    of these sets are in kcal/mol, so set ``units: real`` in the data module.
     """
 
     file_path: str = field(kw_only=False)
     """The archive."""
 
     key_mapping: dict[str, str] | None = field(default=None, kw_only=False)
-    """Name of an array to what it is: ``positions``, ``atomic_numbers``, ``cell``, ``pbc`` or the key of a label; added
-    to the names above. Other names are kept."""
+    """What each array is, by its name: ``positions``, ``atomic_numbers``, ``cell``, ``pbc`` or the key of a label; in
+    addition to the names above. Other names are kept."""
 
     @functools.cached_property
     def _arrays(self) -> FrameArrays:
@@ -76,16 +76,16 @@ class NPZDataset(FileSource):
         return FrameArrays(_read_npz(path), names_of(self.key_mapping, NPZ_KEYS), path, path)
 
     def opened(self) -> FrameSource:
-        """The archive's arrays, read whole on first use.
+        """The arrays of the archive, read completely on first use.
 
         Raises:
-            DataError: If it cannot be read or holds Python objects.
+            DataError: If the archive cannot be read or contains Python objects.
         """
         return self._arrays
 
 
 def _read_npz(path: str) -> Mapping[str, np.ndarray[Any, np.dtype[Any]]]:
-    """Arrays of numbers of an archive; texts, as of authors and licences, are left out."""
+    """Numeric arrays of an archive, without texts such as authors and licences."""
     check_file(path)
     try:
         with np.load(path, allow_pickle=False) as archive:

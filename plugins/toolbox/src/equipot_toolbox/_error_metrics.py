@@ -1,6 +1,6 @@
 """Errors as torchmetrics: mean absolute, squared, largest, Huber and stratified Huber.
 
-Averages are over scalar entries of everything seen, in float64; not means of means.
+Averages are taken in float64 over all scalar entries of an epoch; they are not means of means.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ReductionOptions(Options):
     """Options of metrics that can be sums."""
 
     reduction: Literal["mean", "sum"] = "mean"
-    """``mean`` over the entries, or their ``sum``."""
+    """``mean`` over the entries or their ``sum``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class HuberOptions(ReductionOptions):
     """Options of ``HuberLoss``."""
 
     delta: Annotated[float, Field(gt=0.0)] = 1.0
-    """Where it becomes linear, in the unit of the field."""
+    """Error above which the function is linear, in the unit of the field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,41 +40,36 @@ class StratifiedHuberOptions(ReductionOptions):
     """Options of ``StratifiedHuberForceLoss``."""
 
     delta_dict: dict[float | str, float] = field(kw_only=False)
-    """Lower bound of a range of ``|label|`` to the delta in it, in the unit of the field; at least two ranges."""
+    """At least two ranges of ``|label|``: lower bound to the delta in this range, both in the unit of the field."""
 
 
 class ElementwiseMetric(Configurable, Metric, abc.ABC):
-    """Mean or sum of a function of predictions and labels, entry by entry."""
+    """Mean or sum over entries of a function of prediction and label."""
 
     is_differentiable = True
     higher_is_better = False
     full_state_update = False
     short_name: ClassVar[str]
-    """What follows the field in the default name of a metric."""
+    """End of the default name of a metric, after the field."""
     total: torch.Tensor
     count: torch.Tensor
 
     def __post_init__(self) -> None:
-        """Start with nothing."""
+        """Add the empty sums."""
         super().__post_init__()
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     @abc.abstractmethod
     def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The function, same shape as its arguments.
-
-        Args:
-            preds: Predictions.
-            target: Labels.
-        """
+        """The function, of the same shape as predictions and labels."""
 
     def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
         """Add predictions.
 
         Args:
-            preds: Shape [n, …].
-            target: The same shape.
+            preds: Predictions, shape [n, …].
+            target: Labels, the same shape.
         """
         values = self.entries(preds, target).to(torch.float64)
         self.total = self.total + values.sum()
@@ -113,7 +108,7 @@ class RootMeanSquaredError(MeanSquaredError):
     short_name = "rmse"
 
     def compute(self) -> torch.Tensor:
-        """The root, with gradient 0 where there is no error."""
+        """The root, with gradient 0 if the error is 0."""
         mean = super().compute()
         return torch.where(mean > 0.0, mean, 1.0).sqrt() * (mean > 0.0)
 
@@ -135,20 +130,20 @@ class MaximumAbsoluteError(Metric):
         """Add predictions.
 
         Args:
-            preds: Shape [n, …], not empty.
-            target: The same shape.
+            preds: Predictions, shape [n, …], not empty.
+            target: Labels, the same shape.
         """
         self.largest = torch.maximum(self.largest, (preds - target).abs().max().to(torch.float64))
 
     def compute(self) -> torch.Tensor:
-        """The largest, a scalar."""
+        """The largest error, a scalar."""
         return self.largest
 
 
 class HuberLoss(ElementwiseMetric, options=HuberOptions):
     """Huber's function of the differences, as ``torch.nn.HuberLoss``.
 
-    Half the square up to ``delta``, ``delta * (|difference| - delta / 2)`` beyond.
+    It is half the square up to ``delta`` and ``delta * (|difference| - delta / 2)`` beyond.
     """
 
     options: HuberOptions
@@ -176,12 +171,7 @@ class StratifiedHuberForceLoss(ElementwiseMetric, options=StratifiedHuberOptions
         self.deltas = [torch.inf, *(delta for _, delta in ranges)]
 
     def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Huber's function, with the delta of each row's range.
-
-        Args:
-            preds: Shape [n, 3].
-            target: The same shape.
-        """
+        """Huber's function with the delta of each row's range; arguments have the shape [n, 3]."""
         length = torch.linalg.vector_norm(target, dim=-1, keepdim=True)
         bounds = torch.tensor(self.bounds, dtype=length.dtype, device=length.device)
         deltas = torch.tensor(self.deltas, dtype=length.dtype, device=length.device)
@@ -193,11 +183,7 @@ class StratifiedHuberForceLoss(ElementwiseMetric, options=StratifiedHuberOptions
 
 
 def _ranges(delta_dict: Mapping[float | str, float]) -> list[tuple[float, float]]:
-    """Bounds, ascending, with their deltas; keys of a YAML mapping may be text.
-
-    Raises:
-        ConfigError: With all problems.
-    """
+    """Bounds in ascending order with their deltas; keys of a YAML mapping may be text."""
     where = "StratifiedHuberForceLoss.delta_dict"
     problems = []
     ranges = []

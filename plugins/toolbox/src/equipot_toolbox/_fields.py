@@ -1,4 +1,4 @@
-"""Which field a metric compares with which, beyond a field with its own label."""
+"""Which predicted field a metric compares with which label."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class MappedFieldModifier:
     target_field: str
 
     def __post_init__(self) -> None:
-        """Check the fields.
+        """Refuse fields that are unknown or not comparable.
 
         Raises:
-            ConfigError: If one is unknown, or one is per frame and the other per atom.
+            ConfigError: If a field is unknown, or one is per frame and the other per atom.
         """
         pred, target = as_quantity(self.pred_field), as_quantity(self.target_field)
         if pred.per != target.per:
@@ -35,7 +35,7 @@ class MappedFieldModifier:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Predicted values and labels of a metric."""
+    """The predictions and labels that a metric compares."""
 
     pred: Any
     """Quantity of the predictions."""
@@ -44,7 +44,7 @@ class Comparison:
     """Quantity of the labels."""
 
     name: str
-    """What default names of metrics begin with."""
+    """Beginning of the default names of metrics."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -53,13 +53,13 @@ class Comparison:
 
 
 def comparison(field: Any) -> Comparison:
-    """What a metric's ``field`` compares.
+    """The comparison for a metric's ``field``.
 
     Args:
         field: A field's name, ``PerAtomModifier`` or another quantity, or ``MappedFieldModifier``.
 
     Raises:
-        ConfigError: If it is none of them.
+        ConfigError: If it is something else.
     """
     if isinstance(field, MappedFieldModifier):
         name = f"{field.pred_field}_as_{field.target_field}"

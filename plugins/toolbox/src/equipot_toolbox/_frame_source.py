@@ -1,4 +1,4 @@
-"""Sets of labelled frames by index: what a data set for ``FrameDataModule`` is, and several of them as one."""
+"""The base classes of data sets for ``FrameDataModule``, and several data sets joined into one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class FrameSource(abc.ABC):
-    """Frames by index; what ``FrameDataModule`` takes as a data set."""
+    """A data set for ``FrameDataModule``: labelled frames by index."""
 
     in_memory: bool = True
-    """Whether frames are kept in memory once they are read; else each is read again when it is needed."""
+    """Whether frames stay in memory; otherwise each is read again on every access."""
 
     @abc.abstractmethod
     def paths(self) -> list[str]:
-        """Every file that is read."""
+        """All files that are read."""
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -38,20 +38,16 @@ class FrameSource(abc.ABC):
             index: From 0.
 
         Raises:
-            DataError: If the file holds something else.
+            DataError: If the file does not contain a valid frame there.
         """
 
     @abc.abstractmethod
     def place(self, index: int) -> str:
-        """File and number of a frame, for messages."""
+        """File and index of a frame, for messages."""
 
 
 class JoinedFrames(FrameSource):
-    """Several sets one after the other.
-
-    Args:
-        sources: The sets.
-    """
+    """Several data sets, one after the other."""
 
     def __init__(self, sources: Sequence[FrameSource]) -> None:
         self.sources = list(sources)
@@ -59,7 +55,7 @@ class JoinedFrames(FrameSource):
         self._starts: list[int] | None = None
 
     def paths(self) -> list[str]:
-        """Every file, once."""
+        """All files, without repetition."""
         return list(dict.fromkeys(path for source in self.sources for path in source.paths()))
 
     def __len__(self) -> int:
@@ -72,30 +68,30 @@ class JoinedFrames(FrameSource):
         return self.sources[number], index - self._starts[number]
 
     def atoms(self, index: int) -> Atoms:
-        """A frame of the set that has it."""
+        """The frame of an index that counts through all data sets."""
         source, own = self._find(index)
         return source.atoms(own)
 
     def place(self, index: int) -> str:
-        """File and number there."""
+        """File and index in it, for messages."""
         source, own = self._find(index)
         return source.place(own)
 
 
 def joined(sources: Sequence[FrameSource]) -> FrameSource:
-    """One set of one or several."""
+    """One data set made of one or several."""
     return sources[0] if len(sources) == 1 else JoinedFrames(sources)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource(Options, FrameSource):
-    """Frames of one or more files, which are opened on first use, in each process by itself."""
+    """Frames of one or more files; each process opens them on first use."""
 
     file_path: str | list[str] = field(kw_only=False)
     """A path or a list of paths."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """The options, without what was opened."""
+        """The options, without open files."""
         return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
 
     def paths(self) -> list[str]:
@@ -114,5 +110,5 @@ class FileSource(Options, FrameSource):
         return self.opened().atoms(index)
 
     def place(self, index: int) -> str:
-        """File and number there."""
+        """File and index in it, for messages."""
         return self.opened().place(index)

@@ -1,4 +1,4 @@
-"""Frames in HDF5 files: groups of frames of equal composition, read one frame at a time."""
+"""Data sets in HDF5 files: groups of frames of equal composition, read one frame at a time."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from equipot.errors import DataError, problem
 from equipot_toolbox._arrays import HDF5_KEYS, FrameArrays, names_of
 from equipot_toolbox._frame_source import FileSource, FrameSource, joined
 
-_HINT = "only data in the file itself are read"
+_HINT = "all data must be in the file itself"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HDF5Dataset(FileSource):
-    """Frames in one or more HDF5 files, read when they are needed.
+    """Frames in one or more HDF5 files, read on each access.
 
     Each group (or the file itself) holds frames of equal composition: ``positions`` [n_frames,
-    n_atoms, 3], ``atomic_numbers`` [n_atoms] or [n_frames, n_atoms], ``cell`` and ``pbc`` of all or of
-    each frame where there are any, and labels whose first axis counts frames (``energy``, ``forces``,
-    ``stress``, …). Links to other files, and data stored in other files, are refused.
+    n_atoms, 3], ``atomic_numbers`` [n_atoms] or [n_frames, n_atoms], for periodic systems ``cell`` and
+    ``pbc`` (one for all frames, or one per frame), and labels whose first axis is n_frames (``energy``,
+    ``forces``, ``stress``, …). Links to other files, and data stored in other files, are refused.
     """
 
     in_memory = False
 
     key_mapping: dict[str, str] | None = field(default=None, kw_only=False)
-    """Name of a data set to what it is: ``positions``, ``atomic_numbers``, ``cell``, ``pbc`` or the key of a label;
-    added to ``pos`` and ``coordinates`` (positions), ``species`` (atomic numbers) and ``energies`` (the energy). Other
-    names are kept."""
+    """What each HDF5 data set is, by its name: ``positions``, ``atomic_numbers``, ``cell``, ``pbc`` or the key of a
+    label; in addition to ``pos`` and ``coordinates`` (positions), ``species`` (atomic numbers) and ``energies`` (the
+    energy). Other names are kept."""
 
     @functools.cached_property
     def _by_process(self) -> dict[int, FrameSource]:
-        """The groups by process: a file that one has opened cannot be read by those forked from it."""
+        """The groups, by process: a forked process cannot read from a file that its parent opened."""
         return {}
 
     def opened(self) -> FrameSource:
@@ -63,7 +63,7 @@ def _groups(path: str, key_mapping: dict[str, str]) -> Iterator[FrameArrays]:
 
 
 def _walk(group: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every group that holds data sets of numbers, in the order of names."""
+    """All groups with numeric data sets, in the order of their names."""
     arrays, below = {}, []
     for name in sorted(group):
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):

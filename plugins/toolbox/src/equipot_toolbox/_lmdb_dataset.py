@@ -1,7 +1,7 @@
-"""Frames in an LMDB file: safetensors as values, so that nothing is unpickled, and random access.
+"""Data sets in LMDB files, with random access; values are safetensors, so that nothing is unpickled.
 
-Key ``format`` holds JSON with the format's version and the number of frames; key ``000000000000`` and
-following hold the frames in order.
+The key ``format`` holds JSON with the version of the format and the number of frames; the keys from
+``000000000000`` hold the frames in order.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 FORMAT_KEY = b"format"
 FORMAT = "equipot frames"
 FORMAT_VERSION = 1
-_MAP_SIZE = 2**40  # an upper limit of the address space, not of the file
+_MAP_SIZE = 2**40  # reserves address space; the file grows only as needed
 _COMMIT_EVERY = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class LMDBDataset(FileSource):
-    """Frames in a file that ``python -m equipot_toolbox.convert`` or ``write_lmdb`` wrote.
+    """Frames in a file written by ``python -m equipot_toolbox.convert`` or ``write_lmdb``.
 
-    They are read when they are needed, so that sets may be larger than memory. LMDB files of other
-    programs, whose values are pickled objects, are refused.
+    Frames are read on each access, so that sets may be larger than memory. LMDB files of other programs,
+    whose values are pickled objects, are refused.
     """
 
     in_memory = False
@@ -52,7 +52,7 @@ class LMDBDataset(FileSource):
         return _StoredFrames(self.file_path)
 
     def opened(self) -> FrameSource:
-        """The open file; a forked process goes on with the one it inherits, which it only reads."""
+        """The open file; a forked process can use the one that it inherits, as it only reads."""
         return self._stored
 
 
@@ -84,20 +84,20 @@ class _StoredFrames(FrameSource):
 
 
 def _checked_length(path: str, raw: bytes | None) -> int:
-    """Number of frames that the header gives."""
+    """Number of frames, from the header."""
     hint = "make one with: python -m equipot_toolbox.convert data.extxyz data.lmdb"
     try:
         header = json.loads(bytes(raw or b"{}"))
         name, version, frames = header["format"], int(header["version"]), int(header["frames"])
     except (ValueError, KeyError, TypeError):
-        raise DataError(problem(path, "holds no frames of equipot", hint=hint)) from None
+        raise DataError(problem(path, "does not contain equipot frames", hint=hint)) from None
     if name != FORMAT or version != FORMAT_VERSION:
         raise DataError(problem(path, "has an unknown format", got=f"{name} {version}", hint=hint))
     return frames
 
 
 _ENVIRONMENTS: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-"""Files open in this process, by path: LMDB refuses to open one twice."""
+"""Files open in this process, by path, because LMDB cannot open a file twice."""
 
 
 def _environment(path: str) -> Any:
@@ -114,11 +114,11 @@ def _environment(path: str) -> Any:
 
 
 def write_lmdb(path: str | Path, frames: Iterable[Atoms]) -> int:
-    """Write frames with their labels, whole or not at all.
+    """Write frames with their labels, atomically.
 
     Args:
-        path: The new file; an old one is replaced.
-        frames: As ASE reads them; everything numeric in results, info and arrays is kept.
+        path: The new file; an existing one is replaced.
+        frames: As ASE reads them; all numeric values in results, info and arrays are kept.
 
     Returns:
         Number of frames.
@@ -146,11 +146,7 @@ def _key(index: int) -> bytes:
 
 
 def record_of(atoms: Atoms) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    """A frame as named arrays: geometry, then ``<results|info|arrays>/<key>``, and ``config_type`` as bytes.
-
-    Args:
-        atoms: The frame.
-    """
+    """A frame as named arrays: the geometry, ``<results|info|arrays>/<key>``, and ``config_type`` as bytes."""
     record = {
         "positions": np.asarray(atoms.positions, dtype=np.float64),
         "atomic_numbers": np.asarray(atoms.numbers, dtype=np.int64),
@@ -171,14 +167,7 @@ def record_of(atoms: Atoms) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
 
 
 def atoms_of(record: dict[str, np.ndarray[Any, np.dtype[Any]]]) -> Atoms:
-    """The frame of named arrays.
-
-    Args:
-        record: As of ``record_of``.
-
-    Raises:
-        KeyError: If geometry is missing.
-    """
+    """The frame of a record made by ``record_of``; a KeyError if the geometry is missing."""
     from ase import Atoms
     from ase.calculators.calculator import all_properties
     from ase.calculators.singlepoint import SinglePointCalculator

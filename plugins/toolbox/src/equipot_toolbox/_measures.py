@@ -1,4 +1,4 @@
-"""Core's losses and metrics of energies, forces and stress, with further metrics and NaN that counts as absent."""
+"""Core's losses and metrics of energies, forces and stress, with further metrics and NaN treated as absent."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from equipot_toolbox._metrics_manager import check_type_names, metric_terms
 
 @dataclass(frozen=True, kw_only=True)
 class ExtraOptions(Options):
-    """What core's losses and metrics do not have."""
+    """Options that core's losses and metrics do not have."""
 
     type_names: list[str] | None = None
-    """Names of the types; by default the model's."""
+    """Type names; by default those of the model."""
 
     ignore_nan: dict[str, bool] | None = None
-    """Label of a loss, or quantity of metrics, to whether NaN in labels counts as absent."""
+    """Whether NaN in labels is treated as absent, for each label of a loss or quantity of metrics."""
 
     extra_metrics: list[dict[str, Any]] | None = None
-    """Further entries, as of ``MetricsManager``."""
+    """Further entries, with the options of ``MetricEntry``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,28 +44,24 @@ class ExtraMetricsOptions(MetricsOptions, ExtraOptions):
 
 
 class Extended(TermMeasure):
-    """Adds ``ExtraOptions`` to a loss or metrics of core; comes before it among the base classes."""
+    """Adds ``ExtraOptions`` to a loss or metrics of core, which must be the next base class."""
 
     weights_optional = True
     compared: tuple[str, ...]
 
     @property
     def extra(self) -> ExtraOptions:
-        """The options, as far as they are not core's."""
+        """The options that core does not have."""
         return cast("ExtraOptions", self.options)
 
     def __post_init__(self) -> None:
-        """Make the terms, for the types if they are given."""
+        """Make the terms, and bind them to the types if these are given."""
         super().__post_init__()
         if self.extra.type_names is not None:
             self.bind(self.extra.type_names)
 
     def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
-        """The terms of core, and further ones.
-
-        Raises:
-            ConfigError: If the options are wrong.
-        """
+        """The terms of core and those of ``extra_metrics``."""
         name = type(self).__name__
         terms, weights = super().make_terms()  # type: ignore[safe-super]
         wrong = [one for one in self.extra.ignore_nan or () if one not in self.compared]
@@ -76,28 +72,25 @@ class Extended(TermMeasure):
         return terms | more, weights | further
 
     def term_options(self, name: str) -> dict[str, Any]:
-        """Values of single types are logged too."""
+        """Treat NaN as the options say, and show the values of single types."""
         return {"ignore_nan": (self.extra.ignore_nan or {}).get(name, False), "show_types": True}
 
     def bind(self, type_names: Sequence[str]) -> None:
-        """Learn the model's types.
-
-        Args:
-            type_names: Names of the types.
+        """Receive the model's type names.
 
         Raises:
-            ConfigError: If given ones differ, or weights are not for exactly these types.
+            ConfigError: If ``type_names`` were given and differ, or weights are not for exactly these types.
         """
         check_type_names(self.extra.type_names, type_names, type(self).__name__)
         super().bind(type_names)
 
 
 class EnergyForceLoss(Extended, core.EnergyForceLoss, options=ExtraLossOptions):
-    """Mean squared errors of energies and forces; a weight of 0 keeps the term for a scheduler."""
+    """Mean squared errors of energies and forces; a term with weight 0 is kept for schedulers."""
 
 
 class EnergyForceStressLoss(Extended, core.EnergyForceStressLoss, options=ExtraLossOptions):
-    """Mean squared errors of energies, forces and stress; a weight of 0 keeps the term for a scheduler."""
+    """Mean squared errors of energies, forces and stress; a term with weight 0 is kept for schedulers."""
 
 
 class EnergyOnlyLoss(Extended, core.EnergyOnlyLoss, options=ExtraEnergyLossOptions):

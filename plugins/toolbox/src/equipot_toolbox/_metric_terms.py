@@ -1,4 +1,4 @@
-"""One entry of a ``MetricsManager``: its options, and its metric (or one for each type) at work."""
+"""One entry of a ``MetricsManager``: its options, and the term that updates its metric or metrics of types."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class MetricEntry(Options):
     """A ``torchmetrics.Metric``, e.g. ``equipot_toolbox.MeanSquaredError``."""
 
     field: Any = None
-    """Field, ``equipot.data.PerAtomModifier`` or ``equipot_toolbox.MappedFieldModifier``; None: the
-    metric gets all predictions and the whole batch as two mappings."""
+    """Field, ``equipot.data.PerAtomModifier`` or ``equipot_toolbox.MappedFieldModifier``; None: the metric receives
+    all predictions and the whole batch as two mappings."""
 
     coeff: float | None = None
-    """Weight in ``weighted_sum``; None: observed only and its label not required."""
+    """Weight in ``weighted_sum``; None: the metric is only logged, and its label may be missing."""
 
     name: str | None = None
-    """Name in logs and for coefficients; default: the field and the metric, e.g. ``forces_mse``."""
+    """Name in logs and for coefficients; by default made from field and metric, e.g. ``forces_mse``."""
 
     per_type: bool = False
-    """Take the metric of each type's atoms by itself, then their mean."""
+    """Compute the metric for the atoms of each type separately, and take the mean over types."""
 
     per_type_coeffs: dict[str, float] | None = None
     """Weights of the types in that mean, greater than 0; default: 1 each."""
@@ -46,7 +46,7 @@ class MetricEntry(Options):
     """Count NaN in labels as absent."""
 
     def problems(self) -> Iterable[str]:
-        """Problems between options."""
+        """Options that are wrong or do not fit together."""
         if not isinstance(self.metric, torchmetrics.Metric):
             yield problem("metric", "must be a torchmetrics.Metric", got=self.metric)
         if self.coeff is not None and self.coeff < 0.0:
@@ -63,11 +63,7 @@ class MetricEntry(Options):
 
 
 class RowCount(torchmetrics.Metric):
-    """Rows seen by each of some groups, over all processes.
-
-    Args:
-        groups: Number of groups.
-    """
+    """Number of rows that each group has received, over all processes."""
 
     full_state_update = False
     rows: torch.Tensor
@@ -77,11 +73,7 @@ class RowCount(torchmetrics.Metric):
         self.add_state("rows", torch.zeros(groups, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, rows: torch.Tensor) -> None:
-        """Add rows.
-
-        Args:
-            rows: How many in each group, shape [groups].
-        """
+        """Add a number of rows for each group, shape [groups]."""
         self.rows = self.rows + rows.to(self.rows)
 
     def compute(self) -> torch.Tensor:
@@ -90,14 +82,16 @@ class RowCount(torchmetrics.Metric):
 
 
 class MetricTerm(Term):
-    """One entry with its metric, or one metric for each type.
+    """One entry with its metric, or with one metric for each type.
 
     Args:
         entry: The options.
         name: Name in logs.
-        compared: What is compared; None: everything.
+        compared: Predictions and labels to compare; None: the metric receives everything.
         where: Place named in errors.
     """
+
+    labels: tuple[str, ...] = ()
 
     def __init__(self, entry: MetricEntry, name: str, compared: Comparison | None, where: str) -> None:
         super().__init__()
@@ -106,20 +100,13 @@ class MetricTerm(Term):
         self._start({} if entry.per_type else {"": 1.0})
 
     def _start(self, weights: Mapping[str, float]) -> None:
-        """Take a metric for each group of atoms, named by what its values' names end with."""
+        """Make a metric for each group of atoms; a group's key is the suffix in the names of its values."""
         self.groups, self.weights = list(weights), list(weights.values())
         self.metrics = torch.nn.ModuleList(copy.deepcopy(self.entry.metric) for _ in weights)
         self.seen = RowCount(len(weights))
 
     def bind(self, type_names: Sequence[str]) -> None:
-        """Take a metric for each type, if the entry asks for that.
-
-        Args:
-            type_names: Names of the types.
-
-        Raises:
-            ConfigError: If weights are not for exactly these types.
-        """
+        """Make a metric for each type, if the entry is per type; weights must be given for exactly these types."""
         if not self.entry.per_type:
             return
         given = self.entry.per_type_coeffs or dict.fromkeys(type_names, 1.0)
@@ -130,11 +117,11 @@ class MetricTerm(Term):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of the entry, and of its types once these are known."""
+        """Name of the entry, and one name for each type once these are known."""
         return (self.name, *(f"{self.name}{group}" for group in self.groups if group))
 
     def _selected(self, found: Compared, batch: Graph) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
-        """Group, predictions and labels of the groups that have rows, which are counted."""
+        """Count the rows of each group; group, predictions and labels of those that have any."""
         masks = [found.present]
         if self.entry.per_type:
             masks = [found.present & (batch["atom_types"] == group) for group in range(len(self.groups))]
@@ -147,7 +134,7 @@ class MetricTerm(Term):
         ]
 
     def _rows(self, outputs: Graph, batch: Graph) -> Compared | None:
-        """Predictions, labels and which rows have both; None if there are none at all."""
+        """Predictions, labels and which rows have both; None if the batch lacks the label."""
         assert self.compared is not None  # noqa: S101 - for the type checker
         if not self.groups:
             where = self.where.rpartition(".")[0]
@@ -155,7 +142,7 @@ class MetricTerm(Term):
         return compare(self.compared.pred, self.compared.target, outputs, batch, ignore_nan=self.entry.ignore_nan)
 
     def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
-        """Add a batch and give its value; 0 (with gradient 0) if it has no label."""
+        """Add a batch and return its value; 0 (with gradient 0) if it has no label."""
         if self.compared is None:
             self.seen.update(torch.ones(1))
             return self.metrics[0](outputs, batch)
@@ -183,9 +170,9 @@ class MetricTerm(Term):
                 self.metrics[group].update(predictions, labels)  # type: ignore[operator]
 
     def epoch_values(self) -> dict[str, torch.Tensor]:
-        """Value over the epoch, and that of each type; of groups that had rows."""
+        """Value over the epoch, and the values of types that occurred."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of torchmetrics, on those that were never updated
+            warnings.simplefilter("ignore", UserWarning)  # torchmetrics warns about metrics without any update
             seen = self.seen.compute().reshape(-1).tolist()
             values = {
                 group: _scalar(metric.compute(), self.name)  # type: ignore[operator]
@@ -199,7 +186,7 @@ class MetricTerm(Term):
         return {self.name: mean} | {f"{self.name}{group}": one for group, one in values.items() if group}
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Start a new epoch."""
         self.seen.reset()
         for metric in self.metrics:
             metric.reset()  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Any set of metrics of any fields, as a loss or as metrics: each entry has one ``torchmetrics.Metric``."""
+"""Losses and metrics put together from any ``torchmetrics.Metric`` and any field."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
-from equipot.errors import ConfigError, problem, relocate
+from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
-from equipot.options import Options
+from equipot.options import Options, from_mapping
 from equipot.train import Term, TermLoss
-from equipot.validation import check_options
 from equipot_toolbox._fields import Comparison, comparison
 from equipot_toolbox._metric_terms import MetricEntry, MetricTerm
 
@@ -23,20 +22,20 @@ class ManagerOptions(Options):
     """Options of ``MetricsManager``."""
 
     metrics: list[dict[str, Any]]
-    """Mappings with the options of ``MetricEntry``: ``metric``, ``field``, ``coeff``, ``name``, ``per_type``,
-    ``per_type_coeffs``, ``ignore_nan``. Coefficients are normalised to sum 1; 0 keeps an entry for coefficients that
-    change while training."""
+    """One mapping for each entry, with the options of ``MetricEntry``: ``metric``, ``field``, ``coeff``, ``name``,
+    ``per_type``, ``per_type_coeffs``, ``ignore_nan``. Coefficients are normalised to sum 1; an entry with coefficient 0
+    is kept, as coefficients may change during training."""
 
     type_names: list[str] | None = None
-    """Names of the types; by default the model's."""
+    """Type names; by default those of the model."""
 
 
 class MetricsManager(TermLoss, options=ManagerOptions):
-    """Metrics with names, and the weighted sum of those that have a coefficient.
+    """A list of metrics, and the weighted sum of those that have a coefficient.
 
-    It can be the ``loss``, ``train_metrics``, ``val_metrics`` or ``test_metrics``. Absent labels are left
-    out; a batch without any label of an entry adds 0 for it. Types that do not occur are left out of
-    means over types.
+    It can be the ``loss``, ``train_metrics``, ``val_metrics`` or ``test_metrics``. Absent labels are left out; if a
+    batch has no label of an entry, the entry's term of the loss is 0. Types that do not occur are left out of means
+    over types.
     """
 
     options: ManagerOptions
@@ -44,13 +43,13 @@ class MetricsManager(TermLoss, options=ManagerOptions):
     weights_optional = True
 
     def __post_init__(self) -> None:
-        """Make the terms, for the types if they are given."""
+        """Make the terms, and bind them to the types if these are given."""
         super().__post_init__()
         if self.options.type_names is not None:
             self.bind(self.options.type_names)
 
     def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
-        """A term for each entry.
+        """One term for each entry.
 
         Raises:
             ConfigError: With all problems of the entries.
@@ -64,23 +63,16 @@ class MetricsManager(TermLoss, options=ManagerOptions):
         return terms, weights
 
     def bind(self, type_names: Sequence[str]) -> None:
-        """Learn the model's types.
-
-        Args:
-            type_names: Names of the types.
+        """Receive the model's type names.
 
         Raises:
-            ConfigError: If given ones differ, or weights are not for exactly these types.
+            ConfigError: If ``type_names`` were given and differ, or weights are not for exactly these types.
         """
         check_type_names(self.options.type_names, type_names, type(self).__name__)
         super().bind(type_names)
 
     def forward(self, outputs: Graph, batch: Graph) -> dict[str, torch.Tensor]:
-        """As every loss.
-
-        Args:
-            outputs: Of the model.
-            batch: With labels.
+        """Compute the terms of a batch and their weighted sum, and add the batch to the epoch's sums.
 
         Raises:
             ConfigError: If no entry has a coefficient.
@@ -92,11 +84,7 @@ class MetricsManager(TermLoss, options=ManagerOptions):
 
 
 def check_type_names(given: Sequence[str] | None, type_names: Sequence[str], where: str) -> None:
-    """Refuse types that are not the model's.
-
-    Raises:
-        ConfigError: If they differ.
-    """
+    """Refuse type names of the config that differ from those of the model."""
     if given is not None and list(given) != list(type_names):
         what = f"differ from the model's {list(type_names)}"
         raise ConfigError(problem(f"{where}.type_names", what, got=given))
@@ -110,10 +98,10 @@ def metric_terms(
     Args:
         entries: Mappings with the options of ``MetricEntry``.
         where: Place named in errors.
-        taken: Names that other terms have.
+        taken: Names that other terms have already.
 
     Raises:
-        ConfigError: With all problems.
+        ConfigError: With the problems of all entries.
     """
     problems: list[str] = []
     terms: dict[str, Term] = {}
@@ -122,7 +110,7 @@ def metric_terms(
     for index, given in enumerate(entries):
         place = f"{where}.{index}"
         try:
-            entry = _entry(given, place)
+            entry = from_mapping(MetricEntry, given, place)
             compared = _compared(entry, place)
         except ConfigError as error:
             problems += error.problems
@@ -139,18 +127,8 @@ def metric_terms(
     return terms, weights
 
 
-def _entry(given: dict[str, Any], place: str) -> MetricEntry:
-    values, problems = check_options(MetricEntry, given, place)
-    if problems:
-        raise ConfigError(problems)
-    try:
-        return MetricEntry(**values)
-    except ConfigError as error:
-        raise ConfigError([relocate(text, "MetricEntry", place) for text in error.problems]) from None
-
-
 def _compared(entry: MetricEntry, place: str) -> Comparison | None:
-    """What an entry compares; None: everything."""
+    """What an entry compares; None if its metric receives all predictions and the whole batch."""
     if entry.field is None:
         return None
     try:

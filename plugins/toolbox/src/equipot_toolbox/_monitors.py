@@ -1,4 +1,4 @@
-"""Callbacks for TF32 by epoch, and for norms of weights, gradients and the optimizer's states."""
+"""Callbacks that set TF32 by epoch, and that log norms of weights, gradients and optimizer states."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from equipot_toolbox._coefficients import by_epoch
 class TF32Scheduler(lightning.Callback):
     """Allows or forbids TF32 in matrix products of CUDA devices, from given epochs on.
 
-    It sets ``torch.backends.cuda.matmul.allow_tf32`` and puts back what it was when training
-    ends. Other devices, and models in float64, do not look at it.
+    It sets ``torch.backends.cuda.matmul.allow_tf32`` and restores the previous value when training ends. The setting
+    has no effect on other devices and on models in float64.
 
     Args:
-        schedule: Epoch (from 0) to whether TF32 is allowed from then on; epoch 0 must be there.
+        schedule: Whether TF32 is allowed, for each epoch (from 0) at which this changes; epoch 0 is required.
 
     Raises:
         ConfigError: If a key is not an epoch or epoch 0 is missing.
@@ -33,14 +33,14 @@ class TF32Scheduler(lightning.Callback):
         self._before: bool | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Note what was set, and set what the epoch needs, also where a run is resumed within it."""
+        """Remember the present setting, and set that of the epoch."""
         self._before = torch.backends.cuda.matmul.allow_tf32
         self._set(trainer.current_epoch)
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set what the epoch needs."""
+        """Set what the schedule has for the epoch."""
         self._set(trainer.current_epoch)
 
     def _set(self, epoch: int) -> None:
@@ -48,7 +48,7 @@ class TF32Scheduler(lightning.Callback):
         torch.backends.cuda.matmul.allow_tf32 = allowed
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Put back what was set."""
+        """Restore the previous setting."""
         if self._before is not None:
             torch.backends.cuda.matmul.allow_tf32 = self._before
             self._before = None
@@ -56,21 +56,21 @@ class TF32Scheduler(lightning.Callback):
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
-        """Put back what was set."""
+        """Restore the previous setting."""
         self.on_train_end(trainer, pl_module)
 
 
 class TrainingStatsMonitor(lightning.Callback):
-    """Logs 2-norms of each parameter, its gradient and its states in the optimizer.
+    """Logs the 2-norms of each parameter, its gradient and its optimizer states.
 
     Names: ``weight_norm/<parameter>``, ``gradient_norm/<parameter>`` (before clipping) and
     ``<state>_norm/<parameter>``, e.g. ``exp_avg_norm/…`` of Adam.
 
     Args:
-        log_freq: Every how many optimizer steps.
-        log_weights: Log parameters.
-        log_gradients: Log gradients.
-        log_optimizer_states: Log tensors of the optimizer's state.
+        log_freq: Number of optimizer steps between two logged values.
+        log_weights: Log norms of parameters.
+        log_gradients: Log norms of gradients.
+        log_optimizer_states: Log norms of the tensors in the optimizer's state.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class TrainingStatsMonitor(lightning.Callback):
     def on_before_optimizer_step(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Log, if it is the step's turn."""
+        """Log the norms in every ``log_freq``-th step."""
         if trainer.global_step % self.log_freq == 0:
             norms = dict(self._norms(pl_module, optimizer))
             pl_module.log_dict(norms, on_step=True, on_epoch=False, batch_size=1)

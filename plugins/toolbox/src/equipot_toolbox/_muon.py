@@ -12,22 +12,22 @@ from torch.optim import AdamW, Muon, Optimizer
 from equipot.errors import ConfigError, problem
 
 EXCLUDED = ("*embedding*", "*readout*")
-"""Parameters of any shape that Adam takes, as Muon's author advises for first and last layers."""
+"""Patterns of parameters that Adam trains even if they are matrices, as Muon's author advises for these layers."""
 
 Named = Iterable[tuple[str, torch.Tensor]]
 
 
 class MuonParamGroups(list[dict[str, Any]]):
-    """Two groups of parameters: matrices inside the model for Muon, the rest for Adam.
+    """Two groups of parameters: matrices inside the model for Muon, and all others for Adam.
 
-    Muon gets parameters of two dimensions, both larger than 1, whose name matches no pattern in
-    ``exclude``; embeddings, readouts, scales, shifts and everything of another shape go to Adam.
+    Muon trains parameters with two dimensions larger than 1 whose names match no pattern in ``exclude``. Adam trains
+    embeddings, readouts, scales, shifts and all parameters of other shapes.
 
     Args:
-        params: Pairs of name and parameter; training passes them.
+        params: Pairs of name and parameter, passed by the training module.
         muon: Options of ``torch.optim.Muon``, e.g. ``lr``, ``weight_decay``, ``momentum``.
         adam: Options of ``torch.optim.AdamW``, e.g. ``lr``, ``betas``, ``weight_decay``.
-        exclude: Patterns of names for Adam, with ``*`` and ``?``.
+        exclude: Patterns of names of parameters for Adam, with ``*`` and ``?``.
 
     Raises:
         ConfigError: If parameters have no names.
@@ -64,11 +64,11 @@ class MuonWithAuxAdam(Optimizer):
     """``torch.optim.Muon`` and ``torch.optim.AdamW`` behind one interface.
 
     Args:
-        params: Pairs of name and parameter; training passes them.
-        param_groups: ``MuonParamGroups`` with the options of both; default: both with torch's.
+        params: Pairs of name and parameter, passed by the training module.
+        param_groups: ``MuonParamGroups`` with the options of both optimizers; default: torch's defaults for both.
 
     Raises:
-        ConfigError: On options that the optimizers do not have.
+        ConfigError: If the options of an optimizer are wrong.
 
     Source: Jordan et al. (2024), https://kellerjordan.github.io/posts/muon.
     """
@@ -80,17 +80,17 @@ class MuonWithAuxAdam(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Let the parts work on this optimizer's groups and states."""
+        """Make both optimizers use the groups and states of this one."""
         for part, group in zip(self._parts, self.param_groups, strict=True):
             part.param_groups = [group]
             part.state = self.state
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of both.
+        """Take a step with both optimizers.
 
         Args:
-            closure: Computes loss and gradients.
+            closure: Function that computes loss and gradients.
         """
         loss = None
         if closure is not None:
@@ -101,21 +101,17 @@ class MuonWithAuxAdam(Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a stored state."""
+        """Restore a stored state."""
         super().load_state_dict(dict(state_dict))
         self._share()
 
 
 def _made(group: Mapping[str, Any]) -> Optimizer:
-    """The optimizer of one group.
-
-    Raises:
-        ConfigError: On options that it does not have, or refuses.
-    """
+    """The optimizer of a group; wrong options are a ConfigError."""
     options = {key: value for key, value in group.items() if key != "use_muon"}
     kind = Muon if group.get("use_muon") else AdamW
     try:
         return kind(options.pop("params"), **options)
     except (TypeError, ValueError) as error:
         where = f"MuonParamGroups.{'muon' if kind is Muon else 'adam'}"
-        raise ConfigError(problem(where, f"{kind.__name__} refuses its options: {error}", got=options)) from None
+        raise ConfigError(problem(where, f"invalid options for {kind.__name__}: {error}", got=options)) from None

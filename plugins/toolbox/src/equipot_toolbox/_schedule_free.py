@@ -1,7 +1,7 @@
-"""Schedule-free training: no learning rate schedule, results from an average kept by the optimizer.
+"""Schedule-free training: no learning rate schedule, and results from an average that the optimizer defines.
 
-The optimizers are those of the ``schedulefree`` package. They train y, while results are of the average
-x; here x is the module's second model, so that nothing is swapped for validation and checkpoints.
+The optimizers are those of the ``schedulefree`` package. They train the weights y, while results use the average x;
+here x is the module's second model, so that no weights are swapped for validation and checkpoints.
 
 Source: Defazio et al. (2024), NeurIPS, arXiv:2405.15682.
 """
@@ -39,7 +39,7 @@ class ScheduleFree(WeightAverage):
     """The average x that schedule-free optimizers define."""
 
     def prepare_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let the optimizer train y.
+        """Set the optimizer to train y.
 
         Raises:
             ConfigError: If it is not one of the schedule-free optimizers.
@@ -66,11 +66,11 @@ class ScheduleFree(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleFreeOptions(TrainingOptions, ScheduleFree):
-    """Options of ``ScheduleFreeLightningModule``: the learning rate has no schedule."""
+    """Options of ``ScheduleFreeLightningModule``; there is none for a schedule of the learning rate."""
 
 
 class ScheduleFreeLightningModule(LightningModule, options=ScheduleFreeOptions):
     """Trains with a schedule-free optimizer; validation, test and stored results use its average.
 
-    The optimizer is ``equipot_toolbox.AdamWScheduleFree``, ``RAdamScheduleFree`` or ``SGDScheduleFree``.
+    The optimizer must be ``equipot_toolbox.AdamWScheduleFree``, ``RAdamScheduleFree`` or ``SGDScheduleFree``.
     """

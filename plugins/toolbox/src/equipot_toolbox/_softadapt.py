@@ -1,4 +1,4 @@
-"""SoftAdapt: coefficients of the loss that follow how fast each term falls."""
+"""SoftAdapt: coefficients of the loss that depend on how fast each term decreases."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from equipot_toolbox._coefficients import LossCallback, loss_of
 
 
 def softadapt_weights(losses: torch.Tensor, previous: torch.Tensor, beta: float, eps: float = 1e-8) -> torch.Tensor:
-    r"""Weights of terms by their rates of change, the slower ones heavier.
+    r"""Weights of terms by their rates of change; terms that decrease more slowly have larger weights.
 
     .. math:: w_k = \mathrm{softmax}_k\left(\beta \, \frac{s_k}{\lVert s \rVert_2 + \epsilon}\right),
         \qquad s_k = L_k(t) - L_k(t - 1)
 
     Args:
-        losses: Terms now, shape [n_terms].
-        previous: Terms before, shape [n_terms].
-        beta: How much the rates count; 0 gives equal weights.
-        eps: Keeps the quotient finite.
+        losses: Present values of the terms, shape [n_terms].
+        previous: Values one interval before, shape [n_terms].
+        beta: Influence of the rates; 0 gives equal weights.
+        eps: Small number that keeps the quotient finite.
 
     Returns:
         Weights that sum to 1, shape [n_terms].
@@ -36,15 +36,15 @@ def softadapt_weights(losses: torch.Tensor, previous: torch.Tensor, beta: float,
 class SoftAdapt(LossCallback):
     """Multiplies the coefficients that the loss started with by SoftAdapt's weights.
 
-    The weights are averaged over ``frequency`` intervals; then the coefficients are set, normalised to
-    sum 1. Terms with coefficient 0 stay at 0.
+    The weights are averaged over ``frequency`` intervals; then the coefficients are set, normalised to sum 1. Terms
+    with coefficient 0 keep it.
 
     Args:
-        beta: How much the rates of change count.
-        interval: Compare terms of batches or of whole epochs; where some batches lack labels, a batch
-            without any counts as a term of 0, so take ``epoch``.
+        beta: Influence of the rates of change; 0 gives equal weights.
+        interval: Compare terms of batches or of whole epochs. If some batches lack a label, use ``epoch``, because the
+            term of such a batch is 0.
         frequency: Number of intervals between changes of the coefficients.
-        eps: Keeps the quotient finite.
+        eps: Small number that keeps the quotient finite.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SoftAdapt(LossCallback):
         self._hook: Any = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next coefficients follow from."""
+        """Everything that the next coefficients depend on."""
         return {
             "base": self._base,
             "previous": self._previous,
@@ -74,7 +74,7 @@ class SoftAdapt(LossCallback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a stored state."""
         self._base = dict(state_dict["base"])
         self._previous = state_dict["previous"]
         self._weights = list(state_dict["weights"])
@@ -82,7 +82,7 @@ class SoftAdapt(LossCallback):
         self._epochs_seen = int(state_dict["epochs_seen"])
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Note the coefficients to start from, and look at the terms of each batch."""
+        """Remember the initial coefficients, and record the terms of each batch if the interval is ``batch``."""
         super().on_fit_start(trainer, pl_module)
         loss = loss_of(pl_module)
         self._base = self._base or loss.coefficients
@@ -90,7 +90,7 @@ class SoftAdapt(LossCallback):
             self._hook = loss.register_forward_hook(self._keep)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Leave the loss alone."""
+        """Stop recording."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
@@ -101,9 +101,9 @@ class SoftAdapt(LossCallback):
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set new coefficients, if they are due.
+        """Set new coefficients if they are due.
 
-        An epoch whose end a resumed run did not come to is made up for: its sums are there still.
+        If a run was stopped and resumed before the end of an epoch, the epoch is compared here; its sums still exist.
         """
         loss = loss_of(pl_module)
         if self.interval == "epoch" and self._epochs_seen < trainer.current_epoch:
@@ -115,12 +115,12 @@ class SoftAdapt(LossCallback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Compare the batch with the one before."""
+        """Compare the batch with the previous one."""
         if self.interval == "batch":
             self._see(trainer, self._terms)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compare the epoch with the one before, unless it was left in the middle."""
+        """Compare the epoch with the previous one, unless it was stopped half way."""
         whole = trainer.is_last_batch and self._epochs_seen <= trainer.current_epoch
         if self.interval == "epoch" and whole:
             self._see_epoch(trainer, loss_of(pl_module), trainer.current_epoch + 1)
@@ -132,7 +132,7 @@ class SoftAdapt(LossCallback):
             self._see(trainer, values)
 
     def _see(self, trainer: lightning.Trainer, terms: dict[str, torch.Tensor]) -> None:
-        """Take in one interval's terms; every ``frequency`` of them, say what the coefficients become."""
+        """Add the terms of one interval; after ``frequency`` intervals, compute the next coefficients."""
         values = torch.stack([terms[name].to(torch.float64) for name in self._base])
         if trainer.world_size > 1:
             values = torch.as_tensor(trainer.strategy.reduce(values, reduce_op="mean"))

@@ -20,10 +20,10 @@ from equipot.graph import Graph, split
 from equipot.options import Configurable, Options
 
 LABEL_PREFIX = "original_dataset_"
-"""What names of labels begin with in the files."""
+"""Prefix of the names of labels in the files."""
 
 _RESULTS = {"total_energy": "energy", "atomic_energy": "energies", "forces": "forces", "stress": "stress"}
-"""Predictions that ASE's readers take for results of a calculator, and their names there."""
+"""Predictions that ASE reads as results of a calculator, and their names there."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class WriterOptions(Options):
     """Path without suffix."""
 
     output_fields_from_original_dataset: list[str] | None = None
-    """Labels of the data to write too, as ``original_dataset_<label>``."""
+    """Labels of the data that are written as ``original_dataset_<label>``."""
 
     extra_fields: list[str] | None = None
-    """Further predicted fields per frame or atom to write."""
+    """Further predicted fields, per frame or atom, to write."""
 
     chemical_symbols: list[str] | None = None
-    """Symbol of each of the model's types; by default the elements of the data."""
+    """Chemical symbol of each of the model's types; by default the elements in the data."""
 
     def problems(self) -> Iterable[str]:
         """A path with a suffix, and unknown fields."""
@@ -58,19 +58,14 @@ class ValidationWriterOptions(WriterOptions):
     """Options of the writer for validation sets."""
 
     separate_file_per_epoch: bool = False
-    """Keep a file of each epoch, with ``_epoch<number>`` in the name, instead of the last one."""
+    """Keep one file per epoch, with ``_epoch<number>`` in its name, instead of only the last one."""
 
     every_n_epochs: Annotated[int, Field(ge=1)] = 1
     """Write in every n-th epoch."""
 
 
 class PredictionFiles:
-    """Extended XYZ files, one for each data set, which appear when they are finished.
-
-    Args:
-        options: Of the writer.
-        where: Place named in errors.
-    """
+    """Extended XYZ files, one per data set, which appear under their names when they are complete."""
 
     def __init__(self, options: WriterOptions, where: str) -> None:
         self.where = where
@@ -82,14 +77,7 @@ class PredictionFiles:
         self._unfinished = ExitStack()
 
     def add(self, number: int, suffix: str, outputs: Graph, batch: Graph) -> None:
-        """Write the frames of a batch.
-
-        Args:
-            number: Number of the data set.
-            suffix: What the name of its file ends with.
-            outputs: Predictions.
-            batch: Frames with labels.
-        """
+        """Write the frames of a batch to the file of data set ``number``, whose name ends with ``suffix``."""
         from ase.io import write
 
         if number not in self._open:
@@ -102,12 +90,8 @@ class PredictionFiles:
     def atoms(self, outputs: Graph, batch: Graph) -> list[Any]:
         """The frames of a batch with predictions as results of a calculator, in the units of the data.
 
-        Args:
-            outputs: Predictions.
-            batch: Frames with labels.
-
         Raises:
-            ConfigError: If a field to write is nowhere.
+            ConfigError: If a field to write is not predicted or not in the data.
         """
         self._check(outputs, batch)
         kept = {key: value.detach().cpu() for key, value in batch.items() if _is_kept(key)}
@@ -147,19 +131,19 @@ class PredictionFiles:
         return atoms
 
     def finish(self) -> None:
-        """Put all files in place."""
+        """Finish all files."""
         self._unfinished.close()
         self._open = {}
 
     def discard(self) -> None:
         """Remove unfinished files."""
         with suppress(_DiscardedError), self._unfinished:
-            raise _DiscardedError  # atomic() then leaves what was there before
+            raise _DiscardedError  # atomic() then keeps the earlier file
         self._open = {}
 
 
 class _DiscardedError(Exception):
-    """Ends the writing of files that are not wanted any more."""
+    """Makes ``atomic`` discard an unfinished file."""
 
 
 def _is_kept(key: str) -> bool:
@@ -167,7 +151,7 @@ def _is_kept(key: str) -> bool:
 
 
 def _has(key: str, frame: Graph) -> bool:
-    """Whether a frame has a field, for all its rows."""
+    """Whether a frame has a field with all its rows."""
     return key in frame and bool(frame.get(mask_key(key), torch.ones(1, dtype=torch.bool)).all())
 
 
@@ -189,7 +173,7 @@ class PredictionWriter(Configurable, lightning.Callback, options=WriterOptions):
     options: WriterOptions
 
     def __post_init__(self) -> None:
-        """Take no file yet."""
+        """Prepare the files."""
         super().__post_init__()
         self.files = PredictionFiles(self.options, type(self).__name__)
 
@@ -203,9 +187,9 @@ class PredictionWriter(Configurable, lightning.Callback, options=WriterOptions):
 class TestTimeXYZFileWriter(PredictionWriter):
     """Writes the predictions for each test set to ``<out_file>_dataset<number>.xyz``.
 
-    Energies, forces and stress of the model are what ``ase.io.read`` gives as results; labels have the names
-    ``original_dataset_<label>``; both are in the units of the data. With several processes each writes the
-    frames it evaluated, with ``_rank<number>`` in the name.
+    ``ase.io.read`` gives the predicted energies, forces and stress as results of a calculator; labels have the names
+    ``original_dataset_<label>``. Both are in the units of the data. With several processes, each writes the frames
+    that it evaluated to a file with ``_rank<number>`` in its name.
     """
 
     __test__ = False  # pytest takes the name for a test case
@@ -223,12 +207,12 @@ class TestTimeXYZFileWriter(PredictionWriter):
         self.files.add(dataloader_idx, _rank(trainer), outputs, batch)
 
     def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Put the files in place."""
+        """Finish the files."""
         self.files.finish()
 
 
 class ValTimeXYZFileWriter(PredictionWriter, options=ValidationWriterOptions):
-    """Writes the predictions for each validation set, as ``TestTimeXYZFileWriter``."""
+    """Writes the predictions for each validation set, like ``TestTimeXYZFileWriter``."""
 
     options: ValidationWriterOptions
 
@@ -247,7 +231,7 @@ class ValTimeXYZFileWriter(PredictionWriter, options=ValidationWriterOptions):
             self.files.add(dataloader_idx, f"{epoch}{_rank(trainer)}", outputs, batch)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Put the files in place."""
+        """Finish the files."""
         self.files.finish()
 
 

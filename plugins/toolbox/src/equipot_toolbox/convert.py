@@ -1,4 +1,4 @@
-"""``python -m equipot_toolbox.convert DATA… OUT.lmdb``: files that ASE reads to one LMDB file."""
+"""``python -m equipot_toolbox.convert DATA… OUT.lmdb``: convert files that ASE reads to one LMDB file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Convert files.
 
     Args:
-        arguments: Command line; None: that of the process.
+        arguments: Command line arguments; None: those of the process.
 
     Returns:
         Exit code: 0, or 2 after a message on standard error.
     """
     parser = argparse.ArgumentParser(prog="python -m equipot_toolbox.convert", description=__doc__)
-    parser.add_argument("data", nargs="+", help="files that ASE reads, e.g. extxyz; their frames follow each other")
-    parser.add_argument("out", help="the new LMDB file; an old one is replaced")
+    parser.add_argument("data", nargs="+", help="files that ASE reads, e.g. extxyz, in the order of their frames")
+    parser.add_argument("out", help="the LMDB file to write; an existing file is replaced")
     given = parser.parse_args(arguments)
     if Path(given.out).suffix != ".lmdb":
-        parser.error(f"the last argument is the new file, whose name ends in .lmdb, got {given.out!r}")
+        parser.error(f"the last argument must be a file name that ends in .lmdb, got {given.out!r}")
     from equipot_toolbox._lmdb_dataset import write_lmdb
 
     try:

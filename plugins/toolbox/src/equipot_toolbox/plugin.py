@@ -1,1 +1,1 @@
-"""The entry point: this package declares nothing, its classes are reached by ``_target_``."""
+"""The entry point; it declares nothing, because configs name the classes of this package with ``_target_``."""

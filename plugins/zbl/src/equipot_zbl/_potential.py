@@ -1,4 +1,4 @@
-"""The ZBL pair energy: a pure function of distance and charges, and its options."""
+"""The ZBL pair energy as a function of distance and nuclear charges, and its options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def zbl_energy(r: torch.Tensor, z_i: torch.Tensor, z_j: torch.Tensor, coulomb_co
         coulomb_constant: k in energy·Å, see ``equipot.units.COULOMB_CONSTANT``.
 
     Returns:
-        Full energy of each pair in the unit of k, shape [n_edges].
+        Full energy of each pair, shape [n_edges]; the unit of energy is that of k.
 
     Example:
         >>> carbon = torch.tensor([6.0], dtype=torch.float64)
@@ -53,11 +53,11 @@ class ZBLPairEnergy(PairEnergy):
     charges: torch.Tensor
 
     def __init__(self, atomic_numbers: tuple[int, ...], coulomb_constant: float) -> None:
-        """Keep charges and constant.
+        """Store the charges and the constant.
 
         Args:
             atomic_numbers: Nuclear charge of each type.
-            coulomb_constant: In energy·Å of the model's unit system.
+            coulomb_constant: k in energy·Å, in the model's unit system.
         """
         super().__init__()
         self.register_buffer("charges", torch.tensor(atomic_numbers, dtype=torch.float64), persistent=False)
@@ -76,13 +76,13 @@ class ZBL(PairPotential):
     citations = ("Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Matter, Pergamon (1985)",)
 
     units: Literal["metal", "real"]
-    """Unit system: metal (eV, Å) or real (kcal/mol, Å); must be the data's."""
+    """Unit system: metal (eV, Å) or real (kcal/mol, Å); it must be that of the data."""
 
     chemical_species: list[str] | None = None
     """Chemical symbol of each type, in the order of ``type_names``; default: the model's species."""
 
     def problems(self) -> Iterable[str]:
-        """Unknown symbols and an exponent that is too small."""
+        """Unknown chemical symbols, and the problems of every pair potential."""
         from ase.data import atomic_numbers
 
         yield from super().problems()
@@ -96,10 +96,10 @@ class ZBL(PairPotential):
                 )
 
     def build_pair_energy(self, context: BuildContext) -> PairEnergy:
-        """Make the pair function for the model's species.
+        """Build the pair function for the model's species.
 
         Raises:
-            ConfigError: If the species are neither given nor known from the type names.
+            ConfigError: If the species are not given, and the type names are not chemical symbols.
         """
         from ase.data import atomic_numbers
 

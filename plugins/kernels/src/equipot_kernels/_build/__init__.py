@@ -1,1 +1,1 @@
-"""From a spec to machine code: compiler, cache, registry of kernels and their torch ops."""
+"""How a spec becomes machine code: compiler, cache, registry of kernels, and torch ops."""

@@ -1,9 +1,9 @@
 """Compiled kernels on disk, one shared library for each source, and how they are loaded.
 
-They lie in ``kernels/`` of the user's cache folder (``EQUIPOT_CACHE_DIR``, else
-``$XDG_CACHE_HOME/equipot``, else ``~/.cache/equipot``), named by the digests of source, processor,
-compiler and of their own contents. Files appear by an atomic rename, so several processes may build
-at once; one that does not have the contents that its name promises is built again.
+They are stored in ``kernels/`` of the user's cache folder (``EQUIPOT_CACHE_DIR``, else
+``$XDG_CACHE_HOME/equipot``, else ``~/.cache/equipot``). Their names contain the digests of the source,
+the processor, the compiler and their own contents. Files appear by an atomic rename, so several processes
+may build at once; a file whose contents do not match its name is built again.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _lock = threading.Lock()
 
 
 def load(source: str, name: str) -> ctypes.CDLL:
-    """The library of a source, from this process, the disk or the compiler.
+    """The library of a source: loaded already, cached on disk, or compiled now.
 
     Args:
-        source: C++ text without headers whose functions are ``extern "C"``. They must keep no state:
-            calls release Python's global lock.
-        name: Start of the file's name, for people; letters, digits and underscores.
+        source: C++ text without headers whose functions are ``extern "C"``. They must not keep any state,
+            because calls release Python's global lock.
+        name: First part of the file's name, for human readers; letters, digits and underscores.
 
     Raises:
-        KernelError: If it must be built and cannot be.
+        KernelError: If it has to be built and cannot be.
     """
     key = hashlib.sha256(source.encode()).hexdigest()[:32]
     with _lock:
@@ -90,20 +90,20 @@ def _digest(contents: bytes) -> str:
 
 
 def _safe_folder() -> Path:
-    """The cache folder, or, where others could write to it or it cannot be made, one of this process."""
+    """The cache folder, or a temporary one if it cannot be created or others could write to it."""
     folder = cache_folder() / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if _is_safe(folder) and os.access(folder, os.W_OK):
             return folder
-        reason = "it is not yours alone to write"
+        reason = "other users can write to it"
     except OSError as error:
         reason = str(error)
     return _folder_of_process(str(folder), reason)
 
 
 def _is_safe(path: Path) -> bool:
-    """Whether only this user, or root, can have written it."""
+    """Whether only this user or root can have written it."""
     if not hasattr(os, "getuid"):
         return True
     facts = path.stat()

@@ -1,15 +1,15 @@
 """Kernels by spec and by handle.
 
-A *spec* is a small JSON object that says everything about a kernel: its family, data type, shapes. A
-*handle* is the 63-bit hash of a spec; ops take it as an integer argument, so an exported
-graph can hold it. A *unit* is one C function of a kernel, compiled when it is first called.
+A *spec* is a small JSON object that describes a kernel completely: its family, data type and shapes. A
+*handle* is the 63-bit hash of a spec; ops take it as an integer argument, so it can be part of an
+exported graph. A *unit* is one C function of a kernel, compiled when it is first called.
 
 A family is a module with
 
 - ``OPS``: dotted path of the module that defines the torch ops;
 - ``UNITS``: name of each unit and the types of its arguments (``ctypes``);
-- ``check(spec)``: raises ``KernelError`` unless the spec (which may come from an untrusted file) is right;
-- ``source(spec, unit)``: the C++ text, whose function has the unit's name.
+- ``check(spec)``: raises ``KernelError`` unless the spec, which may come from an untrusted file, is valid;
+- ``source(spec, unit)``: the C++ source text, which defines a function with the unit's name.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ FAMILIES: dict[str, str] = {
 
 
 class Family(Protocol):
-    """What the module of a family has."""
+    """What the module of a family defines."""
 
     OPS: str
     UNITS: dict[str, Sequence[Any]]
 
     def check(self, spec: Spec) -> None:
-        """Raise ``KernelError`` on a wrong spec."""
+        """Raise ``KernelError`` if the spec is not valid."""
 
     def source(self, spec: Spec, unit: str) -> str:
-        """The C++ text of a unit."""
+        """The C++ source text of a unit."""
 
 
 _specs: dict[int, dict[str, Any]] = {}
@@ -59,10 +59,10 @@ _functions: dict[tuple[int, str], Callable[..., None]] = {}
 
 
 def family_of(spec: Spec) -> Family:
-    """The module that knows a spec.
+    """The module of a spec's family.
 
     Raises:
-        KernelError: If no family of this version does.
+        KernelError: If this version does not have the family.
     """
     name = str(spec.get("family"))
     if name not in FAMILIES:
@@ -71,7 +71,7 @@ def family_of(spec: Spec) -> Family:
 
 
 def handle_of(spec: Spec) -> int:
-    """Make a spec known.
+    """Register a spec.
 
     Args:
         spec: JSON values only.
@@ -80,7 +80,7 @@ def handle_of(spec: Spec) -> int:
         Its handle.
 
     Raises:
-        KernelError: If the spec is wrong.
+        KernelError: If the spec is not valid.
     """
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
     handle = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -99,12 +99,12 @@ def spec_of(handle: int) -> dict[str, Any]:
     try:
         return _specs[handle]
     except KeyError:
-        hint = "load compiled models through equipot, which makes the kernels in their manifest known"
+        hint = "load compiled models with equipot, which registers the kernels listed in their manifest"
         raise KernelError(problem("kernels", "no kernel has this handle", got=handle, hint=hint)) from None
 
 
 def function(handle: int, unit: str) -> Callable[..., None]:
-    """The C function of a unit, built if need be.
+    """The C function of a unit, built if necessary.
 
     Args:
         handle: From ``handle_of``.
@@ -126,14 +126,14 @@ def function(handle: int, unit: str) -> Callable[..., None]:
 
 
 def kernel_source(spec: Spec, unit: str) -> str:
-    """The C++ text of a unit, for engines that call kernels without Python.
+    """The C++ source text of a unit, for engines that call kernels without Python.
 
     Args:
         spec: JSON values only, as in the manifest of a compiled file.
         unit: One of the family's units.
 
     Raises:
-        KernelError: If the spec is wrong, or its family has no such unit.
+        KernelError: If the spec is not valid, or its family has no such unit.
     """
     family = family_of(spec)
     family.check(spec)
@@ -143,7 +143,7 @@ def kernel_source(spec: Spec, unit: str) -> str:
 
 
 def build(units: Iterable[tuple[int, str]]) -> None:
-    """Build several units at once, one compiler per processor.
+    """Build several units in parallel, with one compiler process per processor.
 
     Args:
         units: Pairs of handle and unit.
@@ -158,13 +158,13 @@ def build(units: Iterable[tuple[int, str]]) -> None:
 
 
 def prepare(specs: Iterable[Spec]) -> None:
-    """Make the ops and kernels of a compiled model known to torch.
+    """Register the ops and kernels of a compiled model.
 
     Args:
         specs: From the manifest of the compiled file.
 
     Raises:
-        KernelError: On a spec that this version does not know, or if kernels cannot be built here.
+        KernelError: If this version does not know a spec, or kernels cannot be built here.
     """
     lists = []
     for spec in specs:
@@ -172,9 +172,9 @@ def prepare(specs: Iterable[Spec]) -> None:
         importlib.import_module(family_of(spec).OPS)
         if spec["family"] == "edge_lists":
             lists.append((handle, "edge_lists"))
-    # Small, and called by every model: a missing compiler is reported here, before torch finds out during a call.
+    # Every model calls these small functions: a missing compiler is reported here, not by torch in the middle of a call.
     build(lists)
 
 
 POINTER, INTEGER, NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-"""Types of arguments: a tensor's ``data_ptr()`` or None, an int, a float."""
+"""Types of arguments: a tensor's ``data_ptr()`` or None, an integer, a float."""

@@ -1,7 +1,7 @@
-"""The system's C++ compiler: where it is, what it can do, how it is called.
+"""The system's C++ compiler: how it is found, tested and called.
 
-Generated sources include no header, so a compiler without libraries is enough. OpenMP is used where
-the compiler has it; the run-time library is then the one that torch has loaded already.
+Generated sources include no headers, so a compiler without its libraries is enough. OpenMP is used if
+the compiler supports it; at run time its library is the one that torch has already loaded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CHOICES = (
     ("-mcpu=native",),
     (),
 )
-"""Flags that depend on the compiler, the best first; the first set that it takes is used."""
+"""Flags that depend on the compiler, best first; the first set that works is used."""
 
 _PROBE = """
 extern "C" void probe(int n, int* a) {
@@ -45,10 +45,10 @@ _TIMEOUT = 600.0
 
 @dataclass(frozen=True)
 class Compiler:
-    """A compiler that works here."""
+    """A compiler that works on this machine."""
 
     command: tuple[str, ...]
-    """The program, with the arguments that CXX gives."""
+    """The program, with the arguments given in CXX."""
     flags: tuple[str, ...]
     """Flags of every call."""
     identity: str
@@ -64,7 +64,7 @@ class Compiler:
             The contents of a shared library.
 
         Raises:
-            KernelError: With the compiler's first message, if it fails.
+            KernelError: If it fails; the error contains the compiler's first message.
         """
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder, "kernel.so")
@@ -84,10 +84,10 @@ class Compiler:
 
 
 def find_compiler() -> Compiler:
-    """The compiler in ``CXX``, else c++, g++ or clang++, with the best flags it takes.
+    """The compiler in ``CXX``, else c++, g++ or clang++, with the best flags that work.
 
     Raises:
-        KernelError: If there is none, saying what to install.
+        KernelError: If there is none; the error says what to install.
     """
     return _find(os.environ.get("CXX", ""), os.environ.get("PATH", ""))
 
@@ -113,7 +113,7 @@ def _probed(command: tuple[str, ...]) -> Compiler:
             made = Path(folder) / f"probe{number}.so"
             try:
                 made.write_bytes(compiler.compile(_PROBE))
-                ctypes.CDLL(str(made))  # some compilers take -fopenmp without having its library
+                ctypes.CDLL(str(made))  # some compilers accept -fopenmp although its library is missing
             except KernelError as error:
                 failure = error
             except OSError as error:
@@ -133,7 +133,7 @@ def _version(command: tuple[str, ...]) -> str:
 
 @functools.lru_cache(maxsize=1)
 def processor() -> str:
-    """Digest of what code built for this machine may rely on: its family and vector instructions."""
+    """Digest of what compiled code may rely on: the processor's family and its vector instructions."""
     facts = [platform.system(), platform.machine(), platform.processor()]
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

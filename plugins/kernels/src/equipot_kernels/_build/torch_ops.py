@@ -1,7 +1,7 @@
-"""How torch ops are defined here: by schema, with a CPU function and the shapes of its results.
+"""How torch ops are defined here: by a schema, a CPU function, and a function for the shapes of the results.
 
-An op defined so is one opaque node of an exported or compiled graph. Whoever runs such a graph
-imports the defining module first; ``registry.prepare`` does it.
+Such an op is one opaque node of an exported or compiled graph. The module that defines it must be
+imported before the graph runs; ``registry.prepare`` does so.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+
+from equipot_kernels._build import registry
 
 NAMESPACE = "equipot_kernels"
 
@@ -21,11 +23,11 @@ def define(schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> An
 
     Args:
         schema: For example ``"double(Tensor x) -> Tensor"``.
-        cpu: Computes it; gets tensors of any strides, returns contiguous ones that alias no argument.
-        fake: Gives results of the right shapes and types without computing.
+        cpu: Computes it. Receives tensors of any strides; returns contiguous ones that share no memory with an argument.
+        fake: Returns empty results of the right shapes and types.
 
     Returns:
-        The op, to be called.
+        The op, which can be called.
     """
     name = schema[: schema.index("(")]
     _library.define(schema)
@@ -35,11 +37,11 @@ def define(schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> An
 
 
 def differentiate(name: str, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
-    """Give an op its derivative.
+    """Define the derivative of an op.
 
     Args:
         name: As in its schema.
-        backward: ``(ctx, *gradients)``; made of ops that are differentiable themselves.
+        backward: ``(ctx, *gradients)``; must use ops that are differentiable themselves.
         setup_context: ``(ctx, inputs, output)``.
     """
     torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup_context, lib=_library)
@@ -51,9 +53,9 @@ def differentiate_trilinear(of_third: Any, of_second: Any, of_first: Any) -> Non
     Each gradient is an op, and its own gradients are the other two with one argument replaced.
 
     Args:
-        of_third: The op ``(a, b, *rest)`` that gives ∂S/∂c; what is in ``rest`` has no derivative.
-        of_second: The op ``(a, c, *rest)`` that gives ∂S/∂b.
-        of_first: The op ``(b, c, *rest)`` that gives ∂S/∂a.
+        of_third: The op ``(a, b, *rest)`` that computes ∂S/∂c; there is no derivative along ``rest``.
+        of_second: The op ``(a, c, *rest)`` that computes ∂S/∂b.
+        of_first: The op ``(b, c, *rest)`` that computes ∂S/∂a.
     """
     _differentiate_bilinear(
         of_third, lambda h, _, b, *rest: of_first(b, h, *rest), lambda h, a, _, *rest: of_second(a, h, *rest)
@@ -79,30 +81,32 @@ def _differentiate_bilinear(op: Any, along_first: Callable[..., Any], along_seco
     differentiate(op.__name__, backward, save_tensors)
 
 
-def threads() -> int:
-    """How many threads a kernel may use: torch's number."""
-    return torch.get_num_threads()
+def call(kernel: int, unit: str, *arguments: Any) -> None:
+    """Run a unit of a kernel on as many threads as torch uses.
 
-
-def pointer(tensor: torch.Tensor | None) -> int | None:
-    """Address of a contiguous tensor's data; None stays None."""
-    return None if tensor is None else tensor.data_ptr()
+    Args:
+        kernel: Its handle.
+        unit: One of its family's units.
+        arguments: As the unit takes them: integers, and contiguous tensors or None, whose address is handed over.
+    """
+    given = [argument.data_ptr() if isinstance(argument, torch.Tensor) else argument for argument in arguments]
+    registry.function(kernel, unit)(*given, torch.get_num_threads())
 
 
 def rows_of(tensor: torch.Tensor) -> torch.Tensor:
-    """A matrix whose rows are contiguous, although other numbers may lie between them: the tensor itself, or a copy."""
+    """The matrix itself if each of its rows is contiguous, even with other numbers between the rows; else a copy."""
     apart = tensor.dim() == 2 and tensor.stride(1) == 1 and tensor.stride(0) >= tensor.shape[1]
     return tensor if apart else tensor.contiguous()
 
 
 def needed(ctx: Any, count: int) -> list[bool]:
-    """Which of the first arguments of an op, all tensors, need a gradient in the running backward pass.
+    """Which of an op's first arguments, all tensors, need a gradient in the running backward pass.
 
-    ``ctx.needs_input_grad`` does not know what ``backward(inputs=…)`` left out; torch's engine does.
+    ``ctx.needs_input_grad`` does not know what ``backward(inputs=…)`` leaves out; torch's engine does.
 
     Args:
-        ctx: Of the op's derivative.
-        count: Number of arguments asked for.
+        ctx: The context of the op's derivative.
+        count: Number of arguments to look at.
     """
     wanted = []
     for needs, (node, _) in zip(ctx.needs_input_grad[:count], ctx.next_functions[:count], strict=True):
@@ -113,14 +117,14 @@ def needed(ctx: Any, count: int) -> list[bool]:
 def _runs(node: Any) -> bool:
     try:
         return bool(torch._C._will_engine_execute_node(node))  # noqa: SLF001 - what torch's own checkpointing asks
-    except RuntimeError:  # torch does not say it of leaves in autograd.grad
+    except RuntimeError:  # torch refuses the question for leaves in autograd.grad
         return True
 
 
 def save_tensors(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001 - torch passes it by name
     """Keep an op's arguments for its derivative: ``ctx.saved_tensors``, then ``ctx.constants``.
 
-    The op's schema names all tensors before all else.
+    The op's schema must name its tensors first; tensors that are None, if it has any, come last of them.
     """
     tensors = [item for item in inputs if isinstance(item, torch.Tensor)]
     ctx.save_for_backward(*tensors)
@@ -133,20 +137,20 @@ def derivative_of(
     wanted: Sequence[bool],
     cotangents: Sequence[torch.Tensor],
 ) -> list[torch.Tensor | None]:
-    """Gradients of an op that is computed again from ops that have derivatives.
+    """Gradients of an op, found by repeating its computation with ops that have derivatives.
 
     Args:
-        function: Computes what the op does.
+        function: Computes the same results as the op.
         tensors: Its arguments.
         wanted: Which of them need a gradient.
         cotangents: One for each result.
 
     Returns:
-        One gradient for each argument; None where not wanted.
+        One gradient per argument; None for those that are not wanted.
     """
     higher = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Views, so that a derivative is taken along each argument alone, also where one depends on another.
+        # Views, so that each derivative is along one argument alone, even if one argument depends on another.
         views = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
         along = [view for view, want in zip(views, wanted, strict=True) if want]
         made = function(*views)

@@ -1,4 +1,4 @@
-"""C++ text that kernels over channels begin with: data type, vectors, loads and stores of parts of vectors."""
+"""C++ text that kernels over channels begin with: the data type, vectors, and how to load and store parts of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from equipot_kernels._build.errors import KernelError
 C_TYPES = {"float32": "float", "float64": "double"}
 """Data types of kernels and their C names."""
 
-_TEXT = """
+_TYPES = """
 typedef {c_type} T;
 typedef __INT64_TYPE__ I;
 #if defined(__AVX512F__)
@@ -18,11 +18,15 @@ enum {{ NATIVE = 32 / sizeof(T) }};
 #else
 enum {{ NATIVE = 16 / sizeof(T) }};
 #endif
-enum {{ W = {wanted} < int(NATIVE) ? {wanted} : int(NATIVE), U = {channels} }};
+enum {{ W = {wanted} < int(NATIVE) ? {wanted} : int(NATIVE) }};
 typedef T V __attribute__((vector_size(W * sizeof(T))));
 template <int M> struct Lanes {{ enum {{ number = M }}; }};
 template <int M> static inline V load(const T* p) {{ V v = {{}}; __builtin_memcpy(&v, p, M * sizeof(T)); return v; }}
 template <int M> static inline void store(T* p, V v) {{ __builtin_memcpy(p, &v, M * sizeof(T)); }}
+"""
+
+_LOOPS = """
+enum {{ U = {channels} }};
 template <int L> static inline T tree(const T* p) {{
   if constexpr (L == 1) {{
     return p[0];
@@ -46,7 +50,7 @@ template <class F> static inline __attribute__((always_inline)) void over_channe
 CHUNK = (
     "over_channels([&](auto lanes, int c) __attribute__((always_inline)) { constexpr int M = decltype(lanes)::number;"
 )
-"""Begins the loop over vectors of channels; ends with ``});``."""
+"""Begins the loop over vectors of channels, which ends with ``});``."""
 
 ATOMS = """
   #pragma omp parallel for num_threads(int(threads)) schedule(dynamic, 4) if (threads > 1)
@@ -55,26 +59,36 @@ ATOMS = """
 """Begins the loop over atoms."""
 
 
+def vector_types(c_type: str, wanted: int) -> str:
+    """The data type T, the vector V of W numbers, and functions that load and store its first M.
+
+    Args:
+        c_type: ``float`` or ``double``.
+        wanted: Largest W; a processor with narrower vectors has a smaller one.
+    """
+    return _TYPES.format(c_type=c_type, wanted=wanted)
+
+
 def prelude(dtype: str, channels: int) -> str:
-    """The text.
+    """Vector types, sums over a vector, and the loop over channels.
 
     Args:
         dtype: Key of ``C_TYPES``.
         channels: Number of channels.
     """
     wanted = next(width for width in (2, 4, 8, 16) if width >= min(channels, 16))
-    return _TEXT.format(c_type=C_TYPES[dtype], wanted=wanted, channels=channels)
+    return vector_types(C_TYPES[dtype], wanted) + _LOOPS.format(channels=channels)
 
 
 def check_sizes(spec: dict[str, object], limits: dict[str, int]) -> None:
     """Check the data type and the integers of a spec, and that it holds nothing else.
 
     Args:
-        spec: Maybe from an untrusted file.
-        limits: Name of each integer and its largest value; the least is 1.
+        spec: May come from an untrusted file.
+        limits: Name of each integer and its largest value; the smallest is 1.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If a value is missing, unknown or out of range.
     """
     if spec.keys() != {"family", "dtype", *limits}:
         raise KernelError(problem("kernels", f"a spec must hold family, dtype and {sorted(limits)}", got=spec))

@@ -1,1 +1,1 @@
-"""The layers of Allegro-like models: environment sums, first tensors, contraction."""
+"""Kernels for the layers of Allegro-like models: environment sums, first tensors and contraction."""

@@ -24,7 +24,7 @@ UNITS: dict[str, list[Any]] = {
 }
 
 _REGISTERS = 24
-"""Sums that an edge's contributions are added to before its tensors are read again."""
+"""Number of sums that fit into registers; with more, an edge's tensors are read again."""
 
 _PRODUCT = """
 extern "C" void {unit}(I n_atoms, const T* matrices, const T* in, const I* ptr, T* out, I threads) {{
@@ -77,13 +77,13 @@ def check(spec: Mapping[str, Any]) -> None:
     """Check a spec.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If it is not valid.
     """
     check_sizes(dict(spec), {"dim_in": 64, "dim_out": 64, "channels": 4096})
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:
-    """The C++ text of a unit."""
+    """The C++ source text of a unit."""
     values = {"dim_in": spec["dim_in"], "dim_out": spec["dim_out"], "atoms": ATOMS, "chunk": CHUNK, "unit": unit}
     head = prelude(spec["dtype"], spec["channels"])
     if unit == "outer":
@@ -100,7 +100,7 @@ def source(spec: Mapping[str, Any], unit: str) -> str:
 
 
 def outer_blocks(dim_in: int, dim_out: int) -> Iterator[tuple[int, int, int, int]]:
-    """Blocks that cover a matrix and whose sums fit into registers: first row and column, rows, columns.
+    """Blocks that cover a matrix and fit into registers: first row and column, number of rows and columns.
 
     Args:
         dim_in: Rows of the matrix.

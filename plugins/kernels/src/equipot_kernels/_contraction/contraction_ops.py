@@ -1,18 +1,16 @@
-"""Matrices of atoms times tensors of edges as torch ops, each one's gradient made of the other two."""
+"""Matrices of atoms times tensors of edges as torch ops; the gradient of each op is made of the other two."""
 
 from __future__ import annotations
 
 import torch
 
-from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate_trilinear, pointer, threads
+from equipot_kernels._build.torch_ops import call, define, differentiate_trilinear
 
 Tensor = torch.Tensor
 
 
-def _call(unit: str, first: Tensor, second: Tensor, ptr: Tensor, kernel: int, out: Tensor) -> Tensor:
-    first, second = first.contiguous(), second.contiguous()
-    registry.function(kernel, unit)(ptr.shape[0] - 1, *map(pointer, (first, second, ptr, out)), threads())
+def _filled(unit: str, first: Tensor, second: Tensor, ptr: Tensor, kernel: int, out: Tensor) -> Tensor:
+    call(kernel, unit, ptr.shape[0] - 1, first.contiguous(), second.contiguous(), ptr, out)
     return out
 
 
@@ -29,15 +27,15 @@ def _outer_fake(x: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor:  # no
 
 
 def _apply_cpu(matrices: Tensor, x: Tensor, ptr: Tensor, kernel: int) -> Tensor:
-    return _call("apply", matrices, x, ptr, kernel, _apply_fake(matrices, x, ptr, kernel))
+    return _filled("apply", matrices, x, ptr, kernel, _apply_fake(matrices, x, ptr, kernel))
 
 
 def _transposed_cpu(matrices: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor:
-    return _call("transposed", matrices, g, ptr, kernel, _transposed_fake(matrices, g, ptr, kernel))
+    return _filled("transposed", matrices, g, ptr, kernel, _transposed_fake(matrices, g, ptr, kernel))
 
 
 def _outer_cpu(x: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor:
-    return _call("outer", x, g, ptr, kernel, _outer_fake(x, g, ptr, kernel))
+    return _filled("outer", x, g, ptr, kernel, _outer_fake(x, g, ptr, kernel))
 
 
 _REST = "Tensor ptr, int kernel) -> Tensor"

@@ -1,4 +1,4 @@
-"""The family ``coupling``: what an atom's environment makes of its edges' tensors, as one matrix for each channel.
+"""The family ``coupling``: how an atom's environment acts on the tensors of its edges, as one matrix per channel.
 
 With S(q, a, g) = Σ_n Σ_ik Σ_b q[p] c[b, i, k] a[n, b] g[n, i, k], channel by channel, where b, i and k fix the
 path p, which is linear in each of the three:
@@ -7,7 +7,7 @@ path p, which is linear in each of the three:
 - ``environment``: ∂S/∂a;
 - ``weights``: ∂S/∂q.
 
-Few coefficients c differ from zero; the text holds them as tables.
+Most coefficients c are zero; the source text lists the others in tables.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LAYOUTS = ("layout_in", "layout_edge", "layout_out")
 
 _MOST_COMPONENTS = 64
 _NEGLIGIBLE = 1e-12
-"""Smaller coefficients are rounding of zero."""
+"""Smaller coefficients are zero up to rounding."""
 
 _MATRICES = """
 extern "C" void matrices(I n_atoms, const T* q, const T* a, T* out, I threads) {{
@@ -91,7 +91,7 @@ extern "C" void weights(I n_atoms, const T* a, const T* g, T* out, I) {{
 
 
 def layouts_of(spec: Mapping[str, Any]) -> tuple[FeatureLayout, FeatureLayout, FeatureLayout]:
-    """Layouts of tensors, edge attributes and result of a checked spec."""
+    """Layouts of the tensors, the edge attributes and the result, from a checked spec."""
     first, second, third = (FeatureLayout.parse(spec[name]) for name in LAYOUTS)
     return first, second, third
 
@@ -100,7 +100,7 @@ def check(spec: Mapping[str, Any]) -> None:
     """Check a spec.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If it is not valid.
     """
     check_sizes({key: value for key, value in spec.items() if key not in LAYOUTS}, {"channels": 4096})
     for name in LAYOUTS:
@@ -115,7 +115,7 @@ def check(spec: Mapping[str, Any]) -> None:
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:
-    """The C++ text of a unit."""
+    """The C++ source text of a unit."""
     text = {"matrices": _MATRICES, "environment": _ENVIRONMENT, "weights": _WEIGHTS}[unit]
     body = text.format(atoms=ATOMS, chunk=CHUNK)
     sums = "" if unit == "matrices" else _SUMS
@@ -123,7 +123,7 @@ def source(spec: Mapping[str, Any], unit: str) -> str:
 
 
 def _tables(spec: Mapping[str, Any]) -> str:
-    """Terms grouped by entry (i, k) of the matrix; each takes one product of a path's weight and a component."""
+    """C++ tables of the terms of each matrix entry (i, k): a coefficient times a path's weight times a component."""
     coupling, path_of_entry = contraction_coupling(*layouts_of(spec))
     numbers: dict[tuple[int, int], int] = {}
     first, pair, value = [0], [], []

@@ -1,4 +1,4 @@
-"""Matrices from environments as torch ops, each one's gradient made of the other two."""
+"""Matrices from environments as torch ops; the gradient of each op is made of the other two."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 from equipot.nn.contraction import contraction_paths
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate_trilinear, pointer, threads
+from equipot_kernels._build.torch_ops import call, define, differentiate_trilinear
 from equipot_kernels._contraction.coupling_family import layouts_of
 
 Tensor = torch.Tensor
@@ -25,23 +25,21 @@ def _weights_fake(a: Tensor, g: Tensor, kernel: int) -> Tensor:  # noqa: ARG001 
     return a.new_empty(len(contraction_paths(*layouts_of(registry.spec_of(kernel)))), a.shape[2])
 
 
-def _call(unit: str, first: Tensor, second: Tensor, kernel: int, out: Tensor) -> Tensor:
-    n_atoms = second.shape[0]
-    first, second = first.contiguous(), second.contiguous()
-    registry.function(kernel, unit)(n_atoms, *map(pointer, (first, second, out)), threads())
+def _filled(unit: str, first: Tensor, second: Tensor, kernel: int, out: Tensor) -> Tensor:
+    call(kernel, unit, second.shape[0], first.contiguous(), second.contiguous(), out)
     return out
 
 
 def _matrices_cpu(q: Tensor, a: Tensor, kernel: int) -> Tensor:
-    return _call("matrices", q, a, kernel, _matrices_fake(q, a, kernel))
+    return _filled("matrices", q, a, kernel, _matrices_fake(q, a, kernel))
 
 
 def _environment_cpu(q: Tensor, g: Tensor, kernel: int) -> Tensor:
-    return _call("environment", q, g, kernel, _environment_fake(q, g, kernel))
+    return _filled("environment", q, g, kernel, _environment_fake(q, g, kernel))
 
 
 def _weights_cpu(a: Tensor, g: Tensor, kernel: int) -> Tensor:
-    return _call("weights", a, g, kernel, _weights_fake(a, g, kernel))
+    return _filled("weights", a, g, kernel, _weights_fake(a, g, kernel))
 
 
 cg_matrices = define("cg_matrices(Tensor q, Tensor a, int kernel) -> Tensor", _matrices_cpu, _matrices_fake)

@@ -81,7 +81,7 @@ def check(spec: Mapping[str, Any]) -> None:
     """Check a spec.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If it is not valid.
     """
     others = {key: value for key, value in spec.items() if key != "blocks"}
     check_sizes(others, {"channels": 4096})
@@ -89,10 +89,10 @@ def check(spec: Mapping[str, Any]) -> None:
 
 
 def check_blocks(blocks: object) -> None:
-    """Check the sizes of the parts that share their weights.
+    """Check the sizes of the blocks of components that share their weights.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If it is not valid.
     """
     sizes = isinstance(blocks, list) and all(type(size) is int and 1 <= size <= _MAX_BLOCK for size in blocks)
     if not sizes or not 1 <= len(blocks) <= _MAX_BLOCKS:  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def check_blocks(blocks: object) -> None:
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:
-    """The C++ text of a unit."""
+    """The C++ source text of a unit."""
     lines, first = [], 0
     for block, size in enumerate(spec["blocks"]):
         lines.append(_line(unit, block, range(first, first + size)))
@@ -112,7 +112,7 @@ def source(spec: Mapping[str, Any], unit: str) -> str:
 
 
 def _line(unit: str, block: int, components: range) -> str:
-    """What a unit does with the components that share the weights of a block."""
+    """The statement of a unit for the components that share the weights of a block."""
     if unit == "weights":
         return f"        store<M>(o + {block} * U, {' + '.join(f'a[{j}] * s[{j}]' for j in components)});"
     if unit == "sum":

@@ -1,11 +1,11 @@
-"""Environment sums as torch ops, each one's gradient made of the other two."""
+"""Environment sums as torch ops; the gradient of each op is made of the other two."""
 
 from __future__ import annotations
 
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate_trilinear, pointer, rows_of, threads
+from equipot_kernels._build.torch_ops import call, define, differentiate_trilinear, rows_of
 
 Tensor = torch.Tensor
 
@@ -31,24 +31,21 @@ def _attributes_fake(w: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor: 
 
 def _sum_cpu(y: Tensor, w: Tensor, ptr: Tensor, kernel: int) -> Tensor:
     out = _sum_fake(y, w, ptr, kernel)
-    y, w = y.contiguous(), rows_of(w)
-    arguments = (*map(pointer, (y, w)), w.stride(0), *map(pointer, (ptr, out)))
-    registry.function(kernel, "sum")(ptr.shape[0] - 1, *arguments, threads())
+    w = rows_of(w)
+    call(kernel, "sum", ptr.shape[0] - 1, y.contiguous(), w, w.stride(0), ptr, out)
     return out
 
 
 def _weights_cpu(y: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor:
     out = _weights_fake(y, g, ptr, kernel)
-    y, g = y.contiguous(), g.contiguous()
-    registry.function(kernel, "weights")(ptr.shape[0] - 1, *map(pointer, (y, g, ptr, out)), threads())
+    call(kernel, "weights", ptr.shape[0] - 1, y.contiguous(), g.contiguous(), ptr, out)
     return out
 
 
 def _attributes_cpu(w: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor:
     out = _attributes_fake(w, g, ptr, kernel)
-    w, g = rows_of(w), g.contiguous()
-    arguments = (pointer(w), w.stride(0), *map(pointer, (g, ptr, out)))
-    registry.function(kernel, "attributes")(ptr.shape[0] - 1, *arguments, threads())
+    w = rows_of(w)
+    call(kernel, "attributes", ptr.shape[0] - 1, w, w.stride(0), g.contiguous(), ptr, out)
     return out
 
 

@@ -1,4 +1,4 @@
-"""The contraction of strictly local models on kernels, in the place of core's reference."""
+"""The contraction of strictly local models with kernels, which replaces core's reference."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _DTYPES = (torch.float32, torch.float64)
 class FusedContraction(KernelSlot):
     """Environment sum, one matrix per atom, and its product with the tensors of the atom's edges.
 
-    Called like ``Contraction``. Tensors that are not on the CPU, or of a dtype without kernels, go through
-    the reference.
+    It is called like ``Contraction``. Tensors that are not on the CPU, or have a dtype without kernels, are
+    passed to the reference.
 
     Args:
-        reference: The module that it replaces; its weights are held under the same name.
+        reference: The module to replace; its weights keep their name.
     """
 
     weights: torch.Tensor
@@ -53,7 +53,7 @@ class FusedContraction(KernelSlot):
         return [EDGE_LISTS, *self._specs[dtype]]
 
     def units(self, dtype: torch.dtype) -> list[tuple[int, str]]:
-        """Handle and unit of the kernels that forces need."""
+        """Handle and unit of each kernel that forces need."""
         product, environment, _, coupling = self.handles[dtype]
         names = ("apply", "outer", "backward") if self.reference.from_weights else ("apply", "outer", "transposed")
         of_environment = ((environment, unit) for unit in ("sum", "weights", "attributes"))
@@ -80,12 +80,12 @@ class FusedContraction(KernelSlot):
 
 
 def _env(env_weights: torch.Tensor, reference: Contraction) -> int:
-    """Which of the kernels' handles: weights for each irrep of the attributes, or shared by them."""
+    """Index of the environment's handle: weights for each irrep of the attributes (1), or one for all irreps (2)."""
     return 1 if env_weights.shape[1] > reference.num_channels else 2
 
 
 def _specs(reference: Contraction, dtype: torch.dtype) -> list[dict[str, Any]]:
-    """Specs of the product, of sums with weights for each irrep, of ones with shared weights, and of matrices."""
+    """Specs of the product, the sums with weights per irrep, the sums with shared weights, and the matrices."""
     shared = {"dtype": str(dtype).removeprefix("torch."), "channels": reference.num_channels}
     dims, dim_out = [block.size for block in reference.layout_edge.blocks], reference.layout_out.dim
     product = {"family": "contraction", "dim_in": reference.layout_in.dim, "dim_out": dim_out, **shared}
@@ -97,7 +97,7 @@ def _specs(reference: Contraction, dtype: torch.dtype) -> list[dict[str, Any]]:
 
 
 def fused_contraction(slot: KernelSlot) -> torch.nn.Module | None:
-    """The kernels' module for a contraction; None for other slots.
+    """The module with kernels for a contraction; None for other slots.
 
     Args:
         slot: Any slot.

@@ -5,7 +5,7 @@ each of the four:
 
 - ``apply``: ∂S/∂g;
 - ``outer``: ∂S/∂M;
-- ``backward``: ∂S/∂y and ∂S/∂w; one whose address is null is not stored.
+- ``backward``: ∂S/∂y and ∂S/∂w; a result whose address is null is not stored.
 """
 
 from __future__ import annotations
@@ -107,14 +107,14 @@ def check(spec: Mapping[str, Any]) -> None:
     """Check a spec.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If it is not valid.
     """
     check_sizes({key: value for key, value in spec.items() if key != "blocks"}, {"dim_out": 64, "channels": 4096})
     check_blocks(spec.get("blocks"))
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:
-    """The C++ text of a unit."""
+    """The C++ source text of a unit."""
     sizes, dim_out = spec["blocks"], spec["dim_out"]
     block_of = list(itertools.chain.from_iterable([block] * size for block, size in enumerate(sizes)))
     calls = [

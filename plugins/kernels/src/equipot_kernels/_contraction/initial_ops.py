@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate, needed, pointer, rows_of, save_tensors, threads
+from equipot_kernels._build.torch_ops import call, define, differentiate, needed, rows_of, save_tensors
 
 Tensor = torch.Tensor
 
@@ -28,16 +27,14 @@ def _backward_fake(matrices: Tensor, y: Tensor, w: Tensor, *rest: Any) -> tuple[
 def _apply_cpu(matrices: Tensor, y: Tensor, w: Tensor, ptr: Tensor, kernel: int) -> Tensor:
     out = _apply_fake(matrices, y, w)
     matrices, y, w = matrices.contiguous(), y.contiguous(), rows_of(w)
-    arguments = (*map(pointer, (matrices, y, w)), w.stride(0), *map(pointer, (ptr, out)))
-    registry.function(kernel, "apply")(ptr.shape[0] - 1, *arguments, threads())
+    call(kernel, "apply", ptr.shape[0] - 1, matrices, y, w, w.stride(0), ptr, out)
     return out
 
 
 def _outer_cpu(y: Tensor, w: Tensor, g: Tensor, ptr: Tensor, kernel: int) -> Tensor:
     out = _outer_fake(y, w, g, ptr, kernel)
     y, w, g = y.contiguous(), rows_of(w), g.contiguous()
-    arguments = (*map(pointer, (y, w)), w.stride(0), *map(pointer, (g, ptr, out)))
-    registry.function(kernel, "outer")(ptr.shape[0] - 1, *arguments, threads())
+    call(kernel, "outer", ptr.shape[0] - 1, y, w, w.stride(0), g, ptr, out)
     return out
 
 
@@ -45,9 +42,8 @@ def _backward_cpu(matrices: Tensor, y: Tensor, w: Tensor, *rest: Any) -> tuple[T
     g, ptr, kernel, y_wanted, w_wanted = rest
     gy, gw = _backward_fake(matrices, y, w, y_wanted, w_wanted)
     matrices, y, w, g = matrices.contiguous(), y.contiguous(), rows_of(w), g.contiguous()
-    results = (pointer(gy) if y_wanted else None, pointer(gw) if w_wanted else None)
-    arguments = (*map(pointer, (matrices, y, w)), w.stride(0), *map(pointer, (g, ptr)), *results)
-    registry.function(kernel, "backward")(ptr.shape[0] - 1, *arguments, threads())
+    results = (gy if y_wanted else None, gw if w_wanted else None)
+    call(kernel, "backward", ptr.shape[0] - 1, matrices, y, w, w.stride(0), g, ptr, *results)
     return gy, gw
 
 
@@ -68,7 +64,7 @@ init_backward = define(
     _backward_cpu,
     _backward_fake,
 )
-"""∂S/∂y and ∂S/∂w, empty where not wanted."""
+"""∂S/∂y and ∂S/∂w; a result that is not wanted is empty."""
 
 
 def _backward(wanted: tuple[bool, bool], *arguments: Any) -> tuple[Tensor | None, Tensor | None]:

@@ -1,1 +1,1 @@
-"""Message passing: tensor product and sum over the edges of an atom in one kernel."""
+"""Kernels for message passing: the tensor product and the sum over the edges of an atom in one pass."""

@@ -16,7 +16,7 @@ OPS = "equipot_kernels._convolution.table_ops"
 _EXPLICIT, _TABLE = Weights(table=False), Weights(table=True)
 
 _BACKWARD = {"backward": ("xyw", "yw", "xw"), "table_backward": ("xyr", "yr", "x")}
-"""Sets of results that have a unit of their own; others are made by the smallest that holds them."""
+"""Sets of results that have a unit of their own; other sets use the smallest unit that contains them."""
 
 
 def _partial(function: Callable[..., str], *arguments: Any, **options: Any) -> Callable[[Plan], str]:
@@ -65,19 +65,19 @@ def check(spec: Mapping[str, Any]) -> None:
     """Check a spec.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If it is not valid.
     """
     check_spec(spec)
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:
-    """The C++ text of a unit."""
+    """The C++ source text of a unit."""
     return _SOURCES[unit](plan_of(spec))
 
 
 @functools.lru_cache(maxsize=64)
 def backward_unit(kind: str, wanted: str) -> str:
-    """The smallest unit that gives the wanted results.
+    """The smallest unit that computes the wanted results.
 
     Args:
         kind: ``backward`` or ``table_backward``.

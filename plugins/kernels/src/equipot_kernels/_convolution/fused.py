@@ -1,4 +1,4 @@
-"""The convolution on kernels, in the place of core's reference."""
+"""The convolution with kernels, which replaces core's reference."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 class FusedConvolution(KernelSlot):
     """Gather, tensor product and sum over neighbours in one pass over the edges.
 
-    Called like ``Convolution``. Weights that come from a ``SplineRadial`` are interpolated in the same
-    pass. Tensors that are not on the CPU, or of a dtype without kernels, go through the reference.
+    It is called like ``Convolution``. Weights that come from a ``SplineRadial`` are interpolated in the same
+    pass. Tensors that are not on the CPU, or have a dtype without kernels, are passed to the reference.
 
     Args:
-        reference: The module that it replaces.
+        reference: The module to replace.
     """
 
     kernel_modifier = "enable_FusedKernels"
@@ -37,7 +37,7 @@ class FusedConvolution(KernelSlot):
     def __init__(self, reference: Convolution) -> None:
         super().__init__()
         self.adopt(reference)
-        self._reference = (reference,)  # in a tuple: its submodules are held already
+        self._reference = (reference,)  # in a tuple, so that its submodules are not registered twice
         self.layout_in, self.layout_edge = reference.layout_in, reference.layout_edge
         self.layout_out, self.num_weights = reference.layout_out, reference.num_weights
         self._specs = {dtype: spec_of_convolution(reference, dtype) for dtype in (torch.float32, torch.float64)}
@@ -49,11 +49,11 @@ class FusedConvolution(KernelSlot):
         return self._reference[0]
 
     def units(self, dtype: torch.dtype, *, tables: bool = False) -> list[tuple[int, str]]:
-        """Handle and unit of the kernels that forces need.
+        """Handle and unit of each kernel that forces need.
 
         Args:
             dtype: Data type of the features.
-            tables: Weights come from tables.
+            tables: Whether the weights come from tables.
         """
         names = ["table_forward", "table_backward_xyr", "table_backward_yr"]
         names = names if tables else ["forward", "backward_xyw", "backward_yw"]

@@ -1,9 +1,9 @@
 """The convolution as torch ops that can be differentiated any number of times.
 
-``conv_forward`` is linear in features, edge attributes and weights; its gradient ``conv_backward`` is
+``conv_forward`` is linear in features, edge attributes and weights. Its gradient ``conv_backward`` is
 linear in one more argument, and the gradient of that, ``conv_double``, can be written with the first
-two. Kernels serve the first two derivatives, which forces and their training need; the parts that
-neither needs, and all higher derivatives, are composed of the same ops.
+two ops. Kernels compute the first two derivatives, as far as forces and training on them need; the other
+parts and all higher derivatives are composed of the same ops.
 """
 
 from __future__ import annotations
@@ -14,15 +14,7 @@ from typing import Any
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import (
-    define,
-    derivative_of,
-    differentiate,
-    needed,
-    pointer,
-    save_tensors,
-    threads,
-)
+from equipot_kernels._build.torch_ops import call, define, derivative_of, differentiate, needed, save_tensors
 from equipot_kernels._convolution.family import backward_unit
 from equipot_kernels._convolution.plan import plan_of
 
@@ -36,23 +28,23 @@ _LISTS = "Tensor index, Tensor ptr, Tensor sent_ptr, Tensor sent, int kernel"
 
 
 @functools.lru_cache(maxsize=1024)
-def dim_out(kernel: int) -> int:
-    """Numbers that a kernel's result has for each atom."""
+def _dim_out(kernel: int) -> int:
     return plan_of(registry.spec_of(kernel)).dim_out
 
 
-def _forward_fake(x: Tensor, *rest: Any) -> Tensor:
-    return x.new_empty(x.shape[0], dim_out(rest[-1]))
+def forward_fake(x: Tensor, *rest: Any) -> Tensor:
+    """An empty result for features x; the last argument is the kernel's handle."""
+    return x.new_empty(x.shape[0], _dim_out(rest[-1]))
 
 
 def _forward_cpu(x: Tensor, y: Tensor, w: Tensor, index: Tensor, ptr: Tensor, *rest: Any) -> Tensor:
-    out = _forward_fake(x, *rest)
+    out = forward_fake(x, *rest)
     x, y, w, index = x.contiguous(), y.contiguous(), w.contiguous(), index.contiguous()
-    registry.function(rest[-1], "forward")(x.shape[0], *map(pointer, (x, y, w, ptr, index[1], out)), threads())
+    call(rest[-1], "forward", x.shape[0], x, y, w, ptr, index[1], out)
     return out
 
 
-conv_forward = define(f"conv_forward(Tensor x, Tensor y, Tensor w, {_LISTS}) -> Tensor", _forward_cpu, _forward_fake)
+conv_forward = define(f"conv_forward(Tensor x, Tensor y, Tensor w, {_LISTS}) -> Tensor", _forward_cpu, forward_fake)
 
 
 def _forward_derivative(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -83,8 +75,7 @@ def _backward_cpu(g: Tensor, x: Tensor, y: Tensor, w: Tensor, *rest: Any) -> tup
     unit = backward_unit("backward", wanted)
     made = _backward_fake(g, x, y, w, *(letter in unit.split("_")[-1] for letter in "xyw"))
     g, x, y, w, index = (part.contiguous() for part in (g, x, y, w, index))
-    arguments = (g, x, y, w, sent_ptr, sent, index[0], *made)
-    registry.function(kernel, unit)(x.shape[0], *map(pointer, arguments), threads())
+    call(kernel, unit, x.shape[0], g, x, y, w, sent_ptr, sent, index[0], *made)
     gx, gy, gw = (part if flag else part.new_empty(0) for part, flag in zip(made, flags, strict=True))
     return gx, gy, gw
 
@@ -107,7 +98,7 @@ def _backward_derivative(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     gg, gx, gw = conv_double(hx, hy, hw, g, x, y, w, *lists, kernel)
     gy = None
     if wanted[2]:
-        # Only second derivatives along positions need it.
+        # Only second derivatives with respect to positions need it.
         first = conv_backward(g, hx, y, w, *lists, kernel, False, True, False)[1] if flags[0] else None
         second = conv_backward(g, x, y, hw, *lists, kernel, False, True, False)[1] if flags[2] else None
         gy = first if second is None else second if first is None else first + second
@@ -127,9 +118,8 @@ def _double_cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     *tensors, ptr, sent_ptr, sent, kernel = arguments
     hx, hy, hw, g, x, y, w, index = (tensor.contiguous() for tensor in tensors)
     gg, gx, gw = _double_fake(hx, hy, hw, g, x, y, w)
-    receive, send = registry.function(kernel, "double_receive"), registry.function(kernel, "double_send")
-    receive(x.shape[0], *map(pointer, (hx, hy, hw, x, y, w, ptr, index[1], gg)), threads())
-    send(x.shape[0], *map(pointer, (hx, hy, hw, g, x, y, w, sent_ptr, sent, index[0], gx, gw)), threads())
+    call(kernel, "double_receive", x.shape[0], hx, hy, hw, x, y, w, ptr, index[1], gg)
+    call(kernel, "double_send", x.shape[0], hx, hy, hw, g, x, y, w, sent_ptr, sent, index[0], gx, gw)
     return gg, gx, gw
 
 
@@ -142,7 +132,7 @@ conv_double = define(
 
 
 def _double_composed(hx: Tensor, hy: Tensor, hw: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """What ``conv_double`` computes, made of ops that have derivatives."""
+    """The same as ``conv_double``, composed of ops that have derivatives."""
     g, x, y, w, *rest = others
     gg = conv_forward(hx, y, w, *rest) + conv_forward(x, hy, w, *rest) + conv_forward(x, y, hw, *rest)
     of_attributes = conv_backward(g, x, hy, w, *rest, True, False, True)

@@ -1,7 +1,7 @@
-"""What a convolution kernel must compute: blocks, paths and Clebsch-Gordan constants of one layer.
+"""What a convolution kernel must compute: blocks, paths and Clebsch-Gordan coefficients of one layer.
 
-The spec of a kernel holds layouts and paths as text and integers, so a manifest can hold it; the
-plan is made from it with numbers that the generators of source text need.
+The spec of a kernel describes layouts and paths by text and integers, so that it can be stored in a manifest.
+The plan is made from the spec and has the numbers that the generators of source text need.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ from equipot.nn.clebsch_gordan import clebsch_gordan
 from equipot.nn.irreps import FeatureLayout, Irrep, product_irreps
 from equipot.nn.tensor_product import Convolution
 from equipot_kernels._build.errors import KernelError
-
-C_TYPES = {"float32": "float", "float64": "double"}
-"""Data types of kernels and their C names."""
+from equipot_kernels._build.vectors import C_TYPES
 
 _KEYS = {"family", "dtype", "layout_in", "layout_edge", "paths"}
 _MAX_PATHS = 10_000
 _NEGLIGIBLE = 1e-12
-"""Smaller Clebsch-Gordan coefficients are rounding of zero."""
+"""Smaller Clebsch-Gordan coefficients are zero up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,16 @@ class PathPlan:
     """One coupling of a block of features with a block of edge attributes."""
 
     weight: int
-    """First of its weights, one for each channel."""
+    """Index of the first of its weights, of which it has one per channel."""
     out: int
     """Where the first component of its result is in the flat result."""
     stride: int
-    """From one component of the result to the next."""
+    """Distance from one component of the result to the next."""
     terms: tuple[tuple[int, int, int, float], ...]
-    """(i, j, k, c): component of the features, of all edge attributes, of the result; coefficient."""
+    """(i, j, k, c): component of the features, of the edge attributes, and of the result; coefficient."""
 
     def by(self, first: int, second: int, other: int) -> dict[tuple[int, int], list[tuple[int, float]]]:
-        """Terms grouped by two of the indices i, j, k (0, 1, 2): the third one and the coefficient."""
+        """Terms grouped by two of the indices i, j, k (numbered 0, 1, 2): the third index and the coefficient."""
         groups: dict[tuple[int, int], list[tuple[int, float]]] = {}
         for term in self.terms:
             i, j, k, c = term
@@ -53,7 +51,7 @@ class PathPlan:
         return groups
 
     def values(self, index: int) -> list[int]:
-        """The values that i, j or k (0, 1, 2) takes, ascending."""
+        """The values of i, j or k (numbered 0, 1, 2), in ascending order."""
         return sorted({term[:3][index] for term in self.terms})
 
 
@@ -69,7 +67,7 @@ class BlockPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole layer."""
+    """The plan of a layer."""
 
     dtype: torch.dtype
     dim_in: int
@@ -80,12 +78,12 @@ class Plan:
 
     @property
     def c_type(self) -> str:
-        """Data type in C."""
+        """The data type's name in C."""
         return C_TYPES[str(self.dtype).removeprefix("torch.")]
 
 
 def spec_of_convolution(convolution: Convolution, dtype: torch.dtype) -> dict[str, Any]:
-    """The spec of the kernel that computes what a reference convolution does.
+    """The spec of the kernel that computes the same as a reference convolution.
 
     Args:
         convolution: The reference.
@@ -104,7 +102,7 @@ def check_spec(spec: Mapping[str, Any]) -> None:
     """Check a spec, which may come from an untrusted file.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If it is not valid.
     """
     try:
         _check(spec)
@@ -114,17 +112,17 @@ def check_spec(spec: Mapping[str, Any]) -> None:
 
 def _check(spec: Mapping[str, Any]) -> None:
     if set(spec) != _KEYS or spec["dtype"] not in C_TYPES:
-        raise ValueError(f"needs {sorted(_KEYS)}, a dtype in {sorted(C_TYPES)}")
+        raise ValueError(f"it needs {sorted(_KEYS)} and a dtype of {sorted(C_TYPES)}")
     layout_in, layout_edge = FeatureLayout.parse(spec["layout_in"]), FeatureLayout.parse(spec["layout_edge"])
     if any(block.mul != 1 for block in layout_edge.blocks):
-        raise ValueError("edge attributes have multiplicity 1")
+        raise ValueError("edge attributes must have multiplicity 1")
     if not 0 < len(spec["paths"]) <= _MAX_PATHS:
-        raise ValueError("number of paths")
+        raise ValueError(f"it must have 1 to {_MAX_PATHS} paths")
     for source, edge, l, p in spec["paths"]:
         if not (0 <= source < len(layout_in.blocks) and 0 <= edge < len(layout_edge.blocks)):
-            raise ValueError("path of blocks that are not there")
+            raise ValueError("a path refers to a block that does not exist")
         if Irrep(l, p) not in product_irreps(layout_in.blocks[source].irrep, layout_edge.blocks[edge].irrep):
-            raise ValueError("path that no coupling has")
+            raise ValueError("a path has an irrep that its blocks cannot couple to")
 
 
 def plan_of(spec: Mapping[str, Any]) -> Plan:
@@ -162,7 +160,7 @@ def _plan(text: str) -> Plan:
 
 
 def _terms(l_in: int, l_edge: int, l_out: int, start: int) -> tuple[tuple[int, int, int, float], ...]:
-    """Nonzero entries of √(2l+1)·C."""
+    """Nonzero entries of the Clebsch-Gordan tensor times √(2l+1)."""
     tensor = clebsch_gordan(l_in, l_edge, l_out) * math.sqrt(2 * l_out + 1)
     indices: Sequence[Sequence[int]] = (tensor.abs() > _NEGLIGIBLE).nonzero().tolist()
     return tuple((i, start + j, k, float(tensor[i, j, k])) for i, j, k in indices)

@@ -1,37 +1,24 @@
 """Pieces of the C++ text of the convolution kernels.
 
-Every unit is one function that loops in parallel over atoms (or rows of a table), and takes the edges
-of each in tiles of as many as a vector has lanes. Within a tile every block of features, and of it every
-vector of channels, is done for all edges before the next one, so that sums stay in registers. The
-couplings A[i, k] = Σ_j c_ijk Y_j are computed for all edges of a tile at once.
+Every unit is one function that loops in parallel over atoms (or rows of a table) and takes the edges
+of each atom in tiles, with as many edges as a vector has lanes. Within a tile, each block of features and each
+vector of its channels is finished for all edges before the next one begins, so that sums stay in registers.
+The couplings A[i, k] = Σ_j c_ijk Y_j are computed for all edges of a tile at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from equipot_kernels._build.vectors import vector_types
 from equipot_kernels._convolution.plan import BlockPlan, PathPlan, Plan
 
 _PRELUDE = """
-typedef {c_type} T;
-typedef __INT64_TYPE__ I;
-#if defined(__AVX512F__)
-enum {{ NATIVE = 64 / sizeof(T) }};
-#elif defined(__AVX__)
-enum {{ NATIVE = 32 / sizeof(T) }};
-#else
-enum {{ NATIVE = 16 / sizeof(T) }};
-#endif
-enum {{ W = {wanted} < int(NATIVE) ? {wanted} : int(NATIVE) }};
 enum {{ DIM_IN = {dim_in}, DIM_EDGE = {dim_edge}, DIM_OUT = {dim_out}, WEIGHTS = {num_weights} }};
-typedef T V __attribute__((vector_size(W * sizeof(T))));
-template <int M> struct Lanes {{ enum {{ number = M }}; }};
-template <int M> static inline V load(const T* p) {{ V v = {{}}; __builtin_memcpy(&v, p, M * sizeof(T)); return v; }}
-template <int M> static inline void store(T* p, V v) {{ __builtin_memcpy(p, &v, M * sizeof(T)); }}
 static inline void fetch(const T* p, int n) {{
   for (int k = 0; k < n; k += 64 / int(sizeof(T))) __builtin_prefetch(p + k, 0, 2);
 }}
-// Write what is not read again soon: whole lines go past the caches, and are not read before they are written.
+// Write data that is not read again soon: whole lines bypass the caches and are not read first.
 #if defined(__clang__)
 #define STREAM(p, v) __builtin_nontemporal_store(v, (V*)(p))
 #elif defined(__AVX512F__) && {wanted_bytes} >= 64
@@ -109,9 +96,7 @@ def prelude(plan: Plan) -> str:
     """Types and helpers of every unit."""
     most = max(block.mul for block in plan.blocks)
     wanted = next(width for width in (4, 8, 16) if width >= min(most, 16))  # lanes that the widest block fills
-    return _PRELUDE.format(
-        c_type=plan.c_type,
-        wanted=wanted,
+    return vector_types(plan.c_type, wanted) + _PRELUDE.format(
         wanted_bytes=wanted * plan.dtype.itemsize,
         letter="s" if plan.c_type == "float" else "d",
         dim_in=plan.dim_in,
@@ -128,12 +113,12 @@ def loop_function(
 
     Args:
         name: Of the unit.
-        arguments: C declarations, all but the number of threads.
+        arguments: C declarations of all arguments except the number of threads.
         over: Number of atoms, array of each one's first edge, expression for the edge at ``next``.
         before: Statements for each atom.
         fill: Statements that fill lane n with edge e.
         body: Statements for each tile.
-        streams: It uses ``stream``, whose stores others must see when the loop ends.
+        streams: Whether it uses ``stream``, whose stores must be visible to other threads when the loop ends.
     """
     number, first, edge = over
     return _LOOP.format(
@@ -150,13 +135,13 @@ def loop_function(
 
 
 def block_function(number: int, arguments: str, before: str, chunk: str, block: BlockPlan) -> str:
-    """The function that handles a block of features for one tile of edges.
+    """The function that processes one block of features for one tile of edges.
 
     Args:
         number: Of the block.
         arguments: C declarations.
         before: Statements before the loop over channels.
-        chunk: Statements for M channels from c on.
+        chunk: Statements for the M channels that begin with c.
         block: The block.
     """
     return f"""
@@ -178,7 +163,7 @@ def calls(plan: Plan, arguments: str) -> str:
 
 
 class Couplings:
-    """Numbering of a block's couplings A[i, k] of all its paths."""
+    """The couplings A[i, k] of all paths of a block, numbered."""
 
     def __init__(self, block: BlockPlan) -> None:
         pairs = [(index, pair) for index, path in enumerate(block.paths) for pair in path.by(0, 2, 1)]
@@ -186,7 +171,7 @@ class Couplings:
         self._block = block
 
     def declare(self, array: str, attributes: str) -> str:
-        """Text that computes them for the edges of a tile."""
+        """Source text that computes them for the edges of a tile."""
         lines = [f"  alignas(64) T {array}[{len(self.number)} * W];"]
         for index, path in enumerate(self._block.paths):
             for pair, terms in path.by(0, 2, 1).items():
@@ -206,7 +191,7 @@ class Couplings:
 
 
 class Rotated:
-    """Z[j, k] = Σ_i c_ijk x_i of all paths of a block, which are the same for all edges of an atom."""
+    """Z[j, k] = Σ_i c_ijk x_i for all paths of a block; they are the same for all edges of an atom."""
 
     def __init__(self, block: BlockPlan, name: str, x: str) -> None:
         self._name = name
@@ -235,7 +220,7 @@ def stored_rows(name: str, pointer: str, block: BlockPlan) -> str:
 
 
 def result_rows(block: BlockPlan, what: str) -> str:
-    """Load or store the rows of the result that a block adds to."""
+    """Load or store the rows of the result to which a block contributes."""
     lines = []
     for index, path in enumerate(block.paths):
         for k in path.values(2):

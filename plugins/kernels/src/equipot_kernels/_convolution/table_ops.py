@@ -1,9 +1,9 @@
 """The convolution with weights interpolated from a table, as torch ops.
 
-As ``ops``, with the place of an edge between two knots and the table in the place of the
-weights; a tensor with one row per edge and one column per weight is never made. Kernels serve what forces and
-their training need; second derivatives along positions, and all derivatives beyond the second, go
-through the weights themselves.
+These are the ops of ``ops`` with two arguments instead of the weights: the place of each edge between two
+knots, and the table. A tensor with one row per edge and one column per weight is never made. Kernels compute
+what forces and training on them need. Second derivatives with respect to positions, and all derivatives beyond
+the second, are computed from the weights themselves.
 """
 
 from __future__ import annotations
@@ -13,46 +13,32 @@ from typing import Any
 import torch
 
 from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import (
-    define,
-    derivative_of,
-    differentiate,
-    needed,
-    pointer,
-    save_tensors,
-    threads,
-)
+from equipot_kernels._build.torch_ops import call, define, derivative_of, differentiate, needed, save_tensors
 from equipot_kernels._convolution.family import backward_unit
-from equipot_kernels._convolution.ops import conv_forward, dim_out
+from equipot_kernels._convolution.ops import conv_forward, forward_fake
 from equipot_kernels._spline.radial import interpolate
 
 Tensor = torch.Tensor
 
 _REST = "Tensor row, Tensor index, Tensor ptr, Tensor sent_ptr, Tensor sent, int num_knots, int kernel"
-"""What is not differentiated: row of the table of each edge, edge index and lists, rows for each pair of types."""
+"""Arguments without derivatives: the row of the table for each edge, edge index and lists, rows per pair of types."""
 
 
 # ---------------------------------------------------------------------- forward
 
 
-def _forward_fake(x: Tensor, *rest: Any) -> Tensor:
-    return x.new_empty(x.shape[0], dim_out(rest[-1]))
-
-
 def _forward_cpu(*arguments: Any) -> Tensor:
     *tensors, num_knots, kernel = arguments
     x, y, place, table, row, index, ptr, *_ = (tensor.contiguous() for tensor in tensors)
-    out = _forward_fake(x, kernel)
-    unit = registry.function(kernel, "table_forward")
-    lookup = (*map(pointer, (place, row, table)), num_knots)
-    unit(x.shape[0], pointer(x), pointer(y), *lookup, *map(pointer, (ptr, index[1], out)), threads())
+    out = forward_fake(x, kernel)
+    call(kernel, "table_forward", x.shape[0], x, y, place, row, table, num_knots, ptr, index[1], out)
     return out
 
 
 table_forward = define(
     f"conv_table_forward(Tensor x, Tensor y, Tensor place, Tensor table, {_REST}) -> Tensor",
     _forward_cpu,
-    _forward_fake,
+    forward_fake,
 )
 
 
@@ -83,21 +69,19 @@ def _backward_cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     made = _backward_fake(g, x, y, place, table, x_wanted, edge_wanted, table_wanted)
     if x_wanted or edge_wanted:
         name = backward_unit("table_backward", ("x" if x_wanted else "") + ("yr" if edge_wanted else ""))
-        lookup = (*map(pointer, (place, row, table)), num_knots)
-        rest = (sent_ptr, sent, index[0], *made[:3])
-        registry.function(kernel, name)(x.shape[0], *map(pointer, (g, x, y)), *lookup, *map(pointer, rest), threads())
+        lookup, edges = (place, row, table, num_knots), (sent_ptr, sent, index[0])
+        call(kernel, name, x.shape[0], g, x, y, *lookup, *edges, *made[:3])
     if table_wanted:
         lists = _table_rows(row, table.shape[0], num_knots, kernel)
-        unit = registry.function(kernel, "table_gradient")
-        unit(table.shape[0], *map(pointer, (g, x, y, place, *lists, index[0], index[1], made[3])), threads())
+        call(kernel, "table_gradient", table.shape[0], g, x, y, place, *lists, index[0], index[1], made[3])
     return made
 
 
 def _table_rows(row: Tensor, n_rows: int, num_knots: int, kernel: int) -> tuple[Tensor, Tensor]:
-    """First edge of each row of the table in the second tensor, and edges ordered by row."""
+    """Where the edges of each row of the table begin in the second tensor, and the edges ordered by row."""
     first, order = row.new_empty(n_rows + 1), row.new_empty(row.shape[0])
-    unit = registry.function(kernel, "table_rows")
-    unit(row.shape[0], pointer(row), num_knots, n_rows, pointer(first), pointer(order))
+    unit = registry.function(kernel, "table_rows")  # takes no number of threads
+    unit(row.shape[0], row.data_ptr(), num_knots, n_rows, first.data_ptr(), order.data_ptr())
     return first, order
 
 
@@ -128,7 +112,7 @@ def _backward_derivative(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _composed(parts: tuple[Tensor, ...], rest: tuple[Any, ...]) -> Tensor:
-    """The convolution with the weights made first."""
+    """The convolution, with the weights interpolated first."""
     x, y, place, table = parts
     row, *lists, _, kernel = rest
     made: Tensor = conv_forward(x, y, interpolate(table, row, place), *lists, kernel)
@@ -158,17 +142,13 @@ def _double_cpu(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
     tensors = [tensor.contiguous() for tensor in tensors]
     hx, hy, hplace, g, x, y, place, table, row, index, ptr, sent_ptr, sent = tensors
     gg, gx, gtable = _double_fake(*tensors[:8], table_wanted)
-    lookup = (*map(pointer, (place, row, table)), num_knots)
-    changes = tuple(map(pointer, (hx, hy, hplace)))
-    receive, send = (registry.function(kernel, f"table_double_{what}") for what in ("receive", "send"))
-    receive(x.shape[0], *changes, pointer(x), pointer(y), *lookup, *map(pointer, (ptr, index[1], gg)), threads())
-    senders = (sent_ptr, sent, index[0], gx)
-    send(x.shape[0], *changes, *map(pointer, (g, x, y)), *lookup, *map(pointer, senders), threads())
+    changes, lookup = (hx, hy, hplace), (place, row, table, num_knots)
+    call(kernel, "table_double_receive", x.shape[0], *changes, x, y, *lookup, ptr, index[1], gg)
+    call(kernel, "table_double_send", x.shape[0], *changes, g, x, y, *lookup, sent_ptr, sent, index[0], gx)
     if table_wanted:
         lists = _table_rows(row, table.shape[0], num_knots, kernel)
-        unit = registry.function(kernel, "table_double_gradient")
         arguments = (g, x, y, place, *lists, index[0], index[1], gtable)
-        unit(table.shape[0], *changes, *map(pointer, arguments), threads())
+        call(kernel, "table_double_gradient", table.shape[0], *changes, *arguments)
     return gg, gx, gtable
 
 
@@ -192,7 +172,7 @@ def _double_derivative(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _double_composed(tensors: tuple[Tensor, ...], rest: tuple[Any, ...], *, table_wanted: bool) -> tuple[Tensor, ...]:
-    """What ``conv_table_double`` computes, by differentiating twice."""
+    """The same as ``conv_table_double``, by differentiating twice."""
     hx, hy, hplace, *parts = tensors
     g, x, y, place, table = (part if part.requires_grad else part.detach().requires_grad_() for part in parts)
     first = _backward_composed((g, x, y, place, table), rest, (True, True, True, False))

@@ -1,4 +1,4 @@
-"""C++ text of the units for the gradient of a table: they go over its rows, so that no two threads add to one.
+"""C++ text of the units for the gradient of a table: they loop over its rows, so that each row has one thread.
 
 Edges are ordered by row. With v_p = Σ_k g_k (A x)_k, an edge adds f^q v_p to coefficient q of path p;
 ``table_double_gradient`` is the gradient of the gradient, with v_p of S(g, h_x, Y, ·) + S(g, x, h_Y, ·) and,

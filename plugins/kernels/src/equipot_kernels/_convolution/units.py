@@ -1,4 +1,4 @@
-"""C++ text of the units that go over atoms: value, gradient, and gradient of the gradient.
+"""C++ text of the units that loop over atoms: value, gradient, and gradient of the gradient.
 
 With S(g, x, Y, w) = Σ g · convolution(x, Y, w), which is linear in each of the four:
 
@@ -8,7 +8,7 @@ With S(g, x, Y, w) = Σ g · convolution(x, Y, w), which is linear in each of th
 - ``double_receive`` and ``double_send``: ∂/∂g, and ∂/∂x and ∂/∂w, of S(g, h_x, Y, w) + S(g, x, h_Y, w) +
   S(g, x, Y, h_w).
 
-With a table the units' names begin with ``table_``; see ``convolution_tables`` for the table's gradient.
+With a table the units' names begin with ``table_``; see ``tables`` for the gradient of the table.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def backward(plan: Plan, weights: Weights, outputs: str) -> str:
         couplings = Couplings(block)
         chunk = _backward_chunk(block, couplings, weights, outputs)
         before = couplings.declare("A", "t.y")
-        # A pointer that is null is not even passed on: arithmetic on it would be undefined.
+        # A null pointer is not even passed on, because arithmetic with it would be undefined.
         arguments = "Tile& t, const T* x" + (", T* gx" if "x" in outputs else "")
         text += block_function(number, arguments, before, chunk, block)
     with_y, with_r = "y" in outputs, "r" in outputs
@@ -124,7 +124,7 @@ def _backward_chunk(block: BlockPlan, couplings: Couplings, weights: Weights, ou
 
 
 def _reduced(*, with_y: bool, with_r: bool) -> str:
-    """Sums over channels, written to the edges."""
+    """Sum over channels and write the results of the edges."""
     if not (with_y or with_r):
         return ""
     text = "      for (int a = 0; a < n; a++) {\n"
@@ -165,7 +165,7 @@ def double_receive(plan: Plan, weights: Weights) -> str:
 
 
 def double_send(plan: Plan, weights: Weights) -> str:
-    """Unit ``double_send``; with a table it has no gradient by the weights."""
+    """Unit ``double_send``; with a table it does not compute the gradient with respect to the weights."""
     text = prelude(plan)
     for number, block in enumerate(plan.blocks):
         couplings = Couplings(block)

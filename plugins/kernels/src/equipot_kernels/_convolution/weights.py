@@ -9,19 +9,19 @@ from equipot_kernels._convolution.plan import PathPlan
 _ROW = "        t.w[n] = table + row[e] * (4 * WEIGHTS);\n        t.f[n] = T(place[e]);\n"
 
 BEYOND = "(row[e] + 1) % num_knots == 0"
-"""Whether edge e is at or beyond the cutoff radius, where the table's last row, which is zero, serves it."""
+"""Whether edge e is at or beyond the cutoff radius, where it uses the table's last row, which is zero."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a unit takes weights from."""
+    """Where a unit takes its weights from."""
 
     table: bool
-    """From a table: edges at or beyond the cutoff radius have none and are passed over."""
+    """Whether they come from a table; edges at or beyond the cutoff radius are then skipped."""
 
     @property
     def prefix(self) -> str:
-        """Begins the unit's name."""
+        """The first part of the unit's name."""
         return "table_" if self.table else ""
 
     @property
@@ -31,16 +31,16 @@ class Weights:
 
     @property
     def cotangents(self) -> str:
-        """C declaration of what the weights' change is given by."""
+        """C declaration of the argument that gives the change of the weights."""
         return "const double* hr" if self.table else "const T* hw"
 
     def fill(self, *, skipped: str = "", double: bool = False, sent: bool = False) -> str:
-        """Statements that find the weights of edge e for lane n.
+        """Statements that locate the weights of edge e for lane n.
 
         Args:
             skipped: Statements for an edge without weights.
-            double: Also their change.
-            sent: Edges are taken in the order of ``sent``.
+            double: Whether to locate their change too.
+            sent: Whether edges are processed in the order of ``sent``.
         """
         if self.table:
             text = f"        if ({BEYOND}) {{ {skipped}continue; }}\n{_ROW}"
@@ -54,7 +54,7 @@ class Weights:
         return lines
 
     def load(self, path: PathPlan, *, slope: bool = False, change: bool = False) -> str:
-        """Define w, and where needed its derivative d by the place or its change h, for M channels from c on."""
+        """Define w for the M channels from c on, and if needed its derivative d along the place or its change h."""
         if not self.table:
             more = f", h = load<M>(t.hw[e] + {path.weight} + c)" if change else ""
             return f"        const V w = load<M>(t.w[e] + {path.weight} + c){more};\n"

@@ -1,4 +1,4 @@
-"""The family ``spline``: tables of cubics, and everything that their derivatives of any order need.
+"""The family ``spline``: tables of cubics, and what their derivatives of any order need.
 
 With F(n; T, f, s, g) = Σ_e s_e Σ_c g_ec · dⁿ/dfⁿ Σ_q f_e^q T[row_e, q, c], which is linear in s, g and T:
 
@@ -101,12 +101,12 @@ def check(spec: Mapping[str, Any]) -> None:
     """Check a spec.
 
     Raises:
-        KernelError: Saying what is wrong.
+        KernelError: If it is not valid.
     """
     check_sizes(dict(spec), {"channels": 65536})
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:
-    """The C++ text of a unit."""
+    """The C++ source text of a unit."""
     text = {"evaluate": _EVALUATE, "contract": _CONTRACT, "scatter": _SCATTER}[unit]
     return prelude(spec["dtype"], spec["channels"]) + _BASIS + text.format(chunk=CHUNK, parallel=_PARALLEL)

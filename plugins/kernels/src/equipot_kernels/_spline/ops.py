@@ -1,6 +1,6 @@
 """Splines as torch ops that can be differentiated any number of times.
 
-``order`` is the derivative along the place between two knots that is taken; see ``spline_family``.
+``order`` says which derivative along the place between two knots is computed; see ``family``.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from equipot_kernels._build import registry
-from equipot_kernels._build.torch_ops import define, differentiate, needed, pointer, threads
+from equipot_kernels._build.torch_ops import call, define, differentiate, needed, save_tensors
 
 Tensor = torch.Tensor
 
@@ -32,14 +31,14 @@ def _scatter_fake(*arguments: Any) -> Tensor:
 def _evaluate_cpu(table: Tensor, row: Tensor, place: Tensor, scale: Tensor | None, order: int, kernel: int) -> Tensor:
     out = _evaluate_fake(table, row, place, scale, order, kernel)
     given = [None if part is None else part.contiguous() for part in (table, row, place, scale)]
-    registry.function(kernel, "evaluate")(row.shape[0], *map(pointer, (*given, out)), order, threads())
+    call(kernel, "evaluate", row.shape[0], *given, out, order)
     return out
 
 
 def _contract_cpu(table: Tensor, row: Tensor, place: Tensor, g: Tensor, order: int, kernel: int) -> Tensor:
     out = _contract_fake(table, row, place, g, order, kernel)
     given = [part.contiguous() for part in (table, row, place, g)]
-    registry.function(kernel, "contract")(row.shape[0], *map(pointer, (*given, out)), order, threads())
+    call(kernel, "contract", row.shape[0], *given, out, order)
     return out
 
 
@@ -49,7 +48,7 @@ def _scatter_cpu(
     out = _scatter_fake(g, row, place, scale, n_rows, order, kernel)
     given = [None if part is None else part.contiguous() for part in (row, place, scale, g)]
     made = (row.new_empty(n_rows + 1), row.new_empty(row.shape[0]), out)
-    registry.function(kernel, "scatter")(row.shape[0], n_rows, *map(pointer, (*given, *made)), order, threads())
+    call(kernel, "scatter", row.shape[0], n_rows, *given, *made, order)
     return out
 
 
@@ -75,37 +74,28 @@ spline_scatter = define(
 """∂F/∂T: g [n_edges, dim], row, place and scale [n_edges] to [n_rows, 4, dim]."""
 
 
-def _times(scale: Tensor | None, values: Tensor) -> Tensor:
-    return values if scale is None else scale * values
-
-
-def _save_evaluate(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - torch's signature
-    table, row, place, scale, ctx.order, ctx.kernel = inputs
-    ctx.save_for_backward(table, row, place, scale)
+def _along_place_and_scale(ctx: Any, table: Tensor, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """∂F/∂f and ∂F/∂s, which the derivatives of ``evaluate`` and ``scatter`` share."""
+    _, row, place, *scale = ctx.saved_tensors
+    *_, order, kernel = ctx.constants
+    _, _, of_place, *of_scale = needed(ctx, 3 + len(scale))
+    along_place = spline_contract(table, row, place, g, order + 1, kernel) if of_place else None
+    if along_place is not None and scale:
+        along_place = scale[0] * along_place
+    return along_place, spline_contract(table, row, place, g, order, kernel) if any(of_scale) else None
 
 
 def _evaluate_derivative(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    table, row, place, scale = ctx.saved_tensors
-    order, kernel = ctx.order, ctx.kernel
-    of_table, _, of_place, *of_scale = needed(ctx, 3 if scale is None else 4)
-    return (
-        spline_scatter(g, row, place, scale, table.shape[0], order, kernel) if of_table else None,
-        None,
-        _times(scale, spline_contract(table, row, place, g, order + 1, kernel)) if of_place else None,
-        spline_contract(table, row, place, g, order, kernel) if any(of_scale) else None,
-        None,
-        None,
-    )
-
-
-def _save_contract(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - torch's signature
-    table, row, place, g, ctx.order, ctx.kernel = inputs
-    ctx.save_for_backward(table, row, place, g)
+    table, row, place, *scale = ctx.saved_tensors
+    *_, order, kernel = ctx.constants
+    factor = scale[0] if scale else None
+    along_table = spline_scatter(g, row, place, factor, table.shape[0], order, kernel) if needed(ctx, 1)[0] else None
+    return along_table, None, *_along_place_and_scale(ctx, table, g), None, None
 
 
 def _contract_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     table, row, place, g = ctx.saved_tensors
-    order, kernel = ctx.order, ctx.kernel
+    order, kernel = ctx.constants
     of_table, _, of_place, of_g = needed(ctx, 4)
     return (
         spline_scatter(g, row, place, h, table.shape[0], order, kernel) if of_table else None,
@@ -117,26 +107,15 @@ def _contract_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     )
 
 
-def _save_scatter(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - torch's signature
-    g, row, place, scale, _, ctx.order, ctx.kernel = inputs
-    ctx.save_for_backward(g, row, place, scale)
-
-
 def _scatter_derivative(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    g, row, place, scale = ctx.saved_tensors
-    order, kernel = ctx.order, ctx.kernel
-    of_g, _, of_place, *of_scale = needed(ctx, 3 if scale is None else 4)
-    return (
-        spline_evaluate(h, row, place, scale, order, kernel) if of_g else None,
-        None,
-        _times(scale, spline_contract(h, row, place, g, order + 1, kernel)) if of_place else None,
-        spline_contract(h, row, place, g, order, kernel) if any(of_scale) else None,
-        None,
-        None,
-        None,
-    )
+    g, row, place, *scale = ctx.saved_tensors
+    *_, order, kernel = ctx.constants
+    factor = scale[0] if scale else None
+    along_g = spline_evaluate(h, row, place, factor, order, kernel) if needed(ctx, 1)[0] else None
+    return along_g, None, *_along_place_and_scale(ctx, h, g), None, None, None
 
 
-differentiate("spline_evaluate", _evaluate_derivative, _save_evaluate)
-differentiate("spline_contract", _contract_derivative, _save_contract)
-differentiate("spline_scatter", _scatter_derivative, _save_scatter)
+# The scale may be None: then it is the first of the constants that save_tensors keeps.
+differentiate("spline_evaluate", _evaluate_derivative, save_tensors)
+differentiate("spline_contract", _contract_derivative, save_tensors)
+differentiate("spline_scatter", _scatter_derivative, save_tensors)

@@ -1,4 +1,4 @@
-"""Radial functions as cubic splines: a table on knots in place of a network for every edge."""
+"""Radial functions as cubic splines: a table on knots instead of a network evaluation for every edge."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from equipot.nn.edges import Edges
 
 KERNEL_DTYPES = (torch.float32, torch.float64)
-"""Data types that kernels have."""
+"""Data types for which there are kernels."""
 
 _FIRST_KNOT = 1e-6
-"""Where the knot x = 0 is evaluated: formulas like sin(x)/x have no derivatives at 0 that autograd could take."""
+"""Where the knot x = 0 is evaluated, because autograd cannot differentiate formulas like sin(x)/x at 0."""
 
 
 def values_and_slopes(
@@ -28,7 +28,7 @@ def values_and_slopes(
     """A radial function and its derivative, both differentiable in the parameters.
 
     The derivative along x is taken by two reverse passes, the second one through the first with respect
-    to its cotangents: that needs nothing of the function but ordinary autograd.
+    to its cotangents. This only requires that the function supports ordinary autograd.
 
     Args:
         function: The function.
@@ -57,7 +57,7 @@ def power_coefficients(values: torch.Tensor, slopes: torch.Tensor) -> torch.Tens
         slopes: Derivatives times the distance of the knots, same shape.
 
     Returns:
-        Coefficients [num_knots, 4, dim]; the last row, which holds from the last knot on, is zero.
+        Coefficients [num_knots, 4, dim]; the last row, which applies beyond the last knot, is zero.
 
     Source: de Boor, A Practical Guide to Splines (1978), ch. IV.
     """
@@ -87,15 +87,15 @@ def interpolate(table: torch.Tensor, row: torch.Tensor, fraction: torch.Tensor) 
 class SplineRadial(RadialFunction):
     """A radial function that is evaluated on knots once, and interpolated for the edges.
 
-    Knots are uniform from x = 0 to x = 1. Row k of the table holds the cubic between knots k and k+1;
-    the last row is zero and serves all lengths from the cutoff radius on. In train mode the table is
-    made again in each call, and gradients reach the weights through it; in eval mode it is kept until
-    the weights change.
+    The knots are evenly spaced from x = 0 to x = 1. Row k of the table holds the cubic between knots k and
+    k+1; the last row is zero and is used for all lengths beyond the cutoff radius. In train mode the table is
+    rebuilt in each call, and gradients reach the weights through it; in eval mode it is kept until the
+    weights change.
 
     Args:
-        source: The exact function; its parameters and buffers are held under the same names.
+        source: The exact function; its parameters and buffers keep their names.
         num_knots: Number of knots, at least 2.
-        on_kernels: Interpolate by compiled CPU kernels.
+        on_kernels: Whether to interpolate with compiled CPU kernels.
     """
 
     kernel_modifier = "enable_FusedKernels"
@@ -117,11 +117,11 @@ class SplineRadial(RadialFunction):
         return self._source[0]
 
     def exact(self) -> RadialFunction:
-        """The function that is interpolated."""
+        """The exact function, which is interpolated."""
         return self.source
 
     def value_dtype(self) -> torch.dtype:
-        """Data type of table and values: the exact function's."""
+        """Data type of the table and the values: that of the exact function."""
         return self.source.value_dtype()
 
     def sources(self) -> Iterable[torch.Tensor]:
@@ -133,7 +133,7 @@ class SplineRadial(RadialFunction):
         return f"num_knots={self.num_knots}"
 
     def train(self, mode: bool = True) -> SplineRadial:  # noqa: FBT001, FBT002 - torch's signature
-        """Change the mode; what was kept is forgotten, as not every optimizer leaves traces in the weights."""
+        """Change the mode; a kept table is dropped, because not every optimizer changes the version of the weights."""
         if mode:
             self._kept = None
         return super().train(mode)
@@ -142,7 +142,7 @@ class SplineRadial(RadialFunction):
         """Coefficients for one call.
 
         Args:
-            edges: The edges of the call; in train mode the table is made once for each such object.
+            edges: The edges of the call; in train mode the table is made once per such object.
 
         Returns:
             Contiguous, shape [num_pairs, num_knots, 4, dim], in the dtype of the values.
@@ -158,8 +158,8 @@ class SplineRadial(RadialFunction):
     def locate(self, edges: Edges) -> tuple[torch.Tensor, torch.Tensor]:
         """Row of ``table(edges).flatten(0, 1)`` and place between two knots [0, 1), both of shape [n_edges].
 
-        Layers with equally many knots share them. The place is float64 and differentiable in ``edges.x``;
-        beyond the cutoff radius it grows, which is without effect as the row is zero.
+        Layers with the same number of knots share them. The place is float64 and differentiable in ``edges.x``.
+        Beyond the cutoff radius it exceeds 1, which has no effect because the row is zero.
         """
         return edges.once(("spline", self.num_knots, self.num_pairs > 1), lambda: self._locate(edges))
 

@@ -1,5 +1,5 @@
-"""The laws of physics for any ASE calculator or torch-sim model, whoever wrote it.
+"""Checks of the laws of physics for any ASE calculator or torch-sim model.
 
-Nothing here imports torch or the rest of equipot: it runs in another program's environment too,
-with numpy and ASE alone.
+Nothing here imports torch or the rest of equipot, so it also runs in the environment of another program
+that has only numpy and ASE.
 """

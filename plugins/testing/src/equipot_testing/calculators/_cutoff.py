@@ -1,4 +1,4 @@
-"""Find where two atoms stop to interact, and whether they do so smoothly."""
+"""Find the distance at which two atoms stop interacting, and check that they do so smoothly."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from equipot_testing.calculators.potentials import Potential
 
 FARTHEST = 12.0
-"""Å; pairs that interact there are taken for long-range."""
+"""Distance in Å; pairs that still interact there count as long-range."""
 
 NARROW = 1e-6
-"""Å to which the end of an interaction is found."""
+"""Accuracy in Å with which the end of an interaction is found."""
 
 
 def check_smooth_dimer(potential: Potential, precision: Precision, first: str, second: str) -> tuple[str, float | None]:
-    """Check energy and force of a dimer on both sides of the distance where the atoms stop to interact.
+    """Check energy and force of a dimer on both sides of the distance where the atoms stop interacting.
 
     Args:
         potential: The potential.
         precision: Of the potential.
-        first: Element.
-        second: Element.
+        first: Element of the first atom.
+        second: Element of the second atom.
 
     Returns:
         The pair's name, and the distance in Å where the interaction is lost in rounding; None if

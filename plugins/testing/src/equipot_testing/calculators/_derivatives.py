@@ -1,4 +1,4 @@
-"""Finite differences whose steps fit the rounding of a potential, and how that is measured."""
+"""Finite differences with steps that suit the rounding errors of a potential, which are measured here."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _STENCIL = ((-2.0, 1.0 / 12.0), (-1.0, -2.0 / 3.0), (1.0, 2.0 / 3.0), (2.0, -1.0
 
 @dataclasses.dataclass(frozen=True)
 class Precision:
-    """How finely a potential computes, and what can be asked of it."""
+    """The precision of a potential, and the tolerances that follow from it."""
 
     dtype: Literal["float32", "float64"]
     noise: float
-    """Rounding of energies, eV."""
+    """Rounding error of energies, eV."""
     step: float
-    """Displacement in Å, and strain, for differences."""
+    """Displacement in Å, and strain, for finite differences."""
     exact: float
     """Relative tolerance of exact laws."""
     differences: float
@@ -34,25 +34,25 @@ class Precision:
 
     @property
     def energy_floor(self) -> float:
-        """Absolute tolerance of energies, eV, that rounding needs."""
+        """Absolute tolerance of energies in eV, due to rounding."""
         return max(20.0 * self.noise, 1e-4 if self.dtype == "float32" else 0.0)
 
     @property
     def slope_floor(self) -> float:
-        """Absolute tolerance of differences, eV/Å, that rounding needs."""
+        """Absolute tolerance of finite differences in eV/Å, due to rounding."""
         return 10.0 * self.noise / self.step
 
 
 def measured_precision(potential: Potential, frame: Atoms, dtype: str = "auto") -> Precision:
     """Tell float32 from float64 by the rounding of energies.
 
-    Energies at places 1e-6 Å apart lie on a cubic curve, to 1e-15 eV; what they stray from it is
-    rounding.
+    Energies at places 1e-6 Å apart lie on a cubic curve to within 1e-15 eV; larger deviations from it
+    are rounding errors.
 
     Args:
         potential: The potential.
-        frame: Where to look.
-        dtype: ``auto``, or what it is known to be.
+        frame: The frame to displace.
+        dtype: ``auto``, or the known precision.
     """
     generator = np.random.default_rng(5)
     direction = generator.standard_normal(frame.positions.shape)

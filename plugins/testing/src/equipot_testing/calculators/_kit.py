@@ -1,4 +1,4 @@
-"""What the checks of calculators work with: the potential, its precision, comparisons that remember the worst."""
+"""The calculator under test, its precision, and comparisons that remember the largest difference."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class CalculatorKit(Conformance):
     basics = ("runs", "inputs_not_changed", "repeatable")
 
     elements: ClassVar[tuple[str, ...]] = ("H", "C", "O")
-    """Chemical symbols that it knows."""
+    """Chemical symbols that it supports."""
 
     dtype: ClassVar[str] = "auto"
     """``float32`` or ``float64``; ``auto`` measures it."""
 
     note: str = ""
-    """What the last comparisons found, for the report."""
+    """The result of the last comparisons, for the report."""
 
     # no plugin declares a calculator
     test_options_documented = None  # type: ignore[assignment]
@@ -46,34 +46,34 @@ class CalculatorKit(Conformance):
 
     @property
     def potential(self) -> Potential:
-        """The calculator behind one face."""
+        """The calculator with a uniform interface."""
         return _potential_of(cast("Any", type(self)))
 
     @property
     def precision(self) -> Precision:
-        """How finely it computes."""
+        """The calculator's precision."""
         return _precision_of(cast("Any", type(self)))
 
     def frames(self) -> dict[str, Atoms]:
-        """Crystal and molecule; a slab too, where frames are computed one by one."""
+        """A crystal and a molecule, and a slab if frames are computed one by one."""
         frames = {"crystal": bulk(self.elements), "molecule": molecule(self.elements)}
         if not self.potential.batched:
             frames["slab"] = slab(self.elements)
         return frames
 
     def results(self, frames: Sequence[Atoms]) -> list[Results]:
-        """Everything about frames, of which the calculator gets copies, one by one."""
+        """Results for frames, computed one by one on copies."""
         return [self.potential.evaluate([frame.copy()])[0] for frame in frames]
 
     def close(self, law: str, actual: Any, expected: Any, *, relative: float, floor: float = 0.0) -> None:
-        """Fail unless two arrays agree; remember by how much they do.
+        """Fail unless two arrays agree, and remember their difference.
 
         Args:
             law: Starts the message.
             actual: What the calculator gives.
             expected: What the law asks for.
             relative: Allowed difference, relative to the largest expected value.
-            floor: Allowed difference at least.
+            floor: Smallest allowed difference.
 
         Raises:
             AssertionError: With the size of the difference.

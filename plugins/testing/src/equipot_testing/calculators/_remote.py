@@ -1,4 +1,4 @@
-"""Check a calculator here, or in the Python of another environment in which equipot is not installed."""
+"""Check a calculator in this Python, or in that of another environment where equipot is not installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ for name, path in zip(("equipot", "equipot_testing"), json.loads(sys.argv[1])):
 from equipot_testing.calculators._worker import main
 sys.exit(main(*sys.argv[2:]))
 """
-"""Makes both packages importable there without their dependencies, of which the worker needs none but numpy and ASE."""
+"""Makes both packages importable there without their dependencies; the worker only needs numpy and ASE."""
 
 
 def outcomes_of(calculator: str, *, elements: list[str], dtype: str = "auto", python: str = "") -> list[Outcome]:
@@ -34,15 +34,15 @@ def outcomes_of(calculator: str, *, elements: list[str], dtype: str = "auto", py
     Args:
         calculator: ``module:factory``; the factory takes no arguments and returns an ASE calculator
             or a torch-sim model.
-        elements: Chemical symbols it knows.
+        elements: Chemical symbols that it supports.
         dtype: ``float32``, ``float64``, or ``auto`` to measure it.
-        python: Interpreter of the environment that has it; empty: this one.
+        python: Interpreter of the calculator's environment; empty means this one.
 
     Returns:
         One outcome for each check.
 
     Raises:
-        ConfigError: If an element does not exist, there is no such factory or interpreter, or it dies.
+        ConfigError: If an element, the factory or the interpreter does not exist, or the process fails.
     """
     request = {"calculator": calculator, "elements": _checked_elements(elements), "dtype": dtype}
     return _in_other_python(request, python) if python else check_calculator(request)

@@ -1,4 +1,4 @@
-"""Frames of given elements at distances that atoms have: crystal, slab, molecule, lone atom, dimer."""
+"""Frames of given elements at realistic distances: crystal, slab, molecule, lone atom, dimer."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def radius_of(element: str) -> float:
 
 
 def crystal(elements: Sequence[str], *, n_atoms: int = 8, seed: int = 1, pbc: tuple[bool, bool, bool]) -> Atoms:
-    """Atoms at random places of a triclinic cell that keep their distance.
+    """Atoms at random places of a triclinic cell, none too close to another.
 
     Args:
-        elements: Symbols; each occurs if there are atoms enough.
+        elements: Symbols; each occurs if there are enough atoms.
         n_atoms: Number of atoms.
-        seed: Of places and order.
+        seed: Seed for places and order.
         pbc: Periodic directions; without any, the frame has no cell.
 
     Returns:
@@ -52,7 +52,7 @@ def crystal(elements: Sequence[str], *, n_atoms: int = 8, seed: int = 1, pbc: tu
 def _placed(
     symbols: Sequence[str], cell: NDArray[np.float64], pbc: NDArray[np.bool_], generator: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """Places one after the other, [n_atoms, 3]; None where they do not fit."""
+    """Positions in Å, shape [n_atoms, 3]; None if the atoms do not fit."""
     shifts = np.array(list(itertools.product(*[(-1, 0, 1) if periodic else (0,) for periodic in pbc]))) @ cell
     radii = [CLOSEST * radius_of(symbol) for symbol in symbols]
     places: list[NDArray[np.float64]] = []
@@ -93,13 +93,13 @@ def lone_atom(element: str) -> Atoms:
 
 
 def dimer(first: str, second: str, distance: float) -> Atoms:
-    """Two atoms at a distance in Å, in no special direction."""
+    """Two atoms at a distance in Å, in a general direction."""
     direction = np.array([0.36, 0.48, 0.8])
     return Atoms([first, second], positions=[[0.1, 0.2, 0.3], np.array([0.1, 0.2, 0.3]) + distance * direction])
 
 
 def rotated(frame: Atoms, matrix: NDArray[np.float64]) -> Atoms:
-    """Positions and cell turned: r becomes ``matrix @ r``."""
+    """The frame after a linear map: r becomes ``matrix @ r``."""
     new = frame.copy()
     new.set_cell(np.asarray(frame.cell) @ matrix.T)
     new.set_positions(frame.positions @ matrix.T)

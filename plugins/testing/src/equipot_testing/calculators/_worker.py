@@ -1,4 +1,4 @@
-"""Run the checks of a calculator in the Python that has it: reads a request, writes outcomes, both JSON."""
+"""Run the checks of a calculator in the Python of its environment; request and outcomes are JSON."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def check_calculator(request: dict[str, Any]) -> list[Outcome]:
 
 
 def main(request: str, target: str) -> int:
-    """Check and write.
+    """Run the checks and write their outcomes.
 
     Args:
-        request: JSON.
-        target: File that gets the outcomes, or the error meant for the user.
+        request: The request as JSON.
+        target: File for the outcomes, or for an error message for the user.
 
     Returns:
         The exit code.

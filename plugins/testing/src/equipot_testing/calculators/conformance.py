@@ -1,4 +1,4 @@
-"""The conformance class of ASE calculators and torch-sim models, whoever wrote them."""
+"""The conformance class of ASE calculators and torch-sim models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from equipot_testing.calculators._structures import bulk, dimer, lone_atom, orth
 
 
 class CalculatorConformance(CalculatorKit):
-    """What physics asks of every interatomic potential.
+    """The laws of physics for every interatomic potential.
 
     Example:
         >>> class TestMyCalculator(CalculatorConformance):
@@ -25,16 +25,16 @@ class CalculatorConformance(CalculatorKit):
         ...
         ...         return MyCalculator("model.pt")
 
-    Steps of finite differences and tolerances follow from the rounding of its energies, which is
-    measured: float32 is not asked for what float64 can do.
+    Steps of finite differences and tolerances follow from the rounding errors of its energies, which are
+    measured, so that a calculator in float32 is not expected to be as precise as one in float64.
     """
 
     def test_runs(self) -> None:
-        """A crystal, a molecule and a slab get an energy, forces and, the crystal, a stress, all finite.
+        """A crystal, a molecule and a slab have finite energies and forces, and the crystal has a finite stress.
 
         Tolerance: none.
-        Why: nothing else can be judged.
-        Goes wrong: elements it does not know (``--elements``); a NaN for atoms it finds too close.
+        Why: otherwise nothing else can be judged.
+        Goes wrong: unsupported elements (see ``--elements``); NaN for atoms that are close together.
         """
         for name, frame in self.frames().items():
             (result,) = self.results([frame])
@@ -50,10 +50,10 @@ class CalculatorConformance(CalculatorKit):
         self.note = f"computes in {precision.dtype}, energies are rounded to {precision.noise:.1g} eV"
 
     def test_inputs_not_changed(self) -> None:
-        """Positions, cell, numbers and periodic directions of the atoms are the same after the call.
+        """A call does not change positions, cell, atomic numbers and periodic directions of the atoms.
 
         Tolerance: none.
-        Why: the integrator owns them.
+        Why: they belong to the integrator.
         Goes wrong: atoms wrapped into the cell in place.
         """
         for name, frame in self.frames().items():
@@ -64,11 +64,11 @@ class CalculatorConformance(CalculatorKit):
             check_that(same, f"{name}: the atoms must not be changed")
 
     def test_repeatable(self) -> None:
-        """The same frame gives the same numbers again, also after other frames in between.
+        """The same frame gives the same results again, also after other frames.
 
         Tolerance: rounding; a frame after itself, after another of the same size, and after other sizes.
-        Why: results must not depend on history; caches and neighbour lists with a skin often do.
-        Goes wrong: a cache that compares atoms by their number; a skin list that is not renewed.
+        Why: results must not depend on earlier calls, but caches and neighbour lists with a skin often do.
+        Goes wrong: a cache that only compares the number of atoms; a skin list that is not updated.
         """
         frame, other = self.frames()["crystal"], dimer(self.elements[0], self.elements[0], 1.5)
         jiggled = moved(frame, np.random.default_rng(4).normal(0.0, 0.05, frame.positions.shape))
@@ -80,8 +80,8 @@ class CalculatorConformance(CalculatorKit):
         """The order of atoms does not matter.
 
         Tolerance: rounding of the energy (0.1 meV in float32); forces 1e-8 relative in float64, 2e-4 in float32.
-        Why: engines reorder atoms at will.
-        Goes wrong: atoms sorted by element inside, and results not sorted back.
+        Why: engines reorder atoms.
+        Goes wrong: atoms are sorted by element internally, and results not sorted back.
         """
         for name, frame in self.frames().items():
             order = np.random.default_rng(6).permutation(len(frame))
@@ -93,10 +93,10 @@ class CalculatorConformance(CalculatorKit):
             self._forces(f"{law}: forces must follow the atoms", permuted.forces, before.forces[order])
 
     def test_translation(self) -> None:
-        """Moving all atoms by some 40 Å changes nothing.
+        """Moving all atoms by about 40 Å changes nothing.
 
         Tolerance: rounding of the energy (0.1 meV in float32); forces 1e-8 relative in float64, 2e-4 in float32.
-        Why: momentum is conserved only then; positions kept in float32 lose digits far from the origin.
+        Why: only then momentum is conserved; positions in float32 lose digits far from the origin.
         Goes wrong: positions cast to float32 before differences are taken.
         """
         for name, frame in self.frames().items():
@@ -107,11 +107,11 @@ class CalculatorConformance(CalculatorKit):
 
     @after("translation")
     def test_rotation_and_inversion(self) -> None:
-        """Energies stay, forces and stress turn with the atoms; mirror images included.
+        """Energies are invariant; forces and stress rotate with the atoms, also for mirror images.
 
         Tolerance: rounding of the energy (0.1 meV in float32); forces and stress 1e-8 relative, 2e-4 in float32.
-        Why: physics knows no direction and no handedness.
-        Goes wrong: a cell in standard form inside, and forces not turned back; a model that is only nearly equivariant.
+        Why: physics does not depend on orientation or handedness.
+        Goes wrong: a cell in standard form with forces not rotated back; an only approximately equivariant model.
         """
         for name, frame in self.frames().items():
             (before,) = self.results([frame])
@@ -127,11 +127,11 @@ class CalculatorConformance(CalculatorKit):
 
     @after("translation")
     def test_image_wrapping(self) -> None:
-        """Replacing atoms by periodic images of themselves changes nothing.
+        """Replacing atoms by their periodic images changes nothing.
 
         Tolerance: rounding of the energy (0.1 meV in float32); forces 1e-8 relative in float64, 2e-4 in float32.
         Why: engines wrap atoms or let them drift.
-        Goes wrong: neighbour lists that want atoms inside the cell.
+        Goes wrong: neighbour lists that assume atoms inside the cell.
         """
         frame = self.frames()["crystal"]
         shifts = np.random.default_rng(8).integers(-2, 3, (len(frame), 3))
@@ -146,7 +146,7 @@ class CalculatorConformance(CalculatorKit):
 
         Tolerance: rounding, of the larger energy; forces and stress 1e-8 relative in float64, 2e-4 in float32.
         Why: energies per atom must not depend on the size of the simulation cell.
-        Goes wrong: cells smaller than the cutoff, whose further images are forgotten.
+        Goes wrong: cells smaller than the cutoff radius, where further images are forgotten.
         """
         frame = bulk(self.elements, n_atoms=4)
         (single,) = self.results([frame])
@@ -161,11 +161,11 @@ class CalculatorConformance(CalculatorKit):
                 self._forces(f"{law}: stress must not change", big.stress, single.stress)
 
     def test_batch_equals_singles(self) -> None:
-        """Frames computed in one call have the results that they have alone.
+        """Frames computed in one call have the same results as alone.
 
-        Tolerance: rounding; left out where frames are computed one by one.
+        Tolerance: rounding; does not apply if frames are computed one by one.
         Why: screening and parallel dynamics run in batches.
-        Goes wrong: neighbours found across frames.
+        Goes wrong: neighbours in other frames.
         """
         if not self.potential.batched:
             raise NotApplicable("frames are computed one by one")
@@ -178,8 +178,8 @@ class CalculatorConformance(CalculatorKit):
         """A lone atom has no force, and the same energy in a large periodic cell.
 
         Tolerance: rounding of the energy (0.1 meV in float32); forces 1e-10 eV/Å.
-        Why: dissociation must end at the energies of the atoms.
-        Goes wrong: empty neighbour lists; 0/0; the atom seen as its own neighbour.
+        Why: dissociation must end at the energies of isolated atoms.
+        Goes wrong: empty neighbour lists; 0/0; the atom counted as its own neighbour.
         """
         for element in dict.fromkeys(self.elements):
             alone, boxed = lone_atom(element), lone_atom(element)
@@ -193,25 +193,25 @@ class CalculatorConformance(CalculatorKit):
             self.close(f"{law}: energy in a periodic cell", periodic.energy, free.energy, relative=0.0, floor=floor)
 
     def test_smooth_at_cutoff(self) -> None:
-        """Energy and forces of a dimer are continuous where its atoms stop to interact.
+        """Energy and forces of a dimer are continuous where its atoms stop interacting.
 
         Tolerance: jumps of 1e-4 of the energy and 1e-3 of the force at half the distance; the distance is searched for.
-        Why: each crossing in dynamics would add or take energy.
+        Why: otherwise each crossing adds or removes energy in molecular dynamics.
         Goes wrong: no cutoff function; a maximum number of neighbours.
         """
         pairs = itertools.combinations_with_replacement(self.elements, 2)
         found = [check_smooth_dimer(self.potential, self.precision, *pair) for pair in pairs]
         ends = [f"{pair} at {distance:.2f} Å" for pair, distance in found if distance is not None]
         if not ends:
-            raise NotApplicable("no pair of these elements stops to interact between 1 and 12 Å")
+            raise NotApplicable("no pair of these elements stops interacting between 1 and 12 Å")
         self.note = f"interactions end smoothly: {', '.join(ends)}"
 
     def test_net_force(self) -> None:
-        """The forces on all atoms add up to nothing.
+        """The forces on all atoms add up to zero.
 
         Tolerance: 1e-8 of the largest force for each atom in float64, 2e-4 in float32.
-        Why: the centre of mass would drift in dynamics.
-        Goes wrong: forces predicted directly; one side of each edge forgotten.
+        Why: otherwise the centre of mass drifts in molecular dynamics.
+        Goes wrong: forces predicted directly; one atom of each edge forgotten.
         """
         for name, frame in self.frames().items():
             (result,) = self.results([frame])
@@ -221,10 +221,10 @@ class CalculatorConformance(CalculatorKit):
 
     @after("smooth_at_cutoff")
     def test_forces(self) -> None:
-        """Forces are minus the derivative of the energy by the positions.
+        """Forces are minus the derivative of the energy with respect to the positions.
 
         Tolerance: 1e-5 of the largest force in float64 (steps of 1e-3 Å), 5e-3 in float32 (steps of 0.02 Å).
-        Why: energy is conserved in dynamics only then, and relaxations end where the energy is lowest.
+        Why: only then molecular dynamics conserves energy, and relaxations end at minima of the energy.
         Goes wrong: forces predicted directly; a sign; a factor; energy and forces in different units.
         """
         for name, frame in self.frames().items():
@@ -236,22 +236,22 @@ class CalculatorConformance(CalculatorKit):
     def test_stress(self) -> None:
         """Stress is dE/d(strain) over the volume, positive under tension, on a triclinic cell.
 
-        Tolerance: 1e-5 of the largest component in float64, 5e-3 in float32; left out where there is no stress.
-        Why: a wrong sign makes the box run away, a wrong factor gives wrong lattice constants.
-        Goes wrong: the sign of the virial; Voigt order; columns of the cell taken for rows.
+        Tolerance: 1e-5 of the largest component in float64, 5e-3 in float32; does not apply without a stress.
+        Why: with a wrong sign the cell diverges; with a wrong factor lattice constants are wrong.
+        Goes wrong: the sign of the virial; the Voigt order; rows and columns of the cell exchanged.
         """
         frame = self.frames()["crystal"]
         (result,) = self.results([frame])
         if result.stress is None:
-            raise NotApplicable("it gives no stress")
+            raise NotApplicable("it does not provide a stress")
         expected = fd_stress(self.potential, frame, self.precision.step)
         self._differences("stress must be dE/d(strain) / volume", result.stress, expected)
 
     def test_stress_of_molecule(self) -> None:
-        """A molecule without a cell has no stress, or a zero one.
+        """A molecule without a cell has no stress, or a stress of zero.
 
         Tolerance: 1e-12 eV/Å³.
-        Why: numbers that depend on a padding box, NaN or inf end in data sets.
+        Why: otherwise NaN, infinity or numbers that depend on a vacuum box end up in data sets.
         Goes wrong: a division by the volume of a dummy cell.
         """
         (result,) = self.results([self.frames()["molecule"]])
@@ -259,16 +259,16 @@ class CalculatorConformance(CalculatorKit):
             self.close("stress of a molecule", result.stress, np.zeros((3, 3)), relative=0.0, floor=1e-12)
 
     def test_sum_of_energies(self) -> None:
-        """Atomic energies, where given, add up to the energy.
+        """Atomic energies, if available, add up to the energy.
 
-        Tolerance: rounding; left out where there are none.
-        Why: analyses by atom and free-energy methods rely on it.
+        Tolerance: rounding; does not apply without atomic energies.
+        Why: analyses by atom and free-energy methods depend on it.
         Goes wrong: shifts missing from one of the two.
         """
         for name, frame in self.frames().items():
             (result,) = self.results([frame])
             if result.energies is None:
-                raise NotApplicable("it gives no energies of atoms")
+                raise NotApplicable("it does not provide energies of atoms")
             floor = self._energy(result.energy)
             self.close(f"sum of energies, {name}", result.energies.sum(), result.energy, relative=0.0, floor=floor)
 

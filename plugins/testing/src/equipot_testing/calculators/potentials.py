@@ -1,4 +1,4 @@
-"""One face for ASE calculators and torch-sim models: frames in, energies, forces and stress out."""
+"""A uniform interface for ASE calculators and torch-sim models."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ Floats = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What a potential says about one frame."""
+    """The results of a potential for one frame."""
 
     energy: float
     """eV."""
     forces: Floats
     """eV/Å, shape [n_atoms, 3]."""
     stress: Floats | None
-    """eV/Å³, shape [3, 3], positive under tension; None: not given."""
+    """eV/Å³, shape [3, 3], positive under tension; None if not available."""
     energies: Floats | None = None
-    """eV for each atom, shape [n_atoms]; None: not given."""
+    """Energies of atoms in eV, shape [n_atoms]; None if not available."""
 
 
 class Potential(Protocol):
-    """What the checks ask for."""
+    """What the checks need of a potential."""
 
     batched: bool
     """Whether several frames are computed in one call."""
 
     def evaluate(self, frames: Sequence[Atoms]) -> list[Results]:
-        """Everything about some frames."""
+        """Results for some frames."""
 
     def energies(self, frames: Sequence[Atoms]) -> Floats:
         """Energies alone, eV, shape [n_frames]."""
@@ -56,7 +56,7 @@ class ASEPotential:
     batched = False
 
     def __init__(self, calculator: Any) -> None:
-        """Keep it.
+        """Wrap it.
 
         Args:
             calculator: Any object with ASE's ``get_property`` interface.
@@ -93,7 +93,7 @@ class ASEPotential:
             return None
         except ValueError as error:
             if "volume" in str(error) or "cell" in str(error):
-                return None  # ASE's own helper divides by the volume of a cell that is not there
+                return None  # ASE's own helper divides by the volume of a missing cell
             raise
         return None if value is None else np.array(value, dtype=np.float64)
 
@@ -104,7 +104,7 @@ class TorchSimPotential:
     batched = True
 
     def __init__(self, model: Any) -> None:
-        """Keep it.
+        """Wrap it.
 
         Args:
             model: A ``torch_sim.models.interface.ModelInterface``.
@@ -137,7 +137,7 @@ def load_factory(path: str) -> Callable[[], Any]:
     """The function that makes a calculator.
 
     Args:
-        path: ``module:factory``; the module is looked for in the current folder too.
+        path: ``module:factory``; the module may be in the current folder.
 
     Returns:
         The function; it takes no arguments.
@@ -160,11 +160,11 @@ def load_factory(path: str) -> Callable[[], Any]:
 
 
 def wrapped(made: Any, path: str) -> Potential:
-    """A calculator or model behind one face.
+    """Wrap a calculator or model in the uniform interface.
 
     Args:
         made: An ASE calculator, a torch-sim model, or a ``Potential``.
-        path: Where it came from, for errors.
+        path: Its origin, for error messages.
 
     Raises:
         ConfigError: If it is none of these.
@@ -177,4 +177,4 @@ def wrapped(made: Any, path: str) -> Potential:
     if hasattr(made, "forward") and hasattr(made, "memory_scales_with"):
         return TorchSimPotential(made)
     hint = "the factory must return an ASE calculator or a torch-sim model"
-    raise ConfigError(problem("--calculator", "makes none", got=f"{path} -> {type(made).__name__}", hint=hint))
+    raise ConfigError(problem("--calculator", "makes no calculator", got=f"{path} -> {type(made).__name__}", hint=hint))
