@@ -55,7 +55,7 @@ def _unwritable(path: Path, error: OSError) -> ArtifactError:
     hint = "choose an existing folder that you can write to"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "make room; files that were there are whole"
-    return ArtifactError(problem(str(path), f"cannot be written: {error.strerror}", hint=hint))
+    return ArtifactError(problem(str(path), f"cannot be written: {error.strerror or error}", hint=hint))
 
 
 def append_text(path: str | Path, text: str) -> None:

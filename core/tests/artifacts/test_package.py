@@ -288,7 +288,7 @@ def test_a_failed_write_leaves_the_old_file(package_file, make_model, monkeypatc
         raise OSError("disk full")
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ArtifactError, match="cannot be written: disk full"):
         write_package(make_model(seed=2), package_file)
     assert package_file.read_bytes() == before
     assert list(package_file.parent.iterdir()) == [package_file]
