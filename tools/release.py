@@ -1,7 +1,7 @@
 """Build what is published: wheels that are the same byte for byte wherever they are built, and a bill of materials.
 
-`python tools/release.py [FOLDER]` builds a wheel of every distribution from a clean copy of the last commit, writes their
-SHA-256 to SHA256SUMS, and the software bill of materials (CycloneDX JSON) of the environment it runs in to
+`python tools/release.py [FOLDER]` builds a wheel of every distribution from a clean copy of the last commit, writes
+their SHA-256 to SHA256SUMS, and the software bill of materials (CycloneDX JSON) of the environment it runs in to
 equipot.cdx.json. Needs `build` and `hatchling`; `cyclonedx-bom` (`--sbom-python`) in an environment of its own.
 """
 
