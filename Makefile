@@ -18,7 +18,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-nightly test-crash coverage parity lint types docs ci clean
+.PHONY: help install demo test test-slow test-nightly test-crash coverage parity lint types docs release ci clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -68,6 +68,11 @@ lint: install ## Check style, spelling and import rules
 types: install ## Check types
 	$(BIN)/mypy
 
+release: install ## Build wheels, their checksums and a bill of materials into dist
+	test -x .cache/sbom/bin/python || "$(PYTHON)" -m venv .cache/sbom
+	.cache/sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	$(BIN)/python tools/release.py dist --sbom-python .cache/sbom/bin/python
+
 docs: install ## Build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
@@ -76,5 +81,5 @@ ci: ## Everything above, with totals
 
 clean: ## Remove everything that make and the tools made
 	rm -rf .venv .cache .coverage htmlcov docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	rm -rf core/dist plugins/*/dist demo_output outputs multirun
+	rm -rf dist core/dist plugins/*/dist demo_output outputs multirun
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

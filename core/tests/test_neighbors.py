@@ -186,3 +186,72 @@ def test_a_batch_is_refused():
     frame["cell"] = frame["cell"].repeat(2, 1, 1)
     with pytest.raises(DataError, match="add_neighbors: works on one frame, got '2 frames'"):
         add_neighbors(frame, 2.0)
+
+
+# ---------------------------------------------------------------- empty space, far atoms, senseless cells
+
+FAR = {
+    "two atoms a millimetre apart": ([[0, 0, 0], [0, 0, 1e6], [0, 0, 1e6 + 1.0]], np.zeros((3, 3)), (False,) * 3),
+    "a molecule far above a slab": (
+        [[0, 0, 0], [1, 1, 1e4], [1, 1, 1e4 + 1.0]],
+        np.diag([4.0, 4.0, 0.0]),
+        (True, True, False),
+    ),
+    "a needle of a cell": ([[1, 0, 0], [5e5, 0, 0], [5e5 + 1.0, 0, 0]], np.diag([1e6, 4.0, 4.0]), (True,) * 3),
+    "a flat cell": ([[1, 0, 0], [5e5, 4e5, 0], [5e5 + 1.0, 4e5, 0]], np.diag([1e6, 1e6, 0.0]), (True, True, False)),
+    "neighbours across the far end": ([[0.2, 0, 0], [999999.8, 0, 0]], np.diag([1e6, 9.0, 9.0]), (True,) * 3),
+    "unwrapped by a million cells": ([[0, 0, 0], [4e6 + 1.0, -8e6, 0]], np.eye(3) * 4.0, (True,) * 3),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", FAR)
+def test_far_atoms_cost_nothing_and_keep_their_pairs(name, backend):
+    positions, cell, pbc = FAR[name]
+    positions = np.array(positions, dtype=float)
+    edges, shift = neighbor_list(positions, cell, np.array(pbc), 3.0, backend=backend)
+    vectors = positions[edges[1]] + shift @ cell - positions[edges[0]]
+    assert np.all(np.linalg.norm(vectors, axis=1) < 3.0)
+    wrapped = (
+        positions - np.where(pbc, np.floor(positions / np.where(np.diag(cell) > 0, np.diag(cell), 1.0)), 0.0) @ cell
+    )
+    near = wrapped[np.abs(wrapped - wrapped[-1]).max(axis=1) < 50.0]  # a small system, which the brute force can do
+    in_small = all_pairs(near, np.diag(np.where(pbc, np.minimum(np.diag(cell), 60.0), 0.0)), pbc, 3.0)
+    from_last = [pair for pair in as_rows(edges, shift) if pair[0] == len(positions) - 1]
+    expected = len([pair for pair in in_small if pair[0] == len(near) - 1]) + (name == "neighbours across the far end")
+    assert len(from_last) == expected
+    assert expected > 0
+
+
+def test_random_long_boxes_have_the_pairs_of_a_tree():
+    from scipy.spatial import cKDTree
+
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        n_atoms, extent = int(rng.integers(2, 200)), 10.0 ** rng.uniform(0.5, 6.0, 3)
+        positions = rng.random((n_atoms, 3)) * extent
+        positions[1] = positions[0] + 1.0
+        expected = 2 * len(cKDTree(positions).query_pairs(5.0))
+        for backend in BACKENDS:
+            found, _ = neighbor_list(positions, np.zeros((3, 3)), np.zeros(3, bool), 5.0, backend=backend)
+            assert found.shape[1] == expected, (n_atoms, extent)
+
+
+@pytest.mark.parametrize(
+    ("positions", "cell", "words"),
+    [
+        ([[1e12, 0.0, 0.0]], np.eye(3) * 5.0, "positions: coordinates must be finite and below 1e[+]08 Å"),
+        ([[np.nan, 0.0, 0.0]], np.eye(3) * 5.0, "positions: coordinates must be finite"),
+        ([[0.0, 0.0, 0.0]], np.eye(3) * 1e-3, "cell: is so small that a radius of 3 Å reaches about 1e[+]11 images"),
+        ([[0.0, 0.0, 0.0]], np.diag([5.0, 5.0, np.inf]), "cell: no volume along the periodic directions"),
+    ],
+)
+def test_what_has_no_numbers_is_refused(positions, cell, words):
+    with pytest.raises(DataError, match=words):
+        neighbor_list(np.array(positions), cell, np.ones(3, bool), 3.0)
+
+
+def test_many_atoms_on_a_diagonal_line():
+    positions = np.arange(20_000)[:, None] * np.ones(3) * 1.7
+    edges, _ = neighbor_list(positions, np.zeros((3, 3)), np.zeros(3, bool), 3.0)
+    assert edges.shape[1] == 2 * 19_999

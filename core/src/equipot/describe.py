@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import dataclasses
 import inspect
-import itertools
 import re
-import textwrap
 from collections.abc import Callable
 from typing import Any
+
+import docstring_parser
+from docstring_parser import DocstringStyle
 
 from equipot.validation import options_of
 
@@ -54,9 +53,7 @@ def describe_options(target: Callable[..., Any]) -> list[OptionDoc]:
         An item per option; ``doc`` is empty for an undocumented option.
     """
     target = options_of(target)
-    docs = _argument_docs(target)
-    if dataclasses.is_dataclass(target):
-        docs |= _field_docs(target)
+    docs = _docs(target)
     described = []
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
@@ -81,36 +78,12 @@ def _readable(annotation: Any) -> str:
     return re.sub(r"(?:typing\.)?Annotated\[(.+?), .*\]", r"\1", text)
 
 
-def _field_docs(cls: Any) -> dict[str, str]:
-    """The docstrings under the fields of a dataclass and its bases, as far as their source can be read."""
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        body: list[ast.stmt] = []
-        if "__dataclass_fields__" in vars(base):
-            with contextlib.suppress(OSError, TypeError, SyntaxError):
-                body = getattr(ast.parse(textwrap.dedent(inspect.getsource(base))).body[0], "body", [])
-        for statement, following in itertools.pairwise(body):
-            if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-                continue
-            if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
-                docs[statement.target.id] = inspect.cleandoc(str(following.value.value)).replace("\n", " ")
-    return docs
-
-
-def _argument_docs(target: Callable[..., Any]) -> dict[str, str]:
-    """The section ``Args`` of a docstring; for a plain class also that of ``__init__``."""
-    function = target.__init__ if inspect.isclass(target) else target
-    text = inspect.cleandoc(getattr(function, "__doc__", None) or "") + "\n" + inspect.cleandoc(target.__doc__ or "")
-    match = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", text, flags=re.MULTILINE)
-    if match is None:
-        return {}
-    docs: dict[str, str] = {}
-    current = ""
-    for line in textwrap.dedent(match.group(1)).splitlines():
-        start = re.match(r"(\w+)(?: \(.*?\))?:\s*(.*)", line)
-        if start and not line.startswith((" ", "\t")):
-            current = start.group(1)
-            docs[current] = start.group(2)
-        elif current and line.strip():
-            docs[current] += " " + line.strip()
+def _docs(target: Any) -> dict[str, str]:
+    """The sections ``Args`` of docstrings and the docstrings under fields, as far as the source can be read."""
+    is_class = inspect.isclass(target)
+    own = [one for one in reversed(target.__mro__) if "__dataclass_fields__" in vars(one)] if is_class else []
+    docs = {}
+    for one in [*([target.__init__] if is_class else []), *own, target]:
+        for option in docstring_parser.parse_from_object(one, DocstringStyle.GOOGLE).params:
+            docs[option.arg_name] = " ".join((option.description or "").split())
     return docs

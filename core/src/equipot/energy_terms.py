@@ -1,11 +1,7 @@
 """The registered energy terms other than pair potentials: ``equipot.energy_terms.NAME``."""
 
-from __future__ import annotations
+from functools import partial
 
-from typing import Any
+from equipot.plugins import registered_attribute
 
-
-def __getattr__(name: str) -> Any:
-    from equipot.plugins import registered_attribute
-
-    return registered_attribute("energy_terms", __name__, name)
+__getattr__ = partial(registered_attribute, "energy_terms", __name__)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from equipot.artifacts._compiled_model import CompiledModel
 from equipot.errors import DataError, problem
 from equipot.graph import Graph, collate, non_finite
+from equipot.model._graph_model import GraphModel
 from equipot.quantities import COMPARED, REPORTED, Reported, compare, in_mev
-
-if TYPE_CHECKING:
-    from equipot.artifacts._compiled_model import CompiledModel
-    from equipot.model._graph_model import GraphModel
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from equipot.errors import DataError
 from equipot.fields import FIELDS, LABELS, PerWhat, mask_key
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 Graph = dict[str, torch.Tensor]
 """A frame or batch at run time."""

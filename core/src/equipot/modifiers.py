@@ -1,11 +1,7 @@
 """The registered modifiers: ``equipot.modifiers.NAME``; ``equipot.model.apply_modifier`` applies them."""
 
-from __future__ import annotations
+from functools import partial
 
-from typing import Any
+from equipot.plugins import registered_attribute
 
-
-def __getattr__(name: str) -> Any:
-    from equipot.plugins import registered_attribute
-
-    return registered_attribute("modifiers", __name__, name)
+__getattr__ = partial(registered_attribute, "modifiers", __name__)

@@ -26,6 +26,15 @@ IntArray = npt.NDArray[np.int64]
 COINCIDENT = 1e-6
 """Atoms closer than this (Å) are treated as a mistake in the data: potentials are not defined there."""
 
+FARTHEST = 1e8
+"""Largest coordinate, Å: beyond it neighbouring numbers in float64 are more than 1e-8 Å apart."""
+
+LONG = 100.0
+"""Length of a box, in radii, from which on its empty space is left out of the search."""
+
+MOST_EDGES = 4e8
+"""Most edges that a list may be expected to have, about 25 GB; a cell that asks for more is taken for a mistake."""
+
 
 def neighbor_list(
     positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_], r_max: float, *, backend: Backend = "vesin"
@@ -68,9 +77,15 @@ def _sorted_pairs(
     """Pairs, shifts and lengths."""
     positions = np.ascontiguousarray(positions, np.float64)
     cell, pbc = np.asarray(cell, np.float64), np.asarray(pbc, np.bool_)
-    box = _complete_cell(cell, pbc, positions, r_max)
+    _check_geometry(positions, cell, pbc, r_max)
+    compact, box, moved = _compact(positions, cell, pbc, r_max)
+    margin = 1e-10 * r_max + 1e-14 * float(np.abs(positions).max(initial=0.0))  # rounding of the compact positions
     find = _find_with_vesin if backend == "vesin" else _find_with_matscipy
-    centre, neighbour, shift = find(positions, box, pbc, r_max * (1.0 + 1e-10))  # r < r_max is checked below
+    centre, neighbour, shift = find(compact, box, r_max + margin)  # r < r_max is decided below
+    if not pbc.all():
+        inside = np.flatnonzero(~shift[:, ~pbc].any(axis=1))  # a wider search may reach images that do not exist
+        centre, neighbour, shift = centre.take(inside), neighbour.take(inside), shift.take(inside, axis=0)
+    shift += moved.take(neighbour, axis=0) - moved.take(centre, axis=0)
     length = edge_lengths(positions, centre, neighbour, image_vectors(shift, cell))
     if (length < COINCIDENT).any():
         raise DataError(_coincident(centre, neighbour, length))
@@ -131,47 +146,102 @@ def edge_lengths(positions: FloatArray, centre: IntArray, neighbour: IntArray, i
     return np.sqrt(squares, out=squares)
 
 
-def _find_with_vesin(
-    positions: FloatArray, box: FloatArray, pbc: npt.NDArray[np.bool_], r_max: float
-) -> tuple[IntArray, IntArray, FloatArray]:
+def _find_with_vesin(positions: FloatArray, box: FloatArray, r_max: float) -> tuple[IntArray, IntArray, FloatArray]:
     from vesin import NeighborList
 
-    finder = NeighborList(cutoff=r_max, full_list=True)
-    centre, neighbour, shift = finder.compute(points=positions, box=box, periodic=pbc, quantities="ijS")
+    finder = NeighborList(cutoff=_vesin_radius(box, r_max), full_list=True)
+    centre, neighbour, shift = finder.compute(points=positions, box=box, periodic=True, quantities="ijS")
     return centre.astype(np.int64), neighbour.astype(np.int64), shift.reshape(-1, 3).astype(np.float64)
 
 
-def _find_with_matscipy(
-    positions: FloatArray, box: FloatArray, pbc: npt.NDArray[np.bool_], r_max: float
-) -> tuple[IntArray, IntArray, FloatArray]:
+def _vesin_radius(box: FloatArray, r_max: float) -> float:
+    """The radius to search with: larger than r_max where vesin would divide by zero; what is too far is left out later.
+
+    vesin (0.6) makes at most 1e5 search cells. Beyond that it scales their number in x, y and z by one formula, which
+    gives 0 cells along the short sides of very flat or very long boxes, and the process dies of it.
+    """
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)
+    radius = r_max
+    while not _vesin_has_cells(np.maximum(np.floor(heights / radius), 1.0)):
+        radius *= 1.26  # half as many cells in space
+    return radius
+
+
+def _vesin_has_cells(counts: FloatArray) -> bool:
+    """Whether vesin's formula leaves at least one search cell along x, y and z."""
+    if counts.prod() <= _VESIN_CELLS:
+        return True
+    x_to_y, y_to_z = counts[0] / counts[1], counts[1] / counts[2]
+    along_z = np.trunc(np.cbrt(_VESIN_CELLS / (x_to_y * y_to_z * y_to_z)))
+    along_y = np.trunc(y_to_z * along_z)
+    return bool(min(along_z, along_y, np.trunc(x_to_y * along_y)) >= 1.0)
+
+
+_VESIN_CELLS = 1e5
+
+
+def _find_with_matscipy(positions: FloatArray, box: FloatArray, r_max: float) -> tuple[IntArray, IntArray, FloatArray]:
     from matscipy.neighbours import neighbour_list
 
-    centre, neighbour, shift = neighbour_list("ijS", positions=positions, cell=box, pbc=pbc, cutoff=r_max)
+    centre, neighbour, shift = neighbour_list("ijS", positions=positions, cell=box, pbc=[True] * 3, cutoff=r_max)
     return centre.astype(np.int64), neighbour.astype(np.int64), shift.reshape(-1, 3).astype(np.float64)
 
 
-def _complete_cell(cell: FloatArray, pbc: npt.NDArray[np.bool_], positions: FloatArray, r_max: float) -> FloatArray:
-    """A non-singular cell, with vectors for the non-periodic directions.
+def _check_geometry(positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_], r_max: float) -> None:
+    """Refuse what has no numbers: coordinates without digits, periodic directions without volume, far too many images.
 
-    The vectors of non-periodic directions only bound the search (their shifts are zero), so they are
-    replaced by normals of the periodic ones, long enough to contain all atoms.
+    Raises:
+        DataError: Saying which.
     """
-    if pbc.any() and np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
-        raise DataError(
-            problem(
-                "cell",
-                f"no volume along the periodic directions {pbc.tolist()}",
-                got=cell.tolist(),
-                hint="set pbc to false there or give the cell vectors",
-            )
-        )
-    if pbc.all():
-        return cell
-    normals = np.linalg.svd(cell[pbc], full_matrices=True)[2][pbc.sum() :] if pbc.any() else np.eye(3)
-    extent = np.ptp(positions @ normals.T, axis=0) + 2.0 * r_max
+    largest = float(np.abs(positions).max(initial=0.0))
+    if not largest <= FARTHEST:
+        what = f"coordinates must be finite and below {FARTHEST:g} Å, beyond which distances lose their digits"
+        raise DataError(problem("positions", what, got=largest, hint="wrap the atoms into the cell or centre them"))
+    if not pbc.any():
+        return
+    periodic = cell[pbc]
+    if not np.isfinite(periodic).all() or np.linalg.matrix_rank(periodic) < pbc.sum():
+        what = f"no volume along the periodic directions {pbc.tolist()}"
+        hint = "set pbc to false there or give the cell vectors"
+        raise DataError(problem("cell", what, got=cell.tolist(), hint=hint))
+    size = math.sqrt(np.linalg.det(periodic @ periodic.T))  # length, area or volume
+    ball = {1: 2.0 * r_max, 2: math.pi * r_max**2, 3: 4.0 / 3.0 * math.pi * r_max**3}[int(pbc.sum())]
+    if len(positions) * ball / size > MOST_EDGES:
+        what = f"is so small that a radius of {r_max:g} Å reaches about {ball / size:.1g} images of each atom"
+        raise DataError(problem("cell", what, got=cell.tolist(), hint="check the unit of the cell vectors"))
+
+
+def _compact(
+    positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_], r_max: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Positions in a box without wide empty space, which have the same pairs: cost follows the atoms, not the gaps.
+
+    Along periodic directions atoms are wrapped into the cell. Directions without periodicity get vectors of their own,
+    normal to the periodic ones, so long that no edge reaches an image along them: the search may take them for
+    periodic. Where the box is very long, gaps between planes that no edge can cross are shortened, and the box with
+    them.
+
+    Returns:
+        Positions inside the box, the box (rows, Å), and the cell vectors that wrapping added to each atom,
+        shape [n_atoms, 3].
+    """
     box = cell.copy()
-    box[~pbc] = normals * extent[:, None]
-    return box
+    if not pbc.all():
+        normals = np.linalg.svd(cell[pbc], full_matrices=True)[2][pbc.sum() :] if pbc.any() else np.eye(3)
+        heights = positions @ normals.T
+        box[~pbc] = normals * (np.ptp(heights, axis=0) + 2.0 * r_max)[:, None]
+    inverse = np.linalg.inv(box)
+    fractional = positions @ inverse
+    moved = np.where(pbc, -np.floor(fractional), 0.0)
+    fractional += np.where(pbc, moved, -fractional.min(axis=0, initial=math.inf))
+    for axis in np.flatnonzero(1.0 / np.linalg.norm(inverse, axis=0) > LONG * r_max):
+        height = 1.0 / float(np.linalg.norm(inverse[:, axis]))
+        order = np.argsort(fractional[:, axis], kind="stable")
+        gaps = np.diff(fractional[order, axis], prepend=fractional[order[-1:], axis] - 1.0) * height
+        short = np.minimum(gaps, 2.0 * r_max)  # the first is the gap between the last atom and the first one's image
+        box[axis] *= short.sum() / height
+        fractional[order, axis] = (short.cumsum() - short[0]) / short.sum()
+    return fractional @ box, box, moved
 
 
 def _coincident(centre: IntArray, neighbour: IntArray, distance: FloatArray) -> str:

@@ -1,11 +1,7 @@
 """The registered pair potentials: ``equipot.pair_potentials.NAME``."""
 
-from __future__ import annotations
+from functools import partial
 
-from typing import Any
+from equipot.plugins import registered_attribute
 
-
-def __getattr__(name: str) -> Any:
-    from equipot.plugins import registered_attribute
-
-    return registered_attribute("pair_potentials", __name__, name)
+__getattr__ = partial(registered_attribute, "pair_potentials", __name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ from equipot.commands import Command, SeveralValues, complete_names
 from equipot.errors import ConfigError, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from equipot.model._graph_model import GraphModel
 
 DEVICES = ("cpu", "cuda")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from equipot.commands import Command, SeveralValues
 from equipot.errors import ConfigError, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from equipot.evaluate import Evaluation
 
 

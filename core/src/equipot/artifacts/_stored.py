@@ -40,18 +40,13 @@ class StoredModel:
     """Its weights and buffers, on the CPU."""
 
     def info(self) -> ModelInfo:
-        """Types, cutoffs, units, inputs and outputs.
-
-        Raises:
-            ArtifactError: If they are missing in the manifest or damaged.
-        """
+        """Types, cutoffs, units, inputs and outputs; an ArtifactError if the manifest does not hold them."""
         return info_of(self.manifest, self.where)
 
     def build(self) -> GraphModel:
         """Make the model with its weights, on the CPU, in train mode.
 
-        Raises:
-            ArtifactError: If a plugin is missing or older, or if weights and architecture do not match.
+        An ArtifactError says which plugin is missing or older, or where weights and architecture do not match.
         """
         origins.check_plugins(self.manifest.plugins, self.where)
         try:
@@ -64,11 +59,7 @@ class StoredModel:
         return model
 
     def applied(self) -> tuple[AppliedModifier, ...]:
-        """The persistent modifiers, in order.
-
-        Raises:
-            ArtifactError: If the records are damaged.
-        """
+        """The persistent modifiers, in order; an ArtifactError if their records are damaged."""
         try:
             return from_records(self.manifest.modifiers)
         except TypeError as error:

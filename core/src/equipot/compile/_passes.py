@@ -11,14 +11,11 @@ _aten = torch.ops.aten
 
 
 def without_atomic_sums(graph_module: GraphModule) -> int:
-    """Rewrite sums over edges, in place, such that Inductor calls torch's own kernels for them.
+    """Rewrite sums over edges, in place, such that Inductor calls torch's own kernels for them; return their number.
 
     Inductor turns ``index_add`` into one atomic addition per number, which is several times slower than
     ``scatter_add``, which it leaves to torch. Sums along other axes, by a constant index in ascending order (the rows
     of each path), become sums of slices.
-
-    Returns:
-        How many sums were rewritten.
     """
     rewritten = 0
     for node in list(graph_module.graph.nodes):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from equipot.data._collection import FrameCollection
 from equipot.data._frames import LabelContract, LabelReport, suggest_keys
 from equipot.errors import problem
 from equipot.fields import FIELDS, mask_key
+from equipot.graph import Graph
 from equipot.units import UNIT_SYSTEMS, Units
-
-if TYPE_CHECKING:
-    import torch
-
-    from equipot.data._collection import FrameCollection
-    from equipot.graph import Graph
 
 _SHOWN = 5
 

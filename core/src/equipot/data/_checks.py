@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from equipot.data._census import Census
+from equipot.data._dataset import FrameDataset
+from equipot.data.options import LoaderOptions
 from equipot.data.transforms import Transform, mapper_among
 from equipot.errors import ConfigError, DataError, problem
-
-if TYPE_CHECKING:
-    from equipot.data._census import Census
-    from equipot.data._dataset import FrameDataset
-    from equipot.data.options import LoaderOptions
 
 
 def check_labels(

@@ -6,17 +6,14 @@ import functools
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Dataset
 
 from equipot.data._collection import LazyFrames
+from equipot.data.transforms import Transform
 from equipot.errors import DataError, problem
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
-
-if TYPE_CHECKING:
-    from equipot.data.transforms import Transform
 
 logger = logging.getLogger(__name__)
 

@@ -7,13 +7,11 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from equipot import files
+from equipot.data._statistic_entries import StatisticValue
 from equipot.errors import ArtifactError
-
-if TYPE_CHECKING:
-    from equipot.data._statistic_entries import StatisticValue
 
 logger = logging.getLogger(__name__)
 

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from equipot.nn.clebsch_gordan import clebsch_gordan
+from equipot.nn.edges import Edges
 from equipot.nn.init import uniform_parameter
 from equipot.nn.irreps import FeatureLayout, product_irreps
 from equipot.nn.slots import KernelSlot
-
-if TYPE_CHECKING:
-    from equipot.nn.edges import Edges
 
 
 @dataclass(frozen=True)

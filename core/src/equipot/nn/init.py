@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def normal_parameter(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> torch.nn.Parameter:

@@ -7,13 +7,10 @@ numbers; blocks come in the order 0e, 0o, 1e, 1o, 2e, ... and multiplicities may
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _PARITIES = {1: "e", -1: "o"}
 _TERM = re.compile(r"(?:(\d+)x)?(\d+)([eo])")

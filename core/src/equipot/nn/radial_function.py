@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
+import torch
+
+from equipot.nn.edges import Edges
 from equipot.nn.mlp import DenseLayers
+from equipot.nn.radial import RadialEmbedding
 from equipot.nn.slots import KernelSlot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    import torch
-
-    from equipot.nn.edges import Edges
-    from equipot.nn.radial import RadialEmbedding
 
 
 class RadialFunction(KernelSlot, ABC):

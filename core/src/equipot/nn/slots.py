@@ -7,12 +7,10 @@ kernels; it depends neither on names nor on the structure of a model.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class KernelSlot(torch.nn.Module):

@@ -7,19 +7,16 @@ kernel plugin may replace it by a faster module with the same ``forward``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from equipot.nn.clebsch_gordan import clebsch_gordan
+from equipot.nn.edges import Edges
 from equipot.nn.irreps import Block, FeatureLayout, Irrep, product_irreps
 from equipot.nn.slots import KernelSlot
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container
-
-    from equipot.nn.edges import Edges
 
 
 @dataclass(frozen=True)
