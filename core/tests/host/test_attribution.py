@@ -156,8 +156,7 @@ def test_the_command_line_names_the_plugin_too(install):
 
 
 @pytest.mark.usefixtures("fresh_plugins")
-def test_training_shows_whose_fault_it_is(install, folder, monkeypatch):
-    monkeypatch.setattr("sys.gettrace", lambda: None)  # Hydra takes coverage for a debugger and lets errors pass
+def test_training_shows_whose_fault_it_is(install, folder):
     install("bad-dist", "bad", SOURCE)
     builder = ["training_module.model._target_=equipot.model.BadModel", "~training_module.model.avg_num_neighbors"]
     with pytest.raises(RuntimeError, match=r"^plugin 'bad' \(bad-dist 1\.2\.3\): in the energy$"):

@@ -18,6 +18,12 @@ def _own_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_debugger(monkeypatch):
+    """Hydra takes coverage for a debugger, and then lets errors pass that it would report."""
+    monkeypatch.setattr("sys.gettrace", lambda: None)
+
+
 @pytest.fixture
 def extra_data():
     """Folder of public data that is not part of the project."""
