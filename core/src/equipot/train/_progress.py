@@ -112,7 +112,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(59.2), duration(125), duration(7260), duration(200000)
-        ('60 s', '2 min 5 s', '2 h 1 min', '2 d 7 h')
+        ('1 min', '2 min 5 s', '2 h 1 min', '2 d 7 h')
     """
     rest = math.ceil(seconds)
     texts: list[str] = []
