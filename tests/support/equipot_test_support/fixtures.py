@@ -18,10 +18,12 @@ def _own_cache(tmp_path_factory):
         yield
 
 
-@pytest.fixture(autouse=True)
-def _no_debugger(monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def _no_debugger():
     """Hydra takes coverage for a debugger, and then lets errors pass that it would report."""
-    monkeypatch.setattr("sys.gettrace", lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)
+        yield
 
 
 @pytest.fixture
