@@ -1,7 +1,7 @@
 """Print the lowest version of everything that core and the plugins admit, as constraints for pip.
 
-`make test-lowest` installs these and runs the unmarked tests of core and the models with them. torch is the exception:
-its lowest version cannot be installed everywhere without a GPU's libraries, so the tested one stays.
+Install them with `pip install -c FILE` into an environment of its own to try the tests with them. torch is the
+exception: its lowest version cannot be installed everywhere without a GPU's libraries, so the tested one stays.
 """
 
 from __future__ import annotations

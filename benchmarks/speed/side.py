@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 
-class BaseSide:
+class BaseSide(abc.ABC):
     """One program that is timed.
 
     Args:
@@ -31,6 +32,6 @@ class BaseSide:
         found = {name: importlib.metadata.version(name) for name in ("torch", *self.DISTRIBUTIONS)}
         return {**found, "threads": str(torch.get_num_threads())}
 
+    @abc.abstractmethod
     def prepare(self, mode: str) -> Callable[[], Any]:
         """A function that evaluates once in a mode."""
-        raise NotImplementedError

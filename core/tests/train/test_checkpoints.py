@@ -9,6 +9,7 @@ import torch
 from equipot.errors import ArtifactError
 from equipot.train._checkpoints import AtomicCheckpoints, best_record
 from equipot_test_support.checkpoints import differences
+from equipot_test_support.mounts import mounted_tmpfs
 
 RUINED = ["training_module.optimizer.lr=3.0", "~training_module.lr_scheduler"]
 
@@ -16,14 +17,8 @@ RUINED = ["training_module.optimizer.lr=3.0", "~training_module.lr_scheduler"]
 @pytest.fixture
 def small(tmp_path):
     """A file system that is soon full."""
-    path = tmp_path / "small"
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted: {done.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    with mounted_tmpfs(tmp_path / "small", "400k") as path:
+        yield path
 
 
 def remount(path, options):

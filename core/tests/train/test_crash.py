@@ -7,7 +7,6 @@ many kills it makes on each file system.
 import os
 import random
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ase.io import write
 
 from equipot_test_support.checkpoints import saving
 from equipot_test_support.crash import INSTANTS, Trainings, run_differences
+from equipot_test_support.mounts import mounted_tmpfs
 from equipot_test_support.water import CONFIG, water_frames
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="needs Linux")
@@ -36,14 +36,8 @@ VARIANTS = {
 @pytest.fixture
 def tmpfs(tmp_path):
     """A file system of its own, in memory."""
-    path = tmp_path / "tmpfs"
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted: {done.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    with mounted_tmpfs(tmp_path / "tmpfs", "200m") as path:
+        yield path
 
 
 def trainings(folder, variant):

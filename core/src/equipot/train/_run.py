@@ -64,13 +64,12 @@ class RunOptions:
     allow_targets: AllowList = field(default_factory=AllowList)
 
 
-def run_config(config: DictConfig, options: RunOptions, hydra: DictConfig | None = None) -> dict[str, dict[str, float]]:
+def run_config(config: DictConfig, options: RunOptions) -> dict[str, dict[str, float]]:
     """Run all stages of a composed config.
 
     Args:
         config: Unresolved, from Hydra.
         options: Of the command line.
-        hydra: Hydra's own config.
 
     Returns:
         Stage to logged metrics.
@@ -79,7 +78,7 @@ def run_config(config: DictConfig, options: RunOptions, hydra: DictConfig | None
         ConfigError: Before data are read, with all problems of the config.
         DataError: If the data do not have what the config needs.
     """
-    return run_checked(check_config(config, options.allow_targets, hydra), options)
+    return run_checked(check_config(config, options.allow_targets), options)
 
 
 def run_checked(checked: Checked, options: RunOptions) -> dict[str, dict[str, float]]:

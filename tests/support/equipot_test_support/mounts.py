@@ -1,0 +1,21 @@
+"""File systems of a test's own."""
+
+import contextlib
+import subprocess
+
+import pytest
+
+
+@contextlib.contextmanager
+def mounted_tmpfs(path, size):
+    """A file system in memory, mounted on a new folder; the test is skipped where that is not allowed.
+
+    ``size`` is as ``mount`` takes it, e.g. ``400k``.
+    """
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a tmpfs cannot be mounted: {done.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", path], check=True)
