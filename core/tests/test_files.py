@@ -1,11 +1,12 @@
 import json
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from equipot.errors import ArtifactError
-from equipot.files import atomic, cache_folder, write_json, write_text
+from equipot.files import atomic, cache_folder, open_regular, require_regular, write_json, write_text
 
 
 def names(folder):
@@ -60,3 +61,19 @@ def test_the_cache_folder_is_the_users(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     assert cache_folder() == tmp_path / "home" / ".cache" / "equipot"
+
+
+def test_a_pipe_or_a_folder_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ArtifactError, match="is not a regular file"):
+            require_regular(path)
+
+
+def test_links_are_followed_unless_they_are_refused(tmp_path):
+    write_text(tmp_path / "file", "text")
+    (tmp_path / "link").symlink_to("file")
+    with open_regular(tmp_path / "link") as file:
+        assert file.read() == b"text"
+    with pytest.raises(ArtifactError, match="link: cannot be read"):
+        open_regular(tmp_path / "link", follow_links=False)

@@ -12,8 +12,10 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from equipot.errors import ArtifactError, problem
 
@@ -124,6 +126,33 @@ def file_digest(path: str | Path) -> str:
     except OSError as error:
         raise ArtifactError(unreadable(root, error)) from None
     return digest.hexdigest()
+
+
+def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
+    """Open a file for reading in bytes, if it is a regular one: reading a pipe or a device could wait without end.
+
+    Args:
+        path: The file.
+        follow_links: If false, a symbolic link is refused as well.
+
+    Raises:
+        ArtifactError: If there is no such file, it cannot be read, or it is not a regular file.
+    """
+    path = Path(path)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise ArtifactError(unreadable(path, error)) from None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise ArtifactError(problem(str(path), "is not a regular file", hint="a folder, pipe or device cannot be read"))
+
+
+def require_regular(path: str | Path) -> None:
+    """Refuse what ``open_regular`` refuses, before a library opens the file itself."""
+    open_regular(path).close()
 
 
 def unreadable(path: Path, error: OSError) -> str:
