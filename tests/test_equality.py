@@ -456,7 +456,7 @@ def files(request, tmp_path_factory):
 def test_every_path_gives_the_same_numbers(files, path, name):
     evaluate = PATHS[path](files)
     if name in REFUSED:
-        with pytest.raises(DataError, match="atoms 3 and 4"):
+        with pytest.raises(DataError, match="same place: 3 and 4"):
             evaluate(frame(name))
         return
     found, expected = evaluate(frame(name)), files["expected"][name]
