@@ -108,7 +108,7 @@ class EquipotCalculator(Calculator):
         self._arrived = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what a copy makes anew: its lock, and the frame that is kept with its edges."""
+        """All except what a copy has to make itself: its lock, and the frame that is kept with its edges."""
         with self._turns.one():
             state = {**self.__dict__, "_kept": None}
         del state["_turns"]
