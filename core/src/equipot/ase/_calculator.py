@@ -6,6 +6,7 @@ ASE always gets eV and Å, even from a model that was trained in other units.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -110,7 +111,7 @@ class EquipotCalculator(Calculator):
     def __getstate__(self) -> dict[str, Any]:
         """All except what a copy has to make itself: its lock, and the frame that is kept with its edges."""
         with self._turns.one():
-            state = {**self.__dict__, "_kept": None}
+            state = {**self.__dict__, "_kept": None, "_mapper": dataclasses.replace(self._mapper)}  # without its table
         del state["_turns"]
         if isinstance(self.model, torch.nn.Module):
             state["model"] = ByValue(self.model)

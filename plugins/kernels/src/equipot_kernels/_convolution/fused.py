@@ -45,7 +45,7 @@ class FusedConvolution(KernelSlot):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the kernels known to the process in which a copy arrives."""
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.handles = self._registered()
 
     def _registered(self) -> dict[torch.dtype, int]:
