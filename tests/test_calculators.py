@@ -317,7 +317,7 @@ def test_threads_give_the_numbers_of_one(calculator, own):
 
     def work(index):
         atoms, right = frames[index], expected[index]
-        for step in range(40):
+        for step in range(15):
             assert atoms.get_potential_energy() == right["energy"]
             assert np.array_equal(atoms.get_forces(), right["forces"])
             assert atoms.get_properties(["energy"])["energy"] == right["energy"]
