@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -51,15 +52,17 @@ class LMDBReader:
     def __init__(self, path: str | Path) -> None:
         self._path = str(path)
         with self._damaged():
-            self._file = open_regular(path)
+            with open_regular(path) as file:
+                self._descriptor = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._descriptor)
             self._tree = self._newest()
             needed = self._tree.pages * self._tree.page_size
-            if needed > (size := os.fstat(self._file.fileno()).st_size):
+            if needed > (size := os.fstat(self._descriptor).st_size):
                 what = f"is cut off: {size} of {needed} bytes"
                 raise DataError(problem(self._path, what, hint="copy the file again"))
 
     def _damaged(self) -> contextlib.AbstractContextManager[None]:
-        return reading(self._path, "an LMDB file that is whole")
+        return reading(self._path, "it must be an LMDB file that is whole")
 
     def __len__(self) -> int:
         """Number of keys."""
@@ -123,7 +126,7 @@ class LMDBReader:
         first = _META.unpack_from(head)
         size = struct.unpack_from("<I", head, _HEADER + 24)[0]
         if first[:2] != (_MAGIC, _VERSION):
-            raise DataError(problem(self._path, "cannot be read: not an LMDB file"))
+            raise DataError(problem(self._path, "cannot be read: it is not an LMDB file"))
         if not 512 <= size <= 65536 or size & (size - 1):
             raise DataError(problem(self._path, "is damaged: a page cannot have this size", got=size))
         second = _META.unpack(self._read(size, _META.size))
@@ -135,7 +138,7 @@ class LMDBReader:
         return max(trees, key=lambda tree: tree.transaction)
 
     def _read(self, offset: int, count: int) -> bytes:
-        found = os.pread(self._file.fileno(), count, offset)
+        found = os.pread(self._descriptor, count, offset)
         if len(found) < count:
             raise DataError(problem(self._path, "cannot be read: it is cut off", hint="copy the file again"))
         return found

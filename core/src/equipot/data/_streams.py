@@ -29,8 +29,8 @@ ALLOWANCE = 16 * 1024**2
 _PIECE = 1024**2
 _XZ_MEMORY = 256 * 1024**2
 _IDLE_READS = 1000
-_COUNTS = re.compile(r"(?i)number of|ions per type|NIONS|NKPTS|NBANDS")
-_INTEGER = re.compile(r"\d{4,}")
+_COUNTS = re.compile(r"(?i)number of (atoms|bands|ions|k.points)|ions per type|NIONS|NKPTS|NBANDS")
+_INTEGER = re.compile(r"(?<![\d.])\d{4,}(?![\d.])")
 
 
 @contextlib.contextmanager
