@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,7 +142,7 @@ class OutputText(io.TextIOWrapper):
     states. Both end here with a DataError.
     """
 
-    name = "-"  # one of ASE's readers looks for other files in the folder of this name
+    name = f"{os.devnull}/output"  # one of ASE's readers looks for other files in the folder of this name
 
     def __init__(self, stream: BinaryIO, where: str, size: int) -> None:
         super().__init__(stream, encoding="utf-8-sig")
@@ -154,6 +155,6 @@ class OutputText(io.TextIOWrapper):
             self._idle += 1
             if self._idle > _IDLE_READS:
                 raise DataError(problem(self._where, "is cut off", hint="write the file again"))
-        elif _COUNTS.search(line) and any(int(found[:20]) > self._size for found in _INTEGER.findall(line)):
+        elif _COUNTS.search(line) and sum(int(found[:20]) for found in _INTEGER.findall(line)) > self._size:
             raise DataError(problem(self._where, "states more than a file of this size can have", got=line[:80]))
         return line

@@ -87,11 +87,13 @@ def _checked_length(path: str, raw: bytes | None) -> int:
     hint = "make one with: python -m equipot_toolbox.convert data.extxyz data.lmdb"
     try:
         header = json.loads(bytes(raw or b"{}"))
-        name, version, frames = header["format"], int(header["version"]), int(header["frames"])
-    except (ValueError, KeyError, TypeError):
+        name, version, frames = header["format"], header["version"], header["frames"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(problem(path, "does not contain equipot frames", hint=hint)) from None
     if name != FORMAT or version != FORMAT_VERSION:
         raise DataError(problem(path, "has an unknown format", got=f"{name} {version}", hint=hint))
+    if not isinstance(frames, int):
+        raise DataError(problem(path, "does not say how many frames it has", got=frames, hint=hint))
     return frames
 
 
