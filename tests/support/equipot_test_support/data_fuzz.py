@@ -54,7 +54,7 @@ class Watch:
             return
         if event == "open" and isinstance(details[0], (str, bytes)):
             name, flags = os.fsdecode(details[0]), details[2] or 0
-            own = os.path.realpath(name) == self.file
+            own = self.file in (name, os.path.realpath(name))
             if flags & _WRITING or not (own or name.startswith((sys.prefix, sys.base_prefix, "/proc/self"))):
                 self.seen.append(f"{event} {details}"[:200])
         elif _FORBIDDEN.match(event):

@@ -183,7 +183,10 @@ def read_json(text: str, file: str) -> Iterator[Atoms]:
     whole = decoded(text)
     if not isinstance(whole, Mapping) or not ("ids" in whole or "1" in whole):
         raise DataError(problem(file, f"{_NOT_ASE} (JSON)", hint="other JSON files are not read"))
-    for number in list(whole.get("ids", [1])):
+    ids = list(whole.get("ids", [1]))
+    if len(set(ids)) < len(ids):
+        raise DataError(problem(file, "is damaged: two rows have one number"))
+    for number in ids:
         row = AtomsRow(_row(whole[str(int(number))]))
         row.id = number
         yield atoms_of(row)

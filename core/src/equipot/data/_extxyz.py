@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DIGITS = 12
+_COLUMNS = 10_000
+"""ASE needs a time that grows with the square of this number."""
+
 
 
 class _Lines:
@@ -102,8 +105,9 @@ def _parsed(frame: list[str], where: str) -> Atoms:
         found: dict[str, Any] = key_val_str_to_dict(comment)
         stated = str(found.get("Properties", "")).split(":")[2::3]
         there = len(frame[2].split())
-        if any(int(one) < 1 for one in stated) or sum(int(one) for one in stated) > there:
-            raise DataError(problem(where, f"Properties states other columns than the {there} of the first atom"))
+        if any(int(one) < 1 for one in stated) or sum(int(one) for one in stated) > min(there, _COLUMNS):
+            what = f"Properties states other columns than the {there} of the first atom, or more than {_COLUMNS}"
+            raise DataError(problem(where, what))
         return found
 
     with reading(where):

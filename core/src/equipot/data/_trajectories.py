@@ -41,6 +41,9 @@ def read_trajectory(stream: BinaryIO, file: str) -> Iterator[Atoms]:
     _, items, offsets = (int(one) for one in np.frombuffer(head, "<i8", 3, 24))
     if not (0 <= items <= size // 8 and 0 <= offsets <= size - 8 * items):
         raise DataError(problem(file, "is cut off or damaged", got=f"{items} frames in {size} bytes"))
+    stream.seek(offsets)
+    if len(np.unique(np.frombuffer(stream.read(8 * items), "<i8"))) < items:
+        raise DataError(problem(file, "is damaged: two frames are in one place"))
     if not items:
         return
     yield from _reader(TrajectoryReader, size, file)(stream)
