@@ -70,7 +70,7 @@ def aselmdb(folder, change=lambda text: text):
 def outcar(folder):
     """What VASP prints, as far as it is read."""
     elements, atoms = "OH", frames()[0]
-    lines = [f" POTCAR:    PAW_PBE {one} 02Aug2007" for one in elements for _ in range(2)]
+    lines = [f" POTCAR:    PAW_PBE {one} 02Aug2007" for one in elements * 2]
     lines += ["   ions per type =               1   2", "   ISPIN  =      1    spin polarized calculation?"]
     for number, atoms in enumerate(frames()):
         forces, stress = atoms.calc.results["forces"], atoms.calc.results["stress"][[0, 1, 2, 5, 3, 4]]
@@ -126,13 +126,18 @@ def espresso(folder):
     atoms = frames()[0]
     length = 5.0
     lines = ["     Program PWSCF v.7.2 starts", "     number of atoms/cell      =            3"]
-    lines += ["     number of atomic types    =            2", f"     celldm(1)=   {length / Bohr:.6f}  celldm(2)=   0.0"]
+    lines += [
+        "     number of atomic types    =            2",
+        f"     celldm(1)=   {length / Bohr:.6f}  celldm(2)=   0.0",
+    ]
     lines += ["     crystal axes: (cart. coord. in units of alat)"]
     axes = enumerate(atoms.cell.array / length, 1)
     lines += [f"               a({n}) = (   {a:.6f}   {b:.6f}   {c:.6f} )" for n, (a, b, c) in axes]
     lines += ["     site n.     atom                  positions (alat units)"]
     for number, (symbol, place) in enumerate(zip(atoms.symbols, atoms.positions / length, strict=True), 1):
-        lines += [f"         {number}           {symbol}   tau(   {number}) = (" + " ".join(f"{x:.7f}" for x in place) + "  )"]
+        lines += [
+            f"         {number}           {symbol}   tau(   {number}) = (" + " ".join(f"{x:.7f}" for x in place) + "  )"
+        ]
     for one in frames():
         results = one.calc.results
         lines += [f"!    total energy              =   {results['energy'] / Rydberg:.8f} Ry"]
@@ -142,7 +147,9 @@ def espresso(folder):
         lines += ["", "CELL_PARAMETERS (angstrom)"]
         lines += [" ".join(f"{x:.9f}" for x in row) for row in one.cell.array]
         lines += ["", "ATOMIC_POSITIONS (angstrom)"]
-        lines += [f"{s} " + " ".join(f"{x:.9f}" for x in place) for s, place in zip(one.symbols, one.positions, strict=True)]
+        lines += [
+            f"{s} " + " ".join(f"{x:.9f}" for x in place) for s, place in zip(one.symbols, one.positions, strict=True)
+        ]
     path = folder / "a.pwo"
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -171,7 +178,10 @@ def orca(folder):
     lines += [f"  {s} " + " ".join(f"{x:.6f}" for x in p) for s, p in zip(atoms.symbols, atoms.positions, strict=True)]
     lines += ["", "Number of atoms                             ...      3", "CARTESIAN GRADIENT", "-", ""]
     gradient = -atoms.calc.results["forces"] * Bohr / Hartree
-    lines += [f"   {n}   {s}   :  " + " ".join(f"{x:.9f}" for x in g) for n, (s, g) in enumerate(zip("OHH", gradient, strict=True), 1)]
+    lines += [
+        f"   {n}   {s}   :  " + " ".join(f"{x:.9f}" for x in g)
+        for n, (s, g) in enumerate(zip("OHH", gradient, strict=True), 1)
+    ]
     lines += [f"FINAL SINGLE POINT ENERGY     {atoms.calc.results['energy'] / Hartree:.9f}"]
     lines += ["                 ****ORCA TERMINATED NORMALLY****"]
     path = folder / "orca.out"

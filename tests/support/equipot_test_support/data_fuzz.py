@@ -33,12 +33,42 @@ from equipot_test_support import data_files
 
 SECONDS_EACH = 10
 MEMORY = 2**29
-_FORBIDDEN = re.compile(r"subprocess|os\.(system|exec|fork|spawn|posix_spawn|remove|rename|rmdir|mkdir|link|symlink|chmod|trunc)"
-                        r"|socket|shutil|ctypes\.dlopen|pty|urllib|ftplib|smtplib|sqlite3\.(enable|load)|pickle")
+_FORBIDDEN = re.compile(
+    r"subprocess|os\.(system|exec|fork|spawn|posix_spawn|remove|rename|rmdir|mkdir|link|symlink|chmod|trunc)"
+    r"|socket|shutil|ctypes\.dlopen|pty|urllib|ftplib|smtplib|sqlite3\.(enable|load)|pickle"
+)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_NUMBERS = [b"0", b"-1", b"1", b"7", b"1e9", b"1000000000", b"1000000000000", b"9" * 5000, b"nan", b"1e400", "²".encode()]
-_TEXTS = [b"\0", b"\n", b"\n\n", b'"', b"[" * 3000, b"{", b"\xff\xfe", b"\xc3\xa9", b"\r", b"'", b"=", b":", b'{"__ndarray__":'
-          b'[[1000000000],"float64",[1]]}', b"Properties=species:S:1:pos:R:1000000000", b"_JSON [[1],[2,3]]", b" data=5 "]
+_NUMBERS = [
+    b"0",
+    b"-1",
+    b"1",
+    b"7",
+    b"1e9",
+    b"1000000000",
+    b"1000000000000",
+    b"9" * 5000,
+    b"nan",
+    b"1e400",
+    "²".encode(),
+]
+_TEXTS = [
+    b"\0",
+    b"\n",
+    b"\n\n",
+    b'"',
+    b"[" * 3000,
+    b"{",
+    b"\xff\xfe",
+    b"\xc3\xa9",
+    b"\r",
+    b"'",
+    b"=",
+    b":",
+    b'{"__ndarray__":[[1000000000],"float64",[1]]}',
+    b"Properties=species:S:1:pos:R:1000000000",
+    b"_JSON [[1],[2,3]]",
+    b" data=5 ",
+]
 
 
 class Watch:
@@ -113,7 +143,9 @@ def _number(data, chance):
 def _integer(data, chance):
     width = chance.choice([1, 2, 4, 8])
     to = _place(data, chance) // width * width
-    value = chance.choice([0, 1, 2 ** (8 * width) - 1, 2 ** (8 * width - 1) - 1, 2 ** (4 * width), chance.getrandbits(8 * width)])
+    value = chance.choice(
+        [0, 1, 2 ** (8 * width) - 1, 2 ** (8 * width - 1) - 1, 2 ** (4 * width), chance.getrandbits(8 * width)]
+    )
     data[to : to + width] = value.to_bytes(width, "little")
 
 
@@ -146,17 +178,40 @@ def _inside_containers(folder):
     scratch.mkdir()
     rows = json.loads(data_files.json_rows(scratch).read_text())
     row = json.dumps(rows["1"]).encode()
-    yield "aselmdb row", "a.aselmdb", row, lambda content: _stored(scratch, {b"1": zlib.compress(content), b"nextid": zlib.compress(b"2")})
+    yield (
+        "aselmdb row",
+        "a.aselmdb",
+        row,
+        lambda content: _stored(scratch, {b"1": zlib.compress(content), b"nextid": zlib.compress(b"2")}),
+    )
     content = io.BytesIO()
     np.save(content, data_files.arrays()["R"])
-    yield "npz array", "a.npz", content.getvalue(), lambda content: _archive(content)
+    yield "npz array", "a.npz", content.getvalue(), _archive
     from safetensors.numpy import save
 
-    record = save({"positions": np.zeros((2, 3)), "atomic_numbers": np.ones(2, dtype=np.int64), "cell": np.eye(3),
-                   "pbc": np.ones(3, dtype=bool), "results/energy": np.zeros(1), "results/forces": np.zeros((2, 3))})  # fmt: skip
+    record = save(
+        {
+            "positions": np.zeros((2, 3)),
+            "atomic_numbers": np.ones(2, dtype=np.int64),
+            "cell": np.eye(3),
+            "pbc": np.ones(3, dtype=bool),
+            "results/energy": np.zeros(1),
+            "results/forces": np.zeros((2, 3)),
+        }
+    )
     header = json.dumps({"format": "equipot frames", "version": 1, "frames": 1}).encode()
-    yield "lmdb frame", "a.lmdb", record, lambda content: _stored(scratch, {b"format": header, b"000000000000": content})
-    yield "lmdb header", "a.lmdb", header, lambda content: _stored(scratch, {b"format": content, b"000000000000": record})
+    yield (
+        "lmdb frame",
+        "a.lmdb",
+        record,
+        lambda content: _stored(scratch, {b"format": header, b"000000000000": content}),
+    )
+    yield (
+        "lmdb header",
+        "a.lmdb",
+        header,
+        lambda content: _stored(scratch, {b"format": content, b"000000000000": record}),
+    )
     database = data_files.sqlite(scratch)
     with sqlite3.connect(database) as connection:
         for column in ("numbers", "positions", "cell", "forces", "key_value_pairs", "data", "constraints"):
@@ -171,7 +226,10 @@ def _stored(scratch, values):
 
     path = scratch / "made.lmdb"
     path.unlink(missing_ok=True)
-    with lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=2**24) as made, made.begin(write=True) as writer:
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=2**24) as made,
+        made.begin(write=True) as writer,
+    ):
         for key, value in values.items():
             writer.put(key, value)
     return path.read_bytes()
@@ -208,7 +266,9 @@ def read(path):
     if suffix in (".npz", ".h5", ".lmdb"):
         import equipot_toolbox as toolbox
 
-        source = {".npz": toolbox.NPZDataset, ".h5": toolbox.HDF5Dataset, ".lmdb": toolbox.LMDBDataset}[suffix](str(path))
+        source = {".npz": toolbox.NPZDataset, ".h5": toolbox.HDF5Dataset, ".lmdb": toolbox.LMDBDataset}[suffix](
+            str(path)
+        )
         placed = ((source.place(index), source.atoms(index)) for index in range(len(source)))
     else:
         placed = read_placed([str(path)])

@@ -28,34 +28,68 @@ from equipot_test_support import data_files
 from equipot_test_support.data_fuzz import SECONDS_EACH, Watch, read
 
 HUGE = 10**12
-FRAME = '3\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.5{}\n' + "H 0 0 0 0 0 1\nO 0 0 1 0 0 1\nH 0 1 1 0 0 1\n"
+FRAME = "3\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.5{}\n" + "H 0 0 0 0 0 1\nO 0 0 1 0 0 1\nH 0 1 1 0 0 1\n"
 GIBIBYTE = 2**30
 
 
 def extxyz(folder):
     """Texts that are almost extended XYZ."""
     whole = FRAME.format("")
-    texts = {f"count {number[:12]}": number + whole[1:] for number in (str(HUGE), "9" * 5000, "²", "-1", "1e9", "３", "1_0", "0")}
+    texts = {
+        f"count {number[:12]}": number + whole[1:]
+        for number in (str(HUGE), "9" * 5000, "²", "-1", "1e9", "\uff13", "1_0", "0")
+    }
     for columns in ("1000000000", "-3", "0", "x", "9" * 5000, "1.5", "²"):
         texts[f"columns {columns[:12]}"] = whole.replace("pos:R:3", f"pos:R:{columns}")
     comments = {
-        "lattice": 'Lattice="1 2 3"', "text as lattice": "Lattice=x", "pbc": 'pbc="maybe"', "deep": 'x="_JSON ' + "[" * 100_000 + '"',
-        "json": 'x="_JSON {"', "digits": 'energy="_JSON ' + "9" * 5000 + '"', "quote": 'x="', "key": "=5 = =", "stress": "stress=5",
-        "text": "energy=low", "dipole": "dipole=x forces=5", "virial": 'virial="1 2"', "type": "Properties=species",
-        "kind": "Properties=species:Q:1", "numbers": "energy=" + "9" * 400 + " energy=1e999", "config": "config_type=IsolatedAtom",
-    }  # fmt: skip
+        "lattice": 'Lattice="1 2 3"',
+        "text as lattice": "Lattice=x",
+        "pbc": 'pbc="maybe"',
+        "deep": 'x="_JSON ' + "[" * 100_000 + '"',
+        "json": 'x="_JSON {"',
+        "digits": 'energy="_JSON ' + "9" * 5000 + '"',
+        "quote": 'x="',
+        "key": "=5 = =",
+        "stress": "stress=5",
+        "text": "energy=low",
+        "dipole": "dipole=x forces=5",
+        "virial": 'virial="1 2"',
+        "type": "Properties=species",
+        "kind": "Properties=species:Q:1",
+        "numbers": "energy=" + "9" * 400 + " energy=1e999",
+        "config": "config_type=IsolatedAtom",
+    }
     texts |= {f"comment {name}": FRAME.format(f" {comment}") for name, comment in comments.items()}
     texts |= {
-        "empty": "", "blank": "\n\n\n", "words": "hello\nworld\n", "only a count": "3", "no atoms": "3\n\n", "nul": whole.replace("O", "\0"),
-        "element": whole.replace("O", "Xx"), "element name": whole.replace("O", "O" * 10**6), "cut": whole[:-20], "nan": whole.replace("0 1 1", "nan 1 1"),
-        "inf": whole.replace("0 1 1", "inf 1 1"), "rubbish": whole + "rubbish\n", "vectors": whole + "VEC1 1 0 0\nVEC7 x\n", "vector": whole + "VEC\n",
-        "after a blank": f"{whole}\n{whole}", "fewer columns": whole.replace(" 0 0 1\n", " 0\n"), "returns": whole.replace("\n", "\r\r"),
-        "number": "3\nProperties=Z:I:1:pos:R:3 energy=1\n500 0 0 0\n-7 0 0 0\n1 0 0 0\n", "big number": f"1\nProperties=Z:I:1:pos:R:3\n{HUGE} 0 0 0\n",
-        "forces for one": whole.replace("forces:R:3", "forces:R:2:x:R:1"), "million columns": f"1\nProperties=species:S:1:pos:R:1000000\nH {'1 ' * 10**6}\n",
-    }  # fmt: skip
+        "empty": "",
+        "blank": "\n\n\n",
+        "words": "hello\nworld\n",
+        "only a count": "3",
+        "no atoms": "3\n\n",
+        "nul": whole.replace("O", "\0"),
+        "element": whole.replace("O", "Xx"),
+        "element name": whole.replace("O", "O" * 10**6),
+        "cut": whole[:-20],
+        "nan": whole.replace("0 1 1", "nan 1 1"),
+        "inf": whole.replace("0 1 1", "inf 1 1"),
+        "rubbish": whole + "rubbish\n",
+        "vectors": whole + "VEC1 1 0 0\nVEC7 x\n",
+        "vector": whole + "VEC\n",
+        "after a blank": f"{whole}\n{whole}",
+        "fewer columns": whole.replace(" 0 0 1\n", " 0\n"),
+        "returns": whole.replace("\n", "\r\r"),
+        "number": "3\nProperties=Z:I:1:pos:R:3 energy=1\n500 0 0 0\n-7 0 0 0\n1 0 0 0\n",
+        "big number": f"1\nProperties=Z:I:1:pos:R:3\n{HUGE} 0 0 0\n",
+        "forces for one": whole.replace("forces:R:3", "forces:R:2:x:R:1"),
+        "million columns": f"1\nProperties=species:S:1:pos:R:1000000\nH {'1 ' * 10**6}\n",
+    }
     for name, text in texts.items():
         yield name, _file(folder, f"{name}.extxyz", text.encode())
-    raw = {"latin": whole.replace("O", "\xd6").encode("latin-1"), "utf-16": whole.encode("utf-16"), "random": np.random.default_rng(0).bytes(9999)}
+    raw = {
+        "latin": whole.replace("O", "\xd6").encode("latin-1"),
+        "utf-16": whole.encode("utf-16"),
+        "random": np.random.default_rng(0).bytes(9999),
+    }
     for name, content in raw.items():
         yield name, _file(folder, f"{name}.xyz", content)
 
@@ -91,12 +125,23 @@ def trajectories(folder):
     for place, name in ((24, "version"), (32, "frames"), (40, "index")):
         for value in (HUGE, -1, len(whole), 2**62):
             if (place, value) not in ((24, HUGE), (24, -1), (24, len(whole)), (24, 2**62)):
-                yield f"{name} {value}", _file(folder, f"{name} {value}.traj", whole[:place] + struct.pack("<q", value) + whole[place + 8 :])
+                yield (
+                    f"{name} {value}",
+                    _file(
+                        folder, f"{name} {value}.traj", whole[:place] + struct.pack("<q", value) + whole[place + 8 :]
+                    ),
+                )
     shapes = {"rows": [10**9, 3], "negative": [-3, -3], "deep": [3] * 70, "none": [None], "text": ["3", "3"]}
     for name, shape in shapes.items():
-        yield f"shape {name}", _file(folder, f"shape {name}.traj", _trajectory([{"positions.": {"ndarray": [shape, "float64", 56]}}]))
+        yield (
+            f"shape {name}",
+            _file(folder, f"shape {name}.traj", _trajectory([{"positions.": {"ndarray": [shape, "float64", 56]}}])),
+        )
     for kind in ("object", "V1000000000", "U1000000000", "nonsense", "float64,float64"):
-        yield f"type {kind}", _file(folder, f"type {kind}.traj", _trajectory([{"positions.": {"ndarray": [[3, 3], kind, 56]}}]))
+        yield (
+            f"type {kind}",
+            _file(folder, f"type {kind}.traj", _trajectory([{"positions.": {"ndarray": [[3, 3], kind, 56]}}])),
+        )
     more = {"__ndarray__": [[10**9], "float64", [1.0]]}
     basis = {"version": 1, "pbc": [True] * 3, "cell": [[1, 0, 0]] * 3, "numbers.": {"ndarray": [[3], "int64", 56]}}
     place = {"positions.": {"ndarray": [[3, 3], "float64", 56]}}
@@ -104,7 +149,11 @@ def trajectories(folder):
     yield "no positions", _file(folder, "none.traj", _trajectory([basis]))
     yield "not a mapping", _file(folder, "list.traj", _trajectory([[1, 2]]))
     yield "no pbc", _file(folder, "pbc.traj", _trajectory([place]))
-    shared = {**basis, "numbers.": {"ndarray": [[10**5], "int64", 0]}, "positions.": {"ndarray": [[10**5, 3], "float64", 0]}}
+    shared = {
+        **basis,
+        "numbers.": {"ndarray": [[10**5], "int64", 0]},
+        "positions.": {"ndarray": [[10**5, 3], "float64", 0]},
+    }
     yield "shared arrays", _file(folder, "shared.traj", _trajectory([shared] * 4000, bytes(3 * 10**6)))
     yield "shared items", _file(folder, "items.traj", _trajectory([{**basis, **place}], b"", 10**6))
     yield "cut", _file(folder, "cut.traj", whole[: len(whole) // 2])
@@ -135,21 +184,36 @@ class _Canary:
 def databases(folder):
     """SQLite files that are not databases of ASE, or more than that."""
     statements = {
-        "endless view": "DROP TABLE systems; CREATE VIEW systems AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT * FROM n",
+        "endless view": "DROP TABLE systems; CREATE VIEW systems AS "
+        "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT * FROM n",
         "large view": "ALTER TABLE systems RENAME TO s; CREATE VIEW systems AS SELECT id, zeroblob(1000000000) FROM s",
-        "joined view": "ALTER TABLE systems RENAME TO s; CREATE VIEW systems AS SELECT s.* FROM s, s AS a, species, species AS b, species AS c",
+        "joined view": "ALTER TABLE systems RENAME TO s; "
+        "CREATE VIEW systems AS SELECT s.* FROM s, s AS a, species, species AS b, species AS c",
         "computed": "ALTER TABLE systems ADD COLUMN more BLOB GENERATED ALWAYS AS (zeroblob(1000000000)) VIRTUAL",
         "trigger": "CREATE TRIGGER t AFTER INSERT ON systems BEGIN DELETE FROM systems; END",
-        "virtual": "CREATE VIRTUAL TABLE v USING fts5(x)", "no systems": "DROP TABLE systems", "version": "UPDATE information SET value = '99'",
-        "old": "UPDATE information SET value = '1'", "words": "UPDATE information SET value = 'new'", "no version": "DELETE FROM information",
-        "text": "UPDATE systems SET positions = 'text'", "number": "UPDATE systems SET positions = 5", "odd": "UPDATE systems SET positions = x'0102'",
-        "none": "UPDATE systems SET numbers = NULL", "json": "UPDATE systems SET key_value_pairs = '{'", "huge": "UPDATE systems SET numbers = zeroblob(99999999)",
+        "virtual": "CREATE VIRTUAL TABLE v USING fts5(x)",
+        "no systems": "DROP TABLE systems",
+        "version": "UPDATE information SET value = '99'",
+        "old": "UPDATE information SET value = '1'",
+        "words": "UPDATE information SET value = 'new'",
+        "no version": "DELETE FROM information",
+        "text": "UPDATE systems SET positions = 'text'",
+        "number": "UPDATE systems SET positions = 5",
+        "odd": "UPDATE systems SET positions = x'0102'",
+        "none": "UPDATE systems SET numbers = NULL",
+        "json": "UPDATE systems SET key_value_pairs = '{'",
+        "huge": "UPDATE systems SET numbers = zeroblob(99999999)",
         "shape": """UPDATE systems SET key_value_pairs = '{"x": {"__ndarray__": [[1000000000], "float64", [1]]}}'""",
         "objects": """UPDATE systems SET key_value_pairs = '{"x": {"__ndarray__": [[9], "U100000000", ["a"]]}, "energy": {}}'""",
-        "list": "UPDATE systems SET key_value_pairs = '[1]', energy = 'low'", "deep": f"UPDATE systems SET data = '{'[' * 99999}'", "blob": "UPDATE systems SET data = x'ff'",
-        "far": "UPDATE systems SET data = x'ffffffffffffff7f'", "elements": "UPDATE systems SET numbers = x'ffffffffffffffffffffffff'", "no frames": "DELETE FROM systems",
-        "fewer columns": "ALTER TABLE systems DROP COLUMN charge", "rows of a default": "CREATE TABLE n AS SELECT 1; ALTER TABLE systems RENAME TO s",
-    }  # fmt: skip
+        "list": "UPDATE systems SET key_value_pairs = '[1]', energy = 'low'",
+        "deep": f"UPDATE systems SET data = '{'[' * 99999}'",
+        "blob": "UPDATE systems SET data = x'ff'",
+        "far": "UPDATE systems SET data = x'ffffffffffffff7f'",
+        "elements": "UPDATE systems SET numbers = x'ffffffffffffffffffffffff'",
+        "no frames": "DELETE FROM systems",
+        "fewer columns": "ALTER TABLE systems DROP COLUMN charge",
+        "rows of a default": "CREATE TABLE n AS SELECT 1; ALTER TABLE systems RENAME TO s",
+    }
     for name, statement in statements.items():
         path = data_files.sqlite(folder).rename(folder / f"{name}.db")
         connection = sqlite3.connect(path)
@@ -193,16 +257,35 @@ def json_databases(folder):
     row = rows["1"]
     array = {"__ndarray__": [[10**9, 3], "float64", [1.0]]}
     contents = {
-        "list": [1], "number": 5, "no rows": {"ids": [1, 2]}, "ids": {**rows, "ids": "abc"}, "same ids": {**rows, "ids": [1] * 10**6}, "text ids": {**rows, "ids": ["x"]},
-        "array": {**rows, "1": {**row, "positions": array}}, "energy": {**rows, "1": {**row, "energy": {"a": 1}}}, "no numbers": {**rows, "1": {"positions": row["positions"]}},
-        "objects": {**rows, "1": {**row, "numbers": {"__ndarray__": [[1], "object", [{}]]}}}, "text": {**rows, "1": {**row, "numbers": ["H"]}}, "row": {**rows, "1": [1, 2]},
-        "wide text": {**rows, "1": {**row, "numbers": {"__ndarray__": [[2], "U1000000000", ["a", "b"]]}}}, "keys": {**rows, "1": {**row, "key_value_pairs": [1]}},
-        "cell": {**rows, "1": {**row, "cell": {"__ase_objtype__": "cell", "array": [1]}}}, "kind": {**rows, "1": {**row, "cell": {"__ase_objtype__": "bandpath"}}},
-        "many texts": {**rows, "1": {**row, "tags": ["x" * 10**6, *["y"] * 10**5]}}, "no frames": {**rows, "ids": []}, "positions": {**rows, "1": {**row, "positions": [[1, 2], [3]]}},
-    }  # fmt: skip
+        "list": [1],
+        "number": 5,
+        "no rows": {"ids": [1, 2]},
+        "ids": {**rows, "ids": "abc"},
+        "same ids": {**rows, "ids": [1] * 10**6},
+        "text ids": {**rows, "ids": ["x"]},
+        "array": {**rows, "1": {**row, "positions": array}},
+        "energy": {**rows, "1": {**row, "energy": {"a": 1}}},
+        "no numbers": {**rows, "1": {"positions": row["positions"]}},
+        "objects": {**rows, "1": {**row, "numbers": {"__ndarray__": [[1], "object", [{}]]}}},
+        "text": {**rows, "1": {**row, "numbers": ["H"]}},
+        "row": {**rows, "1": [1, 2]},
+        "wide text": {**rows, "1": {**row, "numbers": {"__ndarray__": [[2], "U1000000000", ["a", "b"]]}}},
+        "keys": {**rows, "1": {**row, "key_value_pairs": [1]}},
+        "cell": {**rows, "1": {**row, "cell": {"__ase_objtype__": "cell", "array": [1]}}},
+        "kind": {**rows, "1": {**row, "cell": {"__ase_objtype__": "bandpath"}}},
+        "many texts": {**rows, "1": {**row, "tags": ["x" * 10**6, *["y"] * 10**5]}},
+        "no frames": {**rows, "ids": []},
+        "positions": {**rows, "1": {**row, "positions": [[1, 2], [3]]}},
+    }
     for name, content in contents.items():
         yield name, _file(folder, f"{name}.json", json.dumps(content).encode())
-    for name, content in {"deep": b"[" * 10**6, "deep keys": b'{"a":' * 10**6, "digits": b"9" * 10**6, "nothing": b"", "cut": json.dumps(rows).encode()[:-9]}.items():
+    for name, content in {
+        "deep": b"[" * 10**6,
+        "deep keys": b'{"a":' * 10**6,
+        "digits": b"9" * 10**6,
+        "nothing": b"",
+        "cut": json.dumps(rows).encode()[:-9],
+    }.items():
         yield name, _file(folder, f"{name}.json", content)
 
 
@@ -212,7 +295,10 @@ def lmdb_files(folder):
 
     def stored(name, values):
         path = folder / name
-        with lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=2**26) as made, made.begin(write=True) as writer:
+        with (
+            lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=2**26) as made,
+            made.begin(write=True) as writer,
+        ):
             for key, value in values.items():
                 writer.put(key, value)
         return path
@@ -220,29 +306,64 @@ def lmdb_files(folder):
     whole = data_files.lmdb_frames(folder).read_bytes()
     for pages in (0.3, 1, 1.5, 2, 2.5, 3, len(whole) / 4096 - 1, len(whole) / 4096 - 0.5):
         yield f"cut at page {pages}", _file(folder, f"cut {pages}.lmdb", whole[: int(pages * 4096)])
-        yield f"zeros from page {pages}", _file(folder, f"zeros {pages}.lmdb", whole[: int(pages * 4096)].ljust(len(whole), b"\0"))
-        yield f"ones from page {pages}", _file(folder, f"ones {pages}.lmdb", whole[: int(pages * 4096)].ljust(len(whole), b"\xff"))
-    for name, place, value in (("root", 128, 2**40), ("root of itself", 128, 0), ("last page", 136, 2**50), ("size of a page", 40, 3), ("entries", 120, HUGE)):
+        yield (
+            f"zeros from page {pages}",
+            _file(folder, f"zeros {pages}.lmdb", whole[: int(pages * 4096)].ljust(len(whole), b"\0")),
+        )
+        yield (
+            f"ones from page {pages}",
+            _file(folder, f"ones {pages}.lmdb", whole[: int(pages * 4096)].ljust(len(whole), b"\xff")),
+        )
+    for name, place, value in (
+        ("root", 128, 2**40),
+        ("root of itself", 128, 0),
+        ("last page", 136, 2**50),
+        ("size of a page", 40, 3),
+        ("entries", 120, HUGE),
+    ):
         content = bytearray(whole)
         for start in (0, 4096):
             content[start + place : start + place + 8] = struct.pack("<Q", value)
         yield name, _file(folder, f"{name}.lmdb", bytes(content))
     header = {"format": "equipot frames", "version": 1, "frames": 1}
     first = b"000000000000"
-    headers = {"many": {**header, "frames": HUGE}, "negative": {**header, "frames": -1}, "half": {**header, "frames": 1.0}, "new": {**header, "version": 2}, "list": [1]}
+    headers = {
+        "many": {**header, "frames": HUGE},
+        "negative": {**header, "frames": -1},
+        "half": {**header, "frames": 1.0},
+        "new": {**header, "version": 2},
+        "list": [1],
+    }
     for name, changed in headers.items():
         yield f"{name} frames", stored(f"{name}.lmdb", {b"format": json.dumps(changed).encode(), first: b""})
     lies = {
-        "pickle": pickle.dumps(_Canary()), "nothing": b"", "length": struct.pack("<Q", HUGE), "shape": _safetensors([10**9, 3], 72), "negative": _safetensors([-3, 3], 72),
-        "type": _safetensors([3, 3], 72, "F7"), "text": b"\x05\0\0\0\0\0\0\0hello", "deep": struct.pack("<Q", 99999) + b"[" * 99999, "half": _safetensors([18, 2], 72, "BF16"),
-    }  # fmt: skip
+        "pickle": pickle.dumps(_Canary()),
+        "nothing": b"",
+        "length": struct.pack("<Q", HUGE),
+        "shape": _safetensors([10**9, 3], 72),
+        "negative": _safetensors([-3, 3], 72),
+        "type": _safetensors([3, 3], 72, "F7"),
+        "text": b"\x05\0\0\0\0\0\0\0hello",
+        "deep": struct.pack("<Q", 99999) + b"[" * 99999,
+        "half": _safetensors([18, 2], 72, "BF16"),
+    }
     for name, value in lies.items():
         yield f"value {name}", stored(f"value {name}.lmdb", {b"format": json.dumps(header).encode(), first: value})
     yield "pickles", stored("pickles.lmdb", {b"0": pickle.dumps(_Canary()), b"length": pickle.dumps(1)})
     bomb = zlib.compress(bytes(GIBIBYTE // 4))
     good = zlib.compress(b"2")
-    rows = {"bomb": {b"1": bomb, b"nextid": good}, "missing": {b"1": bomb, b"nextid": zlib.compress(b"99")}, "next bomb": {b"nextid": bomb}, "many": {b"nextid": zlib.compress(b"9" * 30)}}
-    rows |= {"pickle": {b"1": pickle.dumps(_Canary()), b"nextid": good}, "nothing": {}, "words": {b"nextid": zlib.compress(b'"x"')}, "row": {b"1": zlib.compress(b"[1]"), b"nextid": good}}
+    rows = {
+        "bomb": {b"1": bomb, b"nextid": good},
+        "missing": {b"1": bomb, b"nextid": zlib.compress(b"99")},
+        "next bomb": {b"nextid": bomb},
+        "many": {b"nextid": zlib.compress(b"9" * 30)},
+    }
+    rows |= {
+        "pickle": {b"1": pickle.dumps(_Canary()), b"nextid": good},
+        "nothing": {},
+        "words": {b"nextid": zlib.compress(b'"x"')},
+        "row": {b"1": zlib.compress(b"[1]"), b"nextid": good},
+    }
     for name, values in rows.items():
         yield f"rows {name}", stored(f"rows {name}.aselmdb", values)
     yield "text", _file(folder, "text.lmdb", b"text" * 5000)
@@ -265,22 +386,57 @@ def archives(folder):
                 made.writestr(f"{key}.npy", content)
         return path
 
-    for name, shape in {"rows": (HUGE, 3, 3), "negative": (-1, 3, 3), "product": (2**32, 2**32, 3), "more": (3, 4, 3), "zero": (0, 3, 3), "flat": (9,), "no atoms": (3, 0, 3)}.items():
-        yield f"shape {name}", archive(f"shape {name}", {"R": _npy(shape, "<f8", bytes(0 if 0 in shape else 216 if name != "flat" else 72))})
+    for name, shape in {
+        "rows": (HUGE, 3, 3),
+        "negative": (-1, 3, 3),
+        "product": (2**32, 2**32, 3),
+        "more": (3, 4, 3),
+        "zero": (0, 3, 3),
+        "flat": (9,),
+        "no atoms": (3, 0, 3),
+    }.items():
+        yield (
+            f"shape {name}",
+            archive(
+                f"shape {name}", {"R": _npy(shape, "<f8", bytes(0 if 0 in shape else 216 if name != "flat" else 72))}
+            ),
+        )
     for kind in ("|O", "<U9", "|V99999999", "<M8[s]", "<c16", "nonsense", "<f16"):
         yield f"type {kind}", archive(f"type {kind.replace('|', '')}", {"R": _npy((3, 3, 3), kind, bytes(216))})
-    heads = {"words": b"hello", "deep": b"(" * 9000, "call": b"{'descr': __import__('os').mkdir('canary'), 'shape': (1,), 'fortran_order': 0}", "long": b" " * 60000}
+    heads = {
+        "words": b"hello",
+        "deep": b"(" * 9000,
+        "call": b"{'descr': __import__('os').mkdir('canary'), 'shape': (1,), 'fortran_order': 0}",
+        "long": b" " * 60000,
+    }
     for name, head in heads.items():
-        yield f"header {name}", archive(f"header {name}", {"R": b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head})
+        yield (
+            f"header {name}",
+            archive(f"header {name}", {"R": b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head}),
+        )
     yield "objects", archive("objects", {"R": _npy((1,), "|O", pickle.dumps(_Canary()))})
     yield "further objects", archive("further", {"theory": _npy((1,), "|O", pickle.dumps(_Canary()))})
     yield "version", archive("version", {"R": b"\x93NUMPY\x09\0" + bytes(99)})
     yield "no magic", archive("magic", {"R": b"hello"})
-    yield "bomb", archive("bomb", {"R": _npy((GIBIBYTE // 288, 3, 3), "<f8", bytes(GIBIBYTE // 288 * 72))}, compression=zipfile.ZIP_DEFLATED)
+    yield (
+        "bomb",
+        archive(
+            "bomb",
+            {"R": _npy((GIBIBYTE // 288, 3, 3), "<f8", bytes(GIBIBYTE // 288 * 72))},
+            compression=zipfile.ZIP_DEFLATED,
+        ),
+    )
     path = archive("members", {"theory": _npy((10**6,), "<f8", bytes(8 * 10**6))}, compression=zipfile.ZIP_DEFLATED)
     yield "overlapping members", _overlapping(path)
     whole = archive("whole", {}).read_bytes()
-    for name, content in {"cut": whole[:-100], "start": whole[100:], "checksum": whole.replace(good["R"][-40:], b"x" * 40), "text": b"hello", "npy": good["R"], "empty": b""}.items():
+    for name, content in {
+        "cut": whole[:-100],
+        "start": whole[100:],
+        "checksum": whole.replace(good["R"][-40:], b"x" * 40),
+        "text": b"hello",
+        "npy": good["R"],
+        "empty": b"",
+    }.items():
         yield name, _file(folder, f"{name} of all.npz", content)
     yield "missing", archive("missing", {"z": _npy((9,), "<i8", bytes(72))})
     yield "twice", archive("twice", {"energies": good["E"]})
@@ -302,6 +458,15 @@ def _overlapping(path):
     end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1005, 1005, len(many), start, 0)
     path.write_bytes(content[:start] + many + end)
     return path
+
+
+def _circle(file):
+    file["again"] = file["/"]
+
+
+def _two_circles(file):
+    group = file.create_group("g")
+    group["a"] = group["b"] = group
 
 
 def hdf5_files(folder):
@@ -331,50 +496,77 @@ def hdf5_files(folder):
         item = file.create_dataset("pos", shape, "f8", chunks=shape, compression="gzip")
         item.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(2**20)) * 9)
 
-    def circle(file):
-        file["again"] = file["/"]
-
-    def two_circles(file):
-        group = file.create_group("g")
-        group["a"] = group["b"] = group
-
     secret = _file(folder, "secret", bytes(999))
     layout = h5py.VirtualLayout((3, 3, 3), "f8")
     layout[:] = h5py.VirtualSource(str(folder / "other.h5"), "pos", (3, 3, 3))
     for name, options in {
-        "never written": {"shape": (HUGE, 3, 3), "dtype": "f8", "chunks": (1, 3, 3)}, "not allocated": {"shape": (10**8, 3, 3), "dtype": "f8"},
-        "no frames": {"shape": (0, 3, 3), "dtype": "f8"}, "no atoms": {"shape": (3, 0, 3), "dtype": "f8"}, "nothing": {"dtype": h5py.Empty("f8").dtype, "data": h5py.Empty("f8")},
-        "scalar": {"data": 5.0}, "text": {"data": "hello"}, "flat": {"data": np.zeros(9)}, "wide rows": {"shape": (1, 10**9, 3), "dtype": "f8", "chunks": (1, 1, 3)},
+        "never written": {"shape": (HUGE, 3, 3), "dtype": "f8", "chunks": (1, 3, 3)},
+        "not allocated": {"shape": (10**8, 3, 3), "dtype": "f8"},
+        "no frames": {"shape": (0, 3, 3), "dtype": "f8"},
+        "no atoms": {"shape": (3, 0, 3), "dtype": "f8"},
+        "nothing": {"dtype": h5py.Empty("f8").dtype, "data": h5py.Empty("f8")},
+        "scalar": {"data": 5.0},
+        "text": {"data": "hello"},
+        "flat": {"data": np.zeros(9)},
+        "wide rows": {"shape": (1, 10**9, 3), "dtype": "f8", "chunks": (1, 1, 3)},
         "elsewhere": {"shape": (3, 3, 3), "dtype": "f8", "external": [(str(secret), 0, 999)]},
-    }.items():  # fmt: skip
+    }.items():
         yield name, replaced(name, **options)
     links = {
-        "external link": lambda file: file.__setitem__("more", h5py.ExternalLink(str(secret), "/pos")), "soft link": lambda file: file.__setitem__("more", h5py.SoftLink("/pos")),
-        "circle": circle, "two circles": two_circles, "chunk": chunk, "virtual": lambda file: file.create_virtual_dataset("more", layout),
-        "dangling": lambda file: file.__setitem__("more", h5py.SoftLink("/nowhere")), "second name": lambda file: file.__setitem__("more", file["pos"]),
-    }  # fmt: skip
+        "external link": lambda file: file.__setitem__("more", h5py.ExternalLink(str(secret), "/pos")),
+        "soft link": lambda file: file.__setitem__("more", h5py.SoftLink("/pos")),
+        "circle": _circle,
+        "two circles": _two_circles,
+        "chunk": chunk,
+        "virtual": lambda file: file.create_virtual_dataset("more", layout),
+        "dangling": lambda file: file.__setitem__("more", h5py.SoftLink("/nowhere")),
+        "second name": lambda file: file.__setitem__("more", file["pos"]),
+    }
     for name, change in links.items():
         yield name, made(name, change)
-    yield "foreign filter", made("filter", lambda file: file.create_dataset("x", (9,), "f8", chunks=(9,), compression=32001, allow_unknown_filter=True))
+    yield (
+        "foreign filter",
+        made(
+            "filter",
+            lambda file: file.create_dataset(
+                "x", (9,), "f8", chunks=(9,), compression=32001, allow_unknown_filter=True
+            ),
+        ),
+    )
     whole = made("whole", lambda file: None).read_bytes()
-    for name, content in {"cut": whole[: len(whole) // 2], "head": whole[:60], "text": b"hello", "zeros": whole[:96] + bytes(len(whole) - 96), "nothing": b""}.items():
+    for name, content in {
+        "cut": whole[: len(whole) // 2],
+        "head": whole[:60],
+        "text": b"hello",
+        "zeros": whole[:96] + bytes(len(whole) - 96),
+        "nothing": b"",
+    }.items():
         yield name, _file(folder, f"{name} of all.h5", content)
 
 
 def outputs(folder):
     """Outputs of programs that are cut off or state large numbers."""
     changes = {
-        "vasp-out": ("ions per type =               1   2", "ions per type =  1000000000  2"), "vasp-xml": ("<modeling>", '<!DOCTYPE m [<!ENTITY x SYSTEM "/etc/passwd">]><modeling>&x;'),
-        "espresso-out": ("atoms/cell      =            3", f"atoms/cell      =  {HUGE}"), "orca-output": ("...      3", f"...      {HUGE}"),
-        "gaussian-out": ("      1  8  0", "      1  -9999999999  0"), "castep-md": ("0", "x"), "runnerdata": ("begin", "begin begin"),
-    }  # fmt: skip
+        "vasp-out": ("ions per type =               1   2", "ions per type =  1000000000  2"),
+        "vasp-xml": ("<modeling>", '<!DOCTYPE m [<!ENTITY x SYSTEM "/etc/passwd">]><modeling>&x;'),
+        "espresso-out": ("atoms/cell      =            3", f"atoms/cell      =  {HUGE}"),
+        "orca-output": ("...      3", f"...      {HUGE}"),
+        "gaussian-out": ("      1  8  0", "      1  -9999999999  0"),
+        "castep-md": ("0", "x"),
+        "runnerdata": ("begin", "begin begin"),
+    }
     for kind, (old, new) in changes.items():
         path = data_files.CORE[kind](folder)
         whole = path.read_bytes()
         place = folder / kind
         place.mkdir()
         cuts = {part: whole[: len(whole) * part // 9] for part in (1, 2)}
-        for name, content in {**cuts, "stated": whole.replace(old.encode(), new.encode()), "words": whole.replace(b"1.", b"one"), "nul": whole.replace(b"O", b"\0")}.items():
+        for name, content in {
+            **cuts,
+            "stated": whole.replace(old.encode(), new.encode()),
+            "words": whole.replace(b"1.", b"one"),
+            "nul": whole.replace(b"O", b"\0"),
+        }.items():
             (place / str(name)).mkdir()
             yield f"{kind} {name}", _file(place / str(name), path.name, content)
     entities = "".join(f'<!ENTITY x{n + 1} "{f"&x{n};" * 10}">' for n in range(12))
@@ -396,7 +588,14 @@ def paths(folder):
         loop.symlink_to(loop)
         (device := folder / f"device.{suffix}").symlink_to("/dev/zero")
         (linked := folder / f"linked.{suffix}").symlink_to(pipe)
-        for name, path in (("pipe", pipe), ("folder", directory), ("loop", loop), ("device", device), ("linked", linked), ("missing", folder / f"no.{suffix}")):
+        for name, path in (
+            ("pipe", pipe),
+            ("folder", directory),
+            ("loop", loop),
+            ("device", device),
+            ("linked", linked),
+            ("missing", folder / f"no.{suffix}"),
+        ):
             yield f"{name} {suffix}", path
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(folder / "s.xyz"))
@@ -405,16 +604,48 @@ def paths(folder):
 
 def formats(folder):
     """Formats whose readers start programs, unpickle or connect, and files that ASE would take for them."""
-    for name in ("a.cell", "a.gpw", "a.py", "a.nc", "a.param", "a.vti", "a.cif", "a.in", "POSCAR", "postgres", "a.nomad-json", "a.bundle", "GEOMETRY.OUT", "input.xml", "a.mp4"):
+    for name in (
+        "a.cell",
+        "a.gpw",
+        "a.py",
+        "a.nc",
+        "a.param",
+        "a.vti",
+        "a.cif",
+        "a.in",
+        "POSCAR",
+        "postgres",
+        "a.nomad-json",
+        "a.bundle",
+        "GEOMETRY.OUT",
+        "input.xml",
+        "a.mp4",
+    ):
         yield name, _file(folder, name, b"%BLOCK LATTICE_CART\n1 0 0\n")
-    for content in (b"- of UlmGPAW            ", b"CDF\x01", b"*\n&system", b"  ___ ___ ___ _ _ _  \n", b"\n&SYSTEM\n", b"\x80\x04\x95" + pickle.dumps(_Canary())):
+    for content in (
+        b"- of UlmGPAW            ",
+        b"CDF\x01",
+        b"*\n&system",
+        b"  ___ ___ ___ _ _ _  \n",
+        b"\n&SYSTEM\n",
+        b"\x80\x04\x95" + pickle.dumps(_Canary()),
+    ):
         yield f"contents {content[:12]!r}", _file(folder, f"contents {len(content)}", content)
 
 
 FAMILIES = {
-    "extxyz": extxyz, "compressed": compressed, "traj": trajectories, "db": databases, "json": json_databases, "lmdb": lmdb_files, "npz": archives,
-    "hdf5": hdf5_files, "outputs": outputs, "paths": paths, "formats": formats,
-}  # fmt: skip
+    "extxyz": extxyz,
+    "compressed": compressed,
+    "traj": trajectories,
+    "db": databases,
+    "json": json_databases,
+    "lmdb": lmdb_files,
+    "npz": archives,
+    "hdf5": hdf5_files,
+    "outputs": outputs,
+    "paths": paths,
+    "formats": formats,
+}
 """Functions that write the files of a family into a folder, and give the name and path of each."""
 
 
@@ -437,7 +668,7 @@ def main(folder):
         read(make(folder))  # imports everything
     watch, found = Watch(), []
     for family, name, path in cases:
-        print(f"{family}: {name}", file=sys.stderr, flush=True)
+        print(f"{family}: {name}", file=sys.stderr, flush=True)  # noqa: T201 - says which file crashed the interpreter
         faulthandler.dump_traceback_later(2 * SECONDS_EACH, exit=True)
         _peak()
         before, start = _peak(), time.monotonic()
@@ -450,8 +681,17 @@ def main(folder):
             outcome = traceback.format_exc()
         watch.file = None
         size = path.stat().st_size if path.is_file() else 0
-        found.append({"family": family, "name": name, "outcome": outcome, "seconds": time.monotonic() - start, "size": size,
-                      "memory": _peak() - before, "seen": list(watch.seen)})  # fmt: skip
+        found.append(
+            {
+                "family": family,
+                "name": name,
+                "outcome": outcome,
+                "seconds": time.monotonic() - start,
+                "size": size,
+                "memory": _peak() - before,
+                "seen": list(watch.seen),
+            }
+        )
         watch.seen.clear()
     json.dump(found, sys.stdout)
 

@@ -9,9 +9,9 @@ from ._collection import FrameCollection as FrameCollection
 from ._collection import LazyFrames as LazyFrames
 from ._collection import collect_frames as collect_frames
 from ._dataset import FrameDataset as FrameDataset
+from ._formats import argument_problems as argument_problems
 from ._frames import LabelContract as LabelContract
 from ._frames import frame_from_atoms as frame_from_atoms
-from ._formats import argument_problems as argument_problems
 from ._lmdb import LMDBReader as LMDBReader
 from ._loader import TrainLoader as TrainLoader
 from ._loader import evaluation_loader as evaluation_loader
@@ -24,8 +24,6 @@ from ._quantities import as_quantity as as_quantity
 from ._readers import check_file as check_file
 from ._readers import read_atoms as read_atoms
 from ._readers import read_placed as read_placed
-from ._streams import largest as largest
-from ._streams import reading as reading
 from ._statistic_entries import EntryCollector as EntryCollector
 from ._statistic_entries import StatisticKind as StatisticKind
 from ._statistic_entries import StatisticValue as StatisticValue
@@ -41,5 +39,7 @@ from ._stats_managers import CommonDataStatisticsManager as CommonDataStatistics
 from ._stats_managers import DataStatisticsManager as DataStatisticsManager
 from ._stats_managers import EnergyOnlyDataStatisticsManager as EnergyOnlyDataStatisticsManager
 from ._stats_managers import StatsManager as StatsManager
+from ._streams import largest as largest
+from ._streams import reading as reading
 
 def __getattr__(name: str) -> typing.Any: ...

@@ -26,7 +26,6 @@ _COLUMNS = 10_000
 """ASE needs a time that grows with the square of this number."""
 
 
-
 class _Lines:
     """Lines with their number; one can be put back."""
 

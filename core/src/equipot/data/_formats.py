@@ -57,7 +57,7 @@ def argument_problems(given: Mapping[str, Any] | None, where: str) -> list[str]:
     arguments = dict(given or {})
     name, index = arguments.pop("format", None), arguments.pop("index", ":")
     problems = []
-    if name is not None and name not in FORMATS:
+    if name is not None and not (isinstance(name, str) and name in FORMATS):
         hint = f"formats: {', '.join(FORMATS)}; or {_CONVERT}"
         problems.append(problem(f"{where}.format", "is not a format that is read", got=name, hint=hint))
     if isinstance(index, bool) or not isinstance(index, (int, str)) or not _INDEX.fullmatch(str(index)):

@@ -148,10 +148,9 @@ class LMDBReader:
         self._check(number, 1)
         page = self._read(number * self._tree.page_size, self._tree.page_size)
         own, _, flags, lower, _ = _PAGE.unpack_from(page)
-        count = (lower - _HEADER) // 2
-        if own != number or flags & (_BRANCH | _LEAF) not in (_BRANCH, _LEAF) or not 0 <= count or lower > len(page):
+        if own != number or flags & (_BRANCH | _LEAF) not in (_BRANCH, _LEAF) or not _HEADER <= lower <= len(page):
             raise DataError(problem(self._path, f"is damaged: page {number} is not what it should be"))
-        return page, flags, struct.unpack_from(f"<{count}H", page, _HEADER)
+        return page, flags, struct.unpack_from(f"<{(lower - _HEADER) // 2}H", page, _HEADER)
 
     def _check(self, number: int, count: int) -> None:
         if not 2 <= number <= self._tree.pages - count:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -69,7 +70,7 @@ class _Walk:
     """Goes through a file and refuses what is not in it, or not as large as it states."""
 
     def __init__(self, path: str) -> None:
-        self._size = os.path.getsize(path)
+        self._size = Path(path).stat().st_size
         self._seen: set[int] = set()
 
     def groups(self, group: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:

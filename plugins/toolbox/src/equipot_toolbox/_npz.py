@@ -43,7 +43,7 @@ def read_npz(path: str) -> Mapping[str, np.ndarray[Any, np.dtype[Any]]]:
 def _check_sizes(path: str, members: list[zipfile.ZipInfo]) -> None:
     """Refuse archives whose members share bytes, or are compressed as no data can be."""
     size = Path(path).stat().st_size
-    stored, expanded = (sum(sizes) for sizes in zip((0, 0), *((m.compress_size, m.file_size) for m in members)))
+    stored, expanded = sum(one.compress_size for one in members), sum(one.file_size for one in members)
     if stored > size or expanded > largest(size):
         hint = "write it with numpy.savez, uncompressed, if you trust it"
         raise DataError(problem(path, f"states {expanded} bytes of arrays in a file of {size}", hint=hint))
