@@ -204,9 +204,10 @@ def databases(folder):
         "json": "UPDATE systems SET key_value_pairs = '{'",
         "huge": "UPDATE systems SET numbers = zeroblob(99999999)",
         "shape": """UPDATE systems SET key_value_pairs = '{"x": {"__ndarray__": [[1000000000], "float64", [1]]}}'""",
-        "objects": """UPDATE systems SET key_value_pairs = '{"x": {"__ndarray__": [[9], "U100000000", ["a"]]}, "energy": {}}'""",
+        "objects": "UPDATE systems SET key_value_pairs = "
+        """'{"x": {"__ndarray__": [[9], "U100000000", ["a"]]}, "energy": {}}'""",
         "list": "UPDATE systems SET key_value_pairs = '[1]', energy = 'low'",
-        "deep": f"UPDATE systems SET data = '{'[' * 99999}'",
+        "deep": f"UPDATE systems SET data = '{'[' * 99999}'",  # noqa: S608 - hostile on purpose
         "blob": "UPDATE systems SET data = x'ff'",
         "far": "UPDATE systems SET data = x'ffffffffffffff7f'",
         "elements": "UPDATE systems SET numbers = x'ffffffffffffffffffffffff'",

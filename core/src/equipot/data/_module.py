@@ -91,7 +91,7 @@ class ASEDataOptions(SourceOptions):
 
 
 class ASEDataModule(SourceDataModule, options=ASEDataOptions):
-    """Labelled frames from files that ASE reads."""
+    """Labelled frames from files, e.g. extended XYZ or databases of ASE."""
 
     options: ASEDataOptions
 

@@ -1,4 +1,4 @@
-"""Data sets from files that ASE reads and from NPZ archives; nothing is unpickled."""
+"""Data sets from files of the formats of ``ASEDataModule`` and from NPZ archives; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ASEDataset(FileSource):
-    """Frames from files that ASE reads, kept in memory."""
+    """Frames from files of the formats of ``ASEDataModule``, kept in memory."""
 
     ase_args: dict[str, Any] | None = field(default=None, kw_only=False)
     """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
