@@ -133,7 +133,7 @@ def _check_schema(connection: sqlite3.Connection, file: str) -> None:
 def _read_only_database(file: Path, connection: sqlite3.Connection) -> Any:
     from ase.db.sqlite import SQLite3Database
 
-    class ReadOnly(SQLite3Database):  # type: ignore[misc]
+    class ReadOnly(SQLite3Database):
         """ASE's database on a connection that is given, with our decoding."""
 
         def decode(self, txt: Any, lazy: bool = False) -> Any:  # noqa: FBT001, FBT002 - ASE's signature

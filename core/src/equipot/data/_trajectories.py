@@ -52,7 +52,7 @@ def read_trajectory(stream: BinaryIO, file: str) -> Iterator[Atoms]:
 def _reader(base: Any, size: int, file: str) -> Any:
     from ase.io import ulm
 
-    class Checked(ulm.Reader):  # type: ignore[misc]
+    class Checked(ulm.Reader):
         """Items whose contents are checked before they are used."""
 
         def _read_data(self, index: int) -> dict[str, Any]:
@@ -66,11 +66,11 @@ def _reader(base: Any, size: int, file: str) -> Any:
             self._little_endian = data.pop("_little_endian", True)
             return data
 
-    class Reader(base):  # type: ignore[misc]
+    class Reader(base):
         """ASE's reader of trajectories on checked items."""
 
         def _open(self, filename: Any) -> None:
-            self.backend = Checked(filename)
+            self.backend: Any = Checked(filename)  # type: ignore[no-untyped-call]
             self._read_header()
 
     return Reader
