@@ -134,8 +134,8 @@ PART_KINDS: dict[str, str] = {
 """Kinds of parts, and the class that the parts of a kind derive from; empty if they have no class in common.
 
 ``field``: what a statistic or metric looks at. ``recipe``: a model made from another recipe's. ``embedding`` and
-``model_part``: options inside a model's options, stored with it. ``loss`` and ``metrics``: options of a training module.
-``metric``: a single one of ``torchmetrics``. ``criterion``: a loss of ``torch.nn``.
+``model_part``: options inside a model's options, stored with it. ``loss`` and ``metrics``: options of a training
+module. ``metric``: a single one of ``torchmetrics``. ``criterion``: a loss of ``torch.nn``.
 """
 
 
@@ -202,9 +202,9 @@ class TargetAliasEntry(Entry):
         both, none = self.target and self.instead, not (self.target or self.instead)
         if self.form != "section" and (both or (none and self.form == "resolver")):
             raise ValueError(f"{where}.target: give either target or instead, got {self.target!r} and {self.instead!r}")
-        for field in ("target", "options"):
-            if getattr(self, field):
-                self._check_path(field)
+        for option in ("target", "options"):
+            if getattr(self, option):
+                self._check_path(option)
 
 
 @dataclass(frozen=True, kw_only=True)

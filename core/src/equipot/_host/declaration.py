@@ -71,12 +71,12 @@ def load_target(declaration: Declaration) -> Any:
             found = load_object(target, f"of {declaration.role}")
         if isinstance(declaration.entry, PartEntry):
             _check_part(found, declaration.entry, declaration.role)
-        return found
     except PluginError as error:
         raise PluginError(f"{declaration.label}: {error}") from error.__cause__
     finally:
         for note in notes:
             logger.warning("%s: %s", declaration.label, note)
+    return found
 
 
 def _check_part(found: object, entry: PartEntry, role: str) -> None:

@@ -10,7 +10,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     r"data\.stats_manager": ("stats_managers",),
     r"data\.stats_manager\.metrics\.\d+\.field": ("field",),
     r"data\.stats_manager\.metrics\.\d+\.metric": ("reduction",),
-    r"data\.(train|val|test|split)_dataset(\.dataset)?(\.\d+){0,2}": ("dataset",),
+    r"data\.(train_dataset|val_dataset|test_dataset|split_dataset\.dataset)(\.\d+){0,2}": ("dataset",),
     "trainer": ("trainer",),
     r"trainer\.callbacks(\.\d+)?": ("callback",),
     r"trainer\.logger(\.\d+)?": ("logger",),

@@ -32,10 +32,10 @@ def equipot_parts() -> Iterator[PartEntry]:
     yield PartEntry(
         kind="embedding",
         target="equipot_allegro.TwoBodyBesselScalarEmbed",
-        summary="Bessel functions of the length, mixed by a network for each ordered pair of types",
+        summary="Bessel functions of the length, times a vector for the pair of types",
     )
     yield PartEntry(
         kind="embedding",
         target="equipot_allegro.TwoBodySplineScalarEmbed",
-        summary="Splines of the length for each ordered pair of types",
+        summary="A trainable spline of the length for each pair of types",
     )
