@@ -58,8 +58,11 @@ COVERED = {
 
 
 def _in_configs(component):
-    """Whether training configs name it: not what the tests' own plugins bring, nor hints for compilation."""
-    if component.origin.startswith("equipot-invariant ") or component.path in FILE_NEEDED:
+    """Whether the configs here name it: not what the tests' own plugins bring, nor hints for compilation.
+
+    The toolbox's parts exclude each other; ``tests/test_toolbox_road.py`` trains with each in turn.
+    """
+    if component.origin.startswith(("equipot-invariant ", "equipot-toolbox ")) or component.path in FILE_NEEDED:
         return False
     if component.kind != "modifiers":
         return True

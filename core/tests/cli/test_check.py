@@ -163,7 +163,7 @@ CHECKS = [
     (
         "kind of section",
         ["trainer._target_=lightning.pytorch.callbacks.Timer", "~trainer.max_epochs"],
-        "trainer._target_: must be a Trainer, got 'lightning.pytorch.callbacks.timer.Timer'",
+        "trainer._target_: must be a trainer, got 'lightning.pytorch.callbacks.Timer'; it is a callback",
     ),
 ]
 

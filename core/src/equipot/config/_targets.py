@@ -148,8 +148,9 @@ def _undeclared(path: str, place: str, owner: PluginRecord) -> str:
 
 def _one_of(kinds: Iterable[str]) -> str:
     """Kinds in words, e.g. ``an optimizer``, ``metrics or a loss``."""
-    words = [singular(kind) for kind in kinds]
-    return " or ".join(word if word.endswith("s") else f"{'an' if word[0] in 'aeo' else 'a'} {word}" for word in words)
+    plural = ("metrics", "parameter_groups")
+    article = {kind: "" if kind in plural else "an " if kind[0] in "aeo" else "a " for kind in kinds}
+    return " or ".join(f"{before}{singular(kind)}" for kind, before in article.items())
 
 
 def _foreign(path: str, place: str, kinds: tuple[str, ...]) -> Any:
@@ -176,7 +177,8 @@ def _is_of_kind(found: object, kind: str) -> bool:
 
 def _advice(path: str) -> str:
     root = path.split(".", maxsplit=1)[0]
-    if hint := aliases.advice(path):
+    ours = any(root == package.split(".")[0] for package in FOREIGN.values())  # not the root of another program
+    if (not ours or path in aliases.aliases()) and (hint := aliases.advice(path)):
         return hint
     if root.startswith("equipot"):
         return f"no installed plugin has the package {root!r}; pip install {root.replace('_', '-')}"
