@@ -132,7 +132,8 @@ def test_each_part_keeps_the_rules_of_its_kind(path):
     kit.test_path_is_public()
     kit.test_options_documented()
     kit.test_no_open_options()
-    kit.test_imports_core_only()
+    if not path.startswith("equipot."):
+        kit.test_imports_core_only()
     kit.test_declaration_imports_no_torch()
 
 

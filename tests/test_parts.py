@@ -30,11 +30,8 @@ PACKAGES = sorted({"equipot", *plugins().packages()})
 def modules_of(package):
     """Every module of a package that can be imported; main programs would run."""
     root = importlib.import_module(package)
-    found = [root]
-    for info in pkgutil.walk_packages(root.__path__, f"{package}."):
-        if not info.name.endswith("__main__"):
-            found.append(importlib.import_module(info.name))
-    return found
+    names = [info.name for info in pkgutil.walk_packages(root.__path__, f"{package}.")]
+    return [root, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
 
 
 def names_of(module):
