@@ -65,7 +65,7 @@ def _line(error: BaseException, file: Path) -> str:
 
 def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tuple[str, Entry]]:
     """Kind and declaration of every component that a file without hooks defines; there must be at least one."""
-    found = []
+    found: list[tuple[str, Entry]] = []
     part_bases = _imported_part_bases()
     bases = {**part_bases, **{load_object(entry.base): kind for kind, entry in kinds.items() if entry.base}}
     for name, value in vars(module).items():
