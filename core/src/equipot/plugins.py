@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from equipot._host.declaration import Declaration
+from equipot._host.declaration import NAMESPACES, Declaration
 from equipot._host.discovery import API_MAJOR, GROUP, PluginRecord
 from equipot._host.host import (
     HOOK_NAMES,
     HOOKS,
     KIND_OF_NAMESPACE,
     KINDS,
-    NAMESPACES,
     PARTS,
     PluginHost,
     known_plugins,

@@ -186,13 +186,3 @@ def test_declared_resolvers_work_and_missing_ones_say_what_to_use(tmp_path):
     assert len(problems) == 1
     assert problems[0].startswith("b: ")
     assert "multiply yourself" in problems[0]
-
-
-LOADER = "++data.train_dataloader._target_=torch.utils.data.DataLoader"
-
-
-def test_torch_s_loader_means_ours(folder):
-    code, out, err = folder.call(LOADER, "++data.train_dataloader.num_workers=0", command="check")
-    assert (code, err) == (0, ""), out
-    (problem,) = folder.errors(LOADER, "++data.train_dataloader.drop_last=true")
-    assert problem.startswith("data.train_dataloader.drop_last: unknown option")
