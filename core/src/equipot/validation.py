@@ -49,7 +49,10 @@ def check_options(
     from pydantic import ValidationError
 
     target = options_of(target)
-    parameters, open_ended = _parameters(target)
+    try:
+        parameters, open_ended = _parameters(target)
+    except (TypeError, ValueError):  # a class of C without a signature
+        return dict(values), [problem(where, f"the options of {getattr(target, '__name__', target)} are not known")]
     names = [] if open_ended else [name for name in values if name not in parameters]
     problems = [unknown(f"{where}.{name}", name, parameters) for name in names]
     for name, parameter in parameters.items():
@@ -64,6 +67,8 @@ def check_options(
                 checked[name] = adapters[name].validate_python(value)
             except ValidationError as error:
                 problems.extend(_messages(error, f"{where}.{name}"))
+            except (ArithmeticError, RecursionError) as error:  # numbers beyond all bounds, endless nesting
+                problems.append(problem(f"{where}.{name}", f"cannot be checked: {error}"))
     return checked, problems
 
 
