@@ -138,7 +138,7 @@ class _Check:
     def _root(self) -> None:
         used = used_root_keys(OmegaConf.to_container(self.config, resolve=False))
         for key in self.resolved:
-            if key not in ROOT_KEYS and key not in used:
+            if key not in ROOT_KEYS and key not in used and len(self.problems) < 2 * MAX_PROBLEMS:
                 hint = did_you_mean(key, ROOT_KEYS) or "a key of your own must be used by some ${interpolation}"
                 self.problems.append(unknown(key, key, ROOT_KEYS, "key", hint=hint))
         for name in SECTIONS:

@@ -41,6 +41,9 @@ ALLOWED = (
 FILLED = ("job.config_name", "job.override_dirname", "overrides", "runtime")
 """Keys that Hydra itself sets for each run, whatever they were."""
 
+_OWN = r"[+~]*hydra[./@]"
+"""How overrides of Hydra's section begin."""
+
 _NAME = re.compile(r"[\w.@=,+-]{1,200}")
 _LOGGING_CLASS = re.compile(r"logging\.(StreamHandler|FileHandler|NullHandler|Formatter|Filter)|colorlog\.\w+")
 
@@ -51,7 +54,7 @@ def section_of(typed: Sequence[str]) -> dict[str, Any]:
     Args:
         typed: Overrides of the command line; those of a sweeper must not be among them.
     """
-    return _section_of(tuple(text for text in typed if re.match(r"[+~]*hydra[./@]", text)))
+    return _section_of(tuple(text for text in typed if re.match(_OWN, text)))
 
 
 @functools.lru_cache(maxsize=32)
@@ -91,7 +94,7 @@ def _foreign(section: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str
         if path not in own and section[path] in ({}, []):
             continue
         place = ".".join(["hydra", *path.split(".")[:2]])
-        hint = f"config files may set {', '.join(ALLOWED)}; write it on the command line if you trust it"
+        hint = "only folders, names and sweeps can (run.dir, sweeper.params, …); write it on the command line"
         yield problem(place, "cannot be set in a config file", hint=hint)
 
 
@@ -116,7 +119,10 @@ def _value_problems(composed: DictConfig, section: Mapping[str, Any], folders: F
     if not isinstance(section.get("verbose"), (bool, str)) and any(
         not isinstance(value, str) for path, value in section.items() if is_within(path, "verbose")
     ):
-        yield problem("hydra.verbose", "must be true, false or names of loggers", got=section.get("verbose"))
+        yield problem("hydra.verbose", "must be true, false or names of loggers")
+    for path in section:
+        if re.match(rf"sweeper\.params\.{_OWN}", path):
+            yield problem(f"hydra.{path}", "cannot be set in a config file", hint="sweeps are over keys of the config")
     with _running(composed) as config:
         for key in (*FOLDERS, *NAMES):
             try:
@@ -136,12 +142,12 @@ def _value_problems(composed: DictConfig, section: Mapping[str, Any], folders: F
 @contextmanager
 def _running(composed: DictConfig) -> Iterator[DictConfig]:
     """The config with the values that Hydra gives a run, so that its section can be resolved."""
-    config, before = composed.copy(), HydraConfig.instance().cfg
-    with flag_override(config, ["readonly", "struct"], False):  # noqa: FBT003 - positional only
-        config.hydra.runtime.output_dir = "outputs"
-        config.hydra.job.num, config.hydra.job.id = 0, "0"
-    HydraConfig.instance().cfg = config
-    try:
-        yield config
-    finally:
-        HydraConfig.instance().cfg = before
+    hydra, before = composed.hydra, HydraConfig.instance().cfg
+    HydraConfig.instance().cfg = composed
+    with flag_override(composed, ["readonly", "struct"], False):  # noqa: FBT003 - positional only
+        hydra.runtime.output_dir, hydra.job.num, hydra.job.id = "outputs", 0, "0"
+        try:
+            yield composed
+        finally:
+            hydra.runtime.output_dir = hydra.job.num = hydra.job.id = "???"
+            HydraConfig.instance().cfg = before

@@ -196,6 +196,8 @@ def first_lines(error: BaseException) -> str:
     """Keep what helps users of an error of Hydra, whose messages repeat themselves over several lines."""
     if isinstance(error, RecursionError):
         return "is nested too deeply"
+    if isinstance(error, KeyError):
+        return f"refers to {error}, which does not exist"
     shown = str(error) or (str(error.__cause__) if error.__cause__ else "")
     lines = [line.strip() for line in shown.splitlines() if line.strip()]
     skipped = ("full_key:", "object_type=", "Config search path", "provider=", "reference_type=")
@@ -203,6 +205,9 @@ def first_lines(error: BaseException) -> str:
 
 
 # ------------------------------------------------------------------------------ overrides
+
+
+_LONGEST = 300
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:
@@ -221,11 +226,12 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
         except (OverrideParseException, ValueError, RecursionError) as error:
             key, _, value = text.partition("=")
             special = sorted({char for char in value if char in "=:()[]{},;#'\"\\ "})
-            hint = "overrides look like key=value"
+            what, hint = first_lines(error), "overrides look like key=value"
             if key and value and special:
                 quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-                hint = f"quote a value with {' '.join(special)} in it: \"{key}='{quoted}'\""
-            raise ConfigError(problem(f"override {text!r}", first_lines(error), hint=hint)) from None
+                what, hint = "cannot be read", f"quote a value with {' '.join(special)} in it: \"{key}='{quoted}'\""
+            shown = text if len(text) < _LONGEST else f"{text[:_LONGEST]}…"
+            raise ConfigError(problem(f"override {shown!r}", what, hint=hint if len(text) < _LONGEST else "")) from None
     return found
 
 

@@ -54,34 +54,48 @@ BAD: Any = _Bad()
 """Replaces a value whose problem is already reported."""
 
 
-MAX_STEPS = 10_000
-MAX_NODES = 40_000
+MAX_STEPS = 3_000
+MAX_NODES = 20_000
 MAX_DEPTH = 60
 MAX_TEXT = 10_000
-MAX_SECONDS = 5.0
+MAX_SECONDS = 3.0
 """Bounds for what interpolations may make of a config: number of them that are followed, and of values; depth; length
 of a text; time, which only matters for texts that take long to parse."""
 
 MAX_INTEGER = 2**63
 
-MAX_PROBLEMS = 100
+MAX_PROBLEMS = 50
+
+_MAX_HINTS = 1_000
+"""Number of keys among which a similar one is looked for, which takes long."""
 
 
 class _Budget:
     """What is left to resolve the interpolations of a config."""
 
     def __init__(self) -> None:
-        self.steps = self.nodes = 0
-        self.end = time.monotonic() + MAX_SECONDS
+        self.steps = self.nodes = self.inside = 0
+        self.seconds = self.start = 0.0
         self.spent = ""
 
-    def step(self, result: object) -> None:
-        """Count an interpolation that was followed."""
+    def follow(self, call: Callable[[], Any]) -> Any:
+        """Follow an interpolation, in which others may be followed."""
+        self.check(within=True, what="")
+        if not self.inside:
+            self.start = time.monotonic()
+        self.inside += 1
+        try:
+            result = call()
+        finally:
+            self.inside -= 1
+            passed = self.seconds + time.monotonic() - self.start
+            self.seconds = self.seconds if self.inside else passed
         self.steps += 1
         value = result if isinstance(result, (str, list, dict)) else ""
         self.check(self.steps <= MAX_STEPS, "too many interpolations to follow")
         self.check(len(value) <= MAX_TEXT, "an interpolation makes too long a value")
-        self.check(time.monotonic() < self.end, "following the interpolations takes too long")
+        self.check(passed < MAX_SECONDS, "following the interpolations takes too long")
+        return result
 
     def node(self, depth: int) -> None:
         """Count a value of the resolved config."""
@@ -115,10 +129,7 @@ def bounded() -> Iterator[_Budget]:
     follow = Container.resolve_parse_tree
 
     def counted(self: Container, *args: Any, **options: Any) -> Any:
-        budget.check(within=True, what="")
-        result = follow(self, *args, **options)
-        budget.step(result)
-        return result
+        return budget.follow(lambda: follow(self, *args, **options))
 
     budget = _Budget()
     _budget.append(budget)
@@ -139,7 +150,7 @@ def bounded() -> Iterator[_Budget]:
 def resolve_phase1(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
     """Plain containers with markers for statistics, and the problems, whose places hold ``BAD``."""
     _register(lambda *names: Statistic.named(names[0] if len(names) == 1 else ""))
-    resolver = _Resolver(key_paths(OmegaConf.to_container(config, resolve=False)))
+    resolver = _Resolver(key_paths(OmegaConf.to_container(config, resolve=False))[:_MAX_HINTS])
     return resolver.run(config), resolver.problems
 
 

@@ -16,7 +16,7 @@ from equipot.errors import ArtifactError, ConfigError, problem
 from equipot.files import open_regular
 
 MAX_BYTES = 1_000_000
-MAX_NODES = 20_000
+MAX_NODES = 12_000
 MAX_DEPTH = 50
 MAX_TEXT = 10_000
 MAX_INTERPOLATION = 2_000
