@@ -19,7 +19,9 @@ def refused(text, *given, run=None):
     return [*Folders(given, run).problems("x", text)]
 
 
-@pytest.mark.parametrize("text", ["logs", "./a/b", "a.b", "", ".", "link2/x", "val0_epoch/weighted_sum", "{step}-{epoch:02d}"])
+@pytest.mark.parametrize(
+    "text", ["logs", "./a/b", "a.b", "", ".", "link2/x", "val0_epoch/weighted_sum", "{step}-{epoch:02d}"]
+)
 def test_below_the_working_folder(place, text):
     assert refused(text) == []
     assert refused(str(place / "work" / text)) == []
@@ -56,7 +58,12 @@ def test_what_the_command_line_gives(place):
 
 def test_which_options_count(place):
     resolved = {
-        "data": {"_target_": "/x", "file_path": "/data/x.xyz", "cache_dir": "/cache", "more": [{"save_dir": ["/a", 3]}]},
+        "data": {
+            "_target_": "/x",
+            "file_path": "/data/x.xyz",
+            "cache_dir": "/cache",
+            "more": [{"save_dir": ["/a", 3]}],
+        },
         "trainer": {"_target_": "/x", "default_root_dir": "/r", "logger": {"uri": "http://x"}, "plugins": ["/p", None]},
         "training_module": {"model": {"package": "/models/x.equipot.zip"}},
         "save_dir": "/variable",

@@ -75,12 +75,21 @@ def test_config_files_cannot_set(watched, text, place, command):
         ("hydra: {job: {name: '${n}'}}\nn: ../x", "hydra.job.name: must be a plain name, got '../x'"),
         ("hydra: {job: {name: ..}}", "hydra.job.name: must be a plain name, got '..'"),
         ("hydra: {output_subdir: ../x}", "hydra.output_subdir: must be a plain name, got '../x'"),
-        ("hydra: {run: {dir: /elsewhere}}", f"hydra.run.dir: {ELSEWHERE}, got '/elsewhere'; give it on the command line"),
+        (
+            "hydra: {run: {dir: /elsewhere}}",
+            f"hydra.run.dir: {ELSEWHERE}, got '/elsewhere'; give it on the command line",
+        ),
         ("hydra: {run: {dir: 'a/../../x'}}", f"hydra.run.dir: {ELSEWHERE}"),
         ("hydra: {run: {dir: '${oc.env:HOME}'}}", f"hydra.run.dir: {ELSEWHERE}"),
-        ("hydra: {run: {dir: '${nowhere}'}}", "hydra.run.dir: cannot be resolved: Interpolation key 'nowhere' not found"),
+        (
+            "hydra: {run: {dir: '${nowhere}'}}",
+            "hydra.run.dir: cannot be resolved: Interpolation key 'nowhere' not found",
+        ),
         ("hydra: {sweep: {subdir: ../x}}", f"hydra.sweep.subdir: {ELSEWHERE}"),
-        ("hydra: {sweeper: {params: {hydra.job.env_set.X: 1}}}", "hydra.sweeper.params.hydra.job.env_set.X: cannot be set"),
+        (
+            "hydra: {sweeper: {params: {hydra.job.env_set.X: 1}}}",
+            "hydra.sweeper.params.hydra.job.env_set.X: cannot be set",
+        ),
         ("hydra: {verbose: [1]}", "hydra.verbose: must be true, false or names of loggers"),
     ],
 )
@@ -146,7 +155,11 @@ def test_what_config_files_may_set(folder, text):
 
 def test_the_command_line_may_set_the_rest(folder, tmp_path):
     log = tmp_path / "own.log"
-    arguments = [f"hydra.run.dir={tmp_path}/runs", f"hydra.job_logging.handlers.file.filename={log}", "+hydra.job.env_set.X=1"]
+    arguments = [
+        f"hydra.run.dir={tmp_path}/runs",
+        f"hydra.job_logging.handlers.file.filename={log}",
+        "+hydra.job.env_set.X=1",
+    ]
     code, _, errors = folder.call(*arguments, "run=[val]")
     assert code == 0, errors
     assert log.is_file()

@@ -13,7 +13,10 @@ from equipot.errors import ConfigError
 def letters(line, last=""):
     """Nine lines in which each names the one before nine times."""
     names = "abcdefghi"
-    body = "".join(line.format(name=name, refs=",".join([f"*{before}"] * 9)) for before, name in zip(names, names[1:], strict=False))
+    body = "".join(
+        line.format(name=name, refs=",".join([f"*{before}"] * 9))
+        for before, name in zip(names, names[1:], strict=False)
+    )
     return f"a: &a [x]\n{body}{last}"
 
 
@@ -80,7 +83,9 @@ def test_pipes_and_devices_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "c.yaml")
     (tmp_path / "zero.yaml").symlink_to("/dev/zero")
     for name in ("c.yaml", "zero.yaml"):
-        with pytest.raises(ConfigError, match=f"{name}: is not a regular file; a folder, pipe or device cannot be read"):
+        with pytest.raises(
+            ConfigError, match=f"{name}: is not a regular file; a folder, pipe or device cannot be read"
+        ):
             compose(tmp_path / name)
 
 
@@ -97,8 +102,10 @@ def test_what_is_not_too_large(tmp_path):
 TOO_LONG = "config: an interpolation makes too long a value"
 GROWING = {
     "text": "".join(f"a{i}: '${{a{i - 1}}}${{a{i - 1}}}'\n" for i in range(40, 0, -1)) + "a0: xxxxxxxxxx\n",
-    "joined lists": "".join(f"a{i}: ${{concat_lists:${{a{i - 1}}},${{a{i - 1}}}}}\n" for i in range(40, 0, -1)) + "a0: [1, 2]\n",
-    "lists": "".join(f"a{i}: ['${{a{i - 1}}}','${{a{i - 1}}}','${{a{i - 1}}}']\n" for i in range(40, 0, -1)) + "a0: [1]\n",
+    "joined lists": "".join(f"a{i}: ${{concat_lists:${{a{i - 1}}},${{a{i - 1}}}}}\n" for i in range(40, 0, -1))
+    + "a0: [1, 2]\n",
+    "lists": "".join(f"a{i}: ['${{a{i - 1}}}','${{a{i - 1}}}','${{a{i - 1}}}']\n" for i in range(40, 0, -1))
+    + "a0: [1]\n",
     "parsed": f"s: '[{'1,' * 4000}1]'\n" + "".join(f"a{i}: ${{oc.decode:${{s}}}}\n" for i in range(500)),
     "mutual": "a: ['${c}']\nc: ['${a}']\n",
 }
@@ -123,7 +130,9 @@ def test_problems_of_very_many_interpolations_are_not_all_listed(tmp_path):
     assert len(error.value.problems) == _resolve.MAX_PROBLEMS
 
 
-@pytest.mark.parametrize("value", ["9223372036854775808", "-9223372036854775808", "0x8000000000000000", "${int_mul:4294967296,2147483648}"])
+@pytest.mark.parametrize(
+    "value", ["9223372036854775808", "-9223372036854775808", "0x8000000000000000", "${int_mul:4294967296,2147483648}"]
+)
 def test_integers_are_those_of_64_bits(tmp_path, value):
     (tmp_path / "c.yaml").write_text(f"a: {value}\nb: 9223372036854775807\n")
     resolved, (problem,) = resolve_phase1(compose(tmp_path / "c.yaml")[0])

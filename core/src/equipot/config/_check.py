@@ -159,11 +159,11 @@ class _Check:
             self.problems.append(problem("run", "must be a list of stages", got=stages, hint=hint))
             return []
         for index, stage in enumerate(stages):
-            if stage is not BAD and stage not in STAGES:
+            if stage is not BAD and not (isinstance(stage, str) and stage in STAGES):
                 self.problems.append(unknown(f"run.{index}", str(stage), STAGES, "stage"))
         if stages.count("train") > 1:
             self.problems.append(problem("run", "can train once", got=stages))
-        return stages
+        return [stage for stage in stages if isinstance(stage, str) and stage in STAGES]
 
     def _section(self, name: str) -> Any:
         """Make the object of a section; ``BAD`` after a problem."""

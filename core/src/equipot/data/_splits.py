@@ -35,16 +35,18 @@ def check_split(sizes: Mapping[str, float], where: str = "data.split_dataset") -
 
 
 def split_indices(
-    num_frames: int, sizes: Mapping[str, float], seed: int, where: str = "data.split_dataset"
+    num_frames: int, sizes: Mapping[str, float], seed: int, where: str = "data.split_dataset", *, isolated: int = 0
 ) -> dict[str, list[int]]:
     """Random, disjoint frame indices by part; the same seed gives the same split.
 
     Sizes are fractions (float, rounded down) or numbers of frames (int). If all are fractions and sum to 1,
-    the frames left over by rounding go to the parts in turn, so that every frame is used.
+    the frames left over by rounding go to the parts in turn, so that every frame is used. Messages say how many
+    ``isolated`` atoms the files have besides.
     """
     problems = check_split(sizes, where)
     if problems:
         raise ConfigError(problems)
+    besides = f" besides {isolated} isolated atoms, which go to train" if isolated else ""
     counts = {}
     for part in PARTS:
         if (size := sizes.get(part)) is not None:
@@ -54,10 +56,10 @@ def split_indices(
             counts[part] += 1
     for part, count in counts.items():
         if count == 0:
-            what = f"gives an empty set out of {num_frames} frames"
+            what = f"gives an empty set out of {num_frames} frames{besides}"
             problems.append(problem(f"{where}.{part}", what, got=sizes[part]))
     if sum(counts.values()) > num_frames:
-        what = f"wants {sum(counts.values())} frames, the files have {num_frames}"
+        what = f"wants {sum(counts.values())} frames, the files have {num_frames}{besides}"
         problems.append(problem(where, what, got=dict(sizes)))
     if problems:
         raise ConfigError(problems)

@@ -247,7 +247,9 @@ class _Run:
         if found := [problem(path, what, hint=hint) for path in places if is_within(path, MODEL)]:
             raise ConfigError(found)
         if places:
-            say(f"{', '.join(places)}: from the environment; the reference is stored, not the value (else: --store-env)")
+            say(
+                f"{', '.join(places)}: from the environment; the reference is stored, not the value (else: --store-env)"
+            )
 
     def _without_environment(self, statistics: Mapping[str, Any]) -> dict[str, Any]:
         """The config that is stored."""
