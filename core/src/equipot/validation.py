@@ -16,7 +16,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from equipot.errors import problem, unknown
 
-
 _MAX_UNKNOWN = 50
 
 

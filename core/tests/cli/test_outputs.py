@@ -145,14 +145,17 @@ def test_runs_of_a_sweep_are_checked_one_by_one(folder, calls, flag):
 
 def test_a_sweep_without_its_flag_is_refused(folder):
     assert folder.errors("run=[val]", "data.seed=1,2", command="train") == [
-        "override 'data.seed=1,2': has several values; add --multirun to your command line, or write a list as key=[1,2]"
+        "override 'data.seed=1,2': has several values; "
+        "add --multirun to your command line, or write a list as key=[1,2]"
     ]
 
 
 def test_a_typo_in_a_sweep_is_found_before_it_starts(folder):
     assert folder.errors("-m", "trainer.max_epoch=1,2", command="train") == [
-        "config.yaml: Could not override 'trainer.max_epoch'; To append to your config use +trainer.max_epoch=1; "
-        "did you mean 'trainer.max_epochs'?"
+        (
+            "config.yaml: Could not override 'trainer.max_epoch'; To append to your config use +trainer.max_epoch=1; "
+            "did you mean 'trainer.max_epochs'?"
+        )
     ]
     assert not (folder.path / "multirun").exists()
 

@@ -70,8 +70,12 @@ def test_which_options_count(place):
     }
     found = [text.split(":")[0] for text in Folders().config_problems(resolved)]
     assert found == [
-        "data.cache_dir", "data.more.0.save_dir.0", "trainer.default_root_dir", "trainer.logger.uri", "trainer.plugins.0",
-    ]  # fmt: skip
+        "data.cache_dir",
+        "data.more.0.save_dir.0",
+        "trainer.default_root_dir",
+        "trainer.logger.uri",
+        "trainer.plugins.0",
+    ]
 
 
 CHECKPOINT = "+trainer.callbacks=[{{_target_: lightning.pytorch.callbacks.ModelCheckpoint, dirpath: {}}}]"

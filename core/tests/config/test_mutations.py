@@ -18,12 +18,15 @@ for _ in range(40):
     NESTED = [NESTED]
 
 VALUES = [
-    None, True, False, 0, 1, -1, 2**62, 2**63, 10**30, -(2**63), 0.5, float("nan"), float("inf"), 1e300, "", "x", "None",
-    "../x", "\x00", "𝔵" * 50, "1", [], [None], [[]], ["a", 1], {}, {"a": None}, {"_target_": None}, {"_target_": 3},
+    None, True, False, 0, 1, -1, 2**62, 2**63,
+    10**30, -(2**63), 0.5, float("nan"), float("inf"), 1e300, "", "x", "None",
+    "../x", "\x00", "\U0001d535" * 50, "1", [], [None], [[]], ["a", 1], {}, {"a": None}, {"_target_": None}, {"_target_": 3},
     {"_target_": "os.system"}, {"_target_": "equipot.data"}, {"_target_": "equipot.train.EnergyForceLoss"},
-    {"_target_": "lightning.pytorch.callbacks.EarlyStopping"}, {"_target_": "torch.optim.Adam"}, {"_partial_": 1}, NESTED,
+    {"_target_": "lightning.pytorch.callbacks.EarlyStopping"}, {"_target_": "torch.optim.Adam"},
+    {"_partial_": 1}, NESTED,
     "${nowhere}", "${oc.env:NOT_SET_ANYWHERE}", "${int_div:1,0}", "${training_data_stats:nothing}", "???",
-    "${training_data_stats:per_atom_energy_mean}", "${chemical_symbols}", "${data}", "${training_module.model}", "${.x}",
+    "${training_data_stats:per_atom_energy_mean}", "${chemical_symbols}", "${data}",
+    "${training_module.model}", "${.x}",
     "${oc.decode:'[['}", "${oc.create:'a: ['}", "${concat_lists:1,2}", "${list_to_constant_dict:1}", "${x", "${now:%Y}",
 ]  # fmt: skip
 """What replaces a value: other types, numbers beyond all bounds, interpolations to nowhere."""
@@ -57,8 +60,7 @@ def check(tmp_path, config):
         composed, hydra = compose(tmp_path / "c.yaml")
         check_config(composed, hydra=hydra)
     except ConfigError as error:
-        assert error.problems  # noqa: PT017 - both ways out are right
-        assert len(str(error)) < 50_000
+        assert 0 < len(str(error)) < 50_000  # noqa: PT017 - the other way out is right too
 
 
 def run(tmp_path, name, numbers):

@@ -8,7 +8,7 @@ import torch
 from equipot.config._load import compose
 from equipot.config._resolve import with_references
 
-SECRET = "hunter2-0815"
+SECRET = "hunter2-0815"  # noqa: S105 - nobody's
 
 
 @pytest.fixture
@@ -91,8 +91,10 @@ def test_a_secret_is_in_no_file(folder, secret):
 def test_a_model_cannot_depend_on_the_environment_unless_its_values_are_stored(folder, secret):
     typed = "training_module.model.seed='${oc.decode:${oc.env:EQUIPOT_TEST_NUMBER}}'"
     assert folder.errors(typed, command="train") == [
-        "training_module.model.seed: comes from the environment, and every file with the model would store its value; "
-        "write the value itself, or add --store-env"
+        (
+            "training_module.model.seed: comes from the environment, and every file with the model would store its value; "
+            "write the value itself, or add --store-env"
+        )
     ]
     code, _, errors = folder.call(typed, "--store-env", "--output", "out", "run=[val]")
     assert code == 0, errors

@@ -1,5 +1,6 @@
 """Files that are no configs, or would be too large ones: one clear error, soon."""
 
+import itertools
 import os
 
 import pytest
@@ -14,8 +15,7 @@ def letters(line, last=""):
     """Nine lines in which each names the one before nine times."""
     names = "abcdefghi"
     body = "".join(
-        line.format(name=name, refs=",".join([f"*{before}"] * 9))
-        for before, name in zip(names, names[1:], strict=False)
+        line.format(name=name, refs=",".join([f"*{before}"] * 9)) for before, name in itertools.pairwise(names)
     )
     return f"a: &a [x]\n{body}{last}"
 

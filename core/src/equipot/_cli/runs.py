@@ -32,8 +32,8 @@ HYDRA_FOLDER = "outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"
 class Runs:
     """A composed config and the ways to run it.
 
-    ``flags`` are Hydra's, ``output`` is the folder that the user chose, and ``replace`` says whether it may already hold
-    a run.
+    ``flags`` are Hydra's, ``output`` is the folder that the user chose, and ``replace`` says whether it may hold a run
+    already.
     """
 
     def __init__(

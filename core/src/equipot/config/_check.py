@@ -26,8 +26,8 @@ from equipot.containers import leaves
 from equipot.errors import ConfigError, did_you_mean, problem, unknown
 from equipot.model._recipe import ModelRecipe
 
-
 _MAX_TYPES = 500
+"""Types in samples of statistics: those of pairs have as many values as the square."""
 
 
 @dataclasses.dataclass
@@ -202,9 +202,6 @@ class _Check:
             return BAD
         if kinds[marker.name] == "per_type":
             return dict.fromkeys(types, 1.0)
-        if len(types) > _MAX_TYPES:
-            self.objects.problems.append(problem(path, "has too many types for statistics of pairs", got=len(types)))
-            return BAD
         return {f"{centre}_{neighbour}": 1.0 for centre in types for neighbour in types}
 
     def _type_names(self, path: str) -> list[str] | None:
@@ -214,7 +211,7 @@ class _Check:
         while isinstance(node, dict):
             names = node.get("type_names")
             if isinstance(names, list) and all(isinstance(name, str) for name in names):
-                return names
+                return names[:_MAX_TYPES]
             if not isinstance(node.get("model"), dict):
                 break
             node = node["model"]  # a recipe that changes another one

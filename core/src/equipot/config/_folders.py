@@ -67,6 +67,6 @@ class Folders:
 def _real(text: str) -> Path:
     """The absolute path that libraries would make of a text: with variables, home folders and links followed."""
     try:
-        return Path(os.path.realpath(os.path.expanduser(os.path.expandvars(text))))
-    except (OSError, ValueError):  # too long, or a zero byte
+        return Path(os.path.realpath(Path(os.path.expandvars(text)).expanduser()))
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, ~ of an unknown user
         return Path(os.sep)

@@ -39,7 +39,7 @@ ALLOWED = (
 """Keys that config files may set."""
 
 FILLED = ("job.config_name", "job.override_dirname", "overrides", "runtime")
-"""Keys that Hydra itself sets for each run, whatever they were."""
+"""Keys that Hydra itself sets for each run."""
 
 _OWN = r"[+~]*hydra[./@]"
 """How overrides of Hydra's section begin."""
@@ -144,7 +144,7 @@ def _running(composed: DictConfig) -> Iterator[DictConfig]:
     """The config with the values that Hydra gives a run, so that its section can be resolved."""
     hydra, before = composed.hydra, HydraConfig.instance().cfg
     HydraConfig.instance().cfg = composed
-    with flag_override(composed, ["readonly", "struct"], False):  # noqa: FBT003 - positional only
+    with flag_override(composed, ["readonly", "struct"], False):
         hydra.runtime.output_dir, hydra.job.num, hydra.job.id = "outputs", 0, "0"
         try:
             yield composed

@@ -1,7 +1,7 @@
 """Compose a YAML config with overrides.
 
-All features of Hydra can be used (defaults lists, sweeps, a part of the ``hydra:`` section); interpolations are resolved
-later.
+All features of Hydra can be used (defaults lists, sweeps, a part of the ``hydra:`` section); interpolations are
+resolved later.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class MeasuredFiles(FileConfigSource):
         return result
 
     def _check_primary(self, config: Any, file: Path) -> None:
-        """Refuse what is no config, and what makes Hydra read, or even import, from elsewhere while it composes."""
+        """Refuse what is not a mapping, and what makes Hydra read, or even import, from elsewhere while it composes."""
         if not isinstance(config, DictConfig) or not config:
             raise ConfigError(problem(file.name, "must be a mapping", hint=f"sections: {', '.join(SECTIONS)}"))
         raw: Any = OmegaConf.to_container(config, resolve=False)

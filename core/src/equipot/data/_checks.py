@@ -27,7 +27,7 @@ def check_labels(
 
 
 def check_batch_sizes(sets: Mapping[str, FrameDataset], loaders: Mapping[str, LoaderOptions]) -> None:
-    """Raise a ConfigError if a batch would be larger than the train set; for evaluation one smaller batch is as good."""
+    """Raise a ConfigError if a batch is larger than the train set; to evaluate, one smaller batch is as good."""
     size = loaders[PARTS[0]].batch_size
     largest = max((len(one) for name, one in sets.items() if name.startswith(PARTS[0])), default=None)
     if size is not None and largest is not None and size > largest:
