@@ -144,10 +144,9 @@ def test_runs_of_a_sweep_are_checked_one_by_one(folder, calls, flag):
 
 
 def test_a_sweep_without_its_flag_is_refused(folder):
-    assert folder.errors("run=[val]", "data.seed=1,2", command="train") == [
-        "override 'data.seed=1,2': has several values; "
-        "add --multirun to your command line, or write a list as key=[1,2]"
-    ]
+    (text,) = folder.errors("run=[val]", "data.seed=1,2", command="train")
+    hint = "add --multirun to your command line, or write a list as key=[1,2]"
+    assert text == f"override 'data.seed=1,2': has several values; {hint}"
 
 
 def test_a_typo_in_a_sweep_is_found_before_it_starts(folder):

@@ -18,9 +18,10 @@ for _ in range(40):
     NESTED = [NESTED]
 
 VALUES = [
-    None, True, False, 0, 1, -1, 2**62, 2**63,
-    10**30, -(2**63), 0.5, float("nan"), float("inf"), 1e300, "", "x", "None",
-    "../x", "\x00", "\U0001d535" * 50, "1", [], [None], [[]], ["a", 1], {}, {"a": None}, {"_target_": None}, {"_target_": 3},
+    None, True, False, 0, 1, -1, 2**62, 2**63, 10**30,
+    -(2**63), 0.5, float("nan"), float("inf"), 1e300, "", "x", "None",
+    "../x", "\x00", "\U0001d535" * 50, "1", [], [None], [[]], ["a", 1], {}, {"a": None}, {"_target_": None},
+    {"_target_": 3},
     {"_target_": "os.system"}, {"_target_": "equipot.data"}, {"_target_": "equipot.train.EnergyForceLoss"},
     {"_target_": "lightning.pytorch.callbacks.EarlyStopping"}, {"_target_": "torch.optim.Adam"},
     {"_partial_": 1}, NESTED,
