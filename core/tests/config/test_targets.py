@@ -2,7 +2,6 @@ import sys
 
 import pytest
 
-from equipot.config._cross_checks import hydra_problems
 from equipot.config._places import kinds_at
 from equipot.config._targets import AllowList, TargetError, resolve_target
 from equipot.plugins import plugins
@@ -262,25 +261,3 @@ def test_nothing_hostile_runs_or_is_imported(folder):
     watching.clear()
     assert seen == []
     assert not (folder.path / "hacked").exists()
-
-
-@pytest.mark.parametrize(
-    ("section", "place"),
-    [
-        ({"callbacks": {"x": {"_target_": "os.system"}}}, "callbacks.x._target_"),
-        ({"job_logging": {"formatters": {"x": {"()": "os.system"}}}}, "job_logging.formatters.x.()"),
-        ({"hydra_logging": {"handlers": {"x": {"class": "logging.os.system"}}}}, "hydra_logging.handlers.x.class"),
-        ({"launcher": [{"_target_": "hydra_plugins"}]}, "launcher.0._target_"),
-    ],
-)
-def test_hydra_section(section, place):
-    from omegaconf import OmegaConf
-
-    (problem,) = hydra_problems(OmegaConf.create(section))
-    assert problem.startswith(f"{place}: ")
-
-
-def test_hydra_defaults_are_fine(folder):
-    from equipot.config._load import compose
-
-    assert hydra_problems(compose("config.yaml")[1]) == []

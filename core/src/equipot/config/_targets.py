@@ -52,6 +52,9 @@ class AllowList:
 
     extra: tuple[str, ...] = ()
 
+    given: tuple[str, ...] = ()
+    """Texts in the values of overrides; as folders, a config may write below them."""
+
     def covers(self, path: str) -> bool:
         """Whether a dotted path is one of the names or lies in one of them."""
         return any(is_within(path, package) for package in self.extra)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from equipot._processes import is_first, say
 from equipot.config._check import Checked, check_config
 from equipot.config._instantiate import ConfigObjects
-from equipot.config._resolve import resolve_phase2
+from equipot.config._resolve import resolve_phase2, with_references
+from equipot.config._sections import MODEL, is_within
 from equipot.config._targets import AllowList
 from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
-from equipot.containers import plain
+from equipot.containers import leaves, plain, rewritten
 from equipot.errors import ConfigError, problem
 from equipot.files import remove_unfinished, write_json
 from equipot.train._checkpoints import BEST, LAST, OBJECTIVE, AtomicCheckpoints, RunCheckpoints, carry_best
@@ -62,6 +63,9 @@ class RunOptions:
     """Config keys that may differ from those of the run to resume."""
 
     allow_targets: AllowList = field(default_factory=AllowList)
+
+    store_env: bool = False
+    """Whether values from the environment are stored in checkpoints and in ``config.json``."""
 
 
 def run_config(config: DictConfig, options: RunOptions) -> dict[str, dict[str, float]]:
@@ -109,6 +113,7 @@ class _Run:
         self.options = options
         self.data = checked.data
         self.resolved: dict[str, Any] = {}
+        self.stored: dict[str, Any] = {}
         self.results: dict[str, dict[str, float]] = {}
         self.interruption = Interruption()
         self.checkpoints: RunCheckpoints | None = None
@@ -132,6 +137,7 @@ class _Run:
         saved = None if resume is None else checkpoint_data(resume)
         if saved is not None and resume is not None and "train" in self.checked.stages:
             check_position(saved, resume)
+        self._check_environment()
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
         self.data.use_labels(label for required in self.checked.labels.values() for label in required)
         self.data.setup()
@@ -139,8 +145,9 @@ class _Run:
         self._check_labels()
         statistics = self._statistics()
         self.resolved = plain(resolve_phase2(self.checked.config, statistics))
+        self.stored = self._without_environment(statistics)
         if saved is not None and resume is not None:
-            changes = check_same_config(saved["training_config"], self.resolved, self.options.allow)
+            changes = check_same_config(saved["training_config"], self.stored, self.options.allow)
             note(self.options.output, "\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
             if not any(key.startswith("data") for key in self.options.allow):
                 check_same_data(saved["data"], self._data_record(), resume)
@@ -149,9 +156,9 @@ class _Run:
             self._prepare(saved)
         trainer = self._trainer()
         if trainer.is_global_zero:
-            self._write("config.json", self.resolved)
+            self._write("config.json", self.stored)
             if self.data.split_indices:
-                self._write("splits.json", {"file": self.data.split_source, **self.data.split_indices})
+                self._write("splits.json", self._hidden({"file": self.data.split_source, **self.data.split_indices}))
         for stage in self.checked.stages:
             self._stage(stage, trainer, module)
         if trainer.is_global_zero:
@@ -212,18 +219,58 @@ class _Run:
         target = objects.resolve(section, "training_module")
         _raise(objects)
         module: LightningModule = target(model=recipe.build(self.data.units), **parts)
-        module.training_config = self.resolved
+        module.training_config = self.stored
         module.data_record = self._data_record()
         module.interruption = self.interruption
         module.stays_stopped = not self.options.allow
         return module
 
     def _data_record(self) -> dict[str, Any]:
-        return {
+        record = {
             "census": self.data.census().to_dict(),
             "files": self.data.file_hashes(),
             "frames": {name: self.data.dataset(name).content_hash() for name in self.data.set_names},
         }
+        return self._hidden(record)
+
+    # ------------------------------------------------------------ environment
+
+    def _check_environment(self) -> None:
+        """Refuse a model that could not be built again without the environment of this run.
+
+        Raises:
+            ConfigError: Naming its options from the environment.
+        """
+        places = [] if self.options.store_env else self.checked.environment
+        what = "comes from the environment, and every file with the model would store its value"
+        hint = "write the value itself, or add --store-env"
+        if found := [problem(path, what, hint=hint) for path in places if is_within(path, MODEL)]:
+            raise ConfigError(found)
+        if places:
+            say(
+                f"{', '.join(places)}: from the environment; the reference is stored, not the value (else: --store-env)"
+            )
+
+    def _without_environment(self, statistics: Mapping[str, Any]) -> dict[str, Any]:
+        """The config that is stored."""
+        if self.options.store_env or not self.checked.environment:
+            return self.resolved
+        return dict(plain(with_references(self.checked.config, statistics)))
+
+    def _hidden(self, record: dict[str, Any]) -> dict[str, Any]:
+        """A record of the run with the texts of the resolved config, such as paths, as they are stored."""
+        written = dict(leaves(self.stored))
+        texts = [(value, written.get(path)) for path, value in leaves(self.resolved) if isinstance(value, str)]
+        changed = {value: text for value, text in texts if text is not None and value != text}
+        if not changed:
+            return record
+
+        def renamed(value: Any, _: str) -> Any:
+            if isinstance(value, dict):
+                return {changed.get(key, key): item for key, item in value.items()}
+            return changed.get(value, value) if isinstance(value, str) else value
+
+        return dict(rewritten(record, leave=renamed))
 
     def _trainer(self) -> lightning.Trainer:
         """The trainer with what every run needs: checkpoints, a log and the random state."""
