@@ -5,7 +5,7 @@ import pytest
 
 from equipot.artifacts import _golden as golden
 from equipot.artifacts._golden import approximations_of
-from equipot.artifacts._manifest import Manifest, checked_approximations
+from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._origins import plugins_used
 from equipot.declarations import ModifierEntry
 from equipot.errors import ArtifactError
