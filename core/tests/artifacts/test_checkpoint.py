@@ -67,7 +67,7 @@ class Payload:
 def test_a_pickle_that_runs_code_is_refused(tmp_path, legacy):
     canary, path = tmp_path / "canary", tmp_path / "evil.ckpt"
     torch.save({"state_dict": {}, "evil": Payload(canary)}, path, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(ArtifactError, match="is not a plain checkpoint"):
+    with pytest.raises(ArtifactError, match="File is not a zip file" if legacy else "is not a plain checkpoint"):
         read_checkpoint(path)
     if not legacy:
         report = inspect_file(path)
@@ -146,7 +146,7 @@ def test_newer_and_damaged_checkpoints(make_model, make_checkpoint):
     model = make_model()
     with pytest.raises(ArtifactError, match="pip install --upgrade equipot"):
         read_checkpoint(make_checkpoint(model, format_version=2))
-    with pytest.raises(ArtifactError, match=r"equipot.model: is damaged"):
+    with pytest.raises(ArtifactError, match=r"equipot.model.info: is missing"):
         read_checkpoint(make_checkpoint(model, model={"config": 3}))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from equipot.artifacts._manifest import SUFFIXES, Manifest
 from equipot.errors import ArtifactError, problem
 
 if TYPE_CHECKING:
-    from equipot.artifacts._golden import GoldenFrame
     from equipot.artifacts._stored import StoredModel
     from equipot.graph import Graph
     from equipot.model._graph_model import GraphModel
@@ -150,16 +149,6 @@ def read_package(path: str | Path) -> StoredModel:
     _check_facts(path, manifest.model, golden.made_with(members[GOLDEN], where))
     frames = golden.from_bytes(members[GOLDEN], where)
     return StoredModel(where=str(path), manifest=manifest, config=config, state=state, golden=tuple(frames))
-
-
-def read_golden(path: str | Path) -> Sequence[GoldenFrame]:
-    """The golden frames of a package."""
-    from equipot.artifacts import _golden as golden
-
-    path = Path(path)
-    manifest, members = read_manifest(path), _members(path, GOLDEN)
-    archive.check_digests(path, members, manifest.files)
-    return golden.from_bytes(members[GOLDEN], f"{path}: {GOLDEN}")
 
 
 def _members(path: Path, *names: str) -> dict[str, bytes]:
