@@ -9,7 +9,6 @@ from equipot.artifacts import read_package, write_package
 from equipot.artifacts._manifest import Manifest
 from equipot.errors import ArtifactError
 
-
 FACTS = {
     "type_names": ["H"],
     "chemical_species": None,

@@ -98,14 +98,15 @@ def test_a_shift_off_by_a_millielectronvolt_is_seen(package_file):
 
 
 def test_only_one_frame_is_replayed_on_load_and_all_by_verify(package_file, monkeypatch):
-    replayed = []
-    real = golden.replay
-    monkeypatch.setattr(
-        golden, "replay", lambda call, frames, *more: replayed.append([f.name for f in frames]) or real(call, frames, *more)
-    )
-    model = load_model(package_file)
+    replayed, replay = [], golden.replay
+
+    def recorded(call, frames, allowed):
+        replayed.append([frame.name for frame in frames])
+        return replay(call, frames, allowed)
+
+    monkeypatch.setattr(golden, "replay", recorded)
+    assert not load_model(package_file).training
     assert replayed == [["molecule"]]
-    assert not model.training
     verify(package_file)
     assert replayed[1:] == [["molecule"], ["atom", "molecule", "triclinic"]]
 

@@ -104,7 +104,7 @@ def load_plain(path: str | Path) -> dict[str, Any]:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         hint = "only tensors and plain containers are loaded"
         raise ArtifactError(problem(str(path), f"is not a plain checkpoint ({reason})", hint=hint)) from None
-    except Exception as error:  # torch raises errors of any type for damaged files
+    except Exception as error:  # noqa: BLE001 - torch raises errors of any type for damaged files
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ArtifactError(_unreadable(path, reason)) from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):

@@ -169,9 +169,11 @@ def _prepared(frame: GoldenFrame, model: GraphModel, where: str) -> GoldenFrame:
         raise ArtifactError(problem(place, what, got=sorted(frame.inputs)))
     if frame.inputs["edge_index"].numel() > 2 * _MAX_EDGES:
         raise ArtifactError(problem(place, f"must have at most {_MAX_EDGES} edges", hint="make the package again"))
+    if any(value.is_complex() for value in frame.inputs.values()):
+        raise ArtifactError(problem(place, "is damaged: it has complex inputs"))
     try:
         inputs = {key: value.to(_DTYPES[field_of(key).dtype]) for key, value in frame.inputs.items()}
-        check_batch(inputs, info, place)
+        check_batch(inputs, info, "the frame")
     except DataError as error:
         raise ArtifactError(problem(place, f"is damaged ({error})")) from None
     alone = model.scale_shift(torch.zeros(inputs["atom_types"].shape, dtype=torch.float64), inputs["atom_types"])

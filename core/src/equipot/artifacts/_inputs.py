@@ -26,7 +26,8 @@ def check_batch(batch: Graph, info: ModelInfo, where: str) -> None:
     Raises:
         DataError: Naming the field.
     """
-    sizes = {"atom": batch["atom_types"].shape[0], "frame": batch["num_atoms"].shape[0]}
+    counted = {"atom": batch["atom_types"], "frame": batch["num_atoms"]}
+    sizes = {per: value.shape[0] if value.dim() else 0 for per, value in counted.items()}
     if min(sizes.values()) < 1:
         raise DataError(problem(where, "needs at least one atom and one frame", got=sizes))
     for key in info.inputs:

@@ -92,4 +92,4 @@ def verify(path: str | Path) -> dict[str, float]:
     """
     stored = package.read_package(path)
     model = stored.build().eval()
-    return golden.check(model, stored.golden, model.info.model_dtype, str(path), stored.allowed(model))
+    return golden.check(model, stored.golden or (), model.info.model_dtype, str(path), stored.allowed(model))

@@ -176,7 +176,11 @@ def _checked_digests(
 
 def _check_facts(path: Path, model: Mapping[str, Any], facts: Mapping[str, Any] | None) -> None:
     """Require that the golden frames were made by a model with the same types, cutoffs and units."""
-    for key in model if facts is not None else ():
-        if facts is not None and model[key] != facts.get(key):
-            what = f"the golden frames were made with {facts.get(key)!r}"
-            raise ArtifactError(problem(f"{path}: manifest.model.{key}", what, got=model[key], hint=_EDITED))
+    if facts is None or facts == model:
+        return
+    texts = [
+        f"{key} is {model.get(key)!r}, but the golden frames were made with {facts.get(key)!r}"
+        for key in sorted(model.keys() | facts.keys())
+        if model.get(key) != facts.get(key)
+    ]
+    raise ArtifactError(problem(f"{path}: manifest.model", "; ".join(texts), hint=_EDITED))

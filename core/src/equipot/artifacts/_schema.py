@@ -25,6 +25,7 @@ _HINT_OF_ENTRY = "the file was edited or damaged, or a newer equipot made it: pi
 _WORDS: dict[Any, str] = {
     dict: "a mapping",
     list: "a list",
+    tuple: "a list",
     str: "a string",
     int: "an integer",
     float: "a number",
@@ -103,8 +104,6 @@ def check_fits(value: object, annotation: Any, where: str) -> None:
 
 def _misfits(value: Any, annotation: Any, where: str) -> Iterator[str]:
     origin, args = get_origin(annotation), get_args(annotation)
-    if annotation is Any:
-        return
     if origin in (Union, UnionType):
         found = [list(_misfits(value, choice, where)) for choice in args]
         if [] not in found:
@@ -114,17 +113,23 @@ def _misfits(value: Any, annotation: Any, where: str) -> Iterator[str]:
             yield problem(where, f"must be one of {list(args)}", got=Shown(value))
     elif is_typeddict(annotation):
         yield from _entry_misfits(value, annotation, where)
-    elif not _is_a(value, origin or annotation):
-        yield problem(where, f"must be {_WORDS[list if origin is tuple else origin or annotation]}", got=Shown(value))
-    elif origin is tuple:
-        if len(value) != len(args):
-            yield problem(where, f"must have {len(args)} items", got=Shown(value))
-        for index, (item, kind) in enumerate(zip(value, args, strict=False)):
-            yield from _misfits(item, kind, f"{where}.{index}")
+    elif annotation is not Any:
+        kind = origin or annotation
+        if _is_a(value, kind):
+            yield from _item_misfits(value, kind, args, where)
+        else:
+            yield problem(where, f"must be {_WORDS[kind]}", got=Shown(value))
+
+
+def _item_misfits(value: Any, kind: Any, args: tuple[Any, ...], where: str) -> Iterator[str]:
+    """What does not fit the annotations of a container's items; nothing for a leaf."""
+    if kind is tuple and len(value) != len(args):
+        yield problem(where, f"must have {len(args)} items", got=Shown(value))
     elif args:
-        items = value.items() if origin is dict else enumerate(value)
-        for key, item in items:
-            yield from _misfits(item, args[-1], f"{where}.{key}")
+        items = list(value.items()) if kind is dict else list(enumerate(value))
+        kinds = args if kind is tuple else args[-1:] * len(items)
+        for (key, item), annotation in zip(items, kinds, strict=True):
+            yield from _misfits(item, annotation, f"{where}.{key}")
 
 
 def _entry_misfits(value: Any, annotation: Any, where: str) -> Iterator[str]:

@@ -42,8 +42,8 @@ class StoredModel:
     state: dict[str, torch.Tensor]
     """Its weights and buffers, on the CPU."""
 
-    golden: tuple[GoldenFrame, ...] = ()
-    """Its golden frames, if the file has any."""
+    golden: tuple[GoldenFrame, ...] | None = None
+    """Its golden frames, which packages have."""
 
     def info(self) -> ModelInfo:
         """Types, cutoffs, units, inputs and outputs; an ArtifactError if the manifest does not hold them."""
@@ -69,7 +69,7 @@ class StoredModel:
             raise ArtifactError(problem(self.where, what)) from error
         self._load_state(model)
         self._check_info(model)
-        if self.golden:
+        if self.golden is not None:
             check_model(model, self.golden, self.where, self.allowed(model))
         return model
 
@@ -126,7 +126,9 @@ def info_of(manifest: Manifest, where: str) -> ModelInfo:
     sizes = [number if info.cutoffs is None else len(info.cutoffs), *map(len, info.cutoffs or ())]
     sizes.append(number if info.chemical_species is None else len(info.chemical_species))
     if set(sizes) != {number} or number == 0 or min(radii) <= 0.0:
-        raise ArtifactError(problem(place, "must have a species and positive cutoffs for each type", got=Shown(manifest.model)))
+        raise ArtifactError(
+            problem(place, "must have a species and positive cutoffs for each type", got=Shown(manifest.model))
+        )
     if unknown := sorted({key.split(EDGE_SET_SEPARATOR)[0] for key in info.inputs} - FIELDS.keys()):
         raise ArtifactError(problem(f"{place}.inputs", "has unknown fields", got=Shown(unknown)))
     try:
