@@ -6,6 +6,7 @@ It is written without pydantic, whose import would take longer than everything e
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Iterator
 from types import UnionType
@@ -20,6 +21,7 @@ MAX_NODES = 1_000_000
 """Largest number of entries that are read; a pickle can make a few objects look like endlessly many."""
 
 _MAX_INT = 2**64
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HINT = "the file was edited or damaged: get it again"
 _HINT_OF_ENTRY = "the file was edited or damaged, or a newer equipot made it: pip install --upgrade equipot"
 _WORDS: dict[Any, str] = {
@@ -48,7 +50,7 @@ def check_plain(value: object, where: str) -> None:
     while waiting:
         item, depth = waiting.pop()
         count += 1
-        if count > MAX_NODES or depth > MAX_DEPTH:
+        if count + len(waiting) > MAX_NODES or depth > MAX_DEPTH:
             what = f"must have at most {MAX_NODES} entries, nested at most {MAX_DEPTH} deep"
             raise ArtifactError(problem(where, what, hint=_HINT))
         entries: list[Any] = []
@@ -65,7 +67,7 @@ def check_plain(value: object, where: str) -> None:
 
 def _is_text(value: object) -> bool:
     """Whether it is text without lone surrogates, which cannot be encoded."""
-    return type(value) is str and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return type(value) is str and (value.isascii() or _SURROGATE.search(value) is None)
 
 
 def _is_leaf(value: object) -> bool:
