@@ -198,8 +198,18 @@ def _state(tensors: Mapping[Any, Any], weights: Weights, where: str) -> dict[str
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise ArtifactError(problem(f"{where}: state_dict", "must hold tensors by name", got=Shown(name)))
         if name.startswith(prefix):
+            _check_tensor(value, f"{where}: {name}")
             state[name.removeprefix(prefix)] = value
     return state
+
+
+def _check_tensor(value: torch.Tensor, where: str) -> None:
+    """Refuse tensors of unusual kinds, and those that are larger than their stored contents."""
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+        raise ArtifactError(problem(where, "must be a dense tensor", got=str(value.layout), hint=_DAMAGED))
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        what = f"has the shape {tuple(value.shape)}, but fewer numbers are stored"
+        raise ArtifactError(problem(where, what, hint=_DAMAGED))
 
 
 def read_manifest(path: str | Path) -> Manifest:
