@@ -228,7 +228,7 @@ DAMAGE = {
     "no tensor": (tensor(3), "must hold tensors by name, got 'ema.energy.out'"),
     "nan": (tensor(torch.full((3, 2), float("nan"), dtype=torch.float64)), "weights do not fit|out: is not finite"),
     "stride 0": (tensor(torch.zeros(1).expand(10**9)), "but fewer numbers are stored"),
-    "sparse": (tensor(torch.eye(3).to_sparse()), "energy.out: must be a dense tensor"),
+    "sparse": (tensor(torch.eye(3).to_sparse()), "must be a dense tensor|the sizes of its members"),
     "bfloat16": (tensor(torch.zeros(3, 2, dtype=torch.bfloat16)), "of another shape or type: .*bfloat16"),
     "nothing": (lambda content: content["state_dict"].clear(), "has no averaged weights"),
 }

@@ -96,7 +96,7 @@ def checkpoint_record(
 def load_plain(path: str | Path) -> dict[str, Any]:
     """Read tensors and plain containers of a checkpoint, executing nothing; all else raises ArtifactError."""
     path = Path(path)
-    _check_zip(path)
+    stored = _check_zip(path)
     try:
         # mapped, so that weights that are not used take no memory
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -109,11 +109,31 @@ def load_plain(path: str | Path) -> dict[str, Any]:
         raise ArtifactError(_unreadable(path, reason)) from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
         raise ArtifactError(problem(str(path), "is not a checkpoint of equipot: it has no state_dict"))
+    if _storage_sizes(loaded) != stored:
+        raise ArtifactError(_unreadable(path, "its tensors do not have the sizes of its members"))
     return loaded
 
 
-def _check_zip(path: Path) -> None:
-    """Require what ``torch.save`` writes, and compare all members with their checksums, which torch does not do."""
+def _storage_sizes(loaded: object) -> list[int]:
+    """Bytes of all storages in a checkpoint: torch maps what the pickle states, whatever the size of the member."""
+    waiting, seen, sizes = [loaded], set(), {}
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, torch.Tensor):
+            if item.layout == torch.strided and item.device.type == "cpu":
+                storage = item.untyped_storage()
+                sizes[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(item, (dict, list, tuple, set)) and id(item) not in seen:
+            seen.add(id(item))
+            waiting += item.values() if isinstance(item, dict) else item
+    return sorted(size for size in sizes.values() if size)
+
+
+def _check_zip(path: Path) -> list[int]:
+    """Require what ``torch.save`` writes, and compare all members with their checksums, which torch does not do.
+
+    Returns the sizes of the members with numbers, in bytes.
+    """
     with archive.opened(path, "checkpoint", _MAX_MEMBERS) as file:
         collections.deque(_operations(path, file), maxlen=0)
         try:
@@ -122,6 +142,8 @@ def _check_zip(path: Path) -> None:
             raise ArtifactError(_unreadable(path, error)) from None
     if damaged is not None:
         raise ArtifactError(_unreadable(path, f"the checksum of {damaged} is wrong"))
+    numbers = (info.file_size for info in file.infolist() if "/data/" in info.filename)
+    return sorted(size for size in numbers if size)
 
 
 def _operations(path: Path, file: zipfile.ZipFile) -> Iterator[tuple[str, object]]:
