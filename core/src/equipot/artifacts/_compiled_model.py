@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ class CompiledModel:
     """A compiled model, called like a GraphModel in eval mode.
 
     ``model(batch)`` returns detached outputs. Inputs of another dtype, with strides or on another device are converted;
-    wrong shapes and indices raise.
+    wrong shapes and indices raise. Several threads may call it, one after the other.
+
+    In a pickle it is the path and digest of its file, which is loaded again at the first call. Deep copies share the
+    native code, which has no state.
 
     Args:
         runner: Takes a list of tensors and returns a sequence of tensors.
@@ -42,6 +46,17 @@ class CompiledModel:
         self.info = info
         self._outputs: list[str] = manifest.compiled["outputs"]
         self._device = torch.device(manifest.compiled["device"])
+        # Kernels of plugins are called through Python, which may then let another thread in; that one would wait inside
+        # torch for the first call to end, without letting it go on.
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self._runner, LoadedFile):
+            raise TypeError("a compiled model can only be pickled if it was loaded from a file")
+        return CompiledModel, (self._runner, self.manifest, self.info)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledModel:
+        return self
 
     @torch.no_grad()
     def __call__(self, data: Graph) -> Graph:
@@ -57,7 +72,46 @@ class CompiledModel:
             DataError: If an input is missing or has a wrong shape, an index is out of range, or edges are not sorted.
         """
         prepared = prepare(data, self.info, self._device)
-        return dict(zip(self._outputs, self._runner(prepared), strict=True))
+        with self._lock:
+            outputs = self._runner(prepared)
+        return dict(zip(self._outputs, outputs, strict=True))
+
+
+class LoadedFile:
+    """The native code of a compiled file; in a pickle, where to find the file and how to know it again.
+
+    Args:
+        path: Of the file.
+        digest: SHA-256 of the file.
+        device: Where to run.
+        run: The native code; None: it is loaded at the first call, if the file is still the same.
+    """
+
+    def __init__(self, path: Path, digest: str, device: torch.device, run: Any = None) -> None:
+        self.path, self.digest, self.device = path.absolute(), digest, device  # links stay: other machines have them
+        self._run = run
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LoadedFile, (self.path, self.digest, self.device)
+
+    def __call__(self, inputs: list[torch.Tensor]) -> Any:
+        if self._run is None:
+            self._run = self._loaded_again()
+        return self._run(inputs)
+
+    def _loaded_again(self) -> Any:
+        where = f"{self.path}: a compiled model was sent here as the path of its file, but"
+        try:
+            digest = file_digest(self.path)
+        except ArtifactError as error:
+            reason = str(error).removeprefix(f"{self.path}: ")
+            hint = "keep it where all processes can read it under the same path"
+            raise ArtifactError(f"{where} {reason}; {hint}") from None
+        if digest != self.digest:
+            hint = "load the new file where the work is handed out"
+            raise ArtifactError(f"{where} the file has changed since; {hint}")
+        # The digest says that it is the file whose code the sender let run.
+        return load_compiled(self.path, self.device, allow_native=True)._runner  # noqa: SLF001 - of this module
 
 
 def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Tensor]:
@@ -94,7 +148,8 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
             f"'equipot compile', or, if you trust its source, pass --allow-native (Python: allow_native=True)"
         )
     load_kernels(manifest.compiled.get("kernels", {}), str(path))
-    model = CompiledModel(open_runner(path, torch.device(device)), manifest, info_of(manifest, str(path)))
+    code = LoadedFile(path, digest, torch.device(device), open_runner(path, torch.device(device)))
+    model = CompiledModel(code, manifest, info_of(manifest, str(path)))
     if not trust.verified_here(digest):
         golden.check(model, golden.from_bytes(raw, str(path)), model.info.model_dtype, str(path))
         trust.remember(digest, built=False)
