@@ -115,7 +115,7 @@ def load_plain(path: str | Path) -> dict[str, Any]:
 
 
 def _storage_sizes(loaded: object) -> list[int]:
-    """Bytes of all storages in a checkpoint: torch maps what the pickle states, whatever the size of the member."""
+    """Bytes of all storages in a checkpoint: torch maps what the pickle states, even beyond the member."""
     waiting, seen, sizes = [loaded], set(), {}
     while waiting:
         item = waiting.pop()

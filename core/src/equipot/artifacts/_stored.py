@@ -62,7 +62,7 @@ class StoredModel:
                 model = rebuild_model(self.config, applied, info.units)
         except (ArtifactError, PluginError):
             raise
-        except Exception as error:  # whatever a builder raises for options that its author did not think of
+        except Exception as error:  # a builder may raise anything for options that its author did not think of
             text = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
             what = f"its model cannot be built by the installed plugins: {text}"
             raise ArtifactError(problem(self.where, what)) from error
