@@ -6,7 +6,7 @@ from equipot.errors import DataError
 
 
 def test_a_key_of_an_edge_set_has_the_field_of_the_plain_key():
-    assert field_of("edge_index") is field_of("edge_index@far")
+    assert field_of("edge_index") is field_of("edge_index:far")
 
 
 def test_indices_and_shapes_are_checked(make_model):

@@ -40,5 +40,5 @@ def fingerprint(digests: Mapping[str, str], state: Mapping[str, torch.Tensor]) -
     digest = hashlib.sha256(canonical_json(dict(digests)))
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

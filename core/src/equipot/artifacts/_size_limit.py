@@ -48,7 +48,7 @@ class SizeLimit(TorchDispatchMode):
     """
 
     def __init__(self, state: Mapping[str, torch.Tensor], where: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
         self._largest = _FREE_BYTES + _BYTES_PER_STORED_BYTE * sum(storages.values())
         self._left: dict[str, float] = {
@@ -68,13 +68,13 @@ class SizeLimit(TorchDispatchMode):
             register.register_module_parameter_registration_hook(self._keep_parameter),
             register.register_module_buffer_registration_hook(self._keep),
         ]
-        return cast("Self", super().__enter__())
+        return cast("Self", super().__enter__())  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: object) -> None:
         """Stop counting."""
         for hook in self._hooks:
             hook.remove()
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
