@@ -12,13 +12,13 @@ import torch
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
 from equipot.artifacts._compiled_file import read_compiled
+from equipot.artifacts._inputs import check_batch, field_of
 from equipot.artifacts._kernels import load_kernels
 from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
 from equipot.errors import ArtifactError, DataError, problem
-from equipot.fields import FIELDS, Field
 from equipot.files import file_digest
-from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
+from equipot.graph import Graph
 from equipot.model._context import ModelInfo
 
 _CAPABILITIES = ("DEFAULT", "NO AVX", "AVX2", "AVX512")
@@ -119,43 +119,9 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
     if missing := [key for key in info.inputs if key not in data]:
         what = f"the inputs {missing} are missing"
         raise DataError(problem("compiled model", what, hint=f"give {list(info.inputs)}"))
-    ready = {key: data[key].detach().to(device, _DTYPES[_field(key).dtype]).contiguous() for key in info.inputs}
-    sizes = {"atom": ready["atom_types"].shape[0], "frame": ready["num_atoms"].shape[0]}
-    if min(sizes.values()) < 1:
-        raise DataError(problem("compiled model", "needs at least one atom and one frame", got=sizes))
-    for key, value in ready.items():
-        _check_shape(key, value, sizes)
-    _check_range("atom_types", ready["atom_types"], len(info.type_names))
-    _check_range("batch", ready["batch"], sizes["frame"])
-    for name in info.edge_set_names:
-        key = edge_set_key("edge_index", name)
-        _check_range(key, ready[key], sizes["atom"])
-        if bool((ready[key][0].diff() < 0).any()):
-            raise DataError(problem(key, "must be sorted by centre", hint="use equipot.neighbors.add_neighbors"))
-        if ready[key].shape[1] != ready[edge_set_key("edge_cell_shift", name)].shape[0]:
-            raise DataError(problem(key, "must have as many edges as its edge_cell_shift", got=ready[key].shape[1]))
+    ready = {key: data[key].detach().to(device, _DTYPES[field_of(key).dtype]).contiguous() for key in info.inputs}
+    check_batch(ready, info, "compiled model")
     return list(ready.values())
-
-
-def _field(key: str) -> Field:
-    return FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]]
-
-
-def _check_shape(key: str, value: torch.Tensor, sizes: dict[str, int]) -> None:
-    field = _field(key)
-    wanted = [sizes.get(field.per) if isinstance(size, str) else size for size in field.shape]
-    same = (want in (None, got) for want, got in zip(wanted, value.shape, strict=False))
-    if value.dim() != len(wanted) or not all(same):
-        shown = ", ".join(str(size) for size in field.shape)
-        raise DataError(problem(key, f"must have the shape [{shown}] with {sizes}", got=tuple(value.shape)))
-
-
-def _check_range(key: str, value: torch.Tensor, stop: int) -> None:
-    if not value.numel():
-        return
-    least, largest = int(value.min()), int(value.max())
-    if least < 0 or largest >= stop:
-        raise DataError(problem(key, f"must be from 0 to {stop - 1}", got=(least, largest)))
 
 
 def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow_native: bool = False) -> CompiledModel:
