@@ -141,8 +141,8 @@ def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = No
     return {"modules": [f"{count} {text}" for text, count in counts.items()], "deviations": worst}
 
 
-def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
-    """Golden frames as a safetensors file."""
+def to_bytes(frames: Sequence[GoldenFrame], metadata: dict[str, str] | None = None) -> bytes:
+    """Golden frames as a safetensors file, with texts by name."""
     from safetensors.torch import save
 
     tensors = {}
@@ -151,7 +151,7 @@ def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
             for key, value in graph.items():
                 # cloned: safetensors refuses tensors that share memory
                 tensors[f"{frame.name}/{part}/{key}"] = value.contiguous().clone()
-    return save(tensors)
+    return save(tensors, metadata)
 
 
 def from_bytes(raw: bytes, where: str) -> list[GoldenFrame]:
