@@ -45,12 +45,14 @@ def load_kernels(kernels: object, where: str) -> None:
 
 
 def _is_entry(entry: object) -> bool:
-    if not isinstance(entry, Mapping) or not all(
-        isinstance(entry.get(key), str) for key in ("distribution", "version")
-    ):
+    if not isinstance(entry, Mapping):
         return False
-    specs = entry.get("specs")
-    return isinstance(specs, list) and all(isinstance(spec, Mapping) for spec in specs)
+    specs, texts = entry.get("specs"), [entry.get(key) for key in ("distribution", "version")]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(specs, list)
+        and all(isinstance(spec, Mapping) for spec in specs)
+    )
 
 
 def _loader(modifier: str) -> Any:
