@@ -19,6 +19,7 @@ from equipot.artifacts._encoding import canonical_json, parse_json, read_metadat
 from equipot.artifacts._manifest import SUFFIXES, Manifest
 from equipot.containers import leaves
 from equipot.errors import ArtifactError, problem
+from equipot.files import require_regular
 
 SUFFIX = SUFFIXES["compiled"]
 FOLDER = "equipot"
@@ -72,6 +73,7 @@ def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
             the manifest is not the one that the golden frames were made with.
     """
     path = Path(path)
+    require_regular(path)
     with archive.opened(path) as members:
         names = member_names(members.namelist())
         if set(names) != {MANIFEST, GOLDEN}:

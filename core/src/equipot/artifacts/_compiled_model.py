@@ -15,7 +15,7 @@ from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._kernels import load_kernels
 from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
-from equipot.errors import ArtifactError, DataError, EquipotError, problem
+from equipot.errors import ArtifactError, DataError, EquipotError, problem, relocate
 from equipot.fields import FIELDS, MODEL_INPUTS, Field
 from equipot.files import code_folder, open_regular, stream_digest
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
@@ -145,10 +145,12 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
 
 def _check_allowed(path: Path, digest: str, *, allow_native: bool) -> None:
     if not (allow_native or trust.built_here(digest)):
+        folder = trust.folder()
+        there = "has no record" if folder.is_dir() else "does not exist, so there is no record"
         raise ArtifactError(
-            f"{path}: holds native code, and {trust.folder()} does not know it as built here; with another "
-            f"EQUIPOT_CACHE_DIR, or edited since, it counts as new. Compile it here with 'equipot compile', or, if you "
-            f"trust its source, pass --allow-native (Python: allow_native=True)"
+            f"{path}: holds native code, and {folder} {there} that you built it (each EQUIPOT_CACHE_DIR and home folder "
+            f"has records of its own, and an edited file is another one); compile it here with 'equipot compile', or, "
+            f"if you trust its source, pass --allow-native (Python: allow_native=True)"
         )
 
 
@@ -181,7 +183,7 @@ def _check_golden(model: CompiledModel, raw: bytes, where: str) -> None:
         golden.check(model, frames, model.info.model_dtype, where)
     except (EquipotError, RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
         if isinstance(error, ArtifactError):
-            raise
+            raise ArtifactError(relocate(str(error), "", where)) from None
         what = f"its golden frames cannot be replayed ({str(error).splitlines()[0] if str(error) else error!r})"
         raise ArtifactError(problem(where, what, hint="the file was edited or damaged: compile it again")) from None
 

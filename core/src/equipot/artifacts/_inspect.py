@@ -64,9 +64,9 @@ def inspect_file(path: str | Path) -> Report:
     if kind == "package":
         return _report(path, checked_manifest(path), "safe", "holds data only: no pickle, no code")
     manifest, _ = read_compiled(path)
-    origin = "it was built on this machine"
+    origin = "you built it, as the record in your cache folder says"
     if not trust.built_here(file_digest(path)):
-        origin = f"{trust.folder()} does not know it as built here; load it only if you trust its source"
+        origin = f"{trust.folder()} has no record that you built it; load it only if you trust its source"
     return _report(path, manifest, "contains native code", origin)
 
 

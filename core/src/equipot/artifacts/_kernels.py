@@ -48,11 +48,9 @@ def _is_entry(entry: object) -> bool:
     if not isinstance(entry, Mapping):
         return False
     specs, texts = entry.get("specs"), [entry.get(key) for key in ("distribution", "version")]
-    return (
-        all(isinstance(text, str) for text in texts)
-        and isinstance(specs, list)
-        and all(isinstance(spec, Mapping) for spec in specs)
-    )
+    if not isinstance(specs, list) or not all(isinstance(text, str) for text in texts):
+        return False
+    return all(isinstance(spec, Mapping) for spec in specs)
 
 
 def _loader(modifier: str) -> Any:
