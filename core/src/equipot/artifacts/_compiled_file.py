@@ -79,11 +79,12 @@ def read_compiled(path: str | Path) -> tuple[Manifest, bytes]:
         if set(names) != {MANIFEST, GOLDEN}:
             raise ArtifactError(problem(str(path), "is not a compiled file of equipot", hint=_HINT))
         raw_manifest = archive.read_member(path, members, names[MANIFEST], archive.MAX_JSON_BYTES)
-        manifest = Manifest.from_json(raw_manifest, str(path))
-        _check_members(path, members, names[MANIFEST], manifest)
         raw_golden = archive.read_member(path, members, names[GOLDEN])
+        manifest = Manifest.from_json(raw_manifest, str(path))
+        bound = _bound(path, raw_golden)
+        _check_members(path, members, names[MANIFEST], manifest)
     _check_facts(path, manifest)
-    _check_stated(path, manifest, raw_golden)
+    _check_bound(path, manifest, bound)
     return manifest, raw_golden
 
 
@@ -109,15 +110,19 @@ def _check_facts(path: Path, manifest: Manifest) -> None:
         raise ArtifactError(problem(f"{place}.compiled.outputs", "must be names, each once", got=outputs))
 
 
-def _check_stated(path: Path, manifest: Manifest, raw_golden: bytes) -> None:
-    """The manifest is the one that the golden frames were made with."""
-    text = read_metadata(raw_golden, f"{path}: {GOLDEN}").get(STATED)
+def _bound(path: Path, raw_golden: bytes) -> dict[str, Any]:
+    """The manifest that the golden frames were made with."""
+    place = f"{path}: {GOLDEN}"
+    text = read_metadata(raw_golden, place).get(STATED)
     if text is None:
         what = "was compiled by an older equipot, which did not bind its manifest to its golden frames"
         raise ArtifactError(problem(str(path), what, hint="compile it again"))
-    bound = dict(leaves(parse_json(text.encode(), f"{path}: {GOLDEN}: {STATED}")))
-    found = dict(leaves(_facts(manifest)))
-    if differing := sorted(key for key in bound.keys() | found.keys() if bound.get(key) != found.get(key)):
+    return parse_json(text.encode(), place)
+
+
+def _check_bound(path: Path, manifest: Manifest, bound: dict[str, Any]) -> None:
+    made, found = dict(leaves(bound)), dict(leaves(_facts(manifest)))
+    if differing := sorted(key for key in made.keys() | found.keys() if made.get(key) != found.get(key)):
         key = differing[0]
-        what = f"is not what the golden frames were made with ({bound.get(key)!r})"
+        what = f"is not what the golden frames were made with ({made.get(key)!r})"
         raise ArtifactError(problem(f"{path}: manifest.{key}", what, got=found.get(key), hint=_EDITED))

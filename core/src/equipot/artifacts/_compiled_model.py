@@ -148,9 +148,9 @@ def _check_allowed(path: Path, digest: str, *, allow_native: bool) -> None:
         folder = trust.folder()
         there = "has no record" if folder.is_dir() else "does not exist, so there is no record"
         raise ArtifactError(
-            f"{path}: holds native code, and {folder} {there} that you built it (each EQUIPOT_CACHE_DIR and home folder "
-            f"has records of its own, and an edited file is another one); compile it here with 'equipot compile', or, "
-            f"if you trust its source, pass --allow-native (Python: allow_native=True)"
+            f"{path}: holds native code, and {folder} {there} that you built it (each EQUIPOT_CACHE_DIR and home "
+            f"folder has records of its own, and an edited file is another one); compile it here with 'equipot "
+            f"compile', or, if you trust its source, pass --allow-native (Python: allow_native=True)"
         )
 
 
