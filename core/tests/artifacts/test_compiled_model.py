@@ -160,28 +160,31 @@ def test_no_folder_for_temporary_files(tmp_path, make_model, monkeypatch):
 
 def test_the_cache_of_torchs_compiler_must_be_ours(tmp_path, monkeypatch, caplog):
     """By default it is a folder in /tmp whose name everybody can guess."""
-    variable = "TORCHINDUCTOR_CACHE_DIR"
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.delenv(variable, raising=False)
-    with _own_inductor_cache() as options:
-        assert options == {}
-        assert variable not in os.environ
-    (default,) = tmp_path.iterdir()
+    variable, headers = "TORCHINDUCTOR_CACHE_DIR", {"aot_inductor.precompile_headers": False}
+    default, given, own = (tmp_path / name for name in ("default", "given", "inductor"))
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.runtime.cache_dir_utils.default_cache_dir", lambda: str(default))
+    monkeypatch.setenv(variable, str(default))  # torch itself does so
+
+    def used():
+        with _own_inductor_cache() as options:
+            return Path(os.environ[variable]), options
+
+    assert used() == (default, {})
     assert default.stat().st_mode & 0o777 == 0o700
     default.chmod(0o777)
-    with _own_inductor_cache() as options:
-        assert options == {"aot_inductor.precompile_headers": False}, "torch always keeps these there"
-        assert Path(os.environ[variable]) != default
-        assert Path(os.environ[variable]).is_dir()
-    assert variable not in os.environ
-    assert f"{default} is not used: other users can write to it" in caplog.text
-    monkeypatch.setenv(variable, str(tmp_path / "given"))
-    with _own_inductor_cache():
-        assert os.environ[variable] == str(tmp_path / "given")
-    (tmp_path / "given").chmod(0o775)
-    with _own_inductor_cache():
-        assert os.environ[variable] != str(tmp_path / "given")
-    assert os.environ[variable] == str(tmp_path / "given")
+    assert used() == (own, headers), "torch always keeps its headers in the default folder"
+    assert not caplog.text
+    assert os.environ[variable] == str(default)
+    monkeypatch.setenv(variable, str(given))
+    assert used() == (given, headers)
+    given.chmod(0o775)
+    assert used() == (own, headers)
+    assert f"{variable}={given} is not used: other users can write to it" in caplog.text
+    own.chmod(0o775)
+    folder, _ = used()
+    assert folder not in (own, given, default)
+    assert not folder.exists(), "a temporary one"
 
 
 # ------------------------------------------------------------------ with one compiled file

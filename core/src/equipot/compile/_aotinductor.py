@@ -28,7 +28,7 @@ from equipot.artifacts._package import checked_path
 from equipot.artifacts._stored import store
 from equipot.compile._export import export_model, trace_batch
 from equipot.errors import ArtifactError, problem, unknown
-from equipot.files import atomic, code_folder, file_digest, no_code
+from equipot.files import atomic, cache_folder, code_folder, file_digest, no_code
 from equipot.graph import Graph, collate
 from equipot.model._graph_model import GraphModel
 
@@ -162,28 +162,29 @@ def _library_path_without_spaces() -> Iterator[None]:
 def _own_inductor_cache() -> Iterator[dict[str, Any]]:
     """Let torch's compiler use its cache only if no other user can have put code there; yields options for it.
 
-    By default that is a folder in ``/tmp`` whose name others can guess.
+    By default that is a folder in ``/tmp`` whose name others can guess. The replacement is in our own cache folder.
     """
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
-    given, default = os.environ.get(_INDUCTOR_CACHE), Path(default_cache_dir())
-    # headers are in the default folder in any case
-    options = {} if _is_own(default) else {"aot_inductor.precompile_headers": False}
-    if _is_own(default if given is None else Path(given)):
+    default = default_cache_dir()
+    # torch keeps compiled headers in the default folder in any case
+    options = {"aot_inductor.precompile_headers": False} if _refused(Path(default)) else {}
+    given = os.environ.get(_INDUCTOR_CACHE, default)
+    reason = _refused(Path(given))
+    if not reason:
         yield options
         return
-    with tempfile.TemporaryDirectory() as folder:
+    if given != default:
+        logger.warning("%s=%s is not used: %s", _INDUCTOR_CACHE, given, reason)
+    own = cache_folder() / "inductor"
+    with contextlib.ExitStack() as kept:
+        folder = kept.enter_context(tempfile.TemporaryDirectory()) if _refused(own) else str(own)
         os.environ[_INDUCTOR_CACHE] = folder
         try:
             yield options
         finally:
-            os.environ.pop(_INDUCTOR_CACHE)
-            if given is not None:
-                os.environ[_INDUCTOR_CACHE] = given
+            os.environ[_INDUCTOR_CACHE] = given
 
 
-def _is_own(folder: Path) -> bool:
-    if reason := no_code(folder) if folder.exists() else "":
-        logger.warning("%s is not used as cache of torch's compiler: it %s", folder, reason)
-        return False
-    return caches.own_folder(folder)
+def _refused(folder: Path) -> str:
+    return caches.refusal(folder) or no_code(folder)
