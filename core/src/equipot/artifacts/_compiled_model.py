@@ -120,7 +120,7 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
     Args:
         path: A ``.equipot.pt2`` file.
         device: Must be of the kind that it was compiled for.
-        allow_native: Also load a file that was not built on this machine.
+        allow_native: Also load a file that you did not build yourself.
 
     Raises:
         ArtifactError: Before any of its code runs, if the file is for another device, torch or processor, was edited,

@@ -1,4 +1,4 @@
-"""Which compiled files may run: those built on this machine, and those the user allows by name.
+"""Which compiled files may run: those that this user built, and those that are allowed by name.
 
 A compiled file is native code. The SHA-256 of each file built here is remembered in the user's cache folder, with the
 machines on which its golden frames were reproduced. Nothing in the file itself counts, and an edited file is another
