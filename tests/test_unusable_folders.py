@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from equipot_test_support.mounts import mounted_tmpfs
 
 

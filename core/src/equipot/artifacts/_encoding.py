@@ -70,5 +70,5 @@ def read_metadata(raw: bytes, where: str) -> dict[str, str]:
     """
     metadata = parse_json(raw[8 : 8 + int.from_bytes(raw[:8], "little")], where).get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise ArtifactError(problem(where, "is damaged: its metadata are no texts", hint="get the file again"))
+        raise ArtifactError(problem(where, "is damaged: its metadata must be texts", hint="get the file again"))
     return metadata
