@@ -17,5 +17,7 @@ def mounted_tmpfs(path, size, *options):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"a tmpfs cannot be mounted: {done.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", path], check=True)

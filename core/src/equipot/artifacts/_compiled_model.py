@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
 from equipot.errors import ArtifactError, DataError, EquipotError, problem, relocate
 from equipot.fields import FIELDS, MODEL_INPUTS, Field
-from equipot.files import code_folder, open_regular, stream_digest
+from equipot.files import code_folder, file_digest, open_regular, stream_digest
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
 from equipot.model._context import ModelInfo
 from equipot.neighbors import add_neighbors
@@ -30,7 +31,10 @@ class CompiledModel:
     """A compiled model, called like a GraphModel in eval mode.
 
     ``model(batch)`` returns detached outputs. Inputs of another dtype, with strides or on another device are converted;
-    wrong shapes and indices raise.
+    wrong shapes and indices raise. Several threads may call it, one after the other.
+
+    In a pickle it is the path and digest of its file, which is loaded again at the first call. Deep copies share the
+    native code, which has no state.
 
     Args:
         runner: Takes a list of tensors and returns a sequence of tensors.
@@ -44,6 +48,17 @@ class CompiledModel:
         self.info = info
         self._outputs: list[str] = manifest.compiled["outputs"]
         self._device = torch.device(manifest.compiled["device"])
+        # Kernels of plugins are called through Python, which may then let another thread in; that one would wait inside
+        # torch for the first call to end, without letting it go on.
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self._runner, LoadedFile):
+            raise TypeError("a compiled model can only be pickled if it was loaded from a file")
+        return CompiledModel, (self._runner, self.manifest, self.info)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledModel:
+        return self
 
     @torch.no_grad()
     def __call__(self, data: Graph) -> Graph:
@@ -60,11 +75,49 @@ class CompiledModel:
             ArtifactError: If its code gives another number of outputs than its manifest states.
         """
         prepared = prepare(data, self.info, self._device)
-        outputs = self._runner(prepared)
+        with self._lock:
+            outputs = self._runner(prepared)
         if len(outputs) != len(self._outputs):
             what = f"must give {len(self._outputs)} outputs"
             raise ArtifactError(problem("compiled model", what, got=len(outputs), hint="compile it again"))
         return dict(zip(self._outputs, outputs, strict=True))
+
+
+class LoadedFile:
+    """The native code of a compiled file; in a pickle, where to find the file and how to know it again.
+
+    Args:
+        path: Of the file.
+        digest: SHA-256 of the file.
+        device: Where to run.
+        run: The native code; None: it is loaded at the first call, if the file is still the same.
+    """
+
+    def __init__(self, path: Path, digest: str, device: torch.device, run: Any = None) -> None:
+        self.path, self.digest, self.device = path.absolute(), digest, device  # links stay: other machines have them
+        self._run = run
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LoadedFile, (self.path, self.digest, self.device)
+
+    def __call__(self, inputs: list[torch.Tensor]) -> Any:
+        if self._run is None:
+            self._run = self._loaded_again()
+        return self._run(inputs)
+
+    def _loaded_again(self) -> Any:
+        where = f"{self.path}: a compiled model was sent here as the path of its file, but"
+        try:
+            digest = file_digest(self.path)
+        except ArtifactError as error:
+            reason = str(error).removeprefix(f"{self.path}: ")
+            hint = "keep it where all processes can read it under the same path"
+            raise ArtifactError(f"{where} {reason}; {hint}") from None
+        if digest != self.digest:
+            hint = "load the new file where the work is handed out"
+            raise ArtifactError(f"{where} the file has changed since; {hint}")
+        # The digest says that it is the file whose code the sender let run.
+        return load_compiled(self.path, self.device, allow_native=True)._runner  # noqa: SLF001 - of this module
 
 
 def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Tensor]:
@@ -134,7 +187,8 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
         info = _checked_info(manifest, str(path))
         _check_allowed(path, digest, allow_native=allow_native)
         load_kernels(manifest.compiled.get("kernels", {}), str(path))
-        model = CompiledModel(open_runner(path, device, file), manifest, info)
+        code = LoadedFile(path, digest, device, open_runner(path, device, file))
+        model = CompiledModel(code, manifest, info)
         if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
             raise ArtifactError(problem(str(path), "was replaced while it was loaded", hint="load it again"))
     if not trust.verified_here(digest):

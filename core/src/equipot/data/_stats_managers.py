@@ -63,7 +63,7 @@ class StatsManager(ABC):
 
         The options of a manager that is a dataclass are among it; others with options override this.
         """
-        names = [one.name for one in dataclasses.fields(self)] if dataclasses.is_dataclass(self) else []
+        names: list[str] = [one.name for one in dataclasses.fields(self)] if dataclasses.is_dataclass(self) else []
         # without addresses, which differ in each process
         options = {name: re.sub(r" at 0x[0-9a-f]+", "", repr(getattr(self, name))) for name in names}
         return {
