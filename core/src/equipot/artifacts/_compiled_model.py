@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -16,10 +17,12 @@ from equipot.artifacts._inputs import check_batch, field_of
 from equipot.artifacts._kernels import load_kernels
 from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
-from equipot.errors import ArtifactError, DataError, problem
-from equipot.files import file_digest
-from equipot.graph import Graph
+from equipot.errors import ArtifactError, DataError, EquipotError, problem, relocate
+from equipot.fields import FIELDS, MODEL_INPUTS
+from equipot.files import code_folder, file_digest, open_regular, stream_digest
+from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
 from equipot.model._context import ModelInfo
+from equipot.neighbors import add_neighbors
 
 _CAPABILITIES = ("DEFAULT", "NO AVX", "AVX2", "AVX512")
 _DTYPES = {"float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
@@ -70,10 +73,14 @@ class CompiledModel:
 
         Raises:
             DataError: If an input is missing or has a wrong shape, an index is out of range, or edges are not sorted.
+            ArtifactError: If its code gives another number of outputs than its manifest states.
         """
         prepared = prepare(data, self.info, self._device)
         with self._lock:
             outputs = self._runner(prepared)
+        if len(outputs) != len(self._outputs):
+            what = f"must give {len(self._outputs)} outputs"
+            raise ArtifactError(problem("compiled model", what, got=len(outputs), hint="compile it again"))
         return dict(zip(self._outputs, outputs, strict=True))
 
 
@@ -127,44 +134,119 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
 def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow_native: bool = False) -> CompiledModel:
     """Load a compiled file.
 
-    Its golden frames are replayed the first time it is loaded on a machine.
+    All its members are compared with the digests in its manifest. Its golden frames are replayed the first time it is
+    loaded on a machine, with the edges that the stated cutoffs give.
 
     Args:
         path: A ``.equipot.pt2`` file.
         device: Must be of the kind that it was compiled for.
-        allow_native: Also load a file that was not built on this machine.
+        allow_native: Also load a file that you did not build yourself.
 
     Raises:
-        ArtifactError: Before any of its code runs, if the file is for another device, torch or processor, or was
-            built elsewhere and is not allowed; after that, if its golden frames give other numbers.
+        ArtifactError: Before any of its code runs, if the file is for another device, torch or processor, was edited,
+            or was built elsewhere and is not allowed; after that, if its golden frames give other numbers.
     """
-    path = Path(path)
-    manifest, raw = read_compiled(path)
-    check_fits(manifest, path, torch.device(device))
-    digest = file_digest(path)
-    if not (allow_native or trust.built_here(digest)):
-        raise ArtifactError(
-            f"{path}: holds native code and was not built on this machine; compile it here with "
-            f"'equipot compile', or, if you trust its source, pass --allow-native (Python: allow_native=True)"
-        )
-    load_kernels(manifest.compiled.get("kernels", {}), str(path))
-    code = LoadedFile(path, digest, torch.device(device), open_runner(path, torch.device(device)))
-    model = CompiledModel(code, manifest, info_of(manifest, str(path)))
+    path, device = Path(path), torch.device(device)
+    with open_regular(path) as file:
+        digest = stream_digest(file)
+        manifest, raw = read_compiled(path)
+        check_fits(manifest, path, device)
+        info = _checked_info(manifest, str(path))
+        _check_allowed(path, digest, allow_native=allow_native)
+        load_kernels(manifest.compiled.get("kernels", {}), str(path))
+        code = LoadedFile(path, digest, device, open_runner(path, device, file))
+        model = CompiledModel(code, manifest, info)
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise ArtifactError(problem(str(path), "was replaced while it was loaded", hint="load it again"))
     if not trust.verified_here(digest):
-        golden.check(model, golden.from_bytes(raw, str(path)), model.info.model_dtype, str(path))
+        _check_golden(model, raw, str(path))
         trust.remember(digest, built=False)
     return model
 
 
-def open_runner(path: Path, device: torch.device) -> Any:
-    """Load the native code, as a function from a list of tensors to a sequence of tensors."""
+def _check_allowed(path: Path, digest: str, *, allow_native: bool) -> None:
+    if not (allow_native or trust.built_here(digest)):
+        folder = trust.folder()
+        there = "has no record" if folder.is_dir() else "does not exist, so there is no record"
+        raise ArtifactError(
+            f"{path}: holds native code, and {folder} {there} that you built it (each EQUIPOT_CACHE_DIR and home "
+            f"folder has records of its own, and an edited file is another one); compile it here with 'equipot "
+            f"compile', or, if you trust its source, pass --allow-native (Python: allow_native=True)"
+        )
+
+
+def _checked_info(manifest: Manifest, where: str) -> ModelInfo:
+    """What the manifest says of the model, if its parts agree."""
+    info, place = info_of(manifest, where), f"{where}: manifest"
+    if unknown := [key for key in info.inputs if key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0] not in FIELDS]:
+        raise ArtifactError(problem(f"{place}.model.inputs", "names unknown fields", got=unknown))
+    if missing := [key for key in MODEL_INPUTS if key not in info.inputs]:
+        raise ArtifactError(problem(f"{place}.model.inputs", f"lacks {missing}", got=list(info.inputs)))
+    if missing := [key for key in info.outputs if key not in manifest.compiled["outputs"]]:
+        raise ArtifactError(problem(f"{place}.compiled.outputs", f"lacks {missing}", got=manifest.compiled["outputs"]))
+    try:
+        numbers = info.atomic_numbers
+    except KeyError as error:
+        what = f"{error.args[0]!r} is not an element"
+        raise ArtifactError(problem(f"{place}.model.chemical_species", what, got=info.chemical_species)) from None
+    if manifest.atomic_numbers != (None if numbers is None else list(numbers)):
+        what = f"are not those of the species {info.chemical_species}"
+        raise ArtifactError(problem(f"{place}.atomic_numbers", what, got=manifest.atomic_numbers))
+    return info
+
+
+def _check_golden(model: CompiledModel, raw: bytes, where: str) -> None:
+    """Replay the golden frames; whatever their tensors hold, the error is about the file."""
+    try:
+        frames = golden.from_bytes(raw, where)
+        for frame in frames:
+            _check_edges(frame, model.info, where)
+        golden.check(model, frames, model.info.model_dtype, where)
+    except (EquipotError, RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
+        if isinstance(error, ArtifactError):
+            raise ArtifactError(relocate(str(error), "", where)) from None
+        what = f"its golden frames cannot be replayed ({str(error).splitlines()[0] if str(error) else error!r})"
+        raise ArtifactError(problem(where, what, hint="the file was edited or damaged: compile it again")) from None
+
+
+def _check_edges(frame: golden.GoldenFrame, info: ModelInfo, where: str) -> None:
+    """The edges of a frame are those within the stated cutoffs: another radius would give other ones in use."""
+    prepare(frame.inputs, info, torch.device("cpu"))
+    bare = {key: value for key, value in frame.inputs.items() if key in MODEL_INPUTS and not key.startswith("edge")}
+    made = add_neighbors(bare, info.r_max, cutoffs=info.cutoff_matrix, edge_sets=info.edge_sets)
+    for name in info.edge_set_names:
+        index, shift = edge_set_key("edge_index", name), edge_set_key("edge_cell_shift", name)
+        if _rows(made[index], made[shift]) != _rows(frame.inputs[index], frame.inputs[shift]):
+            what = f"the edges {name!r} of its golden frame {frame.name!r} are not those within the stated cutoffs"
+            hint = "its r_max or cutoffs were edited: compile it again"
+            raise ArtifactError(problem(where, what.replace("edges ''", "edges"), hint=hint))
+
+
+def _rows(index: torch.Tensor, shift: torch.Tensor) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in torch.cat([index.t().double(), shift.double()], dim=1).tolist()}
+
+
+def open_runner(path: Path, device: torch.device, file: BinaryIO | None = None) -> Any:
+    """Load the native code, as a function from a list of tensors to a sequence of tensors.
+
+    Args:
+        path: The file.
+        device: Where it runs.
+        file: The same, opened already; what is loaded is then this, even if the file is replaced meanwhile.
+
+    Raises:
+        ArtifactError: If torch cannot load it, or the folder for temporary files does not allow it.
+    """
+    code_folder()
+    opened = Path("/proc/self/fd") / str(file.fileno()) if file is not None else path
+    source = opened if opened.exists() else path
     try:
         # torch's own wrapper around this loader takes seconds to import
         loader = getattr(getattr(torch._C, "_aoti", None), "AOTIModelPackageLoader", None)  # noqa: SLF001 - see above
         if loader is None:
             model = torch._inductor.aoti_load_package(str(path))  # noqa: SLF001 - torch documents it so
             return lambda inputs: model(*inputs)
-        return loader(str(path), "model", False, 1, -1 if device.index is None else device.index).run
+        return loader(str(source), "model", False, 1, -1 if device.index is None else device.index).run
     except RuntimeError as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         what = f"torch cannot load its code ({reason})"
@@ -185,7 +267,7 @@ def built_for(device: str, *, portable: bool) -> dict[str, Any]:
 def check_fits(manifest: Manifest, path: Path, device: torch.device) -> None:
     """Refuse a file compiled for another device, torch version or processor, naming everything that differs."""
     made, problems = manifest.compiled, []
-    if torch.device(made["device"]).type != device.type:
+    if made["device"].partition(":")[0] != device.type:
         problems.append(f"it was compiled for the device {made['device']!r}, not {device.type!r}")
     if made["torch"] != public_torch_version():
         problems.append(f"it was compiled by torch {made['torch']}, but this is torch {public_torch_version()}")

@@ -58,3 +58,19 @@ def read_tensors(raw: bytes, where: str) -> tuple[dict[str, torch.Tensor], dict[
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise ArtifactError(problem(where, f"is damaged ({error})", hint="get the file again")) from None
     return tensors, metadata
+
+
+def read_metadata(raw: bytes, where: str) -> dict[str, str]:
+    """The metadata of a safetensors file, read without torch.
+
+    Args:
+        raw: The contents of the file, which need not be trusted.
+        where: File named in errors.
+
+    Raises:
+        ArtifactError: If it is damaged.
+    """
+    metadata = parse_json(raw[8 : 8 + int.from_bytes(raw[:8], "little")], where).get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ArtifactError(problem(where, "is damaged: its metadata must be texts", hint="get the file again"))
+    return metadata

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from equipot.artifacts._encoding import canonical_json, parse_json, read_tensors
+from equipot.artifacts._encoding import canonical_json, parse_json, read_metadata, read_tensors
 from equipot.artifacts._inputs import check_batch, field_of
 from equipot.errors import ArtifactError, DataError, problem
 from equipot.graph import Graph, non_finite
@@ -208,8 +208,8 @@ def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = No
     return {"modules": [f"{count} {text}" for text, count in counts.items()], "deviations": worst}
 
 
-def to_bytes(frames: Sequence[GoldenFrame], model: Mapping[str, Any] | None = None) -> bytes:
-    """Golden frames as a safetensors file, with the facts ``Manifest.model`` about the model that made them."""
+def to_bytes(frames: Sequence[GoldenFrame], metadata: dict[str, str] | None = None) -> bytes:
+    """Golden frames as a safetensors file, with texts by name."""
     from safetensors.torch import save
 
     tensors = {}
@@ -218,12 +218,17 @@ def to_bytes(frames: Sequence[GoldenFrame], model: Mapping[str, Any] | None = No
             for key, value in graph.items():
                 # cloned: safetensors refuses tensors that share memory
                 tensors[f"{frame.name}/{part}/{key}"] = value.contiguous().clone()
-    return save(tensors, metadata=None if model is None else {_MODEL: canonical_json(model).decode()})
+    return save(tensors, metadata)
+
+
+def facts(model: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata for ``to_bytes``: the facts ``Manifest.model`` about the model that made golden frames."""
+    return {_MODEL: canonical_json(model).decode()}
 
 
 def made_with(raw: bytes, where: str) -> dict[str, Any] | None:
     """The facts about the model that made golden frames; None in files from before they were stored."""
-    _, metadata = read_tensors(raw, where)
+    metadata = read_metadata(raw, where)
     return parse_json(metadata[_MODEL].encode(), where) if _MODEL in metadata else None
 
 

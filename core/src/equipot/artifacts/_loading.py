@@ -50,7 +50,7 @@ def load(
         path: A ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file.
         device: Where to run.
         weights: Which weights of a checkpoint: ``ema`` (if present) or ``raw``.
-        allow_native: Also load a compiled file that was not built on this machine. It contains native code that runs
+        allow_native: Also load a compiled file that you did not build yourself. It contains native code that runs
             with your rights.
 
     Returns:

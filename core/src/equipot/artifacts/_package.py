@@ -68,7 +68,7 @@ def write_package(
     members = {
         CONFIG: canonical_json(stored.config, indent=2),
         WEIGHTS: save(stored.state, metadata=options),
-        GOLDEN: golden.to_bytes(frames, stored.manifest.model),
+        GOLDEN: golden.to_bytes(frames, golden.facts(stored.manifest.model)),
     }
     digests = {name: archive.sha256(raw) for name, raw in members.items()}
     manifest = dataclasses.replace(stored.manifest, files=digests)

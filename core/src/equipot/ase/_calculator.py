@@ -66,7 +66,7 @@ class EquipotCalculator(Calculator):
             half of it. Results do not depend on it; 0 makes a list at every step.
         weights: Which weights of a checkpoint: ``ema`` (if present) or ``raw``.
         types: Chemical symbol to type name; needed if type names are not elements or several are of one element.
-        allow_native: Also load a compiled file that was not built on this machine.
+        allow_native: Also load a compiled file that you did not build yourself.
         max_force: Largest force of an atom in eV/Å, beyond which a calculation is an error; None for no limit.
         max_temperature: Largest kinetic energy of an atom, as a temperature in K, for frames with momenta; None for no
             limit.

@@ -21,7 +21,7 @@ from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
 from equipot.data._splits import PARTS, split_indices
 from equipot.data._statistic_entries import StatisticValue
-from equipot.data._statistics_cache import cached_statistics
+from equipot.data._statistics_cache import cached_statistics, code_of
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, problem
@@ -219,6 +219,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             "manager": manager.config(),
             "transforms": [_fingerprint(one) for one in self._transforms],
             "requested": None if names is None else sorted(names),
+            "code": code_of(manager, *self._transforms),
         }
 
         def compute() -> dict[str, StatisticValue]:
