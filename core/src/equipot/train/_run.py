@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipot._interrupts import Interrupted, ignore_further
 from equipot._processes import is_first, say
 from equipot.config._check import Checked, check_config
 from equipot.config._instantiate import ConfigObjects
@@ -21,6 +22,7 @@ from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
 from equipot.containers import plain
 from equipot.errors import ConfigError, problem
 from equipot.files import remove_unfinished, write_json
+from equipot.train._launcher import Launcher, end_together, watch_processes
 from equipot.train._checkpoints import BEST, LAST, OBJECTIVE, AtomicCheckpoints, RunCheckpoints, carry_best
 from equipot.train._progress import EpochLines, ending, note
 from equipot.train._records import MetricsFile, Rows, carry_rows
@@ -31,7 +33,7 @@ from equipot.train._resume import (
     checkpoint_data,
     newest_checkpoint,
 )
-from equipot.train._signals import Interrupted, Interruption
+from equipot.train._signals import Interruption
 from equipot.train._table import results_table
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ class _Run:
         self.results: dict[str, dict[str, float]] = {}
         self.interruption = Interruption()
         self.checkpoints: RunCheckpoints | None = None
+        self.launcher: Launcher | None = None
 
     def run(self) -> dict[str, dict[str, float]]:
         """All stages; a signal ends them.
@@ -123,7 +126,11 @@ class _Run:
             try:
                 return self._run()
             except Interrupted as interrupted:
+                end_together(interrupted, self.launcher)
                 raise _end(interrupted, self.options.output) from None
+            except BaseException as error:
+                end_together(error, self.launcher)
+                raise
 
     def _run(self) -> dict[str, dict[str, float]]:
         import lightning
@@ -148,6 +155,7 @@ class _Run:
         if is_first():
             self._prepare(saved)
         trainer = self._trainer()
+        self.launcher = watch_processes(trainer)
         if trainer.is_global_zero:
             self._write("config.json", self.resolved)
             if self.data.split_indices:
@@ -354,9 +362,14 @@ def _short(value: Any) -> str:
 
 
 def _end(interrupted: Interrupted, output: Path) -> SystemExit:
-    """Say how to go on after a signal; processes other than the first end without an error of their own."""
+    """Say how to go on after a signal.
+
+    Processes other than the first end without an error of their own if all end together, lest those that watch over
+    them end the first one while it writes.
+    """
+    ignore_further()
     if not is_first():
-        return SystemExit(0)
+        return SystemExit(0 if interrupted.together else interrupted.exit_code)
     last = output / LAST
     hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
     note(output, f"{interrupted}; {hint}", functools.partial(print, file=sys.stderr))
