@@ -56,8 +56,8 @@ def chain(made, dice, seconds, name, length):
     """Kill a run up to so many times, let it end, and compare; gives the kills that hit."""
     made_of = []
     for _ in range(length):
-        instant = dice.choice(INSTANTS)
-        number = dice.uniform(0.02, seconds) if instant == "processor time" else dice.randint(1, 9)
+        instant = dice.choice(tuple(INSTANTS))
+        number = dice.uniform(0.02, seconds) if instant == "processor time" else dice.randint(1, INSTANTS[instant])
         code, _ = made.train(name, "--resume", "auto", kill=(instant, number), cache=f"cache {name}")
         assert code in (0, -9), made.log()[-3000:]
         if code == -9:

@@ -12,8 +12,21 @@ import torch
 from equipot.containers import leaves
 from equipot_test_support.checkpoints import PARTS
 
-INSTANTS = ("processor time", "half a write", "flush", "before rename", "after rename", "validation", "batch", "row")
-"""What a run can be killed by: having used so many seconds, or being somewhere for the n-th time."""
+INSTANTS = {
+    "processor time": 0,
+    "start": 1,
+    "statistics": 1,
+    "half a write": 40,
+    "flush": 40,
+    "before rename": 20,
+    "after rename": 20,
+    "validation": 9,
+    "batch": 12,
+    "row": 9,
+    "test": 1,
+    "end": 1,
+}
+"""What a run can be killed by: having used so many seconds, or being somewhere for the n-th time, n at most this."""
 
 
 class Trainings:
@@ -116,11 +129,17 @@ def _wait(child, limit):
 
 def _arm(instant, number, by=signal.SIGKILL):
     """Let this process send itself a signal when it is somewhere for the n-th time."""
+    import lightning
+
+    from equipot import files
+    from equipot.train import _run
     from equipot.train._checkpoints import _Target
     from equipot.train._module import LightningModule
     from equipot.train._records import MetricsFile
 
     places = {
+        "start": (lightning, "seed_everything"),
+        "statistics": (files, "write_json"),
         "half a write": (_Target, "write"),
         "flush": (os, "fsync"),
         "before rename": (Path, "replace"),
@@ -128,6 +147,8 @@ def _arm(instant, number, by=signal.SIGKILL):
         "validation": (LightningModule, "validation_step"),
         "batch": (LightningModule, "training_step"),
         "row": (MetricsFile, "log_metrics"),
+        "test": (LightningModule, "test_step"),
+        "end": (_run, "results_table"),
     }
     owner, name = places[instant]
     original, left = getattr(owner, name), [number]

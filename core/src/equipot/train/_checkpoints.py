@@ -192,6 +192,19 @@ def carry_best(resumed: Path, folder: Path, step: int) -> None:
             shutil.copyfile(source, temporary)
 
 
+def carry_last(resumed: Path, folder: Path) -> None:
+    """Copy the resumed checkpoint into another folder, as the last one there until a later one is written.
+
+    Args:
+        resumed: The checkpoint.
+        folder: Of the run that goes on.
+    """
+    target = folder / LAST
+    if not target.exists() or not (folder.samefile(resumed.parent) or target.samefile(resumed)):
+        with atomic(target) as temporary:
+            shutil.copyfile(resumed, temporary)
+
+
 def _score(best: Mapping[str, Any]) -> float:
     """The smallest objective so far, infinite before the first validation."""
     score = best.get("score")

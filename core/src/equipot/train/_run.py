@@ -30,6 +30,7 @@ from equipot.train._checkpoints import (
     AtomicCheckpoints,
     RunCheckpoints,
     carry_best,
+    carry_last,
 )
 from equipot.train._launcher import Launcher, end_together, watch_processes
 from equipot.train._progress import EpochLines, ending, note
@@ -275,7 +276,7 @@ class _Run:
                 plugin.auto_requeue = False  # --resume auto is the way to go on there
         try:
             trainer: lightning.Trainer = target(**given)
-        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
+        except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
             raise ConfigError(problem("trainer", " ".join(str(error).split()))) from None
         return trainer
 
@@ -322,6 +323,7 @@ class _Run:
                 path.unlink(missing_ok=True)
         else:
             carry_best(resume, folder, int(saved["loop"]["position"]["step"]))
+            carry_last(resume, folder)
             carry_rows(resume.parent, folder)
 
     def _write(self, name: str, content: object) -> None:
