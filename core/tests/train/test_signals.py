@@ -1,6 +1,8 @@
 """Signals end a run at its next step; it goes on as if there had been none."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 from ase.io import write
@@ -40,6 +42,69 @@ def test_a_signal_ends_a_validation_which_is_begun_again(made):
 
 
 def test_a_signal_before_the_first_step(made):
-    code, _ = made.train("early", kill=("flush", 3, signal.SIGTERM), cache="new cache")
+    code, _ = made.train("early", kill=("flush", 3, signal.SIGTERM), fresh=True)
     assert code == 143, made.log()
     assert "interrupted by SIGTERM; no checkpoint was written yet\n" in made.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("instant", ["start", "statistics"])
+def test_a_signal_before_training(made, instant, number):
+    name = f"{instant} {number.name}"
+    code, _ = made.train(name, kill=(instant, 1, number), fresh=True)
+    text = made.log()
+    assert (code, "Traceback" in text) == (128 + number, False)
+    assert text.endswith(f"interrupted by {number.name}; no checkpoint was written yet\n")
+    assert left_over(made.folder) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("instant", ["test", "end"])
+def test_a_signal_after_training(made, instant, number):
+    """In the final test, and when the results are there: they are whole or not there."""
+    name = f"{instant} {number.name}"
+    code, _ = made.train(name, kill=(instant, 1, number))
+    text = made.log()
+    assert (code, "Traceback" in text) == (128 + number, False)
+    last = made.folder / name / "last.ckpt"
+    assert text.endswith(f"interrupted by {number.name}; go on with: --resume '{last}'\n")
+    assert left_over(made.folder) == []
+    assert made.train(name, "--resume", "auto")[0] == 0, made.log()
+    assert run_differences(made.folder / "whole", made.folder / name) == []
+
+
+def left_over(folder):
+    """Temporary files of writers that did not come to their end."""
+    return [path for path in folder.rglob(".*") if path.is_file()]
+
+
+AT_IMPORT = """
+import os, sys
+
+class Sends:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), {number:d})
+
+sys.meta_path.insert(0, Sends())
+from equipot._cli.main import main
+sys.exit(main({arguments}))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["torch", "equipot_invariant", "lightning.pytorch"])
+def test_a_signal_while_a_command_starts(folder, module, number):
+    """A plugin whose import is interrupted is not taken for a broken one."""
+    script = AT_IMPORT.format(module=module, number=number, arguments=["train", "config.yaml", "--output", "out"])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stderr) == (128 + number, f"interrupted by {number.name}\n")
+    assert not (folder.path / "out").exists() or list((folder.path / "out").rglob("*.ckpt")) == []
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_ignored(folder):
+    """As after ``nohup``: the run goes on when the terminal is closed."""
+    script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    script += AT_IMPORT.format(module="torch", number=signal.SIGHUP, arguments=["check", "config.yaml"])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -29,6 +30,10 @@ INSTANTS = {
 """What a run can be killed by: having used so many seconds, or being somewhere for the n-th time, n at most this."""
 
 
+STATISTICS = "statistics"
+"""Folder in which the runs keep them."""
+
+
 class Trainings:
     """Runs of one config in one folder.
 
@@ -39,31 +44,33 @@ class Trainings:
 
     def __init__(self, folder, overrides=()):
         self.folder = Path(folder)
-        self.overrides = list(overrides)
+        self.overrides = [f"+data.cache_dir={STATISTICS}", *overrides]
         _warm()
 
-    def train(self, output, *arguments, kill=None, cache="cache"):
+    def train(self, output, *arguments, kill=None, fresh=False):
         """Train in a process of its own.
 
         Args:
             output: Name of the run's folder.
             *arguments: Further ones of the command.
             kill: An instant and a number, or None; a third entry is the signal, SIGKILL unless given.
-            cache: Name of the folder of caches.
+            fresh: Whether the statistics are not known yet.
 
         Returns:
             The exit code, negative for a signal; and the processor time used, in seconds.
         """
+        if fresh:
+            shutil.rmtree(self.folder / STATISTICS, ignore_errors=True)
         child = os.fork()
         if child == 0:
-            self._in_child(["--output", output, *self.overrides, *arguments], kill, cache)
+            self._in_child(["--output", output, *self.overrides, *arguments], kill)
         return _wait(child, kill[1] if kill and kill[0] == "processor time" else float("inf"))
 
-    def _in_child(self, arguments, kill, cache):
+    def _in_child(self, arguments, kill):
         code = 70
         try:
             os.chdir(self.folder)
-            os.environ["EQUIPOT_CACHE_DIR"] = str(self.folder / cache)
+            os.environ["EQUIPOT_CACHE_DIR"] = str(self.folder / "cache")
             log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(log, 1)
             os.dup2(log, 2)
