@@ -1,8 +1,6 @@
 """Signals end a run at its next step; it goes on as if there had been none."""
 
 import signal
-import subprocess
-import sys
 
 import pytest
 from ase.io import write
@@ -76,35 +74,3 @@ def test_a_signal_after_training(made, instant, number):
 def left_over(folder):
     """Temporary files of writers that did not come to their end."""
     return [path for path in folder.rglob(".*") if path.is_file()]
-
-
-AT_IMPORT = """
-import os, sys
-
-class Sends:
-    def find_spec(self, name, path=None, target=None):
-        if name == "{module}":
-            os.kill(os.getpid(), {number:d})
-
-sys.meta_path.insert(0, Sends())
-from equipot._cli.main import main
-sys.exit(main({arguments}))
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("module", ["torch", "equipot_invariant", "lightning.pytorch"])
-def test_a_signal_while_a_command_starts(folder, module, number):
-    """A plugin whose import is interrupted is not taken for a broken one."""
-    script = AT_IMPORT.format(module=module, number=number, arguments=["train", "config.yaml", "--output", "out"])
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
-    assert (done.returncode, done.stderr) == (128 + number, f"interrupted by {number.name}\n")
-    assert not (folder.path / "out").exists() or list((folder.path / "out").rglob("*.ckpt")) == []
-
-
-def test_a_signal_that_was_ignored_from_the_start_stays_ignored(folder):
-    """As after ``nohup``: the run goes on when the terminal is closed."""
-    script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
-    script += AT_IMPORT.format(module="torch", number=signal.SIGHUP, arguments=["check", "config.yaml"])
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
-    assert (done.returncode, done.stderr) == (0, "")
