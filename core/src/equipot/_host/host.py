@@ -31,6 +31,7 @@ from equipot._host.declaration import (
 from equipot._host.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
 from equipot._host.guard import guarded
 from equipot._importing import load_module
+from equipot._interrupts import Interrupted
 from equipot.declarations import (
     CommandEntry,
     EnergyTermEntry,
@@ -138,7 +139,7 @@ class PluginHost:
             with guarded(record.notes, declaring=True):
                 module = load()
                 declared = self._register(record, module)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may even raise SystemExit at import
             if module is not None and self._manager.get_name(module) == record.id:

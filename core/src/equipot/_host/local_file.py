@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from equipot._importing import load_object
+from equipot._interrupts import Interrupted
 from equipot.declarations import PART_KINDS, Entry, PartEntry
 from equipot.errors import PluginError, problem
 
@@ -47,7 +48,7 @@ def load_file(path: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         raise
     except BaseException as error:
         del sys.modules[name]
