@@ -1,5 +1,7 @@
+import copy
 import dataclasses
 import os
+import pickle
 import shutil
 import subprocess
 import zipfile
@@ -25,6 +27,7 @@ from equipot.artifacts._inspect import inspect_file
 from equipot.artifacts._manifest import Manifest
 from equipot.ase import EquipotCalculator
 from equipot.errors import ArtifactError, DataError
+from equipot.files import file_digest
 from equipot.graph import collate
 from equipot.model import apply_modifier
 
@@ -145,6 +148,59 @@ def test_other_zip_files_are_no_compiled_files(package_file, tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ArtifactError, match="truncated"):
         load(path)
+
+
+def stand_in(info, runner):
+    return compiled.CompiledModel(runner, facts(outputs=["total_energy"]), info)
+
+
+def test_a_pickle_is_the_path_and_digest_of_the_file(info, batch, tmp_path, monkeypatch):
+    path = tmp_path / "model.equipot.pt2"
+    path.write_bytes(b"code" * 100_000)
+    monkeypatch.chdir(tmp_path)
+    code = compiled.LoadedFile(Path("model.equipot.pt2"), file_digest(path), torch.device("cpu"), lambda inputs: [1.0])
+    model = stand_in(info, code)
+    assert model(batch) == {"total_energy": 1.0}
+    assert copy.deepcopy(model) is model
+    sent = pickle.dumps(model)
+    assert len(sent) < 10_000
+    loads = []
+    monkeypatch.setattr(
+        compiled,
+        "load_compiled",
+        lambda *args, **options: loads.append((args, options)) or stand_in(info, lambda inputs: [2.0]),
+    )
+    arrived = pickle.loads(sent)  # noqa: S301 - our own bytes
+    assert arrived.info == info
+    assert loads == []
+    for _ in range(2):
+        assert arrived(batch) == {"total_energy": 2.0}
+    assert loads == [((path, torch.device("cpu")), {"allow_native": True})]
+
+
+def test_a_file_that_changed_or_is_gone_is_one_error(info, batch, tmp_path):
+    path = tmp_path / "model.equipot.pt2"
+    path.write_bytes(b"code")
+    sent = pickle.dumps(stand_in(info, compiled.LoadedFile(path, file_digest(path), torch.device("cpu"), list)))
+    path.write_bytes(b"other")
+    arrived = pickle.loads(sent)  # noqa: S301 - our own bytes
+    with pytest.raises(ArtifactError) as caught:
+        arrived(batch)
+    assert str(caught.value) == (
+        f"{path}: a compiled model was sent here as the path of its file, but the file has changed since; load the new "
+        "file where the work is handed out"
+    )
+    path.unlink()
+    with pytest.raises(ArtifactError, match=r"but there is no such file; keep it where all processes can read it"):
+        arrived(batch)
+    path.mkdir()
+    with pytest.raises(ArtifactError, match="the file has changed since"):
+        arrived(batch)
+
+
+def test_code_that_is_in_no_file_cannot_be_pickled(info):
+    with pytest.raises(TypeError, match="can only be pickled if it was loaded from a file"):
+        pickle.dumps(stand_in(info, list))
 
 
 # ------------------------------------------------------------------ with one compiled file

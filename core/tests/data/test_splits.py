@@ -65,3 +65,10 @@ def test_seed_decides():
 def test_impossible_splits(num_frames, wished, message):
     with pytest.raises(ConfigError, match=message):
         split_indices(num_frames, wished, seed=1)
+
+
+def test_frames_that_are_not_split_are_counted_in_the_message():
+    with pytest.raises(ConfigError) as caught:
+        split_indices(8, {"train": 9, "val": 1}, 1, isolated=2)
+    (problem,) = caught.value.problems
+    assert "wants 10 frames, the files have 8 and 2 of isolated atoms, which are not split and go to train" in problem

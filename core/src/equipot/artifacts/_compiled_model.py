@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import torch
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
 from equipot.artifacts._compiled_file import read_compiled
+from equipot.artifacts._inputs import check_batch, field_of
 from equipot.artifacts._kernels import load_kernels
 from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
 from equipot.errors import ArtifactError, DataError, problem
-from equipot.fields import FIELDS, Field
 from equipot.files import file_digest
-from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
+from equipot.graph import Graph
 from equipot.model._context import ModelInfo
 
 _CAPABILITIES = ("DEFAULT", "NO AVX", "AVX2", "AVX512")
@@ -28,7 +29,10 @@ class CompiledModel:
     """A compiled model, called like a GraphModel in eval mode.
 
     ``model(batch)`` returns detached outputs. Inputs of another dtype, with strides or on another device are converted;
-    wrong shapes and indices raise.
+    wrong shapes and indices raise. Several threads may call it, one after the other.
+
+    In a pickle it is the path and digest of its file, which is loaded again at the first call. Deep copies share the
+    native code, which has no state.
 
     Args:
         runner: Takes a list of tensors and returns a sequence of tensors.
@@ -42,6 +46,17 @@ class CompiledModel:
         self.info = info
         self._outputs: list[str] = manifest.compiled["outputs"]
         self._device = torch.device(manifest.compiled["device"])
+        # Kernels of plugins are called through Python, which may then let another thread in; that one would wait inside
+        # torch for the first call to end, without letting it go on.
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self._runner, LoadedFile):
+            raise TypeError("a compiled model can only be pickled if it was loaded from a file")
+        return CompiledModel, (self._runner, self.manifest, self.info)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledModel:
+        return self
 
     @torch.no_grad()
     def __call__(self, data: Graph) -> Graph:
@@ -57,7 +72,46 @@ class CompiledModel:
             DataError: If an input is missing or has a wrong shape, an index is out of range, or edges are not sorted.
         """
         prepared = prepare(data, self.info, self._device)
-        return dict(zip(self._outputs, self._runner(prepared), strict=True))
+        with self._lock:
+            outputs = self._runner(prepared)
+        return dict(zip(self._outputs, outputs, strict=True))
+
+
+class LoadedFile:
+    """The native code of a compiled file; in a pickle, where to find the file and how to know it again.
+
+    Args:
+        path: Of the file.
+        digest: SHA-256 of the file.
+        device: Where to run.
+        run: The native code; None: it is loaded at the first call, if the file is still the same.
+    """
+
+    def __init__(self, path: Path, digest: str, device: torch.device, run: Any = None) -> None:
+        self.path, self.digest, self.device = path.absolute(), digest, device  # links stay: other machines have them
+        self._run = run
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LoadedFile, (self.path, self.digest, self.device)
+
+    def __call__(self, inputs: list[torch.Tensor]) -> Any:
+        if self._run is None:
+            self._run = self._loaded_again()
+        return self._run(inputs)
+
+    def _loaded_again(self) -> Any:
+        where = f"{self.path}: a compiled model was sent here as the path of its file, but"
+        try:
+            digest = file_digest(self.path)
+        except ArtifactError as error:
+            reason = str(error).removeprefix(f"{self.path}: ")
+            hint = "keep it where all processes can read it under the same path"
+            raise ArtifactError(f"{where} {reason}; {hint}") from None
+        if digest != self.digest:
+            hint = "load the new file where the work is handed out"
+            raise ArtifactError(f"{where} the file has changed since; {hint}")
+        # The digest says that it is the file whose code the sender let run.
+        return load_compiled(self.path, self.device, allow_native=True)._runner  # noqa: SLF001 - of this module
 
 
 def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Tensor]:
@@ -65,43 +119,9 @@ def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Te
     if missing := [key for key in info.inputs if key not in data]:
         what = f"the inputs {missing} are missing"
         raise DataError(problem("compiled model", what, hint=f"give {list(info.inputs)}"))
-    ready = {key: data[key].detach().to(device, _DTYPES[_field(key).dtype]).contiguous() for key in info.inputs}
-    sizes = {"atom": ready["atom_types"].shape[0], "frame": ready["num_atoms"].shape[0]}
-    if min(sizes.values()) < 1:
-        raise DataError(problem("compiled model", "needs at least one atom and one frame", got=sizes))
-    for key, value in ready.items():
-        _check_shape(key, value, sizes)
-    _check_range("atom_types", ready["atom_types"], len(info.type_names))
-    _check_range("batch", ready["batch"], sizes["frame"])
-    for name in info.edge_set_names:
-        key = edge_set_key("edge_index", name)
-        _check_range(key, ready[key], sizes["atom"])
-        if bool((ready[key][0].diff() < 0).any()):
-            raise DataError(problem(key, "must be sorted by centre", hint="use equipot.neighbors.add_neighbors"))
-        if ready[key].shape[1] != ready[edge_set_key("edge_cell_shift", name)].shape[0]:
-            raise DataError(problem(key, "must have as many edges as its edge_cell_shift", got=ready[key].shape[1]))
+    ready = {key: data[key].detach().to(device, _DTYPES[field_of(key).dtype]).contiguous() for key in info.inputs}
+    check_batch(ready, info, "compiled model")
     return list(ready.values())
-
-
-def _field(key: str) -> Field:
-    return FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]]
-
-
-def _check_shape(key: str, value: torch.Tensor, sizes: dict[str, int]) -> None:
-    field = _field(key)
-    wanted = [sizes.get(field.per) if isinstance(size, str) else size for size in field.shape]
-    same = (want in (None, got) for want, got in zip(wanted, value.shape, strict=False))
-    if value.dim() != len(wanted) or not all(same):
-        shown = ", ".join(str(size) for size in field.shape)
-        raise DataError(problem(key, f"must have the shape [{shown}] with {sizes}", got=tuple(value.shape)))
-
-
-def _check_range(key: str, value: torch.Tensor, stop: int) -> None:
-    if not value.numel():
-        return
-    least, largest = int(value.min()), int(value.max())
-    if least < 0 or largest >= stop:
-        raise DataError(problem(key, f"must be from 0 to {stop - 1}", got=(least, largest)))
 
 
 def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow_native: bool = False) -> CompiledModel:
@@ -128,7 +148,8 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
             f"'equipot compile', or, if you trust its source, pass --allow-native (Python: allow_native=True)"
         )
     load_kernels(manifest.compiled.get("kernels", {}), str(path))
-    model = CompiledModel(open_runner(path, torch.device(device)), manifest, info_of(manifest, str(path)))
+    code = LoadedFile(path, digest, torch.device(device), open_runner(path, torch.device(device)))
+    model = CompiledModel(code, manifest, info_of(manifest, str(path)))
     if not trust.verified_here(digest):
         golden.check(model, golden.from_bytes(raw, str(path)), model.info.model_dtype, str(path))
         trust.remember(digest, built=False)

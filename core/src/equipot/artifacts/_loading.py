@@ -92,6 +92,4 @@ def verify(path: str | Path) -> dict[str, float]:
     """
     stored = package.read_package(path)
     model = stored.build().eval()
-    left_out = len(model.modifiers) < len(stored.applied())
-    allowed = stored.manifest.approximations.get("deviations", {}) if left_out else {}
-    return golden.check(model, package.read_golden(path), model.info.model_dtype, str(path), allowed)
+    return golden.check(model, stored.golden or (), model.info.model_dtype, str(path), stored.allowed(model))

@@ -18,7 +18,7 @@ from equipot.config._targets import AllowList, TargetError, resolve_target
 from equipot.containers import nodes, rewritten
 from equipot.errors import ConfigError, EquipotError, problem, relocate
 from equipot.options import Options
-from equipot.plugins import plugins
+from equipot.plugins import PARTS, plugins
 from equipot.validation import check_options
 
 HYDRA_KEYS = ("_target_", "_convert_", "_recursive_", "_partial_")
@@ -171,4 +171,5 @@ def _is_cheap(target: Any) -> bool:
     if not inspect.isclass(target) or issubclass(target, lightning.LightningModule):
         return False
     own = is_within(target.__module__, "equipot") or issubclass(target, Options)
-    return own or plugins().find_class(target) is not None
+    declared = plugins().find_class(target)
+    return own or (declared is not None and declared.kind != PARTS)

@@ -97,8 +97,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             ConfigError: If a part is empty or the parts are larger than the set.
         """
         pool = [index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in sizes]
-        besides = len(whole.isolated) - len(pool)
-        parts = split_indices(len(pool), sizes, self.options.seed, isolated=besides)
+        isolated = len(whole.isolated) - len(pool)
+        parts = split_indices(len(pool), sizes, self.options.seed, isolated=isolated)
         self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
         if TRAIN in parts:
             self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]

@@ -35,13 +35,27 @@ def check_split(sizes: Mapping[str, float], where: str = "data.split_dataset") -
 
 
 def split_indices(
-    num_frames: int, sizes: Mapping[str, float], seed: int, where: str = "data.split_dataset", *, isolated: int = 0
+    num_frames: int,
+    sizes: Mapping[str, float],
+    seed: int,
+    where: str = "data.split_dataset",
+    *,
+    isolated: int = 0,
 ) -> dict[str, list[int]]:
     """Random, disjoint frame indices by part; the same seed gives the same split.
 
     Sizes are fractions (float, rounded down) or numbers of frames (int). If all are fractions and sum to 1,
-    the frames left over by rounding go to the parts in turn, so that every frame is used. Messages say how many
-    ``isolated`` atoms the files have besides.
+    the frames left over by rounding go to the parts in turn, so that every frame is used.
+
+    Args:
+        num_frames: How many frames are split.
+        sizes: Fraction or number of frames of each part.
+        seed: Of the random order.
+        where: Dotted path in the config, for messages.
+        isolated: Further frames, which are not split because they hold isolated atoms; for messages.
+
+    Raises:
+        ConfigError: If a part is empty or the parts are larger than the set.
     """
     problems = check_split(sizes, where)
     if problems:
@@ -54,6 +68,7 @@ def split_indices(
     if all(isinstance(size, float) for size in sizes.values()) and abs(sum(sizes.values()) - 1.0) < 1e-9:
         for part in list(counts)[: num_frames - sum(counts.values())]:
             counts[part] += 1
+    besides = f" and {isolated} of isolated atoms, which are not split and go to train" if isolated else ""
     for part, count in counts.items():
         if count == 0:
             what = f"gives an empty set out of {num_frames} frames{besides}"

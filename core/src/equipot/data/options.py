@@ -66,11 +66,8 @@ class LoaderOptions(Options):
 
 
 def loader_options(given: Mapping[str, Any] | None, where: str) -> LoaderOptions:
-    """The options of one loader; configs of other programs may name torch's class as ``_target_``."""
-    values = dict(given or {})
-    if values.get("_target_") == "torch.utils.data.DataLoader":
-        del values["_target_"]
-    return from_mapping(LoaderOptions, values, where)
+    """The options of one loader."""
+    return from_mapping(LoaderOptions, given or {}, where)
 
 
 @dataclass(frozen=True, kw_only=True)
