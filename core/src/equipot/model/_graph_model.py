@@ -14,9 +14,9 @@ from typing import Any, final
 import torch
 
 from equipot._host.attribution import name_plugin
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import MODEL_INPUTS, OPTIONAL_INPUTS
-from equipot.graph import Graph, compute_edge_vectors, edge_set_key
+from equipot.graph import Graph, compute_edge_vectors, edge_set_key, malformed
 from equipot.model._components import Derivatives, EdgeSetGradient, EnergyGradients, EnergyModule, EnergyTermModule
 from equipot.model._context import ModelInfo
 from equipot.model._scale_shift import ScaleShift
@@ -148,10 +148,17 @@ class GraphModel(torch.nn.Module):
 
         Returns:
             The fields in ``info.outputs``; with a stress also ``stress_mask``.
+
+        Raises:
+            DataError: If the model fails because a field of the batch is missing or malformed.
         """
         try:
             outputs = self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
         except Exception as error:
+            if wrong := malformed(
+                data, self.info.inputs, len(self.info.type_names)
+            ):  # else the plugin that stumbled over it would be blamed
+                raise DataError(wrong) from error
             name_plugin(error)
             raise
         return outputs if self.training else {key: value.detach() for key, value in outputs.items()}
