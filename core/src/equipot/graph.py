@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from equipot.errors import DataError, problem
+from equipot.errors import DataError
 from equipot.fields import FIELDS, LABELS, PerWhat, mask_key
 
 Graph = dict[str, torch.Tensor]
@@ -54,50 +54,6 @@ def num_frames(graph: Graph) -> int:
 def non_finite(graph: Graph) -> str:
     """Names of the fields that hold NaN or infinity, comma-separated."""
     return ", ".join(key for key, value in graph.items() if value.is_floating_point() and not value.isfinite().all())
-
-
-def malformed(graph: Graph, keys: Sequence[str], n_types: int) -> str:
-    """What is wrong with the fields of a batch; empty if nothing is.
-
-    Args:
-        graph: The batch, which may hold anything.
-        keys: Fields that it must have, edge fields of named edge sets among them.
-        n_types: Number of atom types.
-
-    Returns:
-        The first problem: a field that is missing or no tensor, or has a wrong dtype, shape or index.
-    """
-    sizes: dict[str, int] = {}
-    for key in keys:
-        if wrong := _malformed_field(key, graph.get(key), sizes):
-            return wrong
-    limits = {"batch": sizes["n_frames"], "edge_index": sizes["n_atoms"], "atom_types": n_types}
-    for key in keys:
-        limit = limits.get(key.partition(EDGE_SET_SEPARATOR)[0])
-        if limit is not None and graph[key].numel():
-            lowest, highest = int(graph[key].min()), int(graph[key].max())
-            if not 0 <= lowest <= highest < limit:
-                return problem(key, f"must lie between 0 and {limit - 1}", got=[lowest, highest])
-    return ""
-
-
-def _malformed_field(key: str, value: object, sizes: dict[str, int]) -> str:
-    """What is wrong with a field; ``sizes``, that other fields must agree with, gets those that are met first."""
-    base, _, edge_set = key.partition(EDGE_SET_SEPARATOR)
-    field = FIELDS[base]
-    if not isinstance(value, torch.Tensor):
-        return problem(key, "must be a tensor", got="nothing" if value is None else type(value).__name__)
-    right = {"bool": value.dtype == torch.bool, "int64": value.dtype == torch.int64}
-    if not right.get(field.dtype, value.is_floating_point()):
-        return problem(key, f"must be of dtype {field.dtype}", got=str(value.dtype).removeprefix("torch."))
-    names = [f"{size}:{edge_set}" if size == "n_edges" else size for size in field.shape]
-    wanted = [name if isinstance(name, int) else sizes.get(name, name) for name in names]
-    if len(wanted) != value.ndim or any(
-        isinstance(w, int) and w != n for w, n in zip(wanted, value.shape, strict=True)
-    ):
-        return problem(key, f"must have the shape {list(field.shape)}", got=list(value.shape))
-    sizes.update({name: size for name, size in zip(names, value.shape, strict=True) if isinstance(name, str)})
-    return ""
 
 
 def collate(frames: Sequence[Graph]) -> Graph:

@@ -204,10 +204,12 @@ BROKEN = {
     "atom_types: must be of dtype int64, got 'float64'": lambda batch: batch.update(
         atom_types=batch["atom_types"].double()
     ),
-    "positions: must have the shape ['n_atoms', 3]": lambda batch: batch.update(positions=batch["positions"][:, :2]),
-    "atom_types: must have the shape ['n_atoms']": lambda batch: batch.update(atom_types=batch["atom_types"][:-1]),
-    "edge_index: must lie between 0 and 6": lambda batch: batch.update(edge_index=batch["edge_index"] + 1),
-    "atom_types: must lie between 0 and 1": lambda batch: batch.update(atom_types=batch["atom_types"] + 1),
+    "positions: must have the shape [n_atoms, 3]": lambda batch: batch.update(positions=batch["positions"][:, :2]),
+    "positions: must have the shape [n_atoms, 3] with {'atom': 6, 'frame': 1}": lambda batch: batch.update(
+        atom_types=batch["atom_types"][:-1]
+    ),
+    "edge_index: must be from 0 to 6": lambda batch: batch.update(edge_index=batch["edge_index"] + 1),
+    "atom_types: must be from 0 to 1": lambda batch: batch.update(atom_types=batch["atom_types"] + 1),
 }
 
 

@@ -13,7 +13,6 @@ import torch
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
 from equipot.artifacts._compiled_file import read_compiled
-from equipot.artifacts._inputs import check_batch, field_of
 from equipot.artifacts._kernels import load_kernels
 from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
@@ -22,6 +21,7 @@ from equipot.fields import FIELDS, MODEL_INPUTS
 from equipot.files import code_folder, file_digest, open_regular, stream_digest
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
 from equipot.model._context import ModelInfo
+from equipot.model._inputs import check_batch, field_of
 from equipot.neighbors import add_neighbors
 
 _CAPABILITIES = ("DEFAULT", "NO AVX", "AVX2", "AVX512")

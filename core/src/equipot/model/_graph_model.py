@@ -14,11 +14,12 @@ from typing import Any, final
 import torch
 
 from equipot._host.attribution import name_plugin
-from equipot.errors import ConfigError, DataError, problem
+from equipot.errors import ConfigError, problem
 from equipot.fields import MODEL_INPUTS, OPTIONAL_INPUTS
-from equipot.graph import Graph, compute_edge_vectors, edge_set_key, malformed
+from equipot.graph import Graph, compute_edge_vectors, edge_set_key
 from equipot.model._components import Derivatives, EdgeSetGradient, EnergyGradients, EnergyModule, EnergyTermModule
 from equipot.model._context import ModelInfo
+from equipot.model._inputs import check_batch
 from equipot.model._scale_shift import ScaleShift
 from equipot.nn.slots import replace_slots
 
@@ -155,10 +156,7 @@ class GraphModel(torch.nn.Module):
         try:
             outputs = self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
         except Exception as error:
-            if wrong := malformed(
-                data, self.info.inputs, len(self.info.type_names)
-            ):  # else the plugin that stumbled over it would be blamed
-                raise DataError(wrong) from error
+            check_batch(data, self.info, "the model")  # else the plugin that stumbled over the batch would be blamed
             name_plugin(error)
             raise
         return outputs if self.training else {key: value.detach() for key, value in outputs.items()}
