@@ -36,6 +36,7 @@ def resolved(target):
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_only_declared_classes_of_a_package_resolve(package):
     tried, refused = 0, 0
