@@ -1,0 +1,44 @@
+"""The families of hostile inputs; each module makes its cases from valid files."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping, Sequence
+
+from hostile import seeds as valid
+from hostile.case import Case, Content
+from hostile.seeds import Seeds
+
+CONFIGS = ("targets", "hydra_section", "options", "folders", "secrets", "yaml")
+"""Families of configs."""
+
+FILES = ("data", "databases", "arrays", "packages", "checkpoints", "compiled", "caches", "kernels")
+"""Families of files."""
+
+NAMES = (*CONFIGS, *FILES)
+
+
+def named(beginnings: Sequence[str] | None) -> list[str]:
+    """Families whose names begin so; all by default."""
+    found = [name for name in NAMES if not beginnings or name.startswith(tuple(beginnings))]
+    if not found:
+        raise SystemExit(f"no such family; there are {', '.join(NAMES)}")
+    return found
+
+
+def cases(name: str, seeds: Seeds) -> list[Case]:
+    """The cases of a family."""
+    module = importlib.import_module(f"hostile.families.{name}")
+    found = [dataclasses.replace(case, family=name) for case in module.cases(seeds)]
+    names = [case.name for case in found]
+    if doubled := {one for one in names if names.count(one) > 1}:
+        raise ValueError(f"{name}: cases of the same name: {sorted(doubled)}")
+    return found
+
+
+def common(seeds: Seeds) -> Mapping[str, Mapping[str, Content]]:
+    """Valid files that all cases of a family have, by family."""
+    data = {valid.DATA: seeds.bytes(valid.DATA)}
+    model = {**data, valid.PACKAGE: seeds.bytes(valid.PACKAGE)}
+    return {**dict.fromkeys(CONFIGS, data), **dict.fromkeys(FILES, model), "checkpoints": data, "packages": data}
