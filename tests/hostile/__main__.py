@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from hostile import families, report, runner
+from hostile.case import Case
 from hostile.seeds import Seeds, tree_digest
 from hostile.verdict import Verdict
 
@@ -25,28 +26,34 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="print every case")
     given = parser.parse_args()
     seeds = Seeds(Path(".cache/hostile").absolute() / tree_digest())
-    cases = [case for name in families.named(given.family) for case in families.cases(name, seeds)[:: given.every]]
-    cases = [case for case in cases if not given.case or given.case in case.name]
-    if given.list:
-        print("\n".join(f"{case.family}/{case.name}" for case in cases))
-        return 0
+    verdicts: list[Verdict] = []
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
+    for name in families.named(given.family):
+        cases = [case for case in families.cases(name, seeds)[:: given.every] if not given.case or given.case in case.name]
+        if given.list:
+            print("\n".join(f"{name}/{case.name}" for case in cases))
+        elif cases:
+            verdicts += _tried(name, cases, seeds, folder / name, given)
+    if not given.keep:
+        runner.remove(folder)
+    if verdicts:
+        print(report.table(verdicts) + (f"\nsandboxes: {folder}" if given.keep else ""))
+    return int(any(one.outcome == "failed" for one in verdicts))
+
+
+def _tried(name: str, cases: list[Case], seeds: Seeds, folder: Path, given: argparse.Namespace) -> list[Verdict]:
+    """Try the cases of a family, and print what failed."""
 
     def seen(one: Verdict) -> None:
         if given.verbose:
-            print(f"{one.outcome:9}{one.case.family}/{one.case.name}  {one.seconds} s  {one.message}", flush=True)
+            print(f"{one.outcome:9}{name}/{one.case.name}  {one.seconds} s  {one.message}", flush=True)
 
-    verdicts = runner.run(cases, folder, families.common(seeds), servers=given.servers, keep=given.keep, seen=seen)
-    if text := report.failures(verdicts):
-        print(f"{text}\n")
-    print(report.table(verdicts))
+    found = runner.run(cases, folder, families.common(name, seeds), servers=given.servers, keep=given.keep, seen=seen)
+    if text := report.failures(found):
+        print(f"{text}\n", flush=True)
     if given.lists:
-        report.write_lists(given.lists, verdicts)
-    if given.keep:
-        print(f"sandboxes: {folder / 'cases'}")
-    else:
-        runner.remove(folder)
-    return int(any(one.outcome == "failed" for one in verdicts))
+        report.write_list(given.lists, name, found)
+    return found
 
 
 if __name__ == "__main__":

@@ -46,9 +46,7 @@ def failures(verdicts: Iterable[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def write_lists(folder: Path, verdicts: Sequence[Verdict]) -> None:
-    """One file for each family, with its row and its failures."""
+def write_list(folder: Path, name: str, verdicts: Sequence[Verdict]) -> None:
+    """A file with a family's row and its failures."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in dict.fromkeys(one.case.family for one in verdicts):
-        own = [one for one in verdicts if one.case.family == name]
-        (folder / f"{name}.txt").write_text(f"{table(own)}\n\n{failures(own)}\n", encoding="utf-8")
+    (folder / f"{name}.txt").write_text(f"{table(verdicts)}\n\n{failures(verdicts)}\n", encoding="utf-8", errors="replace")

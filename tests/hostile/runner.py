@@ -75,7 +75,7 @@ class Server:
 def run(
     cases: Iterable[Case],
     folder: Path,
-    common: Mapping[str, Mapping[str, Content]],
+    common: Mapping[str, Content],
     *,
     servers: int = 1,
     keep: bool = False,
@@ -86,7 +86,7 @@ def run(
     Args:
         cases: What to try.
         folder: For the sandboxes.
-        common: Files of all cases of a family, by family.
+        common: Files of all cases.
         servers: Processes that work side by side.
         keep: Keep the sandboxes of failed cases.
         seen: Called with each verdict.
@@ -124,9 +124,9 @@ def run(
 
 
 def _tried(
-    case: Case, server: Server, sandbox: Path, common: Mapping[str, Mapping[str, Content]], *, keep: bool
+    case: Case, server: Server, sandbox: Path, common: Mapping[str, Content], *, keep: bool
 ) -> Verdict:
-    case.make(sandbox, common.get(case.family, {}))
+    case.make(sandbox, common)
     inputs = set(snapshot(sandbox / WORK))
     before = _watched(sandbox, inputs)
     answer = server.ask(case, sandbox)

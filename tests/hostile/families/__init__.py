@@ -16,12 +16,16 @@ CONFIGS = ("targets", "hydra_section", "options", "folders", "secrets", "yaml")
 FILES = ("data", "databases", "arrays", "packages", "checkpoints", "compiled", "caches", "kernels")
 """Families of files."""
 
+WITH_MODEL = ("data", "databases", "arrays", "caches")
+"""Families whose cases have a valid package."""
+
 NAMES = (*CONFIGS, *FILES)
 
 
 def named(beginnings: Sequence[str] | None) -> list[str]:
-    """Families whose names begin so; all by default."""
-    found = [name for name in NAMES if not beginnings or name.startswith(tuple(beginnings))]
+    """Families of these names, or whose names begin so; all by default."""
+    exact = [name for name in NAMES if name in (beginnings or ())]
+    found = exact or [name for name in NAMES if not beginnings or name.startswith(tuple(beginnings))]
     if not found:
         raise SystemExit(f"no such family; there are {', '.join(NAMES)}")
     return found
@@ -37,8 +41,9 @@ def cases(name: str, seeds: Seeds) -> list[Case]:
     return found
 
 
-def common(seeds: Seeds) -> Mapping[str, Mapping[str, Content]]:
-    """Valid files that all cases of a family have, by family."""
-    data = {valid.DATA: seeds.bytes(valid.DATA)}
-    model = {**data, valid.PACKAGE: seeds.bytes(valid.PACKAGE)}
-    return {**dict.fromkeys(CONFIGS, data), **dict.fromkeys(FILES, model), "checkpoints": data, "packages": data}
+def common(name: str, seeds: Seeds) -> Mapping[str, Content]:
+    """Valid files that all cases of a family have."""
+    data: dict[str, Content] = {valid.DATA: seeds.bytes(valid.DATA)}
+    if name in WITH_MODEL:
+        data[valid.PACKAGE] = seeds.bytes(valid.PACKAGE)
+    return data
