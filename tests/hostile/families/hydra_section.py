@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from hostile import seeds as valid
-from hostile.case import CANARY, TOUCH, Case
-from hostile.families._configs import BOTH, CHECK, at, config_case, text_case
+from hostile.case import TOUCH, Case, pipe
+from hostile.families._configs import CHECK, config_case
 from hostile.seeds import Seeds
 
 _SYSTEM = {"_target_": "os.system", "command": TOUCH}
@@ -19,7 +19,7 @@ _FACTORY = {"()": "equipot_kernels._build.toolchain._version", "command": ["sh",
 _FREE = (CHECK, ["train", valid.YAML])
 
 SECTIONS: dict[str, Any] = {
-    "callbacks": {"x": _SYSTEM},
+    "callbacks": {"callbacks": {"x": _SYSTEM}},
     "callbacks of a plugin": {"callbacks": {"x": _KERNELS}},
     "callbacks of ase": {"callbacks": {"x": _CASTEP}},
     "callback that pickles": {"callbacks": {"x": {"_target_": "hydra.experimental.callbacks.PickleJobInfoCallback"}}},
@@ -114,10 +114,6 @@ SECTIONS: dict[str, Any] = {
 """Contents of the section."""
 
 
-def _section(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    return given if name.split()[0] in given or name.split(".")[0] in given else given
-
-
 def cases(seeds: Seeds) -> Iterator[Case]:
     """The section as it stands, interpolated, from a defaults list and with ``@package``."""
     config = seeds.config()
@@ -139,16 +135,13 @@ def cases(seeds: Seeds) -> Iterator[Case]:
         "hydra_help": "is only shown as help",
     }
     for name, given in SECTIONS.items():
-        given = {"callbacks": given} if name == "callbacks" else given
-        given = {name: given} if name in ("launcher", "sweeper") else given
         why = harmless.get(name, "")
         yield config_case(name, config, {"hydra": given}, commands=_FREE, harmless=why)
         yield _interpolated(name, config, given, why)
         yield _from_defaults(name, config, given, why)
     for name in ("callbacks", "job_logging factory", "env_set", "run.dir up"):
-        given = SECTIONS[name] if name != "callbacks" else {"callbacks": SECTIONS[name]}
-        yield _from_package(name, config, given)
-        yield _from_nested(name, config, given)
+        yield _from_package(name, config, SECTIONS[name])
+        yield _from_nested(name, config, SECTIONS[name])
     yield from _other_ways(config)
 
 
@@ -163,15 +156,13 @@ def _interpolated(name: str, config: dict[str, Any], given: dict[str, Any], why:
         return f"${{evil.{key}}}"
 
     section = moved(given, "n")
-    return config_case(
-        f"{name}, interpolated", config, {"hydra": section, "evil": elsewhere}, commands=_FREE, harmless=why
-    )
+    used = {"evil": {**elsewhere, "one": 1}, "trainer": {"max_epochs": "${evil.one}"}}
+    return config_case(f"{name}, interpolated", config, {"hydra": section, **used}, commands=_FREE, harmless=why)
 
 
 def _from_defaults(name: str, config: dict[str, Any], given: dict[str, Any], why: str) -> Case:
-    files = {"hydra/evil.yaml": yaml.safe_dump(given, width=1_000_000)}
+    files = {"hydra/evil/evil.yaml": yaml.safe_dump(given, width=1_000_000)}
     changes = {"defaults": ["_self_", {"hydra/evil@hydra": "evil"}]}
-    files = {"hydra/evil/evil.yaml": files["hydra/evil.yaml"]}
     return config_case(f"{name}, from a defaults list", config, changes, commands=_FREE, files=files, harmless=why)
 
 
@@ -206,7 +197,7 @@ def _other_ways(config: dict[str, Any]) -> Iterator[Case]:
         "too many": [f"one{index}" for index in range(2000)],
     }
     for name, value in defaults.items():
-        files: dict[str, Any] = {"pipe.yaml": _pipe} if name == "a pipe" else {}
+        files: dict[str, Any] = {"pipe.yaml": pipe} if name == "a pipe" else {}
         if name == "too many":
             files = {f"one{index}.yaml": f"note{index}: 1\n" for index in range(50)}
         why = "logging is switched off" if name == "override a logger" else ""
@@ -216,10 +207,4 @@ def _other_ways(config: dict[str, Any]) -> Iterator[Case]:
     for number, section in enumerate((None, [], "x", 7, {"run": None}, {"job": []}, {"": {}}, {"sweep": {"dir": {}}})):
         why = "says nothing" if section in (None, {}, {"run": None}) else ""
         yield config_case(f"section {number} {section!r}", config, {"hydra": section}, commands=_FREE, harmless=why)
-    _ = BOTH, CANARY, at, text_case
 
-
-def _pipe(path: Any) -> None:
-    import os
-
-    os.mkfifo(path)
