@@ -13,10 +13,10 @@ from hostile.seeds import Seeds
 CONFIGS = ("targets", "hydra_section", "options", "folders", "secrets", "yaml")
 """Families of configs."""
 
-FILES = ("data", "databases", "arrays", "packages", "checkpoints", "compiled", "caches", "kernels")
+FILES = ("data", "arrays", "packages", "checkpoints")
 """Families of files."""
 
-WITH_MODEL = ("data", "databases", "arrays", "caches")
+WITH_MODEL = ("data", "arrays")
 """Families whose cases have a valid package."""
 
 NAMES = (*CONFIGS, *FILES)

@@ -114,7 +114,7 @@ def cases(seeds: Seeds) -> Iterator[Case]:
     yield _case("valid", good, harmless="valid")
     yield _case("written again", package.edited(), harmless="valid")
     for name, content in damaged(good):
-        why = "zip files may have something before them" if name in ("twice", "after noise") else ""
+        why = "zip files may have something before or behind them" if name in ("twice", "after noise", "before noise") else ""
         yield _case(name, content, harmless=why)
     kinds: dict[str, Content] = {
         "a pipe": pipe, "a folder": folder, "a device": link_to("/dev/zero"), "a link to nothing": link_to("nothing"),
@@ -200,7 +200,7 @@ def _members(package: Package) -> Iterator[Case]:
 
 
 def _manifests(package: Package) -> Iterator[Case]:
-    quiet = ("provenance", "data", "citations", "versions", "atomic_numbers", "approximations", "compiled")
+    quiet = ("plugins", "provenance", "data", "citations", "versions", "atomic_numbers", "approximations", "compiled")
     for key in package.manifest:
         for what, value in ODD_JSON.items():
             if what == "deep":
