@@ -39,7 +39,7 @@ SECTIONS: dict[str, Any] = {
     "searchpath up": {"searchpath": ["../outside"]},
     "run.dir up": {"run": {"dir": "../outside/run"}},
     "run.dir absolute": {"run": {"dir": "/tmp/equipot-hostile-run"}},
-    "run.dir root": {"run": {"dir": "/"}},
+    "run.dir of the system": {"run": {"dir": "/sys/equipot-hostile"}},
     "run.dir home": {"run": {"dir": "${oc.env:HOME}/run"}},
     "run.dir of a null": {"run": {"dir": None}},
     "run.dir of a list": {"run": {"dir": ["a"]}},
