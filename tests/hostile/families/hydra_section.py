@@ -53,7 +53,7 @@ SECTIONS: dict[str, Any] = {
     "output_subdir absolute": {"output_subdir": "/tmp/equipot-hostile-sub"},
     "output_subdir null": {"output_subdir": None},
     "runtime.output_dir": {"runtime": {"output_dir": "../outside/out"}},
-    "runtime.cwd": {"runtime": {"cwd": "/"}},
+    "runtime.cwd": {"runtime": {"cwd": "/sys"}},
     "verbose": {"verbose": True},
     "verbose logger": {"verbose": ["root", "x"]},
     "job_logging file": {
