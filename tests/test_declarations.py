@@ -120,9 +120,21 @@ def test_each_declaration_keeps_the_rules_of_its_kind(declared):
 
 
 def test_every_kind_of_component_has_a_kit():
-    """Aliases and commands are no components: what they name is tested where it is."""
+    """Aliases and commands are no components: what they name is tested where it is. Parts have a kit, used below."""
     assert KITS.keys() == KINDS.keys()
-    assert HOOKS.keys() - KINDS.keys() == {"target_aliases", "commands"}
+    assert HOOKS.keys() - KINDS.keys() == {"parts", "target_aliases", "commands"}
+
+
+@pytest.mark.parametrize("path", plugins().names("parts"))
+def test_each_part_keeps_the_rules_of_its_kind(path):
+    kit = type("Kit", (conformance.PartConformance,), {"name": path})()
+    kit.test_of_its_kind()
+    kit.test_path_is_public()
+    kit.test_options_documented()
+    kit.test_no_open_options()
+    if not path.startswith("equipot."):
+        kit.test_imports_core_only()
+    kit.test_declaration_imports_no_torch()
 
 
 def test_each_declared_command_is_one_of_click():

@@ -11,6 +11,7 @@ from equipot._cli.main import main
 from equipot.config._components import components
 from equipot.describe import describe_options
 from equipot.plugins import plugins
+from equipot.validation import options_of
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPLETE = sorted((ROOT / "examples" / "every_option").glob("*.yaml"))
@@ -39,6 +40,7 @@ def _set_options(value, found):
 
 def _owner(target, name):
     """The class that defines a field first, so that one that many builders inherit needs to be set once only."""
+    target = options_of(target)
     if not dataclasses.is_dataclass(target):
         return target
     return next(base for base in reversed(target.__mro__) if name in vars(base).get("__annotations__", {}))
@@ -58,8 +60,11 @@ COVERED = {
 
 
 def _in_configs(component):
-    """Whether training configs name it: not what the tests' own plugins bring, nor hints for compilation."""
-    if component.origin.startswith("equipot-invariant ") or component.path in FILE_NEEDED:
+    """Whether the configs here name it: not what the tests' own plugins bring, nor hints for compilation.
+
+    The toolbox's parts exclude each other; ``tests/test_toolbox_road.py`` trains with each in turn.
+    """
+    if component.origin.startswith(("equipot-invariant ", "equipot-toolbox ")) or component.path in FILE_NEEDED:
         return False
     if component.kind != "modifiers":
         return True

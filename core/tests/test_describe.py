@@ -14,6 +14,9 @@ from equipot.config._schema import component_schema
 from equipot.describe import OptionDoc, describe_options
 from equipot.model import AnalyticPairPotential, builder
 
+LATER = {"params"}
+"""What optimizers get from the training module, not from a config."""
+
 COMPONENTS = {one.path: one for one in components()}
 
 
@@ -35,9 +38,9 @@ def test_schema_and_description_agree(path):
     """Both are read from the code, by different ways."""
     described = {one.name: one for one in describe_options(COMPONENTS[path].target)}
     schema = component_schema(COMPONENTS[path])
-    assert schema["properties"].keys() - {"_target_"} == described.keys()
+    assert schema["properties"].keys() - {"_target_"} == described.keys() - LATER
     required = set(schema.get("required", [])) - {"_target_"}
-    assert required == {name for name, one in described.items() if not one.default}
+    assert required == {name for name, one in described.items() if not one.default} - LATER
 
 
 @pytest.mark.parametrize(

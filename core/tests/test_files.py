@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from equipot.errors import ArtifactError
-from equipot.files import atomic, cache_folder, open_regular, require_regular, write_json, write_text
+from equipot.files import (
+    atomic,
+    cache_folder,
+    code_folder,
+    file_digest,
+    no_code,
+    open_regular,
+    require_regular,
+    stream_digest,
+    write_json,
+    write_text,
+)
+from equipot_test_support.mounts import mounted_tmpfs
 
 
 def names(folder):
@@ -77,3 +89,48 @@ def test_links_are_followed_unless_they_are_refused(tmp_path):
         assert file.read() == b"text"
     with pytest.raises(ArtifactError, match="link: cannot be read"):
         open_regular(tmp_path / "link", follow_links=False)
+
+
+def test_without_a_home_folder_the_cache_must_be_named(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("EQUIPOT_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(ArtifactError, match="there is no home folder to keep it in; set EQUIPOT_CACHE_DIR to"):
+        cache_folder()
+
+
+def test_the_digest_of_an_open_file_is_that_of_the_file(tmp_path):
+    write_text(tmp_path / "a", "text")
+    with open_regular(tmp_path / "a") as file:
+        file.read(2)
+        assert stream_digest(file) == file_digest(tmp_path / "a")
+
+
+def test_the_folder_for_code_is_the_one_for_temporary_files(tmp_path, monkeypatch):
+    for name in ("TMPDIR", "TMP", "TEMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert code_folder() == Path("/tmp")  # noqa: S108 - where torch puts its files
+    for name in ("TEMP", "TMP", "TMPDIR"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.setenv(name, str(folder))
+        assert code_folder() == folder
+
+
+@pytest.mark.parametrize("options", [("noexec",), ("ro",)])
+def test_a_folder_that_does_not_allow_code(tmp_path, monkeypatch, options):
+    what = {"noexec": "does not allow execution .it is mounted with noexec.", "ro": "cannot be written"}[options[0]]
+    with mounted_tmpfs(tmp_path / "folder", "1m", *options) as path:
+        monkeypatch.setenv("TMPDIR", str(path))
+        with pytest.raises(ArtifactError, match=f"TMPDIR: .* {what}, .*; set TMPDIR to a folder that allows it, e.g. "):
+            code_folder()
+
+
+def test_a_folder_for_temporary_files_that_is_missing(tmp_path, monkeypatch):
+    assert not no_code(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    with pytest.raises(ArtifactError, match=r"TMPDIR: .* does not exist, .*none'; set TMPDIR to a folder"):
+        code_folder()

@@ -104,11 +104,11 @@ class PluginsDirective(TextDirective):
 
     def lines(self) -> list[str]:
         """Markdown to parse."""
-        from equipot.plugins import KINDS, NAMESPACES, plugins
+        from equipot.plugins import KINDS, PARTS, plugins
 
         rows = [
-            [f"`{NAMESPACES[kind]}.{item.entry.name}`", kind.replace("_", " "), item.distribution, item.entry.summary]
-            for kind in KINDS
+            [f"`{item.path}`", item.fine_kind.replace("_", " "), item.distribution, item.entry.summary]
+            for kind in (*KINDS, PARTS)
             for item in plugins().available(kind)
         ]
         return _markdown_table(["name", "kind", "distribution", "summary"], rows)
@@ -120,6 +120,7 @@ HOOKS: dict[str, tuple[str, str, str]] = {
     "energy_terms": ("a subclass of `equipot.model.EnergyTerm`", "EnergyTermConformance", ""),
     "modifiers": ("a function `(model, *, option: type = default) -> model`", "ModifierConformance", "modifier"),
     "stats_managers": ("a subclass of `equipot.data.StatsManager`", "StatsManagerConformance", "stats-manager"),
+    "parts": ("the class, by the path that users write", "PartConformance", ""),
     "target_aliases": ("what the name stands for", "", ""),
     "commands": ("a `click.Command` object", "", ""),
 }
@@ -150,16 +151,30 @@ class HookDirective(TextDirective):
         lines += [*_markdown_table(["field", "type", "default", "meaning"], rows), ""]
         if kind in NAMESPACES:
             lines += [f"**In configs** a declared name is `{NAMESPACES[kind]}.NAME`.", ""]
+        if kind == "parts":
+            lines += ["**In configs** a part is named by its `target`.", ""]
         if kit:
             lines += [f"**Tested by** `equipot_testing.conformance.{kit}`.", ""]
         if scaffold:
             lines += [f"**Start one** with `equipot plugins new NAME --kind {scaffold}`.", ""]
+        second = "kind" if kind == "parts" else "target"
         rows = [
-            [f"`{item.entry.name}`", f"`{item.entry.target}`", item.distribution, item.entry.summary]
+            [f"`{item.entry.name}`", f"`{getattr(item.entry, second)}`", item.distribution, item.entry.summary]
             for item in plugins().available(kind)
         ]
         lines += ["**Declared by installed plugins:**" if rows else "No installed plugin declares one.", ""]
-        return lines + (_markdown_table(["name", "target", "distribution", "summary"], rows) if rows else [])
+        return lines + (_markdown_table(["name", second, "distribution", "summary"], rows) if rows else [])
+
+
+class PartKindsDirective(TextDirective):
+    """``{equipot-part-kinds}``: the kinds of parts and their classes."""
+
+    def lines(self) -> list[str]:
+        """Markdown to parse."""
+        from equipot.declarations import PART_KINDS
+
+        rows = [[f"`{kind}`", f"`{base}`" if base else "any class"] for kind, base in PART_KINDS.items()]
+        return _markdown_table(["kind", "derives from"], rows)
 
 
 class PublicNamesDirective(TextDirective):
@@ -275,5 +290,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equipot-results", ResultsDirective)
     app.add_directive("equipot-command", CommandDirective)
     app.add_directive("equipot-hook", HookDirective)
+    app.add_directive("equipot-part-kinds", PartKindsDirective)
     app.add_directive("equipot-public-names", PublicNamesDirective)
     return {"parallel_read_safe": True}

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from equipot.declarations import CommandEntry, ModelBuilderEntry, ModifierEntry, StatsManagerEntry
+from equipot.declarations import (
+    CommandEntry,
+    ModelBuilderEntry,
+    ModifierEntry,
+    PartEntry,
+    StatsManagerEntry,
+    TargetAliasEntry,
+)
 from equipot.hookspecs import hookimpl
 
 
@@ -56,3 +63,40 @@ def equipot_stats_managers() -> Iterator[StatsManagerEntry]:
         ("DataStatisticsManager", "Statistics named by the user"),
     ):
         yield StatsManagerEntry(name=name, target=f"equipot.data.{name}", summary=summary)
+
+
+@hookimpl
+def equipot_parts() -> Iterator[PartEntry]:
+    """Core's data module, transforms, statistics, recipe, training modules, losses and metrics."""
+    for kind, name, summary in (
+        ("recipe", "model.modify", "Another recipe's model with modifiers applied"),
+        ("data_module", "data.ASEDataModule", "Labelled frames from files that ASE reads"),
+        ("transform", "data.transforms.ChemicalSpeciesToAtomTypeMapper", "Types from the chemical elements"),
+        ("transform", "data.transforms.NeighborListTransform", "Edges between the atoms within a radius"),
+        ("field", "data.PerAtomModifier", "A field per frame divided by its number of atoms"),
+        ("field", "data.NumNeighbors", "Number of neighbours of each atom"),
+        ("field", "data.EdgeLengths", "Distances between neighbours"),
+        ("reduction", "data.Count", "Number of values"),
+        ("reduction", "data.Max", "Largest value"),
+        ("reduction", "data.Mean", "Arithmetic mean"),
+        ("reduction", "data.MeanAbsolute", "Mean of the absolute values"),
+        ("reduction", "data.Min", "Smallest value"),
+        ("reduction", "data.RootMeanSquare", "Root of the mean square"),
+        ("reduction", "data.StandardDeviation", "Standard deviation or variance"),
+        ("training_module", "train.LightningModule", "Training, with an average of weights if one is given"),
+        ("training_module", "train.EMALightningModule", "Training with exponentially averaged weights"),
+        ("weight_average", "train.ExponentialMovingAverage", "Exponential average of the weights"),
+        ("loss", "train.EnergyForceLoss", "Squared errors of energies and forces"),
+        ("loss", "train.EnergyForceStressLoss", "Squared errors of energies, forces and stress"),
+        ("loss", "train.EnergyOnlyLoss", "Squared errors of energies"),
+        ("metrics", "train.EnergyForceMetrics", "Errors of energies and forces"),
+        ("metrics", "train.EnergyForceStressMetrics", "Errors of energies, forces and stress"),
+        ("metrics", "train.EnergyOnlyMetrics", "Errors of energies"),
+    ):
+        yield PartEntry(kind=kind, target=f"equipot.{name}", summary=summary)
+
+
+@hookimpl
+def equipot_target_aliases() -> Iterator[TargetAliasEntry]:
+    """The class that configs of other programs name for a data loader; here it is always equipot's own."""
+    yield TargetAliasEntry(name="torch.utils.data.DataLoader", summary="equipot's own loader, with the same options")

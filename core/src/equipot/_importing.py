@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from equipot._interrupts import Interrupted
 from equipot.errors import PluginError
 
 
@@ -31,7 +32,7 @@ def load_object(path: str, role: str = "") -> Any:
 def _named(path: str, role: str = "") -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         raise
     except BaseException as error:
         what = f"{path!r} {role}" if role else repr(path)

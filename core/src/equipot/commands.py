@@ -46,13 +46,16 @@ def complete_names(*kinds: str) -> Completer:
     """A ``shell_complete`` for parameters that are registered names of components.
 
     Args:
-        *kinds: ``modifiers``, ``model_builders``, …; all kinds if none is given.
+        *kinds: ``modifiers``, ``model_builders``, …; all kinds if none is given, ``parts`` included, which are
+            completed by the last part of their paths, and by the paths once some of one is typed.
     """
 
     def names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-        from equipot.plugins import KINDS, plugins
+        from equipot.plugins import KINDS, PARTS, plugins
 
-        return [name for kind in kinds or KINDS for name in plugins().names(kind) if name.startswith(incomplete)]
+        known = [name for kind in kinds or (*KINDS, PARTS) for name in plugins().names(kind)]
+        shown = known if "." in incomplete else dict.fromkeys(name.rpartition(".")[2] for name in known)
+        return [name for name in shown if name.startswith(incomplete)]
 
     return names
 

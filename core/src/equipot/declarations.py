@@ -6,7 +6,7 @@ They are frozen and do not import torch: a ``target`` is a dotted path, which th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 
@@ -104,6 +104,64 @@ class ModifierEntry(Entry):
             self._check_path("kernel_loader")
 
 
+PART_KINDS: dict[str, str] = {
+    "data_module": "lightning.LightningDataModule",
+    "dataset": "",
+    "transform": "equipot.data.transforms.Transform",
+    "field": "",
+    "reduction": "equipot.data.Reduction",
+    "recipe": "equipot.model.ModelRecipe",
+    "embedding": "equipot.options.Options",
+    "model_part": "equipot.options.Options",
+    "training_module": "lightning.LightningModule",
+    "loss": "equipot.train.Loss",
+    "metrics": "equipot.train.Measure",
+    "metric": "torchmetrics.Metric",
+    "criterion": "torch.nn.modules.loss._Loss",
+    "weight_average": "equipot.train.WeightAverage",
+    "gradient_combination": "equipot.train.GradientCombination",
+    "optimizer": "torch.optim.Optimizer",
+    "parameter_groups": "",
+    "scheduler": "torch.optim.lr_scheduler.LRScheduler",
+    "trainer": "lightning.Trainer",
+    "callback": "lightning.Callback",
+    "logger": "lightning.pytorch.loggers.Logger",
+    "strategy": "lightning.pytorch.strategies.Strategy",
+    "profiler": "lightning.pytorch.profilers.Profiler",
+    "precision": "lightning.pytorch.plugins.Precision",
+    "cluster_environment": "lightning.pytorch.plugins.environments.ClusterEnvironment",
+}
+"""Kinds of parts, and the class that the parts of a kind derive from; empty if they have no class in common.
+
+``field``: what a statistic or metric looks at. ``recipe``: a model made from another recipe's. ``embedding`` and
+``model_part``: options inside a model's options, stored with it. ``loss`` and ``metrics``: options of a training
+module. ``metric``: a single one of ``torchmetrics``. ``criterion``: a loss of ``torch.nn``.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartEntry(Entry):
+    """Declares a class that configs may name by its path as ``_target_``, e.g. a loss, callback or transform."""
+
+    name: str = field(init=False, default="")
+    """The target: parts have no short names."""
+
+    kind: str
+    """What the class is, a key of ``PART_KINDS``: ``loss``, ``callback``, ``transform``, …"""
+
+    target: str
+    """Dotted path of the class as users write it, e.g. ``equipot_toolbox.SoftAdapt``. Choose it to last: a part of a
+    model is stored in files under this path."""
+
+    def __post_init__(self) -> None:
+        """Raise a ValueError if the target is not a dotted path or the kind unknown."""
+        self._check_path("target")
+        object.__setattr__(self, "name", self.target)
+        if self.kind not in PART_KINDS:
+            text = f"unknown, got {self.kind!r}; one of {', '.join(PART_KINDS)}"
+            raise ValueError(f"{type(self).__name__}.kind: {text}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TargetAliasEntry(Entry):
     """Declares the meaning of a name in configs of another program, so that these run in equipot.
@@ -116,7 +174,8 @@ class TargetAliasEntry(Entry):
     """Dotted path of a ``_target_``, name of a resolver, or root key, depending on ``form``."""
 
     target: str = ""
-    """Its replacement: a ``_target_`` of equipot or a plugin, or the function of a resolver. Empty with ``instead``."""
+    """Its replacement: a ``_target_`` of equipot or a plugin, or the function of a resolver. Empty with ``instead``, or
+    for a ``_target_`` that is just dropped because its place takes the options alone."""
 
     form: Literal["target", "resolver", "section"] = "target"
     """``target``: a ``_target_``. ``resolver``: ``${name:…}``. ``section``: a root key that is removed."""
@@ -130,7 +189,7 @@ class TargetAliasEntry(Entry):
     """What to use if there is no counterpart: configs with the name are refused, and ``target`` stays empty."""
 
     def __post_init__(self) -> None:
-        """Raise a ValueError for a name of equipot, a malformed path, or unless either target or instead is given."""
+        """Raise a ValueError for a name of equipot, a malformed path, or a wrong choice of target and instead."""
         where = type(self).__name__
         if self.form not in ("target", "resolver", "section"):
             raise ValueError(f"{where}.form: unknown, got {self.form!r}; 'target', 'resolver' or 'section'")
@@ -140,11 +199,12 @@ class TargetAliasEntry(Entry):
             raise ValueError(f"{where}.name: not a Python identifier, got {self.name!r}")
         if self.name.split(".")[0].startswith("equipot"):
             raise ValueError(f"{where}.name: equipot's own names have no aliases, got {self.name!r}")
-        if self.form != "section" and bool(self.target) == bool(self.instead):
+        both, none = self.target and self.instead, not (self.target or self.instead)
+        if self.form != "section" and (both or (none and self.form == "resolver")):
             raise ValueError(f"{where}.target: give either target or instead, got {self.target!r} and {self.instead!r}")
-        for field in ("target", "options"):
-            if getattr(self, field):
-                self._check_path(field)
+        for option in ("target", "options"):
+            if getattr(self, option):
+                self._check_path(option)
 
 
 @dataclass(frozen=True, kw_only=True)

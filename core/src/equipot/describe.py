@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import re
@@ -80,10 +81,19 @@ def _readable(annotation: Any) -> str:
 
 def _docs(target: Any) -> dict[str, str]:
     """The sections ``Args`` of docstrings and the docstrings under fields, as far as the source can be read."""
-    is_class = inspect.isclass(target)
-    own = [one for one in reversed(target.__mro__) if "__dataclass_fields__" in vars(one)] if is_class else []
-    docs = {}
-    for one in [*([target.__init__] if is_class else []), *own, target]:
-        for option in docstring_parser.parse_from_object(one, DocstringStyle.GOOGLE).params:
-            docs[option.arg_name] = " ".join((option.description or "").split())
+    if not inspect.isclass(target):
+        return _params(docstring_parser.parse_from_object(target, DocstringStyle.GOOGLE))
+    docs: dict[str, str] = {}
+    for base in reversed(target.__mro__[1:-1]):  # a thin subclass of a foreign class has its options
+        if "__dataclass_fields__" in vars(base):
+            docs |= _params(docstring_parser.parse_from_object(base, DocstringStyle.GOOGLE))
+        else:
+            with contextlib.suppress(docstring_parser.ParseError):
+                docs |= _params(docstring_parser.parse(vars(base).get("__doc__") or "", DocstringStyle.GOOGLE))
+    for one in (target.__init__, target):
+        docs |= _params(docstring_parser.parse_from_object(one, DocstringStyle.GOOGLE))
     return docs
+
+
+def _params(found: Any) -> dict[str, str]:
+    return {option.arg_name: " ".join((option.description or "").split()) for option in found.params}

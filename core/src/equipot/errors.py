@@ -63,10 +63,22 @@ def problem(where: str, what: str, *, got: object = _MISSING, hint: str = "") ->
     """
     text = f"{where}: {what}"
     if got is not _MISSING:
-        text += f", got {got!r}"
+        text += f", got {_shown(got)}"
     if hint:
         text += f"; {hint}"
     return text
+
+
+_LONGEST = 500
+
+
+def _shown(got: object) -> str:
+    """``repr`` of a value, shortened if nobody would read it."""
+    try:
+        text = repr(got)
+    except (RecursionError, ValueError):  # nested too deeply; a number with thousands of digits
+        return f"a {type(got).__name__} that cannot be shown"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 
 def relocate(text: str, name: str, place: str) -> str:

@@ -128,6 +128,15 @@ def file_digest(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def stream_digest(stream: BinaryIO) -> str:
+    """Hexadecimal SHA-256 of what an open file holds."""
+    digest = hashlib.sha256()
+    stream.seek(0)
+    while piece := stream.read(1 << 20):  # in pieces, since it can be large
+        digest.update(piece)
+    return digest.hexdigest()
+
+
 def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
     """Open a file for reading in bytes, if it is a regular one: reading a pipe or a device could wait without end.
 
@@ -195,4 +204,39 @@ def cache_folder() -> Path:
     """The user's cache folder: ``EQUIPOT_CACHE_DIR``, else ``$XDG_CACHE_HOME/equipot``, else ``~/.cache/equipot``."""
     if own := os.environ.get("EQUIPOT_CACHE_DIR"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipot"
+    if own := os.environ.get("XDG_CACHE_HOME"):
+        return Path(own) / "equipot"
+    try:
+        return Path.home() / ".cache" / "equipot"
+    except RuntimeError:
+        hint = "set EQUIPOT_CACHE_DIR to a folder of your own"
+        raise ArtifactError(problem("cache", "there is no home folder to keep it in", hint=hint)) from None
+
+
+def code_folder() -> Path:
+    """The folder for temporary files, from which compilers and torch run native code.
+
+    Returns:
+        ``TMPDIR`` (or ``TMP``, ``TEMP``), else ``/tmp``.
+
+    Raises:
+        ArtifactError: If it is missing, cannot be written, or code in it may not run, saying what to set.
+    """
+    name = next((name for name in ("TMPDIR", "TMP", "TEMP") if os.environ.get(name)), "TMPDIR")
+    folder = Path(os.environ.get(name) or "/tmp")  # noqa: S108 - where torch puts its files, too
+    if reason := no_code(folder):
+        what = f"the folder for temporary files {reason}, but native code is made in it or loaded from it"
+        hint = f"set {name} to a folder that allows it, e.g. export {name}=$HOME/tmp"
+        raise ArtifactError(problem(name, what, got=str(folder), hint=hint))
+    return folder
+
+
+def no_code(folder: Path) -> str:
+    """Why native code can be neither made in a folder nor loaded from it, or an empty text."""
+    if not folder.is_dir():
+        return "does not exist"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "cannot be written"
+    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+        return "does not allow execution (it is mounted with noexec)"
+    return ""

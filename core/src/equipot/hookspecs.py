@@ -17,6 +17,7 @@ from equipot.declarations import (
     ModelBuilderEntry,
     ModifierEntry,
     PairPotentialEntry,
+    PartEntry,
     StatsManagerEntry,
     TargetAliasEntry,
 )
@@ -88,6 +89,21 @@ def equipot_stats_managers() -> Iterable[StatsManagerEntry]:
         >>> entry = StatsManagerEntry(
         ...     name="MyStats", target="my_package.stats.MyStats", summary="Median energies"
         ... )
+    """
+    return ()
+
+
+@hookspec
+def equipot_parts() -> Iterable[PartEntry]:
+    """Declare parts: other classes that configs may name by their path, such as losses, callbacks and data sets.
+
+    Since 0.1. Configs cannot name any class or function of a plugin's package that is not declared.
+
+    Example:
+        >>> from equipot.declarations import PartEntry
+        >>> entry = PartEntry(kind="loss", target="my_package.LogCoshLoss", summary="Mean of log cosh of the errors")
+        >>> entry.name
+        'my_package.LogCoshLoss'
     """
     return ()
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from equipot._host.declaration import Declaration
+from equipot._host.declaration import NAMESPACES, Declaration
 from equipot._host.discovery import API_MAJOR, GROUP, PluginRecord
 from equipot._host.host import (
     HOOK_NAMES,
     HOOKS,
     KIND_OF_NAMESPACE,
     KINDS,
-    NAMESPACES,
+    PARTS,
     PluginHost,
     known_plugins,
     plugins,
@@ -28,6 +28,7 @@ __all__ = [
     "KIND_OF_NAMESPACE",
     "LOCAL_FILE",
     "NAMESPACES",
+    "PARTS",
     "Declaration",
     "PluginHost",
     "PluginRecord",

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from equipot.errors import problem, unknown
 
+_MAX_UNKNOWN = 50
+
 
 def options_of(target: Callable[..., Any]) -> Callable[..., Any]:
     """The callable whose signature has a component's options: the dataclass of a ``Configurable``, else itself."""
@@ -49,9 +51,14 @@ def check_options(
     from pydantic import ValidationError
 
     target = options_of(target)
-    parameters, open_ended = _parameters(target)
+    try:
+        parameters, open_ended = _parameters(target)
+    except (TypeError, ValueError):  # a class of C without a signature
+        return dict(values), [problem(where, f"the options of {getattr(target, '__name__', target)} are not known")]
     names = [] if open_ended else [name for name in values if name not in parameters]
-    problems = [unknown(f"{where}.{name}", name, parameters) for name in names]
+    problems = [unknown(f"{where}.{name}", name, parameters) for name in names[:_MAX_UNKNOWN]]
+    if len(names) > _MAX_UNKNOWN:
+        problems.append(problem(where, f"has {len(names) - _MAX_UNKNOWN} more unknown options"))
     for name, parameter in parameters.items():
         missing = parameter.default is inspect.Parameter.empty and name not in values
         if missing and may_be_missing is not None and name not in may_be_missing:
@@ -64,6 +71,8 @@ def check_options(
                 checked[name] = adapters[name].validate_python(value)
             except ValidationError as error:
                 problems.extend(_messages(error, f"{where}.{name}"))
+            except (ArithmeticError, RecursionError) as error:  # numbers beyond all bounds, endless nesting
+                problems.append(problem(f"{where}.{name}", f"cannot be checked: {error}"))
     return checked, problems
 
 

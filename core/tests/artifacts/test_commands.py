@@ -117,7 +117,7 @@ def test_package_from_build_to_modify(run, make_model, make_checkpoint):
             ("inspect", "empty.ckpt"),
             (
                 "error: empty.ckpt: cannot be read as a checkpoint (File is not a zip file); "
-                "the file is truncated, damaged or of another kind\n"
+                "the file is truncated, damaged or of another kind: get it again\n"
             ),
         ),
         (

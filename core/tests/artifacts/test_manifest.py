@@ -9,9 +9,22 @@ from equipot.artifacts import read_package, write_package
 from equipot.artifacts._manifest import Manifest
 from equipot.errors import ArtifactError
 
+FACTS = {
+    "type_names": ["H"],
+    "chemical_species": None,
+    "r_max": 3,
+    "cutoffs": None,
+    "model_dtype": "float64",
+    "units": "metal",
+    "locality": "strict",
+    "edge_sets": [["zbl", 2.0]],
+    "inputs": [],
+    "outputs": [],
+}
+
 
 def plain(**changes):
-    return {**json.loads(Manifest(kind="package", model={}).to_json()), **changes}
+    return {**json.loads(Manifest(kind="package", model=FACTS).to_json()), **changes}
 
 
 def parse(values):
@@ -65,16 +78,38 @@ def test_format_versions_are_positive_integers(version):
         (b'{"a": NaN}', "the constant NaN is not JSON"),
         (b'{"a": ' * 100_000, "is damaged"),
         (b'{"format_version": 1}', "manifest.kind: is missing"),
-        (b'{"format_version": 1, "kind": "package", "model": 3}', "manifest.model: must be a JSON dict"),
-        (
-            b'{"format_version": 1, "kind": "package", "model": {}, "plugins": {"a": 1}}',
-            "manifest.plugins: must hold strings",
-        ),
     ],
 )
 def test_damaged_manifests_are_refused(raw, message):
     with pytest.raises(ArtifactError, match=message):
         Manifest.from_json(raw, "a.equipot.zip")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": 3}, "model: must be a mapping, got 3"),
+        ({"model": {}}, "model.chemical_species: is missing"),
+        ({"model": FACTS | {"pressure": 1}}, "model.pressure: is an unknown entry; .* pip install --upgrade equipot"),
+        ({"model": FACTS | {"units": "atomic"}}, r"model.units: must be one of \['metal', 'real'\], got 'atomic'"),
+        ({"model": FACTS | {"units": ["metal"]}}, "model.units: must be one of"),
+        ({"model": FACTS | {"type_names": "H"}}, "model.type_names: must be a list, got 'H'"),
+        ({"model": FACTS | {"type_names": [1]}}, "model.type_names.0: must be a string, got 1"),
+        ({"model": FACTS | {"r_max": True}}, "model.r_max: must be a number, got True"),
+        ({"model": FACTS | {"cutoffs": [3.0]}}, "model.cutoffs.0: must be a list, got 3.0"),
+        ({"model": FACTS | {"edge_sets": [["zbl"]]}}, "model.edge_sets.0: must have 2 items"),
+        ({"plugins": {"a": 1}}, "plugins.a: must be a string, got 1"),
+        ({"modifiers": [{"name": "x"}]}, "modifiers.0.distribution: is missing"),
+        ({"modifiers": [3]}, "modifiers.0: must be a mapping"),
+        ({"atomic_numbers": ["H"]}, "atomic_numbers.0: must be an integer"),
+        ({"fingerprint": None}, "fingerprint: must be a string"),
+        ({"citations": {}}, "citations: must be a list"),
+    ],
+)
+def test_entries_of_a_wrong_type_are_named(changes, message):
+    assert parse(plain()) == Manifest(kind="package", model=FACTS)
+    with pytest.raises(ArtifactError, match=f"a.equipot.zip: manifest.{message}"):
+        parse(plain(**changes))
 
 
 def test_equal_models_give_equal_manifests(make_model, tmp_path):

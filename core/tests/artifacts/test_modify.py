@@ -5,7 +5,7 @@ from ase.io import write
 
 from equipot.artifacts import _modify as modify
 from equipot.artifacts import _package as package
-from equipot.artifacts import load_model, verify
+from equipot.artifacts import load_model, read_package, verify
 from equipot.errors import ArtifactError, ConfigError, DataError, PluginError
 from equipot.model import apply_modifier
 
@@ -64,7 +64,7 @@ def test_golden_frames_from_data(make_model, make_checkpoint, tmp_path):
     data, out = tmp_path / "data.extxyz", tmp_path / "a.equipot.zip"
     write(data, [Atoms("OH2", positions=[[0, 0, 0], [0.96 + 0.01 * k, 0, 0], [-0.24, 0.93, 0]]) for k in range(8)])
     modify.package_checkpoint(make_checkpoint(make_model()), out, golden_data=data)
-    frames = package.read_golden(out)
+    frames = read_package(out).golden
     assert [frame.name for frame in frames] == [f"data{k}" for k in range(5)]
     assert float(frames[4].inputs["positions"][1, 0]) == 1.0
     verify(out)

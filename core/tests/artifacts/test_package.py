@@ -1,40 +1,21 @@
-import dataclasses
-import json
 import zipfile
 
 import pytest
 import torch
-from safetensors.torch import load, save
 
 from equipot.artifacts import _archive as archive
 from equipot.artifacts import _golden as golden
-from equipot.artifacts import _package as package
 from equipot.artifacts import load_model, read_package, verify, write_package
-from equipot.artifacts._manifest import Manifest
+from equipot.ase import EquipotCalculator
 from equipot.errors import ArtifactError, PluginError
 from equipot.graph import collate
+from equipot_test_support.forgery import Forgery, members_of
 from equipot_testing.toy import ToyModel
 
 
-def members_of(path):
-    with zipfile.ZipFile(path) as file:
-        return {name: file.read(name) for name in file.namelist()}
-
-
-def rewrite(path, changes, *, sign=True):
-    """Change members; with ``sign`` the manifest's digests follow, as a careful forger would do."""
-    members = {**members_of(path), **changes}
-    if sign:
-        manifest = Manifest.from_json(members["manifest.json"], "x")
-        digests = {name: archive.sha256(raw) for name, raw in members.items() if name != "manifest.json"}
-        members["manifest.json"] = dataclasses.replace(manifest, files=digests).to_json()
-    archive.write_members(path, members)
-
-
-def resaved(raw, tensors):
-    """Weights with other tensors and the same metadata."""
-    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-    return save(tensors, metadata=header["__metadata__"])
+def rewrite(path, changes):
+    """Change members, and nothing else."""
+    archive.write_members(path, {**members_of(path), **changes})
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -72,7 +53,7 @@ def test_a_package_has_four_stored_members(package_file):
 
 
 def test_golden_frames_are_a_crystal_a_molecule_and_an_atom(package_file):
-    frames = {frame.name: frame for frame in package.read_golden(package_file)}
+    frames = {frame.name: frame for frame in read_package(package_file).golden}
     assert frames.keys() == {"triclinic", "molecule", "atom"}
     assert bool(frames["triclinic"].inputs["pbc"].all())
     assert bool(frames["triclinic"].outputs["stress_mask"][0])
@@ -90,41 +71,77 @@ def test_verify_replays_exactly(package_file):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_changed_weight_makes_verify_fail(make_model, tmp_path, dtype):
+def test_a_changed_weight_is_seen_when_the_package_is_loaded(make_model, tmp_path, dtype):
     path = tmp_path / "a.equipot.zip"
     write_package(make_model(model_dtype=dtype), path)
-    raw = members_of(path)["weights.safetensors"]
-    tensors = load(raw)
-    tensors["energy.weights"][0, 0, 0] += 0.02
-    rewrite(path, {"weights.safetensors": resaved(raw, tensors)})
-    load_model(path)
-    with pytest.raises(ArtifactError, match="does not reproduce its golden frames"):
+    forgery = Forgery(path)
+    forgery.weights["energy.weights"][0, 0, 0] += 0.02
+    forgery.write(mark=False)
+    with pytest.raises(ArtifactError, match="fingerprint: is not that of its options and weights"):
+        read_package(path)
+    forgery.write()
+    with pytest.raises(ArtifactError, match=r"a.equipot.zip: does not reproduce its golden frames"):
         verify(path)
+    forgery.weights["energy.weights"][0, 0, 0] += 0.2
+    forgery.write()
+    for use in (load_model, EquipotCalculator):
+        with pytest.raises(ArtifactError, match=r"a.equipot.zip: does not reproduce its golden frames .*'forces'"):
+            use(path)
 
 
-def test_a_shift_off_by_a_millielectronvolt_makes_verify_fail(package_file):
-    raw = members_of(package_file)["weights.safetensors"]
-    tensors = load(raw)
-    tensors["scale_shift.shifts"] += 1e-3
-    rewrite(package_file, {"weights.safetensors": resaved(raw, tensors)})
-    with pytest.raises(ArtifactError, match="atomic_energy"):
+def test_a_shift_off_by_a_millielectronvolt_is_seen(package_file):
+    forgery = Forgery(package_file)
+    forgery.weights["scale_shift.shifts"] += 1e-3
+    forgery.write()
+    with pytest.raises(ArtifactError, match="stored with other energies of isolated atoms than the model has"):
+        load_model(package_file)
+
+
+def test_only_one_frame_is_replayed_on_load_and_all_by_verify(package_file, monkeypatch):
+    replayed, replay = [], golden.replay
+
+    def recorded(call, frames, allowed):
+        replayed.append([frame.name for frame in frames])
+        return replay(call, frames, allowed)
+
+    monkeypatch.setattr(golden, "replay", recorded)
+    assert not load_model(package_file).training
+    assert replayed == [["molecule"]]
+    verify(package_file)
+    assert replayed[1:] == [["molecule"], ["atom", "molecule", "triclinic"]]
+
+
+def test_a_changed_frame_that_is_not_replayed_on_load_makes_verify_fail(package_file):
+    forgery = Forgery(package_file)
+    forgery.golden["triclinic/out/forces"][0, 0] += 1e-3
+    forgery.write()
+    load_model(package_file)
+    with pytest.raises(ArtifactError, match="does not reproduce its golden frames"):
         verify(package_file)
+
+
+def test_frames_from_large_data_get_a_small_one(make_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(golden, "_MAX_EDGES", 20)
+    model = make_model()
+    frames = golden.random_frames(model.info)
+    write_package(model, tmp_path / "a.equipot.zip", golden_inputs={"large": frames["triclinic"]})
+    assert [frame.name for frame in read_package(tmp_path / "a.equipot.zip").golden] == ["large", "molecule"]
 
 
 @pytest.mark.parametrize("member", ["config.json", "weights.safetensors", "golden.safetensors"])
 def test_one_changed_byte_is_noticed(package_file, member):
     raw = bytearray(members_of(package_file)[member])
     raw[-2] ^= 1
-    rewrite(package_file, {member: bytes(raw)}, sign=False)
+    rewrite(package_file, {member: bytes(raw)})
     with pytest.raises(ArtifactError):
         verify(package_file)
 
 
 def test_an_edited_option_is_named_even_when_signed(package_file):
-    config = json.loads(members_of(package_file)["config.json"])
-    config["avg_num_neighbors"] = 24.0
-    config["pair_potential"]["polynomial_cutoff_p"] = 5.0
-    rewrite(package_file, {"config.json": json.dumps(config).encode()})
+    forgery = Forgery(package_file)
+    forgery.config["avg_num_neighbors"] = 24.0
+    forgery.config["pair_potential"]["polynomial_cutoff_p"] = 5.0
+    forgery.write(options=False)
     with pytest.raises(
         ArtifactError,
         match=r"saved with other values of \['model.avg_num_neighbors', 'model.pair_potential.polynomial_cutoff_p'\]",
@@ -157,13 +174,9 @@ def test_a_package_cannot_name_code(package_file, target, tmp_path):
 
 def resign_options(path, config):
     """Replace the config and all digests that belong to it."""
-    from equipot.artifacts._fingerprints import option_digests
-
-    members = members_of(path)
-    manifest = Manifest.from_json(members["manifest.json"], "x")
-    digests = option_digests(config, manifest.modifiers, manifest.model["units"])
-    weights = save(load(members["weights.safetensors"]), metadata={"hyperparameters": json.dumps(digests)})
-    rewrite(path, {"config.json": json.dumps(config).encode(), "weights.safetensors": weights})
+    forgery = Forgery(path)
+    forgery.config = config
+    forgery.write()
 
 
 def test_an_unknown_builder_says_what_is_missing(package_file):
@@ -173,23 +186,14 @@ def test_an_unknown_builder_says_what_is_missing(package_file):
 
 
 def test_weights_that_do_not_fit_are_described(package_file):
-    raw = members_of(package_file)["weights.safetensors"]
-    tensors = load(raw)
-    tensors["energy.out"] = tensors["energy.out"][:, :3].contiguous()
-    tensors["other"] = tensors.pop("energy.weights")
-    rewrite(package_file, {"weights.safetensors": resaved(raw, tensors)})
+    forgery = Forgery(package_file)
+    forgery.weights["energy.out"] = forgery.weights["energy.out"][:, :3].contiguous()
+    forgery.weights["other"] = forgery.weights.pop("energy.weights")
+    forgery.write()
     with pytest.raises(
         ArtifactError,
         match=r"missing: \['energy.weights'\]; unknown: \['other'\]; of another shape or type: \['energy.out \(3, 3\)",
     ):
-        load_model(package_file)
-
-
-def test_a_manifest_of_another_model_is_refused(package_file):
-    manifest = json.loads(members_of(package_file)["manifest.json"])
-    manifest["model"]["r_max"] = 5.0
-    rewrite(package_file, {"manifest.json": json.dumps(manifest).encode()})
-    with pytest.raises(ArtifactError, match="the model built is not the one described: r_max is 4.0, stored 5.0"):
         load_model(package_file)
 
 

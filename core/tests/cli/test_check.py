@@ -163,7 +163,7 @@ CHECKS = [
     (
         "kind of section",
         ["trainer._target_=lightning.pytorch.callbacks.Timer", "~trainer.max_epochs"],
-        "trainer._target_: must be a Trainer, got 'lightning.pytorch.callbacks.timer.Timer'",
+        "trainer._target_: must be a trainer, got 'lightning.pytorch.callbacks.Timer'; it is a callback",
     ),
 ]
 
@@ -241,3 +241,13 @@ def test_truncated_package(folder, package_file):
     _start_from(folder, "cut.equipot.zip")
     (text,) = folder.errors()
     assert text.startswith("training_module.model.package_path: cut.equipot.zip: cannot be read as a zip file")
+
+
+LOADER = "++data.train_dataloader._target_=torch.utils.data.DataLoader"
+
+
+def test_torch_s_loader_means_ours(folder):
+    code, out, err = folder.call(LOADER, "++data.train_dataloader.num_workers=0", command="check")
+    assert (code, err) == (0, ""), out
+    (problem,) = folder.errors(LOADER, "++data.train_dataloader.drop_last=true")
+    assert problem.startswith("data.train_dataloader.drop_last: unknown option")

@@ -1,6 +1,7 @@
 """The command line: help, tables, descriptions, and the installed commands as processes of their own."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,29 @@ def test_describe(capsys):
     assert "required" in output
     assert main(["describe", "EMALightningModule"]) == 0
     assert "Largest decay" in capsys.readouterr().out
+
+
+def test_describe_lists_everything_without_importing_it(capsys):
+    assert main(["describe"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["kind", "name", "distribution", "summary"]
+    words = [line.split() for line in lines]
+    assert ["callback", "equipot_toolbox.SoftAdapt", "equipot-toolbox"] in [line[:3] for line in words]
+    assert ["pair", "potential", "equipot.pair_potentials.ZBL"] in [line[:3] for line in words]
+    code = "import sys; from equipot._cli.main import main; main(['describe']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_plugins_info_lists_parts_with_their_kinds(capsys):
+    assert main(["plugins", "info", "toolbox"]) == 0
+    out = capsys.readouterr().out
+    assert "\nparts:\n" in out
+    assert re.search(r"^  equipot_toolbox\.SoftAdapt: .* \(callback\)$", out, re.MULTILINE)
+    assert main(["plugins", "info", "toolbox", "--json"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    part = facts["declares"]["parts"]["equipot_toolbox.ConFIG"]
+    assert (part["kind"], part["target"]) == ("gradient_combination", "equipot_toolbox.ConFIG")
 
 
 def test_describe_what_is_not_there(capsys):

@@ -116,11 +116,10 @@ def counted(monkeypatch, owner, name):
 @pytest.fixture
 def calls(monkeypatch):
     """Compositions by Hydra, and checks."""
-    from hydra._internal.hydra import Hydra
-
     from equipot.config._check import _Check
+    from equipot.config._load import Loader
 
-    return counted(monkeypatch, Hydra, "compose_config"), counted(monkeypatch, _Check, "run")
+    return counted(monkeypatch, Loader, "load_configuration"), counted(monkeypatch, _Check, "run")
 
 
 def test_a_run_composes_and_checks_its_config_once(folder, calls):
@@ -144,10 +143,29 @@ def test_runs_of_a_sweep_are_checked_one_by_one(folder, calls, flag):
         assert (folder.path / "out" / number / "train.log").is_file()
 
 
-def test_a_sweep_without_its_flag_is_refused_by_hydra(folder):
-    code, _, errors = folder.call("run=[val]", "data.seed=1,2")
-    assert code == 1
-    assert "add --multirun to your command line" in errors
+def test_a_sweep_without_its_flag_is_refused(folder):
+    (text,) = folder.errors("run=[val]", "data.seed=1,2", command="train")
+    hint = "add --multirun to your command line, or write a list as key=[1,2]"
+    assert text == f"override 'data.seed=1,2': has several values; {hint}"
+
+
+def test_a_typo_in_a_sweep_is_found_before_it_starts(folder):
+    assert folder.errors("-m", "trainer.max_epoch=1,2", command="train") == [
+        (
+            "config.yaml: Could not override 'trainer.max_epoch'; To append to your config use +trainer.max_epoch=1; "
+            "did you mean 'trainer.max_epochs'?"
+        )
+    ]
+    assert not (folder.path / "multirun").exists()
+
+
+def test_a_wrong_value_later_in_a_sweep_is_one_message(folder):
+    (folder.path / "size").mkdir()
+    (folder.path / "size" / "small.yaml").write_text("# @package data\nseed: 3\n")
+    code, _, errors = folder.call("-m", "+size=small,large", "run=[val]")
+    assert code == 2
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("error: config.yaml: In 'config': Could not find 'size/large'")
 
 
 def test_the_config_may_choose_and_use_the_output_folder(folder):

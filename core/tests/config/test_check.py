@@ -123,3 +123,36 @@ def test_any_validation_set_may_exist_where_only_reading_tells(folder, monkeypat
     assert check("training_module.lr_scheduler.monitor=val7_epoch/weighted_sum").stages
     with pytest.raises(ConfigError, match="unknown metric, got 'val7_epoch/weight'"):
         check("training_module.lr_scheduler.monitor=val7_epoch/weight")
+
+
+def test_loggers_are_not_made(folder, monkeypatch):
+    """They are legal, but write files and open connections when they are made."""
+    import lightning.pytorch.loggers
+
+    def refuse(*_, **__):
+        raise AssertionError("a logger was made")
+
+    monkeypatch.setattr(lightning.pytorch.loggers.CSVLogger, "__init__", refuse)
+    node = "{_target_: lightning.pytorch.loggers.CSVLogger, save_dir: logs}"
+    before = sorted(folder.path.iterdir())
+    assert check(f"trainer.logger={node}").stages
+    assert check(f"trainer.logger=[{node}]").stages
+    assert sorted(folder.path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("+trainer.devices=1000000", "trainer.devices: must be at most 1024, got 1000000"),
+        ("+trainer.devices='1000000'", "trainer.devices: must be at most 1024, got '1000000'"),
+        ("+trainer.num_nodes=1000000", "trainer.num_nodes: must be at most 16384, got 1000000"),
+        ("+data.train_dataloader.num_workers=1000000", "num_workers: must be less than or equal to 1024, got 1000000"),
+        ("data.seed=9223372036854775808", "data.seed: is too large for an integer; at most 2^63 - 1"),
+        ("+seed=-9223372036854775808", "seed: is too large for an integer; at most 2^63 - 1"),
+        ("data=3", "data: must be a mapping with _target_, got 3"),
+    ],
+)
+def test_absurd_numbers(folder, override, problem):
+    with pytest.raises(ConfigError) as error:
+        check(override)
+    assert any(text.endswith(problem) for text in error.value.problems), error.value.problems

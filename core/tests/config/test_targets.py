@@ -2,8 +2,9 @@ import sys
 
 import pytest
 
-from equipot.config._cross_checks import hydra_problems
+from equipot.config._places import kinds_at
 from equipot.config._targets import AllowList, TargetError, resolve_target
+from equipot.plugins import plugins
 
 HOSTILE = [
     "os.system",
@@ -32,6 +33,19 @@ HOSTILE = [
     "equipot.data.transforms.torch.load",
     "equipot_zbl.os.system",
     "equipot_zbl._potential.torch.load",
+    "equipot_zbl.zbl_energy",
+    "equipot_zbl._potential.ZBLPairEnergy",
+    "equipot_kernels._build.toolchain._version",
+    "equipot_kernels._build.cache.load",
+    "equipot_toolbox.write_lmdb",
+    "equipot_toolbox.convert.main",
+    "equipot_toolbox._conflict_free.ConFIG",
+    "equipot_toolbox.__main__",
+    "lightning.__main__",
+    "torchmetrics.MetricCollection",
+    "torchmetrics.image.FrechetInceptionDistance",
+    "torchmetrics.text.BLEUScore",
+    "torch.utils.data.DataLoader",
     "equipot.model",
     "equipot",
     "torch.optim",
@@ -64,9 +78,11 @@ def test_hostile_targets_are_refused(target):
         ("equipot.train.EnergyOnlyLoss", "equipot.train._losses", "EnergyOnlyLoss"),
         ("equipot.model.modify", "equipot.model._modification", "modify"),
         ("equipot.model.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
-        ("equipot_invariant.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
+        ("equipot_invariant.builder.InvariantModel", "equipot_invariant.builder", "InvariantModel"),
         ("equipot.pair_potentials.ZBL", "equipot_zbl._potential", "ZBL"),
         ("equipot_zbl.ZBL", "equipot_zbl._potential", "ZBL"),
+        ("equipot_toolbox.SoftAdapt", "equipot_toolbox._softadapt", "SoftAdapt"),
+        ("equipot.modifiers.modify_PerTypeScaleShift", "equipot.model._modifiers", "modify_PerTypeScaleShift"),
     ],
 )
 def test_allowed_targets(target, module, name):
@@ -121,6 +137,11 @@ def test_a_path_below_a_public_module_gives_no_further_right(target):
         ("equipot.model.CubeModel", "pip install equipot-cube"),
         ("equipot_cube.CubeModel", "pip install equipot-cube"),
         ("mine.Loss", "--allow-target mine"),
+        ("equipot_toolbox._softadapt.SoftAdapt", "did you mean 'equipot_toolbox.SoftAdapt'"),
+        ("equipot_toolbox.SoftAdpat", "did you mean 'equipot_toolbox.SoftAdapt'"),
+        ("equipot_zbl.zbl_energy", "ask its author to declare it with equipot_parts; if you trust it: --allow-target"),
+        ("torch.utils.data.DataLoader", "write its options alone"),
+        ("torch.load", "allowed are equipot, installed plugins and torch.optim"),
     ],
 )
 @pytest.mark.usefixtures("missing_plugin")
@@ -128,6 +149,75 @@ def test_refusals_say_what_to_do(target, hint):
     with pytest.raises(TargetError) as error:
         resolve_target(target, "somewhere")
     assert hint in str(error.value)
+
+
+PLACES = {
+    "data": ("equipot.data.ASEDataModule", "a data module"),
+    "data.transforms.0": ("equipot.data.transforms.NeighborListTransform", "a transform"),
+    "data.stats_manager": ("equipot.data.CommonDataStatisticsManager", "a stats manager"),
+    "data.stats_manager.metrics.0.field": ("equipot.data.NumNeighbors", "a field"),
+    "data.stats_manager.metrics.1.metric": ("equipot.data.Mean", "a reduction"),
+    "data.split_dataset.dataset": ("equipot_toolbox.NPZDataset", "a dataset"),
+    "data.val_dataset.1.0": ("equipot_toolbox.NPZDataset", "a dataset"),
+    "trainer": ("lightning.Trainer", "a trainer"),
+    "trainer.callbacks.3": ("lightning.pytorch.callbacks.EarlyStopping", "a callback"),
+    "trainer.logger": ("lightning.pytorch.loggers.CSVLogger", "a logger"),
+    "trainer.strategy": ("lightning.pytorch.strategies.DDPStrategy", "a strategy"),
+    "trainer.profiler": ("lightning.pytorch.profilers.SimpleProfiler", "a profiler"),
+    "trainer.plugins.0": (
+        "lightning.pytorch.plugins.environments.SLURMEnvironment",
+        "a precision or a cluster environment",
+    ),
+    "training_module": ("equipot.train.EMALightningModule", "a training module"),
+    "training_module.loss": ("equipot.train.EnergyOnlyLoss", "a loss"),
+    "training_module.val_metrics": ("equipot_toolbox.MetricsManager", "metrics or a loss"),
+    "training_module.average": ("equipot.train.ExponentialMovingAverage", "a weight average"),
+    "training_module.gradients": ("equipot_toolbox.ConFIG", "a gradient combination"),
+    "training_module.optimizer": ("torch.optim.SGD", "an optimizer"),
+    "training_module.lr_scheduler": ("torch.optim.lr_scheduler.StepLR", "a scheduler"),
+    "training_module.lr_scheduler.scheduler.schedulers.0": ("torch.optim.lr_scheduler.StepLR", "a scheduler"),
+    "training_module.model": ("equipot.model.InvariantModel", "a model builder or a recipe"),
+    "training_module.model.model": ("equipot.model.modify", "a model builder or a recipe"),
+    "training_module.model.pair_potential": ("equipot.pair_potentials.ZBL", "a pair potential"),
+    "training_module.model.energy_terms.x": ("equipot.pair_potentials.ZBL", "an energy term or a pair potential"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_takes_classes_of_its_kind_only(place):
+    fitting, words = PLACES[place]
+    assert resolve_target(fitting, place).__name__ == fitting.rpartition(".")[2]
+    for other, (target, _) in PLACES.items():
+        if not set(kinds_at(other)) & set(kinds_at(place)):
+            with pytest.raises(TargetError) as error:
+                resolve_target(target, place)
+            assert str(error.value).startswith(f"{place}._target_: must be {words}, got {target!r}; it is ")
+
+
+def test_where_the_kind_is_unknown_any_of_the_list_is_possible():
+    place = "training_module.loss.metrics.0.metric"
+    assert kinds_at(place) == ()
+    assert resolve_target("torchmetrics.MeanSquaredError", place).__name__ == "MeanSquaredError"
+    with pytest.raises(TargetError, match=r"must be a metric; if you trust it: --allow-target torchmetrics\.Metric"):
+        resolve_target("torchmetrics.Metric", place)  # abstract, and not one of numbers
+
+
+def test_what_a_plugin_declares_must_be_a_class(install):
+    """Also where the target of another kind of declaration is a function."""
+    source = (
+        "from equipot import hookimpl\nfrom equipot.declarations import *\n@hookimpl\ndef equipot_pair_potentials():\n"
+        "    yield PairPotentialEntry(name='Runs', target='os.system', summary='Hostile')\n"
+    )
+    install("hostile-dist", "hostile", source)
+    plugins.cache_clear()
+    try:
+        for target in ("equipot.pair_potentials.Runs", "os.system"):
+            with pytest.raises(
+                TargetError, match=r"is not a class, but plugin 'hostile' \(hostile-dist 1.2.3\) declares"
+            ):
+                resolve_target(target, "somewhere")
+    finally:
+        plugins.cache_clear()
 
 
 def test_allow_list_extends_by_package_or_by_name(tmp_path, monkeypatch):
@@ -171,25 +261,3 @@ def test_nothing_hostile_runs_or_is_imported(folder):
     watching.clear()
     assert seen == []
     assert not (folder.path / "hacked").exists()
-
-
-@pytest.mark.parametrize(
-    ("section", "place"),
-    [
-        ({"callbacks": {"x": {"_target_": "os.system"}}}, "callbacks.x._target_"),
-        ({"job_logging": {"formatters": {"x": {"()": "os.system"}}}}, "job_logging.formatters.x.()"),
-        ({"hydra_logging": {"handlers": {"x": {"class": "logging.os.system"}}}}, "hydra_logging.handlers.x.class"),
-        ({"launcher": [{"_target_": "hydra_plugins"}]}, "launcher.0._target_"),
-    ],
-)
-def test_hydra_section(section, place):
-    from omegaconf import OmegaConf
-
-    (problem,) = hydra_problems(OmegaConf.create(section))
-    assert problem.startswith(f"{place}: ")
-
-
-def test_hydra_defaults_are_fine(folder):
-    from equipot.config._load import compose
-
-    assert hydra_problems(compose("config.yaml")[1]) == []

@@ -229,3 +229,27 @@ def test_columns_of_an_ase_database(tmp_path, water):
     frame, _ = read(atoms, {"total_energy": "ref_energy", "forces": "ref_forces"})
     assert frame["total_energy"].tolist() == [-7.0]
     assert frame["forces"].sum() == 9
+
+
+@pytest.mark.parametrize("numbers", [[1, 500], [-1, 8], [10**9, 1]])
+def test_numbers_of_no_element(numbers):
+    atoms = Atoms("HO", np.eye(3)[:2])
+    atoms.arrays["numbers"] = np.array(numbers)
+    with pytest.raises(DataError, match="a.xyz, frame 3: atomic numbers must be from 0 to 118, got"):
+        frame_from_atoms(atoms, label_contract(None), "a.xyz, frame 3")
+
+
+@pytest.mark.parametrize(
+    "info", [{"data": 5}, {"key_value_pairs": [1]}, {"data": {"x": [[1], [2, 3]]}}, {"x": [[1], [2, 3]]}]
+)
+def test_anything_may_be_in_info(info):
+    atoms = Atoms("H", info=info | {"energy": -1.0})
+    assert frame_from_atoms(atoms, label_contract(None), "a")[0]["total_energy"].item() == -1.0
+    assert "info:energy" in keys_found(atoms)
+    assert "info:x" not in keys_found(atoms)
+
+
+def test_a_label_that_is_anything():
+    for value in ({"a": 1}, [[1], [2, 3]], "low", 10**400, np.zeros(3, dtype="M8[s]"), object()):
+        with pytest.raises(DataError, match="a.xyz, frame 3"):
+            frame_from_atoms(Atoms("H", info={"energy": value}), label_contract(None), "a.xyz, frame 3")

@@ -151,9 +151,9 @@ def test_empty_split_and_too_large_batches(module, write, water):
     with pytest.raises(ConfigError) as caught:
         module(split_dataset=halves(path), train_dataloader={"batch_size": 3}, val_dataloader={"batch_size": 9}).setup()
     assert caught.value.problems == [
-        "data.train_dataloader.batch_size: is larger than the train set of 2 frames, got 3; make it smaller",
-        "data.val_dataloader.batch_size: is larger than the val set of 2 frames, got 9; make it smaller",
+        "data.train_dataloader.batch_size: is larger than the train set of 2 frames, got 3; make it smaller"
     ]
+    module(split_dataset=halves(path), train_dataloader={"batch_size": 2}, val_dataloader={"batch_size": 9}).setup()
 
 
 def test_a_failed_setup_is_not_taken_for_a_finished_one(module, write, water):

@@ -19,10 +19,6 @@ def test_loader_defaults():
     }
 
 
-def test_torch_s_loader_may_be_named():
-    assert loader(_target_="torch.utils.data.DataLoader", batch_size=4).batch_size == 4
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -1,4 +1,7 @@
+import bz2
+import gzip
 import logging
+import lzma
 
 import ase.io
 import numpy as np
@@ -50,7 +53,7 @@ def test_file_cut_between_lines(text, broken, lines, message):
 
 
 def test_file_cut_in_a_line(text, broken):
-    with pytest.raises(DataError, match=r"broken.extxyz: cannot be read beyond frame 2 \(counted from 0\): ValueError"):
+    with pytest.raises(DataError, match=r"broken.extxyz, frame 2 \(line 11\): cannot be read: ValueError"):
         read_atoms(broken(text[:-20]))
 
 
@@ -63,7 +66,7 @@ def test_file_cut_in_its_last_number_is_reported(text, broken, caplog):
 def test_frames_after_a_blank_line_are_not_lost(text, broken):
     path = broken(text + "\n" + text)
     assert len(ase.io.read(path, ":")) == 3, "ASE alone drops the second half"
-    with pytest.raises(DataError, match=r"frame 3: follows a blank line \(line 16\), where ASE stops reading"):
+    with pytest.raises(DataError, match=r"frame 3 \(line 17\): follows a blank line \(line 16\), where ASE stops"):
         read_atoms(path)
 
 
@@ -87,7 +90,7 @@ def test_missing_file_offers_the_nearest_name(text, broken, tmp_path):
 
 
 def test_unknown_format(broken):
-    with pytest.raises(DataError, match="notes.dat: cannot be read beyond frame 0"):
+    with pytest.raises(DataError, match=r"notes.dat: has an unknown format.*or convert it with 'ase convert"):
         read_atoms(broken("hello world\n", "notes.dat"))
 
 
@@ -110,10 +113,49 @@ def test_outcar(extra_data):
     assert len(atoms[0]) == 96
 
 
-def test_compressed_file(water, tmp_path):
-    path = tmp_path / "frames.xyz.gz"
-    ase.io.write(path, water(2), format="extxyz")
-    assert len(read_atoms(path)) == 2
+@pytest.mark.parametrize("suffix", ["xyz.gz", "extxyz.bz2", "xyz.xz", "traj.gz"])
+def test_compressed_file(water, tmp_path, suffix):
+    path = tmp_path / f"frames.{suffix}"
+    plain = tmp_path / f"plain.{suffix.split('.')[0]}"
+    ase.io.write(plain, water(2), format="traj" if "traj" in suffix else "extxyz")
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix.split(".")[1]]
+    content = plain.read_bytes()
+    path.write_bytes(pack(content[:100]) + pack(content[100:]))  # two streams one after the other are one file
+    assert [atoms.positions.tolist() for atoms in read_atoms(path)] == [
+        atoms.positions.tolist() for atoms in read_atoms(plain)
+    ]
+
+
+def test_frames_after_a_blank_line_in_a_compressed_file_are_not_lost(text, tmp_path):
+    path = tmp_path / "a.xyz.gz"
+    path.write_bytes(gzip.compress((text + "\n" + text).encode()))
+    with pytest.raises(DataError, match="frame 3 .*: follows a blank line"):
+        read_atoms(path)
+
+
+@pytest.mark.parametrize(
+    ("index", "frames"),
+    [(1, [1]), (-1, [4]), (":2", [0, 1]), ("::2", [0, 2, 4]), ("-2:", [3, 4]), ("::-1", [4, 3, 2, 1, 0])],
+)
+def test_index(water, write, index, frames):
+    path = write("five.extxyz", water(5))
+    whole = [atoms.positions.tolist() for atoms in read_atoms(path)]
+    assert [atoms.positions.tolist() for atoms in read_atoms(path, {"index": index})] == [whole[n] for n in frames]
+
+
+def test_index_of_no_frame(water, write):
+    with pytest.raises(DataError, match="has no such frames"):
+        read_atoms(write("two.extxyz", water(2)), {"index": "7:"})
+
+
+def test_no_more_is_read_than_asked_for(text, broken):
+    assert len(read_atoms(broken(text + "rubbish"), {"index": ":3"})) == 3
+
+
+def test_vectors_and_a_byte_order_mark(broken):
+    text = "1\n\nH 0 0 0\nVEC1 2 0 0\nVEC2 0 3 0\n"
+    first, second = read_atoms(broken(f"\ufeff{text}{text}"))
+    assert first.pbc.tolist() == second.pbc.tolist() == [True, True, False]
 
 
 def test_hash_depends_on_content_only(broken, tmp_path):

@@ -4,6 +4,14 @@ from equipot.data._splits import split_indices
 from equipot.errors import ConfigError
 
 
+def test_isolated_atoms_are_not_part_of_a_split():
+    with pytest.raises(ConfigError) as error:
+        split_indices(8, {"train": 8, "val": 2}, seed=1, isolated=2)
+    assert error.value.problems[0].startswith(
+        "data.split_dataset: wants 10 frames, the files have 8 besides 2 isolated atoms, which go to train, got "
+    )
+
+
 def sizes(parts):
     return {part: len(indices) for part, indices in parts.items()}
 
@@ -57,3 +65,10 @@ def test_seed_decides():
 def test_impossible_splits(num_frames, wished, message):
     with pytest.raises(ConfigError, match=message):
         split_indices(num_frames, wished, seed=1)
+
+
+def test_frames_that_are_not_split_are_counted_in_the_message():
+    with pytest.raises(ConfigError) as caught:
+        split_indices(8, {"train": 9, "val": 1}, 1, isolated=2)
+    (problem,) = caught.value.problems
+    assert "wants 10 frames, the files have 8 and 2 of isolated atoms, which are not split and go to train" in problem

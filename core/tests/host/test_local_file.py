@@ -7,6 +7,7 @@ import pytest
 
 from equipot._cli.main import main
 from equipot._host.local_file import NOTICE
+from equipot.config._targets import TargetError, resolve_target
 from equipot.errors import PluginError
 from equipot.plugins import PluginHost, plugins, use_file
 
@@ -85,6 +86,56 @@ def test_classes_of_a_file_are_declared_by_name(local):
 def test_hooks_of_a_file_are_called(local):
     host = PluginHost(files=[local(HOOKS)])
     assert host.load("pair_potentials", "Local") == 5
+
+
+PARTS = """
+import lightning
+from equipot.data.transforms import Transform
+from equipot.train import Loss
+
+
+class Quiet(lightning.Callback):
+    "Does nothing."
+
+
+class Ours(Transform):
+    "Changes nothing."
+
+    def __call__(self, frame):
+        return frame
+
+
+class Half(Loss):
+    "Still abstract."
+
+
+def helper():
+    pass
+"""
+
+
+def test_parts_of_a_file_are_declared_by_their_path(local):
+    host = PluginHost(files=[local(PARTS)])
+    found = {one.path: one.fine_kind for one in host.available("parts") if one.version == "local file"}
+    assert found == {"my_local_model.Quiet": "callback", "my_local_model.Ours": "transform"}
+    assert host.load("parts", "my_local_model.Quiet").__name__ == "Quiet"
+
+
+def test_a_config_names_parts_of_a_file_and_nothing_else_of_it(local):
+    use_file(local(PARTS))
+    assert resolve_target("my_local_model.Quiet", "trainer.callbacks.0").__name__ == "Quiet"
+    for target in ("my_local_model.helper", "my_local_model.Half", "my_local_model.lightning.Trainer"):
+        with pytest.raises(TargetError, match="is not declared by plugin 'my_local_model'"):
+            resolve_target(target, "trainer.callbacks.0")
+
+
+def test_a_file_with_hooks_declares_parts_by_them(local):
+    hooks = (
+        "from equipot import hookimpl\nfrom equipot.declarations import PartEntry\n@hookimpl\ndef equipot_parts():\n"
+        "    yield PartEntry(kind='transform', target=f'{__name__}.Ours', summary='A test')\n"
+    )
+    host = PluginHost(files=[local(hooks + PARTS)])
+    assert [one.path for one in host.available("parts") if one.version == "local file"] == ["my_local_model.Ours"]
 
 
 def test_loaded_again_it_is_the_same_module(local):

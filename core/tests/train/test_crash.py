@@ -56,13 +56,13 @@ def chain(made, dice, seconds, name, length):
     """Kill a run up to so many times, let it end, and compare; gives the kills that hit."""
     made_of = []
     for _ in range(length):
-        instant = dice.choice(INSTANTS)
-        number = dice.uniform(0.02, seconds) if instant == "processor time" else dice.randint(1, 9)
-        code, _ = made.train(name, "--resume", "auto", kill=(instant, number), cache=f"cache {name}")
+        instant = dice.choice(tuple(INSTANTS))
+        number = dice.uniform(0.02, seconds) if instant == "processor time" else dice.randint(1, INSTANTS[instant])
+        code, _ = made.train(name, "--resume", "auto", kill=(instant, number), fresh=not made_of)
         assert code in (0, -9), made.log()[-3000:]
         if code == -9:
             made_of.append((instant, number))
-    code, _ = made.train(name, "--resume", "auto", cache=f"cache {name}")
+    code, _ = made.train(name, "--resume", "auto")
     assert code == 0, f"{made_of}: {made.log()[-3000:]}"
     found = run_differences(made.folder / "whole", made.folder / name)
     assert found == [], f"{made_of}: {made.log()[-3000:]}"

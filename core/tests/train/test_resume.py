@@ -112,13 +112,23 @@ def test_auto_needs_to_know_the_folder(folder):
     ]
 
 
-def test_a_job_that_slurm_sends_back_goes_on_with_the_same_command(folder, monkeypatch):
-    """SLURM's variables are there, and its signal comes at a step; Lightning neither requeues nor leaves a file."""
-    from equipot.train import LightningModule
-
+@pytest.fixture
+def _slurm(monkeypatch):
+    """The variables of a job of SLURM."""
     job = {"NTASKS": "1", "JOB_ID": "7", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
     for name, value in {**job, "NTASKS_PER_NODE": "1", "NNODES": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
+
+
+REQUEUING = "+trainer.plugins=[{_target_: lightning.pytorch.plugins.environments.SLURMEnvironment}]"
+
+
+@pytest.mark.usefixtures("_slurm")
+@pytest.mark.parametrize("plugins", [[], [REQUEUING]], ids=["plain", "with Lightning's plugin"])
+def test_a_job_that_slurm_sends_back_goes_on_with_the_same_command(folder, monkeypatch, plugins):
+    """Its signal comes at a step; Lightning neither requeues nor leaves a file."""
+    from equipot.train import LightningModule
+
     original, sent = LightningModule.training_step, []
 
     def training_step(self, *args, **kwargs):
@@ -127,12 +137,35 @@ def test_a_job_that_slurm_sends_back_goes_on_with_the_same_command(folder, monke
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(LightningModule, "training_step", training_step)
-    command = ["--output", "job", "--resume", "auto", "run=[train]"]
+    command = ["--output", "job", "--resume", "auto", "run=[train]", *plugins]
     assert folder.call(*command)[0] == 128 + signal.SIGUSR1
     assert folder.call(*command)[0] == 0
     assert folder.call("--output", "whole", "run=[train]")[0] == 0
     assert differences(folder.path / "whole" / "last.ckpt", folder.path / "job" / "last.ckpt") == []
     assert sorted(path.name for path in (folder.path / "job").glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.usefixtures("_slurm")
+def test_files_of_lightnings_requeueing_are_not_loaded_unasked(folder):
+    """Lightning would, on SLURM: the old weights, with the old learning rate, under the new config."""
+    plain = ["run=[train]", "trainer.max_epochs=1"]
+    assert folder.call("--output", "job", *plain)[0] == 0
+    job = folder.path / "job"
+    (job / "last.ckpt").rename(job / "hpc_ckpt_1.ckpt")
+    for name in ("best.ckpt", "results.json"):
+        (job / name).unlink()
+    (text,) = folder.errors("--output", "job", *plain, command="train")
+    assert "the folder holds a run already (hpc_ckpt_1.ckpt)" in text
+    (text,) = folder.errors("--output", "job", "--overwrite", "run=[val]", command="train")
+    what = "was written by Lightning for a requeued job, and would be loaded on SLURM without a word"
+    assert text == f"{job / 'hpc_ckpt_1.ckpt'}: {what}; name it after --resume, or move it away"
+    more = ["--allow", "trainer.max_epochs", "run=[train]"]
+    code, output, _ = folder.call("--output", "job", "--resume", "auto", *more)
+    assert (code, f"resuming {job / 'hpc_ckpt_1.ckpt'}\n" in output) == (0, True)
+    assert folder.call("--output", "job", "--overwrite", *plain, "training_module.optimizer.lr=0.02")[0] == 0
+    assert not (job / "hpc_ckpt_1.ckpt").exists()
+    made = torch.load(job / "last.ckpt", weights_only=True)
+    assert (made["global_step"], made["optimizer_states"][0]["param_groups"][0]["lr"]) == (3, 0.02)
 
 
 def test_a_run_resumed_twice_at_ends_of_epochs_has_the_steps_of_the_whole(folder):

@@ -14,6 +14,7 @@ from ase.io import read, write
 from equipot.containers import plain
 from equipot.model._context import ModelInfo
 from equipot.train._table import results_table
+from equipot_test_support.mounts import mounted_tmpfs
 from equipot_test_support.water import ENERGY_ONLY, labelled
 
 
@@ -219,12 +220,43 @@ def test_lightnings_launcher(folder, command):
         assert found[stage] == pytest.approx(values, rel=1e-10)
 
 
+@pytest.fixture
+def noexec(tmp_path):
+    """A file system from which nothing can be executed."""
+    with mounted_tmpfs(tmp_path / "noexec", "50m,noexec") as path:
+        yield path
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("changed", [{"HOME": "/proc/none"}, {"TMPDIR": "/proc/none"}, {"PYTHONIOENCODING": "ascii"}])
-def test_environments_that_lack_something(folder, changed):
-    """No home, no folder for temporary files, a terminal that knows ASCII alone."""
-    command = [sys.executable, "-m", "equipot._cli.main", "train", "config.yaml", "--output", "out"]
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"HOME": "/proc/none"},
+        {"TMPDIR": "/proc/none"},
+        {"TMPDIR": "noexec"},
+        {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"},
+    ],
+    ids=["no home", "no TMPDIR", "TMPDIR without programs", "ASCII"],
+)
+def test_environments_that_lack_something(folder, changed, request):
+    """Training, and what comes before and after it."""
+    if changed.get("TMPDIR") == "noexec":
+        changed = {"TMPDIR": str(request.getfixturevalue("noexec"))}
     environment = {**os.environ, "EQUIPOT_CACHE_DIR": "", **changed}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    for command in (
+        ["check", "config.yaml"],
+        ["train", "config.yaml", "--output", "out"],
+        ["package", "build", "out/best.ckpt", "model.equipot.zip"],
+        ["eval", "model.equipot.zip", "water.extxyz", "--out", "errors"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "equipot._cli.main", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), f"{command}: {done.stderr}"
     assert sorted(path.name for path in (folder.path / "out").glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
+    assert (folder.path / "errors" / "metrics.json").is_file()

@@ -40,6 +40,37 @@ def test_a_signal_ends_a_validation_which_is_begun_again(made):
 
 
 def test_a_signal_before_the_first_step(made):
-    code, _ = made.train("early", kill=("flush", 3, signal.SIGTERM), cache="new cache")
+    code, _ = made.train("early", kill=("flush", 3, signal.SIGTERM), fresh=True)
     assert code == 143, made.log()
     assert "interrupted by SIGTERM; no checkpoint was written yet\n" in made.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("instant", ["start", "statistics"])
+def test_a_signal_before_training(made, instant, number):
+    name = f"{instant} {number.name}"
+    code, _ = made.train(name, kill=(instant, 1, number), fresh=True)
+    text = made.log()
+    assert (code, "Traceback" in text) == (128 + number, False)
+    assert text.endswith(f"interrupted by {number.name}; no checkpoint was written yet\n")
+    assert left_over(made.folder) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("instant", ["test", "end"])
+def test_a_signal_after_training(made, instant, number):
+    """In the final test, and when the results are there: they are whole or not there."""
+    name = f"{instant} {number.name}"
+    code, _ = made.train(name, kill=(instant, 1, number))
+    text = made.log()
+    assert (code, "Traceback" in text) == (128 + number, False)
+    last = made.folder / name / "last.ckpt"
+    assert text.endswith(f"interrupted by {number.name}; go on with: --resume '{last}'\n")
+    assert left_over(made.folder) == []
+    assert made.train(name, "--resume", "auto")[0] == 0, made.log()
+    assert run_differences(made.folder / "whole", made.folder / name) == []
+
+
+def left_over(folder):
+    """Temporary files of writers that did not come to their end."""
+    return [path for path in folder.rglob(".*") if path.is_file()]

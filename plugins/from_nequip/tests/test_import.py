@@ -251,11 +251,9 @@ def test_the_command_writes_a_package_and_never_unpickles(tmp_path, model_file, 
 
 
 def test_frames_of_the_training_data_are_not_stored_with_the_package(tmp_path, model_file, python):
-    from equipot.artifacts._package import read_golden
-
     out = tmp_path / "model.equipot.zip"
     assert run(model_file, out, "--i-trust-this-file", "--python", python(f'cp {EXPORTS}/nequip_zbl/* "$3"')) == 0
-    assert {frame.name for frame in read_golden(out)} == {"atom", "crystal", "dense_crystal", "molecule"}
+    assert {frame.name for frame in read_package(out).golden} == {"atom", "crystal", "dense_crystal", "molecule"}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 import multiprocessing
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
+from equipot import caches
 from equipot_kernels._build import cache, registry, toolchain
 from equipot_kernels._build.errors import KernelError
+from equipot_test_support.mounts import mounted_tmpfs
 
 SOURCE = 'extern "C" int answer() { return %d; }'
 
@@ -86,6 +89,91 @@ def test_file_that_others_can_write_is_not_loaded(tmp_path):
     assert not built(tmp_path)[0].stat().st_mode & stat.S_IWOTH
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_of_ours_is_not_loaded(tmp_path, kind):
+    answer(12)
+    (path,) = built(tmp_path)
+    good = path.rename(tmp_path / "elsewhere.so")
+    {"link": lambda: path.symlink_to(good), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    another_process()
+    if kind == "folder":
+        with pytest.raises(KernelError, match="cannot hold kernels"):
+            answer(12)
+        return
+    assert answer(12) == 12
+    assert [file.is_file() and not file.is_symlink() for file in built(tmp_path)] == [True]
+
+
+def test_file_of_another_user_is_not_loaded(tmp_path, monkeypatch, caplog):
+    answer(13)
+    (path,) = built(tmp_path)
+    caches._say.cache_clear()
+    if os.getuid() == 0:
+        os.chown(path, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
+        cache._folder_of_process.cache_clear()
+    another_process()
+    assert answer(13) == 13
+    assert "it belongs to another user" in caplog.text
+
+
+# ------------------------------------------------------------------ folders that do not allow execution
+
+
+@pytest.fixture
+def noexec(tmp_path):
+    with mounted_tmpfs(tmp_path / "noexec", "50m", "noexec") as path:
+        yield path
+
+
+@pytest.fixture
+def _probed_again():
+    toolchain._find.cache_clear()
+    cache._folder_of_process.cache_clear()
+    yield
+    toolchain._find.cache_clear()
+
+
+@pytest.mark.usefixtures("_probed_again")
+def test_temporary_files_may_not_run(tmp_path, noexec, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(noexec))
+    assert answer(14) == 14
+    assert [path.suffix for path in built(tmp_path)] == [".so"], "nothing else stays in the cache"
+
+
+@pytest.mark.usefixtures("_probed_again")
+def test_no_folder_for_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    assert answer(15) == 15
+
+
+@pytest.mark.usefixtures("_probed_again")
+def test_the_cache_may_not_run(noexec, monkeypatch, caplog):
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(noexec))
+    assert answer(16) == 16
+    assert "kernels: does not allow execution (it is mounted with noexec); EQUIPOT_CACHE_DIR names" in caplog.text
+
+
+@pytest.mark.usefixtures("_probed_again")
+def test_nothing_may_run(noexec, monkeypatch):
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(noexec))
+    monkeypatch.setenv("TMPDIR", str(noexec))
+    with pytest.raises(
+        KernelError, match=r"TMPDIR: .* does not allow execution .*set TMPDIR to a folder that allows it"
+    ):
+        answer(17)
+
+
+@pytest.mark.usefixtures("_probed_again")
+def test_no_home_folder(monkeypatch, caplog):
+    monkeypatch.delenv("EQUIPOT_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: Path("/proc/none"))
+    assert answer(18) == 18
+    assert "kernels are not cached: /proc/none/.cache/equipot/kernels: it cannot be made" in caplog.text
+
+
 def test_folder_that_others_can_write_is_not_used(tmp_path, caplog):
     folder = tmp_path / "kernels"
     folder.mkdir()
@@ -161,9 +249,36 @@ def test_unknown_handle():
         ({"paths": [[3, 0, 0, 1]]}, "a path refers to a block that does not exist"),
         ({"paths": []}, "it must have 1 to 10000 paths"),
         ({"more": 1}, "is not a spec of a convolution"),
+        ({"family": ["convolution"]}, "unknown family"),
+        ({"family": None}, "unknown family"),
+        ({"dtype": ["float32"]}, "is not a spec of a convolution"),
+        ({"dtype": float("nan")}, "must hold JSON values only"),
+        ({"paths": {"0": 1}}, "paths"),
+        ({"paths": [[0, 0, 0]]}, "path"),
+        ({"paths": [0]}, "path"),
+        ({"paths": [[0, 0, 0, True]]}, "path"),
+        ({"paths": [["0", 0, 0, 1]]}, "path"),
+        ({"layout_in": "9999999x9e"}, "layout|irrep|must"),
+        ({"layout_in": ["1x0e"]}, "is not a spec of a convolution"),
     ],
 )
 def test_wrong_specs_are_refused(change, message):
     spec = {"family": "convolution", "dtype": "float32", "layout_in": "2x0e", "layout_edge": "1x0e"}
     with pytest.raises(KernelError, match=message):
         registry.prepare([{**spec, "paths": [[0, 0, 0, 1]], **change}])
+
+
+@pytest.mark.parametrize("spec", [None, 1, "convolution", [], ["family"], {}, {"family": "coupling"}, {1: {2}}])
+def test_what_is_no_spec_is_refused(spec):
+    with pytest.raises(KernelError):
+        registry.prepare([spec])
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize("value", [None, True, -1, 0, 10**30, 1.5, "1", "", [], [[]], {}, {"a": 1}, ["1x0e"] * 3])
+def test_entries_of_any_type_are_refused(family, value):
+    """Each entry that any family knows, one after the other and all at once."""
+    names = ["dtype", "channels", "dim_in", "dim_out", "blocks", "layout_in", "layout_edge", "layout_out", "paths"]
+    for changed in [*([name] for name in names), names]:
+        with pytest.raises(KernelError):
+            registry.prepare([{"family": family, **dict.fromkeys(changed, value)}])

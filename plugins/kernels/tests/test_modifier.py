@@ -105,6 +105,18 @@ def test_model_survives_copies(make_model, batch):
     assert again.state_dict().keys() == make_model().state_dict().keys()
 
 
+def test_a_copy_knows_its_kernels_where_nothing_else_does(make_model, batch, monkeypatch):
+    """As a model that is unpickled in another process."""
+    model = enable_FusedKernels(make_model())
+    data = batch(model)
+    expected = model(data)["total_energy"]
+    monkeypatch.setattr(registry, "_specs", {})
+    monkeypatch.setattr(registry, "_functions", {})
+    with pytest.raises(KernelError, match="no kernel has this handle"):
+        model(data)
+    assert torch.equal(copy.deepcopy(model)(data)["total_energy"], expected)
+
+
 def test_without_compiler_one_warning_and_the_core_path(make_model, monkeypatch):
     def no_compiler(units):
         raise KernelError("kernels: found no C++ compiler; install a C++ compiler (apt install g++)")

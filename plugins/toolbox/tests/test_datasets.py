@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -17,7 +18,7 @@ from ase.io import write
 
 from equipot.config._check import check_config
 from equipot.config._load import compose
-from equipot.data import ASEDataModule
+from equipot.data import ASEDataModule, LMDBReader
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
 from equipot_testing.toy import ToyModel
@@ -121,7 +122,7 @@ def test_lmdb_with_pickles_is_refused_unread(tmp_path, capsys):
         len(LMDBDataset(str(path)))
     write_lmdb(tmp_path / "ours.lmdb", [Atoms("H")])
     put(tmp_path / "ours.lmdb", b"000000000000", pickle.dumps(Canary()))
-    with pytest.raises(DataError, match=r"ours.lmdb, frame 0: is damaged"):
+    with pytest.raises(DataError, match=r"ours.lmdb, frame 0: cannot be read: SafetensorError"):
         LMDBDataset(str(tmp_path / "ours.lmdb")).atoms(0)
     assert not (tmp_path / "canary").exists()
 
@@ -154,7 +155,7 @@ def test_npz_in_the_layouts_of_sgdml_and_rmd17(tmp_path, molecules, names):
 
 def test_npz_with_objects_is_refused(tmp_path, molecules):
     np.savez(tmp_path / "a.npz", **arrays_of(molecules), extra=np.array([{}, {}], dtype=object))
-    with pytest.raises(DataError, match=r"a.npz: cannot be read: Object arrays cannot be loaded"):
+    with pytest.raises(DataError, match=r"a.npz:extra.npy: cannot be read: it has Python objects"):
         len(NPZDataset(str(tmp_path / "a.npz")))
 
 
@@ -219,6 +220,109 @@ def test_hdf5_never_leaves_its_file(tmp_path, molecules):
     for name, what in (("b.h5:linked", "is a link"), ("c.h5:pos", "is stored"), ("d.h5:pos", "is stored")):
         with pytest.raises(DataError, match=f"{name}: {what}"):
             len(HDF5Dataset(str(tmp_path / name.split(":")[0])))
+
+
+def test_npz_that_states_more_than_it_holds(tmp_path, molecules):
+    head = repr({"descr": "<f8", "fortran_order": False, "shape": (10**12, 5, 3)}).encode()
+    np.savez(tmp_path / "a.npz", **arrays_of(molecules))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("more.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+    with pytest.raises(DataError, match=r"a.npz:more.npy: states an array of shape \(1000000000000, 5, 3\)"):
+        len(NPZDataset(str(tmp_path / "a.npz")))
+    np.savez_compressed(tmp_path / "b.npz", **arrays_of(molecules), more=np.zeros(10**7))
+    with pytest.raises(DataError, match=r"b.npz: states 8\d+ bytes of arrays in a file of"):
+        len(NPZDataset(str(tmp_path / "b.npz")))
+
+
+def test_npz_may_be_compressed(tmp_path, molecules):
+    np.savez_compressed(tmp_path / "a.npz", **arrays_of(molecules))
+    assert len(NPZDataset(str(tmp_path / "a.npz"))) == 6
+
+
+@pytest.mark.parametrize(
+    "options", [{"compression": "gzip"}, {"compression": "lzf", "shuffle": True}, {"chunks": True, "fletcher32": True}]
+)
+def test_hdf5_may_be_compressed(tmp_path, molecules, options):
+    repeated = molecules * 200
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, array in {**arrays_of(repeated), "z": np.tile(molecules[0].numbers, (1200, 1))}.items():
+            file.create_dataset({"R": "pos", "z": "species"}.get(name, name), data=array, **options)
+    dataset = HDF5Dataset(str(tmp_path / "a.h5"))
+    assert len(dataset) == 1200
+    np.testing.assert_array_equal(dataset.atoms(601).positions, molecules[1].positions)
+
+
+def test_hdf5_that_states_more_than_it_stores(tmp_path, molecules):
+    for name, options in {"a.h5": {"chunks": (1, 5, 3)}, "b.h5": {}}.items():
+        with h5py.File(tmp_path / name, "w") as file:
+            file["species"] = molecules[0].numbers
+            file.create_dataset("pos", (10**9, 5, 3), "f8", **options)
+        with pytest.raises(DataError, match=rf"{name}:pos: states the shape \(1000000000, 5, 3\) but stores 0 bytes"):
+            len(HDF5Dataset(str(tmp_path / name)))
+
+
+def test_hdf5_groups_in_a_circle(tmp_path, molecules):
+    write_hdf5(tmp_path / "a.h5", molecules)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["CH4/again"] = file["CH4"]
+    with pytest.raises(DataError, match=r"a.h5:CH4:again: is in the file under another name too"):
+        len(HDF5Dataset(str(tmp_path / "a.h5")))
+
+
+def test_lmdb_that_is_cut_off_or_becomes_so(tmp_path, molecules):
+    path = tmp_path / "a.lmdb"
+    write_lmdb(path, molecules * 20)
+    whole = path.read_bytes()
+    opened = LMDBDataset(str(path))
+    assert len(opened) == 120
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="a.lmdb: cannot be read: it is cut off; copy the file again"):
+        [opened.atoms(index) for index in range(120)]
+    with pytest.raises(DataError, match=rf"a.lmdb: is cut off: \d+ of {len(whole)} bytes; copy the file again"):
+        len(LMDBDataset(str(path)))
+
+
+def test_lmdb_with_a_damaged_page(tmp_path, molecules):
+    path = tmp_path / "a.lmdb"
+    write_lmdb(path, molecules * 20)
+    whole = path.read_bytes()
+    for page in range(2, len(whole) // 4096):
+        path.write_bytes(whole[: page * 4096] + b"\xff" * 4096 + whole[(page + 1) * 4096 :])
+        dataset = LMDBDataset(str(path))
+        with pytest.raises(DataError, match=r"a.lmdb.*(is damaged|cannot be read)"):
+            [dataset.atoms(index) for index in range(len(dataset))]
+
+
+def test_lmdb_of_the_library_is_read_the_same(tmp_path):
+    random = np.random.default_rng(0)
+    sizes = [0, 10, 1500, 2100, 5000, 20000]
+    values = {str(number).encode(): random.bytes(sizes[number % 6]) for number in random.permutation(500)}
+    with lmdb.open(str(tmp_path / "a.mdb"), subdir=False, lock=False, map_size=2**26, sync=False) as environment:
+        for number, (key, value) in enumerate(values.items()):
+            with environment.begin(write=True) as transaction:  # many transactions leave free pages behind
+                transaction.put(key, value)
+                if number % 5 == 4:
+                    transaction.delete(list(values)[number - 3])
+        with environment.begin() as transaction:
+            stored = dict(transaction.cursor())
+    reader = LMDBReader(tmp_path / "a.mdb")
+    assert dict(reader.items()) == stored
+    assert len(reader) == len(stored) == 400
+    assert [reader.get(key) for key in values] == [stored.get(key) for key in values]
+    assert pickle.loads(pickle.dumps(reader)).get(next(iter(stored))) == next(iter(stored.values()))  # noqa: S301
+
+
+@pytest.mark.parametrize("kind", [NPZDataset, HDF5Dataset, LMDBDataset])
+def test_pipes_and_folders_are_not_waited_for(tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(DataError, match="is not a regular file"):
+            len(kind(str(path)))
+
+
+def test_arguments_of_ase_are_checked():
+    with pytest.raises(ConfigError, match=r"ase_args.format: is not a format that is read, got 'db2'"):
+        ASEDataset("a.xyz", {"format": "db2"})
 
 
 @pytest.mark.parametrize("kind", [NPZDataset, HDF5Dataset, LMDBDataset])

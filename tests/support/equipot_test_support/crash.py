@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -12,8 +13,25 @@ import torch
 from equipot.containers import leaves
 from equipot_test_support.checkpoints import PARTS
 
-INSTANTS = ("processor time", "half a write", "flush", "before rename", "after rename", "validation", "batch", "row")
-"""What a run can be killed by: having used so many seconds, or being somewhere for the n-th time."""
+INSTANTS = {
+    "processor time": 0,
+    "start": 1,
+    "statistics": 1,
+    "half a write": 40,
+    "flush": 40,
+    "before rename": 20,
+    "after rename": 20,
+    "validation": 9,
+    "batch": 12,
+    "row": 9,
+    "test": 1,
+    "end": 1,
+}
+"""What a run can be killed by: having used so many seconds, or being somewhere for the n-th time, n at most this."""
+
+
+STATISTICS = "statistics"
+"""Folder in which the runs keep them."""
 
 
 class Trainings:
@@ -26,31 +44,33 @@ class Trainings:
 
     def __init__(self, folder, overrides=()):
         self.folder = Path(folder)
-        self.overrides = list(overrides)
+        self.overrides = [f"+data.cache_dir={STATISTICS}", *overrides]
         _warm()
 
-    def train(self, output, *arguments, kill=None, cache="cache"):
+    def train(self, output, *arguments, kill=None, fresh=False):
         """Train in a process of its own.
 
         Args:
             output: Name of the run's folder.
             *arguments: Further ones of the command.
             kill: An instant and a number, or None; a third entry is the signal, SIGKILL unless given.
-            cache: Name of the folder of caches.
+            fresh: Whether the statistics are not known yet.
 
         Returns:
             The exit code, negative for a signal; and the processor time used, in seconds.
         """
+        if fresh:
+            shutil.rmtree(self.folder / STATISTICS, ignore_errors=True)
         child = os.fork()
         if child == 0:
-            self._in_child(["--output", output, *self.overrides, *arguments], kill, cache)
+            self._in_child(["--output", output, *self.overrides, *arguments], kill)
         return _wait(child, kill[1] if kill and kill[0] == "processor time" else float("inf"))
 
-    def _in_child(self, arguments, kill, cache):
+    def _in_child(self, arguments, kill):
         code = 70
         try:
             os.chdir(self.folder)
-            os.environ["EQUIPOT_CACHE_DIR"] = str(self.folder / cache)
+            os.environ["EQUIPOT_CACHE_DIR"] = str(self.folder / "cache")
             log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(log, 1)
             os.dup2(log, 2)
@@ -116,11 +136,17 @@ def _wait(child, limit):
 
 def _arm(instant, number, by=signal.SIGKILL):
     """Let this process send itself a signal when it is somewhere for the n-th time."""
+    import lightning
+
+    from equipot import files
+    from equipot.train import _run
     from equipot.train._checkpoints import _Target
     from equipot.train._module import LightningModule
     from equipot.train._records import MetricsFile
 
     places = {
+        "start": (lightning, "seed_everything"),
+        "statistics": (files, "write_json"),
         "half a write": (_Target, "write"),
         "flush": (os, "fsync"),
         "before rename": (Path, "replace"),
@@ -128,6 +154,8 @@ def _arm(instant, number, by=signal.SIGKILL):
         "validation": (LightningModule, "validation_step"),
         "batch": (LightningModule, "training_step"),
         "row": (MetricsFile, "log_metrics"),
+        "test": (LightningModule, "test_step"),
+        "end": (_run, "results_table"),
     }
     owner, name = places[instant]
     original, left = getattr(owner, name), [number]

@@ -16,7 +16,7 @@ def command(context: click.Context, *, arguments: tuple[str, ...], allow_target:
     Hydra's overrides (key=value) follow the config file.
     """
     from equipot._cli.common import show_plugin_warnings
-    from equipot.config._load import compose
+    from equipot.config._load import compose, typed_texts
 
     file, overrides, _ = split_arguments(context, arguments)
     config, hydra = compose(file, overrides)
@@ -25,5 +25,5 @@ def command(context: click.Context, *, arguments: tuple[str, ...], allow_target:
     from equipot.config._check import check_config
     from equipot.config._targets import AllowList
 
-    checked = check_config(config, AllowList(allow_target), hydra)
+    checked = check_config(config, AllowList(allow_target, tuple(sorted(typed_texts(overrides)))), hydra)
     print(f"{file}: ok ({' '.join(checked.stages)}; {type(checked.recipe).__name__})")

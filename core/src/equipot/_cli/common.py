@@ -13,6 +13,8 @@ from typing import Literal
 import click
 
 from equipot._host.attribution import naming_plugins
+from equipot._interrupts import Interrupted, handled, ignore_further
+from equipot._processes import is_first
 from equipot.errors import ConfigError, DataError, EquipotError
 from equipot.plugins import plugins, use_file
 
@@ -37,8 +39,20 @@ _shown: set[str] = set()
 def run(command: click.Command, program: str, argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, run a command and return the exit code.
 
-    Errors meant for users are printed to stderr as ``error: …``; the exit code is then 2.
+    Errors meant for users are printed to stderr as ``error: …``; the exit code is then 2. A signal ends the command
+    with one line and the exit code that shells give.
     """
+    with handled():
+        try:
+            return _run(command, program, argv)
+        except Interrupted as interrupted:
+            ignore_further()
+            if is_first():
+                print(interrupted, file=sys.stderr)
+            return interrupted.exit_code
+
+
+def _run(command: click.Command, program: str, argv: Sequence[str] | None) -> int:
     configure_logging()
     for stream in (sys.stdout, sys.stderr):
         # a terminal that knows ASCII alone gets ? for tables and units, and not a UnicodeEncodeError after the work

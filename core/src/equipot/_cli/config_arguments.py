@@ -14,9 +14,10 @@ PASS_UNKNOWN = {"ignore_unknown_options": True}
 
 HYDRA_FLAGS = (
     "-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run", "-i", "--info",
-    "-cd", "--config-dir", "--hydra-help", "--experimental-rerun",
+    "-cd", "--config-dir", "--hydra-help",
 )  # fmt: skip
-"""Flags of Hydra; values are written with ``=``, as in ``--cfg=job``."""
+"""Flags of Hydra; values are written with ``=``, as in ``--cfg=job``. Not among them: ``--experimental-rerun``, which
+unpickles a file."""
 
 
 def config_arguments(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=int, default=10, metavar="N", help="Frames evaluated at once (default: 10).")
 @click.option("--device", default="cpu", help="Device to run on: cpu (default) or cuda.")
 @weights_option
-@click.option("--allow-native", is_flag=True, help="Also load a compiled file that was not built on this machine.")
+@click.option("--allow-native", is_flag=True, help="Also load a compiled file that you did not build yourself.")
 def command(
     *,
     model: str,

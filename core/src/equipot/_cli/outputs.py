@@ -13,8 +13,8 @@ from equipot.errors import ConfigError, problem
 STAMP = "%Y-%m-%d_%H-%M-%S"
 """Date and time in the format of Hydra's folder names."""
 
-RUN_FILES = ("best.ckpt", "last.ckpt", "results.json", "multirun.yaml")
-"""Files that show that a folder holds a run."""
+RUN_FILES = ("best.ckpt", "last.ckpt", "hpc_ckpt_*.ckpt", "results.json", "multirun.yaml")
+"""Files that show that a folder holds a run; patterns of names."""
 
 
 def parent_of(config: Path) -> Path:
@@ -52,7 +52,7 @@ def make_chosen(folder: Path, *, replace: bool) -> None:
     except OSError as error:
         what = f"cannot be written: {error.strerror}"
         raise ConfigError(problem("--output", what, got=str(folder), hint="choose another folder")) from None
-    found = [name for name in RUN_FILES if (folder / name).exists()]
+    found = [path.name for name in RUN_FILES for path in sorted(folder.glob(name))]
     if found and not replace:
         what = f"the folder holds a run already ({', '.join(found)})"
         hint = "choose another folder, or add --overwrite"

@@ -11,7 +11,9 @@ import click
 
 from equipot._cli.common import print_table, show_plugin_warnings
 from equipot._cli.main import DeclaredGroup
+from equipot._host.declaration import singular
 from equipot.commands import complete_plugins
+from equipot.declarations import PartEntry
 from equipot.errors import ConfigError, unknown
 from equipot.plugins import HOOKS, PluginHost, PluginRecord, plugins
 
@@ -48,7 +50,7 @@ def listing(host: PluginHost) -> list[dict[str, Any]]:
 
 
 def _shown(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 12 else f"{len(names)} names (--json lists them)"
+    return ", ".join(names) if len(names) <= 12 else f"{len(names)} names ('info' and --json list them)"
 
 
 def _print_table(host: PluginHost) -> None:
@@ -86,7 +88,10 @@ def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
     """Collect what the record, metadata and declarations say about a plugin."""
     declared = {
         kind: {
-            item.entry.name: {key: getattr(item.entry, key) for key in ("summary", "target", "deprecated")}
+            item.entry.name: {
+                **({"kind": item.entry.kind} if isinstance(item.entry, PartEntry) else {}),
+                **{key: getattr(item.entry, key) for key in ("summary", "target", "deprecated")},
+            }
             for item in host.declarations(kind)
             if item.plugin == record.id
         }
@@ -126,7 +131,8 @@ def _print(key: str, value: Any) -> None:
             print(f"{kind.replace('_', ' ')}:")
             for name, entry in names.items():
                 deprecated = f"; deprecated: {entry['deprecated']}" if entry["deprecated"] else ""
-                print(f"  {name}: {entry['summary']} ({entry['target'] or 'no target'}){deprecated}")
+                note = singular(entry["kind"]) if "kind" in entry else entry["target"] or "no target"
+                print(f"  {name}: {entry['summary']} ({note}){deprecated}")
     elif isinstance(value, list):
         print(f"{key}: {'; '.join(value)}") if value else None
     elif value:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from equipot._cli import outputs
 from equipot._cli.common import EXIT_ERROR, print_error, show_plugin_warnings
 from equipot._host.attribution import naming_plugins
 from equipot.config import _check as check
 from equipot.config import _load as load
-from equipot.config._cross_checks import hydra_problems
-from equipot.errors import ConfigError, EquipotError
+from equipot.errors import ConfigError, EquipotError, problem
 from equipot.train._lock import owned
 from equipot.train._run import RunOptions, objective, run_checked, run_config
 
@@ -31,33 +32,47 @@ HYDRA_FOLDER = "outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"
 class Runs:
     """A composed config and the ways to run it.
 
-    ``output`` is the folder that the user chose, and ``replace`` says whether it may already hold a run. Targets in the
-    config's ``hydra`` section are checked at once, since Hydra would call them.
+    ``flags`` are Hydra's, ``output`` is the folder that the user chose, and ``replace`` says whether it may hold a run
+    already.
     """
 
     def __init__(
-        self, config: str, overrides: Sequence[str], options: RunOptions, output: str | None, *, replace: bool
+        self,
+        config: str,
+        overrides: Sequence[str],
+        flags: Sequence[str],
+        options: RunOptions,
+        output: str | None,
+        *,
+        replace: bool,
     ) -> None:
         self.file = load.config_file(config)
-        self.overrides = list(overrides)
+        self.flags: Namespace = get_args_parser().parse_args([*flags])
+        self.overrides = [*overrides, "hydra.job.chdir=false"]
         self.options = options
         self.output = output
         self.replace = replace
-        self.config, self.hydra = load.compose(self.file, self.overrides)
-        if problems := hydra_problems(self.hydra):
-            raise ConfigError(problems)
-        self.multirun = getattr(self.hydra.hydra.mode, "name", "") == "MULTIRUN"
-        raw: Any = OmegaConf.to_container(self.hydra, resolve=False)
+        if output is not None:
+            quoted = str(Path(output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
+            self.overrides += [f"hydra.{kind}.dir='{quoted}'" for kind in ("run", "sweep")]
+        self.config, self.hydra = load.compose(self.file, self.overrides, config_dir=self.flags.config_dir)
+        raw: Any = OmegaConf.to_container(self.hydra, resolve=False, enum_to_str=True)
+        self.multirun = self.flags.multirun or raw["hydra"]["mode"] == "MULTIRUN"
         self.unnamed = output is None and raw["hydra"]["run"]["dir"] == HYDRA_FOLDER
+        if load.is_sweep(overrides) and not self.multirun and not self.flags.cfg:
+            texts = [text for text in overrides if load.is_sweep([text])]
+            hint = "add --multirun to your command line, or write a list as key=[1,2]"
+            raise ConfigError(problem(f"override {text!r}", "has several values", hint=hint) for text in texts)
         show_plugin_warnings()
 
-    def run(self, flags: Sequence[str]) -> int:
+    def run(self) -> int:
         """Run the config once, or leave sweeps and flags to Hydra; nothing is written for a config with problems."""
-        before, composed = HydraConfig.instance().cfg, self.hydra.hydra.overrides
-        # composing one run drops the overrides that are sweeps
-        is_sweep = self.multirun or len(composed.task) + len(composed.hydra) < len(self.overrides)
+        before = HydraConfig.instance().cfg
+        shown = self.flags.cfg or self.flags.info or self.flags.hydra_help
         try:
-            return self._by_hydra(flags) if flags or is_sweep else self._once()
+            if shown or self.multirun:
+                return self._by_hydra(self._show if shown else self._sweep)
+            return self._once()
         finally:
             HydraConfig.instance().cfg = before
 
@@ -83,7 +98,6 @@ class Runs:
             folder = self._folder(job)
             with read_write(job.hydra), open_dict(job.hydra):
                 job.hydra.mode = "RUN"
-                job.hydra.job.chdir = False
                 job.hydra.run.dir = str(folder)
                 job.hydra.runtime.output_dir = str(folder.absolute())
             HydraConfig.instance().set_config(job)
@@ -101,28 +115,35 @@ class Runs:
 
     # --------------------------------------------------------------------------- many runs
 
-    def _by_hydra(self, flags: Sequence[str]) -> int:
-        """Let Hydra start the runs; each is checked when it starts."""
-        defaults = ["hydra.job.chdir=false"]
+    def _by_hydra(self, call: Callable[[Any], object]) -> int:
+        """Let Hydra do something with the config."""
+        with load.composer(self.file, self.overrides, self.flags.config_dir) as hydra:
+            try:
+                return _exit_code(lambda: call(hydra))
+            except (HydraException, OmegaConfBaseException) as error:  # of sweepers and launchers
+                raise ConfigError(problem(self.file.name, load.first_lines(error))) from None
+
+    def _sweep(self, hydra: Any) -> None:
+        """Start the runs; each is checked when it starts."""
         if self.output is not None:
             outputs.make_chosen(Path(self.output), replace=self.replace)
-            quoted = str(Path(self.output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-            many = self.multirun or not {"-m", "--multirun"}.isdisjoint(flags)
-            defaults.append(f"hydra.{'sweep' if many else 'run'}.dir='{quoted}'")
-        elif self.unnamed:
-            defaults.append(f"hydra.run.dir='{outputs.parent_of(self.file)}/${{now:{outputs.STAMP}}}'")
 
         def run(config: DictConfig) -> dict[str, dict[str, float]]:
             output = Path(HydraConfig.get().runtime.output_dir)
             with owned(output):
                 return run_config(config, dataclasses.replace(self.options, output=output))
 
-        task = hydra.main(version_base=None, config_path=str(self.file.parent), config_name=self.file.stem)(_task(run))
-        before, sys.argv = sys.argv, ["equipot-train", *flags, *self.overrides, *defaults]  # where Hydra reads them
-        try:
-            return _exit_code(task)
-        finally:
-            sys.argv = before
+        hydra.multirun(self.file.stem, _task(run), [*self.overrides, "hydra.mode=MULTIRUN"])
+
+    def _show(self, hydra: Any) -> None:
+        """Print the config, or facts about it."""
+        name, flags = self.file.stem, self.flags
+        if flags.cfg:
+            hydra.show_cfg(name, self.overrides, flags.cfg, flags.package, flags.resolve)
+        elif flags.info:
+            hydra.show_info(flags.info, config_name=name, overrides=self.overrides)
+        else:
+            hydra.hydra_help(config_name=name, args_parser=get_args_parser(), args=flags)
 
 
 def _run_job(job: DictConfig, task: Callable[[DictConfig], float | None]) -> None:

@@ -32,6 +32,7 @@ from equipot._cli.config_arguments import PASS_UNKNOWN, config_arguments, split_
     metavar="KEY",
     help="With --resume: this config key may differ from the interrupted run. May be repeated.",
 )
+@click.option("--store-env", is_flag=True, help="Store values from ${oc.env:…} in checkpoints and config.json.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -42,6 +43,7 @@ def command(
     resume: str | None,
     allow: tuple[str, ...],
     allow_target: tuple[str, ...],
+    store_env: bool,
 ) -> int:
     """Train, validate and test the model of a config.
 
@@ -49,12 +51,14 @@ def command(
     """
     from equipot._cli.runs import Runs
     from equipot.allocator import keep_memory
+    from equipot.config._load import typed_texts
     from equipot.config._targets import AllowList
     from equipot.errors import ConfigError, problem
     from equipot.train._run import AUTO, RunOptions
 
     keep_memory()
     config, overrides, flags = split_arguments(context, arguments)
+    given = tuple(sorted(typed_texts(overrides)))
     if allow and not resume:
         raise ConfigError(problem("--allow", "is only valid together with --resume", got=list(allow)))
     auto = resume == AUTO
@@ -65,10 +69,10 @@ def command(
         resume=Path(resume).absolute() if resume and not auto else None,
         auto=auto,
         allow=allow,
-        allow_targets=AllowList(allow_target),
+        allow_targets=AllowList(allow_target, given),
+        store_env=store_env,
     )
-    runs = Runs(config, overrides, options, output, replace=overwrite or resume is not None)
-    return runs.run(flags)
+    return Runs(config, overrides, flags, options, output, replace=overwrite or resume is not None).run()
 
 
 main = functools.partial(run, command, "equipot-train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import sys
 import warnings
@@ -11,10 +12,19 @@ from typing import Any
 
 from equipot._host.guard import guarded
 from equipot._importing import load_object
-from equipot.declarations import Entry
+from equipot.declarations import PART_KINDS, Entry, PartEntry
 from equipot.errors import PluginError
 
 logger = logging.getLogger(__name__)
+
+NAMESPACES: dict[str, str] = {
+    "model_builders": "equipot.model",
+    "pair_potentials": "equipot.pair_potentials",
+    "energy_terms": "equipot.energy_terms",
+    "modifiers": "equipot.modifiers",
+    "stats_managers": "equipot.data",
+}
+"""Module in which configs and Python find the registered names of each kind."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,19 @@ class Declaration:
 
     @property
     def role(self) -> str:
-        """Kind and name, e.g. ``pair potential 'ZBL'``."""
-        return f"{singular(self.kind)} {self.entry.name!r}"
+        """Kind and name, e.g. ``pair potential 'ZBL'``, ``loss 'equipot.train.EnergyForceLoss'``."""
+        return f"{singular(self.fine_kind)} {self.entry.name!r}"
+
+    @property
+    def fine_kind(self) -> str:
+        """The kind of declaration, for a part the kind of part."""
+        return self.entry.kind if isinstance(self.entry, PartEntry) else self.kind
+
+    @property
+    def path(self) -> str:
+        """The ``_target_`` by which configs name it, e.g. ``equipot.pair_potentials.ZBL``."""
+        namespace = NAMESPACES.get(self.kind)
+        return f"{namespace}.{self.entry.name}" if namespace else self.entry.target
 
 
 def load_target(declaration: Declaration) -> Any:
@@ -47,12 +68,24 @@ def load_target(declaration: Declaration) -> Any:
     try:
         # The guard compares all random generators, which is too slow for targets that are imported already.
         with contextlib.nullcontext() if loaded else guarded(notes, declaring=False):
-            return load_object(target, f"of {declaration.role}")
+            found = load_object(target, f"of {declaration.role}")
+        if isinstance(declaration.entry, PartEntry):
+            _check_part(found, declaration.entry, declaration.role)
     except PluginError as error:
         raise PluginError(f"{declaration.label}: {error}") from error.__cause__
     finally:
         for note in notes:
             logger.warning("%s: %s", declaration.label, note)
+    return found
+
+
+def _check_part(found: object, entry: PartEntry, role: str) -> None:
+    """Refuse a target that is not a class, or does not derive from the class of its kind."""
+    if not inspect.isclass(found):
+        raise PluginError(f"{entry.target!r} of {role} is not a class")
+    base = PART_KINDS[entry.kind]
+    if base and not issubclass(found, load_object(base)):
+        raise PluginError(f"{entry.target!r} of {role} does not derive from {base}")
 
 
 def warn_if_deprecated(declaration: Declaration) -> Declaration:
@@ -79,4 +112,6 @@ def singular(kind: str) -> str:
         >>> singular("pair_potentials")
         'pair potential'
     """
+    if kind in PART_KINDS:
+        return kind.replace("_", " ")
     return {"target_aliases": "target alias"}.get(kind, kind.removesuffix("s").replace("_", " "))

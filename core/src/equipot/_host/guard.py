@@ -43,7 +43,9 @@ def guarded(notes: list[str], *, declaring: bool) -> Iterator[None]:
             before.pop("the warning filters", None)  # libraries add filters of their own
         if declaring and heavy:
             notes.append(f"importing it imported {', '.join(heavy)}; declarations must stay light")
-        notes.extend(f"importing it changed {name}; undone" for name in _undo(before, declaring=declaring))
+        lightnings = ("Python's random generator",) if "lightning" in heavy else ()  # it draws when it is imported
+        changed = [name for name in _undo(before, declaring=declaring) if name not in lightnings]
+        notes.extend(f"importing it changed {name}; undone" for name in changed)
 
 
 def _undo(before: dict[str, State], *, declaring: bool) -> list[str]:

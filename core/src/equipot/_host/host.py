@@ -20,10 +20,18 @@ import pluggy
 
 from equipot import hookspecs
 from equipot._host import local_file
-from equipot._host.declaration import Declaration, is_target, load_target, singular, warn_if_deprecated
+from equipot._host.declaration import (
+    NAMESPACES,
+    Declaration,
+    is_target,
+    load_target,
+    singular,
+    warn_if_deprecated,
+)
 from equipot._host.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
 from equipot._host.guard import guarded
 from equipot._importing import load_module
+from equipot._interrupts import Interrupted
 from equipot.declarations import (
     CommandEntry,
     EnergyTermEntry,
@@ -31,6 +39,7 @@ from equipot.declarations import (
     ModelBuilderEntry,
     ModifierEntry,
     PairPotentialEntry,
+    PartEntry,
     StatsManagerEntry,
     TargetAliasEntry,
 )
@@ -45,24 +54,23 @@ KINDS: dict[str, type[Entry]] = {
     "modifiers": ModifierEntry,
     "stats_managers": StatsManagerEntry,
 }
-"""Kinds of components that configs use; the hook is ``equipot_<kind>``."""
+"""Kinds of components that configs name by a short name; the hook is ``equipot_<kind>``."""
 
-HOOKS: dict[str, type[Entry]] = {**KINDS, "target_aliases": TargetAliasEntry, "commands": CommandEntry}
-"""All kinds of declarations: components, names of other programs, commands."""
+PARTS = "parts"
+"""Kind of the declarations of classes that configs name by their path."""
+
+HOOKS: dict[str, type[Entry]] = {
+    **KINDS,
+    PARTS: PartEntry,
+    "target_aliases": TargetAliasEntry,
+    "commands": CommandEntry,
+}
+"""All kinds of declarations: components with short names, parts, names of other programs, commands."""
 
 CORE = "equipot"
 """The distribution whose declarations come first; plugins cannot reuse its names."""
 
 HOOK_NAMES = tuple(f"equipot_{kind}" for kind in HOOKS)
-
-NAMESPACES: dict[str, str] = {
-    "model_builders": "equipot.model",
-    "pair_potentials": "equipot.pair_potentials",
-    "energy_terms": "equipot.energy_terms",
-    "modifiers": "equipot.modifiers",
-    "stats_managers": "equipot.data",
-}
-"""Module in which configs and Python find the registered names of each kind."""
 
 KIND_OF_NAMESPACE = {namespace: kind for kind, namespace in NAMESPACES.items()}
 
@@ -131,7 +139,7 @@ class PluginHost:
             with guarded(record.notes, declaring=True):
                 module = load()
                 declared = self._register(record, module)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may even raise SystemExit at import
             if module is not None and self._manager.get_name(module) == record.id:
@@ -173,7 +181,9 @@ class PluginHost:
         record.state = "ok"
         for item in declared:
             record.declares.setdefault(item.kind, []).append(item.entry.name)
-            self._declared[item.kind].setdefault(item.entry.name, []).append(item)
+            known = self._declared[item.kind].setdefault(item.entry.name, [])
+            if not known or item.kind != PARTS:  # a path means the same class, whoever declares it
+                known.append(item)
         for note in record.notes:
             logger.warning("plugin %s: %s", record.label, note)
 
@@ -278,8 +288,13 @@ class PluginHost:
 
     def find_class(self, target: object) -> Declaration | None:
         """The declaration whose target is the given class or function, or None."""
-        found = [one for kind in KINDS for one in self.declarations(kind) if is_target(one, target)]
+        found = [one for kind in (*KINDS, PARTS) for one in self.declarations(kind) if is_target(one, target)]
         return min(found, key=lambda one: bool(one.entry.deprecated), default=None)
+
+    def find_target(self, path: str) -> Declaration | None:
+        """The declaration of a component or part whose target is written like this, or None; imports nothing."""
+        found = (one for kind in (*KINDS, PARTS) for one in self.declarations(kind) if one.entry.target == path)
+        return next(found, None)
 
     def packages(self) -> dict[str, PluginRecord]:
         """Top-level packages of loaded plugins other than core."""
@@ -327,14 +342,16 @@ def use_file(path: str) -> None:
 
 
 def public_target(target: object) -> str:
-    """The dotted path that configs use for a class: its registered name, or where its package exports or defines it.
+    """The dotted path that configs use for a class: its registered name, or its path as a declared part.
+
+    Without a declaration, it is the path where its package exports or defines it.
 
     Examples: ``equipot.model.NequIPGNNModel`` for a registered builder, and
     ``equipot_allegro.TwoBodyBesselScalarEmbed`` for a part of its options.
     """
     declared = plugins().find_class(target)
     if declared is not None:
-        return f"{NAMESPACES[declared.kind]}.{declared.entry.name}"
+        return declared.path
     module, name = target.__module__, target.__qualname__  # type: ignore[attr-defined]
     root = module.split(".", maxsplit=1)[0]
     return f"{root}.{name}" if getattr(sys.modules.get(root), name, None) is target else f"{module}.{name}"

@@ -1,7 +1,8 @@
 """Use a local Python file as a plugin to try something out: ``equipot COMMAND --plugin ./my_model.py``.
 
 The file may implement hooks like the module of a plugin. Otherwise every model builder, pair potential, energy
-term and statistics manager that it defines is declared by its class name.
+term and statistics manager that it defines is declared by its class name, and every loss, callback and other part
+that has the base class of its kind by its path, ``my_model.MyLoss``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 
 from equipot._importing import load_object
-from equipot.declarations import Entry
+from equipot._interrupts import Interrupted
+from equipot.declarations import PART_KINDS, Entry, PartEntry
 from equipot.errors import PluginError, problem
 
 VERSION = "local file"
@@ -46,7 +48,7 @@ def load_file(path: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         raise
     except BaseException as error:
         del sys.modules[name]
@@ -64,16 +66,31 @@ def _line(error: BaseException, file: Path) -> str:
 
 def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tuple[str, Entry]]:
     """Kind and declaration of every component that a file without hooks defines; there must be at least one."""
-    bases = {load_object(entry.base): kind for kind, entry in kinds.items() if entry.base}
-    found = []
+    found: list[tuple[str, Entry]] = []
+    part_bases = _imported_part_bases()
+    bases = {**part_bases, **{load_object(entry.base): kind for kind, entry in kinds.items() if entry.base}}
     for name, value in vars(module).items():
         if name.startswith("_") or not inspect.isclass(value) or value.__module__ != module.__name__:
             continue
-        kind = next((bases[base] for base in value.__mro__ if base in bases), None)  # of the nearest base
-        if kind is not None and not inspect.isabstract(value):
-            summary = (value.__doc__ or name).strip().split("\n")[0]
-            found.append((kind, kinds[kind](name=name, target=f"{module.__name__}.{name}", summary=summary)))
+        base = next((base for base in value.__mro__ if base in bases), None)  # the nearest
+        if base is None or inspect.isabstract(value):
+            continue
+        kind, target = bases[base], f"{module.__name__}.{name}"
+        summary = (value.__doc__ or name).strip().split("\n")[0]
+        if base in part_bases:
+            found.append(("parts", PartEntry(kind=kind, target=target, summary=summary)))
+        else:
+            found.append((kind, kinds[kind](name=name, target=target, summary=summary)))
     if not found:
         hint = "define a subclass of equipot.model.ModelBuilder or PairPotential, or a hookimpl"
         raise PluginError(f"declares nothing; {hint}")
     return found
+
+
+def _imported_part_bases() -> dict[type, str]:
+    """Base classes of parts and their kinds; those that no file has imported yet have no subclass in one."""
+    bases: dict[type, str] = {}
+    for kind, path in PART_KINDS.items():
+        if path and path.rpartition(".")[0] in sys.modules:
+            bases[load_object(path)] = kind  # model_part comes after embedding, and stands for both
+    return bases

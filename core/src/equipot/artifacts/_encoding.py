@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from equipot.artifacts._schema import check_plain
 from equipot.errors import ArtifactError, problem
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
         raise ArtifactError(problem(where, what, hint="get the file again")) from None
     if not isinstance(plain, dict):
         raise ArtifactError(problem(where, "must hold a JSON object", got=type(plain).__name__))
+    check_plain(plain, where)
     return plain
 
 
@@ -52,7 +54,23 @@ def read_tensors(raw: bytes, where: str) -> tuple[dict[str, torch.Tensor], dict[
     try:
         tensors = load(raw)
         header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        metadata = {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise ArtifactError(problem(where, f"is damaged ({error})", hint="get the file again")) from None
-    metadata = header.get("__metadata__", {})
-    return tensors, {str(key): str(value) for key, value in metadata.items()}
+    return tensors, metadata
+
+
+def read_metadata(raw: bytes, where: str) -> dict[str, str]:
+    """The metadata of a safetensors file, read without torch.
+
+    Args:
+        raw: The contents of the file, which need not be trusted.
+        where: File named in errors.
+
+    Raises:
+        ArtifactError: If it is damaged.
+    """
+    metadata = parse_json(raw[8 : 8 + int.from_bytes(raw[:8], "little")], where).get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ArtifactError(problem(where, "is damaged: its metadata must be texts", hint="get the file again"))
+    return metadata

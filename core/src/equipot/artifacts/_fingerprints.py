@@ -35,8 +35,10 @@ def _options(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
 
 def fingerprint(digests: Mapping[str, str], state: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of all options and weights: equal for equal models, in files of any kind."""
+    import torch
+
     digest = hashlib.sha256(canonical_json(dict(digests)))
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -6,14 +6,17 @@ A file whose numbers differ from those of the machine that wrote it is refused.
 from __future__ import annotations
 
 import collections
+import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from equipot.artifacts._encoding import read_tensors
-from equipot.errors import ArtifactError, problem
+from equipot.artifacts._encoding import canonical_json, parse_json, read_metadata, read_tensors
+from equipot.artifacts._inputs import check_batch, field_of
+from equipot.errors import ArtifactError, DataError, problem
 from equipot.graph import Graph, non_finite
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
@@ -31,7 +34,12 @@ _ROUNDING = 1e-12
 """Relative rounding error that the shifts cause in energies; it would otherwise count as a deviation."""
 _ENERGIES = ("atomic_energy", "total_energy")
 _SHIFTS = "shifts"
+_MODEL = "model"
 _MAX_ATOMS = 24
+_MAX_EDGES = 20_000
+"""Most edges of a frame that is replayed whenever a package is loaded."""
+
+_DTYPES = {"float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,18 @@ def replay(
     """
     worst: dict[str, float] = {}
     for frame in frames:
-        found = call(frame.inputs)
+        where = f"golden frame {frame.name!r}"
+        try:
+            found = call(frame.inputs)
+        except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ArtifactError(problem(where, f"cannot be evaluated ({reason})")) from error
+        if set(found) != set(frame.outputs):
+            raise ArtifactError(problem(where, f"must have the outputs {sorted(found)}", got=sorted(frame.outputs)))
         for key, expected in frame.outputs.items():
-            if key not in found or found[key].shape != expected.shape:
-                got = tuple(found[key].shape) if key in found else None
+            if found[key].shape != expected.shape:
                 what = f"must have the shape {tuple(expected.shape)}"
-                raise ArtifactError(problem(f"golden frame {frame.name!r}: {key}", what, got=got))
+                raise ArtifactError(problem(f"{where}: {key}", what, got=tuple(found[key].shape)))
             deviation = _deviation(frame, key, found[key].detach().cpu(), (allowed or {}).get(key, 0.0))
             worst[key] = max(worst.get(key, 0.0), deviation)
     return worst
@@ -90,18 +104,20 @@ def replay(
 
 def _deviation(frame: GoldenFrame, key: str, found: torch.Tensor, allowed: float) -> float:
     expected = frame.outputs[key]
-    if not expected.is_floating_point():
-        return 0.0 if torch.equal(expected, found) else float("inf")
+    if not (expected.is_floating_point() and found.is_floating_point()):
+        return 0.0 if expected.dtype == found.dtype and torch.equal(expected, found) else float("inf")
     if not bool(found.isfinite().all()):
         raise ArtifactError(problem(f"golden frame {frame.name!r}: {key}", "is not finite"))
     if expected.numel() == 0:
         return 0.0
+    expected = expected.to(torch.float64)
     scale = expected.abs().max()
     if key in _ENERGIES:
         scale = (frame.outputs["atomic_energy"] - frame.shifts).abs().max()
         allowed += _ROUNDING * float(frame.shifts.abs().sum())
-    difference = max(float((found - expected).abs().max()) - allowed, 0.0)
-    return difference / max(float(scale), FLOOR.get(key, _DEFAULT_FLOOR))
+    difference = float((found - expected).abs().max()) - allowed
+    deviation = max(difference, 0.0) / max(float(scale), FLOOR.get(key, _DEFAULT_FLOOR))
+    return float("inf") if math.isnan(difference) or math.isnan(deviation) else deviation
 
 
 def check(
@@ -123,6 +139,57 @@ def check(
     return worst
 
 
+def check_model(model: GraphModel, frames: Sequence[GoldenFrame], where: str, allowed: Mapping[str, float]) -> None:
+    """Replay the frame with the fewest edges, at least one, on an eager model; the energies of its isolated atoms too.
+
+    Args:
+        model: On the CPU.
+        frames: As stored with the model.
+        where: The file, as named in messages.
+        allowed: As for ``replay``.
+
+    Raises:
+        ArtifactError: If the frame does not belong to the model, or the numbers differ.
+    """
+    with_edges = [frame for frame in frames if frame.inputs["edge_index"].numel()]
+    cheapest = sorted(with_edges or frames, key=lambda frame: frame.inputs["edge_index"].numel())[:1]
+    training = model.training
+    model.eval()
+    try:
+        check(model, [_prepared(frame, model, where) for frame in cheapest], model.info.model_dtype, where, allowed)
+    finally:
+        model.train(training)
+
+
+def _prepared(frame: GoldenFrame, model: GraphModel, where: str) -> GoldenFrame:
+    """A stored frame whose inputs and energies of isolated atoms are those of a frame of this model."""
+    place, info = f"{where}: golden frame {frame.name!r}", model.info
+    if frame.inputs.keys() != set(info.inputs):
+        what = f"must have the inputs {sorted(info.inputs)}"
+        raise ArtifactError(problem(place, what, got=sorted(frame.inputs)))
+    if frame.inputs["edge_index"].numel() > 2 * _MAX_EDGES:
+        raise ArtifactError(problem(place, f"must have at most {_MAX_EDGES} edges", hint="make the package again"))
+    if any(value.is_complex() for value in frame.inputs.values()):
+        raise ArtifactError(problem(place, "is damaged: it has complex inputs"))
+    try:
+        inputs = {key: value.to(_DTYPES[field_of(key).dtype]) for key, value in frame.inputs.items()}
+        check_batch(inputs, info, "the frame")
+    except DataError as error:
+        raise ArtifactError(problem(place, f"is damaged ({error})")) from None
+    alone = model.scale_shift(torch.zeros(inputs["atom_types"].shape, dtype=torch.float64), inputs["atom_types"])
+    if frame.shifts.shape != alone.shape or not torch.allclose(frame.shifts.to(alone), alone.detach(), rtol=1e-9):
+        what = "was stored with other energies of isolated atoms than the model has"
+        raise ArtifactError(problem(place, what, hint="the file was edited or damaged: get it again"))
+    return dataclasses.replace(frame, inputs=inputs)
+
+
+def with_a_small_one(inputs: Mapping[str, Graph], info: ModelInfo) -> dict[str, Graph]:
+    """Frames of which at least one is small enough to be replayed whenever a package is loaded."""
+    if any(0 < graph["edge_index"].shape[1] <= _MAX_EDGES for graph in inputs.values()):
+        return dict(inputs)
+    return {"molecule": random_frames(info)["molecule"], **inputs}
+
+
 def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> dict[str, Any]:
     """The approximations in an eager model and their cost, as in ``Manifest.approximations``; empty if it is exact.
 
@@ -141,8 +208,8 @@ def approximations_of(model: GraphModel, inputs: Mapping[str, Graph] | None = No
     return {"modules": [f"{count} {text}" for text, count in counts.items()], "deviations": worst}
 
 
-def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
-    """Golden frames as a safetensors file."""
+def to_bytes(frames: Sequence[GoldenFrame], metadata: dict[str, str] | None = None) -> bytes:
+    """Golden frames as a safetensors file, with texts by name."""
     from safetensors.torch import save
 
     tensors = {}
@@ -151,7 +218,18 @@ def to_bytes(frames: Sequence[GoldenFrame]) -> bytes:
             for key, value in graph.items():
                 # cloned: safetensors refuses tensors that share memory
                 tensors[f"{frame.name}/{part}/{key}"] = value.contiguous().clone()
-    return save(tensors)
+    return save(tensors, metadata)
+
+
+def facts(model: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata for ``to_bytes``: the facts ``Manifest.model`` about the model that made golden frames."""
+    return {_MODEL: canonical_json(model).decode()}
+
+
+def made_with(raw: bytes, where: str) -> dict[str, Any] | None:
+    """The facts about the model that made golden frames; None in files from before they were stored."""
+    metadata = read_metadata(raw, where)
+    return parse_json(metadata[_MODEL].encode(), where) if _MODEL in metadata else None
 
 
 def from_bytes(raw: bytes, where: str) -> list[GoldenFrame]:
@@ -163,7 +241,9 @@ def from_bytes(raw: bytes, where: str) -> list[GoldenFrame]:
             raise ArtifactError(problem(where, "is damaged: unknown tensor", got=name))
         parts.setdefault(pieces[0], {"in": {}, "out": {}, "ref": {}})[pieces[1]][pieces[2]] = value
     for name, part in parts.items():
-        if not part["in"] or "atomic_energy" not in part["out"] or _SHIFTS not in part["ref"]:
+        outputs, shifts = part["out"], part["ref"].get(_SHIFTS)
+        shape = outputs["atomic_energy"].shape if "atomic_energy" in outputs else None
+        if "edge_index" not in part["in"] or shifts is None or shifts.shape != shape:
             raise ArtifactError(problem(where, f"is damaged: frame {name!r} is incomplete", hint="get the file again"))
     return [GoldenFrame(name, part["in"], part["out"], part["ref"][_SHIFTS]) for name, part in sorted(parts.items())]
 

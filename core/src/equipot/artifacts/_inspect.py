@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from equipot.artifacts import _trust as trust
 from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._manifest import Manifest, kind_of
 from equipot.artifacts._origins import check_plugins
 from equipot.artifacts._package import checked_manifest
-from equipot.artifacts._trust import built_here
 from equipot.errors import ArtifactError
 from equipot.files import file_digest
 
@@ -64,9 +64,9 @@ def inspect_file(path: str | Path) -> Report:
     if kind == "package":
         return _report(path, checked_manifest(path), "safe", "holds data only: no pickle, no code")
     manifest, _ = read_compiled(path)
-    origin = "it was built on this machine"
-    if not built_here(file_digest(path)):
-        origin = "it was not built on this machine; load it only if you trust its source"
+    origin = "you built it, as the record in your cache folder says"
+    if not trust.built_here(file_digest(path)):
+        origin = f"{trust.folder()} has no record that you built it; load it only if you trust its source"
     return _report(path, manifest, "contains native code", origin)
 
 

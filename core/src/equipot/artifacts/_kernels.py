@@ -31,19 +31,26 @@ def kernels_of(model: GraphModel) -> dict[str, Any]:
 
 def load_kernels(kernels: object, where: str) -> None:
     """Make the kernels listed in a manifest known to torch, or raise ArtifactError saying what to install."""
+    place = f"{where}: manifest.compiled.kernels"
     if not isinstance(kernels, Mapping):
-        raise ArtifactError(problem(f"{where}: manifest.compiled.kernels", "must be a JSON dict", got=kernels))
+        raise ArtifactError(problem(place, "must be a JSON dict", got=kernels))
     for modifier, entry in kernels.items():
+        if not _is_entry(entry):
+            raise ArtifactError(problem(f"{place}.{modifier}", "is damaged", got=entry))
         try:
-            origin, specs = f"{entry['distribution']}>={entry['version']}", list(entry["specs"])
-        except (TypeError, KeyError):
-            place = f"{where}: manifest.compiled.kernels.{modifier}"
-            raise ArtifactError(problem(place, "is damaged", got=entry)) from None
-        try:
-            _loader(str(modifier))(specs)
+            _loader(str(modifier))(entry["specs"])
         except EquipotError as error:
             text = f"{where}: it calls kernels of {entry['distribution']} {entry['version']}: {error}"
-            raise ArtifactError(f"{text}; pip install '{origin}'") from None
+            raise ArtifactError(f"{text}; pip install '{entry['distribution']}>={entry['version']}'") from None
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, Mapping):
+        return False
+    specs, texts = entry.get("specs"), [entry.get(key) for key in ("distribution", "version")]
+    if not isinstance(specs, list) or not all(isinstance(text, str) for text in texts):
+        return False
+    return all(isinstance(spec, Mapping) for spec in specs)
 
 
 def _loader(modifier: str) -> Any:

@@ -50,7 +50,7 @@ def load(
         path: A ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file.
         device: Where to run.
         weights: Which weights of a checkpoint: ``ema`` (if present) or ``raw``.
-        allow_native: Also load a compiled file that was not built on this machine. It contains native code that runs
+        allow_native: Also load a compiled file that you did not build yourself. It contains native code that runs
             with your rights.
 
     Returns:
@@ -92,6 +92,4 @@ def verify(path: str | Path) -> dict[str, float]:
     """
     stored = package.read_package(path)
     model = stored.build().eval()
-    left_out = len(model.modifiers) < len(stored.applied())
-    allowed = stored.manifest.approximations.get("deviations", {}) if left_out else {}
-    return golden.check(model, package.read_golden(path), model.info.model_dtype, str(path), allowed)
+    return golden.check(model, stored.golden or (), model.info.model_dtype, str(path), stored.allowed(model))

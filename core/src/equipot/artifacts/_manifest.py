@@ -10,12 +10,13 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypedDict, get_type_hints
 
 from equipot._version import __version__
 from equipot.artifacts._encoding import canonical_json, parse_json
+from equipot.artifacts._schema import check_fits
 from equipot.errors import ArtifactError, problem
+from equipot.units import Units
 
 FORMAT_VERSION = 1
 """Version of the manifest and of the files that come with it; raised when readers must handle a change."""
@@ -130,15 +131,47 @@ def _upgraded(plain: dict[str, Any], where: str) -> dict[str, Any]:
     return {**plain, "format_version": version}
 
 
-def _json_types(annotation: Any) -> tuple[type, ...]:
-    """The types that an annotated entry has in JSON, ignoring the types of its items."""
-    if get_origin(annotation) is Literal:
-        return (str,)
-    choices = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    return tuple(get_origin(choice) or choice for choice in choices)
+class ModelFacts(TypedDict):
+    """``Manifest.model`` in a file: the entries of ``ModelInfo``, all of them."""
+
+    type_names: list[str]
+    chemical_species: list[str] | None
+    r_max: float
+    cutoffs: list[list[float]] | None
+    model_dtype: Literal["float32", "float64"]
+    units: Units
+    locality: str
+    edge_sets: list[tuple[str, float]]
+    inputs: list[str]
+    outputs: list[str]
 
 
-_TYPES = {name: _json_types(annotation) for name, annotation in get_type_hints(Manifest).items()}
+class _OptionalOfModifier(TypedDict, total=False):
+    exact_without: bool
+
+
+class ModifierRecord(_OptionalOfModifier):
+    """An item of ``Manifest.modifiers`` in a file."""
+
+    name: str
+    options: dict[str, Any]
+    distribution: str
+    version: str
+
+
+class Approximations(TypedDict, total=False):
+    """``Manifest.approximations`` in a file, empty for an exact model."""
+
+    modules: list[str]
+    deviations: dict[str, float]
+
+
+_ENTRIES: dict[str, Any] = {
+    **get_type_hints(Manifest),
+    "model": ModelFacts,
+    "modifiers": list[ModifierRecord],
+    "approximations": Approximations,
+}
 
 
 def _checked(plain: dict[str, Any], where: str) -> dict[str, Any]:
@@ -147,25 +180,7 @@ def _checked(plain: dict[str, Any], where: str) -> dict[str, Any]:
         if key not in plain:
             hint = "this is not an artifact of equipot"
             raise ArtifactError(problem(f"{where}: manifest.{key}", "is missing", hint=hint))
-    values = {key: plain[key] for key in _TYPES if key in plain}
+    values = {key: plain[key] for key in _ENTRIES if key in plain}
     for key, value in values.items():
-        if not isinstance(value, _TYPES[key]):
-            what = f"must be a JSON {_TYPES[key][0].__name__}"
-            raise ArtifactError(problem(f"{where}: manifest.{key}", what, got=value))
-    for key in ("plugins", "versions", "hyperparameters", "files"):
-        if not all(isinstance(item, str) for item in values.get(key, {}).values()):
-            raise ArtifactError(problem(f"{where}: manifest.{key}", "must hold strings", got=values[key]))
-    checked_approximations(values.get("approximations"), where)
+        check_fits(value, _ENTRIES[key], f"{where}: manifest.{key}")
     return values
-
-
-def checked_approximations(stored: object, where: str) -> dict[str, Any]:
-    """The approximations stored in a file, empty where there are none; ArtifactError if they are malformed."""
-    if not stored:
-        return {}
-    if isinstance(stored, dict) and stored.keys() == {"modules", "deviations"}:
-        modules, found = stored["modules"], stored["deviations"]
-        texts = isinstance(modules, list) and all(isinstance(item, str) for item in modules)
-        if texts and isinstance(found, dict) and all(type(item) in (int, float) for item in found.values()):
-            return stored
-    raise ArtifactError(problem(f"{where}: manifest.approximations", "is damaged", got=stored))

@@ -13,7 +13,7 @@ from equipot._version import __version__
 from equipot.containers import nodes
 from equipot.errors import ArtifactError, EquipotError, problem
 from equipot.files import file_digest
-from equipot.plugins import KIND_OF_NAMESPACE, LOCAL_FILE, plugins
+from equipot.plugins import KIND_OF_NAMESPACE, LOCAL_FILE, PARTS, plugins
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -32,16 +32,16 @@ def registered(target: str) -> tuple[str | None, str]:
 def components(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Kind and registered name of every declared component in a model's config.
 
-    A target that is neither registered nor part of a plugin's package is refused: the file could not be loaded again.
+    A target that is neither registered nor a declared part is refused: the file could not be loaded again.
     """
     found = []
     for index, target in enumerate(_targets(config)):
         kind, name = registered(target)
         if kind is not None:
             found.append((kind, name))
-        elif index == 0 or not plugins().owner_of(target):  # parts of a component's options need no declaration
+        elif index == 0 or target not in plugins().names(PARTS):
             what = f"{target!r} is not declared by an installed plugin, so it cannot be stored for others"
-            hint = "put it in a plugin and declare it (see the hook specs), then train with its registered name"
+            hint = "put it in a plugin and declare it (see the hook specs), then train with its declared name"
             raise ArtifactError(problem("model", what, hint=hint))
     return found
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot.artifacts import _archive as archive
 from equipot.artifacts._encoding import canonical_json, parse_json, read_tensors
-from equipot.artifacts._fingerprints import option_digests
+from equipot.artifacts._fingerprints import fingerprint, option_digests
 from equipot.artifacts._manifest import SUFFIXES, Manifest
 from equipot.errors import ArtifactError, problem
 
 if TYPE_CHECKING:
-    from equipot.artifacts._golden import GoldenFrame
     from equipot.artifacts._stored import StoredModel
     from equipot.graph import Graph
     from equipot.model._graph_model import GraphModel
@@ -29,6 +28,7 @@ SUFFIX = SUFFIXES["package"]
 MANIFEST, CONFIG, WEIGHTS, GOLDEN = "manifest.json", "config.json", "weights.safetensors", "golden.safetensors"
 MEMBERS = (MANIFEST, CONFIG, WEIGHTS, GOLDEN)
 _OPTIONS = "hyperparameters"
+_EDITED = "the file was edited or damaged: get it again"
 
 
 def write_package(
@@ -60,13 +60,15 @@ def write_package(
     from equipot.artifacts._stored import store
 
     path = checked_path(path)
+    if golden_inputs is not None:
+        golden_inputs = golden.with_a_small_one(golden_inputs, model.info)
     stored = store(model, "package", where=str(path), provenance=provenance, data=data, golden_inputs=golden_inputs)
     frames = golden.record(model, golden_inputs)
     options = {_OPTIONS: json.dumps(stored.manifest.hyperparameters, sort_keys=True)}
     members = {
         CONFIG: canonical_json(stored.config, indent=2),
         WEIGHTS: save(stored.state, metadata=options),
-        GOLDEN: golden.to_bytes(frames),
+        GOLDEN: golden.to_bytes(frames, golden.facts(stored.manifest.model)),
     }
     digests = {name: archive.sha256(raw) for name, raw in members.items()}
     manifest = dataclasses.replace(stored.manifest, files=digests)
@@ -130,26 +132,23 @@ def read_package(path: str | Path) -> StoredModel:
     Raises:
         ArtifactError: If a part is missing, damaged, edited or too new.
     """
+    from equipot.artifacts import _golden as golden
     from equipot.artifacts._stored import StoredModel
 
     path = Path(path)
     manifest = read_manifest(path)
-    members = _members(path, CONFIG, WEIGHTS)
+    members = _members(path, *MEMBERS[1:])
     config = parse_json(members[CONFIG], f"{path}: {CONFIG}")
     state, metadata = read_tensors(members[WEIGHTS], f"{path}: {WEIGHTS}")
-    _check_options(path, manifest, config, metadata)  # before the digests, since it can name the option
+    digests = _checked_digests(path, manifest, config, metadata)  # before those of members, since it names the option
     archive.check_digests(path, members, manifest.files)
-    return StoredModel(where=str(path), manifest=manifest, config=config, state=state)
-
-
-def read_golden(path: str | Path) -> Sequence[GoldenFrame]:
-    """The golden frames of a package."""
-    from equipot.artifacts import _golden as golden
-
-    path = Path(path)
-    manifest, members = read_manifest(path), _members(path, GOLDEN)
-    archive.check_digests(path, members, manifest.files)
-    return golden.from_bytes(members[GOLDEN], f"{path}: {GOLDEN}")
+    if manifest.fingerprint != fingerprint(digests, state):
+        what = "is not that of its options and weights"
+        raise ArtifactError(problem(f"{path}: manifest.fingerprint", what, got=manifest.fingerprint, hint=_EDITED))
+    where = f"{path}: {GOLDEN}"
+    _check_facts(path, manifest.model, golden.made_with(members[GOLDEN], where))
+    frames = golden.from_bytes(members[GOLDEN], where)
+    return StoredModel(where=str(path), manifest=manifest, config=config, state=state, golden=tuple(frames))
 
 
 def _members(path: Path, *names: str) -> dict[str, bytes]:
@@ -157,18 +156,31 @@ def _members(path: Path, *names: str) -> dict[str, bytes]:
     with archive.opened(path) as file:
         if unknown := sorted(set(file.namelist()) - set(MEMBERS)):
             raise ArtifactError(problem(str(path), f"has the unknown members {unknown}", hint="do not use this file"))
-        limits = {CONFIG: archive.MAX_JSON_BYTES}
+        limits = {CONFIG: archive.MAX_JSON_BYTES, GOLDEN: archive.MAX_GOLDEN_BYTES}
         return {name: archive.read_member(path, file, name, limits.get(name)) for name in names}
 
 
-def _check_options(path: Path, manifest: Manifest, config: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-    """Require that config, modifiers and units are those with which the weights were saved."""
-    options = parse_json(metadata.get(_OPTIONS, "{}").encode(), f"{path}: {WEIGHTS}")
-    saved = {key: str(value) for key, value in options.items()}
-    try:
-        found = option_digests(config, manifest.modifiers, str(manifest.model.get("units")))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(problem(str(path), f"its manifest is damaged ({type(error).__name__}: {error})")) from None
-    if differing := sorted(key for key in saved.keys() | found.keys() if saved.get(key) != found.get(key)):
-        what = f"the weights were saved with other values of {differing}"
-        raise ArtifactError(problem(f"{path}: {CONFIG}", what, hint="the file was edited or damaged: get it again"))
+def _checked_digests(
+    path: Path, manifest: Manifest, config: Mapping[str, Any], metadata: Mapping[str, str]
+) -> dict[str, str]:
+    """The digests of config, modifiers and units, which must be those with which the weights were saved."""
+    saved = parse_json(metadata.get(_OPTIONS, "{}").encode(), f"{path}: {WEIGHTS}")
+    found = option_digests(config, manifest.modifiers, manifest.model["units"])
+    for member, others in ((WEIGHTS, saved), (MANIFEST, manifest.hyperparameters)):
+        if differing := sorted(key for key in others.keys() | found.keys() if others.get(key) != found.get(key)):
+            saver = "the weights were saved" if member == WEIGHTS else "the manifest was written"
+            what = f"{saver} with other values of {differing}"
+            raise ArtifactError(problem(f"{path}: {CONFIG}", what, hint=_EDITED))
+    return found
+
+
+def _check_facts(path: Path, model: Mapping[str, Any], facts: Mapping[str, Any] | None) -> None:
+    """Require that the golden frames were made by a model with the same types, cutoffs and units."""
+    if facts is None or facts == model:
+        return
+    texts = [
+        f"{key} is {model.get(key)!r}, but the golden frames were made with {facts.get(key)!r}"
+        for key in sorted(model.keys() | facts.keys())
+        if model.get(key) != facts.get(key)
+    ]
+    raise ArtifactError(problem(f"{path}: manifest.model", "; ".join(texts), hint=_EDITED))

@@ -13,11 +13,14 @@ import torch
 
 from equipot.artifacts import _origins as origins
 from equipot.artifacts._fingerprints import fingerprint, option_digests
-from equipot.artifacts._golden import approximations_of
+from equipot.artifacts._golden import GoldenFrame, approximations_of, check_model
 from equipot.artifacts._manifest import Kind, Manifest
 from equipot.artifacts._rebuild import rebuild_model
-from equipot.errors import ArtifactError, ConfigError, problem
-from equipot.graph import Graph
+from equipot.artifacts._schema import Shown
+from equipot.artifacts._size_limit import SizeLimit
+from equipot.errors import ArtifactError, ConfigError, PluginError, problem
+from equipot.fields import FIELDS
+from equipot.graph import EDGE_SET_SEPARATOR, Graph
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import AppliedModifier, GraphModel
 from equipot.model._modifiers import as_records, from_records
@@ -39,31 +42,44 @@ class StoredModel:
     state: dict[str, torch.Tensor]
     """Its weights and buffers, on the CPU."""
 
+    golden: tuple[GoldenFrame, ...] | None = None
+    """Its golden frames, which packages have."""
+
     def info(self) -> ModelInfo:
         """Types, cutoffs, units, inputs and outputs; an ArtifactError if the manifest does not hold them."""
         return info_of(self.manifest, self.where)
 
     def build(self) -> GraphModel:
-        """Make the model with its weights, on the CPU, in train mode.
+        """Make the model with its weights, on the CPU, in train mode, and replay a golden frame if there are any.
 
-        An ArtifactError says which plugin is missing or older, or where weights and architecture do not match.
+        An ArtifactError says which plugin is missing or older, where weights and architecture do not match, or which
+        numbers differ.
         """
         origins.check_plugins(self.manifest.plugins, self.where)
+        info, applied = self.info(), self.applied()
         try:
-            model = rebuild_model(self.config, self.applied(), self.info().units)
-        except ConfigError as error:
-            text = problem(self.where, f"its model cannot be built by the installed plugins: {error}")
-            raise ArtifactError(text) from error
+            with SizeLimit(self.state, self.where):
+                model = rebuild_model(self.config, applied, info.units)
+        except (ArtifactError, PluginError):
+            raise
+        except Exception as error:  # a builder may raise anything for options that its author did not think of
+            text = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+            what = f"its model cannot be built by the installed plugins: {text}"
+            raise ArtifactError(problem(self.where, what)) from error
         self._load_state(model)
         self._check_info(model)
+        if self.golden is not None:
+            check_model(model, self.golden, self.where, self.allowed(model))
         return model
 
+    def allowed(self, model: GraphModel) -> dict[str, float]:
+        """How far the golden frames may deviate, by output: where an approximation was left out, by what it costs."""
+        left_out = len(model.modifiers) < len(self.applied())
+        return dict(self.manifest.approximations.get("deviations", {})) if left_out else {}
+
     def applied(self) -> tuple[AppliedModifier, ...]:
-        """The persistent modifiers, in order; an ArtifactError if their records are damaged."""
-        try:
-            return from_records(self.manifest.modifiers)
-        except TypeError as error:
-            raise ArtifactError(problem(f"{self.where}: manifest.modifiers", f"is damaged ({error})")) from None
+        """The persistent modifiers, in order."""
+        return from_records(self.manifest.modifiers)
 
     def _load_state(self, model: GraphModel) -> None:
         expected = model.state_dict()
@@ -79,6 +95,10 @@ class StoredModel:
             hint = f"the file was made with {self.manifest.plugins or self.manifest.versions}"
             raise ArtifactError(problem(self.where, f"its weights do not fit its model ({text})", hint=hint))
         model.load_state_dict(self.state, strict=True)
+        parameters = dict(model.named_parameters())
+        for name, value in self.state.items():  # a buffer may be infinite, such as a mask
+            if bool(value.isnan().any()) or (name in parameters and not bool(value.isfinite().all())):
+                raise ArtifactError(problem(f"{self.where}: {name}", "is not finite", hint="its weights are unusable"))
 
     def _check_info(self, model: GraphModel) -> None:
         stored, found = dataclasses.asdict(self.info()), dataclasses.asdict(model.info)
@@ -89,17 +109,24 @@ class StoredModel:
 
 def info_of(manifest: Manifest, where: str) -> ModelInfo:
     """The ModelInfo in a manifest, checked."""
-    fields = {item.name for item in dataclasses.fields(ModelInfo)}
-    place = f"{where}: manifest.model"
-    if unknown := sorted(manifest.model.keys() - fields):
-        hint = "pip install --upgrade equipot"
-        raise ArtifactError(problem(place, f"has the unknown entries {unknown}", hint=hint))
+    info, place = ModelInfo.from_dict(manifest.model), f"{where}: manifest.model"
+    number = len(info.type_names)
+    radii = [info.r_max, *(radius for row in info.cutoffs or () for radius in row), *(r for _, r in info.edge_sets)]
+    sizes = [number if info.cutoffs is None else len(info.cutoffs), *map(len, info.cutoffs or ())]
+    sizes.append(number if info.chemical_species is None else len(info.chemical_species))
+    if set(sizes) != {number} or number == 0 or min(radii) <= 0.0:
+        raise ArtifactError(
+            problem(place, "must have a species and positive cutoffs for each type", got=Shown(manifest.model))
+        )
+    if unknown := sorted({key.split(EDGE_SET_SEPARATOR)[0] for key in info.inputs} - FIELDS.keys()):
+        raise ArtifactError(problem(f"{place}.inputs", "has unknown fields", got=Shown(unknown)))
     try:
-        info = ModelInfo.from_dict(manifest.model)
-    except TypeError as error:
-        raise ArtifactError(problem(place, f"is damaged ({error})")) from None
-    if info.units not in ("metal", "real") or not isinstance(info.r_max, (int, float)) or not info.type_names:
-        raise ArtifactError(problem(place, "is damaged", got=manifest.model))
+        numbers = info.atomic_numbers
+    except KeyError as error:
+        raise ArtifactError(problem(f"{place}.chemical_species", f"{error} is not an element")) from None
+    if manifest.kind != "checkpoint" and (None if numbers is None else list(numbers)) != manifest.atomic_numbers:
+        what = f"must be {numbers}, as of chemical_species"
+        raise ArtifactError(problem(f"{where}: manifest.atomic_numbers", what, got=Shown(manifest.atomic_numbers)))
     return info
 
 

@@ -6,6 +6,7 @@ ASE always gets eV and Å, even from a model that was trained in other units.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,14 +21,18 @@ from equipot.artifacts._checkpoint import Weights
 from equipot.artifacts._compiled_model import CompiledModel
 from equipot.artifacts._loading import load, usable_device
 from equipot.ase import _evaluate_in_parts as in_parts
+from equipot.ase._guard import Guard
 from equipot.ase._skin import SkinNeighbors
+from equipot.ase._travel import ByValue
+from equipot.ase._turns import Turns
 from equipot.data._frames import LabelSource, finite_positions, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import OPTIONAL_INPUTS
-from equipot.graph import Graph, non_finite
+from equipot.graph import Graph
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
+from equipot.options import from_mapping
 from equipot.units import UNIT_SYSTEMS
 
 _WHERE = "EquipotCalculator"
@@ -45,6 +50,10 @@ class EquipotCalculator(Calculator):
 
     ``implemented_properties`` are those that the model has; a stress also needs a periodic frame.
 
+    Calculators can be pickled and copied: a compiled model travels as the absolute path and the digest of its file,
+    which is loaded at the first calculation; any other model travels as a whole. Threads that share a calculator
+    wait for each other.
+
     Example::
 
         atoms.calc = EquipotCalculator("water.equipot.zip")
@@ -57,7 +66,10 @@ class EquipotCalculator(Calculator):
             half of it. Results do not depend on it; 0 makes a list at every step.
         weights: Which weights of a checkpoint: ``ema`` (if present) or ``raw``.
         types: Chemical symbol to type name; needed if type names are not elements or several are of one element.
-        allow_native: Also load a compiled file that was not built on this machine.
+        allow_native: Also load a compiled file that you did not build yourself.
+        max_force: Largest force of an atom in eV/Å, beyond which a calculation is an error; None for no limit.
+        max_temperature: Largest kinetic energy of an atom, as a temperature in K, for frames with momenta; None for no
+            limit.
 
     Raises:
         ArtifactError: If the file cannot be used.
@@ -76,10 +88,14 @@ class EquipotCalculator(Calculator):
         weights: Weights = "ema",
         types: Mapping[str, str] | None = None,
         allow_native: bool = False,
+        max_force: float | None = 1e6,
+        max_temperature: float | None = 1e6,
     ) -> None:
+        self._turns = Turns()
         super().__init__()  # type: ignore[no-untyped-call]
         if not skin >= 0.0:
             raise ConfigError(problem(f"{_WHERE}.skin", "must be at least 0", got=skin))
+        self.guard = from_mapping(Guard, {"max_force": max_force, "max_temperature": max_temperature}, _WHERE)
         self.device = usable_device(device)
         self.model = _loaded(model, self.device, weights, allow_native=allow_native)
         self.info: ModelInfo = self.model.info
@@ -89,6 +105,49 @@ class EquipotCalculator(Calculator):
         self.neighbors = SkinNeighbors(self.info, skin)
         self._contract = {key: LabelSource(key) for key in OPTIONAL_INPUTS if key in self.info.inputs}
         self._kept: tuple[Atoms, Graph] | None = None
+        self._calculations = 0
+        self._arrived = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All except what a copy has to make itself: its lock, and the frame that is kept with its edges."""
+        with self._turns.one():
+            state = {**self.__dict__, "_kept": None, "_mapper": dataclasses.replace(self._mapper)}  # without its table
+        del state["_turns"]
+        if isinstance(self.model, torch.nn.Module):
+            state["model"] = ByValue(self.model)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Nothing here can fail: if it did while a worker reads its task, some pools would wait for ever."""
+        self.__dict__.update(state, _turns=Turns(), _arrived=True)
+        if isinstance(self.model, ByValue):
+            self.model = self.model.model
+
+    @property
+    def atoms(self) -> Any:
+        """The last frame; a ConfigError if another thread has used the calculator since the calling one did."""
+        return self._last("atoms")
+
+    @atoms.setter
+    def atoms(self, atoms: Any) -> None:
+        with self._turns.one():
+            self._atoms = atoms
+
+    @property
+    def results(self) -> Any:
+        """The results of the last frame; a ConfigError as for ``atoms``."""
+        return self._last("results")
+
+    @results.setter
+    def results(self, results: dict[str, Any]) -> None:
+        with self._turns.one():
+            self._results = results
+            self._turns.leave_something()
+
+    def _last(self, name: str) -> Any:
+        with self._turns.one():
+            self._turns.require_own(f"{_WHERE}.{name}")
+            return getattr(self, f"_{name}")
 
     def calculate(
         self,
@@ -104,20 +163,38 @@ class EquipotCalculator(Calculator):
             system_changes: The changes that ASE saw; not used.
 
         Raises:
-            DataError: On an element that the model does not know, or a non-finite output.
+            DataError: On an element that the model does not know, a non-finite output, or an atom beyond the limits.
         """
-        if atoms is not None and self.check_state(atoms):
-            self.atoms = atoms.copy()  # ASE compares the next frame with it, and the caller may change its own
+        with self._turns.one():
+            given = self.atoms if atoms is None else atoms
+            with self._turns.about_a_frame():
+                self.results = {}  # none, if what follows fails
+                if self.check_state(given):
+                    self.atoms = given.copy()  # ASE compares the next frame with it, and the caller may change its own
+                self._calculations += 1
+                self.guard.check_speeds(given, self._where())
+                self.results = self._calculate()
+
+    def _where(self) -> str:
+        return f"{_WHERE}, calculation {self._calculations}"
+
+    def _calculate(self) -> dict[str, Any]:
+        if self._arrived and isinstance(self.model, torch.nn.Module):
+            self.model.to(usable_device(self.device))
+        self._arrived = False
         frame = self._frame(self.atoms)
         outputs = in_parts.evaluate(self.model, {key: value.to(self.device) for key, value in frame.items()})
-        if bad := non_finite(outputs):
-            hint = "the frame is far from the training data, or atoms are too close"
-            raise DataError(problem(_WHERE, f"the model gives non-finite {bad}", hint=hint))
-        self.results = self._results({key: value.cpu() for key, value in outputs.items()})
+        outputs = {key: value.cpu() for key, value in outputs.items()}
+        self.guard.check_outputs(self.atoms, outputs, self._where())
+        results = self._in_ase_units(outputs)
+        if "forces" in results:
+            self.guard.check_forces(self.atoms, results["forces"], self._where())
+        return results
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What differs from the last frame, compared exactly; charges and magnetic moments of atoms are not read."""
-        return list(all_changes) if self.atoms is None else self._changes(self.atoms, atoms)
+        with self._turns.one():
+            return list(all_changes) if self._atoms is None else self._changes(self._atoms, atoms)
 
     def _changes(self, old: Any, new: Any) -> list[str]:
         changes = [name for name, array in _READ.items() if not np.array_equal(array(old), array(new))]
@@ -135,7 +212,7 @@ class EquipotCalculator(Calculator):
         self._kept = (atoms, frame)
         return self.neighbors.update(frame)
 
-    def _results(self, outputs: Graph) -> dict[str, Any]:
+    def _in_ase_units(self, outputs: Graph) -> dict[str, Any]:
         factor = UNIT_SYSTEMS[self.info.units].energy_in_ev
         energy = float(outputs["total_energy"][0]) * factor
         energies = outputs["atomic_energy"].numpy() * factor
@@ -152,17 +229,32 @@ class EquipotCalculator(Calculator):
         Raises:
             PropertyNotImplementedError: Saying why the model or the frame does not have it.
         """
+        self._check_property(name)
+        with self._turns.one():
+            frame = self.atoms if atoms is None else atoms
+            if name == "stress" and frame is not None and (not frame.pbc.any() or frame.cell.rank < 3):
+                if not allow_calculation:
+                    return None
+                what = "this frame has no stress: it is not periodic or its cell has no volume"
+                raise PropertyNotImplementedError(problem(_WHERE, what))
+            with self._turns.about_a_frame():
+                return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
+
+    def _check_property(self, name: str) -> None:
         if name in type(self).implemented_properties and name not in self.implemented_properties:
             hint = "apply the modifier enable_ForceStressOutput (equipot package modify, equipot compile --modifiers)"
             what = f"this model has no {name}, only {self.implemented_properties}"
             raise PropertyNotImplementedError(problem(_WHERE, what, hint=hint))
-        frame = self.atoms if atoms is None else atoms
-        if name == "stress" and frame is not None and (not frame.pbc.any() or frame.cell.rank < 3):
-            if not allow_calculation:
-                return None
-            what = "this frame has no stress: it is not periodic or its cell has no volume"
-            raise PropertyNotImplementedError(problem(_WHERE, what))
-        return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
+
+    def calculate_properties(self, atoms: Atoms, properties: Sequence[str]) -> Any:
+        """The properties of a frame, as ASE's ``Properties``; errors as of ``calculate``."""
+        with self._turns.one():
+            return super().calculate_properties(atoms, properties)  # type: ignore[no-untyped-call]
+
+    def calculation_required(self, atoms: Atoms, properties: Sequence[str]) -> bool:
+        """Whether the last frame differs from this one, or lacks one of the properties."""
+        with self._turns.one():
+            return bool(self.check_state(atoms)) or not self._results.keys() >= set(properties)
 
 
 def _loaded(

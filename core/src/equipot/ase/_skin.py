@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,11 +41,16 @@ class SkinNeighbors:
         self.skin = skin
         self.builds = 0
         """How often a list was made."""
+        self._info = info
         self._r_max = info.r_max
         self._edge_sets = info.edge_sets
         self._cutoffs = info.cutoff_matrix
         self._made_for: Graph = {}
         self._wide: dict[str, _WideEdges] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, here or in another process, makes a list of its own: its edges will be the same."""
+        return SkinNeighbors, (self._info, self.skin)
 
     def update(self, frame: Graph) -> Graph:
         """The frame, one on the CPU with positions, cell, pbc and atom_types, with its edges added."""

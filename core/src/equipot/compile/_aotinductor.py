@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import shutil
 import tempfile
@@ -15,9 +16,10 @@ from typing import Any
 import torch
 from torch.utils import cpp_extension
 
+from equipot import caches
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
-from equipot.artifacts._compiled_file import SUFFIX, add_members
+from equipot.artifacts._compiled_file import SUFFIX, add_members, stated
 from equipot.artifacts._compiled_model import CompiledModel, built_for, open_runner, platform_name
 from equipot.artifacts._golden import GoldenFrame
 from equipot.artifacts._kernels import kernels_of
@@ -26,14 +28,18 @@ from equipot.artifacts._package import checked_path
 from equipot.artifacts._stored import store
 from equipot.compile._export import export_model, trace_batch
 from equipot.errors import ArtifactError, problem, unknown
-from equipot.files import atomic, file_digest
+from equipot.files import atomic, cache_folder, code_folder, file_digest, no_code
 from equipot.graph import Graph, collate
 from equipot.model._graph_model import GraphModel
+
+logger = logging.getLogger(__name__)
 
 MODES = ("aotinductor",)
 TARGETS = ("ase",)
 
 _COMPILER_HINT = "install g++ (apt install g++, conda install gxx) or set CXX; compiled files run without a compiler"
+
+_INDUCTOR_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 _PORTABLE = {"cpp.march": "x86-64-v3", "cpp.simdlen": 256}
 """Runs on every x86-64 processor with AVX2 (since 2013)."""
@@ -64,7 +70,8 @@ def compile_model(
         The manifest of the file.
 
     Raises:
-        ArtifactError: If the model cannot be stored, exported or compiled, or if its compiled numbers differ.
+        ArtifactError: If the model cannot be stored, exported or compiled, if its compiled numbers differ, or if native
+            code cannot be made in the folder for temporary files.
     """
     path = checked_path(path, SUFFIX)
     if target not in TARGETS:
@@ -84,7 +91,7 @@ def compile_model(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.pt2"
         _run_compiler(exported.program, made, _PORTABLE if portable else {})
-        manifest = add_members(made, manifest, golden.to_bytes(frames))
+        manifest = add_members(made, manifest, golden.to_bytes(frames, stated(manifest)))
         compiled = CompiledModel(open_runner(made, torch.device(device)), manifest, model.info)
         check_against_eager(model, compiled, frames, str(path))
         with atomic(path) as temporary:
@@ -117,15 +124,16 @@ def _check_tools(device: str) -> None:
     compiler = os.environ.get("CXX") or ("clang++" if platform_name().startswith("darwin") else "g++")
     if shutil.which(compiler.split()[0]) is None:
         raise ArtifactError(problem("compile", "needs a C++ compiler", got=compiler, hint=_COMPILER_HINT))
+    code_folder()
 
 
 def _run_compiler(program: torch.export.ExportedProgram, path: Path, options: dict[str, Any]) -> None:
     configs = {"cpp.dynamic_threads": True, **options}  # otherwise this machine's number of threads is compiled in
     try:
-        with warnings.catch_warnings(), _library_path_without_spaces():
+        with warnings.catch_warnings(), _library_path_without_spaces(), _own_inductor_cache() as more:
             warnings.simplefilter("ignore")  # torch itself causes some on every compilation
             compiler = torch._inductor.aoti_compile_and_package  # noqa: SLF001 - documented by torch
-            compiler(program, package_path=str(path), inductor_configs=configs)
+            compiler(program, package_path=str(path), inductor_configs={**configs, **more})
     except Exception as error:
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
@@ -148,3 +156,35 @@ def _library_path_without_spaces() -> Iterator[None]:
             yield
         finally:
             cpp_extension.TORCH_LIB_PATH = original
+
+
+@contextlib.contextmanager
+def _own_inductor_cache() -> Iterator[dict[str, Any]]:
+    """Let torch's compiler use its cache only if no other user can have put code there; yields options for it.
+
+    By default that is a folder in ``/tmp`` whose name others can guess. The replacement is in our own cache folder.
+    """
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    default = default_cache_dir()
+    # torch keeps compiled headers in the default folder in any case
+    options = {"aot_inductor.precompile_headers": False} if _refused(Path(default)) else {}
+    given = os.environ.get(_INDUCTOR_CACHE, default)
+    reason = _refused(Path(given))
+    if not reason:
+        yield options
+        return
+    if given != default:
+        logger.warning("%s=%s is not used: %s", _INDUCTOR_CACHE, given, reason)
+    own = cache_folder() / "inductor"
+    with contextlib.ExitStack() as kept:
+        folder = kept.enter_context(tempfile.TemporaryDirectory()) if _refused(own) else str(own)
+        os.environ[_INDUCTOR_CACHE] = folder
+        try:
+            yield options
+        finally:
+            os.environ[_INDUCTOR_CACHE] = given
+
+
+def _refused(folder: Path) -> str:
+    return caches.refusal(folder) or no_code(folder)

@@ -78,7 +78,7 @@ def advice(path: str) -> str:
     root = path.split(".", maxsplit=1)[0]
     known = {name: entry for name, entry in aliases().items() if name.split(".")[0] == root}
     if path in known:  # it came from an interpolation and was not translated
-        return known[path].instead or f"write {known[path].target}"
+        return known[path].instead or f"write {known[path].target or 'its options alone'}"
     if known:
         return did_you_mean(path, known) or f"no counterpart of this part of {root} is known"
     return plugins().install_hint("target_roots", root)
@@ -111,6 +111,8 @@ class _Translator:
             self.problems.append(problem(f"{path}._target_", "has no counterpart", got=target, hint=entry.instead))
             return {key: value for key, value in node.items() if key != "_target_"}
         translated = self.options(entry, node, path)
+        if not entry.target:
+            return {key: value for key, value in translated.items() if key != "_target_"}
         if translated.get("_target_", target) == target:
             return {**translated, "_target_": entry.target}
         return self.node(translated, path)  # the function has put in another target, which may be foreign too

@@ -16,13 +16,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from equipot.config import _cross_checks as cross_checks
 from equipot.config._aliases import translate
+from equipot.config._folders import Folders
 from equipot.config._instantiate import ConfigObjects
-from equipot.config._resolve import BAD, Statistic, resolve_phase1
+from equipot.config._resolve import BAD, MAX_PROBLEMS, Statistic, resolve_phase1, with_references
 from equipot.config._sections import MODEL, ROOT_KEYS, SECTIONS, STAGES, used_root_keys
 from equipot.config._targets import AllowList
 from equipot.config._trainer_rules import trainer_problems
+from equipot.containers import leaves
 from equipot.errors import ConfigError, did_you_mean, problem, unknown
 from equipot.model._recipe import ModelRecipe
+
+_MAX_TYPES = 500
+"""Types in samples of statistics: those of pairs have as many values as the square."""
 
 
 @dataclasses.dataclass
@@ -48,13 +53,22 @@ class Checked:
     labels: dict[str, dict[str, str]]
     """For each part (``train``, ``val``, ``test``) the labels it must have, and which option needs them."""
 
+    environment: list[str]
+    """Places whose values come from ``${oc.env:…}``; what is stored of the config keeps the reference."""
+
     allow: AllowList
 
 
 def check_config(config: DictConfig, allow: AllowList | None = None, hydra: DictConfig | None = None) -> Checked:
-    """Check a composed config, and Hydra's own config if given; a ConfigError lists all problems."""
+    """Check a composed config; a ConfigError lists all problems.
+
+    Args:
+        config: Unresolved, as composed.
+        allow: What the command line allows.
+        hydra: Hydra's own config, for ``${hydra:…}`` where Hydra does not run.
+    """
     with _hydra_values(hydra):
-        return _Check(config, allow or AllowList()).run(hydra)
+        return _Check(config, allow or AllowList()).run()
 
 
 @contextmanager
@@ -85,9 +99,9 @@ class _Check:
         self.objects = ConfigObjects(allow)
         self.statistics: dict[str, None] = {}
 
-    def run(self, hydra: DictConfig | None) -> Checked:
-        if hydra is not None:
-            self.problems.extend(cross_checks.hydra_problems(hydra))
+    def run(self) -> Checked:
+        run = HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else None
+        self.problems.extend(Folders(self.allow.given, run).config_problems(self.resolved))
         self._root()
         stages = self._stages()
         data = self._section("data")
@@ -98,7 +112,7 @@ class _Check:
         recipe = self._recipe()
         self._between_sections(data, recipe, stages)
         if self.problems or recipe is None:
-            raise ConfigError(list(dict.fromkeys(self.problems)))
+            raise ConfigError(_shown(list(dict.fromkeys(self.problems))))
         return Checked(
             config=self.config,
             resolved=self.resolved,
@@ -107,22 +121,31 @@ class _Check:
             recipe=recipe,
             statistics=list(self.statistics),
             labels=cross_checks.needed_labels(self.objects, stages),
+            environment=self._environment(),
             allow=self.allow,
         )
+
+    def _environment(self) -> list[str]:
+        """Places whose values come from the environment."""
+        references = with_references(self.config)
+        if references is None:
+            return []
+        written = dict(leaves(references))
+        return [path for path, value in leaves(self.resolved) if written.get(path, BAD) != value]
 
     # ------------------------------------------------------------------- root
 
     def _root(self) -> None:
         used = used_root_keys(OmegaConf.to_container(self.config, resolve=False))
         for key in self.resolved:
-            if key not in ROOT_KEYS and key not in used:
+            if key not in ROOT_KEYS and key not in used and len(self.problems) < 2 * MAX_PROBLEMS:
                 hint = did_you_mean(key, ROOT_KEYS) or "a key of your own must be used by some ${interpolation}"
                 self.problems.append(unknown(key, key, ROOT_KEYS, "key", hint=hint))
         for name in SECTIONS:
             if name not in self.resolved:
                 self.problems.append(problem(name, "required section is missing"))
         seed = self.resolved.get("seed")
-        if seed is not None and seed is not BAD and (not isinstance(seed, int) or isinstance(seed, bool)):
+        if seed is not None and seed is not BAD and type(seed) is not int:
             self.problems.append(problem("seed", "must be an integer", got=seed))
 
     def _stages(self) -> list[str]:
@@ -136,11 +159,11 @@ class _Check:
             self.problems.append(problem("run", "must be a list of stages", got=stages, hint=hint))
             return []
         for index, stage in enumerate(stages):
-            if stage not in STAGES:
+            if stage is not BAD and not (isinstance(stage, str) and stage in STAGES):
                 self.problems.append(unknown(f"run.{index}", str(stage), STAGES, "stage"))
         if stages.count("train") > 1:
             self.problems.append(problem("run", "can train once", got=stages))
-        return stages
+        return [stage for stage in stages if isinstance(stage, str) and stage in STAGES]
 
     def _section(self, name: str) -> Any:
         """Make the object of a section; ``BAD`` after a problem."""
@@ -153,16 +176,16 @@ class _Check:
         return self.objects.make(value, name)
 
     def _no_target(self, path: str, value: Any) -> None:
-        short = value if len(repr(value)) < 80 else f"{type(value).__name__} of {len(value)} items"
-        self.problems.append(problem(path, "must be a mapping with _target_", got=short))
+        self.problems.append(problem(path, "must be a mapping with _target_", got=value))
 
     # ------------------------------------------------------------- statistics
 
     def _sample(self, marker: Statistic, path: str) -> Any:
         """A sample value of a statistic, which is not computed yet; ``BAD`` after a problem."""
-        manager = self.objects.built.get("data.stats_manager")
-        if manager is None:
-            if "stats_manager" not in (self.resolved.get("data") or {}):
+        manager: Any = self.objects.built.get("data.stats_manager")
+        if not callable(getattr(manager, "names", None)):
+            data = self.resolved.get("data")
+            if isinstance(data, dict) and "stats_manager" not in data:
                 hint = "add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager} to data"
                 text = problem(path, "statistics need data.stats_manager", got=marker.raw, hint=hint)
                 self.objects.problems.append(text)
@@ -188,12 +211,15 @@ class _Check:
         while isinstance(node, dict):
             names = node.get("type_names")
             if isinstance(names, list) and all(isinstance(name, str) for name in names):
-                return names
+                return names[:_MAX_TYPES]
             if not isinstance(node.get("model"), dict):
                 break
             node = node["model"]  # a recipe that changes another one
         made = ConfigObjects(self.allow).make(node, path) if isinstance(node, dict) else None
-        return list(made.info().type_names) if isinstance(made, ModelRecipe) else None
+        try:
+            return list(made.info().type_names) if isinstance(made, ModelRecipe) else None
+        except ConfigError:
+            return None  # reported where the model is checked
 
     # ------------------------------------------------------- between sections
 
@@ -220,3 +246,9 @@ class _Check:
         self.problems.extend(cross_checks.module_problems(self.resolved, self.objects, data, recipe, stages))
         if recipe is not None and isinstance(data, cross_checks.DataSection):
             self.problems.extend(cross_checks.binding_problems(data, recipe))
+
+
+def _shown(problems: list[str]) -> list[str]:
+    """The problems, of very many the first."""
+    more = len(problems) - MAX_PROBLEMS
+    return problems if more <= 0 else [*problems[:MAX_PROBLEMS], problem("config", f"has {more} further problems")]

@@ -1,4 +1,4 @@
-"""Checks between sections: units, radii, labels and monitored names; also the targets of Hydra's own section."""
+"""Checks between sections: units, radii, labels and monitored names."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
-from omegaconf import DictConfig, OmegaConf
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import BAD
 from equipot.config._sections import LOSS, MEASURES, MODEL
-from equipot.config._targets import HYDRA_PACKAGES
-from equipot.containers import nodes
 from equipot.errors import ConfigError, problem, problems_of, relocate, unknown
 from equipot.model._context import ModelInfo
 from equipot.model._modifiers import DERIVATIVES
@@ -210,22 +207,3 @@ def binding_problems(data: DataSection, recipe: ModelRecipe) -> list[str]:
     problems = recipe.unit_problems(data.units) if isinstance(recipe, ModelBuilder) else ()
     bound = problems_of(lambda: data.bind(recipe.info(data.units)))
     return [f"{MODEL}.{text}" for text in problems] + [relocate(text, type(data).__name__, "data") for text in bound]
-
-
-# ------------------------------------------------------------------ Hydra's own section
-
-_LOGGING_CLASS = re.compile(r"logging(\.handlers)?\.[A-Z]\w*|colorlog\.\w+")
-
-
-def hydra_problems(hydra: DictConfig) -> list[str]:
-    """Find targets in the ``hydra:`` section that belong neither to Hydra nor to an installed Hydra plugin."""
-    problems = []
-    for path, value in nodes(OmegaConf.to_container(hydra, resolve=False)):
-        key = path.rpartition(".")[2]
-        dotted = all(part.isidentifier() for part in str(value).split("."))
-        if key == "_target_" and not (dotted and str(value).startswith(tuple(f"{one}." for one in HYDRA_PACKAGES))):
-            hint = "only Hydra and installed Hydra plugins"
-            problems.append(problem(path, "is not on the list of allowed targets", got=value, hint=hint))
-        elif "_logging." in path and key in ("()", "class") and not _LOGGING_CLASS.fullmatch(str(value)):
-            problems.append(problem(path, "must be a class of logging", got=value))
-    return problems

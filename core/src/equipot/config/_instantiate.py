@@ -18,7 +18,7 @@ from equipot.config._targets import AllowList, TargetError, resolve_target
 from equipot.containers import nodes, rewritten
 from equipot.errors import ConfigError, EquipotError, problem, relocate
 from equipot.options import Options
-from equipot.plugins import plugins
+from equipot.plugins import PARTS, plugins
 from equipot.validation import check_options
 
 HYDRA_KEYS = ("_target_", "_convert_", "_recursive_", "_partial_")
@@ -77,7 +77,7 @@ class ConfigObjects:
 
     def _find_target(self, value: Any, path: str) -> Any:
         """Resolve the target of a node before its options are made, so that its problem is listed first."""
-        if isinstance(value, dict) and "_target_" in value:
+        if isinstance(value, dict) and value.get("_target_", BAD) is not BAD:
             try:
                 self.targets[path] = resolve_target(value["_target_"], path, self.allow)
             except TargetError as error:
@@ -112,8 +112,7 @@ class ConfigObjects:
             return BAD
         if later or partial:
             return self._deferred(Deferred(target, options), path, later)
-        early = any(is_within(path, section) for section in MADE_EARLY)
-        if not self.final and (unmade or not (early or _is_cheap(target))):
+        if not self.final and (unmade or not (_is_early(target, path) or _is_cheap(target))):
             return Later()
         return self._called(target, options, path)
 
@@ -129,13 +128,15 @@ class ConfigObjects:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 made(**{name: samples[name] for name in later})
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - nothing but their options is given to them
             self._refused(made.target, path, error)
             return BAD
         return made
 
     def _refused(self, target: Any, path: str, error: Exception) -> None:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, LookupError):  # whose text is the key alone
+            text = f"{type(error).__name__}: {text}"
         self.problems.append(problem(path, f"invalid options for {target.__name__}: {text}"))
 
     def _called(self, target: Any, options: dict[str, Any], path: str) -> Any:
@@ -147,16 +148,20 @@ class ConfigObjects:
         except EquipotError as error:
             self.problems.append(f"{path}: {error}")
             return BAD
-        except Exception as error:
-            from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-            refusals = (TypeError, ValueError, AttributeError, OSError, ImportError, MisconfigurationException)
-            if not isinstance(error, refusals):  # a bug of the constructor, not wrong options
-                raise
+        except Exception as error:  # noqa: BLE001 - constructors check their options as they like, by chance as well
             self._refused(target, path, error)
             return BAD
         self.built[path] = made
         return made
+
+
+def _is_early(target: Any, path: str) -> bool:
+    """Whether the check makes an object because of its place; loggers and the like open files and connections."""
+    import lightning
+
+    if is_within(path, "trainer.callbacks"):
+        return inspect.isclass(target) and issubclass(target, lightning.Callback)
+    return any(is_within(path, section) for section in MADE_EARLY)
 
 
 def _is_cheap(target: Any) -> bool:
@@ -166,4 +171,5 @@ def _is_cheap(target: Any) -> bool:
     if not inspect.isclass(target) or issubclass(target, lightning.LightningModule):
         return False
     own = is_within(target.__module__, "equipot") or issubclass(target, Options)
-    return own or plugins().find_class(target) is not None
+    declared = plugins().find_class(target)
+    return own or (declared is not None and declared.kind != PARTS)

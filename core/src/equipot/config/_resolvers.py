@@ -22,9 +22,16 @@ def _int_div(a: int, b: int) -> int:
     return a // b
 
 
+def _int_mul(a: int, b: int) -> int:
+    made = int(a) * int(b)
+    if abs(made) >= 2**63:
+        raise ValueError("int_mul: the product is too large")
+    return made
+
+
 CORE: dict[str, Any] = {
     "int_div": _int_div,
-    "int_mul": lambda a, b: int(a) * int(b),
+    "int_mul": _int_mul,
     "concat_lists": lambda *lists: [item for part in lists for item in part],
     "list_to_identity_dict": lambda names: {name: name for name in names},
     "list_to_constant_dict": dict.fromkeys,

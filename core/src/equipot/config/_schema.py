@@ -1,92 +1,202 @@
-"""JSON Schema of configs, with a definition for each installed component."""
+"""JSON Schema of configs, with a definition for each installed component.
+
+Where a place takes some kinds of components (see ``equipot.config._places``), or an option is annotated with a class
+of components, the schema lists the definitions of those that fit. An interpolation ``${…}`` is possible everywhere.
+"""
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
+import types
 import typing
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 from equipot.config._components import Component, components
-from equipot.config._sections import SECTIONS, STAGES
+from equipot.config._places import kinds_at
+from equipot.config._sections import DEFERRED, SECTIONS, STAGES, is_within
+from equipot.containers import nodes
 from equipot.describe import describe_options
 from equipot.validation import annotations_of, is_component
 
-_OF_A_PLUGIN: dict[str, Any] = {
-    "type": "object",
-    "properties": {"_target_": {"type": "string", "pattern": r"^(?!equipot\.)"}},
-    "required": ["_target_"],
+Schema = dict[str, Any]
+
+INTERPOLATION: Schema = {"$ref": "#/$defs/interpolation"}
+OTHER: Schema = {"$ref": "#/$defs/other"}
+NULL: Schema = {"type": "null"}
+
+SECTION_OF_KIND = {
+    "data_module": "data",
+    "training_module": "training_module",
+    "optimizer": "training_module.optimizer",
+    "parameter_groups": "training_module.optimizer.param_groups",
+    "scheduler": "training_module.lr_scheduler",
 }
-"""A component that is named by its path in a plugin."""
+"""The section that a kind of part makes, so that the places of its options are known."""
+
+TRAINER_PLACES = ("callbacks", "logger", "strategy", "profiler", "plugins")
+"""Options of Lightning's trainer that take components; all others are left to the check."""
 
 
-def config_schema() -> dict[str, Any]:
+def config_schema() -> Schema:
     """The schema of a whole config, with a definition for each component."""
-    found = components()
-    definitions = {one.path: component_schema(one) for one in found}
-
-    def any_of(kinds: tuple[str, ...], text: str) -> dict[str, Any]:
-        paths = [one.path for one in found if one.path in kinds or one.kind in kinds]
-        return {"description": text, "anyOf": [*({"$ref": f"#/$defs/{path}"} for path in paths), _OF_A_PLUGIN]}
-
-    modules = ("equipot.train.EMALightningModule", "equipot.train.LightningModule")
-    return {
+    made = _Definitions(components())
+    stages = {"type": "array", "minItems": 1, "items": {"enum": list(STAGES)}}
+    seed = "Seed of everything that data.seed and model.seed do not cover."
+    schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "equipot config",
         "type": "object",
         "properties": {
-            "run": {
-                "description": "Stages in order.",
-                "type": "array",
-                "minItems": 1,
-                "items": {"enum": list(STAGES)},
+            "run": {"description": "Stages in order.", "anyOf": [stages, {"enum": list(STAGES)}, INTERPOLATION]},
+            "seed": {"description": seed, "anyOf": [{"type": "integer"}, INTERPOLATION]},
+            "data": {"description": "Labelled data.", "anyOf": made.at("data")},
+            "trainer": made.trainer(),
+            "training_module": {
+                "description": "Model, loss, metrics and optimizer.",
+                "anyOf": made.at("training_module"),
             },
-            "seed": {
-                "description": "Seed of everything that data.seed and model.seed do not cover.",
-                "type": "integer",
-            },
-            "data": any_of(("equipot.data.ASEDataModule",), "Labelled data."),
-            "trainer": {
-                "description": "lightning.Trainer and its options.",
-                "type": "object",
-                "properties": {"_target_": {"type": "string"}},
-                "required": ["_target_"],
-            },
-            "training_module": any_of(modules, "Model, loss, metrics and optimizer."),
         },
         "required": list(SECTIONS),
-        "$defs": definitions,
     }
+    for component in made.components:
+        made.reference(component)
+    return {**schema, "$defs": made.defined}
 
 
-def component_schema(component: Component) -> dict[str, Any]:
-    """The schema of a component's mapping in a config."""
-    hints = annotations_of(component.target)
-    properties: dict[str, Any] = {"_target_": {"const": component.path}}
-    required = ["_target_"]
-    for option in describe_options(component.target):
-        properties[option.name] = {**_type_schema(hints.get(option.name)), "description": option.doc}
-        if not option.default:
-            required.append(option.name)
-    summary = (inspect.getdoc(component.target) or "").split("\n")[0]
-    return {
-        "description": summary,
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
+def component_schema(component: Component) -> Schema:
+    """The schema of a component's mapping in a config, with the definitions that it refers to."""
+    made = _Definitions(components())
+    schema = made.schema_of(component)
+    needed: dict[str, Schema] = {}
+    _collect(schema, made.defined, needed)
+    return {**schema, "$defs": needed} if needed else schema
 
 
-def _type_schema(annotation: Any) -> dict[str, Any]:
-    """The schema of an annotation; for a component, a mapping with ``_target_``."""
+def _collect(schema: Schema, defined: dict[str, Schema], needed: dict[str, Schema]) -> None:
+    for path, value in nodes(schema):
+        if path.endswith("$ref"):
+            name = str(value).removeprefix("#/$defs/")
+            if name not in needed:
+                needed[name] = defined[name]
+                _collect(defined[name], defined, needed)
+
+
+class _Definitions:
+    """The definitions of a schema, made when they are first referred to."""
+
+    def __init__(self, found: list[Component]) -> None:
+        self.components = found
+        paths = [one.path for one in found]
+        other = {"type": "string", "pattern": r"^(?!equipot\.)", "not": {"enum": paths}}
+        self.defined: dict[str, Schema] = {
+            "interpolation": {"type": "string", "pattern": r"\$\{"},
+            "other": {
+                "description": "A class of another package; its options are left to 'equipot check'.",
+                "type": "object",
+                "properties": {"_target_": other},
+                "required": ["_target_"],
+            },
+        }
+
+    def reference(self, component: Component) -> Schema:
+        """A reference to the definition of a component."""
+        if component.path not in self.defined:
+            self.defined[component.path] = {}  # a component may take one of its own kind
+            self.defined[component.path] = self.schema_of(component)
+        return {"$ref": f"#/$defs/{component.path}"}
+
+    def one_of(self, fitting: Iterable[Component]) -> list[Schema]:
+        """Alternatives for a place that takes these components, or one of other packages."""
+        return [*(self.reference(one) for one in fitting), OTHER, INTERPOLATION]
+
+    def at(self, place: str) -> list[Schema]:
+        """Alternatives for a place that takes components of certain kinds, or lists of them; empty for others."""
+        found: list[Schema] = []
+        if kinds := kinds_at(place):
+            found += self.one_of(one for one in self.components if one.kind in kinds)
+        if kinds_at(f"{place}.0") and place.count(".0") < 2:
+            found.append({"type": "array", "items": {"anyOf": self.at(f"{place}.0")}})
+        return found
+
+    def trainer(self) -> Schema:
+        """The schema of the section ``trainer``."""
+        simple = {"type": ["boolean", "string", "null"]}
+        options = {name: {"anyOf": [*self.at(f"trainer.{name}"), simple]} for name in TRAINER_PLACES}
+        return {
+            "description": "lightning.Trainer and its options.",
+            "type": "object",
+            "properties": {"_target_": {"type": "string"}, **options},
+            "required": ["_target_"],
+        }
+
+    def schema_of(self, component: Component) -> Schema:
+        """The schema of a component's mapping."""
+        hints = annotations_of(component.target)
+        properties: Schema = {"_target_": {"const": component.path}}
+        required = ["_target_"]
+        section = SECTION_OF_KIND.get(component.kind, "")
+        given = next((names for outer, names in DEFERRED.items() if is_within(section, outer)), ())  # later
+        for option in describe_options(component.target):
+            if option.name in given:
+                continue
+            schema = self.option(f"{section}.{option.name}", hints.get(option.name))
+            properties[option.name] = {**schema, "description": option.doc}
+            if not option.default:
+                required.append(option.name)
+        summary = (inspect.getdoc(component.target) or "").split("\n")[0]
+        return {
+            "description": summary,
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": False,
+        }
+
+    def option(self, place: str, annotation: Any) -> Schema:
+        """The schema of an option, by its place if that takes components of certain kinds, else by its annotation."""
+        found = self.at(place)
+        if inner := self.at(f"{place}.scheduler"):
+            properties = {"scheduler": {"anyOf": inner}, "_target_": False}
+            found.append({"type": "object", "properties": properties, "required": ["scheduler"]})
+        return {"anyOf": [*found, NULL]} if found else self.of(annotation)
+
+    def of(self, annotation: Any) -> Schema:
+        """The schema of an annotation; an empty one accepts everything."""
+        if annotation is None or annotation is Any:
+            return {}
+        return {"anyOf": [*self.alternatives(annotation), INTERPOLATION]}
+
+    def alternatives(self, annotation: Any) -> list[Schema]:
+        """Schemas of what an annotation allows; a class that no config can write has none."""
+        origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin in (typing.Union, types.UnionType):
+            return [one for arg in args for one in self.alternatives(arg)]
+        if origin is Annotated and self._has_components(args[0]):
+            return self.alternatives(args[0])
+        if origin in (list, collections.abc.Sequence):
+            return [{"type": "array", "items": self.of(args[0])}]
+        if origin in (dict, collections.abc.Mapping):
+            return [{"type": "object", "additionalProperties": self.of(args[1])}]
+        if is_component(annotation):
+            return self.one_of(one for one in self.components if _derives(one.target, annotation))[:-1]
+        return _plain_schema(annotation)
+
+    def _has_components(self, annotation: Any) -> bool:
+        return is_component(annotation) or any(self._has_components(arg) for arg in typing.get_args(annotation))
+
+
+def _derives(target: Any, base: type) -> bool:
+    return inspect.isclass(target) and issubclass(target, base)
+
+
+def _plain_schema(annotation: Any) -> list[Schema]:
+    """The schema of an annotation without components, if pydantic knows it."""
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-    if annotation is None:
-        return {}
-    if any(is_component(part) for part in typing.get_args(annotation) or (annotation,)):  # alone or in a union
-        return {"type": ["object", "null"], "properties": {"_target_": {"type": "string"}}}
     try:
-        return TypeAdapter(annotation).json_schema()
+        return [TypeAdapter(annotation).json_schema()]
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
-        return {}
+        return []

@@ -17,6 +17,10 @@ FORCED_TRAINER_OPTIONS: dict[str, object] = {
 """Options that are always set: forces need gradients, and the data module makes the batches."""
 
 
+LARGEST = {"devices": 1_024, "num_nodes": 16_384}
+"""Numbers of processes on a node, and of nodes, that are taken for mistakes beyond; Lightning would start them."""
+
+
 def swaps_weights(callback: type) -> bool:
     """Whether a callback class swaps the model's weights; in equipot the training module averages them instead."""
     from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
@@ -32,6 +36,11 @@ def trainer_problems(resolved: Mapping[str, Any], targets: Mapping[str, Any]) ->
     for name, value in FORCED_TRAINER_OPTIONS.items():
         if name in trainer and trainer[name] not in (value, BAD):
             yield problem(f"trainer.{name}", f"is always {value}", got=trainer[name], hint="remove it")
+    for name, largest in LARGEST.items():
+        value = trainer.get(name)
+        number = int(value) if isinstance(value, str) and value.isdecimal() else value
+        if isinstance(number, int) and number > largest:
+            yield problem(f"trainer.{name}", f"must be at most {largest}", got=value)
     for path, target in targets.items():
         if path.startswith("trainer.callbacks") and inspect.isclass(target) and swaps_weights(target):
             hint = "use training_module: {_target_: equipot.train.EMALightningModule}"

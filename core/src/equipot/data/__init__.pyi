@@ -9,8 +9,10 @@ from ._collection import FrameCollection as FrameCollection
 from ._collection import LazyFrames as LazyFrames
 from ._collection import collect_frames as collect_frames
 from ._dataset import FrameDataset as FrameDataset
+from ._formats import argument_problems as argument_problems
 from ._frames import LabelContract as LabelContract
 from ._frames import frame_from_atoms as frame_from_atoms
+from ._lmdb import LMDBReader as LMDBReader
 from ._loader import TrainLoader as TrainLoader
 from ._loader import evaluation_loader as evaluation_loader
 from ._module import ASEDataModule as ASEDataModule
@@ -37,5 +39,7 @@ from ._stats_managers import CommonDataStatisticsManager as CommonDataStatistics
 from ._stats_managers import DataStatisticsManager as DataStatisticsManager
 from ._stats_managers import EnergyOnlyDataStatisticsManager as EnergyOnlyDataStatisticsManager
 from ._stats_managers import StatsManager as StatsManager
+from ._streams import largest as largest
+from ._streams import reading as reading
 
 def __getattr__(name: str) -> typing.Any: ...

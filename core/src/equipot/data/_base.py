@@ -21,7 +21,7 @@ from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
 from equipot.data._splits import PARTS, split_indices
 from equipot.data._statistic_entries import StatisticValue
-from equipot.data._statistics_cache import cached_statistics
+from equipot.data._statistics_cache import cached_statistics, code_of
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, problem
@@ -97,7 +97,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             ConfigError: If a part is empty or the parts are larger than the set.
         """
         pool = [index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in sizes]
-        parts = split_indices(len(pool), sizes, self.options.seed)
+        isolated = len(whole.isolated) - len(pool)
+        parts = split_indices(len(pool), sizes, self.options.seed, isolated=isolated)
         self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
         if TRAIN in parts:
             self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
@@ -218,6 +219,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             "manager": manager.config(),
             "transforms": [_fingerprint(one) for one in self._transforms],
             "requested": None if names is None else sorted(names),
+            "code": code_of(manager, *self._transforms),
         }
 
         def compute() -> dict[str, StatisticValue]:

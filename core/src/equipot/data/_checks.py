@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from equipot.data._census import Census
 from equipot.data._dataset import FrameDataset
+from equipot.data._splits import PARTS
 from equipot.data.options import LoaderOptions
 from equipot.data.transforms import Transform, mapper_among
 from equipot.errors import ConfigError, DataError, problem
@@ -26,16 +27,12 @@ def check_labels(
 
 
 def check_batch_sizes(sets: Mapping[str, FrameDataset], loaders: Mapping[str, LoaderOptions]) -> None:
-    """Raise a ConfigError if a batch would be larger than the largest set of its part (train, val, test)."""
-    problems = []
-    for part, options in loaders.items():
-        sizes = [len(one) for name, one in sets.items() if name.startswith(part)]
-        if sizes and options.batch_size is not None and options.batch_size > max(sizes):
-            what = f"is larger than the {part} set of {max(sizes)} frames"
-            where = f"data.{part}_dataloader.batch_size"
-            problems.append(problem(where, what, got=options.batch_size, hint="make it smaller"))
-    if problems:
-        raise ConfigError(problems)
+    """Raise a ConfigError if a batch is larger than the train set; to evaluate, one smaller batch is as good."""
+    size = loaders[PARTS[0]].batch_size
+    largest = max((len(one) for name, one in sets.items() if name.startswith(PARTS[0])), default=None)
+    if size is not None and largest is not None and size > largest:
+        what = f"is larger than the train set of {largest} frames"
+        raise ConfigError(problem("data.train_dataloader.batch_size", what, got=size, hint="make it smaller"))
 
 
 def check_elements(sets: Mapping[str, FrameDataset], transforms: Sequence[Transform]) -> None:

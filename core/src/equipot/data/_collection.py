@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
+from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 from equipot.graph import Graph
 
@@ -114,6 +115,8 @@ def collect_frames(
     for where, atoms in atoms_by_place:
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
+            with reading(where):
+                keys = tuple(keys_found(atoms))
         except DataError as error:
             problems.append(str(error))
             continue
@@ -121,7 +124,7 @@ def collect_frames(
             frames.append(frame)
         collection.reports.append(reports)
         collection.places.append(where)
-        collection.keys.append(tuple(keys_found(atoms)))
+        collection.keys.append(keys)
         collection.isolated.append(_is_isolated(atoms, where, problems))
     if problems:
         more = [f"and {len(problems) - _SHOWN} more frames"] if len(problems) > _SHOWN else []

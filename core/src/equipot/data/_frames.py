@@ -6,6 +6,7 @@ calculator is called, so that ASE's constraints never change a force.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from equipot.data._streams import reading
 from equipot.errors import ConfigError, DataError, problem, unknown
 from equipot.fields import FIELDS, LABELS, OPTIONAL_INPUTS, mask_key
 from equipot.graph import Graph
@@ -27,6 +29,7 @@ DEFAULT_LABELS: dict[str, str] = {"total_energy": "energy", "forces": "forces", 
 """Labels by the names of ASE's ``SinglePointCalculator``."""
 
 _NOT_FINITE = "positions or cell contain NaN or inf"
+_HEAVIEST = 118
 _PLACES = ("results", "info", "arrays")
 
 
@@ -109,6 +112,13 @@ def frame_from_atoms(
         DataError: If there are no atoms, positions or cell are not finite, a periodic direction has no
             cell vector, a label has the wrong shape, or a model input is missing.
     """
+    with reading(where):  # what a file keeps under the key of a label can be anything
+        return _labelled(atoms, contract, where, mask_nan=mask_nan)
+
+
+def _labelled(
+    atoms: Atoms, contract: LabelContract, where: str, *, mask_nan: bool
+) -> tuple[Graph, dict[str, LabelReport]]:
     if len(atoms) == 0:
         raise DataError(problem(where, "has no atoms"))
     frame = _geometry(atoms, where)
@@ -136,6 +146,9 @@ def frame_from_atoms(
 
 def _geometry(atoms: Atoms, where: str) -> Graph:
     positions = finite_positions(atoms, where)
+    numbers = np.array(atoms.numbers, dtype=np.int64)
+    if strange := numbers[(numbers < 0) | (numbers > _HEAVIEST)].tolist():
+        raise DataError(problem(where, f"atomic numbers must be from 0 to {_HEAVIEST}", got=strange[0]))
     cell = np.array(atoms.cell.array, dtype=np.float64)
     pbc = np.array(atoms.pbc, dtype=np.bool_)
     if not np.isfinite(cell).all():
@@ -148,7 +161,7 @@ def _geometry(atoms: Atoms, where: str) -> Graph:
         "positions": positions,
         "cell": torch.from_numpy(cell).reshape(1, 3, 3),
         "pbc": torch.from_numpy(pbc).reshape(1, 3),
-        "atomic_numbers": torch.from_numpy(np.array(atoms.numbers, dtype=np.int64)),
+        "atomic_numbers": torch.from_numpy(numbers),
         "batch": torch.zeros(n, dtype=torch.int64),
         "num_atoms": torch.tensor([n], dtype=torch.int64),
     }
@@ -178,7 +191,8 @@ def _find(atoms: Atoms, key: str, where: str) -> tuple[str, Any] | None:
 
 def _held(atoms: Atoms) -> dict[str, Mapping[str, Any]]:
     """All values of a structure, by place; ASE databases keep their columns one level down in info."""
-    info = {**atoms.info.get("data", {}), **atoms.info.get("key_value_pairs", {}), **atoms.info}
+    columns = (atoms.info.get(name) for name in ("data", "key_value_pairs"))
+    info = dict(itertools.chain(*(one.items() for one in (*columns, atoms.info) if isinstance(one, Mapping))))
     results = getattr(atoms.calc, "results", None) or {}
     return {"results": results, "info": info, "arrays": atoms.arrays}
 
@@ -187,13 +201,19 @@ def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
     """Shapes of all numeric values of a structure except its geometry, by ``place:key``."""
     geometry = ("arrays:numbers", "arrays:positions")
     found = {f"{place}:{key}": value for place, held in _held(atoms).items() for key, value in held.items()}
-    return {
-        key: np.shape(value)
-        for key, value in found.items()
-        if key not in geometry
-        and not isinstance(value, (str, bytes, bool, dict))
-        and np.asarray(value).dtype.kind in "fi"
-    }
+    arrays = {key: _numbers(value) for key, value in found.items() if key not in geometry}
+    return {key: array.shape for key, array in arrays.items() if array is not None}
+
+
+def _numbers(value: Any) -> Array | None:
+    """A value as an array, if it consists of numbers."""
+    if isinstance(value, (str, bytes, bool, dict)):
+        return None
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        return None
+    return array if array.dtype.kind in "fi" else None
 
 
 def suggest_keys(label: str, found: Iterable[str]) -> list[str]:

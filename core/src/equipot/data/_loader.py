@@ -116,6 +116,7 @@ class TrainLoader(DataLoader[Graph]):
         )
         self.order = order
         self._restored = False
+        self._before: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[Graph]:  # type: ignore[override]
         """The batches of one epoch, or those that were left when the state was saved."""
@@ -126,7 +127,7 @@ class TrainLoader(DataLoader[Graph]):
         while True:
             self.generator.manual_seed((order.seed * _EPOCH_STRIDE + order.epoch) % 2**63)
             for batch in super().__iter__():
-                again = order.is_repeated
+                again, self._before = order.is_repeated, self.state_dict()
                 order.batch += 1
                 order.since += 1
                 if order.batch >= len(order):
@@ -137,9 +138,15 @@ class TrainLoader(DataLoader[Graph]):
                 if finished:
                     return
 
-    def state_dict(self) -> dict[str, int]:
-        """Position in the run, and what must be the same when it is resumed; plain integers."""
+    def state_dict(self, *, before_last: bool = False) -> dict[str, int]:
+        """Position in the run, and what must be the same when it is resumed; plain integers.
+
+        Args:
+            before_last: Without the last batch that was given out, which is not trained yet.
+        """
         order = self.order
+        if before_last and self._before:
+            return self._before
         return {"epoch": order.epoch, "batch": order.batch, "since": order.since, **self._fixed()}
 
     def _fixed(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from equipot.data._base import DataModule, name_sets
 from equipot.data._collection import FrameCollection, collect_frames
+from equipot.data._formats import argument_problems
 from equipot.data._readers import read_placed
 from equipot.data.options import SourceOptions
 
@@ -77,7 +78,12 @@ class ASEDataOptions(SourceOptions):
     """The same for test sets."""
 
     ase_args: dict[str, Any] | None = None
-    """Arguments of ``ase.io.iread``, e.g. ``{format: extxyz}``."""
+    """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
+
+    def problems(self) -> Iterator[str]:
+        """Problems of ``ase_args`` and those of all data sections with sources."""
+        yield from argument_problems(self.ase_args, "ase_args")
+        yield from super().problems()
 
     def is_source(self, given: Any) -> bool:
         """Whether an entry is a path."""
@@ -85,7 +91,7 @@ class ASEDataOptions(SourceOptions):
 
 
 class ASEDataModule(SourceDataModule, options=ASEDataOptions):
-    """Labelled frames from files that ASE reads."""
+    """Labelled frames from files, e.g. extended XYZ or databases of ASE."""
 
     options: ASEDataOptions
 

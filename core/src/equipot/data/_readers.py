@@ -1,63 +1,51 @@
-"""Read labelled frames with ASE, and refuse files that ASE would read only in part.
-
-ASE stops at a blank line in an extxyz file, and reads a number that was cut off (by a full disk, for example)
-as a shorter number. Files are checked for both before ASE reads them.
-"""
+"""Read labelled frames from files of the formats of ``equipot.data._formats``."""
 
 from __future__ import annotations
 
+import io
 import itertools
-import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from equipot.errors import DataError, did_you_mean, problem
+from equipot.data._databases import read_json, read_lmdb_rows, read_sqlite
+from equipot.data._extxyz import read_extxyz
+from equipot.data._formats import FORMATS, check_arguments, format_of, selection
+from equipot.data._streams import ALLOWANCE, EXPANSION, OutputText, compression, largest, opened, reading
+from equipot.data._trajectories import read_trajectory
+from equipot.errors import ArtifactError, DataError, did_you_mean, problem
+from equipot.files import require_regular
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-logger = logging.getLogger(__name__)
-
-_DATABASES = (".db", ".json", ".aselmdb")
+_HEAD = 50_000
+_IN_FOLDERS = ("db", "aselmdb")
 
 
 def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> list[Atoms]:
-    """All frames of a file in any format that ASE reads.
+    """All frames of a file.
 
     Args:
-        path: The file.
-        ase_args: Arguments of ``ase.io.iread``, e.g. ``{"format": "extxyz", "index": ":100"}``; all
-            frames by default.
+        path: The file, which may be compressed (``.gz``, ``.bz2``, ``.xz``).
+        ase_args: ``format``, ``index`` and further arguments that the format allows, e.g.
+            ``{"format": "extxyz", "index": ":100"}``; all frames by default.
 
     Returns:
-        At least one structure, as ASE reads it (constraints are attached, never applied).
+        At least one structure, as ASE reads it. Constraints may be attached, but are never applied.
 
     Raises:
+        ConfigError: If an argument is unknown or has the wrong type.
         DataError: If the file is missing, empty, cut off or not readable; the message names file and frame.
     """
-    from ase.io import iread
-
+    check_arguments(ase_args)
     file = Path(path)
-    arguments = {"index": ":", "do_not_split_by_at_sign": True, **(ase_args or {})}
     check_file(file)
-    _check_complete(file, arguments.get("format"))
-    database = file.suffix.lower() in _DATABASES and not ase_args
-    frames: list[Atoms] = []
-    try:
-        frames.extend(_database_rows(file) if database else iread(str(file), **arguments))
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}".strip(": ")
-        raise DataError(
-            problem(
-                str(file),
-                f"cannot be read beyond frame {len(frames)} (counted from 0): {text}",
-                hint="check the file, or give ase_args: {format: ...}",
-            )
-        ) from error
-    if not frames:
-        raise DataError(problem(str(file), "has no frames"))
-    return frames
+    chosen = selection(ase_args)
+    if frames := list(_selected(_within_size(_frames(file, ase_args or {}), file), chosen)):
+        return frames
+    raise DataError(problem(str(file), "has no frames" if chosen == slice(None) else "has no such frames"))
 
 
 def read_placed(files: Iterable[str], ase_args: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Atoms]]:
@@ -65,7 +53,7 @@ def read_placed(files: Iterable[str], ase_args: Mapping[str, Any] | None = None)
 
     Args:
         files: Paths.
-        ase_args: Arguments of ``ase.io.iread``.
+        ase_args: As for ``read_atoms``.
 
     Raises:
         DataError: As for ``read_atoms``.
@@ -75,66 +63,88 @@ def read_placed(files: Iterable[str], ase_args: Mapping[str, Any] | None = None)
             yield f"{file}, frame {index}", atoms
 
 
-def _database_rows(file: Path) -> Iterator[Atoms]:
-    """Rows of an ASE database with their key-value pairs and data, which ``ase.io`` leaves out."""
-    from ase.db import connect
-
-    for row in connect(str(file)).select():
-        yield row.toatoms(add_additional_information=True)
-
-
 def check_file(path: str | Path) -> None:
-    """Check that a path exists.
+    """Check that a path is a regular file, which can be read without waiting.
 
     Raises:
-        DataError: If it is neither a file nor a folder; the message suggests a file with a similar name.
+        DataError: If it is not; if it is missing, the message suggests a file with a similar name.
     """
     file = Path(path)
-    if file.is_file() or file.is_dir():
-        return
-    siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
-    hint = did_you_mean(file.name, siblings) or f"relative paths start from {Path.cwd()}"
-    raise DataError(problem(str(file), "no such file", hint=hint))
+    if not os.path.lexists(file):
+        siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
+        hint = did_you_mean(file.name, siblings) or f"relative paths start from {Path.cwd()}"
+        raise DataError(problem(str(file), "no such file", hint=hint))
+    try:
+        require_regular(file)
+    except ArtifactError as error:
+        raise DataError(str(error)) from None
 
 
-def _check_complete(file: Path, format_name: str | None) -> None:
-    if format_name is None:
-        plain = file.suffix.lower() in (".xyz", ".extxyz")
+def _frames(file: Path, arguments: Mapping[str, Any]) -> Iterator[Atoms]:
+    """The frames of a file, with errors that name file and frame."""
+    number = 0
+
+    def place() -> str:
+        return f"{file}, frame {number} (counted from 0)"
+
+    with reading(place), opened(file) as stream:
+        name = arguments.get("format") or format_of(file, _head(stream))
+        if name in _IN_FOLDERS and compression(file):
+            raise DataError(problem(str(file), "is a compressed database", hint="decompress it"))
+        further = {key: value for key, value in arguments.items() if key in FORMATS[name]}
+        for atoms in _read(name, file, stream, further):
+            yield atoms
+            number += 1
+
+
+def _head(stream: Any) -> bytes:
+    """The first bytes, which stay there to be read."""
+    if not stream.seekable():
+        return bytes(stream.peek(_HEAD)[:_HEAD])
+    found: bytes = stream.read(_HEAD)
+    stream.seek(0)
+    return found
+
+
+def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -> Iterator[Atoms]:
+    """The frames of an open file of a format."""
+    if name == "extxyz":
+        with io.TextIOWrapper(stream, encoding="utf-8-sig") as lines:
+            yield from read_extxyz(lines, str(file))
+    elif name == "traj":
+        yield from read_trajectory(stream, str(file))
+    elif name == "json":
+        yield from read_json(stream.read().decode("utf-8-sig"), str(file))
+    elif name == "db":
+        yield from read_sqlite(file)
+    elif name == "aselmdb":
+        yield from read_lmdb_rows(file)
     else:
-        plain = format_name == "extxyz" and file.suffix.lower() not in (".gz", ".bz2", ".xz")
-    if plain and file.is_file():
-        with file.open(encoding="utf-8", errors="replace") as stream:
-            _scan_extxyz(file, iter(stream))
+        from ase.io.formats import ioformats
+
+        size = file.stat().st_size
+        with OutputText(stream, str(file), largest(size) if compression(file) else size) as text:
+            yield from ioformats[name].read(text, slice(None), **further)
 
 
-def _scan_extxyz(file: Path, lines: Iterator[str]) -> None:
-    """Check the frames of an extxyz file; each is a number of atoms, a comment and one line per atom."""
-    number, frame, blank_at, last = 0, -1, 0, ""
-    for header in lines:
-        number, last = number + 1, header
-        if not header.strip():
-            blank_at = blank_at or number
-            continue
-        if header.lstrip().startswith("VEC") and frame >= 0:
-            continue
-        frame += 1
-        if blank_at:
-            what = f"follows a blank line (line {blank_at}), where ASE stops reading"
-            raise DataError(problem(f"{file}, frame {frame}", what, hint="remove the blank line"))
-        number, last = _skip_frame(file, lines, frame, number, header)
-    if frame < 0:
-        raise DataError(problem(str(file), "is empty"))
-    if not last.endswith("\n"):
-        logger.warning("%s: the last line has no line end; if the file was cut off, its last number is wrong", file)
+def _within_size(frames: Iterator[Atoms], file: Path) -> Iterator[Atoms]:
+    """The frames, until they hold more than a file of this size can; parts of a file can be used many times."""
+    left = 2 * EXPANSION * file.stat().st_size + ALLOWANCE
+    for atoms in frames:
+        results = getattr(atoms.calc, "results", None) or {}
+        held = itertools.chain(atoms.arrays.values(), atoms.info.values(), results.values())
+        left -= sum(getattr(value, "nbytes", 0) for value in held)
+        if left < 0:
+            what = "holds more than a file of its size can"
+            raise DataError(problem(str(file), what, hint="decompress it yourself if you trust it"))
+        yield atoms
 
 
-def _skip_frame(file: Path, lines: Iterator[str], frame: int, number: int, header: str) -> tuple[int, str]:
-    where = f"{file}, frame {frame} (line {number})"
-    if not header.strip().isdigit():
-        raise DataError(problem(where, "must start with the number of atoms", got=header.strip()[:40]))
-    expected = int(header)
-    body = list(itertools.islice(lines, expected + 1))
-    if len(body) <= expected:
-        what = f"is cut off: {max(len(body) - 1, 0)} of {expected} atoms"
-        raise DataError(problem(where, what, hint="write the file again"))
-    return number + len(body), body[-1]
+def _selected(frames: Iterator[Atoms], chosen: slice | int) -> Iterable[Atoms]:
+    """Some of the frames; without negative indices no more is read than needed."""
+    if isinstance(chosen, int):
+        chosen = slice(chosen, chosen + 1 or None)
+    start, stop, step = chosen.start, chosen.stop, chosen.step
+    if all(one is None or one >= 0 for one in (start, stop)) and (step is None or step > 0):
+        return itertools.islice(frames, start, stop, step)
+    return list(frames)[chosen]

@@ -35,16 +35,32 @@ def check_split(sizes: Mapping[str, float], where: str = "data.split_dataset") -
 
 
 def split_indices(
-    num_frames: int, sizes: Mapping[str, float], seed: int, where: str = "data.split_dataset"
+    num_frames: int,
+    sizes: Mapping[str, float],
+    seed: int,
+    where: str = "data.split_dataset",
+    *,
+    isolated: int = 0,
 ) -> dict[str, list[int]]:
     """Random, disjoint frame indices by part; the same seed gives the same split.
 
     Sizes are fractions (float, rounded down) or numbers of frames (int). If all are fractions and sum to 1,
     the frames left over by rounding go to the parts in turn, so that every frame is used.
+
+    Args:
+        num_frames: How many frames are split.
+        sizes: Fraction or number of frames of each part.
+        seed: Of the random order.
+        where: Dotted path in the config, for messages.
+        isolated: Further frames, which are not split because they hold isolated atoms; for messages.
+
+    Raises:
+        ConfigError: If a part is empty or the parts are larger than the set.
     """
     problems = check_split(sizes, where)
     if problems:
         raise ConfigError(problems)
+    besides = f" besides {isolated} isolated atoms, which go to train" if isolated else ""
     counts = {}
     for part in PARTS:
         if (size := sizes.get(part)) is not None:
@@ -52,12 +68,13 @@ def split_indices(
     if all(isinstance(size, float) for size in sizes.values()) and abs(sum(sizes.values()) - 1.0) < 1e-9:
         for part in list(counts)[: num_frames - sum(counts.values())]:
             counts[part] += 1
+    besides = f" and {isolated} of isolated atoms, which are not split and go to train" if isolated else ""
     for part, count in counts.items():
         if count == 0:
-            what = f"gives an empty set out of {num_frames} frames"
+            what = f"gives an empty set out of {num_frames} frames{besides}"
             problems.append(problem(f"{where}.{part}", what, got=sizes[part]))
     if sum(counts.values()) > num_frames:
-        what = f"wants {sum(counts.values())} frames, the files have {num_frames}"
+        what = f"wants {sum(counts.values())} frames, the files have {num_frames}{besides}"
         problems.append(problem(where, what, got=dict(sizes)))
     if problems:
         raise ConfigError(problems)

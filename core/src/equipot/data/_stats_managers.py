@@ -6,9 +6,11 @@ the frames. If a statistic has no value, an error names it; it is never NaN.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,9 +61,16 @@ class StatsManager(ABC):
     def config(self) -> dict[str, Any]:
         """Everything except the data that the values depend on, as plain containers, for the cache.
 
-        Managers with options of their own override it.
+        The options of a manager that is a dataclass are among it; others with options override this.
         """
-        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", "names": self.names()}
+        names: list[str] = [one.name for one in dataclasses.fields(self)] if dataclasses.is_dataclass(self) else []
+        # without addresses, which differ in each process
+        options = {name: re.sub(r" at 0x[0-9a-f]+", "", repr(getattr(self, name))) for name in names}
+        return {
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "names": self.names(),
+            "options": options,
+        }
 
     def compute(
         self,

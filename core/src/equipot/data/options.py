@@ -38,7 +38,7 @@ class LoaderOptions(Options):
     shuffle: bool | None = None
     """Whether the order is random; by default only for the train set."""
 
-    num_workers: Annotated[int, Field(ge=0)] = 0
+    num_workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Number of processes that prepare batches; 0: the main process does."""
 
     pin_memory: bool = False
@@ -47,7 +47,7 @@ class LoaderOptions(Options):
     persistent_workers: bool = False
     """Keep the workers between epochs."""
 
-    prefetch_factor: int | None = None
+    prefetch_factor: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Number of batches that each worker prepares in advance."""
 
     def problems(self) -> Iterator[str]:
@@ -66,11 +66,8 @@ class LoaderOptions(Options):
 
 
 def loader_options(given: Mapping[str, Any] | None, where: str) -> LoaderOptions:
-    """The options of one loader; configs of other programs may name torch's class as ``_target_``."""
-    values = dict(given or {})
-    if values.get("_target_") == "torch.utils.data.DataLoader":
-        del values["_target_"]
-    return from_mapping(LoaderOptions, values, where)
+    """The options of one loader."""
+    return from_mapping(LoaderOptions, given or {}, where)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import functools
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
@@ -18,6 +18,7 @@ from equipot.neighbors import Backend, add_neighbors
 from equipot.options import Options
 
 
+@runtime_checkable
 class Transform(Protocol):
     """An entry of ``data.transforms``; it returns a new dict and does not change its argument."""
 

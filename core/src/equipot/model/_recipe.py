@@ -60,13 +60,13 @@ class ModelBuilder(Options, ModelRecipe):
     Subclasses are ``@dataclass(frozen=True, kw_only=True)``; their fields are the hyperparameters.
     """
 
-    type_names: Annotated[list[str], Field(min_length=1)]
+    type_names: Annotated[list[str], Field(min_length=1, max_length=1000)]
     """Names of the atom types, usually chemical symbols; their order is the model's."""
 
     r_max: Annotated[float, Field(gt=0)]
     """Cutoff radius in Å."""
 
-    seed: int = 1
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] = 1
     """Seed of the initial weights."""
 
     model_dtype: Literal["float32", "float64"] = "float32"

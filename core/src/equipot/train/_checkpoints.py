@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from equipot._processes import say
+from equipot.artifacts._checkpoint import load_plain
 from equipot.errors import ArtifactError, problem
 from equipot.files import atomic
 
@@ -24,6 +25,9 @@ OBJECTIVE = "val0_epoch/weighted_sum"
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 """File names in the folder of a run."""
+
+REQUEUED = "hpc_ckpt_*.ckpt"
+"""Files that Lightning's own handling of SLURM wrote."""
 
 
 class AtomicCheckpoints(CheckpointIO):
@@ -188,6 +192,19 @@ def carry_best(resumed: Path, folder: Path, step: int) -> None:
             shutil.copyfile(source, temporary)
 
 
+def carry_last(resumed: Path, folder: Path) -> None:
+    """Copy the resumed checkpoint into another folder, as the last one there until a later one is written.
+
+    Args:
+        resumed: The checkpoint.
+        folder: Of the run that goes on.
+    """
+    target = folder / LAST
+    if not target.exists() or not (folder.samefile(resumed.parent) or target.samefile(resumed)):
+        with atomic(target) as temporary:
+            shutil.copyfile(resumed, temporary)
+
+
 def _score(best: Mapping[str, Any]) -> float:
     """The smallest objective so far, infinite before the first validation."""
     score = best.get("score")
@@ -197,7 +214,6 @@ def _score(best: Mapping[str, Any]) -> float:
 def best_record(path: Path) -> dict[str, Any] | None:
     """What a ``best.ckpt`` says of itself, None if there is no such file or it is not one of ours."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return dict(loaded["callbacks"][RunCheckpoints.__qualname__]["best"])
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError):
+        return dict(load_plain(path)["callbacks"][RunCheckpoints.__qualname__]["best"])
+    except (ArtifactError, ValueError, KeyError, TypeError):
         return None

@@ -20,7 +20,7 @@ from equipot.options import Configurable
 from equipot.train._diagnose import not_finite
 from equipot.train._measures import WEIGHTED_SUM, Measure
 from equipot.train._parts import GradientCombination, WeightAverage
-from equipot.train._position import LoopPosition, position, trained_batches
+from equipot.train._position import LoopPosition, loader_state, position, trained_batches
 from equipot.train._schedule import EpochSchedule, lightning_scheduler
 from equipot.train._signals import Interruption
 from equipot.train.options import EMAOptions, LightningModuleOptions, TrainingOptions
@@ -331,11 +331,10 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         """Add the model's config and the position in the epoch, in plain containers."""
         weights = "raw" if self.ema is None else "ema"
         record = checkpoint_record(self.model, weights, self.training_config, self.data_record)
-        loader: Any = self.trainer.train_dataloader
         record["loop"] = {
             "epochs_closed": self._epochs_closed,
             "metrics": {key: value.detach().cpu().clone() for key, value in self.trainer.callback_metrics.items()},
-            "loader": loader.state_dict() if hasattr(loader, "state_dict") else {},
+            "loader": loader_state(self.trainer),
             "measures": {name: measure.state() for name, measure in self._training_measures()},
             "position": position(self.trainer, self._validated),
         }

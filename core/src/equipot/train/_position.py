@@ -16,10 +16,21 @@ from lightning.pytorch.loops.evaluation_loop import RestartStage as EvaluationSt
 from lightning.pytorch.loops.fit_loop import RestartStage as FitStage
 from lightning.pytorch.loops.training_epoch_loop import RestartStage as EpochStage
 
+from equipot.data._loader import TrainLoader
+
 
 def trained_batches(trainer: lightning.Trainer) -> int:
     """Number of batches, over all epochs."""
     return int(_loop(trainer).epoch_loop.batch_progress.total.processed)
+
+
+def loader_state(trainer: lightning.Trainer) -> dict[str, Any]:
+    """Where the train loader is, without a batch that it has given out and that is not trained yet."""
+    loader: Any = trainer.train_dataloader
+    if not isinstance(loader, TrainLoader):
+        return dict(loader.state_dict()) if hasattr(loader, "state_dict") else {}
+    batches = _loop(trainer).epoch_loop.batch_progress.current
+    return loader.state_dict(before_last=batches.ready > batches.processed)
 
 
 def position(trainer: lightning.Trainer, validated: int) -> dict[str, Any]:
@@ -106,9 +117,9 @@ class LoopPosition:
         if saved["batch"] == 0:
             trainer.should_stop = self.stop
             return
-        if saved["pending"]:
-            inner.update_lr_schedulers("step", update_plateau_schedulers=True)
         due = fit._data_fetcher is not None and inner._should_check_val_fx(fit._data_fetcher)
+        if saved["pending"] and not due:  # else the turn that validates does it
+            inner.update_lr_schedulers("step", update_plateau_schedulers=True)
         trainer.should_stop = self.stop
         ended = fit.done
         if ended and saved["closed"]:

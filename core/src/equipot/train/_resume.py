@@ -18,7 +18,7 @@ def checkpoint_data(path: Path) -> dict[str, Any]:
         path: A ``.ckpt`` file of a training run.
 
     Returns:
-        The entry ``equipot``: ``training_config``, ``data`` and others.
+        The entry ``equipot``: ``training_config``, ``data`` and others; and ``weights_only``.
 
     Raises:
         ArtifactError: If the file is missing, damaged or no checkpoint of equipot.
@@ -27,7 +27,7 @@ def checkpoint_data(path: Path) -> dict[str, Any]:
     record = checkpoint.get("equipot")
     if not isinstance(record, dict) or "training_config" not in record:
         raise ArtifactError(problem(str(path), "was not written by an equipot training run"))
-    return record
+    return {**record, "weights_only": "optimizer_states" not in checkpoint}
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -39,9 +39,12 @@ def newest_checkpoint(folder: Path) -> Path | None:
     found = []
     for path in sorted(folder.glob("[!.]*.ckpt")):
         try:
-            at = _position(checkpoint_data(path))
+            record = checkpoint_data(path)
         except ArtifactError:
             continue
+        if record["weights_only"]:
+            continue
+        at = _position(record)
         # a file without a position is taken if it is the only one: the run must be refused, not start again over it
         order = (-1, 0, False) if at is None else (at["epoch"], at["batch"], at["validated"])
         found.append((*order, path.name == "last.ckpt", path))
@@ -58,6 +61,9 @@ def check_position(record: Mapping[str, Any], path: Path) -> None:
     Raises:
         ArtifactError: If an equipot that did not store the position wrote it.
     """
+    if record["weights_only"]:
+        hint = "equipot.model.ModelFromCheckpoint in the config starts from its weights"
+        raise ArtifactError(problem(str(path), "holds weights only and cannot be resumed", hint=hint))
     if _position(record) is None:
         written = record.get("versions", {}).get("equipot", "an older version")
         what = f"was written by equipot {written}, which did not store the position in the run, and cannot be resumed"

@@ -12,16 +12,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipot._interrupts import Interrupted, ignore_further
 from equipot._processes import is_first, say
 from equipot.config._check import Checked, check_config
 from equipot.config._instantiate import ConfigObjects
-from equipot.config._resolve import resolve_phase2
+from equipot.config._resolve import resolve_phase2, with_references
+from equipot.config._sections import MODEL, is_within
 from equipot.config._targets import AllowList
 from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
-from equipot.containers import plain
+from equipot.containers import leaves, plain, rewritten
 from equipot.errors import ConfigError, problem
 from equipot.files import remove_unfinished, write_json
-from equipot.train._checkpoints import BEST, LAST, OBJECTIVE, AtomicCheckpoints, RunCheckpoints, carry_best
+from equipot.train._checkpoints import (
+    BEST,
+    LAST,
+    OBJECTIVE,
+    REQUEUED,
+    AtomicCheckpoints,
+    RunCheckpoints,
+    carry_best,
+    carry_last,
+)
+from equipot.train._launcher import Launcher, end_together, watch_processes
 from equipot.train._progress import EpochLines, ending, note
 from equipot.train._records import MetricsFile, Rows, carry_rows
 from equipot.train._resume import (
@@ -31,7 +43,7 @@ from equipot.train._resume import (
     checkpoint_data,
     newest_checkpoint,
 )
-from equipot.train._signals import Interrupted, Interruption
+from equipot.train._signals import Interruption
 from equipot.train._table import results_table
 
 if TYPE_CHECKING:
@@ -62,6 +74,9 @@ class RunOptions:
     """Config keys that may differ from those of the run to resume."""
 
     allow_targets: AllowList = field(default_factory=AllowList)
+
+    store_env: bool = False
+    """Whether values from the environment are stored in checkpoints and in ``config.json``."""
 
 
 def run_config(config: DictConfig, options: RunOptions) -> dict[str, dict[str, float]]:
@@ -109,9 +124,11 @@ class _Run:
         self.options = options
         self.data = checked.data
         self.resolved: dict[str, Any] = {}
+        self.stored: dict[str, Any] = {}
         self.results: dict[str, dict[str, float]] = {}
         self.interruption = Interruption()
         self.checkpoints: RunCheckpoints | None = None
+        self.launcher: Launcher | None = None
 
     def run(self) -> dict[str, dict[str, float]]:
         """All stages; a signal ends them.
@@ -123,7 +140,11 @@ class _Run:
             try:
                 return self._run()
             except Interrupted as interrupted:
+                end_together(interrupted, self.launcher)
                 raise _end(interrupted, self.options.output) from None
+            except BaseException as error:
+                end_together(error, self.launcher)
+                raise
 
     def _run(self) -> dict[str, dict[str, float]]:
         import lightning
@@ -132,6 +153,7 @@ class _Run:
         saved = None if resume is None else checkpoint_data(resume)
         if saved is not None and resume is not None and "train" in self.checked.stages:
             check_position(saved, resume)
+        self._check_environment()
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
         self.data.use_labels(label for required in self.checked.labels.values() for label in required)
         self.data.setup()
@@ -139,8 +161,9 @@ class _Run:
         self._check_labels()
         statistics = self._statistics()
         self.resolved = plain(resolve_phase2(self.checked.config, statistics))
+        self.stored = self._without_environment(statistics)
         if saved is not None and resume is not None:
-            changes = check_same_config(saved["training_config"], self.resolved, self.options.allow)
+            changes = check_same_config(saved["training_config"], self.stored, self.options.allow)
             note(self.options.output, "\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
             if not any(key.startswith("data") for key in self.options.allow):
                 check_same_data(saved["data"], self._data_record(), resume)
@@ -148,10 +171,11 @@ class _Run:
         if is_first():
             self._prepare(saved)
         trainer = self._trainer()
+        self.launcher = watch_processes(trainer)
         if trainer.is_global_zero:
-            self._write("config.json", self.resolved)
+            self._write("config.json", self.stored)
             if self.data.split_indices:
-                self._write("splits.json", {"file": self.data.split_source, **self.data.split_indices})
+                self._write("splits.json", self._hidden({"file": self.data.split_source, **self.data.split_indices}))
         for stage in self.checked.stages:
             self._stage(stage, trainer, module)
         if trainer.is_global_zero:
@@ -212,18 +236,58 @@ class _Run:
         target = objects.resolve(section, "training_module")
         _raise(objects)
         module: LightningModule = target(model=recipe.build(self.data.units), **parts)
-        module.training_config = self.resolved
+        module.training_config = self.stored
         module.data_record = self._data_record()
         module.interruption = self.interruption
         module.stays_stopped = not self.options.allow
         return module
 
     def _data_record(self) -> dict[str, Any]:
-        return {
+        record = {
             "census": self.data.census().to_dict(),
             "files": self.data.file_hashes(),
             "frames": {name: self.data.dataset(name).content_hash() for name in self.data.set_names},
         }
+        return self._hidden(record)
+
+    # ------------------------------------------------------------ environment
+
+    def _check_environment(self) -> None:
+        """Refuse a model that could not be built again without the environment of this run.
+
+        Raises:
+            ConfigError: Naming its options from the environment.
+        """
+        places = [] if self.options.store_env else self.checked.environment
+        what = "comes from the environment, and every file with the model would store its value"
+        hint = "write the value itself, or add --store-env"
+        if found := [problem(path, what, hint=hint) for path in places if is_within(path, MODEL)]:
+            raise ConfigError(found)
+        if places:
+            say(
+                f"{', '.join(places)}: from the environment; the reference is stored, not the value (else: --store-env)"
+            )
+
+    def _without_environment(self, statistics: Mapping[str, Any]) -> dict[str, Any]:
+        """The config that is stored."""
+        if self.options.store_env or not self.checked.environment:
+            return self.resolved
+        return dict(plain(with_references(self.checked.config, statistics)))
+
+    def _hidden(self, record: dict[str, Any]) -> dict[str, Any]:
+        """A record of the run with the texts of the resolved config, such as paths, as they are stored."""
+        written = dict(leaves(self.stored))
+        texts = [(value, written.get(path)) for path, value in leaves(self.resolved) if isinstance(value, str)]
+        changed = {value: text for value, text in texts if text is not None and value != text}
+        if not changed:
+            return record
+
+        def renamed(value: Any, _: str) -> Any:
+            if isinstance(value, dict):
+                return {changed.get(key, key): item for key, item in value.items()}
+            return changed.get(value, value) if isinstance(value, str) else value
+
+        return dict(rewritten(record, leave=renamed))
 
     def _trainer(self) -> lightning.Trainer:
         """The trainer with what every run needs: checkpoints, a log and the random state."""
@@ -253,23 +317,24 @@ class _Run:
         if not any(isinstance(one, CheckpointIO) for one in plugins):
             plugins.append(AtomicCheckpoints(self.options.output))
         if SLURMEnvironment.detect() and not any(isinstance(one, ClusterEnvironment) for one in plugins):
-            plugins.append(SLURMEnvironment(auto_requeue=False))  # --resume auto is the way to go on there
+            plugins.append(SLURMEnvironment())
+        for plugin in plugins:
+            if isinstance(plugin, SLURMEnvironment):
+                plugin.auto_requeue = False  # --resume auto is the way to go on there
         try:
             trainer: lightning.Trainer = target(**given)
-        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
+        except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
             raise ConfigError(problem("trainer", " ".join(str(error).split()))) from None
         return trainer
 
     def _callbacks(self, given: Any, logger: MetricsFile | None) -> list[Any]:
         """Ours around those of the config: the state of the loops first, ``best`` and ``last`` after all others."""
-        from lightning.pytorch.callbacks import ModelCheckpoint
-
+        from equipot.train._callback_checkpoints import CallbackCheckpoints
         from equipot.train.callbacks import LoopState, RandomState
 
         callbacks = _listed(given)
-        for callback in callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-                callback.dirpath = str(self.options.output)
+        of_callbacks = CallbackCheckpoints(self.options.output)
+        of_callbacks.prepare(callbacks)
         enabled = self.resolved["trainer"].get("enable_checkpointing", True) is not False
         kept = []
         if enabled:
@@ -278,7 +343,7 @@ class _Run:
             kept.append(self.checkpoints)
         lines = EpochLines(self.options.output, self.data.units, self.checkpoints)
         rows = [] if logger is None else [Rows(logger)]
-        return [LoopState(), RandomState(), *rows, lines, *callbacks, *kept]
+        return [LoopState(), RandomState(), *rows, lines, of_callbacks, *callbacks, *kept]
 
     # ----------------------------------------------------------------- stages
 
@@ -286,11 +351,11 @@ class _Run:
         resume = None if self.options.resume is None else str(self.options.resume)
         if stage == "train":
             with self.interruption.training():
-                trainer.fit(module, datamodule=self.data, ckpt_path=resume, weights_only=True)
+                trainer.fit(module, datamodule=self.data, ckpt_path=_chosen(resume, trainer), weights_only=True)
             self.results["train"] = _numbers(trainer.callback_metrics)
             return
         evaluate = trainer.validate if stage == "val" else trainer.test
-        path = _best_path(trainer) if "train" in self.results else resume
+        path = _chosen(_best_path(trainer) if "train" in self.results else resume, trainer)
         logged = evaluate(module, datamodule=self.data, ckpt_path=path, weights_only=True, verbose=False)
         self.results[stage] = _numbers({key: value for part in logged for key, value in part.items()})
 
@@ -301,10 +366,11 @@ class _Run:
         folder, resume = self.options.output, self.options.resume
         remove_unfinished(folder)
         if saved is None or resume is None:
-            for name in (BEST, LAST, "results.json"):
-                (folder / name).unlink(missing_ok=True)
+            for path in (folder / BEST, folder / LAST, folder / "results.json", *folder.glob(REQUEUED)):
+                path.unlink(missing_ok=True)
         else:
             carry_best(resume, folder, int(saved["loop"]["position"]["step"]))
+            carry_last(resume, folder)
             carry_rows(resume.parent, folder)
 
     def _write(self, name: str, content: object) -> None:
@@ -319,6 +385,19 @@ def objective(results: Mapping[str, Mapping[str, float]]) -> float | None:
         if OBJECTIVE in results.get(stage, {}):
             return results[stage][OBJECTIVE]
     return None
+
+
+def _chosen(path: str | None, trainer: lightning.Trainer) -> str | None:
+    """The checkpoint to load; without one Lightning must not find any: on SLURM it loads what it wrote for a requeue.
+
+    Raises:
+        ConfigError: If there is such a file.
+    """
+    found = sorted(Path(trainer.default_root_dir).glob(REQUEUED)) if path is None else []
+    if found:
+        what = "was written by Lightning for a requeued job, and would be loaded on SLURM without a word"
+        raise ConfigError(problem(str(found[-1]), what, hint="name it after --resume, or move it away"))
+    return path
 
 
 def _best_path(trainer: lightning.Trainer) -> str | None:
@@ -354,9 +433,14 @@ def _short(value: Any) -> str:
 
 
 def _end(interrupted: Interrupted, output: Path) -> SystemExit:
-    """Say how to go on after a signal; processes other than the first end without an error of their own."""
+    """Say how to go on after a signal.
+
+    Processes other than the first end without an error of their own if all end together, lest those that watch over
+    them end the first one while it writes.
+    """
+    ignore_further()
     if not is_first():
-        return SystemExit(0)
+        return SystemExit(0 if interrupted.together else interrupted.exit_code)
     last = output / LAST
     hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
     note(output, f"{interrupted}; {hint}", functools.partial(print, file=sys.stderr))
@@ -370,7 +454,7 @@ _HARMLESS: Sequence[str] = (
     r".*Experiment logs directory .* exists and is not empty.*",
     r".*is smaller than the logging interval.*",
     r".*LeafSpec.*is deprecated.*",
-    r".*The dirpath has changed from.*",
+    r".*callbacks used to create the checkpoint need to be provided.*",  # --allow has listed what differs
     r".*lr_scheduler.step.*before .optimizer.step.*",  # a step made up for right after a resume
 )
 

@@ -12,25 +12,7 @@ from typing import Any
 import lightning
 import torch
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
-"""Ctrl-C, the end of a job, a closed terminal, and what batch systems send before the time is over."""
-
-
-class Interrupted(Exception):  # noqa: N818 - no error: what was asked for
-    """A signal came.
-
-    Args:
-        number: Of the signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
-
-    @property
-    def exit_code(self) -> int:
-        """As shells have it."""
-        return 128 + self.number
+from equipot._interrupts import Interrupted, handled
 
 
 class Interruption:
@@ -44,18 +26,9 @@ class Interruption:
         self.save: Callable[[lightning.Trainer], None] | None = None
         self._training = False
 
-    @contextlib.contextmanager
-    def handled(self) -> Iterator[None]:
+    def handled(self) -> contextlib.AbstractContextManager[None]:
         """Handle the signals while the block runs."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._receive) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        return handled(self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -94,7 +67,7 @@ class Interruption:
             self._training = False
             if self.save is not None:
                 self.save(trainer)
-            raise Interrupted(number)
+            raise Interrupted(number, together=True)
 
 
 def _highest(number: int, trainer: lightning.Trainer) -> int:

@@ -13,11 +13,13 @@ from equipot.model import BuildContext, EnergyModule, ModelBuilder, neighbors_pe
 from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.mlp import nonlinearity_problem
 from equipot.nn.spherical import SphericalHarmonics
-from equipot_allegro._embedding import EmbeddingContext, Positive, TwoBodyBesselScalarEmbed, TwoBodyScalarEmbed
+from equipot_allegro._embedding import EmbeddingContext, TwoBodyBesselScalarEmbed, TwoBodyScalarEmbed, Width
 from equipot_allegro._energy import AllegroEnergy, LayerOptions, NetworkOptions, tensor_layouts
 from equipot_allegro._two_body import TwoBody
 
-NotNegative = Annotated[int, Field(ge=0)]
+Depth = Annotated[int, Field(ge=0, le=100)]
+Layers = Annotated[int, Field(gt=0, le=100)]
+LMax = Annotated[int, Field(ge=0, le=8)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class AllegroModel(ModelBuilder):
 
     citations = ("Musaelian et al., Nat. Commun. 14, 579 (2023), doi:10.1038/s41467-023-36329-y",)
 
-    l_max: NotNegative
+    l_max: LMax
     """Largest angular momentum l of tensors and spherical harmonics; the cost grows quickly with it."""
 
     parity: bool = True
@@ -38,31 +40,31 @@ class AllegroModel(ModelBuilder):
     radial_chemical_embed: TwoBodyScalarEmbed
     """Embedding of an edge's length and types: TwoBodyBesselScalarEmbed or TwoBodySplineScalarEmbed."""
 
-    radial_chemical_embed_dim: Positive | None = None
+    radial_chemical_embed_dim: Width | None = None
     """Width of that embedding; default: num_scalar_features. It must be even for TwoBodyBesselScalarEmbed."""
 
-    scalar_embed_mlp_hidden_layers_depth: NotNegative = 1
+    scalar_embed_mlp_hidden_layers_depth: Depth = 1
     """Number of hidden layers of the network from the embedding to an edge's first scalars."""
 
-    scalar_embed_mlp_hidden_layers_width: Positive = 64
+    scalar_embed_mlp_hidden_layers_width: Width = 64
     """Width of its hidden layers."""
 
     scalar_embed_mlp_nonlinearity: str | None = "silu"
     """Nonlinearity: silu, mish, gelu, ssp (shifted softplus), tanh, or null for none."""
 
-    num_layers: Positive = 2
+    num_layers: Layers = 2
     """Number of tensor layers; each one raises the body order, but not the range."""
 
-    num_scalar_features: Positive = 64
+    num_scalar_features: Width = 64
     """Number of scalar features of an edge in each layer."""
 
-    num_tensor_features: Positive = 16
+    num_tensor_features: Width = 16
     """Number of channels of an edge's tensors."""
 
-    allegro_mlp_hidden_layers_depth: NotNegative = 1
+    allegro_mlp_hidden_layers_depth: Depth = 1
     """Number of hidden layers of the networks that update the scalars in each layer."""
 
-    allegro_mlp_hidden_layers_width: Positive = 64
+    allegro_mlp_hidden_layers_width: Width = 64
     """Width of their hidden layers."""
 
     allegro_mlp_nonlinearity: str | None = "silu"
@@ -71,10 +73,10 @@ class AllegroModel(ModelBuilder):
     tp_path_channel_coupling: bool = True
     """Whether each channel has its own path weights in the tensor product; with false all channels share them."""
 
-    readout_mlp_hidden_layers_depth: NotNegative = 1
+    readout_mlp_hidden_layers_depth: Depth = 1
     """Number of hidden layers of the readout from all scalars of an edge to its energy."""
 
-    readout_mlp_hidden_layers_width: Positive = 32
+    readout_mlp_hidden_layers_width: Width = 32
     """Width of its hidden layers."""
 
     readout_mlp_nonlinearity: str | None = "silu"

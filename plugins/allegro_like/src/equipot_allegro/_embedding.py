@@ -17,7 +17,8 @@ from equipot.nn.mlp import ScalarMLP
 from equipot.nn.radial import RadialEmbedding
 from equipot.options import Options
 
-Positive = Annotated[int, Field(gt=0)]
+# The bound holds for files of strangers too, which can ask for anything.
+Width = Annotated[int, Field(gt=0, le=65_536)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class TwoBodyScalarEmbed(Options, ABC):
 class TwoBodyBesselScalarEmbed(TwoBodyScalarEmbed):
     """Linear combinations of Bessel functions of the length, times a vector for the pair of types."""
 
-    num_bessels: Positive = 8
+    num_bessels: Width = 8
     """Number of Bessel functions of the distance."""
 
     bessel_trainable: bool = False
@@ -91,10 +92,10 @@ class TwoBodyBesselScalarEmbed(TwoBodyScalarEmbed):
 class TwoBodySplineScalarEmbed(TwoBodyScalarEmbed):
     """A trainable spline of the length for each feature and ordered pair of types."""
 
-    num_splines: Positive = 16
+    num_splines: Width = 16
     """Number of bump functions on the interval from 0 to the cutoff radius."""
 
-    spline_span: Annotated[int, Field(ge=0)] = 12
+    spline_span: Annotated[int, Field(ge=0, le=65_536)] = 12
     """How many neighbouring bumps each bump overlaps; its width is (spline_span + 1) / num_splines."""
 
     def build(self, context: EmbeddingContext) -> PairEmbedding:

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from equipot.model import FROM_PRESET, apply_preset
-from equipot_allegro._builder import AllegroModel, NotNegative
-from equipot_allegro._embedding import Positive, TwoBodyBesselScalarEmbed, TwoBodyScalarEmbed
+from equipot_allegro._builder import AllegroModel, Layers, LMax
+from equipot_allegro._embedding import TwoBodyBesselScalarEmbed, TwoBodyScalarEmbed, Width
 
 _SHARED: dict[str, Any] = {"parity": False, "radial_chemical_embed": TwoBodyBesselScalarEmbed()}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -25,10 +25,10 @@ class PresetAllegroModel(AllegroModel):
     preset: str
     """Size: S, M or L, in upper or lower case."""
 
-    num_layers: Positive = FROM_PRESET
+    num_layers: Layers = FROM_PRESET
     """Number of tensor layers; default: the preset's."""
 
-    l_max: NotNegative = FROM_PRESET
+    l_max: LMax = FROM_PRESET
     """Largest angular momentum l; default: the preset's."""
 
     parity: bool = FROM_PRESET
@@ -37,10 +37,10 @@ class PresetAllegroModel(AllegroModel):
     radial_chemical_embed: TwoBodyScalarEmbed = FROM_PRESET
     """Embedding of an edge's length and types; default: TwoBodyBesselScalarEmbed."""
 
-    num_scalar_features: Positive = FROM_PRESET
+    num_scalar_features: Width = FROM_PRESET
     """Number of scalar features of an edge in each layer; default: the preset's."""
 
-    num_tensor_features: Positive = FROM_PRESET
+    num_tensor_features: Width = FROM_PRESET
     """Number of channels of an edge's tensors; default: the preset's."""
 
     def __post_init__(self) -> None:

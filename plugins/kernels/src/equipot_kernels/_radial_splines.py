@@ -34,7 +34,7 @@ def enable_RadialSplines(  # noqa: N802 - the field's spelling
     model: GraphModel,
     *,
     tolerance: Annotated[float, Field(gt=0)] = 1e-6,
-    max_knots: Annotated[int, Field(gt=1)] = 8193,
+    max_knots: Annotated[int, Field(gt=1, le=65_537)] = 8193,
 ) -> GraphModel:
     """Interpolate the radial functions of a model, with as many knots as accurate forces need.
 
@@ -71,7 +71,7 @@ def enable_RadialSplines(  # noqa: N802 - the field's spelling
 
 
 def train_with_RadialSplines(  # noqa: N802 - the field's spelling
-    model: GraphModel, *, num_knots: Annotated[int, Field(gt=1)] = 513
+    model: GraphModel, *, num_knots: Annotated[int, Field(gt=1, le=65_537)] = 513
 ) -> GraphModel:
     """Evaluate the radial functions of a model on knots only and interpolate, in training and afterwards.
 

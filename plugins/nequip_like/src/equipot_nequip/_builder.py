@@ -18,7 +18,11 @@ from equipot.nn.spherical import SphericalHarmonics
 from equipot_nequip._energy import NequIPEnergy, ReadoutOptions
 from equipot_nequip._interaction import LayerOptions
 
-Positive = Annotated[int, Field(gt=0)]
+# The bounds hold for files of strangers too, which can ask for anything.
+Width = Annotated[int, Field(gt=0, le=65_536)]
+Depth = Annotated[int, Field(ge=0, le=100)]
+Layers = Annotated[int, Field(gt=0, le=100)]
+LMax = Annotated[int, Field(ge=0, le=8)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,37 +37,37 @@ class NequIPGNNModel(ModelBuilder):
     avg_num_neighbors: float | dict[str, float] | None = None
     """Average number of neighbours of an atom, one or one per type; required, usually a training data statistic."""
 
-    num_layers: Positive = 4
+    num_layers: Layers = 4
     """Number of interaction layers; an atom's energy depends on atoms within that many times r_max."""
 
-    l_max: Annotated[int, Field(ge=0)] = 1
+    l_max: LMax = 1
     """Largest angular momentum l of features and spherical harmonics; the cost grows quickly with it."""
 
     parity: bool = True
     """Whether features have both parities for each l; with false only the natural parity (-1)^l, which is cheaper."""
 
-    num_features: Positive | Annotated[list[Positive], Field(min_length=1)] = 32
+    num_features: Width | Annotated[list[Width], Field(min_length=1)] = 32
     """Number of channels: one number for all l, or a list with one for each l = 0 ... l_max."""
 
-    type_embed_num_features: Positive | None = None
+    type_embed_num_features: Width | None = None
     """Width of the embedding of atom types; default: the number of channels of l = 0."""
 
-    radial_mlp_depth: Annotated[int, Field(ge=0)] = 1
+    radial_mlp_depth: Depth = 1
     """Number of hidden layers of the radial network, which maps a distance to the weights of the tensor product."""
 
-    radial_mlp_width: Positive = 128
+    radial_mlp_width: Width = 128
     """Width of the radial network's hidden layers."""
 
-    readout_mlp_hidden_layers_depth: Annotated[int, Field(ge=0)] = 0
+    readout_mlp_hidden_layers_depth: Depth = 0
     """Number of hidden layers of the readout from scalar features to the energy; 0 means a linear readout."""
 
-    readout_mlp_hidden_layers_width: Positive | None = None
+    readout_mlp_hidden_layers_width: Width | None = None
     """Width of the readout's hidden layers; default: the number of channels of l = 0."""
 
     readout_mlp_nonlinearity: str | None = "silu"
     """Nonlinearity: silu, mish, gelu, ssp (shifted softplus), tanh, or null for none."""
 
-    num_bessels: Positive = 8
+    num_bessels: Width = 8
     """Number of Bessel functions of the distance."""
 
     bessel_trainable: bool = False

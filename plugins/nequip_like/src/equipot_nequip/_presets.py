@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from equipot.model import FROM_PRESET, apply_preset
-from equipot_nequip._builder import NequIPGNNModel, Positive
+from equipot_nequip._builder import Layers, NequIPGNNModel, Width
 
 SHARED: dict[str, Any] = {
     "parity": False,
@@ -30,7 +30,7 @@ class PresetNequIPGNNModel(NequIPGNNModel):
     preset: str
     """Size: S, M, L or XL, in either case."""
 
-    num_layers: Positive = FROM_PRESET
+    num_layers: Layers = FROM_PRESET
     """Number of interaction layers; default: the preset's."""
 
     l_max: int = FROM_PRESET
@@ -39,16 +39,16 @@ class PresetNequIPGNNModel(NequIPGNNModel):
     parity: bool = FROM_PRESET
     """Features of both parities for each l; default: the preset's."""
 
-    num_features: Positive | list[Positive] = FROM_PRESET
+    num_features: Width | list[Width] = FROM_PRESET
     """Number of channels, one for all l or one for each; default: the preset's."""
 
-    type_embed_num_features: Positive | None = FROM_PRESET
+    type_embed_num_features: Width | None = FROM_PRESET
     """Width of the embedding of atom types; default: the preset's."""
 
     radial_mlp_depth: int = FROM_PRESET
     """Hidden layers of the radial network; default: the preset's."""
 
-    radial_mlp_width: Positive = FROM_PRESET
+    radial_mlp_width: Width = FROM_PRESET
     """Width of the radial network's hidden layers; default: the preset's."""
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ HEAVY = ("torch", "e3nn", "lightning", "numpy", "ase")
 
 _PROBE = """\
 import contextlib, importlib, io, sys
-import equipot.data, equipot.model
+import equipot.data, equipot.model, lightning
 from equipot_testing._global_state import changes, global_state
 
 before, text = global_state(), io.StringIO()
@@ -50,10 +50,10 @@ class Conformance:
     """
 
     kind: ClassVar[str]
-    """A key of ``equipot.plugins.KINDS``."""
+    """A key of ``equipot.plugins.KINDS``, or ``parts``."""
 
     name: ClassVar[str] = ""
-    """Registered name of the component."""
+    """Registered name of the component; of a part, its path."""
 
     target: ClassVar[Any] = None
     """The class or function itself, if no plugin declares it."""
@@ -101,6 +101,10 @@ class Conformance:
         if declared.version == LOCAL_FILE:
             return None
         return next(record.target for record in plugins().records if record.id == declared.plugin)
+
+    def extended_packages(self) -> set[str]:
+        """Packages of other plugins that the component's package may import."""
+        return set()
 
     # ----------------------------------------------------------------- checks
 
@@ -162,7 +166,7 @@ class Conformance:
         package = importlib.import_module(self.component().__module__.split(".")[0])
         if package.__name__ == "equipot" or not getattr(package, "__file__", None):
             raise NotApplicable("it is not in a package of its own")
-        bad = list(_forbidden_imports(package.__name__, Path(str(package.__file__))))
+        bad = list(_forbidden_imports(package.__name__, Path(str(package.__file__)), self.extended_packages()))
         check_that(not bad, f"only public modules of equipot may be imported, found {bad}")
 
 
@@ -192,11 +196,11 @@ def _side_effects_of(module: str) -> str:
     return _python(_PROBE, module)
 
 
-def _forbidden_imports(package: str, init: Path) -> Iterator[str]:
+def _forbidden_imports(package: str, init: Path, extended: set[str]) -> Iterator[str]:
     """Imports of private names of core and of other plugins in a package's source files."""
     from equipot.plugins import plugins
 
-    open_to_plugins = {"equipot", "equipot_testing"}
+    open_to_plugins = {"equipot", "equipot_testing", *extended}
     others = {record.target.split(".")[0] for record in plugins().records} - {package, *open_to_plugins}
     files = sorted(init.parent.rglob("*.py")) if init.name == "__init__.py" else [init]
     for file in files:

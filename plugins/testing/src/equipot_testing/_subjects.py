@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot.errors import ConfigError, PluginError, did_you_mean, problem
-from equipot.plugins import KINDS, plugins, use_file
+from equipot.plugins import KINDS, PARTS, plugins, use_file
 from equipot_testing._base import Conformance
 from equipot_testing.conformance import (
     EnergyTermConformance,
     ModelBuilderConformance,
     ModifierConformance,
     PairPotentialConformance,
+    PartConformance,
     StatsManagerConformance,
 )
 
@@ -35,6 +36,7 @@ KITS: dict[str, type[Conformance]] = {
     "energy_terms": EnergyTermConformance,
     "modifiers": ModifierConformance,
     "stats_managers": StatsManagerConformance,
+    PARTS: PartConformance,
 }
 """Kind of declaration to conformance class."""
 
@@ -81,8 +83,8 @@ def find_subjects(
         PluginError: If there is no such plugin, or it cannot be loaded.
         ConfigError: If no component is left, or options are given for several.
     """
-    if kind and kind not in KINDS:
-        raise ConfigError(problem("--kind", "unknown kind of declaration", got=kind, hint=f"kinds: {list(KINDS)}"))
+    if kind and kind not in KITS:
+        raise ConfigError(problem("--kind", "unknown kind of declaration", got=kind, hint=f"kinds: {list(KITS)}"))
     path = Path(subject) if os.sep in subject or subject.startswith(".") or subject.endswith(".py") else None
     written = _written_kits(path) if path is not None else []
     required = not written or any(_is_missing(one) for one in written)
@@ -206,7 +208,7 @@ def _declared_by(
 ) -> Iterable[Subject]:
     if record is None:
         return
-    for kind in KINDS:
+    for kind in (*KINDS, PARTS):
         for declared in plugins().available(kind):
             if declared.plugin == record.id and (kind, declared.entry.name) not in done:
                 yield _subject(declared, options)
@@ -215,6 +217,8 @@ def _declared_by(
 def _subject(declared: Declaration, options: Mapping[str, Any]) -> Subject:
     kind, name = declared.kind, declared.entry.name
     owner = f"{declared.distribution} {declared.version}"
+    if kind == PARTS:
+        return Subject(kind, name, owner, type(f"Check{name.rpartition('.')[2]}", (PartConformance,), {"name": name}))
     chosen, unknown = _required_options(plugins().load(kind, name), options)
     if unknown:
         remark = f"needs the options {unknown}; give --name {name} --option {unknown[0]}=VALUE, or write a test"

@@ -15,6 +15,7 @@ from equipot_testing._energy_term_conformance import EnergyTermConformance
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._modifier_conformance import ModifierConformance
 from equipot_testing._pair_conformance import PairPotentialConformance
+from equipot_testing._part_conformance import PartConformance
 from equipot_testing._stats_conformance import StatsManagerConformance
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "ModelBuilderConformance",
     "ModifierConformance",
     "PairPotentialConformance",
+    "PartConformance",
     "StatsManagerConformance",
 ]

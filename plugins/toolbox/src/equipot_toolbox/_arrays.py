@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipot.data import reading
 from equipot.errors import DataError, problem
 from equipot_toolbox._frame_source import FrameSource
 
@@ -82,6 +83,8 @@ class FrameArrays(FrameSource):
         if len(shape) != 3 or shape[2] != 3:
             raise DataError(problem(where, "positions must have the shape [n_frames, n_atoms, 3]", got=shape))
         self.n_frames, self.n_atoms = int(shape[0]), int(shape[1])
+        if not self.n_frames * self.n_atoms:
+            raise DataError(problem(where, "has no frames or no atoms", got=shape))
         numbers = self._arrays["atomic_numbers"].shape
         if numbers not in ((self.n_atoms,), (self.n_frames, self.n_atoms)):
             what = "atomic_numbers must have the shape [n_atoms] or [n_frames, n_atoms]"
@@ -100,6 +103,10 @@ class FrameArrays(FrameSource):
 
     def atoms(self, index: int) -> Atoms:
         """A frame, with everything except the geometry in ``info`` or ``arrays``."""
+        with reading(self.place(index)):
+            return self._made(index)
+
+    def _made(self, index: int) -> Atoms:
         from ase import Atoms
 
         numbers = self._arrays["atomic_numbers"]

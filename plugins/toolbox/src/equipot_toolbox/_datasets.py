@@ -1,18 +1,16 @@
-"""Data sets from files that ASE reads and from NPZ archives; nothing is unpickled."""
+"""Data sets from files of the formats of ``ASEDataModule`` and from NPZ archives; nothing is unpickled."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from equipot.data import check_file, read_placed
-from equipot.errors import DataError, problem
+from equipot.data import argument_problems, read_placed
 from equipot_toolbox._arrays import NPZ_KEYS, FrameArrays, names_of
 from equipot_toolbox._frame_source import FileSource, FrameSource
+from equipot_toolbox._npz import read_npz
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -20,10 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ASEDataset(FileSource):
-    """Frames from files that ASE reads, kept in memory."""
+    """Frames from files of the formats of ``ASEDataModule``, kept in memory."""
 
     ase_args: dict[str, Any] | None = field(default=None, kw_only=False)
-    """Arguments of ``ase.io.iread``, e.g. ``{format: extxyz}``."""
+    """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
+
+    def problems(self) -> Iterator[str]:
+        """Problems of ``ase_args``."""
+        yield from argument_problems(self.ase_args, "ase_args")
 
     @functools.cached_property
     def _frames(self) -> _ReadFrames:
@@ -73,7 +75,7 @@ class NPZDataset(FileSource):
     @functools.cached_property
     def _arrays(self) -> FrameArrays:
         path = self.file_path
-        return FrameArrays(_read_npz(path), names_of(self.key_mapping, NPZ_KEYS), path, path)
+        return FrameArrays(read_npz(path), names_of(self.key_mapping, NPZ_KEYS), path, path)
 
     def opened(self) -> FrameSource:
         """The arrays of the archive, read completely on first use.
@@ -82,14 +84,3 @@ class NPZDataset(FileSource):
             DataError: If the archive cannot be read or contains Python objects.
         """
         return self._arrays
-
-
-def _read_npz(path: str) -> Mapping[str, np.ndarray[Any, np.dtype[Any]]]:
-    """Numeric arrays of an archive, without texts such as authors and licences."""
-    check_file(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(problem(path, f"cannot be read: {error}", hint="an NPZ archive of plain arrays")) from None
-    return {name: array for name, array in found.items() if array.dtype.kind in "fiub"}

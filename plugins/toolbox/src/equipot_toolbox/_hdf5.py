@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import h5py
 
-from equipot.data import check_file
+from equipot.data import check_file, largest, reading
 from equipot.errors import DataError, problem
 from equipot_toolbox._arrays import HDF5_KEYS, FrameArrays, names_of
 from equipot_toolbox._frame_source import FileSource, FrameSource, joined
 
 _HINT = "all data must be in the file itself"
+_REPACK = "write the file again, without compression"
+_OWN = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF)
+"""Filters that are part of h5py; for others HDF5 would load a library from a folder of the system."""
+
+_RATIO = 1100
+"""What gzip can compress at best: species that are the same in all frames come close to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,33 +57,56 @@ class HDF5Dataset(FileSource):
         return self._by_process[process]
 
 
-def _groups(path: str, key_mapping: dict[str, str]) -> Iterator[FrameArrays]:
+def _groups(path: str, key_mapping: dict[str, str]) -> list[FrameArrays]:
     check_file(path)
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(problem(path, f"cannot be read: {error}", hint="an HDF5 file")) from None
-    found = list(_walk(file, path))
-    if not found:
-        raise DataError(problem(path, "has no data sets"))
-    for where, arrays in found:
-        yield FrameArrays(arrays, key_mapping, path, where)
+    with reading(path, "an HDF5 file"):
+        found = list(_Walk(path).groups(h5py.File(path, "r"), path))
+        if not found:
+            raise DataError(problem(path, "has no data sets"))
+        return [FrameArrays(arrays, key_mapping, path, where) for where, arrays in found]
 
 
-def _walk(group: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """All groups with numeric data sets, in the order of their names."""
-    arrays, below = {}, []
-    for name in sorted(group):
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise DataError(problem(f"{where}:{name}", "is a link", hint=_HINT))
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            below.append((name, item))
-        elif item.external or item.is_virtual:
-            raise DataError(problem(f"{where}:{name}", "is stored in another file", hint=_HINT))
-        elif item.dtype.kind in "fiub":
-            arrays[name] = item
-    if arrays:
-        yield where, arrays
-    for name, item in below:
-        yield from _walk(item, f"{where}:{name}")
+class _Walk:
+    """Goes through a file and refuses what is not in it, or not as large as it states."""
+
+    def __init__(self, path: str) -> None:
+        self._size = Path(path).stat().st_size
+        self._seen: set[int] = set()
+
+    def groups(self, group: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All groups with numeric data sets, in the order of their names."""
+        arrays, below = {}, []
+        for name in sorted(group):
+            place = f"{where}:{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise DataError(problem(place, "is a link", hint=_HINT))
+            item = group[name]
+            if (address := h5py.h5o.get_info(item.id).addr) in self._seen:
+                raise DataError(problem(place, "is in the file under another name too", hint="keep one of them"))
+            self._seen.add(address)
+            if isinstance(item, h5py.Group):
+                below.append((place, item))
+            elif isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
+                self._check(item, place)
+                arrays[name] = item
+        if arrays:
+            yield where, arrays
+        for place, item in below:
+            yield from self.groups(item, place)
+
+    def _check(self, item: Any, where: str) -> None:
+        """Refuse a data set that is elsewhere, or whose parts need more memory than the file can justify."""
+        if item.external or item.is_virtual:
+            raise DataError(problem(where, "is stored in another file", hint=_HINT))
+        plan = item.id.get_create_plist()
+        foreign = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())} - set(_OWN)
+        if foreign:
+            what = "is compressed by a filter that is not part of h5py"
+            raise DataError(problem(where, what, got=min(foreign), hint=_REPACK))
+        stored, width = item.id.get_storage_size(), item.dtype.itemsize
+        expanded = item.size * width
+        smallest = -(-expanded // _RATIO) if item.chunks else expanded
+        at_once = max(math.prod(item.shape[1:]), math.prod(item.chunks or ())) * width
+        if not smallest <= stored <= self._size or at_once > largest(self._size):
+            what = f"states the shape {item.shape} but stores {stored} bytes"
+            raise DataError(problem(where, what, hint=_REPACK))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from equipot import files
-from equipot.data import check_file
+from equipot.data import LMDBReader, check_file, reading
 from equipot.errors import DataError, problem
 from equipot_toolbox._frame_source import FileSource, FrameSource
 
@@ -52,7 +50,7 @@ class LMDBDataset(FileSource):
         return _StoredFrames(self.file_path)
 
     def opened(self) -> FrameSource:
-        """The open file; a forked process can use the one that it inherits, as it only reads."""
+        """The open file; a forked process can use the one that it inherits, as each read says where it starts."""
         return self._stored
 
 
@@ -60,10 +58,12 @@ class _StoredFrames(FrameSource):
     """Frames of an open file."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._environment = _environment(path)
-        with self._environment.begin() as transaction:
-            self._frames = _checked_length(path, transaction.get(FORMAT_KEY))
+        check_file(path)
+        self._path, self._stored = path, LMDBReader(path)
+        self._frames = _checked_length(path, self._stored.get(FORMAT_KEY))
+        if self._frames != len(self._stored) - 1:
+            what = f"is damaged: it states {self._frames} frames and has {len(self._stored) - 1}"
+            raise DataError(problem(path, what, hint="convert the data again"))
 
     def paths(self) -> list[str]:
         return [self._path]
@@ -72,12 +72,11 @@ class _StoredFrames(FrameSource):
         return self._frames
 
     def atoms(self, index: int) -> Atoms:
-        with self._environment.begin() as transaction:
-            value = transaction.get(_key(index))
-        try:
-            return atoms_of(load(bytes(value or b"")))
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise DataError(problem(self.place(index), f"is damaged: {error}")) from None
+        value = self._stored.get(_key(index))
+        if value is None:
+            raise DataError(problem(self.place(index), "is damaged: the frame is missing"))
+        with reading(self.place(index), "convert the data again"):
+            return atoms_of(load(value))
 
     def place(self, index: int) -> str:
         return f"{self._path}, frame {index}"
@@ -88,29 +87,14 @@ def _checked_length(path: str, raw: bytes | None) -> int:
     hint = "make one with: python -m equipot_toolbox.convert data.extxyz data.lmdb"
     try:
         header = json.loads(bytes(raw or b"{}"))
-        name, version, frames = header["format"], int(header["version"]), int(header["frames"])
-    except (ValueError, KeyError, TypeError):
+        name, version, frames = header["format"], header["version"], header["frames"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(problem(path, "does not contain equipot frames", hint=hint)) from None
     if name != FORMAT or version != FORMAT_VERSION:
         raise DataError(problem(path, "has an unknown format", got=f"{name} {version}", hint=hint))
+    if not isinstance(frames, int):
+        raise DataError(problem(path, "does not say how many frames it has", got=frames, hint=hint))
     return frames
-
-
-_ENVIRONMENTS: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-"""Files open in this process, by path, because LMDB cannot open a file twice."""
-
-
-def _environment(path: str) -> Any:
-    check_file(path)
-    key = str(Path(path).resolve())
-    found = _ENVIRONMENTS.get(key)
-    if found is None:
-        try:
-            found = lmdb.open(key, subdir=False, readonly=True, lock=False, readahead=False, max_dbs=0)
-        except lmdb.Error as error:
-            raise DataError(problem(path, f"cannot be read: {error}", hint="an LMDB file")) from None
-        _ENVIRONMENTS[key] = found
-    return found
 
 
 def write_lmdb(path: str | Path, frames: Iterable[Atoms]) -> int:

@@ -1,4 +1,4 @@
-"""``python -m equipot_toolbox.convert DATA… OUT.lmdb``: convert files that ASE reads to one LMDB file."""
+"""``python -m equipot_toolbox.convert DATA… OUT.lmdb``: convert labelled data to one LMDB file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0, or 2 after a message on standard error.
     """
     parser = argparse.ArgumentParser(prog="python -m equipot_toolbox.convert", description=__doc__)
-    parser.add_argument("data", nargs="+", help="files that ASE reads, e.g. extxyz, in the order of their frames")
+    parser.add_argument("data", nargs="+", help="labelled data, e.g. extxyz, in the order of their frames")
     parser.add_argument("out", help="the LMDB file to write; an existing file is replaced")
     given = parser.parse_args(arguments)
     if Path(given.out).suffix != ".lmdb":

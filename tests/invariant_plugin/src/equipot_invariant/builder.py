@@ -50,10 +50,10 @@ class InvariantEnergy(EnergyModule):
 class InvariantModel(ModelBuilder):
     """A small invariant model."""
 
-    num_radial: Annotated[int, Field(ge=1)] = 8
+    num_radial: Annotated[int, Field(ge=1, le=4096)] = 8
     """Number of radial functions."""
 
-    num_channels: Annotated[int, Field(ge=1)] = 8
+    num_channels: Annotated[int, Field(ge=1, le=4096)] = 8
     """Number of sums over neighbours that each atom has."""
 
     avg_num_neighbors: Annotated[float, Field(gt=0)] = 1.0

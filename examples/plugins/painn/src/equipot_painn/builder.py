@@ -10,7 +10,7 @@ from pydantic import Field
 from equipot.model import BuildContext, EnergyModule, ModelBuilder
 from equipot_painn._energy import PaiNNEnergy
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=4096)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

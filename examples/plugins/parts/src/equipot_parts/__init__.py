@@ -1,1 +1,1 @@
-"""Parts of equipot configs that need no hook: frames, a transform, a loss, a callback, a radial embedding."""
+"""Parts of equipot configs: frames, a transform, a loss, a callback, a radial embedding."""

@@ -57,10 +57,10 @@ class TemplateEnergy(EnergyModule):
 class Template(ModelBuilder):
     """Model builder Template."""
 
-    width: Annotated[int, Field(ge=1)] = 8
+    width: Annotated[int, Field(ge=1, le=4096)] = 8
     """Number of scalars and of vectors of an atom."""
 
-    num_bessels: Annotated[int, Field(ge=1)] = 8
+    num_bessels: Annotated[int, Field(ge=1, le=4096)] = 8
     """Number of radial functions."""
 
     avg_num_neighbors: Annotated[float, Field(gt=0)] = 20.0

@@ -9,19 +9,19 @@ may build at once; a file whose contents do not match its name is built again.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
 import logging
-import os
 import shutil
-import stat
 import tempfile
 import threading
 from pathlib import Path
 
+from equipot import caches
 from equipot.errors import ArtifactError, problem
-from equipot.files import atomic, cache_folder
+from equipot.files import atomic, cache_folder, no_code
 from equipot_kernels._build import toolchain
 from equipot_kernels._build.errors import KernelError
 
@@ -57,13 +57,14 @@ def load(source: str, name: str) -> ctypes.CDLL:
 def _from_disk(folder: Path, stem: str) -> ctypes.CDLL | None:
     """A library that an earlier process built, with any compiler."""
     for path in sorted(folder.glob(f"{stem}-*.so")):
+        contents = caches.own_bytes(path)
         try:
-            contents = path.read_bytes()
-            if path.stem.rsplit("-", 1)[1] == _digest(contents) and _is_safe(path):
+            if contents is not None and path.stem.rsplit("-", 1)[1] == _digest(contents):
                 return ctypes.CDLL(str(path))
         except OSError as error:
             logger.info("%s cannot be loaded (%s)", path, error)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     return None
 
 
@@ -90,29 +91,19 @@ def _digest(contents: bytes) -> str:
 
 
 def _safe_folder() -> Path:
-    """The cache folder, or a temporary one if it cannot be created or others could write to it."""
-    folder = cache_folder() / "kernels"
+    """The cache folder, or a temporary one if others could write to it, or code in it cannot run."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if _is_safe(folder) and os.access(folder, os.W_OK):
-            return folder
-        reason = "other users can write to it"
-    except OSError as error:
-        reason = str(error)
-    return _folder_of_process(str(folder), reason)
-
-
-def _is_safe(path: Path) -> bool:
-    """Whether only this user or root can have written it."""
-    if not hasattr(os, "getuid"):
-        return True
-    facts = path.stat()
-    return facts.st_uid in (os.getuid(), 0) and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        folder = cache_folder() / "kernels"
+    except ArtifactError as error:
+        return _folder_of_process(str(error))
+    if reason := caches.refusal(folder) or no_code(folder):
+        return _folder_of_process(f"{folder}: {reason}")
+    return folder
 
 
 @functools.lru_cache(maxsize=4)
-def _folder_of_process(refused: str, reason: str) -> Path:
-    logger.warning("kernels are not cached: %s: %s; EQUIPOT_CACHE_DIR names another folder", refused, reason)
-    made = tempfile.mkdtemp(prefix="equipot-kernels-")
+def _folder_of_process(reason: str) -> Path:
+    logger.warning("kernels are not cached: %s; EQUIPOT_CACHE_DIR names another folder", reason)
+    made = tempfile.mkdtemp(prefix="equipot-kernels-", dir=toolchain.scratch())
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return Path(made)

@@ -64,6 +64,8 @@ def family_of(spec: Spec) -> Family:
     Raises:
         KernelError: If this version does not have the family.
     """
+    if not isinstance(spec, Mapping):
+        raise KernelError(problem("kernels", "a spec must be a JSON dict", got=spec))
     name = str(spec.get("family"))
     if name not in FAMILIES:
         raise KernelError(unknown("kernels", name, FAMILIES, "family", hint="pip install --upgrade equipot-kernels"))
@@ -82,7 +84,10 @@ def handle_of(spec: Spec) -> int:
     Raises:
         KernelError: If the spec is not valid.
     """
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise KernelError(problem("kernels", f"a spec must hold JSON values only ({error})")) from None
     handle = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
     if handle not in _specs:
         family_of(spec).check(spec)

@@ -6,6 +6,7 @@ the compiler supports it; at run time its library is the one that torch has alre
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -18,7 +19,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from equipot.errors import problem
+from equipot import caches
+from equipot.errors import ArtifactError, problem
+from equipot.files import cache_folder, code_folder, no_code
 from equipot_kernels._build.errors import KernelError
 
 INSTALL_HINT = "install a C++ compiler (apt install g++, conda install gxx, xcode-select --install) or set CXX"
@@ -66,7 +69,7 @@ class Compiler:
         Raises:
             KernelError: If it fails; the error contains the compiler's first message.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=scratch()) as folder:
             output = Path(folder, "kernel.so")
             self._run([*self.command, *self.flags, "-x", "c++", "-", "-o", str(output)], source)
             return output.read_bytes()
@@ -81,6 +84,22 @@ class Compiler:
             raise KernelError(
                 problem("kernels", f"the compiler {self.command[0]} failed: {lines[0]}", hint=INSTALL_HINT)
             )
+
+
+def scratch() -> Path:
+    """A folder for temporary files from which code can be loaded: TMPDIR, or else the folder of the kernels.
+
+    Raises:
+        KernelError: If neither allows it, saying what to set.
+    """
+    try:
+        return code_folder()
+    except ArtifactError as error:
+        with contextlib.suppress(ArtifactError):
+            kept = cache_folder() / "kernels"
+            if not caches.refusal(kept) and not no_code(kept):
+                return kept
+        raise KernelError(str(error)) from None
 
 
 def find_compiler() -> Compiler:
@@ -105,7 +124,7 @@ def _find(asked: str, path: str) -> Compiler:
 
 def _probed(command: tuple[str, ...]) -> Compiler:
     version = _version(command)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         for number, choice in enumerate(_CHOICES):
             flags = (*_ALWAYS, *choice)
             identity = hashlib.sha256("\0".join([*command, version, *flags]).encode()).hexdigest()[:16]

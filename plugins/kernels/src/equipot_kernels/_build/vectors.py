@@ -92,7 +92,7 @@ def check_sizes(spec: dict[str, object], limits: dict[str, int]) -> None:
     """
     if spec.keys() != {"family", "dtype", *limits}:
         raise KernelError(problem("kernels", f"a spec must hold family, dtype and {sorted(limits)}", got=spec))
-    if spec["dtype"] not in C_TYPES:
+    if spec["dtype"] not in list(C_TYPES):  # which need not be hashable
         raise KernelError(problem("kernels", f"dtype must be one of {sorted(C_TYPES)}", got=spec["dtype"]))
     for name, largest in limits.items():
         value = spec[name]

@@ -41,7 +41,15 @@ class FusedContraction(KernelSlot):
         self.adopt(reference)
         self._reference = (reference,)
         self._specs = {dtype: _specs(reference, dtype) for dtype in _DTYPES}
-        self.handles = {dtype: [registry.handle_of(spec) for spec in specs] for dtype, specs in self._specs.items()}
+        self.handles = self._registered()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the kernels known to the process in which a copy arrives."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.handles = self._registered()
+
+    def _registered(self) -> dict[torch.dtype, list[int]]:
+        return {dtype: [registry.handle_of(spec) for spec in specs] for dtype, specs in self._specs.items()}
 
     @property
     def reference(self) -> Contraction:

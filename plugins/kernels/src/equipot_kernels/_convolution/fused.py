@@ -41,7 +41,15 @@ class FusedConvolution(KernelSlot):
         self.layout_in, self.layout_edge = reference.layout_in, reference.layout_edge
         self.layout_out, self.num_weights = reference.layout_out, reference.num_weights
         self._specs = {dtype: spec_of_convolution(reference, dtype) for dtype in (torch.float32, torch.float64)}
-        self.handles = {dtype: registry.handle_of(spec) for dtype, spec in self._specs.items()}
+        self.handles = self._registered()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the kernels known to the process in which a copy arrives."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.handles = self._registered()
+
+    def _registered(self) -> dict[torch.dtype, int]:
+        return {dtype: registry.handle_of(spec) for dtype, spec in self._specs.items()}
 
     @property
     def reference(self) -> Convolution:

@@ -119,6 +119,8 @@ def _check(spec: Mapping[str, Any]) -> None:
     if not 0 < len(spec["paths"]) <= _MAX_PATHS:
         raise ValueError(f"it must have 1 to {_MAX_PATHS} paths")
     for source, edge, l, p in spec["paths"]:
+        if any(type(number) is not int for number in (source, edge, l, p)):
+            raise ValueError("a path must be four integers")
         if not (0 <= source < len(layout_in.blocks) and 0 <= edge < len(layout_edge.blocks)):
             raise ValueError("a path refers to a block that does not exist")
         if Irrep(l, p) not in product_irreps(layout_in.blocks[source].irrep, layout_edge.blocks[edge].irrep):

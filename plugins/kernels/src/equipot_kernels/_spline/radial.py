@@ -111,6 +111,10 @@ class SplineRadial(RadialFunction):
         self.on_kernels = on_kernels
         self._kept: tuple[tuple[tuple[int, int], ...], torch.Tensor] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the kept table: a copy has its weights elsewhere and makes its own."""
+        return {**self.__dict__, "_kept": None}
+
     @property
     def source(self) -> RadialFunction:
         """The exact function."""
