@@ -143,7 +143,7 @@ def _value_problems(composed: DictConfig, section: Mapping[str, Any], folders: F
 def _running(composed: DictConfig) -> Iterator[DictConfig]:
     """The config with the values that Hydra gives a run, so that its section can be resolved."""
     hydra, before = composed.hydra, HydraConfig.instance().cfg
-    HydraConfig.instance().cfg = composed
+    HydraConfig.instance().cfg = composed  # type: ignore[assignment] # as Hydra's own set_config does
     with flag_override(composed, ["readonly", "struct"], False):
         hydra.runtime.output_dir, hydra.job.num, hydra.job.id = "outputs", 0, "0"
         try:
