@@ -123,9 +123,7 @@ def run(
     return [verdicts[index] for index in sorted(verdicts)]
 
 
-def _tried(
-    case: Case, server: Server, sandbox: Path, common: Mapping[str, Content], *, keep: bool
-) -> Verdict:
+def _tried(case: Case, server: Server, sandbox: Path, common: Mapping[str, Content], *, keep: bool) -> Verdict:
     case.make(sandbox, common)
     inputs = set(snapshot(sandbox / WORK))
     before = _watched(sandbox, inputs)
@@ -141,7 +139,14 @@ def _watched(sandbox: Path, inputs: set[str]) -> dict[str, str]:
     own = (WORK, CACHE, TEMPORARY, "answer.json", "events", "output", "errors")
     facts = {f"../{path}": fact for path, fact in snapshot(sandbox, own).items()}
     work = snapshot(sandbox / WORK)
-    return {**facts, **{path: work[path] for path in inputs if path in work and not work[path].startswith("d")}}
+    return {
+        **facts,
+        **{
+            path: work[path]
+            for path in inputs
+            if path in work and not work[path].startswith("d") and not path.startswith("run/")
+        },
+    }
 
 
 def remove(folder: Path) -> None:

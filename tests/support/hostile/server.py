@@ -7,6 +7,7 @@ too much memory is killed, with all processes that it started.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
@@ -30,7 +31,7 @@ _PATIENCE = 60.0
 _IDLE = 0.2
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_TOO_MUCH = 3 * 1024**3
+_TOO_MUCH = 1536 * 1024**2
 _MODULES = (
     "torch", "torch._dynamo", "lightning", "lightning.pytorch.loggers", "torchmetrics", "hydra", "ase.io", "ase.io.extxyz",
     "ase.db", "ase.db.jsondb", "ase.db.sqlite", "ase.io.trajectory", "h5py", "lmdb", "safetensors.torch", "safetensors.numpy", "rich.table",
@@ -138,6 +139,7 @@ def _run(sandbox: Path, commands: list[list[str]], environment: dict[str, str]) 
     os.setsid()
     code = 1
     try:
+        _die_with_the_server()
         answer = os.open(sandbox / "answer.json", os.O_WRONLY | os.O_CREAT)
         _enter(sandbox, environment)
         codes, raised = _commands(commands)
@@ -151,6 +153,12 @@ def _run(sandbox: Path, commands: list[list[str]], environment: dict[str, str]) 
             with contextlib.suppress(Exception):
                 stream.flush()
         os._exit(code)
+
+
+def _die_with_the_server() -> None:
+    """A case never outlives the process that watches it, nor runs on and on unwatched."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    resource.setrlimit(resource.RLIMIT_CPU, (int(_PATIENCE), int(_PATIENCE) + 1))
 
 
 def _enter(sandbox: Path, environment: dict[str, str]) -> None:

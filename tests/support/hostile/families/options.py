@@ -7,7 +7,7 @@ from typing import Any
 
 from hostile.case import Case
 from hostile.families._configs import at, config_case
-from hostile.families._values import ODD
+from hostile.families._values import ODD, dealt
 from hostile.seeds import Seeds
 
 MODEL = "training_module.model"
@@ -67,11 +67,11 @@ SEVERAL: dict[str, dict[str, Any]] = {
 PLACES = {
     "run": (), "data.seed": ("zero", "huge", "minus one"), "data.split_dataset": (), "data.split_dataset.file_path": (),
     "data.split_dataset.train": (), "data.train_dataloader": ("null", "a mapping"),
-    "data.train_dataloader.batch_size": (), "data.stats_manager": ("null",),
+    "data.train_dataloader.batch_size": ("null",), "data.stats_manager": ("null",),
     "trainer.max_epochs": ("null", "minus one", "zero", "huge"), "trainer.callbacks": ("null", "a list", "a mapping"),
     "trainer.accelerator": (), "trainer.logger": ("null", "true", "a list"), "training_module.ema_decay": ("zero", "half"),
     "training_module.loss": (), "training_module.loss.coeffs": (), "training_module.loss.coeffs.forces": ("zero", "half", "huge"),
-    "training_module.optimizer": (), "training_module.optimizer.lr": ("half", "zero", "huge"), "training_module.val_metrics": (),
+    "training_module.optimizer": (), "training_module.optimizer.lr": ("half", "zero", "huge", "a statistic"), "training_module.val_metrics": (),
     f"{MODEL}.type_names": (), f"{MODEL}.r_max": ("half",), f"{MODEL}.num_layers": (), f"{MODEL}.l_max": ("zero",),
     f"{MODEL}.num_features": (), f"{MODEL}.model_dtype": (), f"{MODEL}.avg_num_neighbors": ("half", "a statistic"),
     f"{MODEL}.per_type_energy_shifts": ("null", "minus one", "zero", "half", "a statistic"),
@@ -83,7 +83,7 @@ _TRAINABLE = "the training works or fails with a message; only numbers are odd"
 
 
 def cases(seeds: Seeds) -> Iterator[Case]:
-    """Absurd sizes first, then every odd value at every place."""
+    """Absurd sizes first, then odd values at every place."""
     config = seeds.config()
     for path, value in ABSURD.items():
         yield config_case(f"absurd {path}", config, at(path, value), harmless=_harmless(path))
@@ -92,9 +92,10 @@ def cases(seeds: Seeds) -> Iterator[Case]:
         for path, value in changes.items():
             expanded = {**expanded, **at(path, value)}
         yield config_case(name, config, expanded)
-    for path, may in PLACES.items():
-        for name, value in ODD.items():
-            yield config_case(f"{path} is {name}", config, at(path, value), harmless=_TRAINABLE if name in may else "")
+    for path, name in dealt(PLACES, tuple(ODD), 1):
+        yield config_case(
+            f"{path} is {name}", config, at(path, ODD[name]), harmless=_TRAINABLE if name in PLACES[path] else ""
+        )
 
 
 def _harmless(path: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hostile.case import CANARY, TOUCH, Case
 from hostile.families._configs import at, config_case
+from hostile.families._values import dealt
 from hostile.seeds import Seeds
 
 _SHELL = ["sh", "-c", TOUCH]
@@ -17,37 +18,23 @@ _CODE = f"open({CANARY!r}, 'w')"
 
 DANGEROUS: dict[str, dict[str, Any]] = {
     "os.system": {"command": TOUCH},
-    "posix.system": {"command": TOUCH},
     "subprocess.Popen": {"args": _SHELL},
-    "subprocess.run": {"args": _SHELL},
     "builtins.eval": {"_args_": [_CODE]},
     "builtins.exec": {"_args_": [_CODE]},
     "builtins.open": {"file": CANARY, "mode": "w"},
     "builtins.__import__": {"name": "antigravity"},
-    "builtins.getattr": {"_args_": ["x", "y"]},
     "importlib.import_module": {"name": "antigravity"},
     "runpy.run_path": {"path_name": "payload.py"},
     "pickle.loads": {"_args_": ["x"]},
     "shutil.rmtree": {"path": "../outside"},
     "os.remove": {"path": "../outside/victim.txt"},
-    "os.unlink": {"path": "../outside/victim.txt"},
-    "pathlib.Path.unlink": {"self": "../outside/victim.txt"},
-    "pathlib.Path": {"_args_": ["x"]},
-    "io.open": {"file": CANARY, "mode": "w"},
-    "tempfile.mkdtemp": {"dir": "../outside"},
     "ctypes.CDLL": {"name": "libc.so.6"},
-    "multiprocessing.Process": {},
     "threading.Thread": {},
     "functools.partial": {"_args_": ["x"]},
     "operator.methodcaller": {"_args_": ["x"]},
-    "types.FunctionType": {},
     "timeit.timeit": {"stmt": _CODE},
-    "cProfile.run": {"statement": _CODE},
-    "code.interact": {},
-    "pdb.run": {"statement": _CODE},
     "webbrowser.open": {"url": "http://127.0.0.1:9/"},
     "urllib.request.urlopen": {"url": "http://127.0.0.1:9/"},
-    "socket.create_connection": {"address": ["127.0.0.1", 9]},
     "antigravity": {},
     "torch.load": {"f": "data.xyz", "weights_only": False},
     "torch.hub.load": {"repo_or_dir": "a/b", "model": "c"},
@@ -55,39 +42,27 @@ DANGEROUS: dict[str, dict[str, Any]] = {
     "torch.utils.cpp_extension.load": {"name": "x", "sources": ["x.cpp"]},
     "torch.utils.cpp_extension.load_inline": {"name": "x", "cpp_sources": "int x;"},
     "torch.ops.load_library": {"path": "x.so"},
-    "torch.classes.load_library": {"path": "x.so"},
     "torch.jit.load": {"f": "data.xyz"},
     "torch._inductor.aoti_load_package": {"path": "x"},
     "torch.optim.sgd.torch.load": {"f": "data.xyz"},
     "torch.optim.Optimizer.load_state_dict": {},
     "torch.optim.lr_scheduler.LambdaLR.__init__.__globals__": {},
-    "torch.nn.Module": {},
     "lightning.pytorch.cli.LightningCLI": {},
     "lightning.pytorch.trainer.trainer.os.system": {"command": TOUCH},
-    "lightning.pytorch.utilities.seed.seed_everything": {},
     "lightning.pytorch.callbacks.LambdaCallback": {"setup": "x"},
-    "lightning.fabric.utilities.cloud_io._load": {"path_or_url": "data.xyz"},
-    "lightning.pytorch.loggers.csv_logs.os.remove": {"path": "../outside/victim.txt"},
-    "torchmetrics.utilities.data.dim_zero_cat": {"x": []},
     "hydra.utils.instantiate": {"config": {"_target_": "os.system", "command": TOUCH}},
-    "hydra.utils.call": {"config": {"_target_": "os.system", "command": TOUCH}},
     "hydra.utils.get_method": {"path": "os.system"},
-    "hydra._internal.utils._locate": {"path": "os.system"},
     "omegaconf.OmegaConf.save": {"config": {}, "f": CANARY},
     "ase.io.read": {"filename": "data.xyz"},
     "ase.io.write": {"filename": CANARY, "images": []},
     "ase.calculators.castep.shell_stdouterr": {"raw_command": TOUCH},
-    "ase.parallel.parprint": {},
     "numpy.load": {"file": "data.xyz", "allow_pickle": True},
     "numpy.f2py.compile": {"source": "x"},
     "yaml.unsafe_load": {"stream": f"!!python/object/apply:os.system ['{TOUCH}']"},
-    "click.edit": {},
     "pluggy.PluginManager": {},
     "equipot.files.write_text": {"path": CANARY, "text": "x"},
-    "equipot.files.append_text": {"path": CANARY, "text": "x"},
     "equipot.files.remove_unfinished": {"folder": "../outside"},
     "equipot.data._readers.read_atoms": {"path": "data.xyz"},
-    "equipot.data.read_atoms": {"path": "data.xyz"},
     "equipot.plugins.use_file": {"path": "payload.py"},
     "equipot.artifacts.load_model": {"path": "data.xyz"},
     "equipot.train.callbacks.os.system": {"command": TOUCH},
@@ -145,11 +120,10 @@ def cases(seeds: Seeds) -> Iterator[Case]:
             changes = at("trainer.callbacks", [{"_target_": target, **options, **more}])
             if not how or target in ("os.system", "equipot_kernels._build.toolchain._version"):
                 yield config_case(f"callback {target}{how}", config, changes, files=files, place="_target_")
-    for place in PLACES:
-        for target in ("os.system", "equipot_kernels._build.toolchain._version"):
-            node = {"_target_": target, **DANGEROUS[target]}
-            value = [node] if place.endswith(("callbacks", "transforms", "plugins")) else node
-            yield config_case(f"{place} {target}", config, at(place, value), files=files)
+    for place, target in dealt(PLACES[::2], ("os.system", "equipot_kernels._build.toolchain._version"), 1):
+        node = {"_target_": target, **DANGEROUS[target]}
+        value = [node] if place.endswith(("callbacks", "transforms", "plugins")) else node
+        yield config_case(f"{place} {target}", config, at(place, value), files=files)
     for number, spelling in enumerate(SPELLINGS):
         changes = at("trainer.callbacks", [{"_target_": spelling}])
         yield config_case(f"spelling {number} {str(spelling)[:20]!r}", config, changes)
@@ -161,7 +135,7 @@ def _written_differently(config: dict[str, Any], files: dict[str, Any]) -> Itera
     """The same target through interpolation, ``_args_``, ``_recursive_`` and the aliases of other programs."""
     system = {"_target_": "os.system", "command": TOUCH}
     version = {"_target_": "equipot_kernels._build.toolchain._version", "command": _SHELL}
-    for name, node in (("os", system), ("plugin", version)):
+    for turn, (name, node) in enumerate((("os", system), ("plugin", version))):
         parts = {
             "by key": {"evil": node["_target_"], "trainer": {"callbacks": [{**node, "_target_": "${evil}"}]}},
             "by node": {"evil": node, "trainer": {"callbacks": ["${evil}"]}},
@@ -176,21 +150,19 @@ def _written_differently(config: dict[str, Any], files: dict[str, Any]) -> Itera
             "as an option": {"trainer": {"max_epochs": node}},
             "as a key": {"training_module": {"loss": {"coeffs": {"total_energy": node}}}},
         }
-        for how, changes in parts.items():
+        for how, changes in list(parts.items())[turn::2]:
             yield config_case(f"{name} {how}", config, changes, files=files)
 
 
 def _undeclared(config: dict[str, Any]) -> Iterator[Case]:
-    """A function and a class of every module of the plugins."""
+    """A function of every plugin."""
     for package in _PACKAGES:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
             continue
         root = Path(spec.origin).parent
-        for path in sorted(root.rglob("*.py")):
+        for path in [path for path in sorted(root.rglob("*.py")) if "_scaffold" not in str(path)][::60]:
             module = ".".join((package, *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
-            if "_scaffold" in module or "test" in path.stem:
-                continue
             for kind, name in _defined(path):
                 changes = at("trainer.callbacks", [{"_target_": f"{module}.{name}", "_partial_": True}])
                 yield config_case(f"{kind} {module}.{name}", config, changes, place="_target_")

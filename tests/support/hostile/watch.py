@@ -28,6 +28,9 @@ CHANGES = {
 _SOURCES_ONLY = ("shutil.copyfile", "shutil.copytree", "os.link", "os.symlink")
 """Events whose first path is only read."""
 
+_ENTRIES = ("os.remove", "os.rename", "os.link", "os.symlink", "shutil.move")
+"""Events that change a folder's entry, and not what a link of that name leads to."""
+
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _OWN = str(Path(__file__).parent)
 _PLAIN = ("/dev/null", "/dev/tty")
@@ -69,7 +72,7 @@ class Watch:
         elif event in CHANGES:
             paths = arguments[: CHANGES[event]]
             for path in paths[1:] if event in _SOURCES_ONLY else paths:
-                self._changed(event, path)
+                self._changed(event, path, follow=event not in _ENTRIES)
         elif event == "open":
             path, _, flags = arguments
             if isinstance(flags, int) and flags & _WRITING:
@@ -90,11 +93,13 @@ class Watch:
         if text and os.path.realpath(text).startswith(f"{self._sandbox}/") and os.path.exists(text):
             self._note("code", event, (text,))
 
-    def _changed(self, event: str, path: Any) -> None:
+    def _changed(self, event: str, path: Any, *, follow: bool = True) -> None:
         if isinstance(path, int):
             return  # a descriptor, whose opening was seen
         try:
-            found = os.path.realpath(os.fsdecode(path))
+            given = os.fsdecode(path)
+            above, name = os.path.split(given)
+            found = os.path.realpath(given) if follow else os.path.join(os.path.realpath(above), name)
         except (TypeError, ValueError, OSError):
             return
         if found not in _PLAIN and not f"{found}/".startswith(self._writable):

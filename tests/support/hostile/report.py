@@ -1,13 +1,23 @@
-"""The table of a run, and the lists of what failed."""
+"""The table of a run, and what failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-
 from hostile.verdict import Verdict
 
-_COLUMNS = ("family", "tried", "refused", "accepted", "failed", "executions", "writes", "tracebacks", "hangs", "s max", "MB max")
+_COLUMNS = (
+    "family",
+    "tried",
+    "refused",
+    "accepted",
+    "failed",
+    "executions",
+    "writes",
+    "tracebacks",
+    "hangs",
+    "s max",
+    "MB max",
+)
 
 _SHOWN = 4
 """Faults of one case that are listed."""
@@ -20,7 +30,10 @@ def table(verdicts: Sequence[Verdict]) -> str:
     rows = [_COLUMNS, *rows, _row("total", list(verdicts))]
     widths = [max(len(row[index]) for row in rows) for index in range(len(_COLUMNS))]
     return "\n".join(
-        "  ".join(text.ljust(width) if index == 0 else text.rjust(width) for index, (text, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            text.ljust(width) if index == 0 else text.rjust(width)
+            for index, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     )
 
@@ -44,9 +57,3 @@ def failures(verdicts: Iterable[Verdict]) -> str:
             if one.message:
                 lines.append(f"    said: {one.message}")
     return "\n".join(lines)
-
-
-def write_list(folder: Path, name: str, verdicts: Sequence[Verdict]) -> None:
-    """A file with a family's row and its failures."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.txt").write_text(f"{table(verdicts)}\n\n{failures(verdicts)}\n", encoding="utf-8", errors="replace")

@@ -18,6 +18,7 @@ from hostile import seeds as valid
 from hostile.case import TOUCH, Case, Content, folder, link_to, pipe, sparse
 from hostile.families._bytes import damaged, noise
 from hostile.families._tensors import HEADERS
+from hostile.families._values import dealt
 from hostile.seeds import Seeds
 
 MANIFEST, CONFIG, WEIGHTS, GOLDEN = "manifest.json", "config.json", "weights.safetensors", "golden.safetensors"
@@ -114,14 +115,18 @@ def cases(seeds: Seeds) -> Iterator[Case]:
     yield _case("valid", good, harmless="valid")
     yield _case("written again", package.edited(), harmless="valid")
     for name, content in damaged(good):
-        why = "zip files may have something before or behind them" if name in ("twice", "after noise", "before noise") else ""
+        why = (
+            "zip files may have something before or behind them"
+            if name in ("twice", "after noise", "before noise")
+            else ""
+        )
         yield _case(name, content, harmless=why)
     kinds: dict[str, Content] = {
         "a pipe": pipe, "a folder": folder, "a device": link_to("/dev/zero"), "a link to nothing": link_to("nothing"),
         "a link to itself": link_to(NAME), "5 GB of nothing": sparse(5 * 1024**3), "5 GB after a package": sparse(5 * 1024**3, good),
     }  # fmt: skip
     for kind, content in kinds.items():
-        for command in COMMANDS:
+        for command in COMMANDS[:1] if "5 GB" in kind else COMMANDS[::2]:
             yield _case(f"{kind}: {command[0]}", content, commands=[command])
     yield from _containers(package, good)
     yield from _members(package)
@@ -162,15 +167,33 @@ def _containers(package: Package, good: bytes) -> Iterator[Case]:
         "a symbolic link": (directory + 38, struct.pack("<I", (stat.S_IFLNK | 0o777) << 16)), "no local head": (0, b"XX"),
         "another size in front of the member": (22, b"\x01\x00\x00\x00"), "a data descriptor": (6, b"\x08\x00"),
     }  # fmt: skip
-    may = ("another version", "a symbolic link", "another size in front of the member", "a data descriptor", "another disk", "a wrong checksum")
+    may = (
+        "another version",
+        "a symbolic link",
+        "another size in front of the member",
+        "a data descriptor",
+        "another disk",
+        "a wrong checksum",
+    )
     for name, (place, new) in edits.items():
         content = bytearray(good)
         content[place : place + len(new)] = new
         why = "the directory counts, and nothing is unpacked" if name in may and name != "a wrong checksum" else ""
         yield _case(f"zip with {name}", bytes(content), harmless=why)
-    zip64 = good[:offset] + b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 2**60, 2**60, 2**60, directory) + b"PK\x06\x07" + struct.pack("<IQI", 0, offset, 1) + good[offset:]
+    zip64 = (
+        good[:offset]
+        + b"PK\x06\x06"
+        + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 2**60, 2**60, 2**60, directory)
+        + b"PK\x06\x07"
+        + struct.pack("<IQI", 0, offset, 1)
+        + good[offset:]
+    )
     yield _case("zip with lies in 64 bits", zip64, harmless="the old fields count")
-    yield _case("a script in front", b"#!/bin/sh\ntouch ../outside/CANARY\nexit\n" + good, harmless="zip files may have something before them")
+    yield _case(
+        "a script in front",
+        b"#!/bin/sh\ntouch ../outside/CANARY\nexit\n" + good,
+        harmless="zip files may have something before them",
+    )
 
 
 def _doubled(members: Mapping[str, bytes]) -> bytes:
@@ -185,36 +208,52 @@ def _doubled(members: Mapping[str, bytes]) -> bytes:
 
 
 def _members(package: Package) -> Iterator[Case]:
-    for name in (MANIFEST, CONFIG, WEIGHTS, GOLDEN):
+    for number, name in enumerate((MANIFEST, CONFIG, WEIGHTS, GOLDEN)):
         others = {key: raw for key, raw in package.members.items() if key != name}
         yield _case(f"without {name}", zipped(others))
-        for what, raw in {
+        raws = {
             "nothing": b"", "noise": noise(500), "a list": b"[]", "null": b"null", "NaN": b'{"a": NaN}', "a BOM": b"\xef\xbb\xbf{}",
             "UTF-16": "{}".encode("utf-16"), "deep brackets": b"[" * 200_000, "deep mappings": b'{"a":' * 100_000,
             "5000 digits": b'{"a": ' + b"9" * 5000 + b"}", "the same key twice": b'{"kind": "package", "kind": "x"}',
             "a pickle": f"cposix\nsystem\n(S'{TOUCH}'\ntR.".encode(), "30 MB": b'{"a": "' + b"x" * 30_000_000 + b'"}',
-        }.items():  # fmt: skip
+        }  # fmt: skip
+        for what, raw in list(raws.items())[number % 2 :: 2] if number else raws.items():
             digests = {} if name == MANIFEST else {name: raw}
-            content = zipped({**package.members, MANIFEST: raw}) if name == MANIFEST else package.edited(members=digests)
+            content = (
+                zipped({**package.members, MANIFEST: raw}) if name == MANIFEST else package.edited(members=digests)
+            )
             yield _case(f"{name} of {what}", content)
 
 
 def _manifests(package: Package) -> Iterator[Case]:
     quiet = ("plugins", "provenance", "data", "citations", "versions", "atomic_numbers", "approximations", "compiled")
+    for key, what in dealt(package.manifest, [what for what in ODD_JSON if what != "deep"], 3):
+        value, why = ODD_JSON[what], "is only shown" if key in quiet else ""
+        yield _case(
+            f"manifest.{key} is {what}",
+            package.edited(lambda one, key=key, value=value: one.__setitem__(key, value)),
+            harmless=why,
+        )
     for key in package.manifest:
-        for what, value in ODD_JSON.items():
-            if what == "deep":
-                continue
-            why = "is only shown" if key in quiet else ""
-            yield _case(f"manifest.{key} is {what}", package.edited(lambda one, key=key, value=value: one.__setitem__(key, value)), harmless=why)
-        yield _case(f"manifest without {key}", package.edited(lambda one, key=key: one.pop(key)), harmless="is only shown" if key in quiet else "")
-    for key, old in package.manifest["model"].items():
-        for what, value in ODD_JSON.items():
-            if what in ("null", "a list", "a text", "a number", "half", "escapes") and value != old:
-                yield _case(f"manifest.model.{key} is {what}", package.edited(lambda one, key=key, value=value: one["model"].__setitem__(key, value)))
+        yield _case(
+            f"manifest without {key}",
+            package.edited(lambda one, key=key: one.pop(key)),
+            harmless="is only shown" if key in quiet else "",
+        )
+    for key, what in dealt(package.manifest["model"], ("null", "a list", "a text", "a number", "half", "escapes"), 1):
+        if (value := ODD_JSON[what]) != package.manifest["model"][key]:
+            yield _case(
+                f"manifest.model.{key} is {what}",
+                package.edited(lambda one, key=key, value=value: one["model"].__setitem__(key, value)),
+            )
+    for key in list(package.manifest["model"])[::4]:
         yield _case(f"manifest.model without {key}", package.edited(lambda one, key=key: one["model"].pop(key)))
     for name, change in _edits().items():
-        yield _case(f"manifest with {name}", package.edited(change), harmless="is only shown" if name.startswith("(shown)") else "")
+        yield _case(
+            f"manifest with {name}",
+            package.edited(change),
+            harmless="is only shown" if name.startswith("(shown)") else "",
+        )
 
 
 def _edits() -> dict[str, Callable[[dict[str, Any]], object]]:
@@ -296,23 +335,37 @@ def _configs(package: Package) -> Iterator[Case]:
         "equipot.train.EMALightningModule", "equipot.data.ASEDataModule", "", None, 7, [], {}, "\x1b[31m", "x" * 100_000, "torch.load",
         "equipot.model.ModelFromPackage", "equipot.model.ModelFromCheckpoint",
     ):  # fmt: skip
-        yield _case(f"config for {str(target)[:40]!r}", package.edited(config=lambda one, target=target: one.__setitem__("_target_", target)))
-    for key, old in package.config.items():
-        for what in ("null", "a list", "a mapping", "a text", "half", "true", "a huge number"):
-            if ODD_JSON[what] != old and key != "_target_":
-                yield _case(f"config.{key} is {what}", package.edited(config=lambda one, key=key, what=what: one.__setitem__(key, ODD_JSON[what])), harmless="an option without effect: the golden frames are reproduced")
+        yield _case(
+            f"config for {str(target)[:40]!r}",
+            package.edited(config=lambda one, target=target: one.__setitem__("_target_", target)),
+        )
+    options = [key for key in package.config if key != "_target_"]
+    for key, what in dealt(options, ("null", "a list", "a mapping", "a text", "half", "true", "a huge number"), 1):
+        if ODD_JSON[what] != package.config[key]:
+            yield _case(
+                f"config.{key} is {what}",
+                package.edited(config=lambda one, key=key, what=what: one.__setitem__(key, ODD_JSON[what])),
+                harmless="an option without effect: the golden frames are reproduced",
+            )
     sizes = {
         "num_features": 10**9, "l_max": 1000, "num_layers": 10**6, "num_bessels": 10**10, "radial_mlp_width": 10**9,
         "radial_mlp_depth": 10**7, "type_names": [f"T{index}" for index in range(100_000)],
     }  # fmt: skip
     for key, value in sizes.items():
-        yield _case(f"config of absurd {key}", package.edited(config=lambda one, key=key, value=value: one.__setitem__(key, value)))
-        yield _case(f"config and manifest of absurd {key}", package.edited(lambda one, key=key, value=value: one["model"].__setitem__(key, value) if key in one["model"] else None, lambda one, key=key, value=value: one.__setitem__(key, value)))
+        yield _case(
+            f"config and manifest of absurd {key}",
+            package.edited(
+                lambda one, key=key, value=value: one["model"].__setitem__(key, value) if key in one["model"] else None,
+                lambda one, key=key, value=value: one.__setitem__(key, value),
+            ),
+        )
     changes: dict[str, Callable[[dict[str, Any]], object]] = {
         "an unknown option": lambda one: one.__setitem__("x", 1),
         "private options": lambda one: one.__setitem__("__class__", "x"),
         "a nested target": lambda one: one.__setitem__("pair_potential", {"_target_": "os.system", "command": TOUCH}),
-        "a nested function": lambda one: one.__setitem__("pair_potential", {"_target_": "equipot_kernels._build.toolchain._version", "command": ["sh", "-c", TOUCH]}),
+        "a nested function": lambda one: one.__setitem__(
+            "pair_potential", {"_target_": "equipot_kernels._build.toolchain._version", "command": ["sh", "-c", TOUCH]}
+        ),
         "a nested model": lambda one: one.__setitem__("pair_potential", dict(one)),
         "a nested list of targets": lambda one: one.__setitem__("type_names", [{"_target_": "os.system"}]),
         "keys of Hydra": lambda one: one.update({"_partial_": True, "_recursive_": False, "_convert_": "all"}),
@@ -323,6 +376,8 @@ def _configs(package: Package) -> Iterator[Case]:
     }
     for name, change in changes.items():
         yield _case(f"config with {name}", package.edited(config=change))
+        if name != "a smaller r_max":
+            continue
         yield _case(f"config with {name}, options as before", package.edited(config=change, bound=False))
 
 
@@ -336,9 +391,8 @@ def _nested(config: dict[str, Any], depth: int) -> dict[str, Any]:
 def _weights(package: Package) -> Iterator[Case]:
     import torch
 
-    for name, raw in HEADERS.items():
-        yield _case(f"weights with {name}", package.edited(members={WEIGHTS: raw}))
-        yield _case(f"golden frames with {name}", package.edited(members={GOLDEN: raw}))
+    for name, member in dealt(HEADERS, (WEIGHTS, GOLDEN), 1):
+        yield _case(f"{member} with {name}", package.edited(members={member: HEADERS[name]}))
 
     def every(function: Callable[[Any], Any]) -> Callable[[dict[str, Any]], object]:
         return lambda state: state.update({name: function(value).contiguous() for name, value in state.items()})

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
-def truncated(content: bytes, parts: int = 8) -> Iterator[tuple[str, bytes]]:
+def truncated(content: bytes, parts: int = 3) -> Iterator[tuple[str, bytes]]:
     """The beginnings of a file."""
     for part in range(1, parts):
         yield f"cut off after {part} of {parts} parts", content[: len(content) * part // parts]
     yield "without its last byte", content[:-1]
 
 
-def flipped(content: bytes, copies: int = 8, bits: int = 12) -> Iterator[tuple[str, bytes]]:
+def flipped(content: bytes, copies: int = 2, bits: int = 12) -> Iterator[tuple[str, bytes]]:
     """Copies of a file with some bits changed."""
     for copy in range(copies):
         dice, made = random.Random(copy), bytearray(content)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hostile import seeds as valid
 from hostile.case import Case, Content
@@ -13,13 +15,15 @@ from hostile.seeds import Seeds
 CONFIGS = ("targets", "hydra_section", "options", "folders", "secrets", "yaml")
 """Families of configs."""
 
-FILES = ("data", "arrays", "packages", "checkpoints")
-"""Families of files."""
-
-WITH_MODEL = ("data", "arrays")
-"""Families whose cases have a valid package."""
+FILES = ("packages", "checkpoints", "compiled", "trust")
+"""Families of files; those of labelled data are in ``tests/test_hostile_data.py``."""
 
 NAMES = (*CONFIGS, *FILES)
+
+
+def valid_files() -> Seeds:
+    """The valid files, which are kept in ``.cache`` for as long as equipot's sources stay the same."""
+    return Seeds(Path(".cache/hostile").absolute() / valid.tree_digest())
 
 
 def named(beginnings: Sequence[str] | None) -> list[str]:
@@ -34,16 +38,15 @@ def named(beginnings: Sequence[str] | None) -> list[str]:
 def cases(name: str, seeds: Seeds) -> list[Case]:
     """The cases of a family."""
     module = importlib.import_module(f"hostile.families.{name}")
-    found = [dataclasses.replace(case, family=name) for case in module.cases(seeds)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about what hardly anybody stores
+        found = [dataclasses.replace(case, family=name) for case in module.cases(seeds)]
     names = [case.name for case in found]
     if doubled := {one for one in names if names.count(one) > 1}:
         raise ValueError(f"{name}: cases of the same name: {sorted(doubled)}")
     return found
 
 
-def common(name: str, seeds: Seeds) -> Mapping[str, Content]:
-    """Valid files that all cases of a family have."""
-    data: dict[str, Content] = {valid.DATA: seeds.bytes(valid.DATA)}
-    if name in WITH_MODEL:
-        data[valid.PACKAGE] = seeds.bytes(valid.PACKAGE)
-    return data
+def common(seeds: Seeds) -> Mapping[str, Content]:
+    """Valid files that all cases have."""
+    return {valid.DATA: seeds.bytes(valid.DATA)}

@@ -14,7 +14,7 @@ from typing import Any
 from hostile import seeds as valid
 from hostile.case import CANARY, TOUCH, Case, Content, folder, link_to, pipe, sparse
 from hostile.families._bytes import damaged, noise
-from hostile.families._configs import laid_over
+from hostile.families._values import dealt
 from hostile.families.packages import ODD_JSON
 from hostile.seeds import Seeds
 
@@ -74,7 +74,9 @@ def _with_pickle(good: bytes, raw: bytes) -> bytes:
 
 
 def _case(name: str, content: Content, *, harmless: str = "", commands: Any = COMMANDS, **facts: Any) -> Case:
-    return Case(name=name, commands=commands, files={NAME: content, **facts.pop("files", {})}, harmless=harmless, **facts)
+    return Case(
+        name=name, commands=commands, files={NAME: content, **facts.pop("files", {})}, harmless=harmless, **facts
+    )
 
 
 def cases(seeds: Seeds) -> Iterator[Case]:
@@ -90,14 +92,14 @@ def cases(seeds: Seeds) -> Iterator[Case]:
     for name, content in damaged(good):
         why = "zip files may have something before them" if name == "twice" else ""
         yield _case(name, content, harmless=why)
-        if "flipped" not in name:
+        if "cut off" in name:
             yield _case(f"{name}, resumed", content, harmless=why, commands=_RESUME, files=config)
     kinds: dict[str, Content] = {
         "a pipe": pipe, "a folder": folder, "a device": link_to("/dev/zero"), "a link to nothing": link_to("nothing"),
         "a link to itself": link_to(NAME), "5 GB of nothing": sparse(5 * 1024**3), "5 GB after a checkpoint": sparse(5 * 1024**3, good),
     }  # fmt: skip
     for kind, content in kinds.items():
-        for command in (*COMMANDS, *_RESUME):
+        for command in COMMANDS[:1] if "5 GB" in kind else (COMMANDS[2], *_RESUME):
             yield _case(f"{kind}: {command[0]}", content, commands=[command], files=config)
     yield from _pickles(loaded, good, config)
     yield from _entries(loaded, config)
@@ -106,12 +108,18 @@ def cases(seeds: Seeds) -> Iterator[Case]:
 
 def _pickles(loaded: dict[str, Any], good: bytes, config: dict[str, Content]) -> Iterator[Case]:
     for name, payload in PAYLOADS.items():
-        for place in ("root", "equipot", "state_dict", "callbacks"):
-            content = {**loaded, place: payload()} if place != "root" else payload()
-            yield _case(f"{name} as {place}", _saved(content))
         yield _case(f"{name}, resumed", _saved({**loaded, "loops": payload()}), commands=_RESUME, files=config)
-        yield _case(f"{name} in the old format", _saved({**loaded, "x": payload()}, _use_new_zipfile_serialization=False))
-        yield _case(f"{name} as a pickle", pickle.dumps(payload()))
+    for name, place in dealt(PAYLOADS, ("root", "equipot", "state_dict", "callbacks", "the old format", "a pickle"), 2):
+        made = PAYLOADS[name]()
+        if place == "the old format":
+            content = _saved({**loaded, "x": made}, _use_new_zipfile_serialization=False)
+        else:
+            content = (
+                pickle.dumps(made)
+                if place == "a pickle"
+                else _saved(made if place == "root" else {**loaded, place: made})
+            )
+        yield _case(f"{name} as {place}", content)
     raws = {
         "protocol 0": f"cos\nsystem\n(S'{TOUCH}'\ntR.".encode(), "of nothing": b"", "a stop": b".", "without an end": b"\x80\x02}q\x00",
         "deep": b"\x80\x02" + b"(" * 1_000_000 + b".", "deep lists": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
@@ -141,7 +149,11 @@ def _pickles(loaded: dict[str, Any], good: bytes, config: dict[str, Content]) ->
                 new.writestr(one, old.read(one))
             for one, raw in more.items():
                 new.writestr(one, raw)
-        yield _case(f"zip {name}", made.getvalue(), harmless="the other members are not read" if name in ("a path", "a script inside", "constants") else "")
+        yield _case(
+            f"zip {name}",
+            made.getvalue(),
+            harmless="the other members are not read" if name in ("a path", "a script inside", "constants") else "",
+        )
 
 
 def _renamed(good: bytes) -> bytes:
@@ -173,21 +185,47 @@ def _deep(levels: int = 5000) -> Any:
 
 
 def _entries(loaded: dict[str, Any], config: dict[str, Content]) -> Iterator[Case]:
-    odd: dict[str, Any] = {**{key: value for key, value in ODD_JSON.items() if key != "deep"}, "laughs": _laughs(), "a circle": _circle(), "bytes": b"x"}
+    odd: dict[str, Any] = {
+        **{key: value for key, value in ODD_JSON.items() if key != "deep"},
+        "laughs": _laughs(),
+        "a circle": _circle(),
+        "bytes": b"x",
+    }
+    for key, what in dealt(("equipot", "state_dict", "epoch", "global_step"), tuple(odd), 5):
+        why = (
+            "is only shown"
+            if key in ("epoch", "global_step") and what in ("null", "a number", "half", "true", "a huge number")
+            else ""
+        )
+        yield _case(f"{key} is {what}", _saved({**loaded, key: odd[what]}), harmless=why)
     for key in ("equipot", "state_dict", "epoch", "global_step"):
-        for what, value in odd.items():
-            why = "is only shown" if key in ("epoch", "global_step") and what in ("null", "a number", "half", "true", "a huge number") else ""
-            yield _case(f"{key} is {what}", _saved({**loaded, key: value}), harmless=why)
-        yield _case(f"without {key}", _saved({one: value for one, value in loaded.items() if one != key}), harmless="is only shown" if key in ("epoch", "global_step") else "")
-    for key in loaded["equipot"]:
-        for what in ("null", "a list", "a text", "a number", "laughs", "a circle"):
-            why = "is only shown" if key in ("versions", "training_config", "data", "weights", "plugins", "approximations") else ""
-            yield _case(f"equipot.{key} is {what}", _saved(laid_over(loaded, {"equipot": {key: odd[what]}}) if not isinstance(odd[what], dict) else loaded), harmless=why)
-    for key in ("config", "modifiers", "info"):
-        for what in ("null", "a list", "a text", "a number", "laughs", "a circle", "a mapping"):
-            changed = copy.deepcopy(loaded)
-            changed["equipot"]["model"][key] = odd[what]
-            yield _case(f"equipot.model.{key} is {what}", _saved(changed), harmless="no modifiers" if (key, what) == ("modifiers", "a list") else "")
+        yield _case(
+            f"without {key}",
+            _saved({one: value for one, value in loaded.items() if one != key}),
+            harmless="is only shown" if key in ("epoch", "global_step") else "",
+        )
+    for key, what in dealt(loaded["equipot"], ("null", "a list", "a text", "a number", "laughs", "a circle"), 2):
+        why = (
+            "is only shown"
+            if key in ("versions", "training_config", "data", "weights", "plugins", "approximations")
+            else ""
+        )
+        yield _case(
+            f"equipot.{key} is {what}",
+            _saved({**loaded, "equipot": {**loaded["equipot"], key: odd[what]}}),
+            harmless=why,
+        )
+    for key, what in dealt(
+        ("config", "modifiers", "info"), ("null", "a list", "a text", "a number", "laughs", "a circle", "a mapping"), 3
+    ):
+        changed = copy.deepcopy(loaded)
+        changed["equipot"]["model"][key] = odd[what]
+        if odd[what] != loaded["equipot"]["model"][key]:
+            yield _case(
+                f"equipot.model.{key} is {what}",
+                _saved(changed),
+                harmless="no modifiers" if (key, what) == ("modifiers", "a list") else "",
+            )
     changes: dict[str, Callable[[dict[str, Any]], object]] = {
         "a model of a function": lambda model: model["config"].__setitem__("_target_", "os.system"),
         "a model of a plugin's function": lambda model: model["config"].update({"_target_": "equipot_kernels._build.toolchain._version", "command": ["sh", "-c", TOUCH]}),
@@ -210,19 +248,44 @@ def _entries(loaded: dict[str, Any], config: dict[str, Content]) -> Iterator[Cas
         changed = copy.deepcopy(loaded)
         change(changed["equipot"]["model"])
         yield _case(f"equipot.model with {name}", _saved(changed))
-    for key in ("loops", "optimizer_states", "lr_schedulers", "callbacks", "state_dict", "epoch", "global_step", "hyper_parameters", "pytorch-lightning_version"):
-        for what in ("null", "a list", "a mapping", "a text", "a number", "escapes", "laughs"):
-            yield _case(f"resumed with {key} of {what}", _saved({**loaded, key: odd[what]}), commands=_RESUME, files=config, harmless="Lightning does not read it" if key in ("hyper_parameters", "pytorch-lightning_version") else "")
+    keys = (
+        "loops",
+        "optimizer_states",
+        "lr_schedulers",
+        "callbacks",
+        "state_dict",
+        "epoch",
+        "global_step",
+        "hyper_parameters",
+        "pytorch-lightning_version",
+    )
+    for key, what in dealt(keys, ("null", "a list", "a mapping", "a text", "a number", "escapes", "laughs"), 2):
+        yield _case(
+            f"resumed with {key} of {what}",
+            _saved({**loaded, key: odd[what]}),
+            commands=_RESUME,
+            files=config,
+            harmless="Lightning does not read it" if key in ("hyper_parameters", "pytorch-lightning_version") else "",
+        )
     for key in loaded["state_dict"]:
         if key.startswith("ema") and "." not in key.removeprefix("ema."):
-            yield _case(f"without {key}", _saved({**loaded, "state_dict": {one: value for one, value in loaded["state_dict"].items() if one != key}}))
+            yield _case(
+                f"without {key}",
+                _saved(
+                    {**loaded, "state_dict": {one: value for one, value in loaded["state_dict"].items() if one != key}}
+                ),
+            )
 
 
 def _tensors(loaded: dict[str, Any]) -> Iterator[Case]:
     import torch
 
     state = loaded["state_dict"]
-    name = next(key for key, value in state.items() if key.startswith("ema.") and value.is_floating_point() and value.numel() > 3)
+    name = next(
+        key
+        for key, value in state.items()
+        if key.startswith("ema.") and value.is_floating_point() and value.numel() > 3
+    )
     value = state[name]
 
     def with_(**changes: Any) -> bytes:
@@ -273,20 +336,39 @@ def _tensors(loaded: dict[str, Any]) -> Iterator[Case]:
         why = "raw weights are not read" if what == "no raw weights" else ""
         yield _case(f"state with {what}", _saved({**loaded, "state_dict": changed}), harmless=why)
     good = _saved(loaded)
-    out = {"byteorder big": ("byteorder", b"big"), "byteorder of noise": ("byteorder", noise(50)), "version 99": ("version", b"99"), "a version of noise": ("version", noise(50)), "alignment": (".storage_alignment", b"-5")}
+    out = {
+        "byteorder big": ("byteorder", b"big"),
+        "byteorder of noise": ("byteorder", noise(50)),
+        "version 99": ("version", b"99"),
+        "a version of noise": ("version", noise(50)),
+        "alignment": (".storage_alignment", b"-5"),
+    }
     for what, (member, new) in out.items():
-        yield _case(f"zip with {what}", _with_member(good, member, new), harmless="is not used" if what == "alignment" else "")
+        yield _case(
+            f"zip with {what}", _with_member(good, member, new), harmless="is not used" if what == "alignment" else ""
+        )
     with zipfile.ZipFile(io.BytesIO(good)) as archive:
         pickled = archive.read(next(one for one in archive.namelist() if one.endswith("data.pkl")))
         storage = next(one for one in archive.namelist() if "/data/" in one)
     yield _case("without a storage", _with_member(good, storage.split("/", 1)[1], None))
     yield _case("a storage of a byte", _with_member(good, storage.split("/", 1)[1], b"x"))
-    yield _case("a storage of 100 MB", _with_member(good, storage.split("/", 1)[1], bytes(100_000_000)), harmless="the rest is not used")
-    for what, (old, new) in {"FloatStorage": (b"FloatStorage", b"LongStorage\n"), "DoubleStorage": (b"FloatStorage", b"ByteStorage ")}.items():
+    yield _case(
+        "a storage of 100 MB",
+        _with_member(good, storage.split("/", 1)[1], bytes(100_000_000)),
+        harmless="the rest is not used",
+    )
+    for what, (old, new) in {
+        "FloatStorage": (b"FloatStorage", b"LongStorage\n"),
+        "DoubleStorage": (b"FloatStorage", b"ByteStorage "),
+    }.items():
         if old in pickled:
             yield _case(f"storages instead of {what}", _with_pickle(good, pickled.replace(old, new[: len(old)])))
     numbers = b"K\x00K\x04K\x04\x86"
-    for what, new in {"an offset": b"K\x7fK\x04K\x04\x86", "a negative size": b"K\x00J\xff\xff\xff\xffK\x04\x86", "a size of 2³⁰": b"K\x00J\x00\x00\x00\x40K\x04\x86"}.items():
+    for what, new in {
+        "an offset": b"K\x7fK\x04K\x04\x86",
+        "a negative size": b"K\x00J\xff\xff\xff\xffK\x04\x86",
+        "a size of 2³⁰": b"K\x00J\x00\x00\x00\x40K\x04\x86",
+    }.items():
         if numbers in pickled:
             yield _case(f"tensors with {what}", _with_pickle(good, pickled.replace(numbers, new, 1)))
 

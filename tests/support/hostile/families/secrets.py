@@ -7,9 +7,18 @@ from typing import Any
 
 from hostile.case import SECRET_NAME, TOUCH, Case
 from hostile.families._configs import TRAIN, at, config_case
+from hostile.families._values import dealt
 from hostile.seeds import Seeds
 
-_PLACES = ("note", "training_module.model.seed", "trainer.default_root_dir", "data.labels.forces", "data.ase_args.format", "hydra.job.name", "data.cache_dir")
+_PLACES = (
+    "note",
+    "training_module.model.seed",
+    "trainer.default_root_dir",
+    "data.labels.forces",
+    "data.ase_args.format",
+    "hydra.job.name",
+    "data.cache_dir",
+)
 _STORED = "the value itself is stored nowhere"
 
 ASE_ARGS: dict[str, dict[str, Any]] = {
@@ -53,21 +62,8 @@ ASE_ARGS: dict[str, dict[str, Any]] = {
     "a trajectory to be written": {"format": "traj", "mode": "w"},
     "a gpw": {"format": "gpw"},
     "octopus": {"format": "octopus-in", "get_kwargs": True},
-    "dftb": {"format": "dftb"},
-    "aims": {"format": "aims"},
-    "onetep": {"format": "onetep-in"},
-    "castep": {"format": "castep-castep"},
-    "abinit": {"format": "abinit-in"},
-    "turbomole": {"format": "turbomole"},
-    "gromacs": {"format": "gromacs"},
     "lammps": {"format": "lammps-data", "style": "x"},
-    "nwchem": {"format": "nwchem-in"},
     "cif": {"format": "cif", "reader": "x"},
-    "cfg": {"format": "cfg"},
-    "exciting": {"format": "exciting"},
-    "dmol": {"format": "dmol-arc"},
-    "elk": {"format": "elk"},
-    "qbox": {"format": "qbox"},
 }
 """Arguments for the readers of ASE."""
 
@@ -75,19 +71,32 @@ ASE_ARGS: dict[str, dict[str, Any]] = {
 def cases(seeds: Seeds) -> Iterator[Case]:
     """Environment and reader arguments."""
     config = seeds.config()
-    for place in _PLACES:
-        for how in (f"${{oc.env:{SECRET_NAME}}}", f"a${{oc.env:{SECRET_NAME}}}b", f"${{oc.decode:${{oc.env:{SECRET_NAME}}}}}", f"${{oc.env:NOT_SET_ANYWHERE,${{oc.env:{SECRET_NAME}}}}}"):
-            changes = at(place, how)
-            if place == "note":
-                changes = {"note": {"secret": how, "epochs": 1}, "trainer": {"max_epochs": "${note.epochs}"}}
-            yield config_case(f"{place} {how}", config, changes, harmless=_STORED)
+    spellings = (
+        f"${{oc.env:{SECRET_NAME}}}",
+        f"a${{oc.env:{SECRET_NAME}}}b",
+        f"${{oc.decode:${{oc.env:{SECRET_NAME}}}}}",
+        f"${{oc.env:NOT_SET_ANYWHERE,${{oc.env:{SECRET_NAME}}}}}",
+    )
+    for place, how in dealt(_PLACES, spellings, 2):
+        changes = at(place, how)
+        if place == "note":
+            changes = {"note": {"secret": how, "epochs": 1}, "trainer": {"max_epochs": "${note.epochs}"}}
+        yield config_case(f"{place} {how}", config, changes, harmless=_STORED)
     yield config_case("a key", config, {f"${{oc.env:{SECRET_NAME}}}": 1}, harmless=_STORED)
     for name, arguments in ASE_ARGS.items():
         why = "reads the frames" if name in ("no format", "an index of a number", "a trajectory") else ""
         yield config_case(f"ase_args: {name}", config, at("data.ase_args", arguments), commands=[TRAIN], harmless=why)
-    for name in ("a database that is replaced", "a JSON database that is replaced", "a database", "a query", "a trajectory to be written"):
+    for name in (
+        "a database that is replaced",
+        "a JSON database that is replaced",
+        "a database",
+        "a query",
+        "a trajectory to be written",
+    ):
         suffix = "traj" if "trajectory" in name else "json" if "JSON" in name else "db"
-        changes = at("data", {"ase_args": ASE_ARGS[name], "split_dataset": {"file_path": f"x.{suffix}", "train": 8, "val": 4}})
+        changes = at(
+            "data", {"ase_args": ASE_ARGS[name], "split_dataset": {"file_path": f"x.{suffix}", "train": 8, "val": 4}}
+        )
         why = "reads the frames, and leaves the file as it is"
         files = {f"x.{suffix}": _written(seeds, suffix)}
         yield config_case(f"{name}, of its own format", config, changes, commands=[TRAIN], files=files, harmless=why)

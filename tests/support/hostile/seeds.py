@@ -102,6 +102,12 @@ class Seeds:
         """The labelled frames."""
         return frames()
 
+    def statistics(self) -> Path:
+        """The entry of the cache of statistics that the training of the valid config left."""
+        self.path(CHECKPOINT)
+        (entry,) = (self.folder / ".equipot_cache" / "statistics").glob("*.json")
+        return entry
+
     def config(self) -> dict[str, Any]:
         """A copy of the valid config."""
         loaded: dict[str, Any] = yaml.safe_load(CONFIG)

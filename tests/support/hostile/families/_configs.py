@@ -18,11 +18,13 @@ BOTH = (CHECK, TRAIN)
 
 
 def laid_over(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with changes; nested mappings are merged, everything else is replaced."""
+    """A config with changes; nested mappings are merged (an empty one replaces), everything else is replaced."""
     made = copy.deepcopy(config)
     for key, value in changes.items():
         below = made.get(key)
-        made[key] = laid_over(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+        made[key] = (
+            laid_over(below, value) if isinstance(below, dict) and isinstance(value, Mapping) and value else value
+        )
     return made
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from hostile import seeds as valid
 from hostile.case import Case, folder, link_to, pipe
-from hostile.families._configs import BOTH, CHECK, at, config_case, laid_over
+from hostile.families._configs import CHECK, at, config_case, laid_over
+from hostile.families._values import dealt
 from hostile.seeds import Seeds
 
 AWAY = {
@@ -72,35 +73,35 @@ INPUTS = {
 """Paths to read."""
 
 
+_PLACES: dict[str, tuple[str, dict[str, Any] | None, bool]] = {
+    **{kind: ("trainer.callbacks", node, True) for kind, node in WRITERS.items()},
+    **{f"logger {kind}": ("trainer.logger", node, False) for kind, node in LOGGERS.items()},
+    **{f"profiler {kind}": ("trainer.profiler", node, False) for kind, node in PROFILERS.items()},
+    "default_root_dir": ("trainer.default_root_dir", None, False),
+    "cache": ("data.cache_dir", None, False),
+}
+"""Where a config can name a place to write to: the option, and the component that has it."""
+
+
 def cases(seeds: Seeds) -> Iterator[Case]:
     """Places that are written, and places that are read."""
     config = seeds.config()
     files = {"away": link_to("../outside")}
-    for name, path in AWAY.items():
-        for kind, node in WRITERS.items():
-            changes = at("trainer.callbacks", [{key: path if value is None else value for key, value in node.items()}])
-            yield config_case(f"{kind}: {name}", config, changes, files=files, harmless=_inside(name))
-        for kind, node in LOGGERS.items():
-            if name in ("up", "absolute", "through a link") or kind == "csv":
-                changes = at("trainer.logger", {key: path if value is None else value for key, value in node.items()})
-                yield config_case(f"logger {kind}: {name}", config, changes, files=files, harmless=_inside(name))
-        for kind, node in PROFILERS.items():
-            if name in ("up", "absolute"):
-                changes = at("trainer.profiler", {key: path if value is None else value for key, value in node.items()})
-                yield config_case(f"profiler {kind}: {name}", config, changes, files=files)
-        yield config_case(f"default_root_dir: {name}", config, at("trainer.default_root_dir", path), files=files, harmless=_inside(name))
-        yield config_case(f"cache: {name}", config, at("data.cache_dir", path), files=files)
-    places = ("data.split_dataset.file_path", "data.ase_args.filename", "training_module.model.package_path")
-    for name, (path, content) in INPUTS.items():
-        files = {} if content is None else {path: content}
-        yield config_case(f"data: {name}", config, at(places[0], path), files=files)
-        for kind, option in (("ModelFromPackage", "package_path"), ("ModelFromCheckpoint", "checkpoint_path")):
-            for suffix in ("", ".equipot.zip" if "Package" in kind else ".ckpt"):
-                own = {f"{path}{suffix}": content} if content is not None else {}
-                model = {"_target_": f"equipot.model.{kind}", option: f"{path}{suffix}"}
-                changed = laid_over(config, {})
-                changed["training_module"]["model"] = model
-                yield config_case(f"{kind}{suffix}: {name}", changed, files=own)
+    for name, kind in dealt(AWAY, tuple(_PLACES), 4):
+        place, node, several = _PLACES[kind]
+        filled = {key: AWAY[name] if value is None else value for key, value in node.items()} if node else AWAY[name]
+        changes = at(place, [filled] if several else filled)
+        yield config_case(f"{kind}: {name}", config, changes, files=files, harmless=_inside(name))
+    for name, kind in dealt(INPUTS, ("data", "ModelFromPackage", "ModelFromCheckpoint"), 1):
+        path, content = INPUTS[name]
+        changed = laid_over(config, {})
+        if kind == "data":
+            changed["data"]["split_dataset"]["file_path"] = path
+        else:
+            option, suffix = ("package_path", ".equipot.zip") if "Package" in kind else ("checkpoint_path", ".ckpt")
+            path = f"{path}{suffix}"
+            changed["training_module"]["model"] = {"_target_": f"equipot.model.{kind}", option: path}
+        yield config_case(f"{kind}: {name}", changed, files={} if content is None else {path: content})
     yield from _output_folders(config)
 
 
@@ -115,13 +116,12 @@ def _output_folders(config: dict[str, Any]) -> Iterator[Case]:
         "a pipe": {"run": pipe},
         "a link to itself": {"run": link_to("run")},
         "a link to nothing": {"run": link_to("nothing/there")},
-        "a lock that is a folder": {"run/.lock": folder, "run/lock": folder},
+        "a lock that is a folder": {"run/run.lock": folder},
         "a log that is a pipe": {"run/train.log": pipe},
         "a checkpoint that is a pipe": {"run/last.ckpt": pipe, "run/best.ckpt": pipe},
     }
     for name, files in left.items():
-        for how, more in (("", []), (" resumed", ["--resume", "auto"]), (" overwritten", ["--overwrite"])):
-            commands = (CHECK, ["train", valid.YAML, "--output", "run", *more])
+        for how in ("--resume=auto", "--overwrite"):
+            commands = (CHECK, ["train", valid.YAML, "--output", "run", how])
             why = "a new file takes its place" if "pipe" in name and "checkpoint" in name else ""
-            yield config_case(f"output: {name}{how}", config, commands=commands, files=files, harmless=why)
-    _ = BOTH
+            yield config_case(f"output: {name} {how}", config, commands=commands, files=files, harmless=why)

@@ -44,7 +44,9 @@ class Verdict:
     hangs: int = 0
 
 
-def judge(case: Case, sandbox: Path, answer: Mapping[str, Any], before: dict[str, str], after: dict[str, str]) -> Verdict:
+def judge(
+    case: Case, sandbox: Path, answer: Mapping[str, Any], before: dict[str, str], after: dict[str, str]
+) -> Verdict:
     """Judge an answer of the server; the snapshots are of the sandbox without what the run may write."""
     executed, written = _events(case, answer)
     written += changes(before, after)
@@ -136,6 +138,11 @@ def _leaks(sandbox: Path) -> list[str]:
     secret, found = SECRET.encode(), []
     for name in (WORK, CACHE, TEMPORARY):
         for path in (sandbox / name).rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.stat().st_size < _LEAK_LIMIT and secret in path.read_bytes():
+            if (
+                path.is_file()
+                and not path.is_symlink()
+                and path.stat().st_size < _LEAK_LIMIT
+                and secret in path.read_bytes()
+            ):
                 found.append(f"wrote a secret: {path.relative_to(sandbox)}")
     return found

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+Place = TypeVar("Place")
+Item = TypeVar("Item")
 
 ODD: dict[str, Any] = {
     "null": None,
@@ -25,3 +29,11 @@ ODD: dict[str, Any] = {
     "a statistic": "${training_data_stats:num_neighbors_mean}",
 }
 """Values, by name."""
+
+
+def dealt(places: Iterable[Place], items: Sequence[Item], each: int) -> Iterator[tuple[Place, Item]]:
+    """Some items for each place, dealt out like cards: all items are used, and no two places get the same hand."""
+    step = max(1, len(items) // each)
+    for number, place in enumerate(places):
+        chosen = {(number + step * index) % len(items) for index in range(each)}
+        yield from ((place, items[index]) for index in sorted(chosen))
