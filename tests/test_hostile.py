@@ -1,7 +1,7 @@
 """Hostile configs, packages, checkpoints, compiled files and caches: refused with one line, nothing executed.
 
-The corpus is made by ``tests/support/hostile``; ``python -m hostile`` there tries parts of it. Hostile data files are in
-``test_hostile_data.py``.
+The corpus is made by ``tests/support/hostile``; ``python -m hostile`` there tries parts of it. Hostile data files are
+in ``test_hostile_data.py``.
 """
 
 import pytest

@@ -82,11 +82,11 @@ def _shown(got: object) -> str:
 
 
 def printable(text: str) -> str:
-    """A text that holds what a stranger wrote, as a terminal shows it and does not obey it; line ends stay.
+    r"""A text that holds what a stranger wrote, as a terminal shows it and does not obey it; line ends stay.
 
     Example:
-        >>> printable("\x1b[31mred")
-        '\\x1b[31mred'
+        >>> print(printable("\x1b[31mred"))
+        \x1b[31mred
     """
     return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
 

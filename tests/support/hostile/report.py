@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
 from hostile.verdict import Verdict
 
 _COLUMNS = (

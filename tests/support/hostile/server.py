@@ -33,13 +33,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TOO_MUCH = 1536 * 1024**2
 _MODULES = (
-    "torch", "torch._dynamo", "lightning", "lightning.pytorch.loggers", "torchmetrics", "hydra", "ase.io", "ase.io.extxyz",
-    "ase.db", "ase.db.jsondb", "ase.db.sqlite", "ase.io.trajectory", "h5py", "lmdb", "safetensors.torch", "safetensors.numpy", "rich.table",
-    "rich.progress", "equipot._cli.check", "equipot._cli.train", "equipot._cli.eval", "equipot._cli.inspect",
-    "equipot._cli.package", "equipot._cli.compile", "equipot._cli.runs", "equipot.evaluate", "equipot.artifacts._loading",
-    "equipot.artifacts._modify", "equipot.data", "equipot.train", "equipot.ase", "equipot.compile", "equipot_toolbox",
-    "equipot_nequip", "equipot_allegro", "equipot_kernels", "equipot_zbl", "equipot_force_stress", "equipot_from_nequip",
-    "equipot_testing",
+    "torch", "torch._dynamo", "lightning", "lightning.pytorch.loggers", "torchmetrics", "hydra", "ase.io",
+    "ase.io.extxyz", "ase.db", "ase.db.jsondb", "ase.db.sqlite", "ase.io.trajectory", "h5py", "lmdb",
+    "safetensors.torch", "safetensors.numpy", "rich.table", "rich.progress", "equipot._cli.check",
+    "equipot._cli.train", "equipot._cli.eval", "equipot._cli.inspect", "equipot._cli.package",
+    "equipot._cli.compile", "equipot._cli.runs", "equipot.evaluate", "equipot.artifacts._loading",
+    "equipot.artifacts._modify", "equipot.data", "equipot.train", "equipot.ase", "equipot.compile",
+    "equipot_toolbox", "equipot_nequip", "equipot_allegro", "equipot_kernels", "equipot_zbl",
+    "equipot_force_stress", "equipot_from_nequip", "equipot_testing",
 )  # fmt: skip
 
 
@@ -167,8 +168,8 @@ def _enter(sandbox: Path, environment: dict[str, str]) -> None:
         os.dup2(opened, descriptor)
         os.close(opened)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the process ends
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115 - the same
     own = {"HOME": sandbox / HOME, "TMPDIR": sandbox / TEMPORARY, "EQUIPOT_CACHE_DIR": sandbox / CACHE}
     os.environ.update({**{name: str(path) for name, path in own.items()}, **environment})
     os.environ.pop("XDG_CACHE_HOME", None)

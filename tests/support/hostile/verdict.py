@@ -135,14 +135,7 @@ def _size(case: Case, sandbox: Path) -> int:
 
 def _leaks(sandbox: Path) -> list[str]:
     """Files of the run that hold the secret."""
-    secret, found = SECRET.encode(), []
-    for name in (WORK, CACHE, TEMPORARY):
-        for path in (sandbox / name).rglob("*"):
-            if (
-                path.is_file()
-                and not path.is_symlink()
-                and path.stat().st_size < _LEAK_LIMIT
-                and secret in path.read_bytes()
-            ):
-                found.append(f"wrote a secret: {path.relative_to(sandbox)}")
-    return found
+    files = [path for name in (WORK, CACHE, TEMPORARY) for path in (sandbox / name).rglob("*")]
+    plain = [path for path in files if path.is_file() and not path.is_symlink() and path.stat().st_size < _LEAK_LIMIT]
+    found = [path.relative_to(sandbox) for path in plain if SECRET.encode() in path.read_bytes()]
+    return [f"wrote a secret: {path}" for path in found]

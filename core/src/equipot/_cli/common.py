@@ -211,7 +211,8 @@ def configure_logging() -> None:
 def print_table(rows: Iterable[Sequence[str]], header: Sequence[str] = (), *, numbers: Sequence[str] = ()) -> None:
     """Print rows in columns; those whose titles are in ``numbers`` are aligned right.
 
-    Control characters are shown, not obeyed. Long rows are folded to the width of a terminal; in files and pipes each row stays on one line.
+    Control characters are shown, not obeyed. Long rows are folded to the width of a terminal; in files and pipes
+    each row stays on one line.
     """
     from rich.console import Console
     from rich.table import Table

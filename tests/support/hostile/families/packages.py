@@ -70,8 +70,9 @@ class Package:
         return zipped({MANIFEST: json.dumps(stated).encode(), **kept})
 
     def _bind(self, stated: dict[str, Any], model: dict[str, Any], found: dict[str, bytes | None]) -> None:
-        from equipot.artifacts._fingerprints import fingerprint, option_digests
         from safetensors.torch import load, save
+
+        from equipot.artifacts._fingerprints import fingerprint, option_digests
 
         try:
             digests = option_digests(model, stated["modifiers"], str(stated["model"]["units"]))
@@ -347,16 +348,18 @@ def _configs(package: Package) -> Iterator[Case]:
                 package.edited(config=lambda one, key=key, what=what: one.__setitem__(key, ODD_JSON[what])),
                 harmless="an option without effect: the golden frames are reproduced",
             )
-    sizes = {
+    sizes: dict[str, Any] = {
         "num_features": 10**9, "l_max": 1000, "num_layers": 10**6, "num_bessels": 10**10, "radial_mlp_width": 10**9,
         "radial_mlp_depth": 10**7, "type_names": [f"T{index}" for index in range(100_000)],
     }  # fmt: skip
-    for key, value in sizes.items():
+    several = [{key: value} for key, value in sizes.items()]
+    several += [{"l_max": 8}, {"num_layers": 100}, {"l_max": 8, "num_layers": 100}, {"num_features": 8000, "l_max": 3}]
+    for options in several:
+        known = {key: value for key, value in options.items() if key in package.manifest["model"]}
         yield _case(
-            f"config and manifest of absurd {key}",
+            f"config and manifest of {', '.join(options)} {str(list(options.values()))[:20]}",
             package.edited(
-                lambda one, key=key, value=value: one["model"].__setitem__(key, value) if key in one["model"] else None,
-                lambda one, key=key, value=value: one.__setitem__(key, value),
+                lambda one, known=known: one["model"].update(known), lambda one, options=options: one.update(options)
             ),
         )
     changes: dict[str, Callable[[dict[str, Any]], object]] = {

@@ -119,7 +119,7 @@ def cases(seeds: Seeds) -> Iterator[Case]:
         for how, more in (("", {}), (" partial", {"_partial_": True})):
             changes = at("trainer.callbacks", [{"_target_": target, **options, **more}])
             if not how or target in ("os.system", "equipot_kernels._build.toolchain._version"):
-                yield config_case(f"callback {target}{how}", config, changes, files=files, place="_target_")
+                yield config_case(f"callback {target}{how}", config, changes, files=files, place="trainer.callbacks.0")
     for place, target in dealt(PLACES[::2], ("os.system", "equipot_kernels._build.toolchain._version"), 1):
         node = {"_target_": target, **DANGEROUS[target]}
         value = [node] if place.endswith(("callbacks", "transforms", "plugins")) else node
