@@ -90,7 +90,7 @@ def cases(seeds: Seeds) -> Iterator[Case]:
     yield _case("written again", _saved(loaded), harmless="valid")
     yield _case("valid, resumed", good, commands=_RESUME, files=config, harmless="valid")
     for name, content in damaged(good):
-        why = "zip files may have something before them" if name == "twice" else ""
+        why = "zip files may have something before and behind them" if name in ("twice", "before noise") else ""
         yield _case(name, content, harmless=why)
         if "cut off" in name:
             yield _case(f"{name}, resumed", content, harmless=why, commands=_RESUME, files=config)
@@ -207,7 +207,7 @@ def _entries(loaded: dict[str, Any], config: dict[str, Content]) -> Iterator[Cas
     for key, what in dealt(loaded["equipot"], ("null", "a list", "a text", "a number", "laughs", "a circle"), 2):
         why = (
             "is only shown"
-            if key in ("versions", "training_config", "data", "weights", "plugins", "approximations")
+            if key in ("versions", "training_config", "data", "weights", "plugins", "approximations", "loop")
             else ""
         )
         yield _case(
@@ -265,13 +265,21 @@ def _entries(loaded: dict[str, Any], config: dict[str, Content]) -> Iterator[Cas
             _saved({**loaded, key: odd[what]}),
             commands=_RESUME,
             files=config,
-            harmless="Lightning does not read it" if key in ("hyper_parameters", "pytorch-lightning_version") else "",
+            harmless="not read: equipot's own entry counts" if key in ("hyper_parameters", "loops") else "",
         )
+    for key, what in dealt(("loop", "training_config", "data"), ("null", "a list", "a mapping", "a text", "laughs"), 3):
+        changed = {**loaded, "equipot": {**loaded["equipot"], key: odd[what]}}
+        yield _case(f"resumed with equipot.{key} of {what}", _saved(changed), commands=_RESUME, files=config)
+    for key in loaded["equipot"]["loop"]["position"]:
+        changed = copy.deepcopy(loaded)
+        changed["equipot"]["loop"]["position"][key] = "x"
+        yield _case(f"resumed at {key} of a text", _saved(changed), commands=_RESUME, files=config)
     for key in loaded["state_dict"]:
         if key.startswith("ema") and "." not in key.removeprefix("ema."):
             yield _case(
                 f"without {key}",
-                _saved(
+                harmless="only a training that goes on reads it",
+                content=_saved(
                     {**loaded, "state_dict": {one: value for one, value in loaded["state_dict"].items() if one != key}}
                 ),
             )
@@ -316,6 +324,7 @@ def _tensors(loaded: dict[str, Any]) -> Iterator[Case]:
     }
     for what, tensor in made.items():
         why = "the same numbers" if what in ("transposed memory", "a parameter") else ""
+        why = "numbers" if what == "huge numbers" else why
         yield _case(f"a weight of {what}", with_(tensors={name: tensor}), harmless=why)
     ema = {key: tensor for key, tensor in state.items() if key.startswith("ema.")}
     raw = {key: tensor for key, tensor in state.items() if not key.startswith("ema.")}

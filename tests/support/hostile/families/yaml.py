@@ -100,7 +100,9 @@ def cases(seeds: Seeds) -> Iterator[Case]:
                 f"interpolation {name}", config, {"x": text, "trainer": {"default_root_dir": "${x}"}}, harmless=why
             )
         else:
-            yield config_case(f"interpolation {name} as a number", config, at("trainer.max_epochs", text), harmless=why)
+            yield config_case(
+                f"interpolation {name} as a number", config, at("data.train_dataloader.batch_size", text), harmless=why
+            )
     yield config_case("missing everywhere", config, at("training_module.model", MISSING))
     yield from _files()
 
@@ -124,7 +126,7 @@ def _files() -> Iterator[Case]:
         )
     overrides: tuple[Any, ...] = (
         "trainer.callbacks=[{_target_: os.system}]", "+x=${oc.env:HOME}", "a", "=", "==", "++", "~data", "+hydra.callbacks.x._target_=os.system", "trainer.max_epochs=" + "9" * 5000,
-        "x=[" + "[" * 500, "data.seed='", "data.seed=\x1b[31m", "a.b.c.d=1", "+a" * 1000 + "=1", "hydra.run.dir=../outside/run", "hydra.job_logging.handlers.file.filename=../outside/x",
+        "x=[" + "[" * 500, "data.seed='", "data.seed=\x1b[31m", "a.b.c.d=1", "+a" * 1000 + "=1", "hydra.run.dir=chosen", "hydra.job_logging.handlers.file.filename=../outside/x",
         "+hydra.job.env_set.CXX=x", "hydra/launcher=basic", "+defaults=[x]", "hydra.searchpath=[file:///etc]", "run=[train],[val]", "data.seed=choice(1,2)", "data.seed=range(1,1000000000)",
     )  # fmt: skip
     for number, override in enumerate(overrides[::2]):
