@@ -218,7 +218,7 @@ def test_no_config_file(folder):
 def test_a_name_that_would_be_an_interpolation(folder, capfd):
     (folder.path / "config.yaml").rename(folder.path / "${x}.yaml")
     assert main(["train", "${x}.yaml"]) == 2
-    assert capsys.readouterr().err == ("error: ${x}.yaml: the name of a config must not contain ${; rename the file\n")
+    assert capfd.readouterr().err == "error: ${x}.yaml: the name of a config must not contain ${; rename the file\n"
 
 
 def test_options_that_nobody_has(folder):

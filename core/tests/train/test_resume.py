@@ -135,6 +135,21 @@ def test_what_lightning_would_restore_unseen_is_checked(tmp_path, key, value, me
         checkpoint_data(path)
 
 
+def test_the_position_in_the_run_is_checked(tmp_path):
+    run = {"epoch": 1, "global_step": 2, "pytorch-lightning_version": "2.6.6", "optimizer_states": [{}]}
+    loop = {"epochs_closed": 1, "metrics": {}, "loader": {}, "measures": {}, "position": {"epoch": "x"}}
+    path = tmp_path / "x.ckpt"
+    for record, message in (
+        ({"training_config": {}, "loop": loop}, "x.ckpt.equipot.loop.position.batch: is missing"),
+        ({"training_config": {}, "data": "x"}, "x.ckpt.equipot.data: must be a mapping"),
+        ({"training_config": {}, "data": {"frames": []}}, "x.ckpt.equipot.data.frames: must be a mapping"),
+        ({"training_config": []}, "x.ckpt.equipot.training_config: must be a mapping"),
+    ):
+        torch.save({**run, "lr_schedulers": [], "callbacks": {}, "state_dict": {}, "equipot": record}, path)
+        with pytest.raises(ArtifactError, match=re.escape(message)):
+            checkpoint_data(path)
+
+
 def test_auto_needs_to_know_the_folder(folder):
     assert folder.errors("--resume", "auto", command="train") == [
         "--resume auto: needs --output; name the folder of the run"

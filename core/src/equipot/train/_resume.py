@@ -12,6 +12,7 @@ from equipot.artifacts._checkpoint import load_plain
 from equipot.artifacts._schema import Shown, check_fits
 from equipot.containers import leaves, nodes, plain
 from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
+from equipot.train._position import Position
 
 _VERSION = "pytorch-lightning_version"
 
@@ -35,6 +36,7 @@ def checkpoint_data(path: Path) -> dict[str, Any]:
     weights_only = "optimizer_states" not in checkpoint
     if not weights_only:
         _check_run(checkpoint, str(path))
+        _check_record(record, f"{path}.equipot")
     return {**record, "weights_only": weights_only}
 
 
@@ -50,6 +52,25 @@ _Run = TypedDict(
     },
 )
 """What Lightning stores of a run, and restores without looking at it."""
+
+
+class _Loop(TypedDict):
+    """The entry ``equipot.loop``."""
+
+    epochs_closed: int
+    metrics: dict[str, Any]
+    loader: dict[str, Any]
+    measures: dict[str, Any]
+    position: Position
+
+
+def _check_record(record: Mapping[str, Any], where: str) -> None:
+    data = record.get("data", {})
+    check_fits(record["training_config"], dict[str, Any], f"{where}.training_config")
+    check_fits(data, dict[str, Any], f"{where}.data")
+    check_fits(data.get("frames", {}), dict[str, Any], f"{where}.data.frames")
+    if _position(record) is not None:
+        check_fits(record["loop"], _Loop, f"{where}.loop")
 
 
 def _check_run(checkpoint: Mapping[str, Any], where: str) -> None:

@@ -248,6 +248,11 @@ def _entries(loaded: dict[str, Any], config: dict[str, Content]) -> Iterator[Cas
         changed = copy.deepcopy(loaded)
         change(changed["equipot"]["model"])
         yield _case(f"equipot.model with {name}", _saved(changed))
+    yield from _resumed(loaded, config, odd)
+
+
+def _resumed(loaded: dict[str, Any], config: dict[str, Content], odd: dict[str, Any]) -> Iterator[Case]:
+    """Entries that a training that goes on reads."""
     keys = (
         "loops",
         "optimizer_states",
