@@ -18,7 +18,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-nightly test-crash test-hostile coverage parity lint types docs release ci clean
+.PHONY: help install demo test test-slow test-nightly test-crash test-hostile test-lowest coverage parity lint types docs release ci clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -48,6 +48,14 @@ test-hostile: install ## Try hostile configs and files, and print how many were 
 
 test-crash: install ## Kill trainings at random instants and resume them, on two file systems
 	$(PYTEST) -s -m nightly core/tests/train/test_crash.py $(PYTEST_ARGS)
+
+LOWEST := .cache/lowest
+test-lowest: install ## Run core's tests with the lowest versions that the packages admit
+	test -x $(LOWEST)/bin/python || "$(PYTHON)" -m venv $(LOWEST)
+	$(BIN)/python tools/lowest_versions.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt \
+		$$(sed -n 's/^-e /-e /p' requirements-dev.txt) pytest pytest-timeout hypothesis jsonschema
+	$(LOWEST)/bin/python -m pytest -W default -m "not slow and not nightly" core $(PYTEST_ARGS)
 
 coverage: install ## Combine what test runs measured and print the total
 	$(BIN)/python -m coverage combine --quiet

@@ -22,6 +22,7 @@ ELSEWHERE = {
     # The host is one object; a test sees it as a whole.
     "equipot._host.*": "core/tests/test_plugins.py",
     # Parts of a stored model, a data module or a loss, which tests only see at work.
+    "equipot.config._cross_checks": "core/tests/config/test_check.py",
     "equipot.data._*": "core/tests/data/test_module.py",
     "equipot.train.options": "core/tests/train/test_parts.py",
     # The counters of Lightning's loops: a resumed run shows whether they are right.

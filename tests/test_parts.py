@@ -12,17 +12,7 @@ import yaml
 from equipot._cli.main import main
 from equipot.config._targets import FOREIGN, TargetError, find_declared, resolve_target
 from equipot.plugins import plugins
-
-STARTED = []
-"""Audit events of processes; a hook cannot be removed, so there is one for all tests."""
-
-sys.addaudithook(
-    lambda event, _: (
-        STARTED.append(event)
-        if event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork")
-        else None
-    )
-)
+from equipot_test_support.audit import started
 
 PACKAGES = sorted({"equipot", *plugins().packages()})
 
@@ -46,6 +36,7 @@ def resolved(target):
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_only_declared_classes_of_a_package_resolve(package):
     tried, refused = 0, 0
@@ -107,9 +98,9 @@ def test_functions_of_plugin_packages_are_refused(folder, over, command, capfd):
     merged = merge(config[section], options)
     (folder.path / "hostile.yaml").write_text(yaml.safe_dump({**config, section: merged}), encoding="utf-8")
     before = sorted(path.name for path in folder.path.iterdir())
-    STARTED.clear()
-    assert main([command, "hostile.yaml"]) == 2
-    assert STARTED == []
+    with started() as seen:
+        assert main([command, "hostile.yaml"]) == 2
+    assert seen == []
     assert "is not declared by plugin" in (said := capfd.readouterr().err) or "is not a public name" in said
     assert sorted(path.name for path in folder.path.iterdir()) == before
 

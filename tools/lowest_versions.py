@@ -1,11 +1,12 @@
 """Print the lowest version of everything that core and the plugins admit, as constraints for pip.
 
-Install them with `pip install -c FILE` into an environment of its own to try the tests with them. torch is the
-exception: its lowest version cannot be installed everywhere without a GPU's libraries, so the tested one stays.
+`make test-lowest` installs them into an environment of its own and runs core's tests there. torch is the exception: its
+lowest version cannot be installed everywhere without a GPU's libraries, so the one of constraints.txt stays.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = {"torch"}
+KEPT = ("torch",)
 """Versions that stay as in constraints.txt."""
 
 
@@ -32,7 +33,8 @@ def lowest() -> dict[str, str]:
             name = requirement.name.lower()
             if bounds and not name.startswith("equipot") and name not in KEPT:
                 found[name] = max(*bounds, found.get(name, bounds[0]))
-    return {name: str(version) for name, version in sorted(found.items())}
+    tested = dict(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M))
+    return {name: str(version) for name, version in sorted(found.items())} | {name: tested[name] for name in KEPT}
 
 
 if __name__ == "__main__":

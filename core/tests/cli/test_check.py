@@ -198,7 +198,7 @@ def test_check_reads_no_data(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("run: [train", "config.yaml:1: not valid YAML: "),
+        ("run: [train", "config.yaml:2: not valid YAML: "),
         ("run: 1\nrun: 2\n", "config.yaml:2: not valid YAML: found duplicate key run"),
         ("- 1\n", "config.yaml: must be a mapping"),
         ("", "config.yaml: must be a mapping"),

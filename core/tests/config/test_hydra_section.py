@@ -1,8 +1,8 @@
 """What config files may set in Hydra's section, and what only the command line may."""
 
-import sys
-
 import pytest
+
+from equipot_test_support.audit import started
 
 CANNOT = (
     "cannot be set in a config file; only folders, names and sweeps can (run.dir, sweeper.params, …); "
@@ -23,17 +23,9 @@ def watched(folder):
     """Processes, connections and imports while the test runs; nothing must be seen, and nothing left behind."""
     import lightning  # noqa: F401 - what it starts at import is its own
 
-    watching, seen = [True], []
-    events = ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind")
-
-    def hook(event, args):
-        if watching and (event in events or (event == "import" and args[0] == "antigravity")):
-            seen.append((event, args))
-
-    sys.addaudithook(hook)
     before = {path.name for path in folder.path.parent.iterdir()}
-    yield folder
-    watching.clear()
+    with started() as seen:
+        yield folder
     assert seen == []
     assert {path.name for path in folder.path.parent.iterdir()} == before
     assert {path.name for path in folder.path.iterdir()} <= {"config.yaml", "water.extxyz", "g", "hydra"}

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from equipot.errors import ConfigError
+from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
 from equipot.model import EnergyTerm, EnergyTermModule, GraphModel, ScaleShift
 from equipot.model._context import ModelInfo
@@ -196,3 +196,28 @@ def test_info_given_to_the_constructor_is_completed():
     again = GraphModel(info=bare, energy=model.energy, scale_shift=model.scale_shift)
     assert again.info.inputs == model.info.inputs
     assert again.info.outputs == ("atomic_energy", "total_energy")
+
+
+BROKEN = {
+    "edge_index: must be a tensor, got 'nothing'": lambda batch: batch.pop("edge_index"),
+    "positions: must be a tensor, got 'list'": lambda batch: batch.update(positions=batch["positions"].tolist()),
+    "atom_types: must be of dtype int64, got 'float64'": lambda batch: batch.update(
+        atom_types=batch["atom_types"].double()
+    ),
+    "positions: must have the shape [n_atoms, 3]": lambda batch: batch.update(positions=batch["positions"][:, :2]),
+    "positions: must have the shape [n_atoms, 3] with {'atom': 6, 'frame': 1}": lambda batch: batch.update(
+        atom_types=batch["atom_types"][:-1]
+    ),
+    "edge_index: must be from 0 to 6": lambda batch: batch.update(edge_index=batch["edge_index"] + 1),
+    "atom_types: must be from 0 to 1": lambda batch: batch.update(atom_types=batch["atom_types"] + 1),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_malformed_batch_is_not_blamed_on_a_plugin(message):
+    model = toy()
+    batch = batch_of([bulk(2)], model.info)
+    BROKEN[message](batch)
+    with pytest.raises(DataError) as found:
+        model(batch)
+    assert str(found.value).startswith(message)

@@ -138,7 +138,7 @@ def _arm(instant, number, by=signal.SIGKILL):
     """Let this process send itself a signal when it is somewhere for the n-th time."""
     import lightning
 
-    from equipot import files
+    from equipot import caches
     from equipot.train import _run
     from equipot.train._checkpoints import _Target
     from equipot.train._module import LightningModule
@@ -146,7 +146,7 @@ def _arm(instant, number, by=signal.SIGKILL):
 
     places = {
         "start": (lightning, "seed_everything"),
-        "statistics": (files, "write_json"),
+        "statistics": (caches, "write_entry"),
         "half a write": (_Target, "write"),
         "flush": (os, "fsync"),
         "before rename": (Path, "replace"),

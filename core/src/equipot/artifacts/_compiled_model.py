@@ -13,15 +13,15 @@ import torch
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
 from equipot.artifacts._compiled_file import read_compiled
-from equipot.artifacts._inputs import check_batch, field_of
 from equipot.artifacts._kernels import load_kernels
 from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._stored import info_of
 from equipot.errors import ArtifactError, DataError, EquipotError, problem, relocate
-from equipot.fields import FIELDS, MODEL_INPUTS
+from equipot.fields import MODEL_INPUTS
 from equipot.files import code_folder, file_digest, open_regular, stream_digest
-from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
+from equipot.graph import Graph, edge_set_key
 from equipot.model._context import ModelInfo
+from equipot.model._inputs import check_batch, field_of
 from equipot.neighbors import add_neighbors
 
 _CAPABILITIES = ("DEFAULT", "NO AVX", "AVX2", "AVX512")
@@ -178,20 +178,10 @@ def _check_allowed(path: Path, digest: str, *, allow_native: bool) -> None:
 def _checked_info(manifest: Manifest, where: str) -> ModelInfo:
     """What the manifest says of the model, if its parts agree."""
     info, place = info_of(manifest, where), f"{where}: manifest"
-    if unknown := [key for key in info.inputs if key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0] not in FIELDS]:
-        raise ArtifactError(problem(f"{place}.model.inputs", "names unknown fields", got=unknown))
     if missing := [key for key in MODEL_INPUTS if key not in info.inputs]:
         raise ArtifactError(problem(f"{place}.model.inputs", f"lacks {missing}", got=list(info.inputs)))
     if missing := [key for key in info.outputs if key not in manifest.compiled["outputs"]]:
         raise ArtifactError(problem(f"{place}.compiled.outputs", f"lacks {missing}", got=manifest.compiled["outputs"]))
-    try:
-        numbers = info.atomic_numbers
-    except KeyError as error:
-        what = f"{error.args[0]!r} is not an element"
-        raise ArtifactError(problem(f"{place}.model.chemical_species", what, got=info.chemical_species)) from None
-    if manifest.atomic_numbers != (None if numbers is None else list(numbers)):
-        what = f"are not those of the species {info.chemical_species}"
-        raise ArtifactError(problem(f"{place}.atomic_numbers", what, got=manifest.atomic_numbers))
     return info
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from equipot.artifacts._encoding import canonical_json, parse_json, read_metadata, read_tensors
-from equipot.artifacts._inputs import check_batch, field_of
 from equipot.errors import ArtifactError, DataError, problem
 from equipot.graph import Graph, non_finite
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
+from equipot.model._inputs import check_batch, field_of
 from equipot.neighbors import add_neighbors
 from equipot.nn.slots import KernelSlot
 

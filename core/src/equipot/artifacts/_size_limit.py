@@ -9,16 +9,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from equipot.errors import ArtifactError, problem
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _BYTES_PER_STORED_BYTE = 64
 """Models of our builders keep up to 2 bytes for each byte of their weights, and have none larger than twice that."""
@@ -61,14 +58,14 @@ class SizeLimit(TorchDispatchMode):
         self._thread = threading.get_ident()
         self._hooks: list[Any] = []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> SizeLimit:  # noqa: PYI034 - Python 3.10 has no Self
         """Begin to count."""
         register = torch.nn.modules.module
         self._hooks = [
             register.register_module_parameter_registration_hook(self._keep_parameter),
             register.register_module_buffer_registration_hook(self._keep),
         ]
-        return cast("Self", super().__enter__())  # type: ignore[no-untyped-call]
+        return cast("SizeLimit", super().__enter__())  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: object) -> None:
         """Stop counting."""

@@ -60,7 +60,6 @@ def split_indices(
     problems = check_split(sizes, where)
     if problems:
         raise ConfigError(problems)
-    besides = f" besides {isolated} isolated atoms, which go to train" if isolated else ""
     counts = {}
     for part in PARTS:
         if (size := sizes.get(part)) is not None:

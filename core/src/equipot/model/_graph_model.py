@@ -19,6 +19,7 @@ from equipot.fields import MODEL_INPUTS, OPTIONAL_INPUTS
 from equipot.graph import Graph, compute_edge_vectors, edge_set_key
 from equipot.model._components import Derivatives, EdgeSetGradient, EnergyGradients, EnergyModule, EnergyTermModule
 from equipot.model._context import ModelInfo
+from equipot.model._inputs import check_batch
 from equipot.model._scale_shift import ScaleShift
 from equipot.nn.slots import replace_slots
 
@@ -148,10 +149,14 @@ class GraphModel(torch.nn.Module):
 
         Returns:
             The fields in ``info.outputs``; with a stress also ``stress_mask``.
+
+        Raises:
+            DataError: If the model fails because a field of the batch is missing or malformed.
         """
         try:
             outputs = self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
         except Exception as error:
+            check_batch(data, self.info, "the model")  # else the plugin that stumbled over the batch would be blamed
             name_plugin(error)
             raise
         return outputs if self.training else {key: value.detach() for key, value in outputs.items()}

@@ -1,4 +1,4 @@
-"""Check a batch before it reaches code that does not check it: shapes, ranges of indices, order of edges."""
+"""Check a batch before it reaches code that does not check it, or after a model failed on it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ def field_of(key: str) -> Field:
 
 
 def check_batch(batch: Graph, info: ModelInfo, where: str) -> None:
-    """Require the shapes of all inputs, indices in range, and edges sorted by centre.
+    """Require tensors of the right kind and shape for all inputs, indices in range, and edges sorted by centre.
 
     Args:
-        batch: All fields in ``info.inputs``.
+        batch: The batch, which may hold anything.
         info: Types, inputs and edge sets of the model.
         where: What is called, in messages.
 
     Raises:
         DataError: Naming the field.
     """
+    for key in info.inputs:
+        _check_kind(key, batch.get(key))
     counted = {"atom": batch["atom_types"], "frame": batch["num_atoms"]}
     sizes = {per: value.shape[0] if value.dim() else 0 for per, value in counted.items()}
     if min(sizes.values()) < 1:
@@ -41,6 +43,16 @@ def check_batch(batch: Graph, info: ModelInfo, where: str) -> None:
             raise DataError(problem(key, "must be sorted by centre", hint="use equipot.neighbors.add_neighbors"))
         if batch[key].shape[1] != batch[edge_set_key("edge_cell_shift", name)].shape[0]:
             raise DataError(problem(key, "must have as many edges as its edge_cell_shift", got=batch[key].shape[1]))
+
+
+def _check_kind(key: str, value: object) -> None:
+    """Floating point numbers may have any precision."""
+    if not isinstance(value, torch.Tensor):
+        raise DataError(problem(key, "must be a tensor", got="nothing" if value is None else type(value).__name__))
+    wanted = field_of(key).dtype
+    exact = {"bool": torch.bool, "int64": torch.int64}.get(wanted)
+    if value.dtype != exact if exact else not value.is_floating_point():
+        raise DataError(problem(key, f"must be of dtype {wanted}", got=str(value.dtype).removeprefix("torch.")))
 
 
 def _check_shape(key: str, value: torch.Tensor, sizes: dict[str, int]) -> None:

@@ -1,8 +1,8 @@
 import pytest
 
 from equipot.artifacts import _golden as golden
-from equipot.artifacts._inputs import check_batch, field_of
 from equipot.errors import DataError
+from equipot.model._inputs import check_batch, field_of
 
 
 def test_a_key_of_an_edge_set_has_the_field_of_the_plain_key():
