@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hostile", description=__doc__)
     parser.add_argument("--family", action="append", help="a family, or the beginning of its name; may be repeated")
     parser.add_argument("--case", help="only cases whose name contains this")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th case of a family")
+    parser.add_argument("--every", type=int, default=2, metavar="N", help="every N-th case of a family (default: 2)")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     parser.add_argument("--servers", type=int, default=2, help="processes that work side by side")
     parser.add_argument("--keep", action="store_true", help="keep the sandboxes of failed cases")
@@ -30,7 +30,7 @@ def main() -> int:
     cases = [
         case
         for name in families.named(given.family)
-        for case in families.cases(name, seeds)[:: given.every]
+        for case in families.cases(name, seeds)[:: 1 if given.case else given.every]
         if not given.case or given.case in case.name
     ]
     if given.list:
