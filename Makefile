@@ -18,7 +18,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-nightly test-crash test-lowest coverage parity lint types docs release ci clean
+.PHONY: help install demo test test-slow test-nightly test-crash test-hostile test-lowest coverage parity lint types docs release ci clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ test-slow: install ## Run the slow tests only
 
 test-nightly: install ## Run the tests that take minutes each
 	$(PYTEST) -m "nightly" $(PYTEST_ARGS)
+
+test-hostile: install ## Try hostile configs and files, and print how many were refused
+	PYTHONPATH=tests/support $(BIN)/python -m hostile
 
 test-crash: install ## Kill trainings at random instants and resume them, on two file systems
 	$(PYTEST) -s -m nightly core/tests/train/test_crash.py $(PYTEST_ARGS)

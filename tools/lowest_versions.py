@@ -33,7 +33,9 @@ def lowest() -> dict[str, str]:
             name = requirement.name.lower()
             if bounds and not name.startswith("equipot") and name not in KEPT:
                 found[name] = max(*bounds, found.get(name, bounds[0]))
-    tested = dict(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M))
+    tested = dict(
+        re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     return {name: str(version) for name, version in sorted(found.items())} | {name: tested[name] for name in KEPT}
 
 

@@ -1,5 +1,5 @@
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import pytest
@@ -107,3 +107,12 @@ def test_annotations_that_cannot_be_read_accept_anything():
 
     assert check_options(function, {"thing": 1, "count": 2}, "f")[1] == []
     assert check_options(function, {"thing": 1, "count": "2"}, "f")[1] == ["f.count: must be an integer, got '2'"]
+
+
+def test_a_text_is_no_iterable_of_something_else():
+    def function(loggers: Iterable[int] | bool):
+        pass
+
+    assert check_options(function, {"loggers": (1, 2)}, "x") == ({"loggers": [1, 2]}, [])
+    for wrong in ("ab", ["a"], 5):
+        assert check_options(function, {"loggers": wrong}, "x")[1]

@@ -81,6 +81,16 @@ def _shown(got: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 
+def printable(text: str) -> str:
+    r"""A text that holds what a stranger wrote, as a terminal shows it and does not obey it; line ends stay.
+
+    Example:
+        >>> print(printable("\x1b[31mred"))
+        \x1b[31mred
+    """
+    return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
+
+
 def relocate(text: str, name: str, place: str) -> str:
     """Replace the name of a component in its message by its place in the config.
 

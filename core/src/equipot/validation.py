@@ -11,7 +11,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from equipot.errors import problem, unknown
@@ -139,6 +139,8 @@ def _strict(annotation: Any) -> Any:
         return Annotated[(_strict(args[0]), *args[1:])]
     if origin in (Union, types.UnionType):
         return Union[tuple(_strict(arg) for arg in args)]  # noqa: UP007 - built at run time
+    if origin is Iterable and args:
+        origin = list  # pydantic would take a text for one, and look at no element
     if origin in (list, tuple, dict, set, frozenset) and args:
         return origin[tuple(arg if arg is Ellipsis else _strict(arg) for arg in args)]
     instance: Any = InstanceOf  # pydantic would take components apart

@@ -4,6 +4,8 @@
 
 import pytest
 
+from equipot._cli.main import main
+
 ZBL = "{_target_: equipot.pair_potentials.ZBL, units: real, chemical_species: [H, O]}"
 
 CHECKS = [
@@ -211,6 +213,12 @@ def test_bad_yaml(folder, text, message):
 def test_no_config_file(folder):
     (folder.path / "config.yaml").unlink()
     assert folder.errors() == ["config.yaml: no such config file; the first argument is the path of a YAML file"]
+
+
+def test_a_name_that_would_be_an_interpolation(folder, capfd):
+    (folder.path / "config.yaml").rename(folder.path / "${x}.yaml")
+    assert main(["train", "${x}.yaml"]) == 2
+    assert capfd.readouterr().err == "error: ${x}.yaml: the name of a config must not contain ${; rename the file\n"
 
 
 def test_options_that_nobody_has(folder):

@@ -10,9 +10,11 @@ import pytest
 
 from equipot import __version__
 from equipot._builtin import equipot_commands
+from equipot._cli.common import print_error, print_table
 from equipot._cli.main import main
 from equipot._host.declaration import Declaration
 from equipot.declarations import CommandEntry
+from equipot.errors import ConfigError
 from equipot.plugins import PluginHost
 
 BIN = Path(sys.executable).parent
@@ -42,6 +44,18 @@ def test_version(capsys):
 def test_unknown_command(capsys):
     assert main(["trian"]) == 2
     assert capsys.readouterr().err == "error: equipot: unknown command, got 'trian'; did you mean 'train'?\n"
+
+
+def test_what_a_stranger_wrote_is_shown_and_not_obeyed(capsys):
+    main(["inspect", "\x1b[2J\u202ex.ckpt"])
+    print_table([["\x1b]0;title\x07", "½ Å³"]])
+    print_error(ConfigError(["y" * 100_000] * 1000))
+    captured = capsys.readouterr()
+    assert "\\x1b[2J\\u202ex.ckpt: there is no such file" in captured.err
+    assert captured.out == "\\x1b]0;title\\x07  ½ Å³\n"
+    assert captured.err.endswith("1000 errors\n")
+    assert "yy … (100000 characters) … yy" in captured.err
+    assert len(captured.err) < 500_000
 
 
 def test_unknown_option_of_a_command(capsys):

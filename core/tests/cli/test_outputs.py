@@ -84,6 +84,15 @@ def test_output_that_is_a_file(folder):
     ]
 
 
+def test_output_folder_with_a_pipe(folder):
+    """Writing to it would wait without end."""
+    (folder.path / "run").mkdir()
+    os.mkfifo(folder.path / "run" / "train.log")
+    for flag in ("--overwrite", "--resume=auto"):
+        (message,) = folder.errors("--output", "run", flag, command="train")
+        assert message.startswith("--output: the folder holds a pipe or device (train.log)")
+
+
 def test_override_without_a_key(folder):
     (text,) = folder.errors("=3")
     assert text.startswith("config.yaml: ")

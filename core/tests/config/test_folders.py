@@ -43,8 +43,11 @@ def test_addresses(place, text):
     assert refused(text, text) == []
 
 
-def test_zero_bytes(place):
-    assert refused("a\0b") == ["x: must not contain a zero byte, got 'a\\x00b'"]
+def test_no_file_names(place):
+    (message,) = refused("a/" * 3000)
+    assert message.startswith("x: must have at most 1000 characters, got 'a/a/")
+    for text, shown in (("a\0b", "a\\x00b"), ("a\nb", "a\\nb"), ("\x1b[31m", "\\x1b[31m"), ("\u202ea", "\\u202ea")):
+        assert refused(text) == [f"x: must not contain control characters, got '{shown}'"]
 
 
 def test_what_the_command_line_gives(place):

@@ -86,4 +86,4 @@ def test_a_few_mutations(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_many_mutations(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    run(tmp_path, name, range(12, 250))
+    run(tmp_path, name, range(12, 80))

@@ -1,9 +1,13 @@
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from equipot.errors import ConfigError, PluginError
 from equipot.model import AppliedModifier
 from equipot.model._modifiers import apply_modifier, apply_modifiers, as_records, from_records, reapply
+from equipot.plugins import PluginHost, plugins
 from equipot_testing.conformance import ModifierConformance
 from equipot_testing.frames import bulk
 from equipot_testing.toy import ToyModel
@@ -107,3 +111,11 @@ def test_a_missing_modifier_of_a_stored_model_says_what_to_install():
     text = str(caught.value)
     assert text.startswith("the model was made with the modifier 'sharpen': no modifier named 'sharpen'")
     assert text.endswith("; pip install 'equipot-sharp>=1.4'")
+
+
+def test_a_modifier_that_is_never_stored_is_not_applied_from_a_file(monkeypatch):
+    """It may compile code, as kernels do."""
+    entry = dataclasses.replace(plugins().lookup("modifiers", NAME).entry, persistent=False)
+    monkeypatch.setattr(PluginHost, "lookup", lambda *_: SimpleNamespace(entry=entry))
+    with pytest.raises(PluginError, match=f"modifier {NAME}: is not one that stored models have"):
+        reapply(toy(), [AppliedModifier(NAME, {}, "equipot", "1.0")])

@@ -1,6 +1,7 @@
 """A resumed run equals the unbroken one bit for bit, wherever it was broken."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,8 +10,8 @@ import time
 import pytest
 import torch
 
-from equipot.errors import ConfigError
-from equipot.train._resume import check_same_config
+from equipot.errors import ArtifactError, ConfigError
+from equipot.train._resume import check_same_config, checkpoint_data
 from equipot_test_support.checkpoints import differences, saving
 
 
@@ -104,6 +105,49 @@ def test_checkpoint_without_a_position_is_refused_and_kept(folder, resume):
     hint = "train again; equipot.model.ModelFromCheckpoint in the config starts from its weights"
     assert folder.errors(*again, command="train") == [f"{path}: {what}; {hint}"]
     assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("optimizer_states", [], "is empty"),
+        ("optimizer_states", 7, "must be a list, got 7"),
+        ("lr_schedulers", {}, "must be a list, got {}"),
+        ("callbacks", "x", "must be a mapping, got 'x'"),
+        ("epoch", [], "must be an integer, got []"),
+        ("global_step", None, "must be an integer, got None"),
+        ("pytorch-lightning_version", 7, "must be a string, got 7"),
+        ("pytorch-lightning_version", "x", "is not a version, got 'x'"),
+        ("callbacks", ..., "is missing"),
+    ],
+)
+def test_what_lightning_would_restore_unseen_is_checked(tmp_path, key, value, message):
+    good = {"epoch": 1, "global_step": 2, "pytorch-lightning_version": "2.6.6", "optimizer_states": [{}]}
+    checkpoint = {**good, "lr_schedulers": [], "callbacks": {}, "equipot": {"training_config": {}}, "state_dict": {}}
+    path = tmp_path / "x.ckpt"
+    torch.save(checkpoint, path)
+    assert not checkpoint_data(path)["weights_only"]
+    checkpoint[key] = value
+    if value is ...:
+        del checkpoint[key]
+    torch.save(checkpoint, path)
+    with pytest.raises(ArtifactError, match=re.escape(f"x.ckpt.{key}: {message}")):
+        checkpoint_data(path)
+
+
+def test_the_position_in_the_run_is_checked(tmp_path):
+    run = {"epoch": 1, "global_step": 2, "pytorch-lightning_version": "2.6.6", "optimizer_states": [{}]}
+    loop = {"epochs_closed": 1, "metrics": {}, "loader": {}, "measures": {}, "position": {"epoch": "x"}}
+    path = tmp_path / "x.ckpt"
+    for record, message in (
+        ({"training_config": {}, "loop": loop}, "x.ckpt.equipot.loop.position.batch: is missing"),
+        ({"training_config": {}, "data": "x"}, "x.ckpt.equipot.data: must be a mapping"),
+        ({"training_config": {}, "data": {"frames": []}}, "x.ckpt.equipot.data.frames: must be a mapping"),
+        ({"training_config": []}, "x.ckpt.equipot.training_config: must be a mapping"),
+    ):
+        torch.save({**run, "lr_schedulers": [], "callbacks": {}, "state_dict": {}, "equipot": record}, path)
+        with pytest.raises(ArtifactError, match=re.escape(message)):
+            checkpoint_data(path)
 
 
 def test_auto_needs_to_know_the_folder(folder):

@@ -15,7 +15,7 @@ def command(context: click.Context, *, arguments: tuple[str, ...], allow_target:
 
     Hydra's overrides (key=value) follow the config file.
     """
-    from equipot._cli.common import show_plugin_warnings
+    from equipot._cli.common import say, show_plugin_warnings
     from equipot.config._load import compose, typed_texts
 
     file, overrides, _ = split_arguments(context, arguments)
@@ -26,4 +26,4 @@ def command(context: click.Context, *, arguments: tuple[str, ...], allow_target:
     from equipot.config._targets import AllowList
 
     checked = check_config(config, AllowList(allow_target, tuple(sorted(typed_texts(overrides)))), hydra)
-    print(f"{file}: ok ({' '.join(checked.stages)}; {type(checked.recipe).__name__})")
+    say(f"{file}: ok ({' '.join(checked.stages)}; {type(checked.recipe).__name__})")

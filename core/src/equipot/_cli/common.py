@@ -15,7 +15,7 @@ import click
 from equipot._host.attribution import naming_plugins
 from equipot._interrupts import Interrupted, handled, ignore_further
 from equipot._processes import is_first
-from equipot.errors import ConfigError, DataError, EquipotError
+from equipot.errors import ConfigError, DataError, EquipotError, printable
 from equipot.plugins import plugins, use_file
 
 EXIT_ERROR = 2
@@ -67,7 +67,7 @@ def _run(command: click.Command, program: str, argv: Sequence[str] | None) -> in
         print_error(error)
         return EXIT_ERROR
     except click.ClickException as error:
-        print(_usage_error(error, program), file=sys.stderr)
+        say(_usage_error(error, program), error=True)
         return EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
@@ -75,7 +75,7 @@ def _run(command: click.Command, program: str, argv: Sequence[str] | None) -> in
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        say(f"error: {error.filename}: {error.strerror}", error=True)
         return EXIT_ERROR
     show_plugin_warnings()
     return int(code or 0)
@@ -147,6 +147,20 @@ def _apply_switches(program: str, arguments: list[str]) -> list[str]:
 # --------------------------------------------------------------------------------- messages
 
 
+_MOST, _LONGEST = 100, 4000
+"""Errors that are printed, and the characters of each: a file of a stranger may cause, or quote, any number."""
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print a text in which a name or value of a stranger may stand; control characters are shown, not obeyed."""
+    print(printable(text), file=sys.stderr if error else sys.stdout)
+
+
+def _shortened(text: str) -> str:
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} … ({len(text)} characters) … {text[-half:]}"
+
+
 def print_error(error: EquipotError) -> None:
     """Print an error to stderr, with a line ``error: …`` for each problem."""
     problems = [str(error)]
@@ -154,8 +168,8 @@ def print_error(error: EquipotError) -> None:
         problems = error.problems
     elif isinstance(error, DataError):
         problems = str(error).splitlines()
-    for text in problems:
-        print(f"error: {text}", file=sys.stderr)
+    for text in problems[:_MOST]:
+        say(f"error: {_shortened(text)}", error=True)
     if len(problems) > 1:
         print(f"{len(problems)} errors", file=sys.stderr)
 
@@ -171,7 +185,7 @@ def show_plugin_warnings() -> None:
         for text in warnings:
             if text not in _shown:
                 _shown.add(text)
-                print(f"warning: {text}", file=sys.stderr)
+                say(f"warning: {_shortened(text)}", error=True)
 
 
 class _Stderr(logging.Handler):
@@ -180,7 +194,7 @@ class _Stderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         if record.name != "equipot.plugins":
-            print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+            say(f"{record.levelname.lower()}: {_shortened(record.getMessage())}", error=True)
 
 
 def configure_logging() -> None:
@@ -197,7 +211,8 @@ def configure_logging() -> None:
 def print_table(rows: Iterable[Sequence[str]], header: Sequence[str] = (), *, numbers: Sequence[str] = ()) -> None:
     """Print rows in columns; those whose titles are in ``numbers`` are aligned right.
 
-    Long rows are folded to the width of a terminal; in files and pipes each row stays on one line.
+    Control characters are shown, not obeyed. Long rows are folded to the width of a terminal; in files and pipes
+    each row stays on one line.
     """
     from rich.console import Console
     from rich.table import Table
@@ -209,7 +224,7 @@ def print_table(rows: Iterable[Sequence[str]], header: Sequence[str] = (), *, nu
     for title in header:
         table.add_column(title, overflow="fold", justify="right" if title in numbers else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     with console.capture() as printed:
         console.print(table)
     for line in printed.get().splitlines():

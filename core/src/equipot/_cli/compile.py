@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equipot._cli.common import Weights, run, weights_option
+from equipot._cli.common import Weights, run, say, weights_option
 from equipot.commands import Command, SeveralValues, complete_names
 from equipot.errors import ConfigError, problem
 
@@ -69,13 +68,13 @@ def command(
     start = time.monotonic()
     stored = read(model, weights)
     built: GraphModel = apply_modifiers(stored.build(), steps).eval()
-    print(f"compiling {model} with {mode} for {device} …", file=sys.stderr)
+    say(f"compiling {model} with {mode} for {device} …", error=True)
     origin = {**stored.manifest.provenance, **source_of(model), "source_fingerprint": stored.manifest.fingerprint}
     manifest = compile_model(
         built, output, device=device, target=target, portable=portable, provenance=origin, data=stored.manifest.data
     )
     size = Path(output).stat().st_size / 1024**2
-    print(f"wrote {output} ({size:.1f} MB, {time.monotonic() - start:.0f} s): {', '.join(manifest.model['outputs'])}")
+    say(f"wrote {output} ({size:.1f} MB, {time.monotonic() - start:.0f} s): {', '.join(manifest.model['outputs'])}")
     print("its outputs equal those of the eager model on golden frames and batches of other sizes")
 
 

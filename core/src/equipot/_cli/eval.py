@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from equipot import files
-from equipot._cli.common import Weights, print_table, weights_option
+from equipot._cli.common import Weights, print_table, say, weights_option
 from equipot.commands import Command, SeveralValues
 from equipot.errors import ConfigError, problem
 
@@ -64,7 +64,7 @@ def command(
         names = {"model": Path(model).name, "data": Path(data).name}
         files.write_json(folder / "metrics.json", {**names, **found.to_dict()})
         parity_plot(found.compared, folder / "parity.png", f"{names['model']} on {names['data']}")
-        print(f"wrote {folder / 'metrics.json'} and {folder / 'parity.png'}")
+        say(f"wrote {folder / 'metrics.json'} and {folder / 'parity.png'}")
 
 
 def _labels(items: Iterable[str]) -> dict[str, str] | None:

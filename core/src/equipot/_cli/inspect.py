@@ -34,12 +34,7 @@ def command(*, file: str, as_json: bool) -> None:
         ("sha256", report.sha256),
         *(_manifest_rows(report.manifest) if report.manifest else ()),
     ]
-    print_table((name, _printable(value)) for name, value in rows)
-
-
-def _printable(text: str) -> str:
-    """Make control characters visible, since the text comes from an untrusted file."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    print_table(rows)
 
 
 def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:

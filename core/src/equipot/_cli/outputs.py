@@ -52,6 +52,11 @@ def make_chosen(folder: Path, *, replace: bool) -> None:
     except OSError as error:
         what = f"cannot be written: {error.strerror}"
         raise ConfigError(problem("--output", what, got=str(folder), hint="choose another folder")) from None
+    if odd := [
+        path.name for path in sorted(folder.iterdir()) if path.exists() and not (path.is_file() or path.is_dir())
+    ]:
+        what = f"the folder holds a pipe or device ({', '.join(odd)})"
+        raise ConfigError(problem("--output", what, got=str(folder), hint="remove it, or choose another folder"))
     found = [path.name for name in RUN_FILES for path in sorted(folder.glob(name))]
     if found and not replace:
         what = f"the folder holds a run already ({', '.join(found)})"

@@ -6,7 +6,7 @@ import functools
 
 import click
 
-from equipot._cli.common import Weights, run, weights_option
+from equipot._cli.common import Weights, run, say, weights_option
 from equipot.commands import Command, SeveralValues, complete_names
 
 
@@ -33,7 +33,7 @@ def build(*, checkpoint: str, output: str, weights: Weights, golden_from_data: s
     from equipot.artifacts._modify import package_checkpoint
 
     manifest = package_checkpoint(checkpoint, output, weights=weights, golden_data=golden_from_data)
-    print(f"wrote {output} ({manifest.provenance['weights']} weights, fingerprint {manifest.fingerprint[:16]})")
+    say(f"wrote {output} ({manifest.provenance['weights']} weights, fingerprint {manifest.fingerprint[:16]})")
 
 
 @command.command
@@ -59,7 +59,7 @@ def verify(package: str) -> None:
 
     worst = replay(package)
     shown = ", ".join(f"{key} {value:.1e}" for key, value in sorted(worst.items()))
-    print(f"{package}: reproduces its golden frames; largest relative deviations: {shown}")
+    say(f"{package}: reproduces its golden frames; largest relative deviations: {shown}")
 
 
 @command.command(cls=Command)
@@ -80,7 +80,7 @@ def modify(*, package: str, output: str, modifiers: tuple[str, ...]) -> None:
 
     steps = [parse_modifier(text) for text in modifiers]
     manifest = modify_package(package, output, steps)
-    print(f"wrote {output} with {', '.join(name for name, _ in steps)}: {', '.join(manifest.model['outputs'])}")
+    say(f"wrote {output} with {', '.join(name for name, _ in steps)}: {', '.join(manifest.model['outputs'])}")
 
 
 main = functools.partial(run, command, "equipot-package")

@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from equipot.containers import leaves
-from equipot.errors import problem
+from equipot.errors import printable, problem
 
 KEYS = frozenset(
     {"cache_dir", "default_root_dir", "dirpath", "log_dir", "out_file", "output_dir", "root_dir", "save_dir"}
 )
 """Options that name what is written, in all sections. In the trainer's every text counts: loggers, callbacks and
 profilers have many names for files, folders and addresses."""
+
+
+_LONGEST = 1000
+"""Characters of a path; libraries make the folders of longer ones by recursion."""
 
 
 class Folders:
@@ -45,8 +49,10 @@ class Folders:
         hint = f"give it on the command line if you trust it: {where}={text}"
         if "://" in text or text.startswith(("file:", "sqlite:")):
             yield problem(where, "names an address", got=text, hint=hint)
-        elif "\0" in text:
-            yield problem(where, "must not contain a zero byte", got=text)
+        elif len(text) > _LONGEST:
+            yield problem(where, f"must have at most {_LONGEST} characters", got=text)
+        elif printable(text) != text or "\n" in text:
+            yield problem(where, "must not contain control characters", got=text)
         elif ".." in Path(text).parts or not any(_real(text).is_relative_to(root) for root in self._roots):
             what = "names a place outside of the working folder and the folder of the run"
             yield problem(where, what, got=text, hint=hint)

@@ -51,6 +51,8 @@ def config_file(path: str | Path) -> Path:
     if file.suffix != ".yaml":  # Hydra accepts no other
         hint = "its name must end in .yaml"
         raise ConfigError(problem(str(path), "a config is a YAML file", got=file.name, hint=hint))
+    if "${" in file.name:  # Hydra keeps the name in its section, where it would be an interpolation
+        raise ConfigError(problem(str(path), "the name of a config must not contain ${", hint="rename the file"))
     return file.absolute()
 
 

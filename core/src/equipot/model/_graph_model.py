@@ -14,7 +14,7 @@ from typing import Any, final
 import torch
 
 from equipot._host.attribution import name_plugin
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import MODEL_INPUTS, OPTIONAL_INPUTS
 from equipot.graph import Graph, compute_edge_vectors, edge_set_key
 from equipot.model._components import Derivatives, EdgeSetGradient, EnergyGradients, EnergyModule, EnergyTermModule
@@ -156,10 +156,21 @@ class GraphModel(torch.nn.Module):
         try:
             outputs = self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
         except Exception as error:
-            check_batch(data, self.info, "the model")  # else the plugin that stumbled over the batch would be blamed
+            if wrong := self._malformed(data):  # else the plugin that stumbled over it would be blamed
+                raise wrong from error
             name_plugin(error)
             raise
         return outputs if self.training else {key: value.detach() for key, value in outputs.items()}
+
+    def _malformed(self, data: Graph) -> DataError | None:
+        """The problem of a batch, if it has one that can be seen; tensors have no values while a model is exported."""
+        try:
+            check_batch(data, self.info, "the model")
+        except DataError as error:
+            return error
+        except Exception:  # noqa: BLE001 - the error at hand must not be hidden by another
+            return None
+        return None
 
     def _evaluate(self, data: Graph) -> Graph:
         if self.derivatives is None:

@@ -96,11 +96,11 @@ def reapply(model: GraphModel, applied: Iterable[AppliedModifier]) -> GraphModel
         applied: The records, in order.
 
     Raises:
-        PluginError: Naming the distribution to install, if any other modifier is missing.
+        PluginError: Naming the distribution to install, if any other modifier is missing; if one is not persistent.
     """
     for modifier in applied:
         try:
-            plugins().lookup("modifiers", modifier.name)
+            declared = plugins().lookup("modifiers", modifier.name)
         except PluginError as error:
             needed = f"pip install '{modifier.distribution}>={modifier.version}'"
             if modifier.exact_without:
@@ -108,6 +108,9 @@ def reapply(model: GraphModel, applied: Iterable[AppliedModifier]) -> GraphModel
                 logger.warning(text, modifier.name, needed)
                 continue
             raise PluginError(f"the model was made with the modifier {modifier.name!r}: {error}; {needed}") from None
+        if not getattr(declared.entry, "persistent", False):
+            what = "is not one that stored models have"
+            raise PluginError(problem(f"the model's modifier {modifier.name}", what, hint="the file was edited"))
         model = apply_modifier(model, modifier.name, modifier.options)
     return model
 

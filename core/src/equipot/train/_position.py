@@ -9,7 +9,7 @@ they are not restored; the loops are set from what is written here, once they ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import lightning
 from lightning.pytorch.loops.evaluation_loop import RestartStage as EvaluationStage
@@ -24,6 +24,22 @@ def trained_batches(trainer: lightning.Trainer) -> int:
     return int(_loop(trainer).epoch_loop.batch_progress.total.processed)
 
 
+class Position(TypedDict):
+    """What ``position`` gives."""
+
+    epoch: int
+    batch: int
+    whole: bool
+    closed: bool
+    validated: bool
+    batches: int
+    logged: int
+    step: int
+    stop: bool
+    pending: bool
+    unlogged: dict[str, float]
+
+
 def loader_state(trainer: lightning.Trainer) -> dict[str, Any]:
     """Where the train loader is, without a batch that it has given out and that is not trained yet."""
     loader: Any = trainer.train_dataloader
@@ -33,7 +49,7 @@ def loader_state(trainer: lightning.Trainer) -> dict[str, Any]:
     return loader.state_dict(before_last=batches.ready > batches.processed)
 
 
-def position(trainer: lightning.Trainer, validated: int) -> dict[str, Any]:
+def position(trainer: lightning.Trainer, validated: int) -> Position:
     """Where the run is.
 
     Args:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+from packaging.version import InvalidVersion, Version
 
 from equipot.artifacts._checkpoint import load_plain
+from equipot.artifacts._schema import Shown, check_fits
 from equipot.containers import leaves, nodes, plain
 from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
+from equipot.train._position import Position
+
+_VERSION = "pytorch-lightning_version"
 
 
 def checkpoint_data(path: Path) -> dict[str, Any]:
@@ -27,7 +33,55 @@ def checkpoint_data(path: Path) -> dict[str, Any]:
     record = checkpoint.get("equipot")
     if not isinstance(record, dict) or "training_config" not in record:
         raise ArtifactError(problem(str(path), "was not written by an equipot training run"))
-    return {**record, "weights_only": "optimizer_states" not in checkpoint}
+    weights_only = "optimizer_states" not in checkpoint
+    if not weights_only:
+        _check_run(checkpoint, str(path))
+        _check_record(record, f"{path}.equipot")
+    return {**record, "weights_only": weights_only}
+
+
+_Run = TypedDict(
+    "_Run",
+    {
+        "epoch": int,
+        "global_step": int,
+        "pytorch-lightning_version": str,
+        "optimizer_states": list[dict[str, Any]],
+        "lr_schedulers": list[dict[str, Any]],
+        "callbacks": dict[str, Any],
+    },
+)
+"""What Lightning stores of a run, and restores without looking at it."""
+
+
+class _Loop(TypedDict):
+    """The entry ``equipot.loop``."""
+
+    epochs_closed: int
+    metrics: dict[str, Any]
+    loader: dict[str, Any]
+    measures: dict[str, Any]
+    position: Position
+
+
+def _check_record(record: Mapping[str, Any], where: str) -> None:
+    data = record.get("data", {})
+    check_fits(record["training_config"], dict[str, Any], f"{where}.training_config")
+    check_fits(data, dict[str, Any], f"{where}.data")
+    check_fits(data.get("frames", {}), dict[str, Any], f"{where}.data.frames")
+    if _position(record) is not None:
+        check_fits(record["loop"], _Loop, f"{where}.loop")
+
+
+def _check_run(checkpoint: Mapping[str, Any], where: str) -> None:
+    check_fits({key: checkpoint[key] for key in _Run.__annotations__ if key in checkpoint}, _Run, where)
+    if not checkpoint["optimizer_states"]:
+        raise ArtifactError(problem(f"{where}.optimizer_states", "is empty", hint="the file was edited or damaged"))
+    try:
+        Version(checkpoint[_VERSION])
+    except InvalidVersion:
+        got = Shown(checkpoint[_VERSION])
+        raise ArtifactError(problem(f"{where}.{_VERSION}", "is not a version", got=got)) from None
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
