@@ -452,12 +452,21 @@ PATHS = {
 VARIANTS = [(model, dtype) for model in MODELS for dtype in TOLERANCE]
 """pytest makes a fixture again unless its parameter is the same object."""
 
+COMPILED = {("NequIPGNNModel", "float64"), ("AllegroModel", "float32")}
+"""Compiling takes a minute each time: every model and every dtype once."""
+
+
+def applies(path, variant):
+    """Only a strictly local model can be evaluated in parts."""
+    return variant in COMPILED if "compiled" in path else path != "parts" or "AllegroModel" in variant
+
+
 CELLS = [
     pytest.param(variant, path, name, id=f"{'-'.join(variant)}-{path}-{name}")
     for variant in VARIANTS
     for path in PATHS
     for name in FRAMES
-    if path != "parts" or "AllegroModel" in variant  # only a strictly local model can be evaluated in parts
+    if applies(path, variant)
 ]
 
 
