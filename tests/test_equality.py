@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from ase import Atoms
 from ase.io import write
 from scipy.spatial import cKDTree
 
-from equipot.artifacts import load_model, write_package
+from equipot.artifacts import load, load_model, write_package
 from equipot.ase import EquipotCalculator
 from equipot.ase import _evaluate_in_parts as in_parts
 from equipot.data._frames import frame_from_atoms
@@ -150,7 +151,13 @@ class Files:
 
     def __init__(self, name, dtype, folder):
         self.name, self.dtype, self.folder = name, dtype, folder
-        self._made = {}
+        self._made, self._paths = {}, {}
+
+    def path(self, name):
+        """The function of atoms that one of the paths consists of; its model is loaded once for all frames."""
+        if name not in self._paths:
+            self._paths[name] = PATHS[name](self)
+        return self._paths[name]
 
     def __getitem__(self, kind):
         """What the method of this name makes, made once."""
@@ -285,7 +292,11 @@ def _calculated(calculator, atoms):
 
 
 def _in_ase(kind):
-    return lambda files: lambda atoms: _calculated(EquipotCalculator(files[kind]), atoms)
+    def path(files):
+        model = load(files[kind]) if isinstance(files[kind], Path) else files[kind]
+        return lambda atoms: _calculated(EquipotCalculator(model), atoms)
+
+    return path
 
 
 def _modified(*steps):
@@ -299,7 +310,8 @@ def _modified(*steps):
 
 
 def _recipe(files):
-    return lambda atoms: _calculated(EquipotCalculator(with_forces(files["energy_only"])), atoms)
+    model = with_forces(files["energy_only"])
+    return lambda atoms: _calculated(EquipotCalculator(model), atoms)
 
 
 def _in_a_batch(files):
@@ -336,7 +348,7 @@ def _two_torch_threads(files):
         before = torch.get_num_threads()
         torch.set_num_threads(2)
         try:
-            return _calculated(EquipotCalculator(files["package"]), atoms)
+            return _calculated(EquipotCalculator(files["model"]), atoms)
         finally:
             torch.set_num_threads(before)
 
@@ -359,7 +371,11 @@ def _other_python_threads(files):
 
 
 def _travelled(change, kind):
-    return lambda files: lambda atoms: _calculated(change(EquipotCalculator(files[kind])), atoms)
+    def path(files):
+        calculator = change(EquipotCalculator(files[kind]))
+        return lambda atoms: _calculated(change(calculator), atoms)  # also with what it keeps of the frame before
+
+    return path
 
 
 def _pickled(calculator):
@@ -433,13 +449,24 @@ PATHS = {
     "plugin absent": _plugin_absent,
 }
 
+VARIANTS = [(model, dtype) for model in MODELS for dtype in TOLERANCE]
+"""pytest makes a fixture again unless its parameter is the same object."""
+
+COMPILED = {("NequIPGNNModel", "float64"), ("AllegroModel", "float32")}
+"""Compiling takes a minute each time: every model and every dtype once."""
+
+
+def applies(path, variant):
+    """Only a strictly local model can be evaluated in parts."""
+    return variant in COMPILED if "compiled" in path else path != "parts" or "AllegroModel" in variant
+
+
 CELLS = [
-    pytest.param((model, dtype), path, name, id=f"{model}-{dtype}-{path}-{name}")
-    for model in MODELS
-    for dtype in TOLERANCE
+    pytest.param(variant, path, name, id=f"{'-'.join(variant)}-{path}-{name}")
+    for variant in VARIANTS
     for path in PATHS
     for name in FRAMES
-    if path != "parts" or model == "AllegroModel"  # only a strictly local model can be evaluated in parts
+    if applies(path, variant)
 ]
 
 
@@ -454,7 +481,7 @@ def files(request, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(("files", "path", "name"), CELLS, indirect=["files"])
 def test_every_path_gives_the_same_numbers(files, path, name):
-    evaluate = PATHS[path](files)
+    evaluate = files.path(path)
     if name in REFUSED:
         with pytest.raises(DataError, match="same place: 3 and 4"):
             evaluate(frame(name))
