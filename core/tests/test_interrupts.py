@@ -12,12 +12,14 @@ from equipot._interrupts import SIGNALS, Interrupted, handled, ignore_further
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signals_are_raised_within_the_block_only(number):
+    ignored = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match=f"interrupted by {signal.Signals(number).name}") as caught, handled():
         signal.raise_signal(number)
     assert caught.value.exit_code == 128 + number
     assert not isinstance(caught.value, Exception)
     assert signal.getsignal(number) == before
+    signal.signal(number, ignored)  # as nohup may have set it
 
 
 def test_nothing_interrupts_what_is_left():
@@ -53,6 +55,7 @@ sys.exit(main({arguments}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("module", ["torch", "equipot_invariant", "lightning.pytorch"])
 def test_a_signal_while_a_command_starts(folder, module, number):
@@ -63,6 +66,7 @@ def test_a_signal_while_a_command_starts(folder, module, number):
     assert not (folder.path / "out").exists() or list((folder.path / "out").rglob("*.ckpt")) == []
 
 
+@pytest.mark.slow
 def test_a_signal_that_was_ignored_from_the_start_stays_ignored(folder):
     """As after ``nohup``: the run goes on when the terminal is closed."""
     script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"

@@ -211,7 +211,7 @@ def test_control_characters_of_a_file_are_shown_not_obeyed(run, package_file):
     manifest.citations.append("\x1b[2J\nverdict       safe")
     archive.write_members(package_file, {**members, "manifest.json": manifest.to_json()})
     _, out, _ = run("inspect", "model.equipot.zip")
-    assert "cite         \\x1b[2J\\nverdict       safe" in out
+    assert "cite         \\x1b[2J\n             verdict       safe" in out
     assert out.count("\nverdict") == 1
 
 

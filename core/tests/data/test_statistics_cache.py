@@ -151,6 +151,7 @@ def wait_for(path):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_process_blocks_nobody(tmp_path):
     first = start(tmp_path, "first", seconds=60)
     try:
@@ -169,6 +170,7 @@ def test_a_killed_process_blocks_nobody(tmp_path):
     assert not (tmp_path / "third").exists()
 
 
+@pytest.mark.slow
 def test_many_processes_compute_once(tmp_path):
     """All want the same at the same time, as the processes of a run do."""
     processes = [start(tmp_path, f"process{number}", seconds=0.5) for number in range(3)]

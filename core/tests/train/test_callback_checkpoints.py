@@ -6,6 +6,8 @@ import shutil
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 OF_LIGHTNING = "_target_: lightning.pytorch.callbacks.ModelCheckpoint"
 BEST_TWO = f"{{{OF_LIGHTNING}, monitor: val0_epoch/forces_mae, save_top_k: 2, filename: 'top{{step}}'}}"
 NEWEST = f"{{{OF_LIGHTNING}, every_n_train_steps: 2, filename: 'at{{step}}'}}"

@@ -7,6 +7,8 @@ import pytest
 from equipot.train import LightningModule
 from equipot_test_support.checkpoints import differences, saving
 
+pytestmark = pytest.mark.slow
+
 NO_SCHEDULE = "~training_module.lr_scheduler"
 ENDLESS = ["trainer.max_epochs=3", "run=[train]"]
 
