@@ -27,6 +27,9 @@ GRACE = 2.0
 PATIENCE = 30.0
 """Seconds that processes have to end by themselves after one failed."""
 
+_WAITING = ("torch.distributed", "torch.nn.parallel", "torch.autograd")
+"""Modules of torch that wait for other processes: in collectives, before a step, and in the backward pass."""
+
 
 class Launcher(_SubprocessScriptLauncher):
     """Starts the other processes as Lightning does, but does not kill this one when one of them fails.
@@ -127,4 +130,4 @@ def end_together(error: BaseException, launcher: Launcher | None) -> None:
 def _is_lost_connection(error: BaseException) -> bool:
     """Whether an error was raised in waiting for other processes, which may then have failed."""
     raised = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return isinstance(error, Exception) and bool(raised) and str(raised[-1]).startswith("torch.distributed")
+    return isinstance(error, Exception) and bool(raised) and str(raised[-1]).startswith(_WAITING)
