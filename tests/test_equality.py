@@ -452,17 +452,25 @@ PATHS = {
 VARIANTS = [(model, dtype) for model in MODELS for dtype in TOLERANCE]
 """pytest makes a fixture again unless its parameter is the same object."""
 
-COMPILED = {("NequIPGNNModel", "float64"), ("AllegroModel", "float32")}
-"""Compiling takes a minute each time: every model and every dtype once."""
+COMPILED = {"compiled": ("AllegroModel", "float32"), "compiled kernels and splines": ("NequIPGNNModel", "float64")}
+"""The one model that is compiled on each path, since it takes minutes; other tests compile others."""
 
 
 def applies(path, variant):
     """Only a strictly local model can be evaluated in parts."""
-    return variant in COMPILED if "compiled" in path else path != "parts" or "AllegroModel" in variant
+    if "compiled" in path:
+        return variant == COMPILED[path.removeprefix("pickled ")]
+    return path != "parts" or "AllegroModel" in variant
 
 
 CELLS = [
-    pytest.param(variant, path, name, id=f"{'-'.join(variant)}-{path}-{name}")
+    pytest.param(
+        variant,
+        path,
+        name,
+        id=f"{'-'.join(variant)}-{path}-{name}",
+        marks=[pytest.mark.nightly] if "compiled" in path else [],  # takes minutes
+    )
     for variant in VARIANTS
     for path in PATHS
     for name in FRAMES
