@@ -30,7 +30,7 @@ from equipot.errors import DataError
 from equipot.graph import collate, split
 from equipot.model import apply_modifier
 from equipot_test_support.commands import equipot
-from equipot_test_support.folders import current
+from equipot_test_support.folders import SMALL_ALLEGRO, current
 from equipot_test_support.roads import with_forces
 from equipot_test_support.water import CONFIG, random_labels
 from equipot_testing.frames import Structure
@@ -46,12 +46,7 @@ MODELS = {
     "NequIPGNNModel": {"num_layers": 2, "l_max": 1, "num_features": 4, "radial_mlp_width": 8},
     "AllegroModel": {
         "radial_chemical_embed": {"_target_": "equipot_allegro.TwoBodyBesselScalarEmbed", "num_bessels": 4},
-        "l_max": 1,
-        "num_scalar_features": 4,
-        "num_tensor_features": 2,
-        "scalar_embed_mlp_hidden_layers_width": 6,
-        "allegro_mlp_hidden_layers_width": 6,
-        "readout_mlp_hidden_layers_width": 4,
+        **SMALL_ALLEGRO,
     },
 }
 
@@ -172,9 +167,9 @@ class Files:
         made["run"] = ["train"]
         made["training_module"]["model"] |= {
             "_target_": f"equipot.model.{self.name}",
-            "model_dtype": self.dtype,
             "pair_potential": {"_target_": "equipot.pair_potentials.ZBL", "units": "metal"},
             **MODELS[self.name],
+            "model_dtype": self.dtype,
         }
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(made), encoding="utf-8")

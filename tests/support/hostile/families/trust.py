@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hostile import seeds as valid
-from hostile.case import TOUCH, Case, Content, folder, in_mode, link_to, owned_by, pipe, sparse
+from hostile.case import TOUCH, WORK, Case, Content, folder, in_mode, link_to, owned_by, pipe, sparse
 from hostile.families import compiled
 from hostile.families._configs import config_case
 from hostile.seeds import Seeds
@@ -60,8 +60,8 @@ def _entries(path: str, good: str) -> dict[str, dict[str, Content]]:
             path: in_mode(good, 0o600),
             f"{above}/open": lambda made: made.parent.chmod(0o777),
         },
-        "a link": {path: link_to(f"../../work/{valid.DATA}"), "record.json": good},
-        "a link to a record": {path: link_to("../../work/record.json"), "record.json": good},
+        "a link": {path: link_to(f"../../{WORK}/{valid.DATA}"), "record.json": good},
+        "a link to a record": {path: link_to(f"../../{WORK}/record.json"), "record.json": good},
         "a link to a device": {path: link_to("/dev/zero")},
         "a pipe": {path: pipe},
         "a folder": {path: folder},
