@@ -384,7 +384,7 @@ def _after_another_frame(files):
         calculator = EquipotCalculator(files["model"])
         _calculated(calculator, _water(CELL * 1.3, pbc=True))
         moved = atoms.copy()
-        moved.arrays["positions"] = moved.positions + 0.01 * np.cos(np.arange(3 * len(atoms)).reshape(-1, 3))
+        moved.arrays["positions"] = moved.positions + 0.01 * np.cos(moved.positions)  # what coincides stays so
         if len(atoms) > 1:
             _calculated(calculator, moved)
         return _calculated(calculator, atoms)

@@ -207,7 +207,7 @@ def test_a_pickle_is_the_path_and_digest_of_the_file(info, batch, tmp_path, monk
     loads = []
     monkeypatch.setattr(
         compiled,
-        "load_compiled",
+        "_loaded",
         lambda *args, **options: loads.append((args, options)) or stand_in(info, lambda inputs: [2.0]),
     )
     arrived = pickle.loads(sent)  # noqa: S301 - our own bytes
@@ -215,7 +215,7 @@ def test_a_pickle_is_the_path_and_digest_of_the_file(info, batch, tmp_path, monk
     assert loads == []
     for _ in range(2):
         assert arrived(batch) == {"total_energy": 2.0}
-    assert loads == [((path, torch.device("cpu")), {"allow_native": True})]
+    assert loads == [((path, torch.device("cpu")), {"allowed": file_digest(path)})]
 
 
 def test_a_file_that_changed_or_is_gone_is_one_error(info, batch, tmp_path):

@@ -1,6 +1,7 @@
 """The Lightning modules in a Python loop: averages, schedules, what is refused."""
 
 import functools
+import threading
 
 import lightning
 import pytest
@@ -100,6 +101,24 @@ def test_validation_uses_the_average_and_leaves_the_weights_alone(frames):
     for frame in frames:
         raw.update(module.model.eval()(frame), frame)
     assert float(raw.epoch_values()["forces_mae"]) != pytest.approx(logged["val0_epoch/forces_mae"])
+
+
+class Recorder:
+    """Like a profiler: its method is a hook of every module, and it cannot be copied."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def record(self, *_):
+        """Do nothing."""
+
+
+def test_metrics_that_a_profiler_hooks(frames):
+    module = EMALightningModule(recipe(), EnergyForceLoss(), val_metrics=EnergyForceMetrics(), optimizer=ADAM)
+    for one in module.modules():
+        one.register_forward_hook(Recorder().record)
+        one.register_forward_pre_hook(Recorder().record)
+    assert "val0_epoch/forces_mae" in fit(module, frames).callback_metrics
 
 
 def test_logged_names(frames):

@@ -118,7 +118,7 @@ class LoadedFile:
             hint = "load the new file where the work is handed out"
             raise ArtifactError(f"{where} the file has changed since; {hint}")
         # The digest says that it is the file whose code the sender let run.
-        return load_compiled(self.path, self.device, allow_native=True)._runner  # noqa: SLF001 - of this module
+        return _loaded(self.path, self.device, allowed=self.digest)._runner  # noqa: SLF001 - of this module
 
 
 def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Tensor]:
@@ -146,13 +146,17 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
         ArtifactError: Before any of its code runs, if the file is for another device, torch or processor, was edited,
             or was built elsewhere and is not allowed; after that, if its golden frames give other numbers.
     """
-    path, device = Path(path), torch.device(device)
+    return _loaded(Path(path), torch.device(device), allowed=True if allow_native else None)
+
+
+def _loaded(path: Path, device: torch.device, *, allowed: str | bool | None) -> CompiledModel:
+    """Load a compiled file; ``allowed`` is the digest of the only one that may be, True for any, None for own ones."""
     with open_regular(path) as file:
         digest = stream_digest(file)
         manifest, raw = read_compiled(path)
         check_fits(manifest, path, device)
         info = _checked_info(manifest, str(path))
-        _check_allowed(path, digest, allow_native=allow_native)
+        _check_allowed(path, digest, allow_native=allowed in (True, digest))
         load_kernels(manifest.compiled.get("kernels", {}), str(path))
         code = LoadedFile(path, digest, device, open_runner(path, device, file))
         model = CompiledModel(code, manifest, info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -274,7 +275,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
 
     def _start(self, metrics: Measure | None, loaders: Any) -> None:
         count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
-        copies = [] if metrics is None else [copy.deepcopy(metrics).to(self.device) for _ in range(count)]
+        copies = [] if metrics is None else [_copied(metrics).to(self.device) for _ in range(count)]
         for one in copies:
             one.reset()
         self._evaluations = torch.nn.ModuleList(copies)
@@ -364,3 +365,13 @@ class EMALightningModule(LightningModule, options=EMAOptions):
     After the n-th optimizer step (n from 0) the average moves towards the weights by 1 - d with
     d = min(ema_decay, (1 + n) / (10 + n)); buffers are copied. The average is a second model; weights are not swapped.
     """
+
+
+def _copied(metrics: Measure) -> Measure:
+    """A copy without hooks: a profiler registers some that cannot be copied."""
+    hooks = [
+        held
+        for module in metrics.modules()
+        for held in (module._forward_hooks, module._forward_pre_hooks)  # noqa: SLF001 - torch has no other way
+    ]
+    return copy.deepcopy(metrics, {id(held): OrderedDict() for held in hooks})
