@@ -1,6 +1,7 @@
 """Fixtures that tests of more than one folder ask for; torch is imported when one is used."""
 
 import copy
+import logging
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,15 @@ def _no_debugger():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_logging():
+    """Commands that run in the process of the tests give equipot's loggers a handler, which would hide records."""
+    root = logging.getLogger("equipot")
+    before = root.handlers[:], root.propagate
+    yield
+    root.handlers[:], root.propagate = before
 
 
 @pytest.fixture

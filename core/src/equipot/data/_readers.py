@@ -122,6 +122,9 @@ def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -
     else:
         from ase.io.formats import ioformats
 
+        if name not in ioformats:
+            what = f"has the format {name}, which the installed version of ASE does not read"
+            raise DataError(problem(str(file), what, hint="pip install --upgrade ase"))
         size = file.stat().st_size
         with OutputText(stream, str(file), largest(size) if compression(file) else size) as text:
             yield from ioformats[name].read(text, slice(None), **further)
