@@ -61,6 +61,20 @@ def _chained(make: Callable[[int], Graph], function: Callable[[Graph], Graph], i
     return function(make(index))
 
 
+@dataclass(frozen=True)
+class FrameNote:
+    """Something a reader saw in one frame that the checks judge."""
+
+    code: str
+    """Code of the check that reports it."""
+    text: str
+    """What was seen; frames with the same code and text are counted together."""
+
+
+NOTES = "equipot_notes"
+"""Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``; it is no label and no unused key."""
+
+
 @dataclass
 class FrameCollection:
     """Frames and what is known of each: sequences of equal length, one entry per frame."""
@@ -73,6 +87,10 @@ class FrameCollection:
     """Numeric values of the frame besides its geometry, as ``place:key``."""
     isolated: list[bool] = field(default_factory=list)
     """Marked with ``config_type=IsolatedAtom``."""
+    notes: list[tuple[FrameNote, ...]] = field(default_factory=list)
+    """What the reader saw beside the numbers, e.g. a unit in the comment."""
+    groups: list[str] = field(default_factory=list)
+    """``config_type`` (or ``group``) of the frame as text; empty without."""
 
     def subset(self, indices: Sequence[int]) -> FrameCollection:
         """Some of the frames, in the given order."""
@@ -83,6 +101,8 @@ class FrameCollection:
             places=[self.places[index] for index in indices],
             keys=[self.keys[index] for index in indices],
             isolated=[self.isolated[index] for index in indices],
+            notes=[self.notes[index] for index in indices],
+            groups=[self.groups[index] for index in indices],
         )
 
     @property
@@ -126,6 +146,8 @@ def collect_frames(
         collection.places.append(where)
         collection.keys.append(keys)
         collection.isolated.append(_is_isolated(atoms, where, problems))
+        collection.notes.append(tuple(FrameNote(*one) for one in atoms.info.get(NOTES, ())))
+        collection.groups.append(str(atoms.info.get("config_type", atoms.info.get("group", ""))))
     if problems:
         more = [f"and {len(problems) - _SHOWN} more frames"] if len(problems) > _SHOWN else []
         raise DataError("\n".join([*problems[:_SHOWN], *more]))

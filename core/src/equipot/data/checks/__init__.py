@@ -1,0 +1,1 @@
+"""Checks that judge data before anything is learnt from them."""
