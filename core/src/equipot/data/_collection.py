@@ -101,8 +101,8 @@ class FrameCollection:
             places=[self.places[index] for index in indices],
             keys=[self.keys[index] for index in indices],
             isolated=[self.isolated[index] for index in indices],
-            notes=[self.notes[index] for index in indices],
-            groups=[self.groups[index] for index in indices],
+            notes=[self.notes[index] for index in indices] if self.notes else [],
+            groups=[self.groups[index] for index in indices] if self.groups else [],
         )
 
     @property
