@@ -11,6 +11,7 @@ from equipot.data._base import DataModule, name_sets
 from equipot.data._collection import FrameCollection, collect_frames
 from equipot.data._formats import argument_problems
 from equipot.data._readers import read_placed
+from equipot.data._species import mapping_problems
 from equipot.data.options import SourceOptions
 
 
@@ -80,9 +81,13 @@ class ASEDataOptions(SourceOptions):
     ase_args: dict[str, Any] | None = None
     """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
 
+    species: dict[str | int, str] | None = None
+    """Element of each name of atoms in extended XYZ that is no symbol, e.g. ``{OW: O, HW: H, D: H}`` or ``{1: Si}``."""
+
     def problems(self) -> Iterator[str]:
-        """Problems of ``ase_args`` and those of all data sections with sources."""
+        """Problems of ``ase_args`` and ``species``, and those of all data sections with sources."""
         yield from argument_problems(self.ase_args, "ase_args")
+        yield from mapping_problems(self.species, "species")
         yield from super().problems()
 
     def is_source(self, given: Any) -> bool:
@@ -106,5 +111,6 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
 
     def read(self, sources: list[str]) -> FrameCollection:
         """Frames of the files of one set."""
-        placed = read_placed(sources, self.options.ase_args)
+        species = {str(name): symbol for name, symbol in (self.options.species or {}).items()}
+        placed = read_placed(sources, self.options.ase_args, species)
         return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)
