@@ -42,12 +42,15 @@ def test_mixed_labels_of_one_file(module, extra_data):
 def test_odd_keys_are_suggested(module):
     with pytest.raises(DataError) as caught:
         module("small_mixed/janus_mlip_train.xyz", "C", "H", "O", "Zr").setup()
-    assert "write labels: {total_energy: dft_energy}; keys found: dft_energy, dft_forces, dft_stress" in str(
+    assert "write labels: {total_energy: dft_energy, forces: dft_forces, stress: dft_stress}; keys found: " in str(
         caught.value
     )
     one = module("small_mixed/carbon_reduced_100.xyz", "C")
     (message,) = one.census().problems({"forces": "loss.coeffs.forces"})
-    assert "read from the key 'forces'; write labels: {forces: force}; keys found: " in message
+    assert (
+        "write labels: {total_energy: energy, forces: force, stress: {key: virial, convention: virial}}; keys"
+        in message
+    )
 
 
 def test_virial_of_quip(module, extra_data):

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _DIGITS = 12
 
+_ENOUGH = 12
+
 NO_LINE_END = "no-line-end"
 """Code of the note on a file whose last line has no end."""
 
@@ -158,13 +160,14 @@ def _whole(text: str) -> int:
 
 
 def _check_end(rows: list[str], columns: Columns, where: str) -> None:
-    """Raise a DataError if the last number of a file was cut off: all others of its property have more digits."""
-    split = [row.split() for row in rows if not row.lstrip().startswith("VEC")]
-    start = columns.last_property()
-    others = [word for row in split[:-1] for word in row[start : columns.width]] + split[-1][start : columns.width - 1]
+    """Raise a DataError if the last number of a file was cut off: all other numbers of the frame have more digits.
+
+    Programs that leave out trailing zeros write short numbers too, so it needs many others to be sure.
+    """
+    *others, last = [word for row in rows for word in row.split()[: columns.width]]
+    others = [word for word in others if "." in word]
     shapes = {_shape(word) for word in others}
-    last = split[-1][columns.width - 1] if len(split[-1]) >= columns.width else ""
-    if len(others) >= 2 and len(shapes) == 1 and sum(_shape(last)) < sum(next(iter(shapes))):
+    if len(others) >= _ENOUGH and len(shapes) == 1 and sum(_shape(last)) < sum(next(iter(shapes))):
         what = f"is cut off: its last number has fewer digits than the others like {others[0]}"
         raise DataError(problem(where, what, got=last, hint="write the file again"))
 

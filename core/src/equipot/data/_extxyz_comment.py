@@ -133,10 +133,6 @@ class Columns:
         """Index of the first column of one of these names."""
         return next((sum(self.counts[: self.names.index(name)]) for name in names if name in self.names), None)
 
-    def last_property(self) -> int:
-        """Index of the first column of the last name."""
-        return self.width - self.counts[-1]
-
     def as_text(self, column: int) -> None:
         """Say that a column holds text, as names of atoms do even if they are numbers."""
         index = next(i for i in range(len(self.names)) if sum(self.counts[:i]) == column)

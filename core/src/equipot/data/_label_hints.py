@@ -9,7 +9,7 @@ from equipot.data._label_contract import DEFAULT_LABELS, is_virial
 from equipot.fields import FIELDS
 
 _WORDS = {
-    "total_energy": ("energy", ("e", "u", "u0", "etot", "toten")),
+    "total_energy": ("energy", ("u0", "e", "etot", "toten")),
     "forces": ("force", ("f", "frc")),
     "stress": ("stress", ()),
     "virial": ("virial", ()),
@@ -47,13 +47,13 @@ def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
     def likely(key: str) -> tuple[object, ...]:
         lower = key.lower()
         named = lower.endswith(word) or lower in exact
-        return (places[key] != "results", not _REFERENCE.search(lower), not named, len(key), key)
+        return (places[key] != "results", lower in exact, not _REFERENCE.search(lower), not named, len(key), key)
 
     return sorted(places, key=likely)
 
 
 def labels_line(found: Iterable[str], kept: Mapping[str, str] | None = None) -> str:
-    """``labels: {...}`` with a key for every label that keys of a file look like, or an empty string.
+    """``labels: {...}`` with a key for every label that keys of a file look like; empty if there is none but ``kept``.
 
     Args:
         found: Keys as ``place:key``.
@@ -64,7 +64,7 @@ def labels_line(found: Iterable[str], kept: Mapping[str, str] | None = None) -> 
         'labels: {total_energy: REF_energy, forces: REF_forces, stress: {key: REF_virial, convention: virial}}'
     """
     keys = sorted(found)
-    entries = dict(kept or {})
+    entries, known = dict(kept or {}), len(kept or {})
     prefix = re.split(r"(?i)energy", entries.get("total_energy", ""))[0]
     for label in (one for one in DEFAULT_LABELS if one not in entries):
         candidates = suggest_keys(label, keys)
@@ -77,4 +77,4 @@ def labels_line(found: Iterable[str], kept: Mapping[str, str] | None = None) -> 
             entries[label] = best
             prefix = prefix or re.split(r"(?i)energy", best)[0]
     inside = ", ".join(f"{label}: {key}" for label, key in entries.items())
-    return f"labels: {{{inside}}}" if entries else ""
+    return f"labels: {{{inside}}}" if len(entries) > known else ""

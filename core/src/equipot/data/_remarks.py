@@ -50,12 +50,14 @@ def check_unit_tags(info: Mapping[str, Any], contract: LabelContract, where: str
     """
     notes: list[tuple[str, str]] = []
     for key, text in _tags(info):
-        matched = False
-        for part in re.split(r"[,;]", _SYSTEMS.get(text.strip().lower(), text)):
-            for name, source, dimension, value in _meant(key, part, info, contract):
-                matched = True
-                _compare(key, part.strip(), name, source, dimension, value, where)
-        if not matched and any(label in contract for labels in _QUANTITIES.values() for label in labels):
+        about = _about(key, info, contract)
+        parts = [part.strip() for part in re.split(r"[,;]", _SYSTEMS.get(text.strip().lower(), text))]
+        stated = [
+            (part, one, value) for part in parts for one in about if (value := unit_value(part, one[2])) is not None
+        ]
+        for part, one, value in stated:
+            _compare(key, part, *one, value, where)
+        if about and not stated:
             notes.append((UNKNOWN_UNIT, f"{key}={text[:40]!r} is not understood"))
     return notes
 
@@ -71,26 +73,26 @@ def _tags(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, value
 
 
-def _meant(
-    key: str, text: str, info: Mapping[str, Any], contract: LabelContract
-) -> Iterator[tuple[str, LabelSource | None, Dimension, float]]:
-    """The labels that a tag is about, and the unit that it states for them; a length has no label."""
+_About = tuple[str, LabelSource | None, Dimension]
+"""What a tag is about: a label that is read, or lengths, which have no label."""
+
+
+def _about(key: str, info: Mapping[str, Any], contract: LabelContract) -> list[_About]:
+    """What a tag is about, among what is read; a tag that names no quantity may be about all of it."""
     stem = re.sub(r"[-_ .]*units?[-_ .]*", "", key.lower())
-    if any(word in stem for word in _LENGTHS) or not stem:
-        if (value := unit_value(text, "length")) is not None:
-            yield "positions and cell", None, "length", value
-        if stem:
-            return
-    named = [label for word, labels in _QUANTITIES.items() if word in stem or not stem for label in labels]
-    exact = [label for label, source in contract.items() if source.key.split(":")[-1].lower() == stem]
+    read = {label: kind for label, one in contract.items() if (kind := dimension_of(label, one.convention)) is not None}
+    if not read:
+        return []
+    exact = [label for label in read if contract[label].key.split(":")[-1].lower() == stem]
     if not exact and stem in {one.lower() for one in info}:
-        return  # the unit of another value, which is not read
-    for label in dict.fromkeys(exact or named):
-        if label not in contract:
-            continue
-        dimension = dimension_of(label, contract[label].convention)
-        if dimension is not None and (value := unit_value(text, dimension)) is not None:
-            yield label, contract[label], dimension, value
+        return []  # the unit of another value, which is not read
+    named = [label for word, labels in _QUANTITIES.items() if word in stem or not stem for label in labels]
+    about: list[_About] = [
+        (label, contract[label], read[label]) for label in dict.fromkeys(exact or named) if label in read
+    ]
+    if (not about and any(word in stem for word in _LENGTHS)) or not stem:
+        about.insert(0, ("positions and cell", None, "length"))
+    return about
 
 
 def _compare(
@@ -132,7 +134,7 @@ def unused_weights(held: Mapping[str, Mapping[str, Any]], contract: LabelContrac
 
 def _differs_from_one(value: Any) -> bool:
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
         return False
-    return bool((array != 1.0).any())
+    return array.dtype.kind in "iuf" and bool((array != 1.0).any())
