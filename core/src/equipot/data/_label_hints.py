@@ -44,10 +44,18 @@ def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
         if place not in wrong and (lower in exact or word in lower) and not _OTHER_QUANTITIES.search(lower):
             places.setdefault(key, place)
 
-    def likely(key: str) -> tuple[object, ...]:
+    def likely(key: str) -> tuple[object, ...]:  # u0: the energy at 0 K among those of QM9
         lower = key.lower()
         named = lower.endswith(word) or lower in exact
-        return (places[key] != "results", lower in exact, not _REFERENCE.search(lower), not named, len(key), key)
+        return (
+            not lower.endswith("u0"),
+            places[key] != "results",
+            lower in exact,
+            not _REFERENCE.search(lower),
+            not named,
+            len(key),
+            key,
+        )
 
     return sorted(places, key=likely)
 

@@ -17,7 +17,7 @@ from equipot.data._label_units import Dimension, unit_value
 from equipot.errors import DataError, problem
 from equipot.units import UNIT_SYSTEMS
 
-_TAG = re.compile(r"units?")
+_TAG = re.compile(r"units?(?:$|[-_ .:])(?!cell)")
 _WEIGHT = re.compile(r"weight")
 _QUANTITIES: dict[str, tuple[str, ...]] = {
     "energ": ("total_energy", "atomic_energy"),
