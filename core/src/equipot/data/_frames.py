@@ -133,7 +133,7 @@ def _weights(atoms: Atoms, label: str, keys: Sequence[str], rows: int, where: st
             what = f"weights of {label} must be one number" + (f" or one for each of the {rows} atoms" * (rows > 1))
             raise DataError(problem(f"{where}, {key}", what, got=array.shape))
         if not np.isfinite(array).all() or (array < 0).any():
-            raise DataError(problem(f"{where}, {key}", "weights must be 0 or greater", got=array.min()))
+            raise DataError(problem(f"{where}, {key}", "weights must be 0 or greater", got=float(array.min())))
         weights = weights * array.reshape(-1)
     return weights
 
