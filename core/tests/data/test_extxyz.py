@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import time
 
 import ase.io
 import numpy as np
@@ -59,6 +60,14 @@ def test_equal_values_and_quoted_text_are_no_repetition(frame, comment):
 def test_a_lattice_that_is_there_twice(frame):
     with pytest.raises(DataError, match=r"Lattice is there twice, as 4 0 0 0 4 0 0 0 4 and as 4 0 0 0 4 0 0 0 5"):
         read_atoms(frame('Lattice="4 0 0 0 4 0 0 0 4" energy=1 Lattice="4 0 0 0 4 0 0 0 5"'))
+
+
+@pytest.mark.parametrize("text", ["{ ", "a={ ", "stress={ ", "a=1 " + " " * 40, '" '])
+def test_hostile_comments_take_no_time(frame, text):
+    start = time.process_time()
+    with pytest.raises(DataError, match=r"frame 0 \(line 1\): "):
+        read_atoms(frame("energy=1 energy=2 " + text * (1_000_000 // len(text))))
+    assert time.process_time() - start < 5
 
 
 def test_symbols_against_atomic_numbers(frame):
@@ -150,6 +159,13 @@ def test_species_of_a_data_section(frame):
     assert data.dataset().raw(0)["atomic_numbers"].tolist() == [14]
     with pytest.raises(ConfigError, match=r"species.OW: must be the symbol of an element, got 'Ox'; for example"):
         ASEDataModule(1, train_file_path="a.xyz", species={"OW": "Ox"})
+
+
+def test_other_encodings(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_bytes("1\nProperties=species:S:1:pos:R:3 by=Andr\xe9\nH 0 0 0\n".encode("latin1"))
+    with pytest.raises(DataError, match=r"a.xyz: is not text in UTF-8, as extended XYZ must be; save it again"):
+        read_atoms(path)
 
 
 def test_byte_order_mark(frame):

@@ -55,7 +55,7 @@ def test_file_cut_between_lines(text, broken, lines, message):
 
 def test_file_cut_in_a_line(text, broken):
     with pytest.raises(DataError, match=r"frame 2 \(line 11\): atom 2 has 6 columns, where Properties states 7"):
-        read_atoms(broken(text[:-20]))
+        read_atoms(broken(text[:-18]))
 
 
 @pytest.mark.parametrize("name", ["broken.extxyz", "broken.extxyz.gz", "broken"])

@@ -117,7 +117,7 @@ def _parsed(frame: list[str], where: str, species: Mapping[str, str]) -> Atoms:
     with reading(where):
         try:
             (atoms,) = read_xyz(io.StringIO("".join(rows)), slice(None), properties_parser=lambda _: comment)
-        except ValueError:
+        except (ValueError, IndexError):
             columns.explain(rows[2 : 2 + int(frame[0])])
             raise
     if notes:
@@ -136,27 +136,35 @@ def _named(
         return frame
     if columns.first("pos", "positions") is None:
         raise DataError(problem(where, "Properties names no column pos", got=columns.text))
-    last = 2 + int(frame[0])
-    atoms = [line.split() for line in frame[2:last]]
-    if not all(len(row) >= columns.width for row in atoms):
-        columns.explain(frame[2:last])
-    names = {row[column] for row in atoms}
-    if not names.isdisjoint(species):
-        for row in atoms:
-            row[column] = species.get(row[column], row[column])
-        frame = [*frame[:2], *(" ".join(row) + "\n" for row in atoms), *frame[last:]]
-        names = {row[column] for row in atoms}
+    atoms = frame[2 : 2 + int(frame[0])]
+    try:
+        names = [row.split(None, column + 1)[column] for row in atoms]
+    except IndexError:
+        columns.explain(atoms)
+        raise
+    if not species.keys().isdisjoint(names):
+        names = [species.get(name, name) for name in names]
+        atoms = [_replaced(row, column, name) for row, name in zip(atoms, names, strict=True)]
+        frame = [*frame[:2], *atoms, *frame[2 + len(atoms) :]]
     columns.as_text(column)
     if numbers is None:
         notes += check_names(names, where)
     else:
-        check_against_numbers(((row[column], _whole(row[numbers])) for row in atoms), where)
+        pairs = zip(names, (_whole(row.split()[numbers : numbers + 1]) for row in atoms), strict=True)
+        check_against_numbers(pairs, where)
     return frame
 
 
-def _whole(text: str) -> int:
-    """A number of a column, or -1, which is no atomic number."""
-    return int(text) if text.isdigit() and len(text) < _DIGITS else -1
+def _replaced(row: str, column: int, word: str) -> str:
+    """The line of an atom with another word in a column."""
+    words = row.split()
+    words[column] = word
+    return " ".join(words) + "\n"
+
+
+def _whole(words: list[str]) -> int:
+    """The number in a column, or -1, which is no atomic number."""
+    return int(words[0]) if words and words[0].isdigit() and len(words[0]) < _DIGITS else -1
 
 
 def _check_end(rows: list[str], columns: Columns, where: str) -> None:

@@ -22,8 +22,11 @@ _COLUMNS = 10_000
 _VALUE = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\{[^}]*\}|\[[^\]]*\]|\S*)"""
 _KEY = r"""(?:"[^"=]*"|[^\s="'{}\[\]]+)"""
 _PAIR = re.compile(rf"(?P<key>{_KEY})\s*=\s*(?P<value>{_VALUE})|{_VALUE}")
-_LIKE_KEYS = re.compile(r"([^\s=\"']+)\"?\s*=")
-_TENSOR = re.compile(rf"(?<!\S)(?P<key>stress|virial)\s*=\s*(?P<value>{_VALUE})")
+_LIKE_KEYS = re.compile(r"(?<![^\s\"'])([^\s=\"']+)\"?\s*=")
+_NUMBERS = r"""(?:"[^"]{0,999}"|'[^']{0,999}'|\{[^}]{0,999}\}|\[[^\]]{0,999}\]|\S{0,999})"""
+_TENSOR = re.compile(rf"(?<!\S)(?P<key>stress|virial)\s*=\s*(?P<value>{_NUMBERS})")
+_LONGEST = 100_000
+"""Pairs of longer lines take too long to find, if somebody means harm."""
 
 
 def parsed_comment(line: str, where: str) -> dict[str, Any]:
@@ -77,6 +80,9 @@ def _six(text: str, key: str, where: str) -> Any:
 
 def _check_repeated(line: str, where: str) -> None:
     """Raise a DataError if a key occurs twice with different values."""
+    if len(line) > _LONGEST:
+        what = f"a comment line of {len(line)} characters repeats a key"
+        raise DataError(problem(where, what, hint=f"remove one, or shorten the line to {_LONGEST}"))
     first: dict[str, str] = {}
     for key, text in _pairs(line):
         if not _same(first.setdefault(key, text), text):
