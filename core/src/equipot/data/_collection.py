@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
-from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found, notes_of
+from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, keys_found
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 from equipot.graph import Graph
@@ -137,7 +137,7 @@ def collect_frames(
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
             with reading(where):
                 keys = tuple(keys_found(atoms))
-                notes = (*atoms.info.get(NOTES, ()), *notes_of(atoms, contract, where))
+                notes = (*atoms.info.get(NOTES, ()), *frame_remarks(atoms, contract, where))
         except DataError as error:
             problems.append(str(error))
             continue

@@ -32,9 +32,9 @@ __all__ = [
     "LabelSource",
     "finite_positions",
     "frame_from_atoms",
+    "frame_remarks",
     "keys_found",
     "label_contract",
-    "notes_of",
     "suggest_keys",
 ]
 
@@ -199,7 +199,7 @@ def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
     return {key: array.shape for key, array in arrays.items() if array is not None}
 
 
-def notes_of(atoms: Atoms, contract: LabelContract, where: str) -> list[tuple[str, str]]:
+def frame_remarks(atoms: Atoms, contract: LabelContract, where: str) -> list[tuple[str, str]]:
     """Notes, as code and text, on what a structure holds beside its labels: units and weights.
 
     Raises:

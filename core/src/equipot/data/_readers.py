@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from equipot.data._databases import read_json, read_lmdb_rows, read_sqlite
 from equipot.data._extxyz import read_extxyz
 from equipot.data._formats import FORMATS, check_arguments, format_of, selection
+from equipot.data._frame_count import MARKS, CountedText
 from equipot.data._streams import ALLOWANCE, EXPANSION, OutputText, compression, largest, opened, reading
 from equipot.data._trajectories import read_trajectory
 from equipot.errors import ArtifactError, DataError, did_you_mean, problem
@@ -134,8 +135,12 @@ def _read(
     else:
         from ase.io.formats import ioformats
 
-        size = file.stat().st_size
-        with OutputText(stream, str(file), largest(size) if compression(file) else size) as text:
+        size = largest(file.stat().st_size) if compression(file) else file.stat().st_size
+        if name in MARKS:
+            with CountedText(stream, str(file), size, name) as counted:
+                yield from counted.whole(ioformats[name].read(counted, slice(None), **further))
+            return
+        with OutputText(stream, str(file), size) as text:
             yield from ioformats[name].read(text, slice(None), **further)
 
 
