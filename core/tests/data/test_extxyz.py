@@ -127,7 +127,7 @@ def test_names_that_are_no_elements(frame, name):
     path = frame("energy=-1", [f"{name} 0 0 0 0 0 0"])
     with pytest.raises(DataError) as caught:
         read_atoms(path)
-    assert f"species '{name}' are no symbols of elements" in str(caught.value)
+    assert f"species '{name}' are not symbols of elements" in str(caught.value)
     assert f"data.species: {{{name}: {NAMES[name]}}}" in str(caught.value)
     (atoms,) = read_atoms(path, species={name: "Si"})
     assert atoms.get_chemical_symbols() == ["Si"]
@@ -150,6 +150,20 @@ def test_names_in_capitals_are_noted(frame):
     (atoms,) = read_atoms(frame("energy=-1", ["CA 0 0 0 0 0 0"]), species={"CA": "C"})
     assert atoms.get_chemical_symbols() == ["C"]
     assert NOTES not in atoms.info
+
+
+def test_ghost_atoms(frame):
+    from equipot.data import ASEDataModule
+    from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
+
+    path = str(frame("energy=-1", [ATOM, "X 0 0 9 0 0 0"]))
+    types = [ChemicalSpeciesToAtomTypeMapper(["H"])]
+    with pytest.raises(
+        DataError, match=r"without a type: X .*; X marks ghost atoms: remove them, or say what they are"
+    ):
+        ASEDataModule(1, train_file_path=path, transforms=types).setup()
+    data = ASEDataModule(1, train_file_path=path, transforms=types, species={"X": "H"})
+    assert data.dataset().raw(0)["atomic_numbers"].tolist() == [1, 1]
 
 
 def test_species_of_a_data_section(frame):

@@ -84,7 +84,9 @@ def test_units_of_a_virial():
     labels = {"stress": {"key": "stress", "convention": "virial", "unit": "Hartree"}}
     frame, _ = frame_from_atoms(crystal(), label_contract(labels))
     assert frame["stress"][0, 0, 0].item() == pytest.approx(-units.Hartree / 64.0, rel=1e-14)
-    with pytest.raises(ConfigError, match=r"stress.unit: is no known unit of stress, got 'GPa'; for example eV, meV"):
+    with pytest.raises(
+        ConfigError, match=r"stress.unit: is not a known unit of stress, got 'GPa'; for example eV, meV"
+    ):
         label_contract({"stress": {**labels["stress"], "unit": "GPa"}})
 
 
@@ -96,7 +98,9 @@ def test_units_of_the_unit_system_real():
 
 
 def test_unknown_units_are_refused():
-    with pytest.raises(ConfigError, match=r"labels.forces.unit: is no known unit of forces, got 'N'; for example eV/Å"):
+    with pytest.raises(
+        ConfigError, match=r"labels.forces.unit: is not a known unit of forces, got 'N'; for example eV/Å"
+    ):
         label_contract({"forces": {"key": "forces", "unit": "N"}}, "labels")
     with pytest.raises(ConfigError, match=r"unit: is for energies, forces, stress and virial, got 'e'"):
         label_contract({"total_energy": "energy", "total_charge": {"key": "charge", "unit": "e"}})

@@ -2,7 +2,7 @@
 
 ASE stops at a blank line in an extxyz file, reads a number that was cut off (by a full disk, for example) as a shorter
 number, believes the last of several values of one key, and atomic numbers against symbols. Each frame is counted and
-checked for all of these before ASE reads it, whatever the name of the file.
+checked for all of these before ASE reads it, under any file name.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _replaced(row: str, column: int, word: str) -> str:
 
 
 def _whole(words: list[str]) -> int:
-    """The number in a column, or -1, which is no atomic number."""
+    """The number in a column, or -1, which cannot be an atomic number."""
     return int(words[0]) if words and words[0].isdigit() and len(words[0]) < _DIGITS else -1
 
 

@@ -1,4 +1,4 @@
-"""Count the frames of a program's file beside the reader, which may lose one that was cut off."""
+"""Count the frames of a program's file independently of the reader, which may lose one that was cut off."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
 
 
 def frame_remarks(atoms: Atoms, contract: LabelContract, where: str) -> list[tuple[str, str]]:
-    """Notes, as code and text, on what a structure holds beside its labels: units and weights.
+    """Notes, as code and text, on what a structure holds besides its labels: units and weights.
 
     Raises:
         DataError: If it states a unit that differs from the one its labels are read in.

@@ -152,5 +152,5 @@ def _assumed(label: str, source: LabelOptions, where: str, units: Units) -> floa
         raise ConfigError(problem(f"{where}.unit", "is for energies, forces, stress and virial", got=source.unit))
     if (value := unit_value(source.unit, dimension)) is None:
         hint = f"for example {EXAMPLES[dimension]}"
-        raise ConfigError(problem(f"{where}.unit", f"is no known unit of {label}", got=source.unit, hint=hint))
+        raise ConfigError(problem(f"{where}.unit", f"is not a known unit of {label}", got=source.unit, hint=hint))
     return value

@@ -89,7 +89,7 @@ def unit_value(text: str, dimension: Dimension) -> float | None:
         dimension: What it must measure.
 
     Returns:
-        None if the text is no known unit of this dimension.
+        None if the text is not a known unit of this dimension.
 
     Example:
         >>> unit_value("meV / Angstrom", "forces"), unit_value("GPa", "energy")

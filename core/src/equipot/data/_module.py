@@ -82,7 +82,7 @@ class ASEDataOptions(SourceOptions):
     """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
 
     species: dict[str | int, str] | None = None
-    """Element of each name of atoms in extended XYZ that is no symbol, e.g. ``{OW: O, HW: H, D: H}`` or ``{1: Si}``."""
+    """Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{OW: O, D: H}`` or ``{1: Si}``."""
 
     def problems(self) -> Iterator[str]:
         """Problems of ``ase_args`` and ``species``, and those of all data sections with sources."""
@@ -111,6 +111,5 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
 
     def read(self, sources: list[str]) -> FrameCollection:
         """Frames of the files of one set."""
-        species = {str(name): symbol for name, symbol in (self.options.species or {}).items()}
-        placed = read_placed(sources, self.options.ase_args, species)
+        placed = read_placed(sources, self.options.ase_args, self.options.species)
         return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)

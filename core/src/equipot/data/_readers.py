@@ -26,7 +26,7 @@ _IN_FOLDERS = ("db", "aselmdb")
 
 
 def read_atoms(
-    path: str | Path, ase_args: Mapping[str, Any] | None = None, species: Mapping[str, str] | None = None
+    path: str | Path, ase_args: Mapping[str, Any] | None = None, species: Mapping[Any, str] | None = None
 ) -> list[Atoms]:
     """All frames of a file.
 
@@ -34,7 +34,7 @@ def read_atoms(
         path: The file, which may be compressed (``.gz``, ``.bz2``, ``.xz``).
         ase_args: ``format``, ``index`` and further arguments that the format allows, e.g.
             ``{"format": "extxyz", "index": ":100"}``; all frames by default.
-        species: Element of each name of atoms in extended XYZ that is no symbol, e.g. ``{"OW": "O", "D": "H"}``.
+        species: Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{"OW": "O", 1: "Si"}``.
 
     Returns:
         At least one structure, as ASE reads it. Constraints may be attached, but are never applied.
@@ -47,13 +47,14 @@ def read_atoms(
     file = Path(path)
     check_file(file)
     chosen = selection(ase_args)
-    if frames := list(_selected(_within_size(_frames(file, ase_args or {}, species), file), chosen)):
+    names = {str(name): symbol for name, symbol in (species or {}).items()}
+    if frames := list(_selected(_within_size(_frames(file, ase_args or {}, names), file), chosen)):
         return frames
     raise DataError(problem(str(file), "has no frames" if chosen == slice(None) else "has no such frames"))
 
 
 def read_placed(
-    files: Iterable[str], ase_args: Mapping[str, Any] | None = None, species: Mapping[str, str] | None = None
+    files: Iterable[str], ase_args: Mapping[str, Any] | None = None, species: Mapping[Any, str] | None = None
 ) -> Iterator[tuple[str, Atoms]]:
     """All frames of several files, each with its place for messages: the file and the index from 0.
 
@@ -87,7 +88,7 @@ def check_file(path: str | Path) -> None:
         raise DataError(str(error)) from None
 
 
-def _frames(file: Path, arguments: Mapping[str, Any], species: Mapping[str, str] | None) -> Iterator[Atoms]:
+def _frames(file: Path, arguments: Mapping[str, Any], species: Mapping[str, str]) -> Iterator[Atoms]:
     """The frames of a file, with errors that name file and frame."""
     number = 0
 
@@ -114,7 +115,7 @@ def _head(stream: Any) -> bytes:
 
 
 def _read(
-    name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any], species: Mapping[str, str] | None
+    name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any], species: Mapping[str, str]
 ) -> Iterator[Atoms]:
     """The frames of an open file of a format."""
     if name == "extxyz":

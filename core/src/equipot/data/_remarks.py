@@ -1,4 +1,4 @@
-"""What a frame says beside its numbers: units in its comment, and weights that nobody asked for.
+"""What a frame says besides its numbers: units in its comment, and weights that nobody asked for.
 
 A unit that contradicts what is assumed is an error; what is only worth knowing becomes a note, which the checks report.
 """

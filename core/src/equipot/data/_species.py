@@ -37,7 +37,7 @@ def mapping_problems(species: Mapping[Any, str] | None, where: str) -> Iterator[
 
 
 def check_names(names: Iterable[str], where: str) -> list[tuple[str, str]]:
-    """Refuse names that are no elements, and offer a mapping.
+    """Refuse names that are not elements, and offer a mapping.
 
     Returns:
         Notes, as code and text, on names in capitals that are read as an element of two letters.
@@ -48,7 +48,7 @@ def check_names(names: Iterable[str], where: str) -> list[tuple[str, str]]:
     distinct = sorted(set(names))
     if strange := [name for name in distinct if not is_element(name)]:
         offered = ", ".join(f"{name}: {_guess(name)}" for name in strange[:_SHOWN])
-        what = f"species {', '.join(map(repr, strange[:_SHOWN]))} are no symbols of elements"
+        what = f"species {', '.join(map(repr, strange[:_SHOWN]))} are not symbols of elements"
         if all(name in _ISOTOPES for name in strange):
             what += " here; a model has one type for all isotopes"
         elif all(name.isdigit() for name in strange):
@@ -85,7 +85,7 @@ def check_against_numbers(pairs: Iterable[tuple[str, int]], where: str) -> None:
         where: File and frame, for messages.
 
     Raises:
-        DataError: If they contradict each other. Names that are no elements say nothing; those in capitals (CA) may
+        DataError: If they contradict each other. Names that are not elements say nothing; those in capitals (CA) may
             begin with the element.
     """
     for name, number in sorted(set(pairs)):

@@ -23,8 +23,8 @@ class ASEDataset(FileSource):
     ase_args: dict[str, Any] | None = field(default=None, kw_only=False)
     """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
 
-    species: dict[str, str] | None = None
-    """Element of each name of atoms in extended XYZ that is no symbol, e.g. ``{OW: O, HW: H, D: H}``."""
+    species: dict[str | int, str] | None = None
+    """Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{OW: O, HW: H, D: H}``."""
 
     def problems(self) -> Iterator[str]:
         """Problems of ``ase_args``."""

@@ -1,4 +1,4 @@
-"""Checks of what a file says beside its numbers: units, weights, names of elements, its end."""
+"""Checks of what a file says besides its numbers: units, weights, names of elements, its end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ UNIT_TAG = define(
         severity="warning",
         title="A unit in the file is not understood",
         law="A unit that a file states (energy-unit=, stress_units=, units=) is the one that its numbers are read in.",
-        threshold="any key with the word unit whose text is no known unit of a label that is read; a known unit that "
-        "differs is an error when the file is read",
+        threshold="any key with the word unit whose text is not a known unit of a label that is read; a known unit "
+        "that differs is an error when the file is read",
         why="If the unit is another one, all energies, forces or stresses are wrong by a factor.",
         remedy="Compare the unit with data.units, or name it: labels: {total_energy: {key: …, unit: …}}.",
     )
