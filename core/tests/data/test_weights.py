@@ -280,17 +280,21 @@ def test_weights_of_a_config(weights, message):
 
 def test_unused_weights_are_noted(water):
     frames = water(2)
-    frames[0].info.update(config_weight=2.0, config_forces_weight=1.0, use_weights=True)
+    frames[0].info.update(config_weight=2.0, config_virial_weight=3.0, config_forces_weight=1.0, use_weights=True)
     frames[1].arrays["atom_weight"] = np.array([1.0, 0.5, 1.0])
     frames[1].calc = SinglePointCalculator(frames[1], energy=1.0)
     places = [("a, frame 0", frames[0]), ("a, frame 1", frames[1])]
     notes = collect_frames(places, label_contract(None)).notes
+    unused = "is in the file but not used; it would be by data.weights"
     assert [[one.text for one in some] for some in notes] == [
-        ["config_weight is in the file but not used"],
-        ["atom_weight is in the file but not used"],
+        [
+            f"config_weight {unused}: {{frame: config_weight}}",
+            f"config_virial_weight {unused}: {{stress: config_virial_weight}}",
+        ],
+        [f"atom_weight {unused}: {{forces: atom_weight}}"],
     ]
     assert notes[0][0].code == "unused-weights"
-    used = label_contract(None, weights={"frame": "config_weight"})
+    used = label_contract(None, weights={"frame": "config_weight", "stress": "config_virial_weight"})
     assert collect_frames(places[:1], used).notes == [()]
 
 

@@ -81,6 +81,7 @@ def _named(word: str, names: dict[str, tuple[str, ...]]) -> float | None:
     return next((_values()[name] for name, synonyms in names.items() if word in synonyms), None)
 
 
+@functools.lru_cache(maxsize=1000)
 def unit_value(text: str, dimension: Dimension) -> float | None:
     """A unit in eV, eV/Å, eV/Å³ or Å.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from equipot.data._label_contract import LabelContract, LabelSource, dimension_of
+from equipot.data._label_contract import FRAME, LabelContract, LabelSource, dimension_of
 from equipot.data._label_units import Dimension, unit_value
 from equipot.errors import DataError, problem
 from equipot.units import UNIT_SYSTEMS
@@ -125,11 +125,21 @@ def unused_weights(held: Mapping[str, Mapping[str, Any]], contract: LabelContrac
     """
     used = {key.split(":")[-1] for source in contract.values() for key in source.weights}
     notes = []
-    for values in held.values():
+    for place, values in held.items():
         for key, value in values.items():
             if key not in used and _WEIGHT.search(key.lower()) and _differs_from_one(value):
-                notes.append((UNUSED_WEIGHTS, f"{key} is in the file but not used"))
+                text = (
+                    f"{key} is in the file but not used; it would be by data.weights: {{{_weighed(key, place)}: {key}}}"
+                )
+                notes.append((UNUSED_WEIGHTS, text))
     return notes
+
+
+def _weighed(key: str, place: str) -> str:
+    """What weights are probably for, by their name and place."""
+    found = [labels[-1] for word, labels in _QUANTITIES.items() if word in key.lower()]
+    label = "forces" if place == "arrays" else FRAME
+    return {"atomic_energy": "total_energy"}.get(found[0], found[0]) if found else label
 
 
 def _differs_from_one(value: Any) -> bool:
