@@ -177,6 +177,13 @@ def test_units_that_agree_or_are_of_other_values(info):
     assert read(info).notes == [()]
 
 
+def test_a_unit_of_another_energy():
+    labels = {"total_energy": "REF_energy"}
+    assert read({"REF_energy": -3.0, "energy_unit": "Hartree"}, labels).notes == [()], "energy itself is in the file"
+    with pytest.raises(DataError, match="REF_energy_unit says Ry, but total_energy"):
+        read({"REF_energy": -3.0, "REF_energy_unit": "Ry"}, labels)
+
+
 def test_a_unit_that_is_honoured():
     labels = {"total_energy": {"key": "energy", "unit": "Ha"}}
     found = read({"energy_unit": "Hartree", "forces_unit": "Hartree/Bohr"}, labels)

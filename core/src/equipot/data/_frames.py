@@ -206,7 +206,7 @@ def frame_remarks(atoms: Atoms, contract: LabelContract, where: str) -> list[tup
         DataError: If it states a unit that differs from the one its labels are read in.
     """
     held = _held(atoms)
-    return [*check_unit_tags(held["info"], contract, where), *unused_weights(held, contract)]
+    return [*check_unit_tags(held, contract, where), *unused_weights(held, contract)]
 
 
 def _numbers(value: Any) -> Array | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,13 @@ UNUSED_WEIGHTS = "unused-weights"
 """Codes of the notes."""
 
 
-def check_unit_tags(info: Mapping[str, Any], contract: LabelContract, where: str) -> list[tuple[str, str]]:
+def check_unit_tags(
+    held: Mapping[str, Mapping[str, Any]], contract: LabelContract, where: str
+) -> list[tuple[str, str]]:
     """Compare units that a frame states with those that its labels are taken to have.
 
     Args:
-        info: Values of the frame by key, e.g. those of the comment of an extended XYZ file.
+        held: Values of the frame by place and key; ``info`` has those of the comment of an extended XYZ file.
         contract: Labels that are read.
         where: File and frame, for messages.
 
@@ -49,8 +51,8 @@ def check_unit_tags(info: Mapping[str, Any], contract: LabelContract, where: str
         DataError: If a unit differs; the message names the factor and the option that converts.
     """
     notes: list[tuple[str, str]] = []
-    for key, text in _tags(info):
-        about = _about(key, info, contract)
+    for key, text in _tags(held["info"]):
+        about = _about(key, {one.lower() for values in held.values() for one in values}, contract)
         parts = [part.strip() for part in re.split(r"[,;]", _SYSTEMS.get(text.strip().lower(), text))]
         stated = [
             (part, one, value) for part in parts for one in about if (value := unit_value(part, one[2])) is not None
@@ -77,14 +79,14 @@ _About = tuple[str, LabelSource | None, Dimension]
 """What a tag is about: a label that is read, or lengths, which have no label."""
 
 
-def _about(key: str, info: Mapping[str, Any], contract: LabelContract) -> list[_About]:
+def _about(key: str, values: Collection[str], contract: LabelContract) -> list[_About]:
     """What a tag is about, among what is read; a tag that names no quantity may be about all of it."""
     stem = re.sub(r"[-_ .]*units?[-_ .]*", "", key.lower())
     read = {label: kind for label, one in contract.items() if (kind := dimension_of(label, one.convention)) is not None}
     if not read:
         return []
     exact = [label for label in read if contract[label].key.split(":")[-1].lower() == stem]
-    if not exact and stem in {one.lower() for one in info}:
+    if not exact and stem in values:
         return []  # the unit of another value, which is not read
     named = [label for word, labels in _QUANTITIES.items() if word in stem or not stem for label in labels]
     about: list[_About] = [
