@@ -105,7 +105,7 @@ def test_contents_cannot_choose_another_reader(tmp_path, name, head):
 def test_formats_are_those_of_ase():
     from ase.io.formats import ioformats
 
-    assert {name for name in FORMATS if name not in ioformats} == {"aselmdb"}
+    assert {name for name in FORMATS if name not in ioformats} == {"aselmdb", "cp2k-output"}
 
 
 def test_outcar_does_not_look_for_other_files(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from . import transforms as transforms
 from ._base import DataModule as DataModule
 from ._base import name_sets as name_sets
 from ._census import Census as Census
+from ._collection import ConvergedFrames as ConvergedFrames
 from ._collection import FrameCollection as FrameCollection
 from ._collection import LazyFrames as LazyFrames
 from ._collection import collect_frames as collect_frames

@@ -26,6 +26,8 @@ FORMATS: dict[str, dict[str, type]] = {
     "espresso-out": {"results_required": bool},
     "gaussian-out": {},
     "orca-output": {},
+    "cp2k-output": {},
+    "aims-output": {},
     "castep-md": {},
     "castep-geom": {},
     "runnerdata": {},
@@ -47,6 +49,9 @@ _SUFFIXES = {
 
 _LIKELY = {"out": "espresso-out", "log": "gaussian-out", "data": "runnerdata"}
 """Suffixes that decide if nothing in the file does."""
+
+_MARKS = {"cp2k-output": b" CP2K| ", "aims-output": b"Invoking FHI-aims"}
+"""Texts near the beginning of formats for which ASE has no such text, or none that comes early enough."""
 
 _INDEX = re.compile(r"-?\d{1,18}|(-?\d{1,18})?:(-?\d{1,18})?(:(-?[1-9]\d{0,17})?)?")
 _CONVERT = "convert it with 'ase convert FILE OUT.extxyz' if you trust it"
@@ -109,6 +114,8 @@ def format_of(file: Path, head: bytes) -> str:
     for one in known:
         if one.match_magic(head):
             return str(one.name)
+    if marked := next((name for name, mark in _MARKS.items() if mark in head), None):
+        return marked
     if suffix in _LIKELY:
         return _LIKELY[suffix]
     if re.match(rb"\s*\d+\s*\n", head):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,6 +30,8 @@ DEFAULT_LABELS: dict[str, str] = {"total_energy": "energy", "forces": "forces", 
 
 _NOT_FINITE = "positions or cell contain NaN or inf"
 _HEAVIEST = 118
+_EQUAL = 1e-9
+"""Energies per atom that differ by less are one energy, printed twice."""
 _PLACES = ("results", "info", "arrays")
 
 
@@ -44,10 +46,15 @@ class LabelSource(Options):
     """What the file stores under the label ``stress``: ASE's stress (eV/Å³, positive under tension), its negative, or
     the virial ``-stress * volume`` (eV, as in QUIP)."""
 
+    force_consistent: str | None = None
+    """For ``total_energy``: key in calc.results of the energy whose derivatives the forces are. It is taken in frames
+    that have forces and both energies; by default ``free_energy``, if ``labels`` is not given at all."""
+
     def problems(self) -> Iterator[str]:
-        """The key must not be empty."""
-        if not self.key:
-            yield problem("key", "must not be empty")
+        """The keys must not be empty."""
+        for name in ("key", "force_consistent"):
+            if getattr(self, name) == "":
+                yield problem(name, "must not be empty")
 
 
 LabelContract = dict[str, LabelSource]
@@ -59,6 +66,10 @@ class LabelReport:
 
     source: str | None = None
     """``results:KEY``, ``info:KEY`` or ``arrays:KEY``; None if absent."""
+    instead_of: str | None = None
+    """Key of the energy that was not taken, because forces belong to another."""
+    difference: float = 0.0
+    """By how much the two energies differ, per atom."""
     ignored: str | None = None
     """Why a label in the file is not used."""
     non_finite: str | None = None
@@ -69,7 +80,9 @@ def label_contract(labels: Mapping[str, str | Mapping[str, str]] | None, where: 
     """Check labels given as ``{label: key}`` or ``{label: {key: ..., convention: ...}}``; None: ``DEFAULT_LABELS``."""
     contract: LabelContract = {}
     problems: list[str] = []
-    for label, given in (DEFAULT_LABELS if labels is None else labels).items():
+    if labels is None:
+        labels = {**DEFAULT_LABELS, "total_energy": {"key": "energy", "force_consistent": "free_energy"}}
+    for label, given in labels.items():
         try:
             contract[label] = _label_source(label, given, f"{where}.{label}")
         except ConfigError as error:
@@ -90,7 +103,15 @@ def _label_source(label: str, given: object, where: str) -> LabelSource:
     source = from_mapping(LabelSource, {"key": given} if isinstance(given, str) else given, where)
     if source.convention != "stress" and label != "stress":
         raise ConfigError(problem(f"{where}.convention", "is for the label stress only", got=source.convention))
+    if source.force_consistent is not None and label != "total_energy":
+        what = "is for the label total_energy only"
+        raise ConfigError(problem(f"{where}.force_consistent", what, got=source.force_consistent))
     return source
+
+
+def without_force_consistent(contract: LabelContract) -> LabelContract:
+    """The labels with the energy under its own key, for a training on energies alone."""
+    return {label: replace(source, force_consistent=None) for label, source in contract.items()}
 
 
 def frame_from_atoms(
@@ -132,6 +153,8 @@ def _labelled(
             continue
         reports[label].source = f"{found[0]}:{source.key.split(':')[-1]}"
         value = _shaped(label, found[1], len(atoms), f"{where}, {source.key}")
+        if source.force_consistent is not None and "forces" in contract:
+            value = _force_consistent(atoms, value, contract, reports[label], where)
         if label in OPTIONAL_INPUTS:
             frame[label] = torch.as_tensor(value).to(getattr(torch, FIELDS[label].dtype))
             continue
@@ -142,6 +165,23 @@ def _labelled(
             value = _converted(value, source.convention, atoms)
         _store(frame, label, value, reports[label], mask_nan=mask_nan)
     return frame, reports
+
+
+def _force_consistent(atoms: Atoms, energy: Array, contract: LabelContract, report: LabelReport, where: str) -> Array:
+    """The energy whose derivatives the forces are, where a calculation gave both; else the energy itself.
+
+    Only calc.results count: columns of databases with such a name hold other free energies, e.g. Gibbs' in QM9.
+    """
+    key = contract["total_energy"].force_consistent or ""
+    other = _held(atoms)["results"].get(key)
+    if other is None or _find(atoms, contract["forces"].key, where) is None:
+        return energy
+    free = _shaped("total_energy", other, len(atoms), f"{where}, {key}")
+    difference = float(np.abs(free - energy).max()) / len(atoms)
+    if not difference > _EQUAL:  # also if one of them is NaN
+        return energy
+    report.source, report.instead_of, report.difference = f"results:{key}", contract["total_energy"].key, difference
+    return free
 
 
 def _geometry(atoms: Atoms, where: str) -> Graph:

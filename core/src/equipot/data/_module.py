@@ -107,4 +107,7 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
     def read(self, sources: list[str]) -> FrameCollection:
         """Frames of the files of one set."""
         placed = read_placed(sources, self.options.ase_args)
-        return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)
+        options = self.options
+        return collect_frames(
+            placed, self.label_contract, mask_nan=options.mask_nan_labels, unconverged=options.unconverged
+        )

@@ -7,11 +7,16 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from equipot.data._databases import read_json, read_lmdb_rows, read_sqlite
 from equipot.data._extxyz import read_extxyz
 from equipot.data._formats import FORMATS, check_arguments, format_of, selection
+from equipot.data._outputs._aims import read_aims
+from equipot.data._outputs._cp2k import read_cp2k
+from equipot.data._outputs._espresso import read_espresso
+from equipot.data._outputs._molecules import read_gaussian, read_orca
+from equipot.data._outputs._vasp import read_outcar, read_vasprun
 from equipot.data._streams import ALLOWANCE, EXPANSION, OutputText, compression, largest, opened, reading
 from equipot.data._trajectories import read_trajectory
 from equipot.errors import ArtifactError, DataError, did_you_mean, problem
@@ -22,6 +27,13 @@ if TYPE_CHECKING:
 
 _HEAD = 50_000
 _IN_FOLDERS = ("db", "aselmdb")
+_OUTPUTS = {
+    "vasp-out": read_outcar,
+    "gaussian-out": read_gaussian,
+    "orca-output": read_orca,
+    "cp2k-output": read_cp2k,
+    "aims-output": read_aims,
+}
 
 
 def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> list[Atoms]:
@@ -119,12 +131,24 @@ def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -
         yield from read_sqlite(file)
     elif name == "aselmdb":
         yield from read_lmdb_rows(file)
+    elif name == "vasp-xml":
+        yield from read_vasprun(stream, str(file))
     else:
-        from ase.io.formats import ioformats
-
         size = file.stat().st_size
         with OutputText(stream, str(file), largest(size) if compression(file) else size) as text:
-            yield from ioformats[name].read(text, slice(None), **further)
+            yield from _read_output(name, text, str(file), further)
+
+
+def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any]) -> Iterator[Atoms]:
+    """The frames of a program's output."""
+    if name == "espresso-out":
+        return read_espresso(text, **further)
+    if name in _OUTPUTS:
+        return _OUTPUTS[name](text, file)
+    from ase.io.formats import ioformats
+
+    frames: Iterator[Atoms] = ioformats[name].read(text, slice(None))
+    return frames
 
 
 def _within_size(frames: Iterator[Atoms], file: Path) -> Iterator[Atoms]:
