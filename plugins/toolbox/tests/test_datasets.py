@@ -162,7 +162,7 @@ def test_npz_with_objects_is_refused(tmp_path, molecules):
 def test_npz_names_that_are_missing_or_double(tmp_path, molecules):
     arrays = arrays_of(molecules)
     np.savez(tmp_path / "a.npz", **{"xyz" if key == "R" else key: value for key, value in arrays.items()})
-    with pytest.raises(DataError, match=r"no array is the positions; give key_mapping; arrays: xyz, z, E, F"):
+    with pytest.raises(DataError, match=r"no array is the positions; give key_mapping to a data set of the toolbox; arrays: xyz, z, E, F"):
         len(NPZDataset(str(tmp_path / "a.npz")))
     assert len(NPZDataset(str(tmp_path / "a.npz"), {"xyz": "pos", "E": "total_energy"})) == 6
     np.savez(tmp_path / "b.npz", **arrays, energies=arrays["E"])

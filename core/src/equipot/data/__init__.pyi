@@ -2,6 +2,8 @@ import typing
 
 from . import options as options
 from . import transforms as transforms
+from ._arrays import NPZ_KEYS as NPZ_KEYS
+from ._arrays import ArrayFrames as ArrayFrames
 from ._base import DataModule as DataModule
 from ._base import name_sets as name_sets
 from ._census import Census as Census
@@ -18,6 +20,7 @@ from ._loader import TrainLoader as TrainLoader
 from ._loader import evaluation_loader as evaluation_loader
 from ._module import ASEDataModule as ASEDataModule
 from ._module import SourceDataModule as SourceDataModule
+from ._npz import read_npz as read_npz
 from ._quantities import EdgeLengths as EdgeLengths
 from ._quantities import NumNeighbors as NumNeighbors
 from ._quantities import PerAtomModifier as PerAtomModifier

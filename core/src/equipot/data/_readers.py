@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
+from equipot.data._arrays import read_npz_frames
 from equipot.data._databases import read_json, read_lmdb_rows, read_sqlite
+from equipot.data._deepmd import folder_size, is_deepmd, read_deepmd
 from equipot.data._extxyz import read_extxyz
 from equipot.data._formats import FORMATS, check_arguments, format_of, selection
 from equipot.data._outputs._aims import read_aims
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _HEAD = 50_000
-_IN_FOLDERS = ("db", "aselmdb")
+_IN_FOLDERS = ("db", "aselmdb", "npz")
 _OUTPUTS = {
     "vasp-out": read_outcar,
     "gaussian-out": read_gaussian,
@@ -40,7 +42,7 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
     """All frames of a file.
 
     Args:
-        path: The file, which may be compressed (``.gz``, ``.bz2``, ``.xz``).
+        path: The file, which may be compressed (``.gz``, ``.bz2``, ``.xz``), or a folder of DeePMD-kit.
         ase_args: ``format``, ``index`` and further arguments that the format allows, e.g.
             ``{"format": "extxyz", "index": ":100"}``; all frames by default.
 
@@ -53,7 +55,8 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
     """
     check_arguments(ase_args)
     file = Path(path)
-    check_file(file)
+    if not is_deepmd(file):
+        check_file(file)
     chosen = selection(ase_args)
     if frames := list(_selected(_within_size(_frames(file, ase_args or {}), file), chosen)):
         return frames
@@ -99,6 +102,12 @@ def _frames(file: Path, arguments: Mapping[str, Any]) -> Iterator[Atoms]:
     def place() -> str:
         return f"{file}, frame {number} (counted from 0)"
 
+    if is_deepmd(file):
+        with reading(place):
+            for atoms in read_deepmd(file):
+                yield atoms
+                number += 1
+        return
     with reading(place), opened(file) as stream:
         name = arguments.get("format") or format_of(file, _head(stream))
         if name in _IN_FOLDERS and compression(file):
@@ -131,6 +140,8 @@ def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -
         yield from read_sqlite(file)
     elif name == "aselmdb":
         yield from read_lmdb_rows(file)
+    elif name == "npz":
+        yield from read_npz_frames(str(file))
     elif name == "vasp-xml":
         yield from read_vasprun(stream, str(file))
     else:
@@ -142,7 +153,7 @@ def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -
 def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any]) -> Iterator[Atoms]:
     """The frames of a program's output."""
     if name == "espresso-out":
-        return read_espresso(text, **further)
+        return read_espresso(text, file, **further)
     if name in _OUTPUTS:
         return _OUTPUTS[name](text, file)
     from ase.io.formats import ioformats
@@ -153,7 +164,7 @@ def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any])
 
 def _within_size(frames: Iterator[Atoms], file: Path) -> Iterator[Atoms]:
     """The frames, until they hold more than a file of this size can; parts of a file can be used many times."""
-    left = 2 * EXPANSION * file.stat().st_size + ALLOWANCE
+    left = 2 * EXPANSION * (folder_size(file) if file.is_dir() else file.stat().st_size) + ALLOWANCE
     for atoms in frames:
         results = getattr(atoms.calc, "results", None) or {}
         held = itertools.chain(atoms.arrays.values(), atoms.info.values(), results.values())

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from equipot.data import argument_problems, read_placed
-from equipot_toolbox._arrays import NPZ_KEYS, FrameArrays, names_of
+from equipot.data import NPZ_KEYS, argument_problems, read_npz, read_placed
+from equipot_toolbox._arrays import FrameArrays, names_of
 from equipot_toolbox._frame_source import FileSource, FrameSource
-from equipot_toolbox._npz import read_npz
 
 if TYPE_CHECKING:
     from ase import Atoms

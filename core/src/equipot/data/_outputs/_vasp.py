@@ -91,6 +91,9 @@ def read_vasprun(stream: BinaryIO, where: str) -> Iterator[Atoms]:
             elif found.tag == "parameters":
                 settings = _settings(found)
             elif found.tag == "calculation":
+                if not elements:
+                    what = "has an ionic step before the list of its atoms (atominfo)"
+                    raise DataError(problem(where, what, hint="give the file as VASP wrote it"))
                 yield _calculation(found, elements, settings)
                 count += 1
             if found.tag == "calculation" or found.tag in _BULKY:
@@ -118,9 +121,9 @@ def _calculation(found: Any, elements: list[str], settings: dict[str, float]) ->
     # The energy of the whole step has PSTRESS times the volume in it, and its e_0_energy is wrong in some versions;
     # those of the cycle lack classical dispersion. So the first is corrected by the difference in the last.
     free = _energy(found, "e_fr_energy") - settings.get("PSTRESS", 0.0) * GPa / 10 * abs(np.linalg.det(cell))
-    last = cycles[-1] if cycles else found
-    step = Step(elements, fractions @ cell, cell, pbc=True, free_energy=free)
-    step.energy = free + _energy(last, "e_0_energy") - _energy(last, "e_fr_energy")
+    step = Step(elements, fractions @ cell, cell, pbc=True, energy=free, free_energy=free)
+    if cycles:
+        step.energy = free + _energy(cycles[-1], "e_0_energy") - _energy(cycles[-1], "e_fr_energy")
     if (forces := found.find("varray[@name='forces']")) is not None:
         step.forces = _vectors(forces)
     if (stress := found.find("varray[@name='stress']")) is not None:
