@@ -11,9 +11,10 @@ import ase.db
 import ase.io
 import numpy as np
 from ase.calculators.lj import LennardJones
+from ase.io.espresso import units
 from ase.io.jsonio import encode
 from ase.stress import voigt_6_to_full_3x3_stress
-from ase.units import Bohr, GPa, Hartree, Rydberg, bar
+from ase.units import Bohr, GPa, Hartree, bar
 
 from equipot_test_support.water import random_labels
 
@@ -167,7 +168,7 @@ def espresso(folder, *, failed=(), exchange=False):
     lines = ["     Program PWSCF v.7.2 starts", "     number of atoms/cell      =            3"]
     lines += [
         "     number of atomic types    =            2",
-        f"     celldm(1)=   {length / Bohr:.6f}  celldm(2)=   0.0",
+        f"     celldm(1)=   {length / units['Bohr']:.9f}  celldm(2)=   0.0",
     ]
     lines += ["     EXX-fraction              =        0.25"] if exchange else []
     lines += ["     crystal axes: (cart. coord. in units of alat)"]
@@ -182,16 +183,16 @@ def espresso(folder, *, failed=(), exchange=False):
         results = one.calc.results
         if exchange:
             lines += ["!    total energy              =   -99.00000000 Ry", "     EXX: now go back to refine exchange"]
-        energy = f"    total energy              =   {results['energy'] / Rydberg:.8f} Ry"
+        energy = f"    total energy              =   {results['energy'] / units['Ry']:.8f} Ry"
         if step in failed:
             lines += ["     convergence NOT achieved after 100 iterations: stopping", f" {energy}"]
         else:
             lines += [f"!{energy}", "     convergence has been achieved in   9 iterations"]
         lines += ["", "!!" + energy[1:], "", "     EXX self-consistency reached"] if exchange else []
         lines += ["", "     Forces acting on atoms (cartesian axes, Ry/au):", ""]
-        for number, force in enumerate(results["forces"] / (Rydberg / Bohr), 1):
+        for number, force in enumerate(results["forces"] / (units["Ry"] / units["Bohr"]), 1):
             lines += [f"     atom    {number} type  1   force = " + " ".join(f"{x:.8f}" for x in force)]
-        tensor = -voigt_6_to_full_3x3_stress(results["stress"]) / (Rydberg / Bohr**3)
+        tensor = -voigt_6_to_full_3x3_stress(results["stress"]) / (units["Ry"] / units["Bohr"] ** 3)
         lines += ["", "     Computing stress (Cartesian axis) and pressure", ""]
         lines += ["          total   stress  (Ry/bohr**3)                   (kbar)     P=        0.0"]
         lines += [" ".join(f"{x:.12f}" for x in [*row, 0, 0, 0]) for row in tensor]

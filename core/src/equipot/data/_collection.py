@@ -108,7 +108,7 @@ class ConvergedFrames:
         """The structures.
 
         Raises:
-            DataError: At the end, if there are others and they are refused.
+            DataError: At the end, if there are others and they are refused, or nothing else.
         """
         number = 0
         for number, (place, atoms) in enumerate(self._placed, 1):  # noqa: B007 - the number is used after the loop
@@ -120,7 +120,7 @@ class ConvergedFrames:
         if not self.others or self._unconverged == "use":
             return
         what = f"{len(self.others)} of {number} frames did not converge: {_first(self.others)}"
-        if self._unconverged == "error":
+        if self._unconverged == "error" or len(self.others) == number:
             hint = "write unconverged: drop to leave them out, or use to learn from them as they are"
             raise DataError(problem("data.unconverged", what, hint=hint))
         logger.warning("%s; they are left out", what)
