@@ -82,9 +82,10 @@ WRONG = {
         "energy.npy: cannot be read: it has Python objects",
     ),
     "cut off": (lambda folder: cut(folder / "set.000/force.npy"), r"force.npy: states an array of shape \(2, 9\)"),
-    "link": (lambda folder: link(folder, "set.000/energy.npy"), "energy.npy: cannot be read"),
+    "link": (lambda folder: link(folder, "set.000/energy.npy"), "energy.npy: is a link, which is not followed"),
     "linked set": (lambda folder: link(folder, "set.000"), "set.000: is a link, which is not followed"),
-    "linked types": (lambda folder: link(folder, "type_map.raw"), "type_map.raw: cannot be read"),
+    "linked types": (lambda folder: link(folder, "type_map.raw"), "type_map.raw: is a link, which is not followed"),
+    "set that is a file": (lambda folder: (folder / "set.002").touch(), "set.002: is not a folder"),
     "mixed type": (
         change("real_atom_types", np.full((2, 3), 7)),
         "a type without a name in real_atom_types.npy, got 7",

@@ -50,6 +50,7 @@ def test_last_line_without_an_end_is_left_out(caplog):
     text = OutputText(io.BytesIO(b"energy = -76.4\nenergy = -7"), "a.out", 9)
     assert list(text) == ["energy = -76.4\n"]
     assert caplog.messages == ["a.out: the last line has no end and is left out; the file was cut off"]
+    assert list(OutputText(io.BytesIO(b"end"), "input.data", 9, whole_lines=False)) == ["end"]
 
 
 def test_output_that_ends_too_early():

@@ -45,12 +45,12 @@ def read_deepmd(folder: Path) -> Iterator[Atoms]:
     """
     numbers = _elements(folder)
     types = _type_indices(folder, len(numbers))
-    sets = sorted(one for one in folder.glob("set.*") if one.is_dir())
+    sets = sorted(folder.glob("set.*"))
     if not sets:
         raise DataError(problem(str(folder), "has no set.* folder", hint="it must be as DeePMD-kit reads it"))
     for one in sets:
-        if one.is_symlink():
-            raise DataError(problem(str(one), "is a link, which is not followed", hint="copy the folder"))
+        if not _no_link(one).is_dir():
+            raise DataError(problem(str(one), "is not a folder"))
         arrays = _arrays(one, len(types), periodic=not (folder / "nopbc").is_file())
         for index in range(len(arrays["coord"])):
             yield _frame({name: array[index] for name, array in arrays.items()}, numbers, types, str(one))
@@ -78,8 +78,15 @@ def _type_indices(folder: Path, count: int) -> Array:
     return types
 
 
+def _no_link(path: Path) -> Path:
+    """The path of a part of the folder; one that is a link could lead to any file of the user's."""
+    if path.is_symlink():
+        raise DataError(problem(str(path), "is a link, which is not followed", hint="copy what it leads to"))
+    return path
+
+
 def _words(path: Path, hint: str) -> list[str]:
-    with reading(str(path), hint), open_regular(path, follow_links=False) as file:
+    with reading(str(path), hint), open_regular(_no_link(path), follow_links=False) as file:
         return file.read().decode("utf-8-sig").split()
 
 
@@ -88,7 +95,7 @@ def _arrays(folder: Path, n_atoms: int, *, periodic: bool) -> dict[str, Array]:
     needed = ("coord", "box") if periodic else ("coord",)
     arrays: dict[str, Array] = {}
     for name in (*_PER_ATOM, *_WIDTHS):
-        path = folder / f"{name}.npy"
+        path = _no_link(folder / f"{name}.npy")
         if name not in needed and not path.exists():
             continue
         array = read_npy(path, follow_links=False)

@@ -146,7 +146,9 @@ def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -
         yield from read_vasprun(stream, str(file))
     else:
         size = file.stat().st_size
-        with OutputText(stream, str(file), largest(size) if compression(file) else size) as text:
+        limit = largest(size) if compression(file) else size
+        # data of RuNNer are often joined by hand, and their frames end with a word
+        with OutputText(stream, str(file), limit, whole_lines=name != "runnerdata") as text:
             yield from _read_output(name, text, str(file), further)
 
 

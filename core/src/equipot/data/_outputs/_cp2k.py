@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _COORDINATES = re.compile(r"MODULE QUICKSTEP:\s+ATOMIC COORDINATES IN (\S+)", re.IGNORECASE)
-_ENERGY = re.compile(r"^ ENERGY\| Total FORCE_EVAL .*energy \[(.+?)\]:?\s+(\S+)")
-_FORCES = re.compile(r"(?:FORCES\| Atomic forces|ATOMIC FORCES in)\s+\[(.+?)\]")
-_STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ STRESS TENSOR)\s+\[(.+?)\]")
+_ENERGY = re.compile(r"^ ENERGY\| Total FORCE_EVAL [^\[]*\[([^\]]*)\]:?\s+(\S+)")
+_FORCES = re.compile(r"(?:FORCES\| Atomic forces|ATOMIC FORCES in)\s+\[([^\]]*)\]")
+_STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ STRESS TENSOR)\s+\[([^\]]*)\]")
 _VECTOR = re.compile(r"^ CELL\| Vector ([abc]) \[angstrom\]:?\s+(\S+)\s+(\S+)\s+(\S+)")
 _OPEN = re.compile(r"^ (?:CELL|POISSON)\| Periodicity\s+NONE")
 _FAILED = ("SCF run NOT converged", "outer SCF loop FAILED")
@@ -74,6 +74,9 @@ def _geometry(text: TextIO, unit: str, where: str) -> Step:
         if row is not None and len(words) >= 9 and words[0].isdecimal():
             elements.append(int(words[-6]))
             positions.append(row[:3])
+        elif words[:1] and words[0].isdecimal():
+            what = "has a line in a geometry that is no position of an atom"
+            raise DataError(problem(where, what, got=line.strip()[:80]))
         elif elements:
             return Step(elements, positions)
     raise DataError(problem(where, "is cut off in a geometry", hint=CUT_OFF))

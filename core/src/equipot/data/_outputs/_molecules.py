@@ -80,6 +80,7 @@ def _gaussian_geometry(text: TextIO, where: str) -> Step:
     for line in text:
         row = numbers(line, 3)
         if row is None or len(line.split()) != 6:
+            _table_ends(line, "-", where)
             break
         number = int(line.split()[1])
         if number == -2:  # a vector of a periodic system
@@ -96,6 +97,14 @@ def _gaussian_geometry(text: TextIO, where: str) -> Step:
     if vectors:
         step.cell, step.pbc = vectors, True
     return step
+
+
+def _table_ends(line: str, end: str, where: str) -> None:
+    """Refuse a line that neither is a row of a geometry nor ends it, which is one of ``end`` or an empty line."""
+    if line.strip().strip(end):
+        raise DataError(
+            problem(where, "has a line in a geometry that is no position of an atom", got=line.strip()[:80])
+        )
 
 
 def _gaussian_energy(line: str) -> float:
@@ -163,7 +172,8 @@ def _orca_geometry(text: TextIO, where: str) -> Step:
     positions: list[list[float]] = []
     for line in text:
         row = numbers(line, 3)
-        if row is None:
+        if row is None or len(line.split()) != 4:
+            _table_ends(line, "", where)
             return Step(symbols, positions)
         symbols.append(line.split()[0])
         positions.append(row)
@@ -174,8 +184,8 @@ def _orca_energy(step: Step, line: str) -> None:
     """Read the energy; a note in brackets stands before or behind it if the cycle did not converge."""
     from ase.units import Hartree
 
-    plain = re.sub(r"\([^)]*\)", " ", line.removeprefix("FINAL SINGLE POINT ENERGY"))
-    step.energy = step.free_energy = float(plain.split()[0]) * Hartree
+    found = [value for word in line.split() if (value := numbers(word, 1)) is not None]
+    step.energy = step.free_energy = found[0][0] * Hartree
     if "not fully converged" in line:
         step.unconverged = '"not fully converged"'
 
