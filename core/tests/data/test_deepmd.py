@@ -63,7 +63,7 @@ def text(name, content):
 
 WRONG = {
     "no names": (lambda folder: (folder / "type_map.raw").unlink(), "type_map.raw: there is no such file"),
-    "no elements": (text("type_map.raw", "H\nOW\n"), "type_map.raw: has names that are no elements, got 'OW'"),
+    "no elements": (text("type_map.raw", "H\nOW\n"), "type_map.raw: has names that are not elements, got 'OW'"),
     "words": (text("type.raw", "0 1 x"), "type.raw: cannot be read: ValueError"),
     "nothing": (text("type.raw", ""), "type.raw: must have a type from 0 to 1 for each atom"),
     "another type": (text("type.raw", "0 1 2"), "type.raw: must have a type from 0 to 1 for each atom.*got"),

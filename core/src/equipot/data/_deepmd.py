@@ -63,7 +63,7 @@ def _elements(folder: Path) -> Array:
     names = _words(folder / _NAMES, "write the chemical symbols of the types into it, in order")
     if strange := [name for name in names if name not in atomic_numbers]:
         hint = "write chemical symbols"
-        raise DataError(problem(str(folder / _NAMES), "has names that are no elements", got=strange[0], hint=hint))
+        raise DataError(problem(str(folder / _NAMES), "has names that are not elements", got=strange[0], hint=hint))
     return np.array([atomic_numbers[name] for name in names], dtype=np.int64)
 
 

@@ -75,7 +75,7 @@ def _geometry(text: TextIO, unit: str, where: str) -> Step:
             elements.append(int(words[-6]))
             positions.append(row[:3])
         elif words[:1] and words[0].isdecimal():
-            what = "has a line in a geometry that is no position of an atom"
+            what = "has a line in a geometry that is not the position of an atom"
             raise DataError(problem(where, what, got=line.strip()[:80]))
         elif elements:
             return Step(elements, positions)

@@ -103,7 +103,7 @@ def _table_ends(line: str, end: str, where: str) -> None:
     """Refuse a line that neither is a row of a geometry nor ends it, which is one of ``end`` or an empty line."""
     if line.strip().strip(end):
         raise DataError(
-            problem(where, "has a line in a geometry that is no position of an atom", got=line.strip()[:80])
+            problem(where, "has a line in a geometry that is not the position of an atom", got=line.strip()[:80])
         )
 
 
@@ -181,7 +181,7 @@ def _orca_geometry(text: TextIO, where: str) -> Step:
 
 
 def _orca_energy(step: Step, line: str) -> None:
-    """Read the energy; a note in brackets stands before or behind it if the cycle did not converge."""
+    """Read the energy; a note in brackets comes before or after it if the cycle did not converge."""
     from ase.units import Hartree
 
     found = [value for word in line.split() if (value := numbers(word, 1)) is not None]
