@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from equipot.data import NPZ_KEYS, argument_problems, read_npz, read_placed
+from equipot.data import NPZ_KEYS, argument_problems, check_file, read_npz, read_placed
 from equipot_toolbox._arrays import FrameArrays, names_of
 from equipot_toolbox._frame_source import FileSource, FrameSource
 
@@ -74,6 +74,7 @@ class NPZDataset(FileSource):
     @functools.cached_property
     def _arrays(self) -> FrameArrays:
         path = self.file_path
+        check_file(path)
         return FrameArrays(read_npz(path), names_of(self.key_mapping, NPZ_KEYS), path, path)
 
     def opened(self) -> FrameSource:

@@ -28,6 +28,8 @@ _AFTER = (
 _STRESS = ("Analytical stress tensor - Symmetrized", "Numerical stress tensor")
 _CONVERGED = "Self-consistency cycle converged."
 _FAILED = "SELF-CONSISTENCY CYCLE DID NOT CONVERGE"
+_RESTARTS = "Self-consistency cycle not yet converged - restarting mixer"
+"""Results follow all the same, and are printed once more for this geometry when the cycle has started anew."""
 
 
 def read_aims(text: TextIO, where: str) -> Iterator[Atoms]:
@@ -40,7 +42,7 @@ def read_aims(text: TextIO, where: str) -> Iterator[Atoms]:
     Raises:
         DataError: If it is cut off, or has several energies for one geometry.
     """
-    first, step, converged = Step(), Step(), False
+    first, step, failed = Step(), Step(), ""
     for line in text:
         if line.strip() == "Input geometry:":
             yield from _ended(step)
@@ -53,11 +55,14 @@ def read_aims(text: TextIO, where: str) -> Iterator[Atoms]:
             step.move_to(_structure(text, first, where))
             yield from _ended(step)
             step = Step()
-        elif _CONVERGED in line or _FAILED in line:
-            converged = _CONVERGED in line
+        elif mark := next((one for one in (_CONVERGED, _FAILED, _RESTARTS) if one in line), ""):
+            failed = "" if mark == _CONVERGED else f'"{mark}"'
+        elif "Begin self-consistency loop: Re-initialization" in line and _RESTARTS in failed:
+            geometry, step, failed = step, Step(), ""
+            step.move_to(geometry)
         elif "Energy and forces in a compact form:" in line:
             _add_energy(text, step, where)
-            step.unconverged, converged = "" if converged else "no self-consistency cycle that converged", False
+            step.unconverged = failed
         else:
             _add_derivatives(line, text, step, len(first.elements), where)
     if step.energy is not None and not step.elements:

@@ -18,8 +18,8 @@ _COORDINATES = re.compile(r"MODULE QUICKSTEP:\s+ATOMIC COORDINATES IN (\S+)", re
 _ENERGY = re.compile(r"^ ENERGY\| Total FORCE_EVAL [^\[]*\[([^\]]*)\]:?\s+(\S+)")
 _FORCES = re.compile(r"(?:FORCES\| Atomic forces|ATOMIC FORCES in)\s+\[([^\]]*)\]")
 _STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ STRESS TENSOR)\s+\[([^\]]*)\]")
-_VECTOR = re.compile(r"^ CELL\| Vector ([abc]) \[angstrom\]:?\s+(\S+)\s+(\S+)\s+(\S+)")
-_OPEN = re.compile(r"^ (?:CELL|POISSON)\| Periodicity\s+NONE")
+_VECTOR = re.compile(r"^ CELL\| Vector ([abc]) \[angstrom\]:?\s+(\S+)\s+(\S+)\s+(\S+)\s+\|[abc]\| =\s+(\S+)")
+_PERIODICITY = re.compile(r"^ CELL\| Periodicity\s+(NONE|[XYZ]+)\s*$")
 _FAILED = ("SCF run NOT converged", "outer SCF loop FAILED")
 
 
@@ -34,17 +34,18 @@ def read_cp2k(text: TextIO, where: str) -> Iterator[Atoms]:
         DataError: If it is cut off, states a unit that is not known, or has several energies for one geometry, as in
             molecular dynamics, whose further geometries are in other files.
     """
-    step, cell, failed, pbc = Step(), dict[str, list[float]](), "", True
+    step, cell, failed, periodic = Step(), dict[str, list[float]](), "", "XYZ"
     for line in text:
-        pbc = pbc and not _OPEN.match(line)
         if found := _VECTOR.match(line):
-            cell[found[1]] = [float(one) for one in found.groups()[1:]]
+            cell[found[1]] = _vector([float(one) for one in found.groups()[1:]])
+        elif found := _PERIODICITY.match(line):
+            periodic = found[1]
         elif found := _COORDINATES.search(line):
             if step.energy is not None:
                 yield step.atoms()
             step = _geometry(text, found[1], where)
             if len(cell) == 3:
-                step.cell, step.pbc = [cell[one] for one in "abc"], pbc
+                step.cell, step.pbc = [cell[one] for one in "abc"], [one in periodic for one in "XYZ"]
         elif mark := next((one for one in _FAILED if one in line), ""):
             failed = f'"{mark}"'
         elif found := _ENERGY.match(line):
@@ -54,6 +55,12 @@ def read_cp2k(text: TextIO, where: str) -> Iterator[Atoms]:
             _add_derivatives(line, text, step, where)
     if step.energy is not None:
         yield step.atoms()
+
+
+def _vector(row: list[float]) -> list[float]:
+    """A cell vector from its three components, which have few digits, and its length, which has more."""
+    length = sum(one * one for one in row[:3]) ** 0.5
+    return [one * row[3] / length for one in row[:3]]
 
 
 def _add_derivatives(line: str, text: TextIO, step: Step, where: str) -> None:

@@ -31,7 +31,7 @@ class Step:
     """Chemical symbols or atomic numbers."""
     positions: Rows = ()
     cell: Rows | None = None
-    pbc: bool = False
+    pbc: bool | list[bool] = False
     energy: float | None = None
     free_energy: float | None = None
     forces: Rows | None = None

@@ -13,8 +13,8 @@ UNCONVERGED_SCF = define(
         law="Energies and forces are those of a self-consistent density.",
         threshold="The program says so: VASP `EDIFF was not reached`, or all NELM steps without `EDIFF is reached`; "
         "Quantum ESPRESSO `convergence NOT achieved`; Gaussian `Convergence criterion not met`; ORCA `not fully "
-        "converged` or `SCF NOT CONVERGED`; CP2K `SCF run NOT converged` or `outer SCF loop FAILED`; FHI-aims without "
-        "`Self-consistency cycle converged`.",
+        "converged` or `SCF NOT CONVERGED`; CP2K `SCF run NOT converged` or `outer SCF loop FAILED`; FHI-aims "
+        "`SELF-CONSISTENCY CYCLE DID NOT CONVERGE`, or a restart of the mixer that is the last thing.",
         why="Such energies are wrong by any amount, such forces more so; one frame can spoil a small set.",
         remedy="Repeat the calculation, or leave the frames out with `data.unconverged: drop`.",
     )
