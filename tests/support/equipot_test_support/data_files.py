@@ -268,7 +268,7 @@ def cp2k(folder, *, failed=(), version=2024):
     Args:
         folder: Where to write.
         failed: Numbers of the points that do not converge.
-        version: From 2025 on the tables begin with other words and the stress is in bar.
+        version: From 2025 on the tables begin with other words and the stress is in bar; up to 7 they have others.
     """
     lines = [" CP2K| version string:                                     CP2K version 2024.1"]
     new = version >= 2025
@@ -285,7 +285,7 @@ def cp2k(folder, *, failed=(), version=2024):
         lines += [
             "  *** SCF run NOT converged ***" if number in failed else "  *** SCF run converged in    12 steps ***"
         ]
-        unit = "[hartree]" if new else "[a.u.]:"
+        unit = "[hartree]" if new else "(a.u.):" if version <= 7 else "[a.u.]:"
         lines += [f" ENERGY| Total FORCE_EVAL ( QS ) energy {unit}       {results['energy'] / Hartree:.12f}", ""]
         forces = results["forces"] * Bohr / Hartree
         if new:
@@ -302,6 +302,11 @@ def cp2k(folder, *, failed=(), version=2024):
             lines += [f"      {n}      1      O  {x:.9f} {y:.9f} {z:.9f}" for n, (x, y, z) in enumerate(forces, 1)]
             lines += [" SUM OF ATOMIC FORCES           0.0 0.0 0.0     0.0"]
         tensor = -voigt_6_to_full_3x3_stress(results["stress"]) / (bar if new else GPa)
+        if version <= 7:
+            lines += ["", " STRESS TENSOR [GPa]", "", "            X               Y               Z"]
+            rows = zip("XYZ", tensor, strict=True)
+            lines += [f"  {axis}  " + " ".join(f"{x:.8f}" for x in row) for axis, row in rows]
+            continue
         lines += ["", " STRESS| Analytical stress tensor [bar]" if new else " STRESS| Analytical stress tensor [GPa]"]
         lines += [" STRESS|                        x                   y                   z"]
         lines += [

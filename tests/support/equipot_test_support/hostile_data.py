@@ -589,7 +589,7 @@ def _endless_outputs(folder):
     geometry = water[: water.index(" SCF WAVE")]
     energy = " ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:      -17.1\n"
     texts = {
-        "cp2k brackets.out": " CP2K| a\n" + " ENERGY| Total FORCE_EVAL energy [" * 30_000 + "\n",
+        "cp2k brackets.out": " CP2K| a\n" + " ENERGY| Total FORCE_EVAL ( QS ) energy [" * 30_000 + "\n",
         "cp2k energies.out": geometry + energy * 100_000,
         "cp2k forces.out": geometry + energy + " FORCES| Atomic forces [hartree/bohr]\n" + " FORCES|\n" * 300_000,
         "cp2k stress.out": geometry + energy + " STRESS| Analytical stress tensor [GPa]\n" * 100_000,

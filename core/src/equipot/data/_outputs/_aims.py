@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from equipot.data._outputs._step import CUT_OFF, Step, numbers, table
+from equipot.data._outputs._step import CUT_OFF, Step, ended, numbers, table
 from equipot.errors import DataError, problem
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ def read_aims(text: TextIO, where: str) -> Iterator[Atoms]:
     first, step, failed = Step(), Step(), ""
     for line in text:
         if line.strip() == "Input geometry:":
-            yield from _ended(step)
+            yield from ended(step)
             first = _input_geometry(text, where)
             step = replace(first)
         elif _BEFORE in line:
-            yield from _ended(step)
+            yield from ended(step)
             step = _structure(text, first, where)
         elif any(one in line for one in _AFTER):
             step.move_to(_structure(text, first, where))
-            yield from _ended(step)
+            yield from ended(step)
             step = Step()
         elif mark := next((one for one in (_CONVERGED, _FAILED, _RESTARTS) if one in line), ""):
             failed = "" if mark == _CONVERGED else f'"{mark}"'
@@ -67,13 +67,7 @@ def read_aims(text: TextIO, where: str) -> Iterator[Atoms]:
             _add_derivatives(line, text, step, len(first.elements), where)
     if step.energy is not None and not step.elements:
         raise DataError(problem(where, "is cut off before the geometry of the last step", hint=CUT_OFF))
-    yield from _ended(step)
-
-
-def _ended(step: Step) -> Iterator[Atoms]:
-    """The frame of a step that has an energy."""
-    if step.energy is not None:
-        yield step.atoms()
+    yield from ended(step)
 
 
 def _input_geometry(text: TextIO, where: str) -> Step:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from equipot.data._outputs._step import CUT_OFF, Step, numbers
+from equipot.data._outputs._step import CUT_OFF, Step, ended, numbers
 from equipot.errors import DataError, problem
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 _COORDINATES = re.compile(r"MODULE QUICKSTEP:\s+ATOMIC COORDINATES IN (\S+)", re.IGNORECASE)
-_ENERGY = re.compile(r"^ ENERGY\| Total FORCE_EVAL [^\[]*\[([^\]]*)\]:?\s+(\S+)")
+_ENERGY = re.compile(r"^ ENERGY\| Total FORCE_EVAL \( \S+ \) energy [\[(]([^\])]*)[\])]:?\s+(\S+)")
 _FORCES = re.compile(r"(?:FORCES\| Atomic forces|ATOMIC FORCES in)\s+\[([^\]]*)\]")
 _STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ STRESS TENSOR)\s+\[([^\]]*)\]")
 _VECTOR = re.compile(r"^ CELL\| Vector ([abc]) \[angstrom\]:?\s+(\S+)\s+(\S+)\s+(\S+)\s+\|[abc]\| =\s+(\S+)")
-_PERIODICITY = re.compile(r"^ CELL\| Periodicity\s+(NONE|[XYZ]+)\s*$")
+_PERIODICITY = re.compile(r"^ (?:CELL|POISSON)\| Periodicity\s+(NONE|[XYZ ]+?)\s*$")
 _FAILED = ("SCF run NOT converged", "outer SCF loop FAILED")
 
 
@@ -34,18 +34,13 @@ def read_cp2k(text: TextIO, where: str) -> Iterator[Atoms]:
         DataError: If it is cut off, states a unit that is not known, or has several energies for one geometry, as in
             molecular dynamics, whose further geometries are in other files.
     """
-    step, cell, failed, periodic = Step(), dict[str, list[float]](), "", "XYZ"
+    step, cell, failed = Step(), _Cell(), ""
     for line in text:
-        if found := _VECTOR.match(line):
-            cell[found[1]] = _vector([float(one) for one in found.groups()[1:]])
-        elif found := _PERIODICITY.match(line):
-            periodic = found[1]
-        elif found := _COORDINATES.search(line):
-            if step.energy is not None:
-                yield step.atoms()
+        cell.read(line, step)
+        if found := _COORDINATES.search(line):
+            yield from ended(step)
             step = _geometry(text, found[1], where)
-            if len(cell) == 3:
-                step.cell, step.pbc = [cell[one] for one in "abc"], [one in periodic for one in "XYZ"]
+            cell.give(step)
         elif mark := next((one for one in _FAILED if one in line), ""):
             failed = f'"{mark}"'
         elif found := _ENERGY.match(line):
@@ -53,14 +48,31 @@ def read_cp2k(text: TextIO, where: str) -> Iterator[Atoms]:
             step.unconverged, failed = failed, ""
         else:
             _add_derivatives(line, text, step, where)
-    if step.energy is not None:
-        yield step.atoms()
+    yield from ended(step)
 
 
-def _vector(row: list[float]) -> list[float]:
-    """A cell vector from its three components, which have few digits, and its length, which has more."""
-    length = sum(one * one for one in row[:3]) ** 0.5
-    return [one * row[3] / length for one in row[:3]]
+class _Cell:
+    """The cell that was printed last, and in which directions it repeats."""
+
+    def __init__(self) -> None:
+        self._vectors: dict[str, list[float]] = {}
+        self._periodic = "XYZ"
+
+    def read(self, line: str, step: Step) -> None:
+        """Read a line about the cell; periodicity of the electrostatics follows the geometry, that of the cell not."""
+        if found := _VECTOR.match(line):
+            *row, length = (float(one) for one in found.groups()[1:])
+            rounded = sum(one * one for one in row) ** 0.5  # components have fewer digits than the length
+            self._vectors[found[1]] = [one * length / rounded for one in row]
+        elif found := _PERIODICITY.match(line):
+            self._periodic = found[1]
+            if step.energy is None:
+                self.give(step)
+
+    def give(self, step: Step) -> None:
+        """Put the cell into a step that has atoms."""
+        if len(self._vectors) == 3 and step.elements:
+            step.cell, step.pbc = [self._vectors[one] for one in "abc"], [one in self._periodic for one in "XYZ"]
 
 
 def _add_derivatives(line: str, text: TextIO, step: Step, where: str) -> None:

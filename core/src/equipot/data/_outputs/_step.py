@@ -67,6 +67,12 @@ class Step:
         return noted(atoms, self.unconverged)
 
 
+def ended(step: Step) -> Iterator[Atoms]:
+    """The frame of a step that has an energy."""
+    if step.energy is not None:
+        yield step.atoms()
+
+
 def noted(atoms: Atoms, unconverged: str) -> Atoms:
     """The structure, with a note if a reader found that it did not converge."""
     if unconverged:
