@@ -69,6 +69,9 @@ def test_arguments_that_are_fine(arguments):
     [
         ("a.xyz", b"*\n Program PWSCF v.7", "extxyz"),
         ("a.traj", b"- of UlmGPAW            ", "traj"),
+        ("a.npz", b"PK", "npz"),
+        ("scf.out", b"\n CP2K| version string: CP2K version 2024.1", "cp2k-output"),
+        ("aims.out", b"----\n          Invoking FHI-aims ...", "aims-output"),
         ("a.db.gz", b"", "db"),
         ("OUTCAR_1_5", b"", "vasp-out"),
         ("OUTCAR.xz", b"", "vasp-out"),
@@ -93,7 +96,6 @@ def test_format_follows_from_name_then_contents(tmp_path, name, head, expected):
         ("a.py", b""),
         ("POSCAR", b""),
         ("postgresql", b""),
-        ("a.npz", b"PK"),
         ("a.out.zst", b"CDF"),
     ],
 )
@@ -105,7 +107,7 @@ def test_contents_cannot_choose_another_reader(tmp_path, name, head):
 def test_formats_are_those_of_ase():
     from ase.io.formats import ioformats
 
-    assert {name for name in FORMATS if name not in ioformats} == {"aselmdb"}
+    assert {name for name in FORMATS if name not in ioformats} == {"aselmdb", "cp2k-output", "deepmd", "npz"}
 
 
 def test_outcar_does_not_look_for_other_files(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from equipot.data._census import Census
 from equipot.data._checks import check_batch_sizes, check_elements, check_labels, check_weights
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
-from equipot.data._frames import LabelContract
+from equipot.data._frames import LabelContract, without_force_consistent
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
 from equipot.data._splits import PARTS, split_indices
 from equipot.data._statistic_entries import StatisticValue
@@ -138,6 +138,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             labels: Labels besides the energy; NaN in all others is then accepted.
         """
         self._used = frozenset({"total_energy", *labels})
+        if not self._used & {"forces", "stress", "virial"}:
+            self.label_contract = without_force_consistent(self.label_contract)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, split and check all data; a second call does nothing.

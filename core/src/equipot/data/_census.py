@@ -39,6 +39,10 @@ class LabelCensus:
     maximum: float | None = None
     sources: dict[str, int] = field(default_factory=dict)
     """Number of frames by the ``place:key`` that the label was read from."""
+    instead_of: dict[str, int] = field(default_factory=dict)
+    """Number of frames whose forces belong to another energy than the key's, by the key that was not taken."""
+    difference: float = 0.0
+    """Largest difference per atom between the two energies."""
     ignored: dict[str, int] = field(default_factory=dict)
     """Number of frames whose label is in the file but not used, by reason."""
     non_finite: list[str] = field(default_factory=list)
@@ -59,6 +63,9 @@ class LabelCensus:
             self.missing += 1
             return
         self.present += 1
+        if report.instead_of:
+            _count(self.instead_of, report.instead_of)
+            self.difference = max(self.difference, report.difference)
         if report.source:
             _count(self.sources, report.source)
         low, high = float(value.min()), float(value.max())
@@ -198,6 +205,10 @@ class Census:
 
     def _row(self, set_name: str, label: str, row: LabelCensus) -> list[str]:
         notes = [f"{count} ignored: {reason}" for reason, count in row.ignored.items()]
+        notes += [
+            f"{count} not from {key}: the forces belong to this one, up to {row.difference:.3g} per atom apart"
+            for key, count in row.instead_of.items()
+        ]
         notes += [f"{len(row.non_finite)} with NaN or inf"] if row.non_finite else []
         notes += ["constant"] if row.constant else []
         unit = FIELDS[label].unit.replace("eV", UNIT_SYSTEMS[self.units].energy)

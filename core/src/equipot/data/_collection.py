@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, keys_found
 from equipot.data._streams import reading
@@ -14,6 +15,8 @@ from equipot.graph import Graph
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+logger = logging.getLogger(__name__)
 
 _SHOWN = 5
 
@@ -74,6 +77,59 @@ class FrameNote:
 NOTES = "equipot_notes"
 """Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``; it is no label and no unused key."""
 
+UNCONVERGED, DROPPED, FORCE_CONSISTENT = "unconverged-scf", "unconverged-dropped", "force-consistent-energy"
+"""Codes of notes: on a frame that did not converge, on a set that had some, on a frame whose free energy is taken."""
+
+Unconverged = Literal["error", "drop", "use"]
+"""What is done with frames whose self-consistent cycle did not converge."""
+
+
+def notes_of(atoms: Atoms) -> tuple[FrameNote, ...]:
+    """What the reader noted of a structure; anything else under the key, which may come from the file, is left out."""
+    given = atoms.info.get(NOTES)
+    pairs = given if isinstance(given, list) else []
+    return tuple(FrameNote(*one) for one in pairs if isinstance(one, tuple) and len(one) == 2)
+
+
+class ConvergedFrames:
+    """Structures whose self-consistent cycle converged, as far as their files tell; iterated over once.
+
+    Args:
+        placed: The place of each structure and the structure.
+        unconverged: ``error`` refuses the others after all were counted, ``drop`` leaves them out, ``use`` keeps them.
+    """
+
+    def __init__(self, placed: Iterable[tuple[str, Atoms]], unconverged: Unconverged = "error") -> None:
+        self._placed, self._unconverged = placed, unconverged
+        self.others: list[str] = []
+        """Places of the structures that did not converge, with what the program says."""
+
+    def __iter__(self) -> Iterator[tuple[str, Atoms]]:
+        """The structures.
+
+        Raises:
+            DataError: At the end, if there are others and they are refused, or nothing else.
+        """
+        number = 0
+        for number, (place, atoms) in enumerate(self._placed, 1):  # noqa: B007 - the number is used after the loop
+            failed = next((note.text for note in notes_of(atoms) if note.code == UNCONVERGED), "")
+            if failed:
+                self.others.append(f"{place} ({failed})")
+            if not failed or self._unconverged == "use":
+                yield place, atoms
+        if not self.others or self._unconverged == "use":
+            return
+        what = f"{len(self.others)} of {number} frames did not converge: {_first(self.others)}"
+        if self._unconverged == "error" or len(self.others) == number:
+            hint = "write unconverged: drop to leave them out, or use to learn from them as they are"
+            raise DataError(problem("data.unconverged", what, hint=hint))
+        logger.warning("%s; they are left out", what)
+
+
+def _first(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+    return ", ".join(places[:_SHOWN]) + more
+
 
 @dataclass
 class FrameCollection:
@@ -117,6 +173,7 @@ def collect_frames(
     *,
     mask_nan: bool = False,
     keep: bool = True,
+    unconverged: Unconverged = "error",
 ) -> FrameCollection:
     """Convert ``ase.Atoms`` to frames, with what the census counts of each.
 
@@ -125,6 +182,7 @@ def collect_frames(
         contract: Labels to read.
         mask_nan: Treat NaN in a label as missing.
         keep: False leaves ``frames`` empty, for the caller to fill in.
+        unconverged: What is done with frames that did not converge, as in ``ConvergedFrames``.
 
     Raises:
         DataError: With the first few frames that cannot be used.
@@ -132,12 +190,13 @@ def collect_frames(
     frames: list[Graph] = []
     collection = FrameCollection(frames)
     problems: list[str] = []
-    for where, atoms in atoms_by_place:
+    converged = ConvergedFrames(atoms_by_place, unconverged)
+    for where, atoms in converged:
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
             with reading(where):
                 keys = tuple(keys_found(atoms))
-                notes = (*atoms.info.get(NOTES, ()), *frame_remarks(atoms, contract, where))
+                remarks = frame_remarks(atoms, contract, where)
         except DataError as error:
             problems.append(str(error))
             continue
@@ -147,12 +206,21 @@ def collect_frames(
         collection.places.append(where)
         collection.keys.append(keys)
         collection.isolated.append(_is_isolated(atoms, where, problems))
-        collection.notes.append(tuple(FrameNote(*one) for one in notes))
+        collection.notes.append((*notes_of(atoms), *_energy_note(reports), *(FrameNote(*one) for one in remarks)))
         collection.groups.append(str(atoms.info.get("config_type", atoms.info.get("group", ""))))
     if problems:
         more = [f"and {len(problems) - _SHOWN} more frames"] if len(problems) > _SHOWN else []
         raise DataError("\n".join([*problems[:_SHOWN], *more]))
+    if unconverged == "drop" and converged.others and collection.notes:
+        text = f"{len(converged.others)} frames did not converge and are left out: {_first(converged.others)}"
+        collection.notes[0] = (*collection.notes[0], FrameNote(DROPPED, text))
     return collection
+
+
+def _energy_note(reports: dict[str, LabelReport]) -> list[FrameNote]:
+    """A note if another energy was taken because forces belong to it."""
+    taken = [(report.source, report.instead_of) for report in reports.values() if report.instead_of]
+    return [FrameNote(FORCE_CONSISTENT, f"{source} is taken, not {other}") for source, other in taken]
 
 
 def _is_isolated(atoms: Atoms, where: str, problems: list[str]) -> bool:

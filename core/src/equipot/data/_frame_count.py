@@ -31,7 +31,8 @@ class CountedText(OutputText):
     """
 
     def __init__(self, stream: BinaryIO, where: str, size: int, name: str) -> None:
-        super().__init__(stream, where, size)
+        # data of RuNNer are often joined by hand, and their frames end with a word
+        super().__init__(stream, where, size, whole_lines=name != "runnerdata")
         self._file = where
         self._marks = [re.compile(mark, re.MULTILINE) for mark in MARKS[name]]
         self._counts = [0] * len(self._marks)

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from equipot.data._label_contract import DEFAULT_LABELS, LabelContract, LabelSource, label_contract
+from equipot.data._label_contract import (
+    DEFAULT_LABELS,
+    LabelContract,
+    LabelSource,
+    label_contract,
+    without_force_consistent,
+)
 from equipot.data._label_hints import suggest_keys
 from equipot.data._remarks import check_unit_tags, unused_weights
 from equipot.data._streams import reading
@@ -36,12 +42,15 @@ __all__ = [
     "keys_found",
     "label_contract",
     "suggest_keys",
+    "without_force_consistent",
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _NOT_FINITE = "positions or cell contain NaN or inf"
 _HEAVIEST = 118
+_EQUAL = 1e-9
+"""Energies per atom that differ by less are one energy, printed twice."""
 _PLACES = ("results", "info", "arrays")
 
 
@@ -51,6 +60,10 @@ class LabelReport:
 
     source: str | None = None
     """``results:KEY``, ``info:KEY`` or ``arrays:KEY``; None if absent."""
+    instead_of: str | None = None
+    """Key of the energy that was not taken, because forces belong to another."""
+    difference: float = 0.0
+    """By how much the two energies differ, per atom."""
     ignored: str | None = None
     """Why a label in the file is not used."""
     non_finite: str | None = None
@@ -102,6 +115,8 @@ def _labelled(
             continue
         reports[label].source = f"{found[0]}:{source.key.split(':')[-1]}"
         value = _shaped(label, found[1], len(atoms), f"{where}, {source.key}")
+        if source.force_consistent is not None and "forces" in contract:
+            value = _force_consistent(atoms, value, contract, reports[label], where)
         if label in OPTIONAL_INPUTS:
             frame[label] = torch.as_tensor(value).to(getattr(torch, FIELDS[label].dtype))
             continue
@@ -136,6 +151,23 @@ def _weights(atoms: Atoms, label: str, keys: Sequence[str], rows: int, where: st
             raise DataError(problem(f"{where}, {key}", "weights must be 0 or greater", got=float(array.min())))
         weights = weights * array.reshape(-1)
     return weights
+
+
+def _force_consistent(atoms: Atoms, energy: Array, contract: LabelContract, report: LabelReport, where: str) -> Array:
+    """The energy whose derivatives the forces are, where a calculation gave both; else the energy itself.
+
+    Only calc.results count: columns of databases with such a name hold other free energies, e.g. Gibbs' in QM9.
+    """
+    key = contract["total_energy"].force_consistent or ""
+    other = _held(atoms)["results"].get(key)
+    if other is None or _find(atoms, contract["forces"].key, where) is None:
+        return energy
+    free = _shaped("total_energy", other, len(atoms), f"{where}, {key}")
+    difference = float(np.abs(free - energy).max()) / len(atoms)
+    if not difference > _EQUAL:  # also if one of them is NaN
+        return energy
+    report.source, report.instead_of, report.difference = f"results:{key}", contract["total_energy"].key, difference
+    return free
 
 
 def _geometry(atoms: Atoms, where: str) -> Graph:

@@ -32,16 +32,23 @@ class LabelOptions(Options):
     """Unit in the file, e.g. ``Hartree``, ``kcal/mol/Å`` or ``GPa``, from which numbers are converted to those of
     ``data.units``; by default they are in these already."""
 
+    force_consistent: str | None = None
+    """For ``total_energy``: key in calc.results of the energy whose derivatives the forces are. It is taken in frames
+    that have forces and both energies; by default ``free_energy``, if ``labels`` is not given at all."""
+
     def problems(self) -> Iterator[str]:
-        """The key must not be empty."""
-        if not self.key:
-            yield problem("key", "must not be empty")
+        """The keys must not be empty."""
+        for name in ("key", "force_consistent"):
+            if getattr(self, name) == "":
+                yield problem(name, "must not be empty")
 
     def text(self) -> str:
         """What a config says: the key, or a mapping if there is more."""
         convention = "" if self.convention == "stress" else f", convention: {self.convention}"
         unit = "" if self.unit is None else f", unit: {self.unit}"
-        return f"{{key: {self.key}{convention}{unit}}}" if convention or unit else self.key
+        free = "" if self.force_consistent in (None, "free_energy") else f", force_consistent: {self.force_consistent}"
+        more = f"{convention}{unit}{free}"
+        return f"{{key: {self.key}{more}}}" if more else self.key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +91,9 @@ def label_contract(
     """
     contract: LabelContract = {}
     problems: list[str] = []
-    for label, given in (DEFAULT_LABELS if labels is None else labels).items():
+    if labels is None:
+        labels = {**DEFAULT_LABELS, "total_energy": {"key": "energy", "force_consistent": "free_energy"}}
+    for label, given in labels.items():
         try:
             contract[label] = _label_source(label, given, f"{where}.{label}", units)
         except ConfigError as error:
@@ -122,6 +131,9 @@ def _label_source(label: str, given: object, where: str, units: Units) -> LabelS
     source = from_mapping(LabelOptions, stated, where)
     if source.convention != "stress" and label != "stress":
         raise ConfigError(problem(f"{where}.convention", "is for the label stress only", got=source.convention))
+    if source.force_consistent is not None and label != "total_energy":
+        what = "is for the label total_energy only"
+        raise ConfigError(problem(f"{where}.force_consistent", what, got=source.force_consistent))
     if label == "stress" and "convention" not in stated and is_virial(source.key):
         what = f"the key {source.key!r} names a virial (eV), which is not a stress (eV/Å³)"
         hint = f"write {{key: {source.key}, convention: virial}}, or convention: stress if it is one"
@@ -154,3 +166,8 @@ def _assumed(label: str, source: LabelOptions, where: str, units: Units) -> floa
         hint = f"for example {EXAMPLES[dimension]}"
         raise ConfigError(problem(f"{where}.unit", f"is not a known unit of {label}", got=source.unit, hint=hint))
     return value
+
+
+def without_force_consistent(contract: LabelContract) -> LabelContract:
+    """The labels with the energy under its own key, for a training on energies alone."""
+    return {label: dataclasses.replace(source, force_consistent=None) for label, source in contract.items()}

@@ -111,5 +111,8 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
 
     def read(self, sources: list[str]) -> FrameCollection:
         """Frames of the files of one set."""
-        placed = read_placed(sources, self.options.ase_args, self.options.species)
-        return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)
+        options = self.options
+        placed = read_placed(sources, options.ase_args, options.species)
+        return collect_frames(
+            placed, self.label_contract, mask_nan=options.mask_nan_labels, unconverged=options.unconverged
+        )

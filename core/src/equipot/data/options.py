@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from equipot.data._collection import Unconverged
 from equipot.data._label_contract import LabelContract, label_contract
 from equipot.data._splits import PARTS, check_split
 from equipot.data._statistic_entries import StatisticEntry
@@ -106,6 +107,10 @@ class DataOptions(Options):
 
     mask_nan_labels: bool = False
     """Treat NaN in a label as missing instead of refusing it."""
+
+    unconverged: Unconverged = "error"
+    """Frames whose self-consistent cycle did not converge, where a program's output tells: ``error`` refuses them,
+    ``drop`` leaves them out, ``use`` learns from them."""
 
     cache_dir: str | None = ".equipot_cache"
     """Folder in which statistics are stored; None: they are not stored."""

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from equipot.data import argument_problems, read_placed
-from equipot_toolbox._arrays import NPZ_KEYS, FrameArrays, names_of
+from equipot.data import NPZ_KEYS, argument_problems, check_file, read_npz, read_placed
+from equipot_toolbox._arrays import FrameArrays, names_of
 from equipot_toolbox._frame_source import FileSource, FrameSource
-from equipot_toolbox._npz import read_npz
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -78,6 +77,7 @@ class NPZDataset(FileSource):
     @functools.cached_property
     def _arrays(self) -> FrameArrays:
         path = self.file_path
+        check_file(path)
         return FrameArrays(read_npz(path), names_of(self.key_mapping, NPZ_KEYS), path, path)
 
     def opened(self) -> FrameSource:

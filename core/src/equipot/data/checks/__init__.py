@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
+from equipot.data.checks import _output_checks as _output_checks
 from equipot.data.checks import _reading_checks as _reading_checks
