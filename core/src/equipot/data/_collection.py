@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
+from equipot.data._packed import PackedFrames, Packer
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 from equipot.graph import Graph
@@ -96,7 +97,9 @@ class FrameCollection:
         """Some of the frames, in the given order."""
         frames = self.frames
         return FrameCollection(
-            frames=frames.subset(indices) if isinstance(frames, LazyFrames) else [frames[index] for index in indices],
+            frames=frames.subset(indices)
+            if isinstance(frames, (LazyFrames, PackedFrames))
+            else [frames[index] for index in indices],
             reports=[self.reports[index] for index in indices],
             places=[self.places[index] for index in indices],
             keys=[self.keys[index] for index in indices],
@@ -129,8 +132,8 @@ def collect_frames(
     Raises:
         DataError: With the first few frames that cannot be used.
     """
-    frames: list[Graph] = []
-    collection = FrameCollection(frames)
+    packer = Packer()
+    collection = FrameCollection()
     problems: list[str] = []
     for where, atoms in atoms_by_place:
         try:
@@ -141,7 +144,7 @@ def collect_frames(
             problems.append(str(error))
             continue
         if keep:
-            frames.append(frame)
+            packer.add(frame)
         collection.reports.append(reports)
         collection.places.append(where)
         collection.keys.append(keys)
@@ -151,6 +154,8 @@ def collect_frames(
     if problems:
         more = [f"and {len(problems) - _SHOWN} more frames"] if len(problems) > _SHOWN else []
         raise DataError("\n".join([*problems[:_SHOWN], *more]))
+    if keep:
+        collection.frames = packer.finish()
     return collection
 
 

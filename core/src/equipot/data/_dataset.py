@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from equipot.data._collection import LazyFrames
+from equipot.data._packed import PackedFrames
 from equipot.data.transforms import Transform
 from equipot.errors import DataError, problem
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
@@ -91,6 +92,16 @@ class FrameDataset(Dataset[Graph]):
                 self._cache_bytes // 1024**2,
             )
 
+    def elements(self) -> dict[int, str]:
+        """Atomic numbers that occur, and the place of the first frame with each of them."""
+        if isinstance(self._frames, PackedFrames):
+            return {number: self.places[first] for number, (_, first) in self._frames.elements().items()}
+        found: dict[int, str] = {}
+        for place, frame in zip(self.places, self._frames, strict=True):
+            for number in frame["atomic_numbers"].unique().tolist():
+                found.setdefault(number, place)
+        return found
+
     def raw(self, index: int) -> Graph:
         """The frame as read, before the transforms."""
         return self._frames[index]
@@ -101,6 +112,8 @@ class FrameDataset(Dataset[Graph]):
 
     def num_atoms(self) -> list[int]:
         """Number of atoms of each frame."""
+        if isinstance(self._frames, PackedFrames):
+            return self._frames.num_atoms().tolist()
         return [frame["positions"].shape[0] for frame in self._frames]
 
     def num_edges(self) -> list[int]:
@@ -109,6 +122,8 @@ class FrameDataset(Dataset[Graph]):
 
     def content_hash(self) -> str:
         """SHA-256 of all frames as read (geometry, elements, labels, masks), in order."""
+        if isinstance(self._frames, PackedFrames):
+            return self._frames.content_hash()
         digest = hashlib.sha256()
         for frame in self._frames:
             for key in sorted(frame):
@@ -121,6 +136,8 @@ class FrameDataset(Dataset[Graph]):
 def complete_labels(frames: Sequence[Graph], labels: Sequence[str]) -> Sequence[Graph]:
     """Give every frame all labels of the run; those that it lacks are zero and masked out."""
     complete = functools.partial(with_labels, labels=tuple(labels))
+    if isinstance(frames, PackedFrames):
+        return frames.with_labels(labels)
     return frames.map(complete) if isinstance(frames, LazyFrames) else [complete(frame) for frame in frames]
 
 
