@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
-from equipot.data._packed import PackedFrames, Packer
+from equipot.data._packed import PackedFrames, Packer, SameButNumbers
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 from equipot.graph import Graph
@@ -108,6 +108,13 @@ class FrameCollection:
             groups=[self.groups[index] for index in indices] if self.groups else [],
         )
 
+    def repeat(self, index: int, place: str) -> None:
+        """Add what is known of a frame once more, for another frame of which the same is known."""
+        every: tuple[list[Any], ...] = (self.reports, self.keys, self.isolated, self.notes, self.groups)
+        for known in every:
+            known.append(known[index])
+        self.places.append(place)
+
     @property
     def labels(self) -> set[str]:
         """Labels that at least one of the frames has."""
@@ -115,11 +122,12 @@ class FrameCollection:
 
 
 def collect_frames(
-    atoms_by_place: Iterable[tuple[str, Atoms]],
+    atoms_by_place: Iterable[tuple[str, Atoms | SameButNumbers]],
     contract: LabelContract,
     *,
     mask_nan: bool = False,
     keep: bool = True,
+    learn: Callable[[Graph, dict[str, LabelReport], object, int], None] | None = None,
 ) -> FrameCollection:
     """Convert ``ase.Atoms`` to frames, with what the census counts of each.
 
@@ -128,6 +136,8 @@ def collect_frames(
         contract: Labels to read.
         mask_nan: Treat NaN in a label as missing.
         keep: False leaves ``frames`` empty, for the caller to fill in.
+        learn: Told of each structure that was converted, with its frame, reports, notes and index; the structures may
+            then also be ``SameButNumbers``.
 
     Raises:
         DataError: With the first few frames that cannot be used.
@@ -136,6 +146,10 @@ def collect_frames(
     collection = FrameCollection()
     problems: list[str] = []
     for where, atoms in atoms_by_place:
+        if isinstance(atoms, SameButNumbers):
+            packer.add_arrays(atoms.fields)
+            collection.repeat(atoms.example, where)
+            continue
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
             with reading(where):
@@ -151,6 +165,8 @@ def collect_frames(
         collection.isolated.append(_is_isolated(atoms, where, problems))
         collection.notes.append(tuple(FrameNote(*one) for one in atoms.info.get(NOTES, ())))
         collection.groups.append(str(atoms.info.get("config_type", atoms.info.get("group", ""))))
+        if learn is not None and not problems:
+            learn(frame, reports, collection.notes[-1], len(collection.places) - 1)
     if problems:
         more = [f"and {len(problems) - _SHOWN} more frames"] if len(problems) > _SHOWN else []
         raise DataError("\n".join([*problems[:_SHOWN], *more]))

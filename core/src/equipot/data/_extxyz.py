@@ -10,7 +10,7 @@ import io
 import itertools
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from equipot.data._streams import reading
@@ -47,12 +47,15 @@ class _Lines:
         self.number -= 1
 
 
-def read_extxyz(stream: Iterator[str], file: str) -> Iterator[Atoms]:
+def read_extxyz(
+    stream: Iterator[str], file: str, *, known: Callable[[list[str]], Any] = lambda _: None
+) -> Iterator[Any]:
     """The frames of a file.
 
     Args:
         stream: The lines of the file with their ends.
         file: Its name, for messages.
+        known: Gives what stands for the ``Atoms`` of a frame, from its lines; None: ASE reads it.
 
     Raises:
         DataError: If the file is empty or cut off, frames follow a blank line, or a frame cannot be read.
@@ -68,7 +71,7 @@ def read_extxyz(stream: Iterator[str], file: str) -> Iterator[Atoms]:
             raise DataError(problem(where, what, hint="remove the blank line"))
         frame = _whole_frame(header[0], lines, where)
         last = frame[-1]
-        yield _parsed(frame, where)
+        yield known(frame) or _parsed(frame, where)
         index += 1
     if not index:
         raise DataError(problem(file, "is empty"))

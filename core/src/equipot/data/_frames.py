@@ -139,7 +139,7 @@ def _labelled(
             if reason := _no_stress(atoms):
                 reports[label].ignored = reason
                 continue
-            value = _converted(value, source.convention, atoms)
+            value = converted(value, source.convention, atoms.cell.array)
         _store(frame, label, value, reports[label], mask_nan=mask_nan)
     return frame, reports
 
@@ -254,10 +254,11 @@ def _no_stress(atoms: Atoms) -> str | None:
     return None if abs(np.linalg.det(atoms.cell.array)) > 1e-12 else "partly periodic without a cell volume"
 
 
-def _converted(value: Array, convention: str, atoms: Atoms) -> Array:
+def converted(value: Array, convention: str, cell: Array) -> Array:
+    """A label as a stress, from what the file has by the convention; ``cell`` has vectors as rows, Å, shape [3, 3]."""
     if convention == "negative_stress":
         return -value
-    return -value / abs(np.linalg.det(atoms.cell.array)) if convention == "virial" else value
+    return -value / abs(np.linalg.det(cell)) if convention == "virial" else value
 
 
 def _store(frame: Graph, label: str, value: Array, report: LabelReport, *, mask_nan: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from equipot.data._base import DataModule, name_sets
 from equipot.data._collection import FrameCollection, collect_frames
 from equipot.data._formats import argument_problems
-from equipot.data._readers import read_placed
+from equipot.data._regular import RegularFrames, read_regular
 from equipot.data.options import SourceOptions
 
 
@@ -106,5 +106,7 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
 
     def read(self, sources: list[str]) -> FrameCollection:
         """Frames of the files of one set."""
-        placed = read_placed(sources, self.options.ase_args)
-        return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)
+        regular = RegularFrames(self.label_contract)
+        placed = read_regular(sources, self.options.ase_args, regular)
+        mask_nan = self.options.mask_nan_labels
+        return collect_frames(placed, self.label_contract, mask_nan=mask_nan, learn=regular.learn)

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -245,3 +246,15 @@ class Packer:
             at = np.repeat(starts[numbers] - (ends - sizes), sizes) + np.arange(ends[-1]) if per_atom else numbers
             rows[at] = values
         return rows
+
+
+@dataclass
+class SameButNumbers:
+    """Stands for the ``Atoms`` of a frame that looks like an earlier one."""
+
+    example: int
+    """Index of the earlier frame in its collection."""
+    fields: dict[str, Array]
+    """Fields of the frame, as for ``Packer.add_arrays``."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """Nothing: frames with notes go the whole way."""

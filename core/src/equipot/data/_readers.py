@@ -88,7 +88,7 @@ def _frames(file: Path, arguments: Mapping[str, Any]) -> Iterator[Atoms]:
         return f"{file}, frame {number} (counted from 0)"
 
     with reading(place), opened(file) as stream:
-        name = arguments.get("format") or format_of(file, _head(stream))
+        name = arguments.get("format") or format_of(file, head_of(stream))
         if name in _IN_FOLDERS and compression(file):
             raise DataError(problem(str(file), "is a compressed database", hint="decompress it"))
         further = {key: value for key, value in arguments.items() if key in FORMATS[name]}
@@ -97,7 +97,7 @@ def _frames(file: Path, arguments: Mapping[str, Any]) -> Iterator[Atoms]:
             number += 1
 
 
-def _head(stream: Any) -> bytes:
+def head_of(stream: Any) -> bytes:
     """The first bytes, which stay there to be read."""
     if not stream.seekable():
         return bytes(stream.peek(_HEAD)[:_HEAD])
