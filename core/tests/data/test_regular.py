@@ -122,19 +122,22 @@ def test_kinds_may_alternate(tmp_path):
 NORMAL = f"{PROPERTIES} energy={{energy}}"
 
 
+COLUMNS = "Properties=species:S:1:pos:R:3:forces:R:3"
+CELL = 'Lattice="5.0 0.1 0.0 0.0 5.5 0.2 0.3 0.0 6.0"'
+ROWS = "H 0 0 0 1 1 1\nH 0 0 1 1 1 1\n"
+
+
 @pytest.mark.parametrize(
     "unusual",
     [
-        "2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.0\nH 0 0 0 1 1 1 9 9\nH 0 0 1 1 1 1\n",  # a long row
-        '2\nLattice="5.0 0.1 0.0 0.0 5.5 0.2 0.3 0.0 6.0" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.0\n'
-        "h 0 0 0 1 1 1\nSI 0 0 1 1 1 1\n",
-        '2\nLattice="5.0,0.1,0.0,0.0,5.5,0.2,0.3,0.0,6.0" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.0\n'
-        "H 0 0 0 1 1 1\nH 0 0 1 1 1 1\n",
-        '2\nProperties="species:S:1:pos:R:3:forces:R:3" energy=-1 Lattice="5 0 0 0 5 0 0 0 5"\nH 0 0 0 1 1 1\nH 0 0 1 1 1 1\n',
-        "2\nProperties=species:S:1:pos:R:3:forces:R:3 free energy=-1.0\nH 0 0 0 1 1 1\nH 0 0 1 1 1 1\n",
-        "1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.0 config_type=IsolatedAtom\nH 0 0 0 1 1 1\n",
+        f"2\n{COLUMNS} energy=-1.0\nH 0 0 0 1 1 1 9 9\nH 0 0 1 1 1 1\n",
+        f"2\n{CELL} {COLUMNS} energy=-1.0\nh 0 0 0 1 1 1\nSI 0 0 1 1 1 1\n",
+        f"2\n{CELL.replace(' ', ',')} {COLUMNS} energy=-1.0\n{ROWS}",
+        f'2\nProperties="species:S:1:pos:R:3:forces:R:3" energy=-1 Lattice="5 0 0 0 5 0 0 0 5"\n{ROWS}',
+        f"2\n{COLUMNS} free energy=-1.0\n{ROWS}",
+        f"1\n{COLUMNS} energy=-1.0 config_type=IsolatedAtom\nH 0 0 0 1 1 1\n",
         "2\nProperties=species:S:1:pos:R:3:Z:I:1:forces:R:3 energy=-1.0\nH 0 0 0 1 1 1 1\nH 0 0 1 1 1 1 1\n",
-        "2\nProperties=species:S:1:pos:R:3:forces:R:3 name={x=1} energy=-1.0\nH 0 0 0 1 1 1\nH 0 0 1 1 1 1\n",
+        f"2\n{COLUMNS} name={{x=1}} energy=-1.0\n{ROWS}",
     ],
 )
 def test_unusual_frames_go_the_whole_way(tmp_path, unusual):
@@ -159,11 +162,11 @@ def test_mistakes_in_later_frames_have_their_message(tmp_path, old, new, message
     frames = [text(rng, symbols=("H",)) for _ in range(4)]
     frames[2] = frames[2].replace(old, new)
     file = write(tmp_path, frames)
-    errors = []
-    for read in (lambda: read_placed([file]), lambda: read_regular([file], None, regular)):
-        regular = RegularFrames(label_contract(None))
+    contract, errors = label_contract(None), []
+    regular = RegularFrames(contract)
+    for frames_read, learn in ((read_placed([file]), None), (read_regular([file], None, regular), regular.learn)):
         with pytest.raises(DataError, match=message) as caught:
-            collect_frames(read(), label_contract(None), learn=regular.learn)
+            collect_frames(frames_read, contract, learn=learn)
         errors.append(str(caught.value))
     assert errors[0].partition(":")[2] == errors[1].partition(":")[2]
 

@@ -223,7 +223,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         }
 
         def compute() -> dict[str, StatisticValue]:
-            frames = iter(dataset)
+            plain = None if manager.needs_edges(names, types) else dataset.without_edges()
+            frames = dataset.shown("computing statistics") if plain is None else plain
             return manager.compute_possible(frames, types) if names is None else manager.compute(frames, types, names)
 
         cache_dir = self.options.cache_dir

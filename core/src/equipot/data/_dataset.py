@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Dataset
 
+from equipot._progress import track
 from equipot.data._collection import LazyFrames
 from equipot.data._packed import PackedFrames
-from equipot.data.transforms import Transform
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, ModelEdges, Transform, mapper_among
 from equipot.errors import DataError, problem
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
 
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 2 * 1024**3
 """Memory that one set may use for the results of its transforms; beyond it, transforms run on each access."""
+
+_FRAMES_AT_ONCE = 64
 
 _COMPACT = {"edge_index": (torch.int32, torch.int64), "edge_cell_shift": (torch.int16, torch.float64)}
 """Edge fields: their data type in the cache, and in frames."""
@@ -92,6 +95,14 @@ class FrameDataset(Dataset[Graph]):
                 self._cache_bytes // 1024**2,
             )
 
+    def without_edges(self) -> Iterator[Graph] | None:
+        """All frames with their types but without edges, in batches; None if the transforms are others than usual."""
+        usual = all(isinstance(one, (ChemicalSpeciesToAtomTypeMapper, ModelEdges)) for one in self.transforms)
+        mapper = mapper_among(self.transforms)
+        if not usual or mapper is None or not isinstance(self._frames, PackedFrames) or not self._frames.uniform:
+            return None
+        return map(mapper, self._frames.batches(_FRAMES_AT_ONCE))
+
     def elements(self) -> dict[int, str]:
         """Atomic numbers that occur, and the place of the first frame with each of them."""
         if isinstance(self._frames, PackedFrames):
@@ -101,6 +112,10 @@ class FrameDataset(Dataset[Graph]):
             for number in frame["atomic_numbers"].unique().tolist():
                 found.setdefault(number, place)
         return found
+
+    def shown(self, what: str) -> Iterator[Graph]:
+        """All frames, with the progress of the work on them."""
+        return (self[index] for index in track(range(len(self)), what))
 
     def raw(self, index: int) -> Graph:
         """The frame as read, before the transforms."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from equipot.data._base import DataModule, name_sets
 from equipot.data._collection import FrameCollection, collect_frames
 from equipot.data._formats import argument_problems
+from equipot.data._frames_cache import cached_collection
 from equipot.data._regular import RegularFrames, read_regular
+from equipot.data._splits import PARTS
 from equipot.data.options import SourceOptions
 
 
@@ -55,6 +59,15 @@ class SourceDataModule(DataModule, options=SourceOptions):
                 yield part, self.read(group)
         if split:
             yield from self.split(self.read(split), sizes).items()
+
+
+_AFTER_READING = frozenset(
+    (
+        *("seed", "transforms", "stats_manager", "cache_dir"),
+        *(f"{part}_{what}" for part in PARTS for what in ("dataloader", "file_path")),
+    )
+)
+"""Options on which the frames of a file do not depend; any other one is taken to matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +118,16 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
         return sources
 
     def read(self, sources: list[str]) -> FrameCollection:
-        """Frames of the files of one set."""
+        """Frames of the files of one set, from the cache if they are large and were read before."""
+        folder = None if self.options.cache_dir is None else Path(self.options.cache_dir)
+        options = {
+            one.name: repr(getattr(self.options, one.name))
+            for one in dataclasses.fields(self.options)
+            if one.name not in _AFTER_READING
+        }
+        return cached_collection(folder, sources, options, lambda: self._read(sources))
+
+    def _read(self, sources: list[str]) -> FrameCollection:
         regular = RegularFrames(self.label_contract)
         placed = read_regular(sources, self.options.ase_args, regular)
         mask_nan = self.options.mask_nan_labels

@@ -75,6 +75,28 @@ class PackedFrames(Sequence[Graph]):
         frame["num_atoms"] = torch.tensor([n], dtype=torch.int64)
         return frame
 
+    def batches(self, size: int) -> Iterator[Graph]:
+        """The frames in order as batches of up to ``size``, as ``collate`` makes them of completed frames.
+
+        Raises:
+            ValueError: If frames lack fields that others have.
+        """
+        if not self.uniform:
+            raise ValueError("frames that differ in fields cannot be joined without a look at each")
+        for start in range(0, len(self), size):
+            chosen = self.indices[start : start + size]
+            rows = {"atom": torch.from_numpy(self._rows(chosen)), "frame": torch.from_numpy(chosen)}
+            batch = {key: value[rows[_per(key)]] for key, value in self.fields.items()}
+            counts = torch.from_numpy(self.counts[chosen])
+            batch["batch"] = torch.arange(len(chosen)).repeat_interleave(counts)
+            batch["num_atoms"] = counts
+            yield batch
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all frames have the same fields."""
+        return not set(self.present) - self._complete
+
     def _keys(self, index: int) -> Iterable[str]:
         """Fields of a frame; masked labels that it lacks are all zero and not present."""
         if not self.present:

@@ -100,6 +100,12 @@ class EntryCollector:
             self._labels = [f"{centre}_{neighbour}" for centre in type_names for neighbour in type_names]
         self._metrics = [entry.reduction.fresh() for _ in self._labels]
 
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Fields that it reads."""
+        edges = ("edge_index",) if self._entry.kind == "per_type_pair" else ()
+        return (*self._entry.quantity.requires, *edges, "atom_types")
+
     def update(self, batch: Graph) -> None:
         """Add the values of a batch that are present."""
         found = self._entry.quantity.values(batch)

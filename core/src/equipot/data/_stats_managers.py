@@ -58,6 +58,19 @@ class StatsManager(ABC):
     def collector(self, name: str, type_names: Sequence[str]) -> Collector:
         """A new collector for the statistic with this name."""
 
+    def needs_edges(self, requested: Collection[str] | None, type_names: Sequence[str]) -> bool:
+        """Whether statistics read the edges of frames, which cost more than all else.
+
+        A collector says which fields it reads with an attribute ``requires``; one that does not say may read edges.
+
+        Args:
+            requested: Names; None: ``default_names()``.
+            type_names: The model's type names.
+        """
+        names = self.default_names() if requested is None else requested
+        read = [getattr(self.collector(name, type_names), "requires", None) for name in names]
+        return any(one is None or any(key.startswith("edge_") for key in one) for one in read)
+
     def config(self) -> dict[str, Any]:
         """Everything except the data that the values depend on, as plain containers, for the cache.
 
