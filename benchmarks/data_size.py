@@ -73,7 +73,7 @@ def run(path: Path, cache: str) -> dict[str, dict[str, float]]:
     )
     types = ("H", "C", "O")
     module.bind(
-        ModelInfo(type_names=types, chemical_species=types, r_max=4.0, cutoffs=None, model_dtype="float32")
+        ModelInfo(type_names=types, chemical_species=types, r_max=5.0, cutoffs=None, model_dtype="float32")
     )
     stage("read", module.setup)
     stage("census", lambda: str(module.census()))

@@ -223,8 +223,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         }
 
         def compute() -> dict[str, StatisticValue]:
-            plain = None if manager.needs_edges(names, types) else dataset.without_edges()
-            frames = dataset.shown("computing statistics") if plain is None else plain
+            frames = dataset.for_statistics(manager.fields_read(names, types))
             return manager.compute_possible(frames, types) if names is None else manager.compute(frames, types, names)
 
         cache_dir = self.options.cache_dir

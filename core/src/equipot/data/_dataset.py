@@ -5,24 +5,26 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch.utils.data import Dataset
 
 from equipot._progress import track
 from equipot.data._collection import LazyFrames
+from equipot.data._neighbor_counts import count_neighbors
 from equipot.data._packed import PackedFrames
-from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, ModelEdges, Transform, mapper_among
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, ModelEdges, Transform
 from equipot.errors import DataError, problem
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
+from equipot.quantities import NEIGHBOR_COUNTS
 
 logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 2 * 1024**3
 """Memory that one set may use for the results of its transforms; beyond it, transforms run on each access."""
 
-_FRAMES_AT_ONCE = 64
+_FRAMES_AT_ONCE = 256
 
 _COMPACT = {"edge_index": (torch.int32, torch.int64), "edge_cell_shift": (torch.int16, torch.float64)}
 """Edge fields: their data type in the cache, and in frames."""
@@ -95,13 +97,31 @@ class FrameDataset(Dataset[Graph]):
                 self._cache_bytes // 1024**2,
             )
 
-    def without_edges(self) -> Iterator[Graph] | None:
-        """All frames with their types but without edges, in batches; None if the transforms are others than usual."""
+    def for_statistics(self, fields: Collection[str] | None) -> Iterator[Graph]:
+        """All frames in order, in batches without edges where that gives all of the fields; with progress.
+
+        Args:
+            fields: What is read of them, ``num_neighbors`` included; None: everything.
+        """
+        what = "computing statistics"
         usual = all(isinstance(one, (ChemicalSpeciesToAtomTypeMapper, ModelEdges)) for one in self.transforms)
-        mapper = mapper_among(self.transforms)
-        if not usual or mapper is None or not isinstance(self._frames, PackedFrames) or not self._frames.uniform:
-            return None
-        return map(mapper, self._frames.batches(_FRAMES_AT_ONCE))
+        edges = fields is None or any(key.startswith("edge_") for key in fields)
+        packed = self._frames
+        if edges or not usual or not isinstance(packed, PackedFrames) or not packed.uniform:
+            yield from (self[index] for index in track(range(len(self)), what))
+            return
+        for start in track(range(0, len(packed), _FRAMES_AT_ONCE), what):
+            (batch,) = packed[start : start + _FRAMES_AT_ONCE].batches(_FRAMES_AT_ONCE)
+            yield self._counted(batch, counts=NEIGHBOR_COUNTS in (fields or ()))
+
+    def _counted(self, batch: Graph, *, counts: bool) -> Graph:
+        """A batch with types, and with numbers of neighbours where these are asked for."""
+        for transform in self.transforms:
+            if isinstance(transform, ModelEdges):
+                batch = {**batch, NEIGHBOR_COUNTS: count_neighbors(batch, transform)} if counts else batch
+            else:
+                batch = transform(batch)
+        return batch
 
     def elements(self) -> dict[int, str]:
         """Atomic numbers that occur, and the place of the first frame with each of them."""
@@ -112,10 +132,6 @@ class FrameDataset(Dataset[Graph]):
             for number in frame["atomic_numbers"].unique().tolist():
                 found.setdefault(number, place)
         return found
-
-    def shown(self, what: str) -> Iterator[Graph]:
-        """All frames, with the progress of the work on them."""
-        return (self[index] for index in track(range(len(self)), what))
 
     def raw(self, index: int) -> Graph:
         """The frame as read, before the transforms."""

@@ -15,7 +15,7 @@ from equipot.errors import DataError, problem, problems_of
 from equipot.graph import Graph
 from equipot.model._context import pair_index
 from equipot.options import Options
-from equipot.quantities import Quantity, as_quantity
+from equipot.quantities import NEIGHBOR_COUNTS, NumNeighbors, Quantity, as_quantity
 
 StatisticKind = Literal["scalar", "per_type", "per_type_pair"]
 """A number, ``{type: number}``, or ``{"centre_neighbour": number}``."""
@@ -103,8 +103,11 @@ class EntryCollector:
     @property
     def requires(self) -> tuple[str, ...]:
         """Fields that it reads."""
+        quantity = self._entry.quantity
+        if isinstance(quantity, NumNeighbors):
+            return (NEIGHBOR_COUNTS, "atom_types")
         edges = ("edge_index",) if self._entry.kind == "per_type_pair" else ()
-        return (*self._entry.quantity.requires, *edges, "atom_types")
+        return (*quantity.requires, *edges, "atom_types")
 
     def update(self, batch: Graph) -> None:
         """Add the values of a batch that are present."""

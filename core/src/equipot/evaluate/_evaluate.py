@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -14,7 +14,8 @@ from equipot.artifacts._compiled_model import CompiledModel
 from equipot.data._collection import FrameCollection, collect_frames
 from equipot.data._dataset import FrameDataset
 from equipot.data._frames import DEFAULT_LABELS, LabelContract, label_contract, suggest_keys
-from equipot.data._readers import check_file, read_atoms
+from equipot.data._readers import check_file
+from equipot.data._regular import RegularFrames, read_regular
 from equipot.data.transforms import default_transforms
 from equipot.errors import DataError, problem
 from equipot.evaluate._evaluation import FIELD_OF, FORCES, Compared, EvaluatedFrame, Evaluation
@@ -22,9 +23,6 @@ from equipot.graph import Graph, collate, non_finite, split
 from equipot.model._graph_model import GraphModel
 from equipot.quantities import COMPARED, REPORTED, Reported, compare, in_mev
 from equipot.units import UNIT_SYSTEMS
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 _KEPT = ("total_energy", "forces", "stress", "stress_mask")
 
@@ -102,22 +100,14 @@ def _read(paths: Sequence[str], contract: LabelContract, *, mask_nan: bool) -> _
         check_file(path)
         if (other := seen.setdefault(Path(path).resolve(), path)) is not path:
             raise DataError(problem(path, f"is given twice (as {other})"))
-    files: list[str] = []
-    indices: list[int] = []
-
-    def placed() -> Iterator[tuple[str, Atoms]]:
-        for path in paths:
-            for index, atoms in enumerate(read_atoms(path)):
-                files.append(path)
-                indices.append(index)
-                yield f"{path}, frame {index}", atoms
-
-    collection = collect_frames(placed(), contract, mask_nan=mask_nan)
+    regular = RegularFrames(contract)
+    collection = collect_frames(read_regular(paths, None, regular), contract, mask_nan=mask_nan, learn=regular.learn)
     for place, reports in zip(collection.places, collection.reports, strict=True):
         for label, report in reports.items():
             if report.non_finite:
                 raise DataError(problem(place, f"the label {label} is {report.non_finite}"))
-    return _Read(collection, files, indices)
+    places = [place.rpartition(", frame ") for place in collection.places]
+    return _Read(collection, [file for file, _, _ in places], [int(index) for _, _, index in places])
 
 
 def _evaluated(read: _Read, predictions: Sequence[Graph]) -> Iterator[EvaluatedFrame]:
