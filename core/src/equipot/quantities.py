@@ -106,6 +106,10 @@ class PerAtomModifier(FieldValues):
         return per_atom if self.factor is None else per_atom * self.factor
 
 
+NEIGHBOR_COUNTS = "num_neighbors"
+"""Number of neighbours of each atom, in batches that are only counted and have no edges."""
+
+
 @dataclass(frozen=True)
 class NumNeighbors(Quantity):
     """Number of neighbours of each atom: the edges that have it as centre."""
@@ -116,6 +120,8 @@ class NumNeighbors(Quantity):
     def values(self, batch: Graph) -> Values:
         """Counts of shape [n_atoms], 0 for atoms without neighbours."""
         n_atoms = batch["positions"].shape[0]
+        if "edge_index" not in batch and NEIGHBOR_COUNTS in batch:
+            return Values(batch[NEIGHBOR_COUNTS].to(torch.float64), torch.ones(n_atoms, dtype=torch.bool))
         counts = torch.bincount(batch["edge_index"][0], minlength=n_atoms).to(torch.float64)
         return Values(counts, torch.ones(n_atoms, dtype=torch.bool))
 

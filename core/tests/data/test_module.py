@@ -307,6 +307,7 @@ class TestStatistics:
             raise AssertionError("not cached")
 
         monkeypatch.setattr("equipot.data.transforms.add_neighbors", refuse)
+        monkeypatch.setattr("equipot.data._dataset.count_neighbors", refuse)
         assert make().statistics(names) == first
         assert self.files(tmp_path) == 1
         with pytest.raises(AssertionError, match="not cached"):

@@ -228,7 +228,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         }
 
         def compute() -> dict[str, StatisticValue]:
-            frames = iter(dataset)
+            frames = dataset.for_statistics(manager.fields_read(names, types))
             return manager.compute_possible(frames, types) if names is None else manager.compute(frames, types, names)
 
         cache_dir = self.options.cache_dir

@@ -13,6 +13,7 @@ from equipot.data._collection import FrameCollection
 from equipot.data._frames import LabelReport
 from equipot.data._label_contract import LabelContract
 from equipot.data._label_hints import labels_line
+from equipot.data._packed import PackedFrames
 from equipot.errors import problem
 from equipot.fields import FIELDS, mask_key
 from equipot.graph import Graph
@@ -55,11 +56,17 @@ class LabelCensus:
 
     def add(self, value: torch.Tensor | None, report: LabelReport, n_atoms: int, where: str) -> None:
         """Count one frame; ``value`` holds its unmasked entries."""
+        has = value is not None and value.numel()
+        extremes = (float(value.min()), float(value.max())) if has else None  # type: ignore[union-attr]
+        self.add_range(extremes, report, n_atoms, where)
+
+    def add_range(self, extremes: tuple[float, float] | None, report: LabelReport, n_atoms: int, where: str) -> None:
+        """Count one frame by the smallest and largest of its unmasked entries, or None."""
         if report.ignored:
             _count(self.ignored, report.ignored)
         if report.non_finite:
             self.non_finite.append(f"{where} ({report.non_finite})")
-        if value is None or not value.numel():
+        if extremes is None:
             self.missing += 1
             return
         self.present += 1
@@ -68,7 +75,7 @@ class LabelCensus:
             self.difference = max(self.difference, report.difference)
         if report.source:
             _count(self.sources, report.source)
-        low, high = float(value.min()), float(value.max())
+        low, high = extremes
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
         if n_atoms > 1:
@@ -113,6 +120,9 @@ class Census:
         counted = self.sets.setdefault(set_name, SetCensus())
         for label, source in self.contract.items():
             counted.labels.setdefault(label, LabelCensus(source.key, source.unit))
+        if isinstance(collection.frames, PackedFrames):
+            self._add_packed(counted, collection, collection.frames)
+            return
         for frame, report, place, found in zip(
             collection.frames, collection.reports, collection.places, collection.keys, strict=True
         ):
@@ -123,6 +133,30 @@ class Census:
                 _count(counted.elements, chemical_symbols[number])
             for label, rows in counted.labels.items():
                 rows.add(_present(frame, label), report[label], n_atoms, place)
+            for key in found:
+                _count(counted.keys, key)
+
+    def _add_packed(self, counted: SetCensus, collection: FrameCollection, frames: PackedFrames) -> None:
+        """As ``add``, without a loop over the atoms."""
+        from ase.data import chemical_symbols
+
+        atoms = frames.num_atoms()
+        counted.frames += len(frames)
+        counted.atoms += int(atoms.sum())
+        for number, (count, _) in sorted(frames.elements().items(), key=lambda one: one[1][1]):
+            symbol = chemical_symbols[number]
+            counted.elements[symbol] = counted.elements.get(symbol, 0) + count
+        sizes = atoms.tolist()
+        for label, rows in counted.labels.items():
+            for has, low, high, report, n_atoms, place in zip(
+                *(one.tolist() for one in frames.ranges(label)),
+                collection.reports,
+                sizes,
+                collection.places,
+                strict=True,
+            ):
+                rows.add_range((low, high) if has else None, report[label], n_atoms, place)
+        for found in collection.keys:
             for key in found:
                 _count(counted.keys, key)
 

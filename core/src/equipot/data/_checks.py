@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import torch
+
 from equipot.data._census import Census
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset
@@ -55,11 +57,15 @@ def check_elements(sets: Mapping[str, FrameDataset], transforms: Sequence[Transf
     """Raise a DataError that names all elements without a type and the first frame that has each of them."""
     if (mapper := mapper_among(transforms)) is None:
         return
+    from ase.data import chemical_symbols
+
     first: dict[str, str] = {}
     for one in sets.values():
-        for index in range(len(one)):
-            for symbol in mapper.unsupported(one.raw(index)):
-                first.setdefault(symbol, one.places[index])
+        places = one.elements()
+        found = {"atomic_numbers": torch.tensor(list(places), dtype=torch.int64)}
+        by_symbol = {chemical_symbols[number]: place for number, place in places.items()}
+        for symbol in mapper.unsupported(found):
+            first.setdefault(symbol, by_symbol[symbol])
     if first:
         shown = ", ".join(f"{symbol} (first in {place})" for symbol, place in first.items())
         what = f"the data contain elements without a type: {shown}"

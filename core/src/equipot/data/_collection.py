@@ -6,9 +6,10 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, keys_found
+from equipot.data._packed import PackedFrames, Packer, SameButNumbers
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 from equipot.graph import Graph
@@ -99,12 +100,12 @@ class ConvergedFrames:
         unconverged: ``error`` refuses the others after all were counted, ``drop`` leaves them out, ``use`` keeps them.
     """
 
-    def __init__(self, placed: Iterable[tuple[str, Atoms]], unconverged: Unconverged = "error") -> None:
+    def __init__(self, placed: Iterable[tuple[str, Any]], unconverged: Unconverged = "error") -> None:
         self._placed, self._unconverged = placed, unconverged
         self.others: list[str] = []
         """Places of the structures that did not converge, with what the program says."""
 
-    def __iter__(self) -> Iterator[tuple[str, Atoms]]:
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
         """The structures.
 
         Raises:
@@ -152,7 +153,9 @@ class FrameCollection:
         """Some of the frames, in the given order."""
         frames = self.frames
         return FrameCollection(
-            frames=frames.subset(indices) if isinstance(frames, LazyFrames) else [frames[index] for index in indices],
+            frames=frames.subset(indices)
+            if isinstance(frames, (LazyFrames, PackedFrames))
+            else [frames[index] for index in indices],
             reports=[self.reports[index] for index in indices],
             places=[self.places[index] for index in indices],
             keys=[self.keys[index] for index in indices],
@@ -161,6 +164,13 @@ class FrameCollection:
             groups=[self.groups[index] for index in indices] if self.groups else [],
         )
 
+    def repeat(self, index: int, place: str) -> None:
+        """Add what is known of a frame once more, for another frame of which the same is known."""
+        every: tuple[list[Any], ...] = (self.reports, self.keys, self.isolated, self.notes, self.groups)
+        for known in every:
+            known.append(known[index])
+        self.places.append(place)
+
     @property
     def labels(self) -> set[str]:
         """Labels that at least one of the frames has."""
@@ -168,12 +178,13 @@ class FrameCollection:
 
 
 def collect_frames(
-    atoms_by_place: Iterable[tuple[str, Atoms]],
+    atoms_by_place: Iterable[tuple[str, Atoms | SameButNumbers]],
     contract: LabelContract,
     *,
     mask_nan: bool = False,
     keep: bool = True,
     unconverged: Unconverged = "error",
+    learn: Callable[[Graph, dict[str, LabelReport], object, int], None] | None = None,
 ) -> FrameCollection:
     """Convert ``ase.Atoms`` to frames, with what the census counts of each.
 
@@ -183,15 +194,21 @@ def collect_frames(
         mask_nan: Treat NaN in a label as missing.
         keep: False leaves ``frames`` empty, for the caller to fill in.
         unconverged: What is done with frames that did not converge, as in ``ConvergedFrames``.
+        learn: Told of each structure that was converted, with its frame, reports, notes and index; the structures may
+            then also be ``SameButNumbers``.
 
     Raises:
         DataError: With the first few frames that cannot be used.
     """
-    frames: list[Graph] = []
-    collection = FrameCollection(frames)
+    packer = Packer()
+    collection = FrameCollection()
     problems: list[str] = []
     converged = ConvergedFrames(atoms_by_place, unconverged)
     for where, atoms in converged:
+        if isinstance(atoms, SameButNumbers):
+            packer.add_arrays(atoms.fields)
+            collection.repeat(atoms.example, where)
+            continue
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
             with reading(where):
@@ -201,19 +218,23 @@ def collect_frames(
             problems.append(str(error))
             continue
         if keep:
-            frames.append(frame)
+            packer.add(frame)
         collection.reports.append(reports)
         collection.places.append(where)
         collection.keys.append(keys)
         collection.isolated.append(_is_isolated(atoms, where, problems))
         collection.notes.append((*notes_of(atoms), *_energy_note(reports), *(FrameNote(*one) for one in remarks)))
         collection.groups.append(str(atoms.info.get("config_type", atoms.info.get("group", ""))))
+        if learn is not None and not problems:
+            learn(frame, reports, collection.notes[-1], len(collection.places) - 1)
     if problems:
         more = [f"and {len(problems) - _SHOWN} more frames"] if len(problems) > _SHOWN else []
         raise DataError("\n".join([*problems[:_SHOWN], *more]))
     if unconverged == "drop" and converged.others and collection.notes:
         text = f"{len(converged.others)} frames did not converge and are left out: {_first(converged.others)}"
         collection.notes[0] = (*collection.notes[0], FrameNote(DROPPED, text))
+    if keep:
+        collection.frames = packer.finish()
     return collection
 
 

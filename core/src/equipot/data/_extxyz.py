@@ -11,8 +11,8 @@ import io
 import itertools
 import logging
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from equipot.data._collection import NOTES
 from equipot.data._extxyz_comment import PROPERTIES as _PROPERTIES
@@ -37,15 +37,19 @@ NO_LINE_END = "no-line-end"
 class _Lines:
     """Lines with their number; one can be put back."""
 
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines, self._kept = lines, ""
+    def __init__(self, lines: Iterator[str], file: str) -> None:
+        self._lines, self._kept, self._file = lines, "", file
         self.number = 0
 
     def take(self, count: int) -> list[str]:
         """The next lines, fewer at the end of the file."""
         kept = [self._kept] if self._kept and count else []
         self._kept = "" if kept else self._kept
-        found = [*kept, *itertools.islice(self._lines, count - len(kept))]
+        try:
+            found = [*kept, *itertools.islice(self._lines, count - len(kept))]
+        except UnicodeDecodeError:
+            what = "is not text in UTF-8, as extended XYZ must be"
+            raise DataError(problem(self._file, what, hint="save it again in this encoding")) from None
         self.number += len(found)
         return found
 
@@ -55,18 +59,25 @@ class _Lines:
         self.number -= 1
 
 
-def read_extxyz(stream: Iterator[str], file: str, species: Mapping[str, str] | None = None) -> Iterator[Atoms]:
+def read_extxyz(
+    stream: Iterator[str],
+    file: str,
+    species: Mapping[str, str] | None = None,
+    *,
+    known: Callable[[list[str]], Any] = lambda _: None,
+) -> Iterator[Any]:
     """The frames of a file.
 
     Args:
         stream: The lines of the file with their ends.
         file: Its name, for messages.
         species: Element of each name of atoms that is not a symbol, e.g. ``{"OW": "O"}``.
+        known: Gives what stands for the ``Atoms`` of a frame, from its lines; None: ASE reads it.
 
     Raises:
         DataError: If the file is empty or cut off, frames follow a blank line, or a frame cannot be read.
     """
-    lines, index, blank_at = _Lines(stream), 0, 0
+    lines, index, blank_at = _Lines(stream, file), 0, 0
     while header := lines.take(1):
         if not header[0].strip():
             blank_at = blank_at or lines.number
@@ -76,7 +87,7 @@ def read_extxyz(stream: Iterator[str], file: str, species: Mapping[str, str] | N
             what = f"follows a blank line (line {blank_at}), where ASE stops reading"
             raise DataError(problem(where, what, hint="remove the blank line"))
         frame = _whole_frame(header[0], lines, where)
-        yield _parsed(frame, where, species or {})
+        yield known(frame) or _parsed(frame, where, species or {})
         index += 1
     if not index:
         raise DataError(problem(file, "is empty"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class LabelReport:
     """Why a label in the file is not used."""
     non_finite: str | None = None
     """``nan`` or ``inf`` if the label contains any."""
-    weight_keys: tuple[str, ...] = ()
+    weight_keys: list[str] = field(default_factory=list)
     """Keys of weights that the frame has."""
     rows: int = 0
     """Number of rows (one, or one for each atom) that have the label."""
@@ -124,7 +124,7 @@ def _labelled(
             if reason := _no_stress(atoms):
                 reports[label].ignored = reason
                 continue
-            value = _converted(value, source.convention, atoms)
+            value = converted(value, source.convention, atoms.cell.array)
         if source.factor != 1.0:
             value = value * source.factor
         weights = _weights(atoms, label, source.weights, value.shape[0], where, reports[label])
@@ -138,7 +138,7 @@ def _weights(atoms: Atoms, label: str, keys: Sequence[str], rows: int, where: st
         return None
     weights = np.ones(rows)
     found = {key: one for key in keys if (one := _find(atoms, key, where)) is not None}
-    report.weight_keys = tuple(found)
+    report.weight_keys = list(found)
     for key, (_, value) in found.items():
         try:
             array = np.asarray(value, dtype=np.float64)
@@ -276,10 +276,11 @@ def _no_stress(atoms: Atoms) -> str | None:
     return None if abs(np.linalg.det(atoms.cell.array)) > 1e-12 else "partly periodic without a cell volume"
 
 
-def _converted(value: Array, convention: str, atoms: Atoms) -> Array:
+def converted(value: Array, convention: str, cell: Array) -> Array:
+    """A label as a stress, from what the file has by the convention; ``cell`` has vectors as rows, Å, shape [3, 3]."""
     if convention == "negative_stress":
         return -value
-    return -value / abs(np.linalg.det(atoms.cell.array)) if convention == "virial" else value
+    return -value / abs(np.linalg.det(cell)) if convention == "virial" else value
 
 
 def _store(

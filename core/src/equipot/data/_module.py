@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from equipot.data._base import DataModule, name_sets
 from equipot.data._collection import FrameCollection, collect_frames
 from equipot.data._formats import argument_problems
-from equipot.data._readers import read_placed
+from equipot.data._frames_cache import cached_collection
+from equipot.data._regular import RegularFrames, read_regular
 from equipot.data._species import mapping_problems
+from equipot.data._splits import PARTS
 from equipot.data.options import SourceOptions
 
 
@@ -56,6 +60,15 @@ class SourceDataModule(DataModule, options=SourceOptions):
                 yield part, self.read(group)
         if split:
             yield from self.split(self.read(split), sizes).items()
+
+
+_AFTER_READING = frozenset(
+    (
+        *("seed", "transforms", "stats_manager", "cache_dir"),
+        *(f"{part}_{what}" for part in PARTS for what in ("dataloader", "file_path")),
+    )
+)
+"""Options on which the frames of a file do not depend; any other one is taken to matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +123,21 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
         return sources
 
     def read(self, sources: list[str]) -> FrameCollection:
-        """Frames of the files of one set."""
-        options = self.options
-        placed = read_placed(sources, options.ase_args, options.species)
+        """Frames of the files of one set, from the cache if they are large and were read before."""
+        folder = None if self.options.cache_dir is None else Path(self.options.cache_dir)
+        options = {
+            one.name: repr(getattr(self.options, one.name))
+            for one in dataclasses.fields(self.options)
+            if one.name not in _AFTER_READING
+        }
+        return cached_collection(folder, sources, options, lambda: self._read(sources))
+
+    def _read(self, sources: list[str]) -> FrameCollection:
+        options, regular = self.options, RegularFrames(self.label_contract)
         return collect_frames(
-            placed, self.label_contract, mask_nan=options.mask_nan_labels, unconverged=options.unconverged
+            read_regular(sources, options.ase_args, regular, options.species),
+            self.label_contract,
+            mask_nan=options.mask_nan_labels,
+            unconverged=options.unconverged,
+            learn=regular.learn,
         )

@@ -117,7 +117,7 @@ def _frames(file: Path, arguments: Mapping[str, Any], species: Mapping[str, str]
                 number += 1
         return
     with reading(place), opened(file) as stream:
-        name = arguments.get("format") or format_of(file, _head(stream))
+        name = arguments.get("format") or format_of(file, head_of(stream))
         if name in _IN_FOLDERS and compression(file):
             raise DataError(problem(str(file), "is a compressed database", hint="decompress it"))
         further = {key: value for key, value in arguments.items() if key in FORMATS[name]}
@@ -126,7 +126,7 @@ def _frames(file: Path, arguments: Mapping[str, Any], species: Mapping[str, str]
             number += 1
 
 
-def _head(stream: Any) -> bytes:
+def head_of(stream: Any) -> bytes:
     """The first bytes, which stay there to be read."""
     if not stream.seekable():
         return bytes(stream.peek(_HEAD)[:_HEAD])
@@ -140,12 +140,8 @@ def _read(
 ) -> Iterator[Atoms]:
     """The frames of an open file of a format."""
     if name == "extxyz":
-        try:
-            with io.TextIOWrapper(stream, encoding="utf-8-sig") as lines:
-                yield from read_extxyz(lines, str(file), species)
-        except UnicodeDecodeError:
-            what = "is not text in UTF-8, as extended XYZ must be"
-            raise DataError(problem(str(file), what, hint="save it again in this encoding")) from None
+        with io.TextIOWrapper(stream, encoding="utf-8-sig") as lines:
+            yield from read_extxyz(lines, str(file), species)
     elif name == "traj":
         yield from read_trajectory(stream, str(file))
     elif name == "json":

@@ -15,7 +15,7 @@ from equipot.errors import DataError, problem, problems_of
 from equipot.graph import Graph
 from equipot.model._context import pair_index
 from equipot.options import Options
-from equipot.quantities import Quantity, Values, as_quantity
+from equipot.quantities import NEIGHBOR_COUNTS, NumNeighbors, Quantity, Values, as_quantity
 
 StatisticKind = Literal["scalar", "per_type", "per_type_pair"]
 """A number, ``{type: number}``, or ``{"centre_neighbour": number}``."""
@@ -99,6 +99,15 @@ class EntryCollector:
         elif entry.kind == "per_type_pair":
             self._labels = [f"{centre}_{neighbour}" for centre in type_names for neighbour in type_names]
         self._metrics = [entry.reduction.fresh() for _ in self._labels]
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Fields that it reads."""
+        quantity = self._entry.quantity
+        if isinstance(quantity, NumNeighbors):
+            return (NEIGHBOR_COUNTS, "atom_types")
+        edges = ("edge_index",) if self._entry.kind == "per_type_pair" else ()
+        return (*quantity.requires, *edges, "atom_types")
 
     def update(self, batch: Graph) -> None:
         """Add the values of a batch that are present."""
