@@ -37,15 +37,19 @@ NO_LINE_END = "no-line-end"
 class _Lines:
     """Lines with their number; one can be put back."""
 
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines, self._kept = lines, ""
+    def __init__(self, lines: Iterator[str], file: str) -> None:
+        self._lines, self._kept, self._file = lines, "", file
         self.number = 0
 
     def take(self, count: int) -> list[str]:
         """The next lines, fewer at the end of the file."""
         kept = [self._kept] if self._kept and count else []
         self._kept = "" if kept else self._kept
-        found = [*kept, *itertools.islice(self._lines, count - len(kept))]
+        try:
+            found = [*kept, *itertools.islice(self._lines, count - len(kept))]
+        except UnicodeDecodeError:
+            what = "is not text in UTF-8, as extended XYZ must be"
+            raise DataError(problem(self._file, what, hint="save it again in this encoding")) from None
         self.number += len(found)
         return found
 
@@ -66,7 +70,7 @@ def read_extxyz(stream: Iterator[str], file: str, species: Mapping[str, str] | N
     Raises:
         DataError: If the file is empty or cut off, frames follow a blank line, or a frame cannot be read.
     """
-    lines, index, blank_at = _Lines(stream), 0, 0
+    lines, index, blank_at = _Lines(stream, file), 0, 0
     while header := lines.take(1):
         if not header[0].strip():
             blank_at = blank_at or lines.number

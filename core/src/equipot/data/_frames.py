@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class LabelReport:
     """Why a label in the file is not used."""
     non_finite: str | None = None
     """``nan`` or ``inf`` if the label contains any."""
-    weight_keys: tuple[str, ...] = ()
+    weight_keys: list[str] = field(default_factory=list)
     """Keys of weights that the frame has."""
     rows: int = 0
     """Number of rows (one, or one for each atom) that have the label."""
@@ -123,7 +123,7 @@ def _weights(atoms: Atoms, label: str, keys: Sequence[str], rows: int, where: st
         return None
     weights = np.ones(rows)
     found = {key: one for key in keys if (one := _find(atoms, key, where)) is not None}
-    report.weight_keys = tuple(found)
+    report.weight_keys = list(found)
     for key, (_, value) in found.items():
         try:
             array = np.asarray(value, dtype=np.float64)

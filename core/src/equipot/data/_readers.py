@@ -119,12 +119,8 @@ def _read(
 ) -> Iterator[Atoms]:
     """The frames of an open file of a format."""
     if name == "extxyz":
-        try:
-            with io.TextIOWrapper(stream, encoding="utf-8-sig") as lines:
-                yield from read_extxyz(lines, str(file), species)
-        except UnicodeDecodeError:
-            what = "is not text in UTF-8, as extended XYZ must be"
-            raise DataError(problem(str(file), what, hint="save it again in this encoding")) from None
+        with io.TextIOWrapper(stream, encoding="utf-8-sig") as lines:
+            yield from read_extxyz(lines, str(file), species)
     elif name == "traj":
         yield from read_trajectory(stream, str(file))
     elif name == "json":
