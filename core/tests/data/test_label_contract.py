@@ -124,6 +124,14 @@ def test_a_virial_needs_its_convention():
     assert label_contract({"virial": "virial"})["virial"].key == "virial"
 
 
+def test_what_a_contract_states_gives_it_again():
+    labels = {"total_energy": "info:E", "stress": {"key": "virial", "convention": "virial", "unit": "Ry"}}
+    contract = label_contract(labels)
+    stated = {label: source.stated() for label, source in contract.items()}
+    assert stated["stress"] == labels["stress"]
+    assert label_contract(stated) == contract
+
+
 # ------------------------------------------------------------------ units that files state
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from equipot.data._label_units import EXAMPLES, Dimension, unit_value
 from equipot.errors import ConfigError, problem, unknown
@@ -36,6 +36,11 @@ class LabelOptions(Options):
         """The key must not be empty."""
         if not self.key:
             yield problem("key", "must not be empty")
+
+    def stated(self) -> dict[str, Any]:
+        """What a config says, as a mapping that ``label_contract`` takes."""
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(LabelOptions)}
+        return {name: value for name, value in values.items() if value is not None}
 
     def text(self) -> str:
         """What a config says: the key, or a mapping if there is more."""
