@@ -47,11 +47,6 @@ class LabelOptions(Options):
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(LabelOptions)}
         return {name: value for name, value in values.items() if value is not None}
 
-    def stated(self) -> dict[str, Any]:
-        """What a config says, as a mapping that ``label_contract`` takes."""
-        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(LabelOptions)}
-        return {name: value for name, value in values.items() if value is not None}
-
     def text(self) -> str:
         """What a config says: the key, or a mapping if there is more."""
         convention = "" if self.convention == "stress" else f", convention: {self.convention}"
