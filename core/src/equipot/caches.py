@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from equipot.errors import ArtifactError
 from equipot.files import atomic, open_regular
@@ -63,20 +63,37 @@ def own_bytes(path: Path, limit: int | None = None) -> bytes | None:
         path: The file; it must not be a link.
         limit: Most bytes that are read.
     """
-    try:
-        with open_regular(path, follow_links=False) as file:
-            status = os.fstat(file.fileno())
-            refused = _refusal(path.parent, path.parent.stat()) or _refusal(path, status)
-            if not refused and limit is not None and status.st_size > limit:
-                refused = _not_believed(path, f"it has more than {limit} bytes")
-            if not refused:
+    if (file := own_stream(path)) is None:
+        return None
+    with file:
+        if limit is None or os.fstat(file.fileno()).st_size <= limit:
+            try:
                 return file.read()
-    except (ArtifactError, OSError) as error:
-        if not os.path.lexists(path):
-            return None
-        refused = _not_believed(path, str(error).removeprefix(f"{path}: "))
-    _say(refused)
+            except OSError as error:
+                _say(_not_believed(path, str(error)))
+                return None
+    _say(_not_believed(path, f"it has more than {limit} bytes"))
     return None
+
+
+def own_stream(path: Path) -> BinaryIO | None:
+    """A file of a cache, open for reading; None as for ``own_bytes``."""
+    try:
+        file = open_regular(path, follow_links=False)
+    except ArtifactError as error:
+        if os.path.lexists(path):
+            _say(_not_believed(path, str(error).removeprefix(f"{path}: ")))
+        return None
+    if refused := _refusal(path.parent, path.parent.stat()) or _refusal(path, os.fstat(file.fileno())):
+        file.close()
+        _say(refused)
+        return None
+    return file
+
+
+def say_damaged(path: Path) -> None:
+    """Warn once that a file of a cache does not have the contents that it should have."""
+    _say(_not_believed(path, "it is damaged or was edited"))
 
 
 def _refusal(place: Path, status: os.stat_result) -> str:
@@ -106,7 +123,7 @@ def read_entry(path: Path, key: str, is_valid: Callable[[Any], bool]) -> Any:
             return content
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
-    _say(_not_believed(path, "it is damaged or was edited"))
+    say_damaged(path)
     return None
 
 

@@ -71,6 +71,9 @@ def test_arguments_that_are_fine(arguments):
     [
         ("a.xyz", b"*\n Program PWSCF v.7", "extxyz"),
         ("a.traj", b"- of UlmGPAW            ", "traj"),
+        ("a.npz", b"PK", "npz"),
+        ("scf.out", b"\n CP2K| version string: CP2K version 2024.1", "cp2k-output"),
+        ("aims.out", b"----\n          Invoking FHI-aims ...", "aims-output"),
         ("a.db.gz", b"", "db"),
         ("OUTCAR_1_5", b"", "vasp-out"),
         ("OUTCAR.xz", b"", "vasp-out"),
@@ -95,7 +98,6 @@ def test_format_follows_from_name_then_contents(tmp_path, name, head, expected):
         ("a.py", b""),
         ("POSCAR", b""),
         ("postgresql", b""),
-        ("a.npz", b"PK"),
         ("a.out.zst", b"CDF"),
     ],
 )
@@ -115,7 +117,8 @@ def missing_in_ase():
 def test_formats_are_those_of_ase():
     from ase.io.formats import ioformats
 
-    assert {name for name in FORMATS if name not in ioformats} == {"aselmdb"} | missing_in_ase()
+    ours = {"aselmdb", "cp2k-output", "deepmd", "npz"}
+    assert {name for name in FORMATS if name not in ioformats} == ours | missing_in_ase()
 
 
 def test_a_format_that_the_installed_ase_does_not_read(tmp_path, monkeypatch):

@@ -46,6 +46,13 @@ def test_a_bomb_is_not_expanded(tmp_path):
     assert largest(path.stat().st_size) < 2 * ALLOWANCE
 
 
+def test_last_line_without_an_end_is_left_out(caplog):
+    text = OutputText(io.BytesIO(b"energy = -76.4\nenergy = -7"), "a.out", 9)
+    assert list(text) == ["energy = -76.4\n"]
+    assert caplog.messages == ["a.out: the last line has no end and is left out; the file was cut off"]
+    assert list(OutputText(io.BytesIO(b"end"), "input.data", 9, whole_lines=False)) == ["end"]
+
+
 def test_output_that_ends_too_early():
     text = OutputText(io.BytesIO(b"one line\n"), "OUTCAR", 9)
     with pytest.raises(DataError, match="OUTCAR: is cut off"):
@@ -57,8 +64,8 @@ def test_output_that_ends_too_early():
 )
 def test_numbers_that_the_file_cannot_hold(line):
     with pytest.raises(DataError, match="OUTCAR: states more than a file of this size can have"):
-        OutputText(io.BytesIO(line.encode()), "OUTCAR", 5000).readline()
-    assert OutputText(io.BytesIO(b"number of electron 63.9999995 magnetization"), "OUTCAR", 99).readline()
+        OutputText(io.BytesIO(f"{line}\n".encode()), "OUTCAR", 5000).readline()
+    assert OutputText(io.BytesIO(b"number of electron 63.9999995 magnetization\n"), "OUTCAR", 99).readline()
 
 
 @pytest.mark.parametrize("suffix", ["extxyz", "db", "json", "traj", "aselmdb"])

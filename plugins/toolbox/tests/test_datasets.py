@@ -18,12 +18,13 @@ from ase.io import write
 
 from equipot.config._check import check_config
 from equipot.config._load import compose
-from equipot.data import ASEDataModule, LMDBReader
+from equipot.data import ASEDataModule, LMDBReader, read_atoms
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
+from equipot_test_support import data_files
 from equipot_testing.toy import ToyModel
 from equipot_toolbox import ASEDataset, FrameDataModule, HDF5Dataset, LMDBDataset, NPZDataset, write_lmdb
-from equipot_toolbox._frame_source import JoinedFrames
+from equipot_toolbox._frame_source import FrameSource, JoinedFrames
 from equipot_toolbox.convert import main as convert
 
 RECIPE = ToyModel(type_names=["C", "H", "O", "Cu"], r_max=3.0)
@@ -162,7 +163,10 @@ def test_npz_with_objects_is_refused(tmp_path, molecules):
 def test_npz_names_that_are_missing_or_double(tmp_path, molecules):
     arrays = arrays_of(molecules)
     np.savez(tmp_path / "a.npz", **{"xyz" if key == "R" else key: value for key, value in arrays.items()})
-    with pytest.raises(DataError, match=r"no array is the positions; give key_mapping; arrays: xyz, z, E, F"):
+    with pytest.raises(
+        DataError,
+        match=r"no array is the positions; give key_mapping to a data set of the toolbox; arrays: xyz, z, E, F",
+    ):
         len(NPZDataset(str(tmp_path / "a.npz")))
     assert len(NPZDataset(str(tmp_path / "a.npz"), {"xyz": "pos", "E": "total_energy"})) == 6
     np.savez(tmp_path / "b.npz", **arrays, energies=arrays["E"])
@@ -399,6 +403,52 @@ def test_problems_of_options_come_at_once(tmp_path):
         FrameDataModule(1)
 
 
+def test_converter_and_frames_that_did_not_converge(tmp_path, capsys):
+    path, out = data_files.outcar(tmp_path, failed=[1], smearing=0.02), tmp_path / "a.lmdb"
+    assert convert([str(path), str(out)]) == 2
+    assert "1 of 3 frames did not converge" in capsys.readouterr().err
+    assert not out.exists()
+    assert convert([str(path), str(out), "--unconverged", "drop"]) == 0
+    stored = LMDBDataset(str(out))
+    assert len(stored) == 2
+    assert stored.atoms(1).calc.results["free_energy"] == pytest.approx(
+        data_files.frames()[2].calc.results["energy"] - 0.02, abs=1e-7
+    )
+
+
+class ReadAgain(FrameSource):
+    """Frames that do not stay in memory, of which one did not converge."""
+
+    in_memory = False
+
+    def __init__(self, path):
+        self.frames = read_atoms(path)
+
+    def paths(self):
+        return []
+
+    def __len__(self):
+        return len(self.frames)
+
+    def atoms(self, index):
+        return self.frames[index]
+
+    def place(self, index):
+        return f"frame {index}"
+
+
+@pytest.mark.parametrize("source", [ReadAgain, lambda path: ASEDataset(str(path))])
+def test_frames_that_did_not_converge_are_dropped(tmp_path, source):
+    path = data_files.outcar(tmp_path, failed=[1])
+    options = {"train_dataset": source(path), "train_dataloader": {"batch_size": 1}}
+    with pytest.raises(DataError, match="1 of 3 frames did not converge"):
+        FrameDataModule(1, **options).setup()
+    kept = FrameDataModule(1, unconverged="drop", **options).dataset("train")
+    energies = [float(kept.raw(index)["total_energy"]) for index in range(len(kept))]
+    expected = [data_files.frames()[index].calc.results["energy"] for index in (0, 2)]
+    assert energies == pytest.approx(expected, abs=1e-7)
+
+
 def test_converter_says_what_is_wrong(tmp_path, capsys):
     assert convert([str(tmp_path / "none.extxyz"), str(tmp_path / "a.lmdb")]) == 2
     assert "none.extxyz: no such file" in capsys.readouterr().err
@@ -419,3 +469,26 @@ def test_rmd17_as_it_is_distributed():
     with np.load(path) as arrays:
         assert data.dataset().raw(7)["total_energy"].item() == arrays["energies"][7]
         np.testing.assert_array_equal(data.dataset().raw(7)["forces"], arrays["forces"][7])
+
+
+def test_weights_of_frames_that_are_read_on_each_access(tmp_path, molecules):
+    write_hdf5(tmp_path / "a.h5", molecules)
+    frame_weights, atom_weights = np.arange(1.0, 7.0), np.random.default_rng(1).uniform(0.5, 2.0, size=(6, 5))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        (group,) = file.values()
+        group["config_weight"], group["trust"] = frame_weights, atom_weights
+    data = module(HDF5Dataset(str(tmp_path / "a.h5")), weights={"frame": "config_weight", "forces": "trust"})
+    expected = frame_weights[:, None] * atom_weights
+    expected /= expected.mean()
+    restored = pickle.loads(pickle.dumps(data.dataset()))  # noqa: S301 - as loaders do for their processes
+    for index in range(6):
+        assert data.dataset()[index]["total_energy_weight"].item() == pytest.approx(frame_weights[index] / 3.5)
+        assert restored.raw(index)["forces_weight"].tolist() == pytest.approx(expected[index])
+
+
+def test_names_of_atoms_in_a_data_set(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_text("1\nProperties=species:S:1:pos:R:3 energy=-1\nOW 0 0 0\n")
+    assert ASEDataset(str(path), species={"OW": "O"}).atoms(0).get_chemical_symbols() == ["O"]
+    with pytest.raises(DataError, match=r"data.species: {OW: O}"):
+        ASEDataset(str(path)).atoms(0)

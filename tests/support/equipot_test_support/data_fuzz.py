@@ -84,7 +84,7 @@ class Watch:
             return
         if event == "open" and isinstance(details[0], (str, bytes)):
             name, flags = os.fsdecode(details[0]), details[2] or 0
-            own = self.file in (name, os.path.realpath(name))
+            own = self.file in (name, os.path.realpath(name)) or name.startswith(f"{self.file}{os.sep}")
             if flags & _WRITING or not (own or name.startswith((sys.prefix, sys.base_prefix, "/proc/self"))):
                 self.seen.append(f"{event} {details}"[:200])
         elif _FORBIDDEN.match(event):

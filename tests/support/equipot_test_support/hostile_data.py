@@ -553,6 +553,8 @@ def outputs(folder):
         "espresso-out": ("atoms/cell      =            3", f"atoms/cell      =  {HUGE}"),
         "orca-output": ("...      3", f"...      {HUGE}"),
         "gaussian-out": ("      1  8  0", "      1  -9999999999  0"),
+        "cp2k-output": (" 8 ", f" {HUGE} "),
+        "aims-output": ("Species O", f"Species {'O' * 10**6}"),
         "castep-md": ("0", "x"),
         "runnerdata": ("begin", "begin begin"),
     }
@@ -578,6 +580,83 @@ def outputs(folder):
     lines = ["POTCAR: PAW_PBE O 1"] * 40000 + [f"ions per type = {many}", "NKPTS = 1 NBANDS = 1", "Iteration"]
     path = _file(folder, "OUTCAR sum", "\n".join(lines).encode())
     yield "sum of many counts", path
+    yield from _endless_outputs(folder)
+
+
+def _endless_outputs(folder):
+    """Headings whose tables never end, brackets that never close, and one geometry for ever more energies."""
+    water = data_files.cp2k(folder).read_text()
+    geometry = water[: water.index(" SCF WAVE")]
+    energy = " ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:      -17.1\n"
+    texts = {
+        "cp2k brackets.out": " CP2K| a\n" + " ENERGY| Total FORCE_EVAL ( QS ) energy [" * 30_000 + "\n",
+        "cp2k energies.out": geometry + energy * 100_000,
+        "cp2k forces.out": geometry + energy + " FORCES| Atomic forces [hartree/bohr]\n" + " FORCES|\n" * 300_000,
+        "cp2k stress.out": geometry + energy + " STRESS| Analytical stress tensor [GPa]\n" * 100_000,
+        "aims geometry.out": "Invoking FHI-aims\nInput geometry:\n" + "|    1: Species H 0 0\n" * 100_000,
+        "aims structure.out": "Invoking FHI-aims\nUpdated atomic structure:\n" + "lattice_vector 1 0 0\n" * 300_000,
+        "aims energies.out": "Invoking FHI-aims\n" + "Energy and forces in a compact form:\n|\n" * 100_000,
+        "orca brackets.out": "* O   R   C   A *\nFINAL SINGLE POINT ENERGY" + "(" * 10**6 + "\n",
+        "orca symbols.out": "* O   R   C   A *\nCARTESIAN COORDINATES (ANGSTROEM)\n-\n" + "H 0 0 0\n" * 100_000,
+        "gaussian rows.log": "Input orientation:\n\n\n\n\n" + "1 1 0 0 0 0\n" * 100_000,
+        "gaussian vectors.log": "Input orientation:\n\n\n\n\n" + "1 -2 0 0 0 0\n" * 100_000 + "-\nSCF Done: E=1\n",
+        "OUTCAR iterations": "Iteration 1( 1)\n" + "Iteration 1(" + " " * 10**6 + "\n",
+        "vasprun.xml": "<modeling>" + "<calculation></calculation>" * 10_000,
+    }
+    for name, text in texts.items():
+        yield name, _file(folder, name, text.encode())
+
+
+def deepmd_folders(folder):
+    """Folders of DeePMD-kit whose arrays, types or names are not what they should be, or lie elsewhere."""
+    secret = folder / "secret"
+    secret.write_bytes(_npy((2,), "<f8", bytes(16)))
+
+    def made(name, spoil):
+        (folder / name).mkdir()
+        root = data_files.deepmd(folder / name)
+        spoil(root)
+        return root
+
+    for name in ("coord", "box", "energy", "force", "virial", "atom_ener", "real_atom_types"):
+        yield f"{name} rows", made(f"{name} rows", _put(f"set.000/{name}.npy", _npy((HUGE, 9), "<f8", bytes(144))))
+        yield (
+            f"{name} objects",
+            made(f"{name} objects", _put(f"set.000/{name}.npy", _npy((1,), "|O", pickle.dumps(_Canary())))),
+        )
+    for name, path in {
+        "energy": "set.000/energy.npy",
+        "types": "type.raw",
+        "set": "set.000",
+        "map": "type_map.raw",
+    }.items():
+        yield f"{name} elsewhere", made(f"{name} elsewhere", _linked(path, secret))
+        yield f"{name} pipe", made(f"{name} pipe", _piped(path))
+    for name, content in {"bytes": b"\xff\xfe", "many": b"9" * 5000, "huge": str(HUGE).encode(), "nul": b"\0"}.items():
+        yield f"types {name}", made(f"types {name}", _put("type.raw", content))
+        yield f"names {name}", made(f"names {name}", _put("type_map.raw", content))
+    yield "nan", made("nan", _put("set.000/coord.npy", _npy((2, 9), "<f8", np.full(18, np.nan).tobytes())))
+    yield "complex", made("complex", _put("set.000/coord.npy", _npy((2, 9), "<c16", bytes(288))))
+
+
+def _put(name, content):
+    return lambda root: (root / name).write_bytes(content)
+
+
+def _away(path):
+    if path.is_dir():
+        path.rename(path.parent.parent / path.name)
+    else:
+        path.unlink()
+    return path
+
+
+def _linked(name, target):
+    return lambda root: _away(root / name).symlink_to(target)
+
+
+def _piped(name):
+    return lambda root: os.mkfifo(_away(root / name))
 
 
 def paths(folder):
@@ -644,6 +723,7 @@ FAMILIES = {
     "npz": archives,
     "hdf5": hdf5_files,
     "outputs": outputs,
+    "deepmd": deepmd_folders,
     "paths": paths,
     "formats": formats,
 }

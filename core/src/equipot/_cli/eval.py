@@ -2,80 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from equipot import files
-from equipot._cli.common import Weights, print_table, say, weights_option
+from equipot._cli._eval_labels import chosen_labels, named_labels, origin_of_labels
+from equipot._cli.common import Weights, say, weights_option
 from equipot.commands import Command, SeveralValues
 from equipot.errors import ConfigError, problem
 
 if TYPE_CHECKING:
+    from equipot.artifacts._training_labels import TrainingLabels
     from equipot.evaluate import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arguments:
+    """The arguments of the command."""
+
+    model: str
+    data: tuple[str, ...]
+    out: str | None
+    write: str | None
+    table: str | None
+    as_json: bool
+    labels: tuple[str, ...]
+    batch_size: int
+    device: str
+    weights: Weights
+    allow_native: bool
 
 
 @click.command(cls=Command)
 @click.argument("model", type=click.Path())
-@click.argument("data", type=click.Path())
+@click.argument("data", type=click.Path(), nargs=-1, required=True)
 @click.option("--out", type=click.Path(), metavar="DIR", help="Write metrics.json and parity.png into this folder.")
+@click.option(
+    "--write",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write the frames with labels (label_energy, label_forces, label_stress) and predictions (equipot_energy, "
+    "equipot_forces, equipot_stress) as extended XYZ.",
+)
+@click.option("--csv", "table", type=click.Path(), metavar="FILE", help="Write a table with one row for each frame.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
     "--labels",
     cls=SeveralValues,
-    metavar="LABEL=KEY...",
-    help="Keys of labels in the file, e.g. total_energy=REF_energy forces=REF_forces.",
+    metavar="LABEL=KEY[:CONVENTION]...",
+    help="Keys of labels in the files, e.g. total_energy=REF_energy forces=arrays:REF_forces stress=virial:virial; "
+    "labels that are not named have the keys of the model's training. Conventions of the stress: "
+    "stress (default), negative_stress, virial.",
 )
 @click.option("--batch-size", type=int, default=10, metavar="N", help="Frames evaluated at once (default: 10).")
 @click.option("--device", default="cpu", help="Device to run on: cpu (default) or cuda.")
 @weights_option
 @click.option("--allow-native", is_flag=True, help="Also load a compiled file that you did not build yourself.")
-def command(
-    *,
-    model: str,
-    data: str,
-    out: str | None,
-    labels: tuple[str, ...],
-    batch_size: int,
-    device: str,
-    weights: Weights,
-    allow_native: bool,
-) -> None:
-    """Compare a model with labelled data: errors in meV and Å, and with --out also parity plots.
+def command(**given: Any) -> None:
+    """Compare a model with labelled data: errors in meV and Å, in all and by element, config type, file and frame.
 
-    MODEL is a checkpoint (.ckpt), package (.equipot.zip) or compiled file (.equipot.pt2). DATA is a file that
-    ASE can read, with labels in the units of the model's training data.
+    MODEL is a checkpoint (.ckpt), package (.equipot.zip) or compiled file (.equipot.pt2). DATA are files of any format
+    that training reads, with labels in the units of the model's training data and under its keys.
     """
-    if batch_size < 1:
-        raise ConfigError(problem("--batch-size", "must be at least 1", got=batch_size))
-    keys = _labels(labels)
-    folder = None if out is None else _folder(out)
+    arguments = _Arguments(**given)
+    if arguments.batch_size < 1:
+        raise ConfigError(problem("--batch-size", "must be at least 1", got=arguments.batch_size))
+    named = named_labels(arguments.labels)
+    folder = None if arguments.out is None else _folder(arguments.out)
+    _check_outputs(arguments, folder)
+    trained, found = _evaluated(arguments, named)
+    _report(found, trained, named, arguments)
+    from equipot.evaluate import write_csv, write_predictions
 
+    if arguments.write is not None:
+        write_predictions(found, arguments.write)
+        _say_wrote(arguments, arguments.write)
+    if arguments.table is not None:
+        write_csv(found, arguments.table)
+        _say_wrote(arguments, arguments.table)
+    if folder is not None:
+        _write_folder(found, folder, arguments)
+
+
+def _evaluated(arguments: _Arguments, named: dict[str, Any]) -> tuple[TrainingLabels | None, Evaluation]:
+    """The labels of the model's training, and what was found."""
+    from equipot import _progress
     from equipot.allocator import keep_memory
     from equipot.artifacts._loading import load
-    from equipot.evaluate import evaluate, parity_plot
+    from equipot.artifacts._training_labels import training_labels
+    from equipot.evaluate import evaluate
 
     keep_memory()
-    loaded = load(model, device, weights=weights, allow_native=allow_native)
-    found = evaluate(loaded, data, labels=keys, batch_size=batch_size, device=device, progress=_progress)
-    _print(found)
-    if folder is not None:
-        names = {"model": Path(model).name, "data": Path(data).name}
-        files.write_json(folder / "metrics.json", {**names, **found.to_dict()})
-        parity_plot(found.compared, folder / "parity.png", f"{names['model']} on {names['data']}")
-        say(f"wrote {folder / 'metrics.json'} and {folder / 'parity.png'}")
+    _progress.show()
+    loaded = load(arguments.model, arguments.device, weights=arguments.weights, allow_native=arguments.allow_native)
+    trained = training_labels(arguments.model)
+    found = evaluate(
+        loaded,
+        arguments.data,
+        labels=chosen_labels(named, trained),
+        mask_nan=trained is not None and trained.mask_nan,
+        batch_size=arguments.batch_size,
+        device=arguments.device,
+        progress=functools.partial(_progress.track, what="evaluating"),
+    )
+    return trained, found
 
 
-def _labels(items: Iterable[str]) -> dict[str, str] | None:
-    labels = {}
-    for item in items:
-        label, equals, key = item.partition("=")
-        if not equals or not key:
-            hint = "for example total_energy=REF_energy"
-            raise ConfigError(problem("--labels", "must be LABEL=KEY", got=item, hint=hint))
-        labels[label] = key
-    return labels or None
+# ---------------------------------------------------------------------------- outputs
 
 
 def _folder(name: str) -> Path:
@@ -87,20 +126,56 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _progress(starts: list[int]) -> Iterable[int]:
-    from rich.console import Console
-    from rich.progress import track
+def _check_outputs(arguments: _Arguments, folder: Path | None) -> None:
+    """Refuse outputs that would replace an input or each other, or that cannot be written, before any work is done."""
+    write, inputs = arguments.write, (arguments.model, *arguments.data)
+    given = (("--write", write), ("--csv", arguments.table))
+    outputs = [(option, Path(path)) for option, path in given if path is not None]
+    if folder is not None:
+        outputs += [("--out", folder / name) for name in ("metrics.json", "parity.png")]
+    if write is not None and not write.endswith((".xyz", ".extxyz")):
+        raise ConfigError(problem("--write", "must end in .extxyz or .xyz", got=write))
+    for number, (option, path) in enumerate(outputs):
+        if any(_same(path, Path(one)) for one in inputs):
+            raise ConfigError(problem(option, "would overwrite an input", got=str(path), hint="choose another name"))
+        if any(path.resolve() == other.resolve() for _, other in outputs[:number]):
+            raise ConfigError(problem(option, "is written twice", got=str(path), hint="choose another name"))
+        if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            hint = "name a file in an existing folder that you can write to"
+            raise ConfigError(problem(option, "cannot be written", got=str(path), hint=hint))
 
-    console = Console(stderr=True)
-    return track(starts, description="evaluating", console=console, disable=not console.is_terminal)
+
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
 
 
-def _print(found: Evaluation) -> None:
-    print(f"{found.n_frames} frames")
-    rows = []
-    for one in found.compared:
-        row = one.errors()
-        errors = [f"{row[kind]:.4g}" for kind in ("rmse", "mae", "max")]
-        rows.append((one.name, *errors, str(row["values"]), str(row["unit"])))
-    numbers = ("RMSE", "MAE", "max", "values")
-    print_table(rows, header=("quantity", *numbers, "unit"), numbers=numbers)
+def _report(found: Evaluation, trained: TrainingLabels | None, named: dict[str, Any], arguments: _Arguments) -> None:
+    from equipot._cli._eval_tables import print_evaluation
+
+    for text in found.warnings:
+        say(f"warning: {text}", error=True)
+    if trained is not None and trained.doubt and "stress" not in named and found.labels()["stress"]["frames"]:
+        say(f"warning: {trained.doubt}", error=True)
+    if arguments.as_json:
+        print(json.dumps(_plain(found, arguments), indent=2))
+    else:
+        print_evaluation(found, origin_of_labels(named, trained))
+
+
+def _plain(found: Evaluation, arguments: _Arguments) -> dict[str, Any]:
+    data = ", ".join(Path(one).name for one in arguments.data)
+    return {"model": Path(arguments.model).name, "data": data, **found.to_dict()}
+
+
+def _write_folder(found: Evaluation, folder: Path, arguments: _Arguments) -> None:
+    from equipot.evaluate import parity_plot
+
+    plain = _plain(found, arguments)
+    files.write_json(folder / "metrics.json", plain)
+    parity_plot(found.compared, folder / "parity.png", f"{plain['model']} on {plain['data']}")
+    _say_wrote(arguments, f"{folder / 'metrics.json'} and {folder / 'parity.png'}")
+
+
+def _say_wrote(arguments: _Arguments, what: str) -> None:
+    if not arguments.as_json:
+        say(f"wrote {what}")

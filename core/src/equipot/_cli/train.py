@@ -49,7 +49,9 @@ def command(
 
     Hydra's overrides (key=value) and flags such as --multirun follow the config file.
     """
+    from equipot import _progress
     from equipot._cli.runs import Runs
+    from equipot._processes import is_first
     from equipot.allocator import keep_memory
     from equipot.config._load import typed_texts
     from equipot.config._targets import AllowList
@@ -57,6 +59,8 @@ def command(
     from equipot.train._run import AUTO, RunOptions
 
     keep_memory()
+    if is_first():
+        _progress.show()
     config, overrides, flags = split_arguments(context, arguments)
     given = tuple(sorted(typed_texts(overrides)))
     if allow and not resume:

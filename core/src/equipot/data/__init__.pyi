@@ -2,9 +2,12 @@ import typing
 
 from . import options as options
 from . import transforms as transforms
+from ._arrays import NPZ_KEYS as NPZ_KEYS
+from ._arrays import ArrayFrames as ArrayFrames
 from ._base import DataModule as DataModule
 from ._base import name_sets as name_sets
 from ._census import Census as Census
+from ._collection import ConvergedFrames as ConvergedFrames
 from ._collection import FrameCollection as FrameCollection
 from ._collection import LazyFrames as LazyFrames
 from ._collection import collect_frames as collect_frames
@@ -17,6 +20,7 @@ from ._loader import TrainLoader as TrainLoader
 from ._loader import evaluation_loader as evaluation_loader
 from ._module import ASEDataModule as ASEDataModule
 from ._module import SourceDataModule as SourceDataModule
+from ._npz import read_npz as read_npz
 from ._quantities import EdgeLengths as EdgeLengths
 from ._quantities import NumNeighbors as NumNeighbors
 from ._quantities import PerAtomModifier as PerAtomModifier

@@ -14,14 +14,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from equipot.data._census import Census
-from equipot.data._checks import check_batch_sizes, check_elements, check_labels
+from equipot.data._checks import check_batch_sizes, check_elements, check_labels, check_weights
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
-from equipot.data._frames import LabelContract
+from equipot.data._frames import LabelContract, without_force_consistent
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
 from equipot.data._splits import PARTS, split_indices
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics, code_of
+from equipot.data._weights import weight_scales
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, problem
@@ -137,6 +138,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             labels: Labels besides the energy; NaN in all others is then accepted.
         """
         self._used = frozenset({"total_energy", *labels})
+        if not self._used & {"forces", "stress", "virial"}:
+            self.label_contract = without_force_consistent(self.label_contract)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, split and check all data; a second call does nothing.
@@ -157,10 +160,12 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             self._census.add(name, one)
         wanted = {"total_energy"} if self.options.labels is None else set(self.label_contract) & set(LABELS)
         check_labels(self._census, wanted, self.source_files(), self._used)
+        check_weights(collections.values(), self.label_contract, self.source_files())
+        scales = weight_scales(collections, self.label_contract)
         present = set().union(*(one.labels for one in collections.values()))
         labels = [label for label in LABELS if label in present]
         sets = {
-            name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms)
+            name: FrameDataset(complete_labels(one.frames, labels, scales), one.places, self._transforms)
             for name, one in collections.items()
         }
         check_batch_sizes(sets, self._loaders)
@@ -223,7 +228,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         }
 
         def compute() -> dict[str, StatisticValue]:
-            frames = iter(dataset)
+            frames = dataset.for_statistics(manager.fields_read(names, types))
             return manager.compute_possible(frames, types) if names is None else manager.compute(frames, types, names)
 
         cache_dir = self.options.cache_dir

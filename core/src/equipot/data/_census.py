@@ -10,7 +10,10 @@ from typing import Any
 import torch
 
 from equipot.data._collection import FrameCollection
-from equipot.data._frames import LabelContract, LabelReport, suggest_keys
+from equipot.data._frames import LabelReport
+from equipot.data._label_contract import LabelContract
+from equipot.data._label_hints import labels_line
+from equipot.data._packed import PackedFrames
 from equipot.errors import problem
 from equipot.fields import FIELDS, mask_key
 from equipot.graph import Graph
@@ -24,6 +27,8 @@ class LabelCensus:
     """Counts of one label in one set."""
 
     key: str
+    unit: str | None = None
+    """Unit in the file, from which the numbers were converted; None: that of the data."""
     present: int = 0
     """Frames with the label."""
     missing: int = 0
@@ -35,6 +40,10 @@ class LabelCensus:
     maximum: float | None = None
     sources: dict[str, int] = field(default_factory=dict)
     """Number of frames by the ``place:key`` that the label was read from."""
+    instead_of: dict[str, int] = field(default_factory=dict)
+    """Number of frames whose forces belong to another energy than the key's, by the key that was not taken."""
+    difference: float = 0.0
+    """Largest difference per atom between the two energies."""
     ignored: dict[str, int] = field(default_factory=dict)
     """Number of frames whose label is in the file but not used, by reason."""
     non_finite: list[str] = field(default_factory=list)
@@ -47,17 +56,26 @@ class LabelCensus:
 
     def add(self, value: torch.Tensor | None, report: LabelReport, n_atoms: int, where: str) -> None:
         """Count one frame; ``value`` holds its unmasked entries."""
+        has = value is not None and value.numel()
+        extremes = (float(value.min()), float(value.max())) if has else None  # type: ignore[union-attr]
+        self.add_range(extremes, report, n_atoms, where)
+
+    def add_range(self, extremes: tuple[float, float] | None, report: LabelReport, n_atoms: int, where: str) -> None:
+        """Count one frame by the smallest and largest of its unmasked entries, or None."""
         if report.ignored:
             _count(self.ignored, report.ignored)
         if report.non_finite:
             self.non_finite.append(f"{where} ({report.non_finite})")
-        if value is None or not value.numel():
+        if extremes is None:
             self.missing += 1
             return
         self.present += 1
+        if report.instead_of:
+            _count(self.instead_of, report.instead_of)
+            self.difference = max(self.difference, report.difference)
         if report.source:
             _count(self.sources, report.source)
-        low, high = float(value.min()), float(value.max())
+        low, high = extremes
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
         if n_atoms > 1:
@@ -101,7 +119,10 @@ class Census:
 
         counted = self.sets.setdefault(set_name, SetCensus())
         for label, source in self.contract.items():
-            counted.labels.setdefault(label, LabelCensus(source.key))
+            counted.labels.setdefault(label, LabelCensus(source.key, source.unit))
+        if isinstance(collection.frames, PackedFrames):
+            self._add_packed(counted, collection, collection.frames)
+            return
         for frame, report, place, found in zip(
             collection.frames, collection.reports, collection.places, collection.keys, strict=True
         ):
@@ -112,6 +133,30 @@ class Census:
                 _count(counted.elements, chemical_symbols[number])
             for label, rows in counted.labels.items():
                 rows.add(_present(frame, label), report[label], n_atoms, place)
+            for key in found:
+                _count(counted.keys, key)
+
+    def _add_packed(self, counted: SetCensus, collection: FrameCollection, frames: PackedFrames) -> None:
+        """As ``add``, without a loop over the atoms."""
+        from ase.data import chemical_symbols
+
+        atoms = frames.num_atoms()
+        counted.frames += len(frames)
+        counted.atoms += int(atoms.sum())
+        for number, (count, _) in sorted(frames.elements().items(), key=lambda one: one[1][1]):
+            symbol = chemical_symbols[number]
+            counted.elements[symbol] = counted.elements.get(symbol, 0) + count
+        sizes = atoms.tolist()
+        for label, rows in counted.labels.items():
+            for has, low, high, report, n_atoms, place in zip(
+                *(one.tolist() for one in frames.ranges(label)),
+                collection.reports,
+                sizes,
+                collection.places,
+                strict=True,
+            ):
+                rows.add_range((low, high) if has else None, report[label], n_atoms, place)
+        for found in collection.keys:
             for key in found:
                 _count(counted.keys, key)
 
@@ -145,11 +190,15 @@ class Census:
         """The counts of a label in each set."""
         return [one.labels[label] for one in self.sets.values() if label in one.labels]
 
-    def key_hint(self, label: str, *set_names: str) -> str:
-        """Advice on where a label may be: a key that looks like it, and all keys of some sets."""
+    def has(self, label: str) -> bool:
+        """Whether any frame has the label, even if it is not used."""
+        return any(row.sources or row.ignored or row.non_finite for row in self.rows(label))
+
+    def key_hint(self, *set_names: str) -> str:
+        """Advice on where labels may be: one line that names a key for each of them, and all keys of some sets."""
         found = {key for name in set_names for key in self.sets[name].keys}
-        candidates = [key for key in suggest_keys(label, found) if key != self.contract[label].key]
-        advice = f"write labels: {{{label}: {candidates[0]}}}; " if candidates else ""
+        line = labels_line(found, {label: one.text() for label, one in self.contract.items() if self.has(label)})
+        advice = f"write {line}; " if line else ""
         names = sorted(key.split(":", 1)[1] for key in found)
         return f"{advice}keys found: {', '.join(names) or 'none'}"
 
@@ -158,10 +207,9 @@ class Census:
         if rows is None or not rows.present:
             what = f"{label} is in none of the {counted.frames} {set_name} frames"
             if rows is None:
-                now = ", ".join(f"{name}: {source.key}" for name, source in self.contract.items())
-                return [problem(where, what, hint=f"add it to data.labels (now: {{{now}}})")]
+                return [problem(where, f"{what}: data.labels does not name it", hint=self.key_hint(set_name))]
             what += "".join(f" ({count} ignored: {reason})" for reason, count in rows.ignored.items())
-            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=self.key_hint(label, set_name))]
+            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=self.key_hint(set_name))]
         if rows.zero_candidates and rows.all_zero == rows.zero_candidates:
             what = f"{label} is zero in all {rows.all_zero} {set_name} frames of more than one atom"
             return [problem(where, what, hint="read the label from another key, or give it no weight")]
@@ -191,9 +239,14 @@ class Census:
 
     def _row(self, set_name: str, label: str, row: LabelCensus) -> list[str]:
         notes = [f"{count} ignored: {reason}" for reason, count in row.ignored.items()]
+        notes += [
+            f"{count} not from {key}: the forces belong to this one, up to {row.difference:.3g} per atom apart"
+            for key, count in row.instead_of.items()
+        ]
         notes += [f"{len(row.non_finite)} with NaN or inf"] if row.non_finite else []
         notes += ["constant"] if row.constant else []
         unit = FIELDS[label].unit.replace("eV", UNIT_SYSTEMS[self.units].energy)
+        unit += f" (file: {row.unit})" if row.unit else ""
         counts = [str(row.present), str(row.missing), str(row.all_zero)]
         extremes = [f"{row.minimum:.6g}", f"{row.maximum:.6g}"] if row.present else ["", ""]
         return [set_name, label, ", ".join(row.sources) or row.key, *counts, *extremes, unit, "; ".join(notes)]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
+from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, keys_found
+from equipot.data._packed import PackedFrames, Packer, SameButNumbers
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 from equipot.graph import Graph
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+logger = logging.getLogger(__name__)
 
 _SHOWN = 5
 
@@ -61,6 +65,73 @@ def _chained(make: Callable[[int], Graph], function: Callable[[Graph], Graph], i
     return function(make(index))
 
 
+@dataclass(frozen=True)
+class FrameNote:
+    """Something a reader saw in one frame that the checks judge."""
+
+    code: str
+    """Code of the check that reports it."""
+    text: str
+    """What was seen; frames with the same code and text are counted together."""
+
+
+NOTES = "equipot_notes"
+"""Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``; it is no label and no unused key."""
+
+UNCONVERGED, DROPPED, FORCE_CONSISTENT = "unconverged-scf", "unconverged-dropped", "force-consistent-energy"
+"""Codes of notes: on a frame that did not converge, on a set that had some, on a frame whose free energy is taken."""
+
+Unconverged = Literal["error", "drop", "use"]
+"""What is done with frames whose self-consistent cycle did not converge."""
+
+
+def notes_of(atoms: Atoms) -> tuple[FrameNote, ...]:
+    """What the reader noted of a structure; anything else under the key, which may come from the file, is left out."""
+    given = atoms.info.get(NOTES)
+    pairs = given if isinstance(given, list) else []
+    return tuple(FrameNote(*one) for one in pairs if isinstance(one, tuple) and len(one) == 2)
+
+
+class ConvergedFrames:
+    """Structures whose self-consistent cycle converged, as far as their files tell; iterated over once.
+
+    Args:
+        placed: The place of each structure and the structure.
+        unconverged: ``error`` refuses the others after all were counted, ``drop`` leaves them out, ``use`` keeps them.
+    """
+
+    def __init__(self, placed: Iterable[tuple[str, Any]], unconverged: Unconverged = "error") -> None:
+        self._placed, self._unconverged = placed, unconverged
+        self.others: list[str] = []
+        """Places of the structures that did not converge, with what the program says."""
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """The structures.
+
+        Raises:
+            DataError: At the end, if there are others and they are refused, or nothing else.
+        """
+        number = 0
+        for number, (place, atoms) in enumerate(self._placed, 1):  # noqa: B007 - the number is used after the loop
+            failed = next((note.text for note in notes_of(atoms) if note.code == UNCONVERGED), "")
+            if failed:
+                self.others.append(f"{place} ({failed})")
+            if not failed or self._unconverged == "use":
+                yield place, atoms
+        if not self.others or self._unconverged == "use":
+            return
+        what = f"{len(self.others)} of {number} frames did not converge: {_first(self.others)}"
+        if self._unconverged == "error" or len(self.others) == number:
+            hint = "write unconverged: drop to leave them out, or use to learn from them as they are"
+            raise DataError(problem("data.unconverged", what, hint=hint))
+        logger.warning("%s; they are left out", what)
+
+
+def _first(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+    return ", ".join(places[:_SHOWN]) + more
+
+
 @dataclass
 class FrameCollection:
     """Frames and what is known of each: sequences of equal length, one entry per frame."""
@@ -73,17 +144,32 @@ class FrameCollection:
     """Numeric values of the frame besides its geometry, as ``place:key``."""
     isolated: list[bool] = field(default_factory=list)
     """Marked with ``config_type=IsolatedAtom``."""
+    notes: list[tuple[FrameNote, ...]] = field(default_factory=list)
+    """What the reader saw beside the numbers, e.g. a unit in the comment."""
+    groups: list[str] = field(default_factory=list)
+    """``config_type`` (or ``group``) of the frame as text; empty without."""
 
     def subset(self, indices: Sequence[int]) -> FrameCollection:
         """Some of the frames, in the given order."""
         frames = self.frames
         return FrameCollection(
-            frames=frames.subset(indices) if isinstance(frames, LazyFrames) else [frames[index] for index in indices],
+            frames=frames.subset(indices)
+            if isinstance(frames, (LazyFrames, PackedFrames))
+            else [frames[index] for index in indices],
             reports=[self.reports[index] for index in indices],
             places=[self.places[index] for index in indices],
             keys=[self.keys[index] for index in indices],
             isolated=[self.isolated[index] for index in indices],
+            notes=[self.notes[index] for index in indices] if self.notes else [],
+            groups=[self.groups[index] for index in indices] if self.groups else [],
         )
+
+    def repeat(self, index: int, place: str) -> None:
+        """Add what is known of a frame once more, for another frame of which the same is known."""
+        every: tuple[list[Any], ...] = (self.reports, self.keys, self.isolated, self.notes, self.groups)
+        for known in every:
+            known.append(known[index])
+        self.places.append(place)
 
     @property
     def labels(self) -> set[str]:
@@ -92,11 +178,13 @@ class FrameCollection:
 
 
 def collect_frames(
-    atoms_by_place: Iterable[tuple[str, Atoms]],
+    atoms_by_place: Iterable[tuple[str, Atoms | SameButNumbers]],
     contract: LabelContract,
     *,
     mask_nan: bool = False,
     keep: bool = True,
+    unconverged: Unconverged = "error",
+    learn: Callable[[Graph, dict[str, LabelReport], object, int], None] | None = None,
 ) -> FrameCollection:
     """Convert ``ase.Atoms`` to frames, with what the census counts of each.
 
@@ -105,31 +193,55 @@ def collect_frames(
         contract: Labels to read.
         mask_nan: Treat NaN in a label as missing.
         keep: False leaves ``frames`` empty, for the caller to fill in.
+        unconverged: What is done with frames that did not converge, as in ``ConvergedFrames``.
+        learn: Told of each structure that was converted, with its frame, reports, notes and index; the structures may
+            then also be ``SameButNumbers``.
 
     Raises:
         DataError: With the first few frames that cannot be used.
     """
-    frames: list[Graph] = []
-    collection = FrameCollection(frames)
+    packer = Packer()
+    collection = FrameCollection()
     problems: list[str] = []
-    for where, atoms in atoms_by_place:
+    converged = ConvergedFrames(atoms_by_place, unconverged)
+    for where, atoms in converged:
+        if isinstance(atoms, SameButNumbers):
+            packer.add_arrays(atoms.fields)
+            collection.repeat(atoms.example, where)
+            continue
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
             with reading(where):
                 keys = tuple(keys_found(atoms))
+                remarks = frame_remarks(atoms, contract, where)
         except DataError as error:
             problems.append(str(error))
             continue
         if keep:
-            frames.append(frame)
+            packer.add(frame)
         collection.reports.append(reports)
         collection.places.append(where)
         collection.keys.append(keys)
         collection.isolated.append(_is_isolated(atoms, where, problems))
+        collection.notes.append((*notes_of(atoms), *_energy_note(reports), *(FrameNote(*one) for one in remarks)))
+        collection.groups.append(str(atoms.info.get("config_type", atoms.info.get("group", ""))))
+        if learn is not None and not problems:
+            learn(frame, reports, collection.notes[-1], len(collection.places) - 1)
     if problems:
         more = [f"and {len(problems) - _SHOWN} more frames"] if len(problems) > _SHOWN else []
         raise DataError("\n".join([*problems[:_SHOWN], *more]))
+    if unconverged == "drop" and converged.others and collection.notes:
+        text = f"{len(converged.others)} frames did not converge and are left out: {_first(converged.others)}"
+        collection.notes[0] = (*collection.notes[0], FrameNote(DROPPED, text))
+    if keep:
+        collection.frames = packer.finish()
     return collection
+
+
+def _energy_note(reports: dict[str, LabelReport]) -> list[FrameNote]:
+    """A note if another energy was taken because forces belong to it."""
+    taken = [(report.source, report.instead_of) for report in reports.values() if report.instead_of]
+    return [FrameNote(FORCE_CONSISTENT, f"{source} is taken, not {other}") for source, other in taken]
 
 
 def _is_isolated(atoms: Atoms, where: str, problems: list[str]) -> bool:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch.utils.data import Dataset
 
+from equipot._progress import track
 from equipot.data._collection import LazyFrames
-from equipot.data.transforms import Transform
+from equipot.data._neighbor_counts import count_neighbors
+from equipot.data._packed import PackedFrames
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, ModelEdges, Transform
 from equipot.errors import DataError, problem
+from equipot.fields import weight_key
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
+from equipot.quantities import NEIGHBOR_COUNTS
 
 logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 2 * 1024**3
 """Memory that one set may use for the results of its transforms; beyond it, transforms run on each access."""
+
+_FRAMES_AT_ONCE = 256
 
 _COMPACT = {"edge_index": (torch.int32, torch.int64), "edge_cell_shift": (torch.int16, torch.float64)}
 """Edge fields: their data type in the cache, and in frames."""
@@ -91,6 +98,42 @@ class FrameDataset(Dataset[Graph]):
                 self._cache_bytes // 1024**2,
             )
 
+    def for_statistics(self, fields: Collection[str] | None) -> Iterator[Graph]:
+        """All frames in order, in batches without edges where that gives all of the fields; with progress.
+
+        Args:
+            fields: What is read of them, ``num_neighbors`` included; None: everything.
+        """
+        what = "computing statistics"
+        usual = all(isinstance(one, (ChemicalSpeciesToAtomTypeMapper, ModelEdges)) for one in self.transforms)
+        edges = fields is None or any(key.startswith("edge_") for key in fields)
+        packed = self._frames
+        if edges or not usual or not isinstance(packed, PackedFrames) or not packed.uniform:
+            yield from (self[index] for index in track(range(len(self)), what))
+            return
+        for start in track(range(0, len(packed), _FRAMES_AT_ONCE), what):
+            (batch,) = packed[start : start + _FRAMES_AT_ONCE].batches(_FRAMES_AT_ONCE)
+            yield self._counted(batch, counts=NEIGHBOR_COUNTS in (fields or ()))
+
+    def _counted(self, batch: Graph, *, counts: bool) -> Graph:
+        """A batch with types, and with numbers of neighbours where these are asked for."""
+        for transform in self.transforms:
+            if isinstance(transform, ModelEdges):
+                batch = {**batch, NEIGHBOR_COUNTS: count_neighbors(batch, transform)} if counts else batch
+            else:
+                batch = transform(batch)
+        return batch
+
+    def elements(self) -> dict[int, str]:
+        """Atomic numbers that occur, and the place of the first frame with each of them."""
+        if isinstance(self._frames, PackedFrames):
+            return {number: self.places[first] for number, (_, first) in self._frames.elements().items()}
+        found: dict[int, str] = {}
+        for place, frame in zip(self.places, self._frames, strict=True):
+            for number in frame["atomic_numbers"].unique().tolist():
+                found.setdefault(number, place)
+        return found
+
     def raw(self, index: int) -> Graph:
         """The frame as read, before the transforms."""
         return self._frames[index]
@@ -101,6 +144,8 @@ class FrameDataset(Dataset[Graph]):
 
     def num_atoms(self) -> list[int]:
         """Number of atoms of each frame."""
+        if isinstance(self._frames, PackedFrames):
+            return self._frames.num_atoms().tolist()
         return [frame["positions"].shape[0] for frame in self._frames]
 
     def num_edges(self) -> list[int]:
@@ -109,6 +154,8 @@ class FrameDataset(Dataset[Graph]):
 
     def content_hash(self) -> str:
         """SHA-256 of all frames as read (geometry, elements, labels, masks), in order."""
+        if isinstance(self._frames, PackedFrames):
+            return self._frames.content_hash()
         digest = hashlib.sha256()
         for frame in self._frames:
             for key in sorted(frame):
@@ -118,10 +165,25 @@ class FrameDataset(Dataset[Graph]):
         return digest.hexdigest()
 
 
-def complete_labels(frames: Sequence[Graph], labels: Sequence[str]) -> Sequence[Graph]:
-    """Give every frame all labels of the run; those that it lacks are zero and masked out."""
-    complete = functools.partial(with_labels, labels=tuple(labels))
+def complete_labels(
+    frames: Sequence[Graph], labels: Sequence[str], scales: Mapping[str, float] | None = None
+) -> Sequence[Graph]:
+    """Give every frame all labels of the run; those that it lacks are zero and masked out.
+
+    Args:
+        frames: Frames as read.
+        labels: Labels that at least one frame of the run has.
+        scales: Labels with weights, and what these are multiplied with.
+    """
+    if isinstance(frames, PackedFrames):
+        return frames.with_labels(labels, scales)
+    complete = functools.partial(_complete, labels=tuple(labels), scales=dict(scales or {}))
     return frames.map(complete) if isinstance(frames, LazyFrames) else [complete(frame) for frame in frames]
+
+
+def _complete(frame: Graph, labels: tuple[str, ...], scales: Mapping[str, float]) -> Graph:
+    full = with_labels(frame, labels, [label for label in labels if label in scales])
+    return full | {key: full[key] * scale for label, scale in scales.items() if (key := weight_key(label)) in full}
 
 
 def _compacted(key: str, value: torch.Tensor) -> torch.Tensor:

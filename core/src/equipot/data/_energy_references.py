@@ -20,6 +20,8 @@ class LeastSquaresShifts:
     Every frame has the same weight. It is an error if the compositions do not determine the fit.
     """
 
+    requires = ("total_energy", "atom_types")
+
     def __init__(self, type_names: Sequence[str]) -> None:
         self._type_names = list(type_names)
         self._counts: list[list[int]] = []

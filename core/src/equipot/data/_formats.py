@@ -26,6 +26,10 @@ FORMATS: dict[str, dict[str, type]] = {
     "espresso-out": {"results_required": bool},
     "gaussian-out": {},
     "orca-output": {},
+    "cp2k-output": {},
+    "aims-output": {},
+    "deepmd": {},
+    "npz": {},
     "castep-md": {},
     "castep-geom": {},
     "runnerdata": {},
@@ -39,6 +43,7 @@ _SUFFIXES = {
     "db": "db",
     "json": "json",
     "aselmdb": "aselmdb",
+    "npz": "npz",
     "pwo": "espresso-out",
     "md": "castep-md",
     "geom": "castep-geom",
@@ -47,6 +52,9 @@ _SUFFIXES = {
 
 _LIKELY = {"out": "espresso-out", "log": "gaussian-out", "data": "runnerdata"}
 """Suffixes that decide if nothing in the file does."""
+
+_MARKS = {"cp2k-output": b" CP2K| ", "aims-output": b"Invoking FHI-aims"}
+"""Texts near the beginning of formats for which ASE has no such text, or none that comes early enough."""
 
 _INDEX = re.compile(r"-?\d{1,18}|(-?\d{1,18})?:(-?\d{1,18})?(:(-?[1-9]\d{0,17})?)?")
 _CONVERT = "convert it with 'ase convert FILE OUT.extxyz' if you trust it"
@@ -109,9 +117,11 @@ def format_of(file: Path, head: bytes) -> str:
     for one in known:
         if one.match_magic(head):
             return str(one.name)
+    if marked := next((name for name, mark in _MARKS.items() if mark in head), None):
+        return marked
+    if re.match(rb"(\xef\xbb\xbf)?\s*\d+\s*\n", head):  # a number of atoms, perhaps after a byte-order mark
+        return "extxyz"
     if suffix in _LIKELY:
         return _LIKELY[suffix]
-    if re.match(rb"\s*\d+\s*\n", head):
-        return "extxyz"
     hint = f"give ase_args: {{format: …}} with one of {', '.join(FORMATS)}; or {_CONVERT}"
     raise DataError(problem(str(file), "has an unknown format, or one that is not read", hint=hint))

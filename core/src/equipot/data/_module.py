@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from equipot.data._base import DataModule, name_sets
 from equipot.data._collection import FrameCollection, collect_frames
 from equipot.data._formats import argument_problems
-from equipot.data._readers import read_placed
+from equipot.data._frames_cache import cached_collection
+from equipot.data._regular import RegularFrames, read_regular
+from equipot.data._species import mapping_problems
+from equipot.data._splits import PARTS
 from equipot.data.options import SourceOptions
 
 
@@ -57,6 +62,15 @@ class SourceDataModule(DataModule, options=SourceOptions):
             yield from self.split(self.read(split), sizes).items()
 
 
+_AFTER_READING = frozenset(
+    (
+        *("seed", "transforms", "stats_manager", "cache_dir"),
+        *(f"{part}_{what}" for part in PARTS for what in ("dataloader", "file_path")),
+    )
+)
+"""Options on which the frames of a file do not depend; any other one is taken to matter."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ASEDataOptions(SourceOptions):
     """Options of ASEDataModule."""
@@ -80,9 +94,13 @@ class ASEDataOptions(SourceOptions):
     ase_args: dict[str, Any] | None = None
     """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
 
+    species: dict[str | int, str] | None = None
+    """Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{OW: O, D: H}`` or ``{1: Si}``."""
+
     def problems(self) -> Iterator[str]:
-        """Problems of ``ase_args`` and those of all data sections with sources."""
+        """Problems of ``ase_args`` and ``species``, and those of all data sections with sources."""
         yield from argument_problems(self.ase_args, "ase_args")
+        yield from mapping_problems(self.species, "species")
         yield from super().problems()
 
     def is_source(self, given: Any) -> bool:
@@ -105,6 +123,21 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
         return sources
 
     def read(self, sources: list[str]) -> FrameCollection:
-        """Frames of the files of one set."""
-        placed = read_placed(sources, self.options.ase_args)
-        return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)
+        """Frames of the files of one set, from the cache if they are large and were read before."""
+        folder = None if self.options.cache_dir is None else Path(self.options.cache_dir)
+        options = {
+            one.name: repr(getattr(self.options, one.name))
+            for one in dataclasses.fields(self.options)
+            if one.name not in _AFTER_READING
+        }
+        return cached_collection(folder, sources, options, lambda: self._read(sources))
+
+    def _read(self, sources: list[str]) -> FrameCollection:
+        options, regular = self.options, RegularFrames(self.label_contract)
+        return collect_frames(
+            read_regular(sources, options.ase_args, regular, options.species),
+            self.label_contract,
+            mask_nan=options.mask_nan_labels,
+            unconverged=options.unconverged,
+            learn=regular.learn,
+        )

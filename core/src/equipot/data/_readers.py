@@ -7,11 +7,19 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
+from equipot.data._arrays import read_npz_frames
 from equipot.data._databases import read_json, read_lmdb_rows, read_sqlite
+from equipot.data._deepmd import folder_size, is_deepmd, read_deepmd
 from equipot.data._extxyz import read_extxyz
 from equipot.data._formats import FORMATS, check_arguments, format_of, selection
+from equipot.data._frame_count import MARKS, CountedText
+from equipot.data._outputs._aims import read_aims
+from equipot.data._outputs._cp2k import read_cp2k
+from equipot.data._outputs._espresso import read_espresso
+from equipot.data._outputs._molecules import read_gaussian, read_orca
+from equipot.data._outputs._vasp import read_outcar, read_vasprun
 from equipot.data._streams import ALLOWANCE, EXPANSION, OutputText, compression, largest, opened, reading
 from equipot.data._trajectories import read_trajectory
 from equipot.errors import ArtifactError, DataError, did_you_mean, problem
@@ -21,16 +29,26 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _HEAD = 50_000
-_IN_FOLDERS = ("db", "aselmdb")
+_IN_FOLDERS = ("db", "aselmdb", "npz")
+_OUTPUTS = {
+    "vasp-out": read_outcar,
+    "gaussian-out": read_gaussian,
+    "orca-output": read_orca,
+    "cp2k-output": read_cp2k,
+    "aims-output": read_aims,
+}
 
 
-def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> list[Atoms]:
+def read_atoms(
+    path: str | Path, ase_args: Mapping[str, Any] | None = None, species: Mapping[Any, str] | None = None
+) -> list[Atoms]:
     """All frames of a file.
 
     Args:
-        path: The file, which may be compressed (``.gz``, ``.bz2``, ``.xz``).
+        path: The file, which may be compressed (``.gz``, ``.bz2``, ``.xz``), or a folder of DeePMD-kit.
         ase_args: ``format``, ``index`` and further arguments that the format allows, e.g.
             ``{"format": "extxyz", "index": ":100"}``; all frames by default.
+        species: Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{"OW": "O", 1: "Si"}``.
 
     Returns:
         At least one structure, as ASE reads it. Constraints may be attached, but are never applied.
@@ -41,25 +59,30 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
     """
     check_arguments(ase_args)
     file = Path(path)
-    check_file(file)
+    if not is_deepmd(file):
+        check_file(file)
     chosen = selection(ase_args)
-    if frames := list(_selected(_within_size(_frames(file, ase_args or {}), file), chosen)):
+    names = {str(name): symbol for name, symbol in (species or {}).items()}
+    if frames := list(_selected(_within_size(_frames(file, ase_args or {}, names), file), chosen)):
         return frames
     raise DataError(problem(str(file), "has no frames" if chosen == slice(None) else "has no such frames"))
 
 
-def read_placed(files: Iterable[str], ase_args: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Atoms]]:
+def read_placed(
+    files: Iterable[str], ase_args: Mapping[str, Any] | None = None, species: Mapping[Any, str] | None = None
+) -> Iterator[tuple[str, Atoms]]:
     """All frames of several files, each with its place for messages: the file and the index from 0.
 
     Args:
         files: Paths.
         ase_args: As for ``read_atoms``.
+        species: As for ``read_atoms``.
 
     Raises:
         DataError: As for ``read_atoms``.
     """
     for file in files:
-        for index, atoms in enumerate(read_atoms(file, ase_args)):
+        for index, atoms in enumerate(read_atoms(file, ase_args, species)):
             yield f"{file}, frame {index}", atoms
 
 
@@ -80,24 +103,30 @@ def check_file(path: str | Path) -> None:
         raise DataError(str(error)) from None
 
 
-def _frames(file: Path, arguments: Mapping[str, Any]) -> Iterator[Atoms]:
+def _frames(file: Path, arguments: Mapping[str, Any], species: Mapping[str, str]) -> Iterator[Atoms]:
     """The frames of a file, with errors that name file and frame."""
     number = 0
 
     def place() -> str:
         return f"{file}, frame {number} (counted from 0)"
 
+    if is_deepmd(file):
+        with reading(place):
+            for atoms in read_deepmd(file):
+                yield atoms
+                number += 1
+        return
     with reading(place), opened(file) as stream:
-        name = arguments.get("format") or format_of(file, _head(stream))
+        name = arguments.get("format") or format_of(file, head_of(stream))
         if name in _IN_FOLDERS and compression(file):
             raise DataError(problem(str(file), "is a compressed database", hint="decompress it"))
         further = {key: value for key, value in arguments.items() if key in FORMATS[name]}
-        for atoms in _read(name, file, stream, further):
+        for atoms in _read(name, file, stream, further, species):
             yield atoms
             number += 1
 
 
-def _head(stream: Any) -> bytes:
+def head_of(stream: Any) -> bytes:
     """The first bytes, which stay there to be read."""
     if not stream.seekable():
         return bytes(stream.peek(_HEAD)[:_HEAD])
@@ -106,11 +135,13 @@ def _head(stream: Any) -> bytes:
     return found
 
 
-def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -> Iterator[Atoms]:
+def _read(
+    name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any], species: Mapping[str, str]
+) -> Iterator[Atoms]:
     """The frames of an open file of a format."""
     if name == "extxyz":
         with io.TextIOWrapper(stream, encoding="utf-8-sig") as lines:
-            yield from read_extxyz(lines, str(file))
+            yield from read_extxyz(lines, str(file), species)
     elif name == "traj":
         yield from read_trajectory(stream, str(file))
     elif name == "json":
@@ -119,20 +150,38 @@ def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -
         yield from read_sqlite(file)
     elif name == "aselmdb":
         yield from read_lmdb_rows(file)
+    elif name == "npz":
+        yield from read_npz_frames(str(file))
+    elif name == "vasp-xml":
+        yield from read_vasprun(stream, str(file))
     else:
-        from ase.io.formats import ioformats
+        size = largest(file.stat().st_size) if compression(file) else file.stat().st_size
+        if name in MARKS:
+            with CountedText(stream, str(file), size, name) as counted:
+                yield from counted.whole(_read_output(name, counted, str(file), further))
+            return
+        with OutputText(stream, str(file), size) as text:
+            yield from _read_output(name, text, str(file), further)
 
-        if name not in ioformats:
-            what = f"has the format {name}, which the installed version of ASE does not read"
-            raise DataError(problem(str(file), what, hint="pip install --upgrade ase"))
-        size = file.stat().st_size
-        with OutputText(stream, str(file), largest(size) if compression(file) else size) as text:
-            yield from ioformats[name].read(text, slice(None), **further)
+
+def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any]) -> Iterator[Atoms]:
+    """The frames of a program's output."""
+    if name == "espresso-out":
+        return read_espresso(text, file, **further)
+    if name in _OUTPUTS:
+        return _OUTPUTS[name](text, file)
+    from ase.io.formats import ioformats
+
+    if name not in ioformats:
+        what = f"has the format {name}, which the installed version of ASE does not read"
+        raise DataError(problem(file, what, hint="pip install --upgrade ase"))
+    frames: Iterator[Atoms] = ioformats[name].read(text, slice(None))
+    return frames
 
 
 def _within_size(frames: Iterator[Atoms], file: Path) -> Iterator[Atoms]:
     """The frames, until they hold more than a file of this size can; parts of a file can be used many times."""
-    left = 2 * EXPANSION * file.stat().st_size + ALLOWANCE
+    left = 2 * EXPANSION * (folder_size(file) if file.is_dir() else file.stat().st_size) + ALLOWANCE
     for atoms in frames:
         results = getattr(atoms.calc, "results", None) or {}
         held = itertools.chain(atoms.arrays.values(), atoms.info.values(), results.values())

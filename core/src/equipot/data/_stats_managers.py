@@ -58,6 +58,21 @@ class StatsManager(ABC):
     def collector(self, name: str, type_names: Sequence[str]) -> Collector:
         """A new collector for the statistic with this name."""
 
+    def fields_read(self, requested: Collection[str] | None, type_names: Sequence[str]) -> set[str] | None:
+        """Fields of frames that statistics read: without edges, no neighbour lists are needed.
+
+        Args:
+            requested: Names; None: ``default_names()``.
+            type_names: The model's type names.
+
+        Returns:
+            Fields, ``num_neighbors`` among them if edges are only counted. None if a collector does not say what it
+            reads with an attribute ``requires``.
+        """
+        names = self.default_names() if requested is None else requested
+        read = [getattr(self.collector(name, type_names), "requires", None) for name in names]
+        return None if None in read else {key for one in read for key in one or ()}
+
     def config(self) -> dict[str, Any]:
         """Everything except the data that the values depend on, as plain containers, for the cache.
 

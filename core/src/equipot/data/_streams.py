@@ -11,6 +11,7 @@ import bz2
 import contextlib
 import gzip
 import io
+import logging
 import lzma
 import os
 import re
@@ -26,6 +27,8 @@ EXPANSION = 25
 
 ALLOWANCE = 16 * 1024**2
 """Bytes that any file may expand to, however small it is."""
+
+logger = logging.getLogger(__name__)
 
 _PIECE = 1024**2
 _XZ_MEMORY = 256 * 1024**2
@@ -139,18 +142,22 @@ class OutputText(io.TextIOWrapper):
     """The text of a program's output, for readers that count on what it states.
 
     Some read lines until a stated number is reached, without end if the file is cut off, and some allocate what it
-    states. Both end here with a DataError.
+    states. Both end here with a DataError. A last line without an end is left out unless ``whole_lines`` is false:
+    programs end all lines, so that its last number may be a part of one.
     """
 
     name = f"{os.devnull}/output"  # one of ASE's readers looks for other files in the folder of this name
 
-    def __init__(self, stream: BinaryIO, where: str, size: int) -> None:
+    def __init__(self, stream: BinaryIO, where: str, size: int, *, whole_lines: bool = True) -> None:
         super().__init__(stream, encoding="utf-8-sig")
-        self._where, self._size, self._idle = where, size, 0
+        self._where, self._size, self._whole_lines, self._idle = where, size, whole_lines, 0
 
     def readline(self, size: int = -1) -> str:  # type: ignore[override]
         """The next line; empty at the end, a limited number of times."""
         line = super().readline(size)
+        if self._whole_lines and size < 0 and line and not line.endswith("\n"):
+            logger.warning("%s: the last line has no end and is left out; the file was cut off", self._where)
+            line = ""
         if not line:
             self._idle += 1
             if self._idle > _IDLE_READS:

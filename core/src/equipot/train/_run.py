@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipot._interrupts import Interrupted, ignore_further
 from equipot._processes import is_first, say
+from equipot.artifacts._training_labels import label_facts
 from equipot.config._check import Checked, check_config
 from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import resolve_phase2, with_references
@@ -247,6 +248,7 @@ class _Run:
             "census": self.data.census().to_dict(),
             "files": self.data.file_hashes(),
             "frames": {name: self.data.dataset(name).content_hash() for name in self.data.set_names},
+            **label_facts(self.data.label_contract, mask_nan=self.data.options.mask_nan_labels),
         }
         return self._hidden(record)
 

@@ -55,11 +55,13 @@ class FrameDataModule(SourceDataModule, options=FrameDataOptions):
     def read(self, sources: list[FrameSource]) -> FrameCollection:
         """Frames of the data sets of one set; those that do not stay in memory are read on each access."""
         source = joined(sources)
-        contract, mask_nan = self.label_contract, self.options.mask_nan_labels
+        contract, mask_nan, unconverged = (self.label_contract, self.options.mask_nan_labels, self.options.unconverged)
         every = ((source.place(index), source.atoms(index)) for index in range(len(source)))
-        found = collect_frames(every, contract, mask_nan=mask_nan, keep=source.in_memory)
+        found = collect_frames(every, contract, mask_nan=mask_nan, keep=source.in_memory, unconverged=unconverged)
         if not source.in_memory:
-            found.frames = LazyFrames(_Reader(source, contract, mask_nan=mask_nan), range(len(source)))
+            kept = set(found.places)
+            indices = [index for index in range(len(source)) if source.place(index) in kept]
+            found.frames = LazyFrames(_Reader(source, contract, mask_nan=mask_nan), indices)
         return found
 
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from equipot.data import argument_problems, read_placed
-from equipot_toolbox._arrays import NPZ_KEYS, FrameArrays, names_of
+from equipot.data import NPZ_KEYS, argument_problems, check_file, read_npz, read_placed
+from equipot_toolbox._arrays import FrameArrays, names_of
 from equipot_toolbox._frame_source import FileSource, FrameSource
-from equipot_toolbox._npz import read_npz
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,13 +22,16 @@ class ASEDataset(FileSource):
     ase_args: dict[str, Any] | None = field(default=None, kw_only=False)
     """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
 
+    species: dict[str | int, str] | None = None
+    """Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{OW: O, HW: H, D: H}``."""
+
     def problems(self) -> Iterator[str]:
         """Problems of ``ase_args``."""
         yield from argument_problems(self.ase_args, "ase_args")
 
     @functools.cached_property
     def _frames(self) -> _ReadFrames:
-        return _ReadFrames(self.paths(), list(read_placed(self.paths(), self.ase_args)))
+        return _ReadFrames(self.paths(), list(read_placed(self.paths(), self.ase_args, self.species)))
 
     def opened(self) -> FrameSource:
         """The frames as ASE reads them."""
@@ -75,6 +77,7 @@ class NPZDataset(FileSource):
     @functools.cached_property
     def _arrays(self) -> FrameArrays:
         path = self.file_path
+        check_file(path)
         return FrameArrays(read_npz(path), names_of(self.key_mapping, NPZ_KEYS), path, path)
 
     def opened(self) -> FrameSource:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from equipot.data import read_atoms
+from equipot.data import ConvergedFrames, read_placed
 from equipot.errors import EquipotError
 
 
@@ -23,13 +23,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m equipot_toolbox.convert", description=__doc__)
     parser.add_argument("data", nargs="+", help="labelled data, e.g. extxyz, in the order of their frames")
     parser.add_argument("out", help="the LMDB file to write; an existing file is replaced")
+    parser.add_argument(
+        "--unconverged", choices=("error", "drop", "use"), default="error", help="frames that did not converge"
+    )
     given = parser.parse_args(arguments)
     if Path(given.out).suffix != ".lmdb":
         parser.error(f"the last argument must be a file name that ends in .lmdb, got {given.out!r}")
     from equipot_toolbox._lmdb_dataset import write_lmdb
 
     try:
-        count = write_lmdb(given.out, (atoms for file in given.data for atoms in read_atoms(file)))
+        frames = ConvergedFrames(read_placed(given.data), given.unconverged)
+        count = write_lmdb(given.out, (atoms for _, atoms in frames))
     except EquipotError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - command line output
         return 2

@@ -1,4 +1,4 @@
-"""Read NPZ archives, after checking what they state against the bytes that they hold; nothing is unpickled."""
+"""Read NPZ and NPY files, after checking what they state against the bytes they hold; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from equipot.data import check_file, largest, reading
+from equipot.data._streams import largest, reading
 from equipot.errors import DataError, problem
+from equipot.files import open_regular
 
 _NUMBERS = "fiub"
 _HINT = "an NPZ archive of plain arrays"
@@ -27,9 +28,8 @@ def read_npz(path: str) -> Mapping[str, np.ndarray[Any, np.dtype[Any]]]:
     Raises:
         DataError: If it cannot be read, contains Python objects, or states more than it holds.
     """
-    check_file(path)
     arrays = {}
-    with reading(path, _HINT), zipfile.ZipFile(path) as archive:
+    with reading(path, _HINT), open_regular(path) as file, zipfile.ZipFile(file) as archive:
         members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
         _check_sizes(path, members)
         for member in members:
@@ -38,6 +38,23 @@ def read_npz(path: str) -> Mapping[str, np.ndarray[Any, np.dtype[Any]]]:
             if array is not None:
                 arrays[member.filename.removesuffix(".npy")] = array
     return arrays
+
+
+def read_npy(path: Path, *, follow_links: bool = True) -> np.ndarray[Any, np.dtype[Any]]:
+    """The array of numbers of an NPY file.
+
+    Args:
+        path: The file.
+        follow_links: Whether the file may be a symbolic link.
+
+    Raises:
+        DataError: If it cannot be read, contains anything but numbers, or states more than it holds.
+    """
+    with reading(str(path), "it must be an NPY file of numbers"), open_regular(path, follow_links=follow_links) as file:
+        found = _array(file, path.stat().st_size, str(path))
+    if found is None:
+        raise DataError(problem(str(path), "is not an array of numbers"))
+    return found
 
 
 def _check_sizes(path: str, members: list[zipfile.ZipInfo]) -> None:

@@ -1,0 +1,107 @@
+"""The labels that a stored model was trained on: the keys they had in its data, and how they were stored there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equipot.artifacts._checkpoint import KEY, load_plain
+from equipot.artifacts._compiled_file import read_compiled
+from equipot.artifacts._manifest import kind_of
+from equipot.artifacts._package import read_manifest
+from equipot.data._frames import DEFAULT_LABELS, LabelContract, label_contract
+from equipot.errors import ArtifactError, ConfigError, problem
+
+LABELS_FACT, MASK_FACT = "labels", "mask_nan_labels"
+"""Entries of ``Manifest.data``."""
+
+
+@dataclass(frozen=True)
+class TrainingLabels:
+    """What is known about the labels of a model's training."""
+
+    contract: LabelContract
+    """Where each label was read from."""
+
+    mask_nan: bool = False
+    """Whether NaN in a label meant that it is missing."""
+
+    doubt: str = ""
+    """What the file does not say; empty if it says everything."""
+
+
+def label_facts(contract: LabelContract, *, mask_nan: bool) -> dict[str, Any]:
+    """What ``Manifest.data`` says about the labels, in plain containers."""
+    return {LABELS_FACT: {label: source.stated() for label, source in contract.items()}, MASK_FACT: mask_nan}
+
+
+def training_labels(path: str | Path) -> TrainingLabels | None:
+    """The labels that the model in a file was trained on.
+
+    Files of earlier versions do not state them. Their checkpoints have the config of the training; their packages and
+    compiled files have the keys of the labels, but not how a stress was stored.
+
+    Args:
+        path: A checkpoint, package or compiled file.
+
+    Returns:
+        None if the file does not know any labels.
+
+    Raises:
+        ArtifactError: If the file cannot be used, or what it states are no labels.
+    """
+    kind = kind_of(path)
+    if kind == "checkpoint":
+        record = load_plain(path).get(KEY)
+        record = record if isinstance(record, dict) else {}
+        facts, config = record.get("data"), record.get("training_config")
+    else:
+        facts, config = (read_manifest(path) if kind == "package" else read_compiled(path)[0]).data, None
+    section = config.get("data") if isinstance(config, Mapping) else None
+    if isinstance(facts, Mapping) and LABELS_FACT in facts:
+        return _checked(facts[LABELS_FACT], facts.get(MASK_FACT), path)
+    if isinstance(section, Mapping):
+        return _checked(section.get("labels") or DEFAULT_LABELS, section.get(MASK_FACT), path)
+    return _of_census(facts.get("census"), path) if isinstance(facts, Mapping) else None
+
+
+def _checked(labels: object, mask_nan: object, path: str | Path, doubt: str = "") -> TrainingLabels:
+    where = f"{path}: data.labels"
+    if not isinstance(labels, Mapping):
+        raise ArtifactError(problem(where, "must be a mapping", hint="the file was edited or damaged"))
+    try:
+        return TrainingLabels(
+            label_contract({str(one): given for one, given in labels.items()}, where), mask_nan is True, doubt
+        )
+    except ConfigError as error:
+        hint = "the file was made with a newer equipot, edited or damaged"
+        raise ArtifactError("\n".join(f"{one} ({hint})" for one in error.problems)) from None
+
+
+def _of_census(census: object, path: str | Path) -> TrainingLabels | None:
+    """The keys of labels that the data had, from the counts that files of earlier versions have."""
+    sets = census.get("sets") if isinstance(census, Mapping) else None
+    counted = [
+        one.get("labels") for one in (sets.values() if isinstance(sets, Mapping) else ()) if isinstance(one, Mapping)
+    ]
+    keys: dict[str, object] = {}
+    for labels in counted:
+        for label, row in labels.items() if isinstance(labels, Mapping) else ():
+            if isinstance(row, Mapping) and row.get("present"):
+                keys.setdefault(str(label), row.get("key"))
+    if not keys:
+        return None
+    stress = keys.get("stress", DEFAULT_LABELS["stress"])
+    if "stress" in keys:
+        keys["stress"] = {"key": stress, "convention": "stress"}
+    what = (
+        f"does not say how the stress was stored under the key {stress!r} in the training data; it is taken as a stress"
+    )
+    doubt = (
+        ""
+        if stress == DEFAULT_LABELS["stress"]
+        else problem(str(path), what, hint="else give --labels stress=KEY:CONVENTION")
+    )
+    return _checked(keys, None, path, doubt)

@@ -1,0 +1,20 @@
+"""Errors of a model on labelled frames: numbers for tables, files of predictions, and parity plots."""
+
+from __future__ import annotations
+
+from equipot.evaluate._evaluate import evaluate
+from equipot.evaluate._evaluation import Compared, EvaluatedFrame, Evaluation, Group, WithoutComposition, Worst
+from equipot.evaluate._files import parity_plot, write_csv, write_predictions
+
+__all__ = [
+    "Compared",
+    "EvaluatedFrame",
+    "Evaluation",
+    "Group",
+    "WithoutComposition",
+    "Worst",
+    "evaluate",
+    "parity_plot",
+    "write_csv",
+    "write_predictions",
+]

@@ -1,0 +1,168 @@
+"""Files about an evaluation: frames with predictions, a table by frame, and parity plots."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from equipot.evaluate._evaluation import ENERGY, Compared, EvaluatedFrame, Evaluation, error_numbers
+from equipot.fields import mask_key
+from equipot.files import atomic
+from equipot.graph import Graph
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+WRITTEN = {"total_energy": "energy", "forces": "forces", "stress": "stress"}
+"""Labels in files of predictions; their keys are ``label_NAME`` and ``equipot_NAME``."""
+
+
+def write_predictions(found: Evaluation, path: str | Path) -> None:
+    """Write all frames as extended XYZ, with labels and predictions in eV and Å, atomically.
+
+    Labels are under ``label_energy``, ``label_forces`` and ``label_stress``, predictions under ``equipot_energy``,
+    ``equipot_forces`` and ``equipot_stress``; a label of an atom that has none is NaN. Stress is positive under
+    tension. ``source_file`` and ``source_frame`` (from 0) say where a frame comes from.
+
+    Args:
+        found: Of ``evaluate``.
+        path: File to write.
+
+    Raises:
+        ArtifactError: If it cannot be written.
+    """
+    from ase.io.extxyz import write_xyz
+
+    frames = (_atoms(one, found.energy_in_ev) for one in found.frames)
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        write_xyz(file, frames, write_results=False)
+
+
+def _atoms(one: EvaluatedFrame, factor: float) -> Atoms:
+    from ase import Atoms
+
+    frame = one.frame
+    atoms = Atoms(
+        numbers=one.numbers.numpy(),
+        positions=frame["positions"].numpy(),
+        cell=frame["cell"][0].numpy(),
+        pbc=frame["pbc"][0].numpy(),
+    )
+    if one.group:
+        atoms.info["config_type"] = one.group
+    atoms.info |= {"source_file": one.file, "source_frame": one.index}
+    for prefix, values in (("label", frame), ("equipot", one.predictions)):
+        for field, name in WRITTEN.items():
+            if (value := _whole(values, field)) is not None:
+                _add(atoms, f"{prefix}_{name}", value * factor)
+    return atoms
+
+
+def _whole(values: Graph, field: str) -> Any:
+    """The numbers of a field, NaN where there is none; None if there is none at all."""
+    if field not in values:
+        return None
+    rows = values[field].detach().to(torch.float64).numpy()
+    present = values.get(mask_key(field), torch.ones(len(rows), dtype=torch.bool)).numpy()
+    if not present.any():
+        return None
+    return np.where(present.reshape(-1, *[1] * (rows.ndim - 1)), rows, np.nan)
+
+
+def _add(atoms: Atoms, name: str, value: Any) -> None:
+    if len(value) == len(atoms) and name.endswith("_forces"):
+        atoms.arrays[name] = value
+    else:
+        atoms.info[name] = float(value[0]) if value.ndim == 1 else value[0]
+
+
+def write_csv(found: Evaluation, path: str | Path) -> None:
+    """Write a table with one row for each frame, atomically; names of columns end in the unit.
+
+    Args:
+        found: Of ``evaluate``.
+        path: File to write.
+
+    Raises:
+        ArtifactError: If it cannot be written.
+    """
+    rows = list(_rows(found))
+    names = dict.fromkeys(name for row in rows for name in row)
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(names), restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _rows(found: Evaluation) -> Iterator[dict[str, Any]]:
+    from ase.formula import Formula
+    from ase.symbols import Symbols
+
+    left = found.energy_left_over()
+    values = {one.name: _errors_by_frame(one) for one in found.compared}
+    suffixes = {one.name: one.quantity.suffix for one in found.compared}
+    for index, one in enumerate(found.frames):
+        row: dict[str, Any] = {
+            "file": one.file,
+            "frame": one.index,
+            "config_type": one.group,
+            "isolated_atom": int(one.isolated),
+            "formula": Formula.from_list(list(Symbols(one.numbers.numpy()))).format("metal"),
+            "n_atoms": len(one.numbers),
+        }
+        for prefix, held in (("label", one.frame), ("prediction", one.predictions)):
+            energy = _whole(held, "total_energy")
+            row[f"energy_{prefix}_ev"] = "" if energy is None else float(energy[0]) * found.energy_in_ev
+        for name, errors in values.items():
+            if index in errors:
+                row |= _columns(name, suffixes[name], errors[index])
+        if index in left:
+            row["per_atom_energy_error_without_composition_mev"] = left[index]
+        yield row
+
+
+def _columns(name: str, suffix: str, errors: torch.Tensor) -> dict[str, float]:
+    if name == ENERGY:
+        return {f"{name}_error_{suffix}": float(errors[0])}
+    numbers = error_numbers(errors)
+    return {f"{name}_{kind}_{suffix}": numbers[kind] for kind in ("rmse", "mae", "max")}
+
+
+def _errors_by_frame(one: Compared) -> dict[int, torch.Tensor]:
+    """Prediction minus label of the values of each frame, by its index."""
+    frames, counts = one.frames.unique_consecutive(return_counts=True)
+    parts = (one.predictions - one.labels).split(counts.tolist())
+    return dict(zip(frames.tolist(), parts, strict=True))
+
+
+def parity_plot(compared: Sequence[Compared], path: Path, title: str) -> None:
+    """Predictions against labels, one panel per quantity, as an image file.
+
+    Args:
+        compared: ``Evaluation.compared``.
+        path: Image to write, atomically; its suffix says whether it is PNG or PDF.
+        title: Title above the panels.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(compared), 4.2), layout="constrained")
+    axes: Any = figure.subplots(1, len(compared), squeeze=False)[0]
+    for axis, one in zip(axes, compared, strict=True):
+        labels, predictions = one.labels.numpy(), one.predictions.numpy()
+        axis.scatter(labels, predictions, s=6, alpha=0.4, linewidths=0)
+        ends = [min(labels.min(), predictions.min()), max(labels.max(), predictions.max())]
+        axis.plot(ends, ends, color="black", linewidth=0.8)
+        axis.locator_params(axis="x", nbins=4)
+        axis.set_xlabel(f"label, {one.quantity.unit}")
+        axis.set_ylabel(f"prediction, {one.quantity.unit}")
+        errors = one.errors()
+        numbers = f"RMSE {errors['rmse']:.3g}, MAE {errors['mae']:.3g} {one.quantity.unit}"
+        axis.set_title(f"{one.name.replace('_', ' ')}: {numbers}", fontsize=9)
+    figure.suptitle(title)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,0 +1,72 @@
+"""What files of models say about the labels of the training."""
+
+import pytest
+import torch
+
+from equipot.artifacts import write_package
+from equipot.artifacts._training_labels import label_facts, training_labels
+from equipot.data._frames import DEFAULT_LABELS, label_contract
+from equipot.errors import ArtifactError
+
+GIVEN = {"total_energy": "REF_energy", "stress": {"key": "info:virial", "convention": "virial"}}
+
+
+def census(**labels):
+    rows = {label: {"key": key, "present": present} for label, (key, present) in labels.items()}
+    return {"census": {"units": "metal", "sets": {"train": {"labels": rows}}}}
+
+
+def package(tmp_path, model, data):
+    write_package(model, tmp_path / "data.equipot.zip", data=data)
+    return tmp_path / "data.equipot.zip"
+
+
+def test_facts_come_back_from_packages_and_checkpoints(tmp_path, make_model, make_checkpoint):
+    contract = label_contract(GIVEN)
+    facts = label_facts(contract, mask_nan=True)
+    for path in (package(tmp_path, make_model(), facts), make_checkpoint(make_model(), data=facts)):
+        found = training_labels(path)
+        assert (found.contract, found.mask_nan, found.doubt) == (contract, True, "")
+
+
+def test_an_older_checkpoint_has_the_config_of_its_training(make_model, make_checkpoint):
+    path = make_checkpoint(make_model(), training_config={"data": {"labels": GIVEN, "seed": 1}})
+    assert training_labels(path).contract == label_contract(GIVEN)
+    path = make_checkpoint(make_model(), training_config={"data": {"seed": 1, "mask_nan_labels": True}})
+    found = training_labels(path)
+    assert (found.contract, found.mask_nan) == (label_contract(DEFAULT_LABELS), True)
+
+
+def test_an_older_package_has_the_keys_but_not_the_convention(tmp_path, make_model):
+    data = census(total_energy=("REF_energy", 3), forces=("forces", 0), stress=("virial", 2))
+    found = training_labels(package(tmp_path, make_model(), data))
+    assert {label: source.key for label, source in found.contract.items()} == {
+        "total_energy": "REF_energy",
+        "stress": "virial",
+    }
+    assert "does not say how the stress was stored under the key 'virial'" in found.doubt
+    assert not training_labels(package(tmp_path, make_model(), census(stress=("stress", 2)))).doubt
+
+
+def test_files_that_know_nothing(package_file, make_model, make_checkpoint):
+    assert training_labels(package_file) is None
+    assert training_labels(make_checkpoint(make_model())) is None
+
+
+@pytest.mark.parametrize(
+    "labels", [3, ["forces"], {"forces": 4}, {"charm": "key"}, {"stress": {"key": "s", "convention": "x"}}]
+)
+def test_facts_that_are_no_labels_are_refused(tmp_path, make_model, labels):
+    with pytest.raises(ArtifactError, match=r"data.labels.*(edited or damaged)"):
+        training_labels(package(tmp_path, make_model(), {"labels": labels}))
+
+
+def test_a_census_of_nonsense_is_no_contract(tmp_path, make_model):
+    for data in ({"census": 3}, {"census": {"sets": {"train": 4}}}, {"census": {"sets": {"a": {"labels": [1]}}}}):
+        assert training_labels(package(tmp_path, make_model(), data)) is None
+
+
+def test_checkpoints_of_training_state_their_labels(tmp_path, make_model, make_checkpoint):
+    path = make_checkpoint(make_model(), data=label_facts(label_contract(GIVEN), mask_nan=False))
+    stored = torch.load(path, weights_only=True)["equipot"]["data"]["labels"]
+    assert stored["stress"] == {"key": "info:virial", "convention": "virial"}

@@ -1,0 +1,203 @@
+"""``equipot eval``: labels, files of results, messages, and tables of at most 80 characters."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from ase.io import read, write
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from equipot._cli._eval_labels import named_labels
+from equipot._cli.main import main
+from equipot.artifacts import write_package
+from equipot.artifacts._training_labels import label_facts
+from equipot.ase import EquipotCalculator
+from equipot.data._frames import label_contract
+from equipot.errors import ConfigError
+
+KEYS = {"total_energy": "REF_energy", "forces": "REF_forces", "stress": {"key": "virial", "convention": "virial"}}
+NAMED = ("total_energy=REF_energy", "forces=REF_forces", "stress=virial:virial")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Run ``equipot eval …`` in the test's folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words):
+        code = main(["eval", *(str(word) for word in words)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def data(tmp_path, package_file):
+    """A file whose forces are 20 meV/Å and whose stresses are 5 meV/Å³ away from the model's."""
+    calculator, frames = EquipotCalculator(package_file), []
+    for seed in range(4):
+        atoms = bulk("CO", "zincblende", a=4.4) if seed % 2 else molecule("CH3OH")
+        atoms.rattle(0.05, seed=seed)
+        atoms.info = {
+            "config_type": f"a_kind_with_a_long_name_{seed % 2}",
+            "REF_energy": calculator.get_potential_energy(atoms),
+        }
+        atoms.arrays["REF_forces"] = calculator.get_forces(atoms) + 0.02
+        if seed % 2:
+            stress = voigt_6_to_full_3x3_stress(calculator.get_stress(atoms)) + 0.005
+            atoms.info["virial"] = -stress * atoms.get_volume()
+        atoms.calc = None
+        frames.append(atoms)
+    write(tmp_path / "data.extxyz", frames)
+    return tmp_path / "data.extxyz"
+
+
+@pytest.fixture
+def trained(tmp_path, make_model):
+    """A package that states the labels of its training."""
+    write_package(
+        make_model(), tmp_path / "trained.equipot.zip", data=label_facts(label_contract(KEYS), mask_nan=False)
+    )
+    return tmp_path / "trained.equipot.zip"
+
+
+def test_the_labels_are_those_of_the_training(run, data, trained):
+    code, out, err = run("trained.equipot.zip", "data.extxyz")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:5] == [
+        "4 frames",
+        "labels by the model's training:",
+        "  total_energy: info:REF_energy, 4 frames",
+        "  forces: arrays:REF_forces, 4 frames",
+        "  stress: info:virial (virial), 2 frames",
+    ]
+
+
+def test_one_label_can_be_named_and_the_others_stay(run, data, trained):
+    code, out, _ = run("trained.equipot.zip", "data.extxyz", "--labels", "stress=info:virial:negative_stress", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["labels"]["stress"]["convention"] == "negative_stress"
+    assert found["forces_mae_mev_per_angstrom"] == pytest.approx(20.0, rel=1e-5)
+    assert found["stress_mae_mev_per_angstrom3"] > 100
+
+
+def test_conventions_after_the_key(run, data):
+    _, out, _ = run("model.equipot.zip", "data.extxyz", "--labels", *NAMED, "--json")
+    found = json.loads(out)
+    assert found["stress_mae_mev_per_angstrom3"] == pytest.approx(5.0, rel=1e-5)
+    assert found["labels"]["stress"]["sources"] == {"info:virial": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stress=virial", {"key": "virial"}),
+        ("stress=info:virial", {"key": "info:virial"}),
+        ("stress=virial:virial", {"key": "virial", "convention": "virial"}),
+        ("stress=info:s:negative_stress", {"key": "info:s", "convention": "negative_stress"}),
+        ("stress=results:stress", {"key": "results:stress"}),
+        ("stress=results:stress:stress", {"key": "results:stress", "convention": "stress"}),
+        ("stress=a:b:stress", {"key": "a:b", "convention": "stress"}),
+        ("forces=arrays:f", {"key": "arrays:f"}),
+        ("total_energy=a:virial", {"key": "a:virial"}),
+    ],
+)
+def test_keys_places_and_conventions(text, expected):
+    assert named_labels([text]) == {text.partition("=")[0]: expected}
+
+
+def test_an_unknown_convention_is_refused():
+    with pytest.raises(ConfigError, match="--labels stress: .*virail.*did you mean 'virial'"):
+        named_labels(["stress=virial:virail"])
+
+
+def test_unused_forces_are_a_warning(run, data):
+    code, out, err = run("model.equipot.zip", "data.extxyz", "--labels", "total_energy=REF_energy")
+    assert code == 0
+    assert "warning: keys that look like forces are not used: REF_forces (4 of 4 frames)" in err
+    assert "by element" not in out
+
+
+def test_an_older_package_is_doubted_only_where_it_matters(run, data, tmp_path, make_model):
+    rows = {"total_energy": {"key": "REF_energy", "present": 1}, "stress": {"key": "virial", "present": 1}}
+    facts = {"census": {"sets": {"train": {"labels": rows}}}}
+    write_package(make_model(), tmp_path / "old.equipot.zip", data=facts)
+    _, _, err = run("old.equipot.zip", "data.extxyz")
+    assert "warning: old.equipot.zip: does not say how the stress was stored under the key 'virial'" in err
+    _, _, err = run("old.equipot.zip", "data.extxyz", "--labels", "stress=virial:virial")
+    assert "does not say how" not in err
+
+
+def test_all_files_are_written_and_said(run, data, trained, tmp_path):
+    words = ("--write", "pred.extxyz", "--csv", "frames.csv", "--out", "results")
+    code, out, _ = run("trained.equipot.zip", "data.extxyz", *words)
+    assert code == 0
+    assert out.splitlines()[-3:] == [
+        "wrote pred.extxyz",
+        "wrote frames.csv",
+        "wrote results/metrics.json and results/parity.png",
+    ]
+    atoms = read(tmp_path / "pred.extxyz", 0)
+    np.testing.assert_allclose(atoms.arrays["label_forces"] - atoms.arrays["equipot_forces"], 0.02, atol=1e-6)
+    assert len((tmp_path / "frames.csv").read_text().splitlines()) == 5
+    stored = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    printed = json.loads(run("trained.equipot.zip", "data.extxyz", "--json")[1])
+    assert stored == printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--write", "data.extxyz"),
+            "error: --write: would overwrite an input, got 'data.extxyz'; choose another name",
+        ),
+        (("--write", "./link.extxyz"), "error: --write: would overwrite an input, got 'link.extxyz'"),
+        (("--csv", "model.equipot.zip"), "error: --csv: would overwrite an input"),
+        (("--write", "a.extxyz", "--csv", "a.extxyz"), "error: --csv: is written twice"),
+        (("--write", "a.json"), "error: --write: must end in .extxyz or .xyz, got 'a.json'"),
+        (("--csv", "none/a.csv"), "error: --csv: cannot be written, got 'none/a.csv'"),
+        (("--labels", "forces="), "error: --labels: must be LABEL=KEY"),
+        (("--labels", "force=f"), "error: --labels.force: unknown label"),
+    ],
+)
+def test_mistakes_are_found_before_the_work(run, data, tmp_path, words, message):
+    (tmp_path / "link.extxyz").hardlink_to(data)
+    before = data.read_bytes()
+    code, _, err = run("model.equipot.zip", "data.extxyz", *words)
+    assert code == 2
+    assert message in err
+    assert data.read_bytes() == before
+
+
+def test_tables_fit_80_columns(run, data, trained, tmp_path):
+    folder = tmp_path / ("a_long_folder_name" * 5)
+    folder.mkdir()
+    frames = read(data, ":")
+    for frame in frames:
+        frame.info["REF_energy"] *= 1e4  # numbers as wide as they come
+        frame.arrays["REF_forces"] *= -1e6
+        if "virial" in frame.info:
+            frame.info["virial"] = frame.info["virial"] * 1e5
+    write(folder / "data.extxyz", frames)
+    code, out, _ = run("trained.equipot.zip", folder / "data.extxyz", "data.extxyz")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "worst frames" in out
+    assert "by file" in out
+    assert "by config type" in out
+
+
+def test_many_groups_stay_on_the_screen(run, data, trained, tmp_path):
+    frames = read(data, ":")
+    write(tmp_path / "many.extxyz", [frames[0].copy() for _ in range(20)])
+    many = read(tmp_path / "many.extxyz", ":")
+    for index, frame in enumerate(many):
+        frame.info["config_type"] = f"kind {index}"
+    write(tmp_path / "many.extxyz", many)
+    _, out, _ = run("trained.equipot.zip", "many.extxyz")
+    assert "and 5 more in the JSON (--json, --out)" in out
+    assert len(json.loads(run("trained.equipot.zip", "many.extxyz", "--json")[1])["by_config_type"]) == 20
