@@ -143,13 +143,13 @@ def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -
     elif name == "npz":
         yield from read_npz_frames(str(file))
     elif name == "vasp-xml":
-        yield from read_vasprun(stream, str(file))
+        yield from _numbered(read_vasprun(stream, str(file)), str(file))
     else:
         size = file.stat().st_size
         limit = largest(size) if compression(file) else size
         # data of RuNNer are often joined by hand, and their frames end with a word
         with OutputText(stream, str(file), limit, whole_lines=name != "runnerdata") as text:
-            yield from _read_output(name, text, str(file), further)
+            yield from _numbered(_read_output(name, text, str(file), further), str(file))
 
 
 def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any]) -> Iterator[Atoms]:
@@ -162,6 +162,18 @@ def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any])
 
     frames: Iterator[Atoms] = ioformats[name].read(text, slice(None))
     return frames
+
+
+def _numbered(frames: Iterator[Atoms], file: str) -> Iterator[Atoms]:
+    """The frames of an output; an error about the file names the frame as well."""
+    number = 0
+    try:
+        for atoms in frames:
+            yield atoms
+            number += 1
+    except DataError as error:
+        place = f"{file}, frame {number} (counted from 0): "
+        raise DataError(str(error).replace(f"{file}: ", place, 1)) from None
 
 
 def _within_size(frames: Iterator[Atoms], file: Path) -> Iterator[Atoms]:
