@@ -17,7 +17,6 @@ HARMLESS = {
     ("db", "none"): "atoms without elements, which no model has as a type",
     ("db", "objects"): "columns take precedence over key-value pairs",
     ("db", "fewer columns"): "the column is not read",
-    ("outputs", "gaussian-out 2"): "the first geometry is whole",
     ("outputs", "gaussian-out stated"): "an element that no model has as a type",
     ("outputs", "gaussian-out nul"): "the text is not read there",
 }

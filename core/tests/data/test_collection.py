@@ -85,7 +85,9 @@ def test_the_energy_that_forces_belong_to(make, tmp_path):
     assert census.sources == {"results:free_energy": 3}
     assert census.instead_of == {"energy": 3}
     assert census.difference == pytest.approx(0.01, abs=1e-7)
-    assert "up to 0.01 per atom" in " ".join(str(free.census()).replace("│", " ").split())
+    (note,) = collect_frames(read_placed([str(path)]), label_contract(None)).notes[0]
+    assert note.text == "results:free_energy is taken, of which forces are the derivatives, not energy"
+    assert "up to 0.01 eV/atom" in " ".join(str(free.census()).replace("│", " ").split())
     named = module(path, labels={"total_energy": "energy", "forces": "forces"})
     assert energies(named) == pytest.approx(expected, abs=1e-7)
     chosen = module(

@@ -10,8 +10,10 @@ from equipot.data import (
     CommonDataStatisticsManager,
     EnergyOnlyDataStatisticsManager,
     collect_frames,
+    read_atoms,
     read_placed,
 )
+from equipot.data._collection import notes_of
 from equipot.data._frames import keys_found
 from equipot.data._label_contract import label_contract
 from equipot.data._label_hints import labels_line
@@ -236,3 +238,46 @@ def test_units_of_a_public_file(extra_data):
         DataError, match=r"forces_unit says eV/A, but forces would be read as Hartree/Bohr: a factor of"
     ):
         collect_frames(placed, label_contract(other))
+
+
+@pytest.mark.parametrize("name", ["ethanol", "aspirin", "benzene"])
+def test_archives_of_rmd17_are_read_exactly(extra_data, name):
+    path = extra_data / f"rmd17_dev/rmd17_{name}_train_01.npz"
+    frames, arrays = read_atoms(path), np.load(path)
+    assert len(frames) == len(arrays["energies"]) == 1000
+    for index, atoms in enumerate(frames):
+        assert atoms.info["energy"] == arrays["energies"][index]
+        assert np.array_equal(atoms.arrays["forces"], arrays["forces"][index])
+        assert np.array_equal(atoms.positions, arrays["coords"][index])
+        assert np.array_equal(atoms.numbers, arrays["nuclear_charges"])
+
+
+@pytest.mark.parametrize("name", ["data_0", "data_1", "data_2", "data_3", "dplr_virial_data"])
+def test_folders_of_deepmd_are_read_exactly(extra_data, name):
+    folder = extra_data / "water_deepmd" / name
+    frames, start = read_atoms(folder), 0
+    for one in sorted(folder.glob("set.*")):
+        stored = {path.stem: np.load(path).astype(float) for path in one.glob("*.npy")}
+        for index, atoms in enumerate(frames[start : start + len(stored["coord"])]):
+            assert np.array_equal(atoms.positions.ravel(), stored["coord"][index].ravel())
+            assert np.array_equal(atoms.cell.array.ravel(), stored["box"][index].ravel())
+            assert np.array_equal(atoms.calc.results["forces"].ravel(), stored["force"][index].ravel())
+            assert atoms.calc.results["energy"] == stored["energy"].ravel()[index]
+            if "virial" in stored:
+                virial = stored["virial"][index].reshape(3, 3)
+                assert np.trace(virial) == pytest.approx(
+                    -atoms.calc.results["stress"][:3].sum() * atoms.get_volume(), rel=1e-12
+                )
+        start += len(stored["coord"])
+    assert start == len(frames)
+    assert set(frames[0].symbols) == {"O", "H"}
+
+
+@pytest.mark.parametrize("name", ["OUTCAR_1_1", "OUTCAR_1_5", "OUTCAR_2_10"])
+def test_outcars_are_read_as_ase_reads_them(extra_data, tmp_path, name):
+    path = extra_data / "small_mixed" / name
+    (tmp_path / "OUTCAR").write_bytes(path.read_bytes())  # in a folder without further files of VASP
+    for ours, theirs in zip(read_atoms(path), ase.io.read(tmp_path / "OUTCAR", ":"), strict=True):
+        assert notes_of(ours) == ()
+        for key in ("energy", "free_energy", "forces", "stress"):
+            assert np.array_equal(ours.calc.results[key], theirs.calc.results[key]), key

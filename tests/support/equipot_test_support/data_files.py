@@ -230,7 +230,7 @@ def gaussian(folder, *, failed=(), orientation="Input"):
         lines += [f"      {n}  {z}   " + " ".join(f"{x:.9f}" for x in f) for n, (z, _, f) in enumerate(rows, 1)]
         lines += ["-"]
     path = folder / "a.log"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join([*lines, " Normal termination of Gaussian 16"]) + "\n")
     return path
 
 

@@ -134,12 +134,15 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
     def use_labels(self, labels: Iterable[str]) -> None:
         """Say, before data are read, which labels training or metrics use.
 
+        Without forces, stress and virial among them, the energy is read from its own key in all frames.
+
         Args:
             labels: Labels besides the energy; NaN in all others is then accepted.
         """
         self._used = frozenset({"total_energy", *labels})
-        if not self._used & {"forces", "stress", "virial"}:
-            self.label_contract = without_force_consistent(self.label_contract)
+        contract = self.options.contract()
+        derivatives = self._used & {"forces", "stress", "virial"}
+        self.label_contract = contract if derivatives else without_force_consistent(contract)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, split and check all data; a second call does nothing.

@@ -239,8 +239,9 @@ class Census:
 
     def _row(self, set_name: str, label: str, row: LabelCensus) -> list[str]:
         notes = [f"{count} ignored: {reason}" for reason, count in row.ignored.items()]
+        energy = UNIT_SYSTEMS[self.units].energy
         notes += [
-            f"{count} not from {key}: the forces belong to this one, up to {row.difference:.3g} per atom apart"
+            f"{count} in place of {key}, since forces belong to it: up to {row.difference:.3g} {energy}/atom apart"
             for key, count in row.instead_of.items()
         ]
         notes += [f"{len(row.non_finite)} with NaN or inf"] if row.non_finite else []

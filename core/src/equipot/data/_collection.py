@@ -241,7 +241,10 @@ def collect_frames(
 def _energy_note(reports: dict[str, LabelReport]) -> list[FrameNote]:
     """A note if another energy was taken because forces belong to it."""
     taken = [(report.source, report.instead_of) for report in reports.values() if report.instead_of]
-    return [FrameNote(FORCE_CONSISTENT, f"{source} is taken, not {other}") for source, other in taken]
+    return [
+        FrameNote(FORCE_CONSISTENT, f"{source} is taken, of which forces are the derivatives, not {other}")
+        for source, other in taken
+    ]
 
 
 def _is_isolated(atoms: Atoms, where: str, problems: list[str]) -> bool:

@@ -153,15 +153,16 @@ def _read(
     elif name == "npz":
         yield from read_npz_frames(str(file))
     elif name == "vasp-xml":
-        yield from read_vasprun(stream, str(file))
+        yield from _numbered(read_vasprun(stream, str(file)), str(file))
     else:
-        size = largest(file.stat().st_size) if compression(file) else file.stat().st_size
+        size = file.stat().st_size
+        limit = largest(size) if compression(file) else size
         if name in MARKS:
-            with CountedText(stream, str(file), size, name) as counted:
+            with CountedText(stream, str(file), limit, name) as counted:
                 yield from counted.whole(_read_output(name, counted, str(file), further))
             return
-        with OutputText(stream, str(file), size) as text:
-            yield from _read_output(name, text, str(file), further)
+        with OutputText(stream, str(file), limit) as text:
+            yield from _numbered(_read_output(name, text, str(file), further), str(file))
 
 
 def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any]) -> Iterator[Atoms]:
@@ -177,6 +178,18 @@ def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any])
         raise DataError(problem(file, what, hint="pip install --upgrade ase"))
     frames: Iterator[Atoms] = ioformats[name].read(text, slice(None))
     return frames
+
+
+def _numbered(frames: Iterator[Atoms], file: str) -> Iterator[Atoms]:
+    """The frames of an output; an error about the file names the frame as well."""
+    number = 0
+    try:
+        for atoms in frames:
+            yield atoms
+            number += 1
+    except DataError as error:
+        place = f"{file}, frame {number} (counted from 0): "
+        raise DataError(str(error).replace(f"{file}: ", place, 1)) from None
 
 
 def _within_size(frames: Iterator[Atoms], file: Path) -> Iterator[Atoms]:

@@ -29,7 +29,7 @@ _STRESS = ("Analytical stress tensor - Symmetrized", "Numerical stress tensor")
 _CONVERGED = "Self-consistency cycle converged."
 _FAILED = "SELF-CONSISTENCY CYCLE DID NOT CONVERGE"
 _RESTARTS = "Self-consistency cycle not yet converged - restarting mixer"
-"""Results follow all the same, and are printed once more for this geometry when the cycle has started anew."""
+"""Results follow all the same, and are printed once more for this geometry after the cycle has started again."""
 
 
 def read_aims(text: TextIO, where: str) -> Iterator[Atoms]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from equipot.data._outputs._step import CUT_OFF, Step, following, numbers
+from equipot.data._outputs._step import CUT_OFF, Step, following, numbers, unfinished
 from equipot.errors import DataError, problem
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _HIGHER = (
 )  # fmt: skip
 """Energies of better methods, which Gaussian prints after that of the reference; the last number of the line."""
 _FORCES = re.compile(r"^\s*Center\s+Atomic\s+Forces\s+\(Hartrees/Bohr\)\s*$")
+_TERMINATION = ("Normal termination", "Error termination")
 _SAME = 1e-6
 """Hartree; the same geometry with the same energy is one frame, as before and after the frequencies."""
 _MP2_ROW = re.compile(r"^\s*\d+:\s+\S+\s+\S+\s+\S+\s*$")
@@ -61,16 +62,29 @@ def _gaussian_steps(text: TextIO, where: str) -> Iterator[Step]:
             if orientation != _ORIENTATIONS[0]:  # forces are in the axes of the input
                 step.move_to(found)
                 orientation = start
-        elif start.startswith(">>>>>>>>>> Convergence criterion not met"):
-            failed = True
-        elif start.startswith((*_SCF, *_HIGHER)):
-            step.energy = step.free_energy = _gaussian_energy(start)
-            if failed:
-                step.unconverged, failed = '"Convergence criterion not met"', False
         elif _FORCES.match(line):
             step.forces = _gaussian_forces(text, len(step.elements), orientation, where)
+        else:
+            failed = _gaussian_result(start, step, failed=failed)
     if step.energy is not None and step.elements:
-        yield step
+        if step.complete or step.forces is not None:
+            yield step
+        else:  # its energy may be that of the reference, before the one of a better method
+            unfinished(where)
+
+
+def _gaussian_result(line: str, step: Step, *, failed: bool) -> bool:
+    """Read an energy, or that the program ended; returns whether the cycle whose energy follows did not converge."""
+    if line.startswith(">>>>>>>>>> Convergence criterion not met"):
+        return True
+    if line.startswith(_SCF):
+        # a second cycle with another method, as after scf=xqc, makes up for the first
+        step.unconverged, failed = '"Convergence criterion not met"' if failed else "", False
+    if line.startswith((*_SCF, *_HIGHER)):
+        step.energy = step.free_energy = _gaussian_energy(line)
+    elif line.startswith(_TERMINATION):
+        step.complete = True
+    return failed
 
 
 def _gaussian_geometry(text: TextIO, where: str) -> Step:
@@ -91,7 +105,7 @@ def _gaussian_geometry(text: TextIO, where: str) -> Step:
     else:
         raise DataError(problem(where, "is cut off in a geometry", hint=CUT_OFF))
     if vectors and len(vectors) < 3:
-        hint = "a chain or a layer has no stress; give its frames as extended XYZ"
+        hint = "give its frames as extended XYZ with pbc"
         raise DataError(problem(where, f"is periodic in {len(vectors)} directions only", hint=hint))
     step.elements, step.positions = numbers_of, positions
     if vectors:

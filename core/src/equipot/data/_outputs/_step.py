@@ -37,6 +37,8 @@ class Step:
     forces: Rows | None = None
     stress: Any = None
     """Shape [3, 3]."""
+    complete: bool = False
+    """Whether the program says that it ended after this geometry."""
     unconverged: str = ""
     """How the program says that the self-consistent cycle did not converge; empty if it does not say so."""
 
