@@ -1,7 +1,7 @@
 """Frames of extended XYZ that look like an earlier frame of the file: only their numbers are read.
 
 Most files have thousands of frames with the same keys and columns. The first of them goes the whole way, through ASE
-and ``frame_from_atoms``. From its text and its frame follows where each number of the frame stands; if these numbers,
+and ``frame_from_atoms``. From its text and its frame follows where each number of the frame is; if these numbers,
 read in the short way, are the same to the last bit, the next frames with the same keys and columns are read so.
 Whatever is unusual goes the whole way: notes, labels that are not used or not finite, text that differs, numbers that
 may be names, single atoms, unknown fields.
