@@ -25,7 +25,7 @@ def test_a_file_given_twice_is_refused(package_file, labelled, keys, tmp_path):
 def test_the_wrong_convention_is_another_stress(package_file, labelled, keys):
     model = load_model(package_file)
     right = evaluate(model, labelled[0], labels=keys).to_dict()["stress_rmse_mev_per_angstrom3"]
-    wrong = evaluate(model, labelled[0], labels={**keys, "stress": "REF_virial"})
+    wrong = evaluate(model, labelled[0], labels={**keys, "stress": {"key": "REF_virial", "convention": "stress"}})
     assert right < 5 < wrong.to_dict()["stress_rmse_mev_per_angstrom3"]
 
 

@@ -42,9 +42,9 @@ def chosen_labels(named: dict[str, dict[str, str]], trained: TrainingLabels | No
     """The labels of the training, with those that are named instead; None: ASE's names."""
     if trained is None:
         return named or None
-    from dataclasses import asdict
+    from equipot.artifacts._training_labels import label_options
 
-    return {label: asdict(source) for label, source in trained.contract.items()} | named
+    return label_options(trained.contract) | named
 
 
 def origin_of_labels(named: dict[str, dict[str, str]], trained: TrainingLabels | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from equipot.artifacts._checkpoint import KEY, load_plain
 from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._manifest import kind_of
 from equipot.artifacts._package import read_manifest
-from equipot.data._frames import DEFAULT_LABELS, LabelContract, label_contract
+from equipot.data._frames import DEFAULT_LABELS, LabelContract, LabelSource, label_contract
 from equipot.errors import ArtifactError, ConfigError, problem
 
 LABELS_FACT, MASK_FACT = "labels", "mask_nan_labels"
@@ -32,9 +32,17 @@ class TrainingLabels:
     """What the file does not say; empty if it says everything."""
 
 
+_OPTIONS = tuple(one.name for one in fields(LabelSource))
+
+
+def label_options(contract: LabelContract) -> dict[str, dict[str, Any]]:
+    """Labels as ``data.labels`` gives them, in plain containers."""
+    return {label: {name: getattr(one, name) for name in _OPTIONS} for label, one in contract.items()}
+
+
 def label_facts(contract: LabelContract, *, mask_nan: bool) -> dict[str, Any]:
-    """What ``Manifest.data`` says about the labels, in plain containers."""
-    return {LABELS_FACT: {label: asdict(source) for label, source in contract.items()}, MASK_FACT: mask_nan}
+    """What ``Manifest.data`` says about the labels."""
+    return {LABELS_FACT: label_options(contract), MASK_FACT: mask_nan}
 
 
 def training_labels(path: str | Path) -> TrainingLabels | None:
@@ -71,10 +79,11 @@ def _checked(labels: object, mask_nan: object, path: str | Path, doubt: str = ""
     where = f"{path}: data.labels"
     if not isinstance(labels, Mapping):
         raise ArtifactError(problem(where, "must be a mapping", hint="the file was edited or damaged"))
+    given = {str(label): one for label, one in labels.items()}
+    if isinstance(given.get("stress"), str):
+        given["stress"] = {"key": given["stress"], "convention": "stress"}  # what a key alone always meant
     try:
-        return TrainingLabels(
-            label_contract({str(one): given for one, given in labels.items()}, where), mask_nan is True, doubt
-        )
+        return TrainingLabels(label_contract(given, where), mask_nan is True, doubt)
     except ConfigError as error:
         hint = "the file was made with a newer equipot, edited or damaged"
         raise ArtifactError("\n".join(f"{one} ({hint})" for one in error.problems)) from None
