@@ -33,7 +33,7 @@ def batch_and_outputs():
 
 def test_errors_per_atom_in_float64():
     batch, outputs = batch_and_outputs()
-    errors, present = prediction_errors(COMPARED["per_atom_energy"], outputs, batch)
+    errors, present, _ = prediction_errors(COMPARED["per_atom_energy"], outputs, batch)
     assert errors.dtype == torch.float64
     assert errors.tolist() == [1.0, 0.125]
     assert present.tolist() == [True, True]
@@ -41,7 +41,7 @@ def test_errors_per_atom_in_float64():
 
 def test_absent_labels_are_zero_and_never_read():
     batch, outputs = batch_and_outputs()
-    errors, present = prediction_errors(COMPARED["stress"], outputs, batch)
+    errors, present, _ = prediction_errors(COMPARED["stress"], outputs, batch)
     assert present.tolist() == [False, True]
     assert (errors[0] == 0.0).all()
     assert (errors[1] == 0.5).all()
@@ -53,7 +53,7 @@ def test_nan_is_an_error_unless_ignored():
     batch, outputs = batch_and_outputs()
     batch["total_energy"][0] = torch.nan
     assert prediction_errors(COMPARED["total_energy"], outputs, batch)[0].isnan().tolist() == [True, False]
-    errors, present = prediction_errors(COMPARED["total_energy"], outputs, batch, ignore_nan=True)
+    errors, present, _ = prediction_errors(COMPARED["total_energy"], outputs, batch, ignore_nan=True)
     assert errors.tolist() == [0.0, 0.5]
     assert present.tolist() == [False, True]
 

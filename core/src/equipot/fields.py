@@ -1,7 +1,8 @@
 """Data fields: key, per what, shape, dtype, unit, irreps, meaning.
 
 At run time a frame or batch is a plain ``dict[str, Tensor]`` with these keys; a frame is a batch of one. Each label
-has a mask ``<label>_mask``, which is True where the label is present; masked entries are 0 and never read.
+has a mask ``<label>_mask``, which is True where the label is present; masked entries are 0 and never read. Where the
+data give weights, ``<label>_weight`` (float64, one per row of the mask) says how much each row counts in means.
 """
 
 from __future__ import annotations
@@ -89,3 +90,13 @@ def mask_key(label: str) -> str:
         'forces_mask'
     """
     return f"{label}_mask"
+
+
+def weight_key(label: str) -> str:
+    """Key of a label's weights.
+
+    Example:
+        >>> weight_key("forces")
+        'forces_weight'
+    """
+    return f"{label}_weight"

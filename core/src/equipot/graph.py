@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from equipot.errors import DataError
-from equipot.fields import FIELDS, LABELS, PerWhat, mask_key
+from equipot.fields import FIELDS, LABELS, PerWhat, mask_key, weight_key
 
 Graph = dict[str, torch.Tensor]
 """A frame or batch at run time."""
@@ -28,14 +28,15 @@ def edge_set_key(key: str, edge_set: str) -> str:
 
 
 def per_what(key: str) -> PerWhat:
-    """Whether a field, the mask of a label or an edge field of a named edge set is per frame, atom or edge.
+    """Whether a field, a label's mask or weights, or an edge field of a named edge set is per frame, atom or edge.
 
     Raises:
         DataError: If ``equipot.fields`` does not list the key.
     """
     base = key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]
-    if base.removesuffix("_mask") in LABELS:
-        base = base.removesuffix("_mask")
+    for suffix in ("_mask", "_weight"):
+        if base.removesuffix(suffix) in LABELS:
+            base = base.removesuffix(suffix)
     if base not in FIELDS:
         raise DataError(f"{key}: unknown data field; fields are listed in equipot.fields")
     return FIELDS[base].per
@@ -59,7 +60,8 @@ def non_finite(graph: Graph) -> str:
 def collate(frames: Sequence[Graph]) -> Graph:
     """Join frames into one batch.
 
-    A label that only some of the frames have is filled with zeros and masked out in the others.
+    A label that only some of the frames have is filled with zeros and masked out in the others; frames without weights
+    of a label that others have get the weight 1.
 
     Args:
         frames: Frames or batches, at least one.
@@ -73,7 +75,8 @@ def collate(frames: Sequence[Graph]) -> Graph:
     if not frames:
         raise DataError("collate: a batch needs at least one frame, got none")
     present = [label for label in LABELS if any(label in frame for frame in frames)]
-    frames = [with_labels(frame, present) for frame in frames]
+    weighted = [label for label in present if any(weight_key(label) in frame for frame in frames)]
+    frames = [with_labels(frame, present, weighted) for frame in frames]
     keys = frames[0].keys()
     for index, frame in enumerate(frames):
         if frame.keys() != keys:
@@ -92,8 +95,14 @@ def collate(frames: Sequence[Graph]) -> Graph:
     return joined
 
 
-def with_labels(frame: Graph, labels: Iterable[str]) -> Graph:
-    """A frame with all of these labels and their masks; labels that it lacks are zero and masked out."""
+def with_labels(frame: Graph, labels: Iterable[str], weighted: Iterable[str] = ()) -> Graph:
+    """A frame with all of these labels and their masks; labels that it lacks are zero and masked out.
+
+    Args:
+        frame: A frame or batch.
+        labels: Labels that it must have.
+        weighted: Labels that must have weights; where it lacks them, they are 1.
+    """
     extra: Graph = {}
     for label in labels:
         n = num_atoms(frame) if per_what(label) == "atom" else num_frames(frame)
@@ -102,7 +111,9 @@ def with_labels(frame: Graph, labels: Iterable[str]) -> Graph:
             extra[mask_key(label)] = torch.zeros(n, dtype=torch.bool)
         elif mask_key(label) not in frame:
             extra[mask_key(label)] = torch.ones(n, dtype=torch.bool)
-    return {**frame, **extra}
+    full = {**frame, **extra}
+    ones = {weight_key(label): torch.ones(len(full[label]), dtype=torch.float64) for label in weighted}
+    return {**ones, **full}
 
 
 def split(batch: Graph) -> list[Graph]:

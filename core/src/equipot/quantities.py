@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple, Protocol
 import torch
 
 from equipot.errors import ConfigError, problem, unknown
-from equipot.fields import FIELDS, LABELS, PerWhat, mask_key
+from equipot.fields import FIELDS, LABELS, PerWhat, mask_key, weight_key
 from equipot.graph import Graph, compute_edge_vectors, per_what
 from equipot.units import UNIT_SYSTEMS, Units
 
@@ -25,6 +25,9 @@ class Values(NamedTuple):
 
     present: torch.Tensor
     """True where a row counts, bool, shape [n_rows]."""
+
+    weights: torch.Tensor | None = None
+    """How much each row counts in means, float64, shape [n_rows]; None: all alike."""
 
 
 class Quantity(Protocol):
@@ -73,7 +76,7 @@ class FieldValues(Quantity):
             return None
         rows = batch[self.field].to(torch.float64)
         present = batch.get(mask_key(self.field), torch.ones(rows.shape[0], dtype=torch.bool, device=rows.device))
-        return Values(self.scaled(rows, batch), present)
+        return Values(self.scaled(rows, batch), present, batch.get(weight_key(self.field)))
 
     def scaled(self, rows: torch.Tensor, batch: Graph) -> torch.Tensor:
         """Convert rows of the field, or differences of them, to the quantity; here they are the same."""
@@ -165,6 +168,9 @@ class Compared(NamedTuple):
     present: torch.Tensor
     """True where there is a prediction and a label, bool, shape [n]."""
 
+    weights: torch.Tensor | None = None
+    """How much each row counts in means, float64, shape [n]; None: all alike."""
+
 
 def compare(
     predicted: Quantity, labelled: Quantity, outputs: Graph, batch: Graph, *, ignore_nan: bool = False
@@ -189,19 +195,32 @@ def compare(
     present = ours.present & theirs.present
     if ignore_nan:
         present = present & ~theirs.rows.isnan().reshape(theirs.rows.shape[0], -1).any(1)
-    return Compared(ours.rows, theirs.rows, present)
+    return Compared(ours.rows, theirs.rows, present, theirs.weights)
+
+
+class Errors(NamedTuple):
+    """Prediction minus label of a quantity in a batch."""
+
+    difference: torch.Tensor
+    """float64, shape [n, …]; 0 where a label is absent."""
+
+    present: torch.Tensor
+    """True where there is a prediction and a label, bool, shape [n]."""
+
+    weights: torch.Tensor
+    """How much each row counts in means: 0 where a label is absent, else the weight of the data, or 1; shape [n]."""
 
 
 def prediction_errors(
     quantity: FieldValues, outputs: Graph, batch: Graph, *, ignore_nan: bool = False
-) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Prediction minus label, and where both exist.
+) -> Errors | None:
+    """Prediction minus label, where both exist, and the weights.
 
     The difference is taken before it is divided by the number of atoms, because total energies are large and their
     errors small. Arguments are those of ``compare``.
 
     Returns:
-        Errors of shape [n, …], 0 where a label is absent, and the mask of shape [n]; None in the cases of ``compare``.
+        None in the cases of ``compare``.
     """
     field = FieldValues(quantity.field)
     found = compare(field, field, outputs, batch, ignore_nan=ignore_nan)
@@ -209,7 +228,10 @@ def prediction_errors(
         return None
     wide = found.present.reshape(-1, *[1] * (found.labels.dim() - 1))
     difference = torch.where(wide, found.predictions, 0.0) - torch.where(wide, found.labels, 0.0)
-    return quantity.scaled(difference, batch), found.present
+    weights = found.present.to(torch.float64)
+    if found.weights is not None:
+        weights = weights * found.weights
+    return Errors(quantity.scaled(difference, batch), found.present, weights)
 
 
 COMPARED: dict[str, FieldValues] = {

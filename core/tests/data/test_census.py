@@ -70,7 +70,7 @@ def test_required_label_that_is_nowhere(take, water):
     assert take(frames).problems({"forces": where}) == [
         (
             f"{where}: forces is in none of the 3 train frames; read from the key 'forces'; "
-            "write labels: {forces: dft_forces}; keys found: dft_forces, energy"
+            "write labels: {total_energy: energy, forces: dft_forces}; keys found: dft_forces, energy"
         )
     ]
 
@@ -83,7 +83,10 @@ def test_required_label_that_no_key_resembles(take, water):
 
 def test_required_label_outside_the_contract(take, water):
     assert take(water(2), {"total_energy": "energy"}).problems({"forces": "loss.forces"}) == [
-        "loss.forces: forces is in none of the 2 train frames; add it to data.labels (now: {total_energy: energy})"
+        (
+            "loss.forces: forces is in none of the 2 train frames: data.labels does not name it; "
+            "write labels: {total_energy: energy, forces: forces}; keys found: energy, forces"
+        )
     ]
 
 

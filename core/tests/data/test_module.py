@@ -185,12 +185,13 @@ def test_labels_under_other_keys_are_suggested(module, write, water):
         module(train_file_path=path).setup()
     assert str(caught.value) == (
         f"data.labels.total_energy: no frame of {path} has the key 'energy'; "
-        "write labels: {total_energy: REF_energy}; keys found: REF_energy, REF_forces"
+        "write labels: {total_energy: REF_energy, forces: REF_forces}; keys found: REF_energy, REF_forces"
     )
     one = module(train_file_path=path, labels={"total_energy": "REF_energy", "forces": "REF_forces"})
     assert one.dataset()[0]["forces"].abs().sum() > 0
     with pytest.raises(
-        DataError, match=r"data.labels.forces: no frame of .* has the key 'F'; write labels: {forces: REF_forces}"
+        DataError,
+        match=r"data.labels.forces: no frame of .* has the key 'F'; write labels: {total_energy: REF_energy, forces:",
     ):
         module(train_file_path=path, labels={"total_energy": "REF_energy", "forces": "F"}).setup()
 

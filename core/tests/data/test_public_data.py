@@ -3,8 +3,18 @@
 import ase.io
 import numpy as np
 import pytest
+import yaml
 
-from equipot.data import ASEDataModule, CommonDataStatisticsManager, EnergyOnlyDataStatisticsManager
+from equipot.data import (
+    ASEDataModule,
+    CommonDataStatisticsManager,
+    EnergyOnlyDataStatisticsManager,
+    collect_frames,
+    read_placed,
+)
+from equipot.data._frames import keys_found
+from equipot.data._label_contract import label_contract
+from equipot.data._label_hints import labels_line
 from equipot.errors import DataError
 
 
@@ -42,12 +52,15 @@ def test_mixed_labels_of_one_file(module, extra_data):
 def test_odd_keys_are_suggested(module):
     with pytest.raises(DataError) as caught:
         module("small_mixed/janus_mlip_train.xyz", "C", "H", "O", "Zr").setup()
-    assert "write labels: {total_energy: dft_energy}; keys found: dft_energy, dft_forces, dft_stress" in str(
+    assert "write labels: {total_energy: dft_energy, forces: dft_forces, stress: dft_stress}; keys found: " in str(
         caught.value
     )
     one = module("small_mixed/carbon_reduced_100.xyz", "C")
     (message,) = one.census().problems({"forces": "loss.coeffs.forces"})
-    assert "read from the key 'forces'; write labels: {forces: force}; keys found: " in message
+    assert (
+        "write labels: {total_energy: energy, forces: force, stress: {key: virial, convention: virial}}; keys"
+        in message
+    )
 
 
 def test_virial_of_quip(module, extra_data):
@@ -188,3 +201,38 @@ def test_vasp_outcar(module):
     frame = module("small_mixed/OUTCAR_1_5", "Hf", "O").dataset()[0]
     assert frame["stress_mask"].all()
     assert frame["forces_mask"].all()
+
+
+SETS = [
+    "acac/train_300K.xyz",
+    "ecemc/ECEMC.xyz",
+    "ethanol_botnet/train_eth_meth.xyz",
+    "mattersim_dev/high_level_water.xyz",
+    "small_mixed/carbon_reduced_100.xyz",
+    "small_mixed/janus_mlip_train.xyz",
+    "small_mixed/qm9_reduced_100.xyz",
+]
+
+
+@pytest.mark.parametrize("path", SETS)
+def test_sound_files_leave_no_notes(extra_data, path):
+    """Units, keys, names of atoms and ends of files of others, with labels as the hint names them."""
+    file = str(extra_data / path)
+    keys = {key for _, atoms in read_placed([file]) for key in keys_found(atoms)}
+    labels = yaml.safe_load(labels_line(keys))["labels"]
+    found = collect_frames(read_placed([file]), label_contract(labels))
+    assert set(labels) == found.labels
+    assert set(found.notes) == {()}
+
+
+def test_units_of_a_public_file(extra_data):
+    """It states energy in eV, forces in eV/A and stress in eV/A^3, which are understood."""
+    placed = read_placed([str(extra_data / "mattersim_dev/mptrj-random-1k.xyz")], {"index": ":5"})
+    found = collect_frames(placed, label_contract(None))
+    assert set(found.notes) == {()}
+    other = {"forces": {"key": "forces", "unit": "Hartree/Bohr"}}
+    placed = read_placed([str(extra_data / "mattersim_dev/mptrj-random-1k.xyz")], {"index": ":1"})
+    with pytest.raises(
+        DataError, match=r"forces_unit says eV/A, but forces would be read as Hartree/Bohr: a factor of"
+    ):
+        collect_frames(placed, label_contract(other))

@@ -7,6 +7,7 @@ import ase.io
 import numpy as np
 import pytest
 
+from equipot.data._collection import NOTES
 from equipot.data._readers import read_atoms
 from equipot.errors import DataError
 from equipot.files import file_digest
@@ -53,14 +54,32 @@ def test_file_cut_between_lines(text, broken, lines, message):
 
 
 def test_file_cut_in_a_line(text, broken):
-    with pytest.raises(DataError, match=r"broken.extxyz, frame 2 \(line 11\): cannot be read: ValueError"):
-        read_atoms(broken(text[:-20]))
+    with pytest.raises(DataError, match=r"frame 2 \(line 11\): atom 2 has 6 columns, where Properties states 7"):
+        read_atoms(broken(text[:-18]))
 
 
-def test_file_cut_in_its_last_number_is_reported(text, broken, caplog):
+@pytest.mark.parametrize("name", ["broken.extxyz", "broken.extxyz.gz", "broken"])
+def test_file_cut_in_its_last_number(text, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text[:-4].encode()) if name.endswith("gz") else text[:-4].encode())
+    with pytest.raises(
+        DataError, match=r"frame 2 \(line 11\): is cut off: its last number has fewer digits.*got '0.42"
+    ):
+        read_atoms(path)
+
+
+def test_last_line_without_an_end_is_reported(text, broken, caplog):
     with caplog.at_level(logging.WARNING):
-        assert len(read_atoms(broken(text[:-4]))) == 3
+        *others, last = read_atoms(broken(text[:-1]))
+    assert len(others) == 2
     assert "the last line has no line end" in caplog.text
+    assert [code for code, _ in last.info[NOTES]] == ["no-line-end"]
+    assert not any(NOTES in one.info for one in others)
+
+
+def test_last_number_may_be_short_where_others_are(text, broken):
+    shorter = text.replace("0.39512206", "0.3951")
+    assert len(read_atoms(broken(shorter[:-4]))) == 3
 
 
 def test_frames_after_a_blank_line_are_not_lost(text, broken):

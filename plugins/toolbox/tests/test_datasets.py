@@ -419,3 +419,26 @@ def test_rmd17_as_it_is_distributed():
     with np.load(path) as arrays:
         assert data.dataset().raw(7)["total_energy"].item() == arrays["energies"][7]
         np.testing.assert_array_equal(data.dataset().raw(7)["forces"], arrays["forces"][7])
+
+
+def test_weights_of_frames_that_are_read_on_each_access(tmp_path, molecules):
+    write_hdf5(tmp_path / "a.h5", molecules)
+    frame_weights, atom_weights = np.arange(1.0, 7.0), np.random.default_rng(1).uniform(0.5, 2.0, size=(6, 5))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        (group,) = file.values()
+        group["config_weight"], group["trust"] = frame_weights, atom_weights
+    data = module(HDF5Dataset(str(tmp_path / "a.h5")), weights={"frame": "config_weight", "forces": "trust"})
+    expected = frame_weights[:, None] * atom_weights
+    expected /= expected.mean()
+    restored = pickle.loads(pickle.dumps(data.dataset()))  # noqa: S301 - as loaders do for their processes
+    for index in range(6):
+        assert data.dataset()[index]["total_energy_weight"].item() == pytest.approx(frame_weights[index] / 3.5)
+        assert restored.raw(index)["forces_weight"].tolist() == pytest.approx(expected[index])
+
+
+def test_names_of_atoms_in_a_data_set(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_text("1\nProperties=species:S:1:pos:R:3 energy=-1\nOW 0 0 0\n")
+    assert ASEDataset(str(path), species={"OW": "O"}).atoms(0).get_chemical_symbols() == ["O"]
+    with pytest.raises(DataError, match=r"data.species: {OW: O}"):
+        ASEDataset(str(path)).atoms(0)

@@ -285,3 +285,67 @@ def test_what_is_wrong_between_entries_and_with_types():
 def test_metrics_that_are_wrong(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def numpy_of(outputs, batch, key):
+    return (outputs[key] - batch[key]).detach().numpy()
+
+
+def weighted_batch(sizes, seed=0):
+    """A batch whose labels have weights of mean 1, with the weight of each scalar entry of the forces."""
+    outputs, batch = batch_of(sizes, seed)
+    generator = torch.Generator().manual_seed(7)
+    for key in ("total_energy", "forces"):
+        drawn = torch.rand(len(batch[key]), dtype=torch.float64, generator=generator) + 0.1
+        batch[f"{key}_weight"] = drawn / drawn.mean()
+    return outputs, batch, batch["forces_weight"].unsqueeze(1).expand(-1, 3).numpy()
+
+
+def test_weights_of_the_data():
+    outputs, batch, weights = weighted_batch([2, 3, 1])
+    difference = numpy_of(outputs, batch, "forces")
+    loss = MetricsManager(
+        [
+            {"field": "forces", "metric": MeanSquaredError(), "coeff": 1.0},
+            {"field": "forces", "metric": RootMeanSquaredError()},
+            {"field": "forces", "metric": MeanAbsoluteError()},
+            {"field": "forces", "metric": HuberLoss(reduction="sum", delta=100.0), "name": "sum"},
+            {"field": "forces", "metric": MaximumAbsoluteError()},
+        ]
+    )
+    step = loss(outputs, batch)
+    values = {name: number(value) for name, value in loss.epoch_values().items()}
+    assert values["forces_mse"] == pytest.approx(np.average(difference**2, weights=weights), rel=1e-13)
+    assert values["forces_rmse"] == pytest.approx(np.sqrt(np.average(difference**2, weights=weights)), rel=1e-13)
+    assert values["forces_mae"] == pytest.approx(np.average(abs(difference), weights=weights), rel=1e-13)
+    assert values["sum"] == number(step["sum"]) == pytest.approx((weights * difference**2).sum() / 2, rel=1e-13)
+    assert values["forces_maxabserr"] == abs(difference).max(), "the largest has no weight"
+    assert number(step["forces_mse"]) == pytest.approx((weights * difference**2).mean(), rel=1e-13)
+
+
+def test_weighted_loss_equals_cores():
+    """In each step too, where the weights of a batch do not have mean 1."""
+    outputs, batch, _ = weighted_batch([2, 3, 1])
+    batch["forces_weight"] *= 0.3
+    own = MetricsManager([{"field": "forces", "metric": MeanSquaredError(), "coeff": 1.0}])
+    cores = core.EnergyForceLoss(coeffs={"forces": 1.0})
+    terms = own(outputs, batch), cores(outputs, batch)
+    assert number(terms[0]["forces_mse"]) == pytest.approx(number(terms[1]["forces_mse"]), rel=1e-13)
+    pairs = zip(gradients(terms[0], outputs), gradients(terms[1], outputs), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+    assert number(own.epoch_values()["forces_mse"]) == pytest.approx(number(cores.epoch_values()["forces_mse"]))
+
+
+def test_weights_of_one_change_nothing():
+    outputs, batch = batch_of([2, 3, 1])
+    entries = [
+        {"field": "forces", "metric": kind(), "coeff": 1.0}
+        for kind in (MeanSquaredError, HuberLoss, RootMeanSquaredError)
+    ]
+    one, other = (MetricsManager(entries) for _ in range(2))
+    plain, weighted = one(outputs, batch), other(outputs, {**batch, "forces_weight": torch.ones(6).double()})
+    assert {name: number(value) for name, value in plain.items()} == {
+        name: number(value) for name, value in weighted.items()
+    }
+    assert one.epoch_values() == other.epoch_values()

@@ -11,7 +11,7 @@ from equipot.artifacts._checkpoint import KEY, load_plain
 from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._manifest import kind_of
 from equipot.artifacts._package import read_manifest
-from equipot.data._frames import DEFAULT_LABELS, LabelContract, LabelSource, label_contract
+from equipot.data._label_contract import DEFAULT_LABELS, LabelContract, LabelOptions, label_contract
 from equipot.errors import ArtifactError, ConfigError, problem
 
 LABELS_FACT, MASK_FACT = "labels", "mask_nan_labels"
@@ -32,7 +32,7 @@ class TrainingLabels:
     """What the file does not say; empty if it says everything."""
 
 
-_OPTIONS = tuple(one.name for one in fields(LabelSource))
+_OPTIONS = tuple(one.name for one in fields(LabelOptions))
 
 
 def label_options(contract: LabelContract) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from equipot.data._census import Census
-from equipot.data._checks import check_batch_sizes, check_elements, check_labels
+from equipot.data._checks import check_batch_sizes, check_elements, check_labels, check_weights
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
 from equipot.data._frames import LabelContract
@@ -22,6 +22,7 @@ from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluatio
 from equipot.data._splits import PARTS, split_indices
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics, code_of
+from equipot.data._weights import weight_scales
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, problem
@@ -157,10 +158,12 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             self._census.add(name, one)
         wanted = {"total_energy"} if self.options.labels is None else set(self.label_contract) & set(LABELS)
         check_labels(self._census, wanted, self.source_files(), self._used)
+        check_weights(collections.values(), self.label_contract, self.source_files())
+        scales = weight_scales(collections, self.label_contract)
         present = set().union(*(one.labels for one in collections.values()))
         labels = [label for label in LABELS if label in present]
         sets = {
-            name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms)
+            name: FrameDataset(complete_labels(one.frames, labels, scales), one.places, self._transforms)
             for name, one in collections.items()
         }
         check_batch_sizes(sets, self._loaders)

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from equipot.data._collection import FrameCollection
-from equipot.data._frames import LabelContract, LabelReport, suggest_keys
+from equipot.data._frames import LabelReport
+from equipot.data._label_contract import LabelContract
+from equipot.data._label_hints import labels_line
 from equipot.data._packed import PackedFrames
 from equipot.errors import problem
 from equipot.fields import FIELDS, mask_key
@@ -25,6 +27,8 @@ class LabelCensus:
     """Counts of one label in one set."""
 
     key: str
+    unit: str | None = None
+    """Unit in the file, from which the numbers were converted; None: that of the data."""
     present: int = 0
     """Frames with the label."""
     missing: int = 0
@@ -108,7 +112,7 @@ class Census:
 
         counted = self.sets.setdefault(set_name, SetCensus())
         for label, source in self.contract.items():
-            counted.labels.setdefault(label, LabelCensus(source.key))
+            counted.labels.setdefault(label, LabelCensus(source.key, source.unit))
         if isinstance(collection.frames, PackedFrames):
             self._add_packed(counted, collection, collection.frames)
             return
@@ -179,11 +183,15 @@ class Census:
         """The counts of a label in each set."""
         return [one.labels[label] for one in self.sets.values() if label in one.labels]
 
-    def key_hint(self, label: str, *set_names: str) -> str:
-        """Advice on where a label may be: a key that looks like it, and all keys of some sets."""
+    def has(self, label: str) -> bool:
+        """Whether any frame has the label, even if it is not used."""
+        return any(row.sources or row.ignored or row.non_finite for row in self.rows(label))
+
+    def key_hint(self, *set_names: str) -> str:
+        """Advice on where labels may be: one line that names a key for each of them, and all keys of some sets."""
         found = {key for name in set_names for key in self.sets[name].keys}
-        candidates = [key for key in suggest_keys(label, found) if key != self.contract[label].key]
-        advice = f"write labels: {{{label}: {candidates[0]}}}; " if candidates else ""
+        line = labels_line(found, {label: one.text() for label, one in self.contract.items() if self.has(label)})
+        advice = f"write {line}; " if line else ""
         names = sorted(key.split(":", 1)[1] for key in found)
         return f"{advice}keys found: {', '.join(names) or 'none'}"
 
@@ -192,10 +200,9 @@ class Census:
         if rows is None or not rows.present:
             what = f"{label} is in none of the {counted.frames} {set_name} frames"
             if rows is None:
-                now = ", ".join(f"{name}: {source.key}" for name, source in self.contract.items())
-                return [problem(where, what, hint=f"add it to data.labels (now: {{{now}}})")]
+                return [problem(where, f"{what}: data.labels does not name it", hint=self.key_hint(set_name))]
             what += "".join(f" ({count} ignored: {reason})" for reason, count in rows.ignored.items())
-            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=self.key_hint(label, set_name))]
+            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=self.key_hint(set_name))]
         if rows.zero_candidates and rows.all_zero == rows.zero_candidates:
             what = f"{label} is zero in all {rows.all_zero} {set_name} frames of more than one atom"
             return [problem(where, what, hint="read the label from another key, or give it no weight")]
@@ -228,6 +235,7 @@ class Census:
         notes += [f"{len(row.non_finite)} with NaN or inf"] if row.non_finite else []
         notes += ["constant"] if row.constant else []
         unit = FIELDS[label].unit.replace("eV", UNIT_SYSTEMS[self.units].energy)
+        unit += f" (file: {row.unit})" if row.unit else ""
         counts = [str(row.present), str(row.missing), str(row.all_zero)]
         extremes = [f"{row.minimum:.6g}", f"{row.maximum:.6g}"] if row.present else ["", ""]
         return [set_name, label, ", ".join(row.sources) or row.key, *counts, *extremes, unit, "; ".join(notes)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 
 from equipot.data._census import Census
+from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset
+from equipot.data._label_contract import LabelContract
 from equipot.data._splits import PARTS
 from equipot.data.options import LoaderOptions
 from equipot.data.transforms import Transform, mapper_among
@@ -19,11 +21,25 @@ def check_labels(
 ) -> None:
     """Raise a DataError if ``used`` labels (None: all) are NaN or inf, or ``wanted`` labels are in no frame."""
     problems = census.non_finite_problems(label for label in census.contract if used is None or label in used)
-    for label, source in census.contract.items():
-        found = any(row.sources or row.ignored or row.non_finite for row in census.rows(label))
-        if label in wanted and not found:
-            what = f"no frame of {', '.join(files)} has the key {source.key!r}"
-            problems.append(problem(f"data.labels.{label}", what, hint=census.key_hint(label, *census.sets)))
+    absent = [label for label in census.contract if label in wanted and not census.has(label)]
+    for label in absent:
+        what = f"no frame of {', '.join(files)} has the key {census.contract[label].key!r}"
+        hint = census.key_hint(*census.sets) if label == absent[-1] else ""  # one line for all labels
+        problems.append(problem(f"data.labels.{label}", what, hint=hint))
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def check_weights(collections: Iterable[FrameCollection], contract: LabelContract, files: Sequence[str]) -> None:
+    """Raise a DataError for each key of weights that no frame has."""
+    reports = [one for collection in collections for one in collection.reports]
+    named = dict.fromkeys(key for source in contract.values() for key in source.weights)
+    found = {key for report in reports for one in report.values() for key in one.weight_keys}
+    problems = [
+        problem("data.weights", f"no frame of {', '.join(files)} that has the labels has the key {key!r}")
+        for key in named
+        if key not in found
+    ]
     if problems:
         raise DataError("\n".join(problems))
 
@@ -53,4 +69,5 @@ def check_elements(sets: Mapping[str, FrameDataset], transforms: Sequence[Transf
     if first:
         shown = ", ".join(f"{symbol} (first in {place})" for symbol, place in first.items())
         what = f"the data contain elements without a type: {shown}"
-        raise DataError(problem("model.type_names", what, hint=f"supported: {mapper.supported}"))
+        ghosts = "X marks ghost atoms: remove them, or say what they are with data.species; " if "X" in first else ""
+        raise DataError(problem("model.type_names", what, hint=f"{ghosts}supported: {mapper.supported}"))

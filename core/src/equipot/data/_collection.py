@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
-from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
+from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, keys_found
 from equipot.data._packed import PackedFrames, Packer, SameButNumbers
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
@@ -154,6 +154,7 @@ def collect_frames(
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
             with reading(where):
                 keys = tuple(keys_found(atoms))
+                notes = (*atoms.info.get(NOTES, ()), *frame_remarks(atoms, contract, where))
         except DataError as error:
             problems.append(str(error))
             continue
@@ -163,7 +164,7 @@ def collect_frames(
         collection.places.append(where)
         collection.keys.append(keys)
         collection.isolated.append(_is_isolated(atoms, where, problems))
-        collection.notes.append(tuple(FrameNote(*one) for one in atoms.info.get(NOTES, ())))
+        collection.notes.append(tuple(FrameNote(*one) for one in notes))
         collection.groups.append(str(atoms.info.get("config_type", atoms.info.get("group", ""))))
         if learn is not None and not problems:
             learn(frame, reports, collection.notes[-1], len(collection.places) - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch.utils.data import Dataset
@@ -16,6 +16,7 @@ from equipot.data._neighbor_counts import count_neighbors
 from equipot.data._packed import PackedFrames
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, ModelEdges, Transform
 from equipot.errors import DataError, problem
+from equipot.fields import weight_key
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
 from equipot.quantities import NEIGHBOR_COUNTS
 
@@ -164,12 +165,25 @@ class FrameDataset(Dataset[Graph]):
         return digest.hexdigest()
 
 
-def complete_labels(frames: Sequence[Graph], labels: Sequence[str]) -> Sequence[Graph]:
-    """Give every frame all labels of the run; those that it lacks are zero and masked out."""
-    complete = functools.partial(with_labels, labels=tuple(labels))
-    if isinstance(frames, PackedFrames):
+def complete_labels(
+    frames: Sequence[Graph], labels: Sequence[str], scales: Mapping[str, float] | None = None
+) -> Sequence[Graph]:
+    """Give every frame all labels of the run; those that it lacks are zero and masked out.
+
+    Args:
+        frames: Frames as read.
+        labels: Labels that at least one frame of the run has.
+        scales: Labels with weights, and what these are multiplied with.
+    """
+    if isinstance(frames, PackedFrames) and not scales:
         return frames.with_labels(labels)
+    complete = functools.partial(_complete, labels=tuple(labels), scales=dict(scales or {}))
     return frames.map(complete) if isinstance(frames, LazyFrames) else [complete(frame) for frame in frames]
+
+
+def _complete(frame: Graph, labels: tuple[str, ...], scales: Mapping[str, float]) -> Graph:
+    full = with_labels(frame, labels, [label for label in labels if label in scales])
+    return full | {key: full[key] * scale for label, scale in scales.items() if (key := weight_key(label)) in full}
 
 
 def _compacted(key: str, value: torch.Tensor) -> torch.Tensor:

@@ -109,9 +109,9 @@ def format_of(file: Path, head: bytes) -> str:
     for one in known:
         if one.match_magic(head):
             return str(one.name)
+    if re.match(rb"(\xef\xbb\xbf)?\s*\d+\s*\n", head):  # a number of atoms, perhaps after a byte-order mark
+        return "extxyz"
     if suffix in _LIKELY:
         return _LIKELY[suffix]
-    if re.match(rb"\s*\d+\s*\n", head):
-        return "extxyz"
     hint = f"give ase_args: {{format: …}} with one of {', '.join(FORMATS)}; or {_CONVERT}"
     raise DataError(problem(str(file), "has an unknown format, or one that is not read", hint=hint))

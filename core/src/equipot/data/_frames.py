@@ -7,50 +7,42 @@ calculator is called, so that ASE's constraints never change a force.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from equipot.data._label_contract import DEFAULT_LABELS, LabelContract, LabelSource, label_contract
+from equipot.data._label_hints import suggest_keys
+from equipot.data._remarks import check_unit_tags, unused_weights
 from equipot.data._streams import reading
-from equipot.errors import ConfigError, DataError, problem, unknown
-from equipot.fields import FIELDS, LABELS, OPTIONAL_INPUTS, mask_key
+from equipot.errors import DataError, problem
+from equipot.fields import FIELDS, OPTIONAL_INPUTS, mask_key, weight_key
 from equipot.graph import Graph
-from equipot.options import Options, from_mapping
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-Array = np.ndarray[Any, np.dtype[Any]]
+__all__ = [
+    "DEFAULT_LABELS",
+    "LabelContract",
+    "LabelReport",
+    "LabelSource",
+    "finite_positions",
+    "frame_from_atoms",
+    "frame_remarks",
+    "keys_found",
+    "label_contract",
+    "suggest_keys",
+]
 
-DEFAULT_LABELS: dict[str, str] = {"total_energy": "energy", "forces": "forces", "stress": "stress"}
-"""Labels by the names of ASE's ``SinglePointCalculator``."""
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _NOT_FINITE = "positions or cell contain NaN or inf"
 _HEAVIEST = 118
 _PLACES = ("results", "info", "arrays")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelSource(Options):
-    """Where a label is found in the files."""
-
-    key: str = field(kw_only=False)
-    """Key in calc.results, info or arrays; ``info:KEY`` looks in one of them only."""
-
-    convention: Literal["stress", "negative_stress", "virial"] = "stress"
-    """What the file stores under the label ``stress``: ASE's stress (eV/Å³, positive under tension), its negative, or
-    the virial ``-stress * volume`` (eV, as in QUIP)."""
-
-    def problems(self) -> Iterator[str]:
-        """The key must not be empty."""
-        if not self.key:
-            yield problem("key", "must not be empty")
-
-
-LabelContract = dict[str, LabelSource]
 
 
 @dataclass
@@ -63,34 +55,12 @@ class LabelReport:
     """Why a label in the file is not used."""
     non_finite: str | None = None
     """``nan`` or ``inf`` if the label contains any."""
-
-
-def label_contract(labels: Mapping[str, str | Mapping[str, str]] | None, where: str = "data.labels") -> LabelContract:
-    """Check labels given as ``{label: key}`` or ``{label: {key: ..., convention: ...}}``; None: ``DEFAULT_LABELS``."""
-    contract: LabelContract = {}
-    problems: list[str] = []
-    for label, given in (DEFAULT_LABELS if labels is None else labels).items():
-        try:
-            contract[label] = _label_source(label, given, f"{where}.{label}")
-        except ConfigError as error:
-            problems.extend(error.problems)
-    if not problems and not set(contract) & set(LABELS):
-        problems.append(problem(where, "names no label", hint="write {total_energy: KEY, ...}"))
-    if problems:
-        raise ConfigError(problems)
-    return contract
-
-
-def _label_source(label: str, given: object, where: str) -> LabelSource:
-    allowed = (*LABELS, *OPTIONAL_INPUTS)
-    if label not in allowed:
-        raise ConfigError(unknown(where, label, allowed, "label"))
-    if not isinstance(given, (str, Mapping)):
-        raise ConfigError(problem(where, "must be a string or a mapping", got=given))
-    source = from_mapping(LabelSource, {"key": given} if isinstance(given, str) else given, where)
-    if source.convention != "stress" and label != "stress":
-        raise ConfigError(problem(f"{where}.convention", "is for the label stress only", got=source.convention))
-    return source
+    weight_keys: list[str] = field(default_factory=list)
+    """Keys of weights that the frame has."""
+    rows: int = 0
+    """Number of rows (one, or one for each atom) that have the label."""
+    weight_sum: float = 0.0
+    """Sum of the weights of these rows."""
 
 
 def frame_from_atoms(
@@ -140,8 +110,32 @@ def _labelled(
                 reports[label].ignored = reason
                 continue
             value = converted(value, source.convention, atoms.cell.array)
-        _store(frame, label, value, reports[label], mask_nan=mask_nan)
+        if source.factor != 1.0:
+            value = value * source.factor
+        weights = _weights(atoms, label, source.weights, value.shape[0], where, reports[label])
+        _store(frame, label, value, reports[label], mask_nan=mask_nan, weights=weights)
     return frame, reports
+
+
+def _weights(atoms: Atoms, label: str, keys: Sequence[str], rows: int, where: str, report: LabelReport) -> Array | None:
+    """Weight of each row of a label, the product of those that the frame has; None if the contract names none."""
+    if not keys:
+        return None
+    weights = np.ones(rows)
+    found = {key: one for key in keys if (one := _find(atoms, key, where)) is not None}
+    report.weight_keys = list(found)
+    for key, (_, value) in found.items():
+        try:
+            array = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError(problem(f"{where}, {key}", "is not a number, as weights must be", got=value)) from None
+        if array.size != 1 and array.shape != (rows,):
+            what = f"weights of {label} must be one number" + (f" or one for each of the {rows} atoms" * (rows > 1))
+            raise DataError(problem(f"{where}, {key}", what, got=array.shape))
+        if not np.isfinite(array).all() or (array < 0).any():
+            raise DataError(problem(f"{where}, {key}", "weights must be 0 or greater", got=float(array.min())))
+        weights = weights * array.reshape(-1)
+    return weights
 
 
 def _geometry(atoms: Atoms, where: str) -> Graph:
@@ -205,6 +199,16 @@ def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:
     return {key: array.shape for key, array in arrays.items() if array is not None}
 
 
+def frame_remarks(atoms: Atoms, contract: LabelContract, where: str) -> list[tuple[str, str]]:
+    """Notes, as code and text, on what a structure holds besides its labels: units and weights.
+
+    Raises:
+        DataError: If it states a unit that differs from the one its labels are read in.
+    """
+    held = _held(atoms)
+    return [*check_unit_tags(held, contract, where), *unused_weights(held, contract)]
+
+
 def _numbers(value: Any) -> Array | None:
     """A value as an array, if it consists of numbers."""
     if isinstance(value, (str, bytes, bool, dict)):
@@ -214,20 +218,6 @@ def _numbers(value: Any) -> Array | None:
     except ValueError:  # lists of different lengths
         return None
     return array if array.dtype.kind in "fi" else None
-
-
-def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
-    """Keys that look like a label, most likely first, e.g. ``dft_energy`` for total_energy."""
-    words = {
-        "total_energy": "energy",
-        "forces": "force",
-        "stress": "stress",
-        "virial": "virial",
-        "atomic_energy": "energies",
-    }
-    word = words.get(label, label)
-    hits = sorted({key.split(":", 1)[1] for key in found if word in key.lower()})
-    return sorted(hits, key=lambda key: (not key.lower().endswith(word), len(key)))
 
 
 def _shaped(label: str, value: Any, n_atoms: int, where: str) -> Array:
@@ -261,16 +251,22 @@ def converted(value: Array, convention: str, cell: Array) -> Array:
     return -value / abs(np.linalg.det(cell)) if convention == "virial" else value
 
 
-def _store(frame: Graph, label: str, value: Array, report: LabelReport, *, mask_nan: bool) -> None:
+def _store(
+    frame: Graph, label: str, value: Array, report: LabelReport, *, mask_nan: bool, weights: Array | None
+) -> None:
     rows = value.reshape(value.shape[0], -1)
-    if np.isinf(rows).any():
+    counts = np.ones(rows.shape[0], dtype=np.bool_) if weights is None else weights > 0.0
+    if np.isinf(rows[counts]).any():
         report.non_finite = "inf"
-    elif np.isnan(rows).any() and not mask_nan:
+    elif np.isnan(rows[counts]).any() and not mask_nan:
         report.non_finite = "nan"
-    present = np.isfinite(rows).all(axis=1)
+    present = np.isfinite(rows).all(axis=1) & counts
     if not present.any() and report.non_finite is None:
-        report.ignored = "nan"
+        report.ignored = "nan" if counts.any() else "weight 0"
         return
     value = np.where(present.reshape(-1, *[1] * (value.ndim - 1)), value, 0.0)
     frame[label] = torch.from_numpy(np.array(value, dtype=np.float64))
     frame[mask_key(label)] = torch.from_numpy(present)
+    if weights is not None:
+        frame[weight_key(label)] = torch.from_numpy(weights)
+        report.rows, report.weight_sum = int(present.sum()), float(weights[present].sum())

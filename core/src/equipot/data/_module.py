@@ -14,6 +14,7 @@ from equipot.data._collection import FrameCollection, collect_frames
 from equipot.data._formats import argument_problems
 from equipot.data._frames_cache import cached_collection
 from equipot.data._regular import RegularFrames, read_regular
+from equipot.data._species import mapping_problems
 from equipot.data._splits import PARTS
 from equipot.data.options import SourceOptions
 
@@ -93,9 +94,13 @@ class ASEDataOptions(SourceOptions):
     ase_args: dict[str, Any] | None = None
     """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
 
+    species: dict[str | int, str] | None = None
+    """Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{OW: O, D: H}`` or ``{1: Si}``."""
+
     def problems(self) -> Iterator[str]:
-        """Problems of ``ase_args`` and those of all data sections with sources."""
+        """Problems of ``ase_args`` and ``species``, and those of all data sections with sources."""
         yield from argument_problems(self.ase_args, "ase_args")
+        yield from mapping_problems(self.species, "species")
         yield from super().problems()
 
     def is_source(self, given: Any) -> bool:
@@ -129,6 +134,6 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
 
     def _read(self, sources: list[str]) -> FrameCollection:
         regular = RegularFrames(self.label_contract)
-        placed = read_regular(sources, self.options.ase_args, regular)
+        placed = read_regular(sources, self.options.ase_args, regular, self.options.species)
         mask_nan = self.options.mask_nan_labels
         return collect_frames(placed, self.label_contract, mask_nan=mask_nan, learn=regular.learn)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from equipot.data._databases import read_json, read_lmdb_rows, read_sqlite
 from equipot.data._extxyz import read_extxyz
 from equipot.data._formats import FORMATS, check_arguments, format_of, selection
+from equipot.data._frame_count import MARKS, CountedText
 from equipot.data._streams import ALLOWANCE, EXPANSION, OutputText, compression, largest, opened, reading
 from equipot.data._trajectories import read_trajectory
 from equipot.errors import ArtifactError, DataError, did_you_mean, problem
@@ -24,13 +25,16 @@ _HEAD = 50_000
 _IN_FOLDERS = ("db", "aselmdb")
 
 
-def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> list[Atoms]:
+def read_atoms(
+    path: str | Path, ase_args: Mapping[str, Any] | None = None, species: Mapping[Any, str] | None = None
+) -> list[Atoms]:
     """All frames of a file.
 
     Args:
         path: The file, which may be compressed (``.gz``, ``.bz2``, ``.xz``).
         ase_args: ``format``, ``index`` and further arguments that the format allows, e.g.
             ``{"format": "extxyz", "index": ":100"}``; all frames by default.
+        species: Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{"OW": "O", 1: "Si"}``.
 
     Returns:
         At least one structure, as ASE reads it. Constraints may be attached, but are never applied.
@@ -43,23 +47,27 @@ def read_atoms(path: str | Path, ase_args: Mapping[str, Any] | None = None) -> l
     file = Path(path)
     check_file(file)
     chosen = selection(ase_args)
-    if frames := list(_selected(_within_size(_frames(file, ase_args or {}), file), chosen)):
+    names = {str(name): symbol for name, symbol in (species or {}).items()}
+    if frames := list(_selected(_within_size(_frames(file, ase_args or {}, names), file), chosen)):
         return frames
     raise DataError(problem(str(file), "has no frames" if chosen == slice(None) else "has no such frames"))
 
 
-def read_placed(files: Iterable[str], ase_args: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Atoms]]:
+def read_placed(
+    files: Iterable[str], ase_args: Mapping[str, Any] | None = None, species: Mapping[Any, str] | None = None
+) -> Iterator[tuple[str, Atoms]]:
     """All frames of several files, each with its place for messages: the file and the index from 0.
 
     Args:
         files: Paths.
         ase_args: As for ``read_atoms``.
+        species: As for ``read_atoms``.
 
     Raises:
         DataError: As for ``read_atoms``.
     """
     for file in files:
-        for index, atoms in enumerate(read_atoms(file, ase_args)):
+        for index, atoms in enumerate(read_atoms(file, ase_args, species)):
             yield f"{file}, frame {index}", atoms
 
 
@@ -80,7 +88,7 @@ def check_file(path: str | Path) -> None:
         raise DataError(str(error)) from None
 
 
-def _frames(file: Path, arguments: Mapping[str, Any]) -> Iterator[Atoms]:
+def _frames(file: Path, arguments: Mapping[str, Any], species: Mapping[str, str]) -> Iterator[Atoms]:
     """The frames of a file, with errors that name file and frame."""
     number = 0
 
@@ -92,7 +100,7 @@ def _frames(file: Path, arguments: Mapping[str, Any]) -> Iterator[Atoms]:
         if name in _IN_FOLDERS and compression(file):
             raise DataError(problem(str(file), "is a compressed database", hint="decompress it"))
         further = {key: value for key, value in arguments.items() if key in FORMATS[name]}
-        for atoms in _read(name, file, stream, further):
+        for atoms in _read(name, file, stream, further, species):
             yield atoms
             number += 1
 
@@ -106,11 +114,13 @@ def head_of(stream: Any) -> bytes:
     return found
 
 
-def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -> Iterator[Atoms]:
+def _read(
+    name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any], species: Mapping[str, str]
+) -> Iterator[Atoms]:
     """The frames of an open file of a format."""
     if name == "extxyz":
         with io.TextIOWrapper(stream, encoding="utf-8-sig") as lines:
-            yield from read_extxyz(lines, str(file))
+            yield from read_extxyz(lines, str(file), species)
     elif name == "traj":
         yield from read_trajectory(stream, str(file))
     elif name == "json":
@@ -122,8 +132,12 @@ def _read(name: str, file: Path, stream: BinaryIO, further: Mapping[str, Any]) -
     else:
         from ase.io.formats import ioformats
 
-        size = file.stat().st_size
-        with OutputText(stream, str(file), largest(size) if compression(file) else size) as text:
+        size = largest(file.stat().st_size) if compression(file) else file.stat().st_size
+        if name in MARKS:
+            with CountedText(stream, str(file), size, name) as counted:
+                yield from counted.whole(ioformats[name].read(counted, slice(None), **further))
+            return
+        with OutputText(stream, str(file), size) as text:
             yield from ioformats[name].read(text, slice(None), **further)
 
 

@@ -290,7 +290,10 @@ def _same(fields: Mapping[str, Array] | None, frame: Graph) -> bool:
 
 
 def read_regular(
-    files: Iterable[str], ase_args: Mapping[str, Any] | None, regular: RegularFrames
+    files: Iterable[str],
+    ase_args: Mapping[str, Any] | None,
+    regular: RegularFrames,
+    species: Mapping[Any, str] | None = None,
 ) -> Iterator[tuple[str, Atoms | SameButNumbers]]:
     """As ``read_placed``, but frames of extended XYZ that look like an earlier one are not made into ``Atoms``.
 
@@ -298,15 +301,16 @@ def read_regular(
         files: Paths.
         ase_args: As for ``read_atoms``; files of which only a selection of frames is read are read by ``read_placed``.
         regular: Learns of each frame that goes the whole way.
+        species: As for ``read_atoms``.
 
     Raises:
         DataError: As for ``read_atoms``.
     """
     for file in files:
         if "index" not in (ase_args or {}) and _is_extxyz(file, ase_args):
-            yield from _extxyz(Path(file), regular)
+            yield from _extxyz(Path(file), regular, species)
         else:
-            yield from read_placed([file], ase_args)
+            yield from read_placed([file], ase_args, species)
 
 
 def _is_extxyz(file: str, ase_args: Mapping[str, Any] | None) -> bool:
@@ -315,7 +319,9 @@ def _is_extxyz(file: str, ase_args: Mapping[str, Any] | None) -> bool:
         return bool(((ase_args or {}).get("format") or format_of(Path(file), head_of(stream))) == "extxyz")
 
 
-def _extxyz(file: Path, regular: RegularFrames) -> Iterator[tuple[str, Atoms | SameButNumbers]]:
+def _extxyz(
+    file: Path, regular: RegularFrames, species: Mapping[Any, str] | None
+) -> Iterator[tuple[str, Atoms | SameButNumbers]]:
     number = 0
 
     def place() -> str:
@@ -328,7 +334,7 @@ def _extxyz(file: Path, regular: RegularFrames) -> Iterator[tuple[str, Atoms | S
         io.TextIOWrapper(stream, encoding="utf-8-sig") as lines,
         progress(f"reading {file.name}", size) as update,
     ):
-        for number, atoms in enumerate(read_extxyz(lines, str(file), known=regular.match)):
+        for number, atoms in enumerate(read_extxyz(lines, str(file), species, known=regular.match)):
             if size and number % _BETWEEN_UPDATES == 0:
                 update(stream.tell())
             yield f"{file}, frame {number}", atoms

@@ -1,7 +1,7 @@
 """Reductions of many values, which arrive in pieces, to one number in float64.
 
-Each scalar counts as one value: forces have three per atom, so their root mean square is per component. Configs name a
-reduction as the ``metric`` of a statistic.
+Each scalar counts as one value: forces have three per atom, so their root mean square is per component. Where the data
+give weights w, means are sum(w x) / sum(w). Configs name a reduction as the ``metric`` of a statistic.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from equipot.errors import ConfigError, unknown
 class Reduction(ABC):
     """Computes one number from many values; ``nan`` before the first value."""
 
+    weighted: ClassVar[bool] = False
+    """Whether ``update`` takes the weight of each row as a second argument, float64, shape [n_rows]."""
+
     @abstractmethod
     def update(self, values: torch.Tensor) -> None:
-        """Add values of any shape."""
+        """Add values; the first axis of any shape is the row."""
 
     @abstractmethod
     def compute(self) -> float:
@@ -36,24 +39,32 @@ class Reduction(ABC):
 
 
 class _Moments(Reduction):
-    """Running count, mean and sum of squared deviations (Chan, Golub, LeVeque 1983)."""
+    """Running sum of weights, mean and sum of squared deviations (Chan, Golub, LeVeque 1983)."""
+
+    weighted = True
 
     def __init__(self) -> None:
-        self._count, self._mean, self._squares = 0, 0.0, 0.0
+        self._count = 0
+        self._total, self._mean, self._squares = 0.0, 0.0, 0.0
 
-    def update(self, values: torch.Tensor) -> None:
+    def update(self, values: torch.Tensor, weights: torch.Tensor | None = None) -> None:
         """Merge the moments of new values."""
         flat = self._prepared(values.detach().to(torch.float64).reshape(-1))
-        count = flat.numel()
-        if count == 0:
+        if (count := flat.numel()) == 0:
             return
-        mean = float(flat.mean())
-        squares = float(((flat - mean) ** 2).sum())
-        total = self._count + count
+        if weights is None:
+            weight, mean = float(count), float(flat.mean())
+            squares = float(((flat - mean) ** 2).sum())
+        else:
+            each = weights.repeat_interleave(count // len(weights))
+            weight = float(each.sum())
+            mean = float((each * flat).sum()) / weight
+            squares = float((each * (flat - mean) ** 2).sum())
+        total = self._total + weight
         step = mean - self._mean
-        self._mean += step * count / total
-        self._squares += squares + step * step * self._count * count / total
-        self._count = total
+        self._mean += step * weight / total
+        self._squares += squares + step * step * self._total * weight / total
+        self._total, self._count = total, self._count + count
 
     def _prepared(self, values: torch.Tensor) -> torch.Tensor:
         return values
@@ -98,11 +109,14 @@ class StandardDeviation(_Moments):
         self.squared, self.unbiased = squared, unbiased
 
     def compute(self) -> float:
-        """``sqrt(sum((x - mean)**2) / (n - 1))``; ``nan`` for a single value if unbiased."""
+        """``sqrt(sum((x - mean)**2) / (n - 1))``; ``nan`` for a single value if unbiased.
+
+        With weights, ``sum(w (x - mean)**2) / sum(w)`` takes the place of the mean square, times ``n / (n - 1)``.
+        """
         divisor = self._count - 1 if self.unbiased else self._count
         if divisor < 1:
             return math.nan
-        variance = self._squares / divisor
+        variance = self._squares / (self._total / self._count) / divisor
         return variance if self.squared else math.sqrt(variance)
 
 

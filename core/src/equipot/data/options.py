@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from equipot.data._frames import LabelContract, label_contract
+from equipot.data._label_contract import LabelContract, label_contract
 from equipot.data._splits import PARTS, check_split
 from equipot.data._statistic_entries import StatisticEntry
 from equipot.data._stats_managers import StatsManager
@@ -81,8 +81,12 @@ class DataOptions(Options):
     """Unit system of the data: ``metal`` (eV, Å) or ``real`` (kcal/mol, Å)."""
 
     labels: dict[str, Any] | None = None
-    """Key of each label in calc.results, info or arrays, e.g. ``{total_energy: REF_energy}``; by default the keys of
-    ASE's SinglePointCalculator."""
+    """Key of each label in calc.results, info or arrays, e.g. ``{total_energy: REF_energy}``, or a mapping with
+    ``key``, ``convention`` and ``unit``; by default the keys of ASE's SinglePointCalculator."""
+
+    weights: dict[str, str] | None = None
+    """Key of the weights of labels, and of whole frames under ``frame``, e.g. ``{frame: config_weight, forces:
+    config_forces_weight}``; frames without the key have weight 1."""
 
     transforms: list[Any] | None = None
     """Type mapper, neighbour list and other transforms; by default they follow from the model."""
@@ -113,7 +117,7 @@ class DataOptions(Options):
 
     def contract(self) -> LabelContract:
         """Labels and where they are read from."""
-        return label_contract(self.labels, "labels")
+        return label_contract(self.labels, "labels", units=self.units, weights=self.weights)
 
     def loader(self, part: str) -> LoaderOptions:
         """Options of the loader of ``train``, ``val`` or ``test``."""

@@ -62,7 +62,7 @@ def evaluate(
         DataError: If a file is given twice, cannot be read or has no usable label, or a prediction is not finite.
     """
     paths = [str(one) for one in ([path] if isinstance(path, (str, Path)) else path)]
-    contract = label_contract(labels, "--labels")
+    contract = label_contract(labels, "--labels", units=model.info.units)
     read = _read(paths, contract, mask_nan=mask_nan)
     frames = FrameDataset(read.collection.frames, read.collection.places, default_transforms(model.info), cache_bytes=0)
     predictions: list[Graph] = []

@@ -25,8 +25,8 @@ class TermLoss(TermMeasure, Loss):
 class SquaredErrorLoss(TermLoss, options=LossOptions):
     """Weighted sum of mean squared errors, with coefficients normalised to sum 1.
 
-    Each error is averaged over the scalar entries that have a label. If no frame of a batch has the label, the term
-    is 0.
+    Each error is averaged over the scalar entries that have a label, with the weights of the data if there are any. If
+    no frame of a batch has the label, the term is 0.
     """
 
     options: EnergyLossOptions

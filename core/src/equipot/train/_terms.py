@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
 from equipot.options import Configurable
-from equipot.quantities import COMPARED, prediction_errors
+from equipot.quantities import COMPARED, Errors, prediction_errors
 from equipot.train._measures import (
     WEIGHTED_SUM,
     Accumulator,
@@ -30,7 +30,8 @@ _SUMS = {"squares": "sum", "absolutes": "sum", "count": "sum", "largest": "max"}
 class ErrorSums(Metric):
     """Sums over an epoch that give mean, root mean square and largest error, for each group of rows.
 
-    Averages are taken over the scalar entries of the whole epoch and all processes; they are not means of means.
+    Averages are taken over the scalar entries of the whole epoch and all processes; they are not means of means. Where
+    the data give weights w, means are sum(w x) / sum(w); the largest error has no weight.
     """
 
     full_state_update = False
@@ -44,21 +45,21 @@ class ErrorSums(Metric):
         for name, reduced_by in _SUMS.items():
             self.add_state(name, torch.zeros(groups, dtype=torch.float64), dist_reduce_fx=reduced_by)
 
-    def update(self, difference: torch.Tensor, mask: torch.Tensor, group: torch.Tensor | None = None) -> None:
+    def update(self, difference: torch.Tensor, weights: torch.Tensor, group: torch.Tensor | None = None) -> None:
         """Add errors.
 
         Args:
-            difference: Shape [n, …], 0 where masked.
-            mask: Shape [n].
+            difference: Shape [n, …], 0 where the label is absent.
+            weights: Weight of each row, 0 where the label is absent, float64, shape [n].
             group: Group of each row, shape [n]; None: all in group 0.
         """
-        rows = difference.detach().to(torch.float64).reshape(mask.shape[0], -1)
-        index = torch.zeros_like(mask, dtype=torch.int64) if group is None else group
+        rows = difference.detach().to(torch.float64).reshape(weights.shape[0], -1)
+        index = torch.zeros_like(weights, dtype=torch.int64) if group is None else group
         width = rows.shape[1]
-        self.squares.index_add_(0, index, rows.square().sum(1))
-        self.absolutes.index_add_(0, index, rows.abs().sum(1))
-        self.count.index_add_(0, index, mask.to(torch.float64) * width)
-        if width and mask.shape[0]:
+        self.squares.index_add_(0, index, rows.square().sum(1) * weights)
+        self.absolutes.index_add_(0, index, rows.abs().sum(1) * weights)
+        self.count.index_add_(0, index, weights * width)
+        if width and weights.shape[0]:
             self.largest.scatter_reduce_(0, index, rows.abs().amax(1), "amax")
 
     def compute(self) -> dict[str, torch.Tensor]:
@@ -134,19 +135,19 @@ class ErrorTerm(Term):
         """Add a batch."""
         self._added(outputs, batch)
 
-    def _added(self, outputs: Graph, batch: Graph) -> tuple[torch.Tensor, ...] | None:
-        """Add a batch to the sums; its errors, mask and, with weights of types, types; None without any label."""
+    def _added(self, outputs: Graph, batch: Graph) -> Errors | None:
+        """Add a batch to the sums; its errors, or None without any label."""
         found = prediction_errors(self.quantity, outputs, batch, ignore_nan=self.ignore_nan)
-        if found is None:
-            return None
-        grouped = found if self.weights is None else (*found, batch["atom_types"])
-        self.sums.update(*grouped)
-        return grouped
+        if found is not None:
+            self.sums.update(found.difference, found.weights, None if self.weights is None else batch["atom_types"])
+        return found
 
     def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
         """Add a batch and return the mean square of its errors; 0 if it has no label.
 
-        With several processes it is this one's part of the mean over the batches of all, times their number.
+        Weighted squares are divided by the number of entries, because weights have mean 1 over the train set: a batch
+        of frames with small weights then changes the model less. With several processes it is this one's part of the
+        mean over the batches of all, times their number.
         """
         added = self._added(outputs, batch)
         device = batch["num_atoms"].device
@@ -155,14 +156,14 @@ class ErrorTerm(Term):
         if added is None:
             mean_over_processes(torch.zeros_like(weights))
             return torch.zeros((), dtype=torch.float64, device=device)
-        difference, mask, *group = added
-        rows = difference.square().reshape(mask.shape[0], -1)
+        rows = added.difference.square().reshape(len(added.weights), -1) * added.weights.unsqueeze(1)
         width = max(rows.shape[1], 1)
         if self.weights is None:
-            count = mean_over_processes((mask.sum() * width).to(torch.float64).reshape(1))
+            count = mean_over_processes((added.present.sum() * width).to(torch.float64).reshape(1))
             return rows.sum() / torch.where(count > 0, count, 1.0)[0]
-        squares = torch.zeros_like(weights, dtype=rows.dtype).index_add(0, group[0], rows.sum(1))
-        counts = torch.zeros_like(weights).index_add(0, group[0], mask.to(weights.dtype) * width)
+        group = batch["atom_types"]
+        squares = torch.zeros_like(weights, dtype=rows.dtype).index_add(0, group, rows.sum(1))
+        counts = torch.zeros_like(weights).index_add(0, group, added.present.to(weights.dtype) * width)
         return _weighted_mean(squares, mean_over_processes(counts), weights)
 
     def epoch_values(self) -> dict[str, torch.Tensor]:

@@ -23,13 +23,16 @@ class ASEDataset(FileSource):
     ase_args: dict[str, Any] | None = field(default=None, kw_only=False)
     """``format``, ``index`` and further arguments of the format's reader, e.g. ``{format: extxyz, index: ":100"}``."""
 
+    species: dict[str | int, str] | None = None
+    """Element of each name of atoms in extended XYZ that is not a symbol, e.g. ``{OW: O, HW: H, D: H}``."""
+
     def problems(self) -> Iterator[str]:
         """Problems of ``ase_args``."""
         yield from argument_problems(self.ase_args, "ase_args")
 
     @functools.cached_property
     def _frames(self) -> _ReadFrames:
-        return _ReadFrames(self.paths(), list(read_placed(self.paths(), self.ase_args)))
+        return _ReadFrames(self.paths(), list(read_placed(self.paths(), self.ase_args, self.species)))
 
     def opened(self) -> FrameSource:
         """The frames as ASE reads them."""

@@ -64,16 +64,22 @@ class ElementwiseMetric(Configurable, Metric, abc.ABC):
     def entries(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The function, of the same shape as predictions and labels."""
 
-    def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
+    def update(self, preds: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None = None) -> None:
         """Add predictions.
 
         Args:
             preds: Predictions, shape [n, …].
             target: Labels, the same shape.
+            weights: Weight of each row, shape [n]; means are then ``sum(w x) / sum(w)``.
         """
         values = self.entries(preds, target).to(torch.float64)
-        self.total = self.total + values.sum()
-        self.count = self.count + values.numel()
+        if weights is None:
+            self.total = self.total + values.sum()
+            self.count = self.count + values.numel()
+            return
+        rows = values.reshape(len(weights), -1) * weights.unsqueeze(1)
+        self.total = self.total + rows.sum()
+        self.count = self.count + weights.sum() * rows.shape[1]
 
     def compute(self) -> torch.Tensor:
         """The mean or sum, a scalar."""

@@ -16,6 +16,7 @@ from equipot.graph import Graph
 from equipot.options import Options
 from equipot.quantities import Compared, compare
 from equipot.train import WEIGHTED_SUM, Term, mean_over_processes
+from equipot_toolbox._error_metrics import ElementwiseMetric, ReductionOptions, RootMeanSquaredError
 from equipot_toolbox._fields import Comparison
 
 
@@ -120,15 +121,18 @@ class MetricTerm(Term):
         """Name of the entry, and one name for each type once these are known."""
         return (self.name, *(f"{self.name}{group}" for group in self.groups if group))
 
-    def _selected(self, found: Compared, batch: Graph) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
-        """Count the rows of each group; group, predictions and labels of those that have any."""
+    def _selected(self, found: Compared, batch: Graph) -> list[tuple[int, tuple[torch.Tensor, ...]]]:
+        """Count the rows of each group; group, and predictions, labels and weights (if any) of those that have any."""
         masks = [found.present]
         if self.entry.per_type:
             masks = [found.present & (batch["atom_types"] == group) for group in range(len(self.groups))]
         counts = torch.stack([mask.sum() for mask in masks])
         self.seen.update(counts)
+        parts = [found.predictions, found.labels]
+        if found.weights is not None and isinstance(self.entry.metric, ElementwiseMetric):
+            parts.append(found.weights)
         return [
-            (group, found.predictions[mask], found.labels[mask])
+            (group, tuple(part[mask] for part in parts))
             for group, (mask, count) in enumerate(zip(masks, counts.tolist(), strict=True))
             if count
         ]
@@ -140,6 +144,15 @@ class MetricTerm(Term):
             where = self.where.rpartition(".")[0]
             raise ConfigError(problem(where, "the types are not known", hint="call bind, or give type_names"))
         return compare(self.compared.pred, self.compared.target, outputs, batch, ignore_nan=self.entry.ignore_nan)
+
+    def _share(self, parts: Sequence[torch.Tensor]) -> torch.Tensor | float:
+        """What makes the weighted mean of a batch its part of that of the train set, where weights have mean 1."""
+        options = getattr(self.entry.metric, "options", None)
+        is_sum = isinstance(options, ReductionOptions) and options.reduction == "sum"
+        if len(parts) < 3 or is_sum:
+            return 1.0
+        share = parts[2].mean()
+        return share.sqrt() if isinstance(self.entry.metric, RootMeanSquaredError) else share
 
     def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
         """Add a batch and return its value; 0 (with gradient 0) if it has no label."""
@@ -153,8 +166,8 @@ class MetricTerm(Term):
         rows = found.present.sum().to(torch.float64).reshape(1)
         mean = mean_over_processes(rows)
         value, total = found.predictions[:0].sum(), 0.0
-        for group, predictions, labels in self._selected(found, batch):
-            value = value + self.weights[group] * self.metrics[group](predictions, labels)
+        for group, parts in self._selected(found, batch):
+            value = value + self.weights[group] * self.metrics[group](*parts) * self._share(parts)
             total += self.weights[group]
         if mean is not rows:  # by the rows of this process: exact for everything that is a mean over them
             value = value * (rows / torch.where(mean > 0, mean, 1.0))[0].to(value.dtype)
@@ -166,8 +179,8 @@ class MetricTerm(Term):
             self.seen.update(torch.ones(1))
             self.metrics[0].update(outputs, batch)  # type: ignore[operator]
         elif (found := self._rows(outputs, batch)) is not None:
-            for group, predictions, labels in self._selected(found, batch):
-                self.metrics[group].update(predictions, labels)  # type: ignore[operator]
+            for group, parts in self._selected(found, batch):
+                self.metrics[group].update(*parts)  # type: ignore[operator]
 
     def epoch_values(self) -> dict[str, torch.Tensor]:
         """Value over the epoch, and the values of types that occurred."""

@@ -1,0 +1,124 @@
+"""Units of labels by name: those that files state, and those that a config names.
+
+Energies convert through ``ase.units`` (CODATA 2014); kcal/mol is that of ``equipot.units``, so that the unit system
+``real`` is left alone exactly.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Literal
+
+from equipot.units import KCAL_PER_MOL_IN_EV
+
+Dimension = Literal["energy", "forces", "stress", "length"]
+"""What a unit measures; the unit of ``forces`` is an energy by a length, that of ``stress`` a pressure."""
+
+EXAMPLES: dict[Dimension, str] = {
+    "energy": "eV, meV, Hartree, Rydberg, kcal/mol, kJ/mol",
+    "forces": "eV/Å, meV/Å, Hartree/Bohr, Ry/Bohr, kcal/mol/Å, kJ/mol/nm",
+    "stress": "eV/Å^3, GPa, MPa, kbar, Pa, Hartree/Bohr^3, kcal/mol/Å^3",
+    "length": "Å, Bohr, nm, pm",
+}
+"""Units that are known, for messages and documentation; spelling and case do not matter."""
+
+_ENERGY_NAMES = {
+    "eV": ("ev", "electronvolt", "electronvolts"),
+    "meV": ("mev",),
+    "Hartree": ("hartree", "hartrees", "ha", "eh", "e_h"),
+    "Rydberg": ("rydberg", "rydbergs", "ry"),
+    "kcal/mol": ("kcal",),
+    "kJ/mol": ("kj",),
+}
+_LENGTH_NAMES = {
+    "Å": ("å", "a", "ang", "angs", "angstrom", "angstroms", "ångström", "ångstrom"),
+    "Bohr": ("bohr", "bohrs", "a0", "a_0"),
+    "nm": ("nm", "nanometer"),
+    "pm": ("pm", "picometer"),
+}
+_PRESSURE_NAMES = {
+    "Pa": ("pa", "pascal"),
+    "MPa": ("mpa",),
+    "GPa": ("gpa",),
+    "bar": ("bar",),
+    "kbar": ("kbar", "kb"),
+    "Mbar": ("mbar",),
+    "atm": ("atm",),
+}
+_ATOMIC = ("au", "a.u.", "atomic", "atomic units")
+_POWER = {"energy": None, "forces": 1, "stress": 3}
+
+
+@functools.cache
+def _values() -> dict[str, float]:
+    """Each canonical name in eV, Å or eV/Å³."""
+    from ase import units
+
+    return {
+        "eV": 1.0,
+        "meV": 1e-3,
+        "Hartree": units.Hartree,
+        "Rydberg": units.Rydberg,
+        "kcal/mol": KCAL_PER_MOL_IN_EV,
+        "kJ/mol": KCAL_PER_MOL_IN_EV / 4.184,
+        "Å": 1.0,
+        "Bohr": units.Bohr,
+        "nm": 10.0,
+        "pm": 0.01,
+        "Pa": units.Pascal,
+        "MPa": 1e6 * units.Pascal,
+        "GPa": units.GPa,
+        "bar": units.bar,
+        "kbar": 1e3 * units.bar,
+        "Mbar": 1e6 * units.bar,
+        "atm": 101325.0 * units.Pascal,
+    }
+
+
+def _named(word: str, names: dict[str, tuple[str, ...]]) -> float | None:
+    """Value of a unit's name or synonym, in lower case."""
+    return next((_values()[name] for name, synonyms in names.items() if word in synonyms), None)
+
+
+@functools.lru_cache(maxsize=1000)
+def unit_value(text: str, dimension: Dimension) -> float | None:
+    """A unit in eV, eV/Å, eV/Å³ or Å.
+
+    Args:
+        text: As people write it: ``Hartree/Bohr``, ``kcal/(mol Å)``, ``eV A^-3``, ``GPa``, ``a.u.``.
+        dimension: What it must measure.
+
+    Returns:
+        None if the text is not a known unit of this dimension.
+
+    Example:
+        >>> unit_value("meV / Angstrom", "forces"), unit_value("GPa", "energy")
+        (0.001, None)
+    """
+    plain = text.strip().lower().replace("**", "^").replace("³", "^3").replace("⁻¹", "^-1").replace("⁻", "^-")
+    if plain in _ATOMIC:
+        plain = {"energy": "ha", "forces": "ha/bohr", "stress": "ha/bohr^3", "length": "bohr"}[dimension]
+    words = [word for word in re.split(r"[\s/*·()]+", plain) if word]
+    if dimension == "length":
+        return _named(words[0], _LENGTH_NAMES) if len(words) == 1 else None
+    if dimension == "stress" and len(words) == 1 and (value := _named(words[0], _PRESSURE_NAMES)) is not None:
+        return value
+    energy = _named(words[0], _ENERGY_NAMES) if words else None
+    below = [re.sub(r"\^-?", "^", word).removesuffix("^1") for word in words[1:]]
+    if energy is None or ("mol" in below) != (words[0] in ("kcal", "kj")):
+        return None
+    return _divided(energy, [word for word in below if word != "mol"], _POWER[dimension])
+
+
+def _divided(energy: float, below: list[str], power: int | None) -> float | None:
+    """An energy divided by a power of one length; None if there are other words than this."""
+    if power is None:
+        return None if below else energy
+    if len(below) != 1:
+        return None
+    name, _, stated = below[0].partition("^")
+    if not stated and power == 3 and name.endswith("3"):  # Ang3, Bohr3
+        name, stated = name[:-1], "3"
+    length = _named(name, _LENGTH_NAMES)
+    return None if length is None or (stated or "1") != str(power) else energy / length**power
