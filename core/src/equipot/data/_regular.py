@@ -334,7 +334,8 @@ def _extxyz(
         io.TextIOWrapper(stream, encoding="utf-8-sig") as lines,
         progress(f"reading {file.name}", size) as update,
     ):
-        for number, atoms in enumerate(read_extxyz(lines, str(file), species, known=regular.match)):
+        names = {str(name): symbol for name, symbol in (species or {}).items()}
+        for number, atoms in enumerate(read_extxyz(lines, str(file), names, known=regular.match)):
             if size and number % _BETWEEN_UPDATES == 0:
                 update(stream.tell())
             yield f"{file}, frame {number}", atoms
