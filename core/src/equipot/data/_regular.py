@@ -65,11 +65,13 @@ class RegularFrames:
 
     Args:
         contract: Where the labels are.
+        literal: Keys of which not only the number but also the text matters, such as one that groups frames.
     """
 
-    def __init__(self, contract: LabelContract) -> None:
+    def __init__(self, contract: LabelContract, literal: Iterable[str] = ()) -> None:
         self._contract = contract
         self._free = {source.key.rpartition(":")[2] for source in contract.values()} | {"Lattice"}
+        self._literal = {*_LITERAL, *literal}
         self._plans: dict[tuple[Any, ...], _Plan | None] = {}
         self._last: Text | None = None
 
@@ -79,7 +81,7 @@ class RegularFrames:
         Args:
             lines: The lines of the frame.
         """
-        self._last = text = _taken_apart(lines, self._free)
+        self._last = text = _taken_apart(lines, self._free - self._literal, self._literal)
         plan = None if text is None else self._plans.get(text.signature)
         if plan is None or text is None:
             return None
@@ -102,7 +104,7 @@ class RegularFrames:
         self._plans[text.signature] = _plan(text, frame, reports, self._contract, index) if usual else None
 
 
-def _taken_apart(lines: list[str], free: set[str]) -> Text | None:
+def _taken_apart(lines: list[str], free: set[str], literal: set[str]) -> Text | None:
     """A frame in its parts; None if it is not of the usual form."""
     if len(lines) < _FEWEST:
         return None
@@ -115,7 +117,7 @@ def _taken_apart(lines: list[str], free: set[str]) -> Text | None:
             return None
         key, value = pair.group(1), pair.group(2)
         at = pair.end()
-        found = _floats(value.strip('"')) if key in free or (key not in _LITERAL and "." in value) else None
+        found = _floats(value.strip('"')) if key in free or (key not in literal and "." in value) else None
         if found is None:
             signature.append((key, value))
         elif key in numbers:
