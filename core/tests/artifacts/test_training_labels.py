@@ -76,3 +76,18 @@ def test_checkpoints_of_training_state_their_labels(tmp_path, make_model, make_c
     stored = torch.load(path, weights_only=True)["equipot"]["data"]["labels"]
     assert stored["stress"]["key"] == "info:virial"
     assert stored["stress"]["convention"] == "virial"
+
+
+def test_packages_that_are_built_and_modified_keep_the_facts(tmp_path, monkeypatch, make_model, make_checkpoint):
+    from equipot._cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    contract = label_contract(GIVEN)
+    make_checkpoint(make_model(), data=label_facts(contract, mask_nan=True))
+    assert main(["package", "build", "model.ckpt", "a.equipot.zip"]) == 0
+    assert (
+        main(["package", "modify", "a.equipot.zip", "b.equipot.zip", "--modifiers", "disable_ForceStressOutput"]) == 0
+    )
+    for name in ("a.equipot.zip", "b.equipot.zip"):
+        found = training_labels(name)
+        assert (found.contract, found.mask_nan) == (contract, True)
