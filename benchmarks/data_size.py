@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +55,14 @@ def run(path: Path, cache: str) -> dict[str, dict[str, float]]:
 
     measured = {}
 
-    def stage(name, function):
+    def stage(name: str, function: Callable[[], object]) -> None:
         cpu, wall = time.process_time(), time.perf_counter()
-        result = function()
+        function()
         measured[name] = {
             "cpu_s": time.process_time() - cpu,
             "wall_s": time.perf_counter() - wall,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
-        return result
 
     module = ASEDataModule(
         seed=1,
@@ -72,9 +72,7 @@ def run(path: Path, cache: str) -> dict[str, dict[str, float]]:
         cache_dir=cache,
     )
     types = ("H", "C", "O")
-    module.bind(
-        ModelInfo(type_names=types, chemical_species=types, r_max=5.0, cutoffs=None, model_dtype="float32")
-    )
+    module.bind(ModelInfo(type_names=types, chemical_species=types, r_max=5.0, cutoffs=None, model_dtype="float32"))
     stage("read", module.setup)
     stage("census", lambda: str(module.census()))
     stage("content hash", lambda: module.dataset("train").content_hash())

@@ -48,6 +48,11 @@ def test_an_older_package_has_the_keys_but_not_the_convention(tmp_path, make_mod
     assert not training_labels(package(tmp_path, make_model(), census(stress=("stress", 2)))).doubt
 
 
+def test_a_key_alone_meant_a_stress(make_model, make_checkpoint):
+    path = make_checkpoint(make_model(), training_config={"data": {"labels": {"stress": "virial"}}})
+    assert training_labels(path).contract["stress"].convention == "stress"
+
+
 def test_files_that_know_nothing(package_file, make_model, make_checkpoint):
     assert training_labels(package_file) is None
     assert training_labels(make_checkpoint(make_model())) is None
@@ -69,4 +74,20 @@ def test_a_census_of_nonsense_is_no_contract(tmp_path, make_model):
 def test_checkpoints_of_training_state_their_labels(tmp_path, make_model, make_checkpoint):
     path = make_checkpoint(make_model(), data=label_facts(label_contract(GIVEN), mask_nan=False))
     stored = torch.load(path, weights_only=True)["equipot"]["data"]["labels"]
-    assert stored["stress"] == {"key": "info:virial", "convention": "virial"}
+    assert stored["stress"]["key"] == "info:virial"
+    assert stored["stress"]["convention"] == "virial"
+
+
+def test_packages_that_are_built_and_modified_keep_the_facts(tmp_path, monkeypatch, make_model, make_checkpoint):
+    from equipot._cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    contract = label_contract(GIVEN)
+    make_checkpoint(make_model(), data=label_facts(contract, mask_nan=True))
+    assert main(["package", "build", "model.ckpt", "a.equipot.zip"]) == 0
+    assert (
+        main(["package", "modify", "a.equipot.zip", "b.equipot.zip", "--modifiers", "disable_ForceStressOutput"]) == 0
+    )
+    for name in ("a.equipot.zip", "b.equipot.zip"):
+        found = training_labels(name)
+        assert (found.contract, found.mask_nan) == (contract, True)

@@ -203,6 +203,25 @@ def test_numbers_that_may_be_names_are_compared_as_text(tmp_path):
     assert short == 6
 
 
+def test_keys_that_group_frames_are_compared_as_text(tmp_path):
+    rng = np.random.default_rng(15)
+    frames = [text(rng, f"{PROPERTIES} energy={{energy}} time={index // 3}.5") for index in range(9)]
+    file, contract = write(tmp_path, frames), label_contract(None)
+    for literal, examples in (((), {0}), (("time",), {0, 3, 6})):
+        regular = RegularFrames(contract, literal)
+        seen = set()
+        collected = []
+        for index, (place, atoms) in enumerate(read_regular([file], None, regular)):
+            if isinstance(atoms, SameButNumbers):
+                seen.add(atoms.example)
+                continue
+            found = collect_frames([(place, atoms)], contract)
+            collected.append(index)
+            regular.learn(found.frames[0], found.reports[0], (), index)
+        assert seen == examples
+        assert set(collected) == examples
+
+
 def test_notes_of_a_reader_are_kept_for_each_frame(tmp_path):
     rng = np.random.default_rng(11)
     file, contract = write(tmp_path, [text(rng) for _ in range(4)]), label_contract(None)

@@ -58,7 +58,7 @@ def test_checkpoint_holds_tensors_and_plain_containers(folder):
     assert record["training_config"]["training_module"]["model"]["avg_num_neighbors"] == 2.0
     assert {"equipot", "equipot-invariant", "torch"} <= record["versions"].keys()
     assert set(record["data"]["frames"]) == {"train", "val0", "test0"}
-    assert record["data"]["labels"]["forces"] == {"key": "forces", "convention": "stress"}
+    assert record["data"]["labels"]["forces"]["key"] == "forces"
     assert record["data"]["mask_nan_labels"] is False
     prefixes = {key.split(".")[0] for key in checkpoint["state_dict"]}
     assert prefixes == {"model", "ema", "ema_updates"}

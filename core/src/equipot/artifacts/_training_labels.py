@@ -11,7 +11,7 @@ from equipot.artifacts._checkpoint import KEY, load_plain
 from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._manifest import kind_of
 from equipot.artifacts._package import read_manifest
-from equipot.data._frames import DEFAULT_LABELS, LabelContract, label_contract
+from equipot.data._label_contract import DEFAULT_LABELS, LabelContract, label_contract
 from equipot.errors import ArtifactError, ConfigError, problem
 
 LABELS_FACT, MASK_FACT = "labels", "mask_nan_labels"
@@ -71,10 +71,11 @@ def _checked(labels: object, mask_nan: object, path: str | Path, doubt: str = ""
     where = f"{path}: data.labels"
     if not isinstance(labels, Mapping):
         raise ArtifactError(problem(where, "must be a mapping", hint="the file was edited or damaged"))
+    given = {str(label): one for label, one in labels.items()}
+    if isinstance(given.get("stress"), str):
+        given["stress"] = {"key": given["stress"], "convention": "stress"}  # what a key alone always meant
     try:
-        return TrainingLabels(
-            label_contract({str(one): given for one, given in labels.items()}, where), mask_nan is True, doubt
-        )
+        return TrainingLabels(label_contract(given, where), mask_nan is True, doubt)
     except ConfigError as error:
         hint = "the file was made with a newer equipot, edited or damaged"
         raise ArtifactError("\n".join(f"{one} ({hint})" for one in error.problems)) from None

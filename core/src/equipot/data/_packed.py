@@ -183,6 +183,10 @@ class PackedFrames(Sequence[Graph]):
 
     def content_hash(self) -> str:
         """SHA-256 as of ``FrameDataset.content_hash``: names, shapes, types and numbers of all fields, in order."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
         digest = hashlib.sha256()
         arrays = {key: np.ascontiguousarray(value.numpy()) for key, value in self.fields.items()}
         heads: dict[tuple[str, int], bytes] = {}

@@ -1,7 +1,7 @@
 """Frames of extended XYZ that look like an earlier frame of the file: only their numbers are read.
 
 Most files have thousands of frames with the same keys and columns. The first of them goes the whole way, through ASE
-and ``frame_from_atoms``. From its text and its frame follows where each number of the frame stands; if these numbers,
+and ``frame_from_atoms``. From its text and its frame follows where each number of the frame is; if these numbers,
 read in the short way, are the same to the last bit, the next frames with the same keys and columns are read so.
 Whatever is unusual goes the whole way: notes, labels that are not used or not finite, text that differs, numbers that
 may be names, single atoms, unknown fields.
@@ -66,11 +66,13 @@ class RegularFrames:
 
     Args:
         contract: Where the labels are.
+        literal: Keys of which not only the number but also the text matters, such as one that groups frames.
     """
 
-    def __init__(self, contract: LabelContract) -> None:
+    def __init__(self, contract: LabelContract, literal: Iterable[str] = ()) -> None:
         self._contract = contract
         self._free = {source.key.rpartition(":")[2] for source in contract.values()} | {"Lattice"}
+        self._literal = {*_LITERAL, *literal}
         self._plans: dict[tuple[Any, ...], _Plan | None] = {}
         self._last: Text | None = None
 
@@ -80,7 +82,7 @@ class RegularFrames:
         Args:
             lines: The lines of the frame.
         """
-        self._last = text = _taken_apart(lines, self._free)
+        self._last = text = _taken_apart(lines, self._free - self._literal, self._literal)
         plan = None if text is None else self._plans.get(text.signature)
         if plan is None or text is None:
             return None
@@ -103,7 +105,7 @@ class RegularFrames:
         self._plans[text.signature] = _plan(text, frame, reports, self._contract, index) if usual else None
 
 
-def _taken_apart(lines: list[str], free: set[str]) -> Text | None:
+def _taken_apart(lines: list[str], free: set[str], literal: set[str]) -> Text | None:
     """A frame in its parts; None if it is not of the usual form."""
     if len(lines) < _FEWEST:
         return None
@@ -116,7 +118,7 @@ def _taken_apart(lines: list[str], free: set[str]) -> Text | None:
             return None
         key, value = pair.group(1), pair.group(2)
         at = pair.end()
-        found = _floats(value.strip('"')) if key in free or (key not in _LITERAL and "." in value) else None
+        found = _floats(value.strip('"')) if key in free or (key not in literal and "." in value) else None
         if found is None:
             signature.append((key, value))
         elif key in numbers:
