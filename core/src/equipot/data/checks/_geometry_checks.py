@@ -168,7 +168,8 @@ def open_gap(frame: View) -> float:
     for axis in np.flatnonzero(~frame.pbc):
         height = 1.0 / np.linalg.norm(inverse[:, axis])
         along = np.sort((frame.positions @ inverse[:, axis]) % 1.0)
-        gaps.append(float(np.diff(along, append=along[0] + 1.0).max() * height))
+        largest = max(float((along[1:] - along[:-1]).max(initial=0.0)), 1.0 - float(along[-1] - along[0]))
+        gaps.append(largest * float(height))
     return min(gaps)
 
 
@@ -261,6 +262,8 @@ def _apart_if_transposed(frame: View) -> bool:
 
 class Periodicity(OnePass):
     """Cells that are full but not periodic, and frames that lost their cell."""
+
+    near: ClassVar[bool] = True
 
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)

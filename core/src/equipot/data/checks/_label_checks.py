@@ -117,8 +117,8 @@ UNUSED = define(
         severity="note",
         title="The file has further numbers that look like labels",
         law="It is known which labels are used and which are not.",
-        threshold="A numeric key contains energy, force, stress, virial, dipole or polarizability and is not read, and does not name a "
-        "tolerance.",
+        threshold="A numeric key that is not read contains energy, force, stress, virial, dipole or polarizability, "
+        "and does not name a tolerance.",
         why="Nothing of these numbers.",
         remedy="Name the key in labels if it is the one to learn.",
     )

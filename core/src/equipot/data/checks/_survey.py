@@ -27,7 +27,7 @@ IntArray = npt.NDArray[np.int64]
 MOST_FRAMES = 100_000
 """Frames of which labels and compositions are seen; of more, evenly drawn ones."""
 
-MOST_NEAR_FRAMES = 10_000
+MOST_NEAR_FRAMES = 5_000
 """Frames whose distances are computed."""
 
 MOST_NEAR_ATOMS = 500_000
