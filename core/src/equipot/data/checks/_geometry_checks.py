@@ -65,7 +65,7 @@ OPEN_CELL = define(
 
 TRANSPOSED = define(
     Check(
-        code="cell-transposed",
+        code="cell-overlap",
         severity="warning",
         title="The cell seems to be transposed",
         law="Rows of the cell matrix are the cell vectors; with them, atoms are about a bond apart.",

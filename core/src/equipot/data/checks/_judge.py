@@ -11,9 +11,9 @@ from typing import Any
 from equipot.data._collection import FrameCollection
 from equipot.data._frames import LabelContract
 from equipot.data.checks import _geometry_checks, _label_checks, _set_checks
-from equipot.data.checks._catalogue import CHECKS, SEVERITIES, Check, Finding, define
+from equipot.data.checks._catalogue import CHECKS, SEVERITIES, Check, Finding, code_problems, define
 from equipot.data.checks._survey import Asked, OnePass, Places, survey
-from equipot.errors import ConfigError, unknown
+from equipot.errors import ConfigError
 from equipot.units import Units
 
 READER_NOTE = define(
@@ -40,6 +40,18 @@ ONE_PASS: tuple[type[OnePass], ...] = (
     _set_checks.Elements,
 )
 """All checks that fit nothing."""
+
+SAME = {
+    "energy-far-off": "energy-outlier",
+    "energy-size": "energy-per-atom",
+    "isolated-atoms-contradict": "energy-cohesive",
+    "stress-large": "stress-unit",
+    "forces-of-fixed-atoms": "forces-zeroed",
+    "positions-too-close": "positions-unit",
+    "positions-too-far": "positions-unit",
+    "cell-overlap": "cell-transposed",
+}
+"""Checks of one pass that are left out where a check by a fit, which knows more, says the same of the same frames."""
 
 WIDTH = 80
 _LINES = 40
@@ -136,18 +148,6 @@ def _fitting(place: str, width: int) -> str:
     return place if len(place) <= width else f"…{place[1 - width :]}"
 
 
-def check_codes(codes: Collection[str], where: str) -> list[str]:
-    """Problems of codes of checks that a user has written.
-
-    Args:
-        codes: To look up.
-        where: Place in the config.
-    """
-    return [
-        unknown(f"{where}.{index}", code, CHECKS, "check") for index, code in enumerate(codes) if code not in CHECKS
-    ]
-
-
 def judge(  # noqa: PLR0913 - each is one thing that is known of the data
     sets: Mapping[str, FrameCollection],
     contract: LabelContract,
@@ -176,7 +176,7 @@ def judge(  # noqa: PLR0913 - each is one thing that is known of the data
     Raises:
         ConfigError: If ``accept`` names an unknown check.
     """
-    if problems := check_codes(accept, "accept"):
+    if problems := code_problems(accept, "accept"):
         raise ConfigError(problems)
     asked = Asked(contract=contract, units=units, used=used, types=types, shifts=shifts, read_keys=read_keys)
     checks = [one(asked) for one in ONE_PASS]
@@ -184,7 +184,7 @@ def judge(  # noqa: PLR0913 - each is one thing that is known of the data
     found = [finding for check in checks for finding in check.findings()]
     found += _notes(sets)
     consistency, not_applicable = _consistency(sets, contract)
-    found += consistency
+    found = [one for one in found if not _said(one, consistency)] + consistency
     kept = [one for one in found if one.code not in accept]
     order = {code: index for index, code in enumerate(CHECKS)}
     kept.sort(key=lambda one: (SEVERITIES.index(one.severity), order.get(one.code, len(order))))
@@ -203,6 +203,14 @@ def _consistency(sets: Mapping[str, FrameCollection], contract: LabelContract) -
     from equipot.data.checks._consistency import consistency_findings
 
     return consistency_findings(sets, contract)
+
+
+def _said(finding: Finding, others: Sequence[Finding]) -> bool:
+    """Whether another finding says the same; frames that are far off are named by each check that found them."""
+    same = [one for one in others if one.code == SAME.get(finding.code)]
+    if finding.code == _label_checks.ENERGY_FAR_OFF.code:
+        return any(set(finding.places) <= set(one.places) for one in same)
+    return bool(same)
 
 
 def _notes(sets: Mapping[str, FrameCollection]) -> Iterator[Finding]:

@@ -118,7 +118,7 @@ UNUSED = define(
         title="The file has further numbers that look like labels",
         law="It is known which labels are used and which are not.",
         threshold="A numeric key that is not read contains energy, force, stress, virial, dipole or polarizability, "
-        "and does not name a tolerance.",
+        "and names neither a tolerance nor a weight.",
         why="Nothing of these numbers.",
         remedy="Name the key in labels if it is the one to learn.",
     )
@@ -136,18 +136,6 @@ CHARGE_UNUSED = define(
     )
 )
 
-WEIGHTS_UNUSED = define(
-    Check(
-        code="weights-unused",
-        severity="warning",
-        title="Weights are in the file, and not read",
-        law="Weights that the author of a file has set are used or refused knowingly.",
-        threshold="A numeric key contains weight and is not read.",
-        why="All frames weigh the same.",
-        remedy="Read the weights, or silence this check by its name.",
-    )
-)
-
 FLOAT32 = define(
     Check(
         code="energy-precision",
@@ -161,9 +149,9 @@ FLOAT32 = define(
     )
 )
 
-ENERGY_OUTLIER = define(
+ENERGY_FAR_OFF = define(
     Check(
-        code="energy-outlier",
+        code="energy-far-off",
         severity="warning",
         title="The energy of a few frames is far from all others",
         law="Energies of frames of like composition lie together.",
@@ -174,9 +162,9 @@ ENERGY_OUTLIER = define(
     )
 )
 
-FORCE_OUTLIER = define(
+FORCE_FAR_OFF = define(
     Check(
-        code="force-outlier",
+        code="force-far-off",
         severity="warning",
         title="A force is far larger than all others",
         law="Largest forces of frames of one set are of one order of magnitude.",
@@ -227,9 +215,8 @@ STRESS_WITHOUT_CELL = define(
 )
 
 _UNUSED = (
-    (WEIGHTS_UNUSED, re.compile("weight", re.IGNORECASE)),
     (CHARGE_UNUSED, re.compile(r"(^|_)charges?$|spin|multiplicity|magmom", re.IGNORECASE)),
-    (UNUSED, re.compile(r"(energ|force|stress|virial|dipole|polari[sz]ab)(?!.*tol)", re.IGNORECASE)),
+    (UNUSED, re.compile(r"(energ|force|stress|virial|dipole|polari[sz]ab)(?!.*(tol|weight))", re.IGNORECASE)),
 )
 _PRECISION = 2e-4
 _LARGEST_STRESS = 3.0
@@ -294,7 +281,7 @@ class Presence(OnePass):
             return
         key = self.asked.contract[label].key
         if not self._present[label]:
-            similar = [name for name in suggest_keys(label, self._keys) if name != key.split(":")[-1]]
+            similar = self._similar(label)
             found = _listed(sorted({name.split(":", 1)[1] for name in self._keys})) or "none"
             if label == "total_energy":
                 advice = f"; perhaps it is {similar[0]!r}" if similar else ""
@@ -306,9 +293,14 @@ class Presence(OnePass):
         elif absent.count and self.asked.is_used(label):
             yield absent.finding(PARTLY, f"{absent.count} of {self._frames} frames lack {label} or a part of it")
 
+    def _similar(self, label: str) -> list[str]:
+        """Keys that look like a label of the contract and are not its own."""
+        key = self.asked.contract[label].key.split(":")[-1]
+        return [name for name in suggest_keys(label, self._keys) if name != key]
+
     def _unused_findings(self) -> Iterator[Finding]:
         read = {source.key.split(":")[-1] for source in self.asked.contract.values()} | set(self.asked.read_keys)
-        read |= {name for one in read for name in (f"{one}s",)}
+        read |= {name for label in self.asked.contract if not self._present[label] for name in self._similar(label)}
         left = {key for key in self._keys if key.split(":", 1)[1] not in read}
         for check, pattern in _UNUSED:
             keys = sorted(key for key in left if pattern.search(key.split(":", 1)[1]))
@@ -426,7 +418,7 @@ class Energies(OnePass):
         shown = self.asked.quantity(float(residuals[found[0]] - np.median(residuals)), per="/atom")
         message = f"{len(found)} of {len(energies)} energies of {name} are far from all others, the first by {shown}"
         where = tuple(places[index] for index in found)
-        yield Finding(check=ENERGY_OUTLIER, count=len(found), example=where[0], message=message, places=where)
+        yield Finding(check=ENERGY_FAR_OFF, count=len(found), example=where[0], message=message, places=where)
 
 
 def _is_single(value: float) -> bool:
@@ -481,7 +473,7 @@ class Forces(OnePass):
                 f"the largest force of {len(found)} of {len(rows)} frames of {name} is up to {size}, "
                 f"but {usual} in the median"
             )
-            yield Finding(check=FORCE_OUTLIER, count=len(found), example=where[0], message=message, places=tuple(where))
+            yield Finding(check=FORCE_FAR_OFF, count=len(found), example=where[0], message=message, places=tuple(where))
 
 
 class Stresses(OnePass):

@@ -124,9 +124,9 @@ ISOLATED_CONTRADICT = define(
     )
 )
 
-PER_ATOM = define(
+SIZE = define(
     Check(
-        code="energy-per-atom",
+        code="energy-size",
         severity="warning",
         title="Energies look like energies per atom",
         law="Total energies grow with the number of atoms.",
@@ -346,7 +346,7 @@ class Elements(OnePass):
         if total > _UNEXPLAINED and per_atom < 0.5 * total:
             sizes = f"{atoms.min():.0f} to {atoms.max():.0f} atoms"
             message = f"the energies of {len(energies)} frames of {sizes} do not grow with the number of atoms"
-            yield Finding(check=PER_ATOM, count=len(energies), example=self._place, message=message)
+            yield Finding(check=SIZE, count=len(energies), example=self._place, message=message)
 
 
 def _unexplained(shares: FloatArray, values: FloatArray) -> float:
