@@ -134,18 +134,17 @@ def nearest(frame: View, cell: FloatArray | None = None) -> Nearest | None:
         cell: In place of its own, Å, shape [3, 3].
 
     Returns:
-        None if there is no pair that near, or no neighbour list can be made (atoms at one place, a flat cell).
+        None if there is no pair that near.
+
+    Raises:
+        DataError: If atoms are at one place, or a cell is so small that they have countless neighbours.
     """
     size = radii(frame.numbers)
-    try:
-        (i, j), shift = neighbor_list(
-            frame.positions, frame.cell if cell is None else cell, frame.pbc, 2 * _FAR * float(size.max())
-        )
-    except DataError:  # said by the neighbour list, with the place, when it is made for the model
-        return None
+    cell = frame.cell if cell is None else cell
+    (i, j), shift = neighbor_list(frame.positions, cell, frame.pbc, 2 * _FAR * float(size.max()))
     if not len(i):
         return None
-    vectors = frame.positions[j] + shift @ (frame.cell if cell is None else cell) - frame.positions[i]
+    vectors = frame.positions[j] + shift @ cell - frame.positions[i]
     distances = np.sqrt((vectors**2).sum(axis=1))
     ratios = distances / (size[i] + size[j])
     of_atoms = np.full(len(size), np.inf)
@@ -195,12 +194,17 @@ class Distances(OnePass):
         if len(frame.numbers) < 2 or not bonding.any():
             return
         self._frames += 1
-        found = nearest(frame)
+        try:
+            found = nearest(frame)
+        except DataError as error:
+            self._contact(frame, str(error))
+            return
         if found is None or found.of_atoms[bonding].min() > _FAR:
             self._far.add(frame.place)
             self._far_ratios.append(_closest_pair(frame))
             return
-        self._contact(frame, found)
+        if found.ratio < _CONTACT or found.distance < _CONTACT:
+            self._contact(frame, _pair(frame, found))
         if (median := float(np.median(found.of_atoms[bonding]))) < _CLOSE:
             self._close.add(frame.place)
             self._close_ratios.append(median)
@@ -210,14 +214,8 @@ class Distances(OnePass):
             if found.ratio < 0.6 and _apart_if_transposed(frame):
                 self._transposed.add(frame.place)
 
-    def _contact(self, frame: View, found: Nearest) -> None:
-        if found.ratio >= _CONTACT and found.distance >= _CONTACT:
-            return
-        from ase.data import chemical_symbols
-
-        if not self._contacts.count:
-            first, second = (f"{chemical_symbols[frame.numbers[atom]]} (atom {atom})" for atom in found.closest)
-            self._first_contact = f"{first} and {second} are {found.distance:.3g} Å apart"
+    def _contact(self, frame: View, text: str) -> None:
+        self._first_contact = self._first_contact or text
         self._contacts.add(frame.place)
 
     def findings(self) -> Iterator[Finding]:
@@ -245,6 +243,13 @@ class Distances(OnePass):
         return text
 
 
+def _pair(frame: View, found: Nearest) -> str:
+    from ase.data import chemical_symbols
+
+    first, second = (f"{chemical_symbols[frame.numbers[atom]]} (atom {atom})" for atom in found.closest)
+    return f"{first} and {second} are {found.distance:.3g} Å apart"
+
+
 def _closest_pair(frame: View) -> float:
     """Smallest ratio of distance and bond without periodicity; infinite if there are too many pairs to look at."""
     if len(frame.numbers) > 500:
@@ -256,7 +261,10 @@ def _closest_pair(frame: View) -> float:
 
 
 def _apart_if_transposed(frame: View) -> bool:
-    found = nearest(frame, np.ascontiguousarray(frame.cell.T))
+    try:
+        found = nearest(frame, np.ascontiguousarray(frame.cell.T))
+    except DataError:
+        return False
     return found is not None and found.ratio > 0.75
 
 

@@ -179,9 +179,7 @@ def judge(  # noqa: PLR0913 - each is one thing that is known of the data
     if problems := code_problems(accept, "accept"):
         raise ConfigError(problems)
     asked = Asked(contract=contract, units=units, used=used, types=types, shifts=shifts, read_keys=read_keys)
-    checks = [one(asked) for one in ONE_PASS]
-    drawn = survey(sets, checks, units)
-    found = [finding for check in checks for finding in check.findings()]
+    found, sampling = one_pass(sets, asked)
     found += _notes(sets)
     consistency, not_applicable = _consistency(sets, contract)
     found = [one for one in found if not _said(one, consistency)] + consistency
@@ -192,10 +190,22 @@ def judge(  # noqa: PLR0913 - each is one thing that is known of the data
     return Verdict(
         findings=tuple(kept),
         not_applicable=not_applicable,
-        sampling=str(drawn),
+        sampling=sampling,
         accepted={code: count for code, count in accepted.items() if count},
         strict=strict,
     )
+
+
+def one_pass(sets: Mapping[str, FrameCollection], asked: Asked) -> tuple[list[Finding], str]:
+    """What the checks that fit nothing find, and which frames they have seen.
+
+    Args:
+        sets: Frames by set.
+        asked: What is known besides.
+    """
+    checks = [one(asked) for one in ONE_PASS]
+    drawn = survey(sets, checks, asked.units)
+    return [finding for check in checks for finding in check.findings()], str(drawn)
 
 
 def _consistency(sets: Mapping[str, FrameCollection], contract: LabelContract) -> tuple[list[Finding], dict[str, str]]:

@@ -194,8 +194,8 @@ CONSTRAINED = define(
         severity="warning",
         title="Forces of fixed atoms were set to zero",
         law="All forces of a frame sum to zero.",
-        threshold="Some but not all atoms of a frame have forces that are exactly zero, and the others sum to more "
-        "than 0.3 of what independent forces of their size would (and 0.05 eV/Å).",
+        threshold="Some but not all atoms of a frame have forces that are exactly zero, and the sum of all is "
+        "more than 0.05 eV/Å and 0.05 of the root of the sum of their squares.",
         why="The model learns that fixed atoms feel no force.",
         remedy="Write the forces without constraints (ASE: get_forces(apply_constraint=False)), or set those of fixed "
         "atoms to NaN and use mask_nan_labels: true.",
@@ -448,7 +448,7 @@ class Forces(OnePass):
         zero = int((sizes == 0.0).sum())
         if 0 < zero < len(sizes):
             net, independent = np.linalg.norm(forces.sum(axis=0)), float(np.sqrt((sizes**2).sum()))
-            if net > max(0.05, 0.3 * independent):
+            if net > 0.05 * max(1.0, independent):
                 self._fixed.add(frame.place)
 
     def findings(self) -> Iterator[Finding]:

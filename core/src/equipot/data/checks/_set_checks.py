@@ -313,7 +313,7 @@ class Elements(OnePass):
         yield self._alone.finding(ISOLATED, message + (f"; none of {_symbols(others)}" if others else ""))
         for number, energies in self._atoms.items():
             if max(energies) - min(energies) > _TOLERANCE:
-                low, high = (self.asked.quantity(value) for value in (min(energies), max(energies)))
+                low, high = (self.asked.quantity(value, digits=8) for value in (min(energies), max(energies)))
                 message = f"isolated atoms of {_symbols([number])} have energies from {low} to {high}"
                 yield self._alone.finding(ISOLATED_DIFFER, message)
         atoms = {number: min(energies) for number, energies in self._atoms.items()}

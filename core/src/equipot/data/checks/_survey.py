@@ -63,16 +63,17 @@ class Asked:
         """Whether a label of the contract matters."""
         return label in self.contract and (self.used is None or label in self.used)
 
-    def quantity(self, value: float, label: str = "total_energy", *, per: str = "") -> str:
+    def quantity(self, value: float, label: str = "total_energy", *, per: str = "", digits: int = 4) -> str:
         """A value with its unit, in the unit system of the data.
 
         Args:
             value: In eV, eV/Å or eV/Å³.
             label: Whose unit it has.
             per: Added to the unit, e.g. ``/atom``.
+            digits: How many are shown.
         """
         system = UNIT_SYSTEMS[self.units]
-        return f"{value / system.energy_in_ev:.4g} {FIELDS[label].unit.replace('eV', system.energy)}{per}"
+        return f"{value / system.energy_in_ev:.{digits}g} {FIELDS[label].unit.replace('eV', system.energy)}{per}"
 
 
 @dataclass(frozen=True, kw_only=True)
