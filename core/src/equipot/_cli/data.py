@@ -42,7 +42,11 @@ def command() -> None:
     metavar="LABEL=KEY...",
     help="Keys of labels in the files, e.g. total_energy=REF_energy stress=virial:virial.",
 )
-@click.option("--units", type=click.Choice(["metal", "real"]), help="metal: eV, Å (default); real: kcal/mol, Å.")
+@click.option(
+    "--units",
+    type=click.Choice(["metal", "real"]),
+    help="Units of the files: metal (eV, Å; the default) or real (kcal/mol, Å).",
+)
 @click.option("--accept", multiple=True, metavar="CODE", help="Say nothing about this. May be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
@@ -110,7 +114,7 @@ def _of_config(config: str, files: Sequence[str], accept: Sequence[str], *, stri
     checked = check_config(composed, None, hydra)
     data = checked.data
     if not isinstance(data, DataModule):
-        raise ConfigError(problem("data._target_", "is no data section of equipot", got=type(data).__name__))
+        raise ConfigError(problem("data._target_", "must be a data section of equipot", got=type(data).__name__))
     data.use_labels(_used_labels(checked))
     sets = None
     if files:

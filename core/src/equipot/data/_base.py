@@ -183,7 +183,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         accept: Iterable[str] = (),
         strict: bool = False,
     ) -> Verdict:
-        """Judge all sets, whatever their labels and elements; reads the data if ``setup`` has not kept them for this.
+        """Judge all sets, also those that ``setup`` refuses; reads the data if ``setup`` has not kept them for this.
 
         Args:
             shifts: Energy of each element that the model starts from, in the unit of the data, if there are numbers.

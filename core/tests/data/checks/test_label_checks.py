@@ -79,6 +79,14 @@ def test_labels_under_another_key():
     assert (left.severity, left.message) == ("note", "dft_forces: in up to 6 of 6 frames, and not read")
 
 
+def test_a_label_that_was_named_and_is_not_there():
+    named = {"total_energy": "energy", "stress": {"key": "virials", "convention": "virial"}}
+    one = found(water_boxes(4), named)["label-absent"]
+    assert (one.severity, one.count, one.example) == ("error", 4, "train.xyz, frame 0")
+    assert one.message.startswith("no frame has the key 'virials' of stress; perhaps it is 'stress' (keys found: ")
+    assert "label-absent" not in found(ethanol(4)), "stress by ASE's own name may be absent"
+
+
 def test_charges_that_are_not_read():
     frames = planted(ethanol(6), lambda atoms: changed(atoms, info={"total_charge": 1}, arrays={"magmoms": [0.5] * 9}))
     one = found(frames)["charge-spin-unused"]

@@ -15,18 +15,23 @@ DFT = {"total_energy": "dft_energy", "forces": "dft_forces", "stress": "dft_stre
 GAP = {"total_energy": "energy", "forces": "force", "stress": {"key": "virial", "convention": "virial"}}
 FILES = {
     "acac": ["train_300K", "train_600K", "test_MD_300K", "test_MD_600K", "test_dihedral", "test_H_transfer"],
-    "ethanol_botnet": ["train", "train_eth_meth", "test_MD", "test_eth_meth", "test_dimers", "test_H_removal"]
-    + ["test_norm_mode_3005", "test_norm_mode_874"],
+    "ethanol_botnet": [
+        *("train", "train_eth_meth", "test_MD", "test_eth_meth", "test_dimers"),
+        *("test_H_removal", "test_norm_mode_3005", "test_norm_mode_874"),
+    ],
     "mattersim_dev": ["mptrj-random-1k", "high_level_water"],
-    "small_mixed": ["janus_mlip_train", "janus_mlip_valid", "janus_mlip_test", "carbon_reduced_100"]
-    + ["ethanol_reduced_100", "qm9_reduced_100"],
+    "small_mixed": [
+        *("janus_mlip_train", "janus_mlip_valid", "janus_mlip_test"),
+        *("carbon_reduced_100", "ethanol_reduced_100", "qm9_reduced_100"),
+    ],
 }
 LABELS = {"janus": DFT, "carbon": GAP, "qm9": {"total_energy": "U0"}}
 """By the beginning of a file's name; ASE's own for all others."""
 
 CALLS = [("mlearn", element, part) for element in ("Si", "Li") for part in ("training", "test")]
 CALLS += [("rmd17", molecule, part) for molecule in ("ethanol", "aspirin", "benzene") for part in ("train", "test")]
-CALLS += [("mgo", "train"), ("mgo", "test"), ("ecemc",), ("water",)]
+CALLS += [("mgo", "test"), ("ecemc",), ("water",)]
+NIGHTLY = pytest.param(("mgo", "train"), marks=pytest.mark.nightly)  # its archive takes minutes to read
 
 
 def warnings_of(frames, labels=None, units="metal"):
@@ -62,7 +67,8 @@ def test_outputs_of_vasp(extra_data, number):
     assert warnings_of([read(extra_data / f"small_mixed/OUTCAR_{number}")]) == []
 
 
-@pytest.mark.parametrize("call", CALLS, ids="-".join)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")  # open files
+@pytest.mark.parametrize("call", [*CALLS, NIGHTLY], ids="-".join)
 def test_other_formats(extra_data, call):
     spec = importlib.util.spec_from_file_location("loaders", extra_data / "loaders.py")
     loaders = importlib.util.module_from_spec(spec)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from equipot.data._frames import suggest_keys
+from equipot.data._frames import DEFAULT_LABELS, suggest_keys
 from equipot.data.checks._catalogue import Check, Finding, define
 from equipot.data.checks._numbers import apart, composition_residuals
 from equipot.data.checks._survey import Asked, FloatArray, OnePass, Places, View
@@ -18,9 +18,9 @@ ABSENT = define(
     Check(
         code="label-absent",
         severity="error",
-        title="The energy is in none of the frames",
+        title="A label is in none of the frames",
         law="Every set of frames has the labels that are to be learnt.",
-        threshold="No frame of any set has the key of total_energy, or of another label that was asked for by name.",
+        threshold="No frame of any set has the key of total_energy, or of another label whose key is not ASE's own.",
         why="Nothing: training needs the label.",
         remedy="Name the key under which the file keeps the label, e.g. labels: {total_energy: REF_energy}.",
     )
@@ -283,7 +283,7 @@ class Presence(OnePass):
         if not self._present[label]:
             similar = self._similar(label)
             found = _listed(sorted({name.split(":", 1)[1] for name in self._keys})) or "none"
-            if label == "total_energy":
+            if label == "total_energy" or key != DEFAULT_LABELS.get(label):
                 advice = f"; perhaps it is {similar[0]!r}" if similar else ""
                 message = f"no frame has the key {key!r} of {label}{advice} (keys found: {found})"
                 yield Finding(check=ABSENT, count=self._frames, example=self._place, message=message)

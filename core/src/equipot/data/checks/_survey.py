@@ -78,7 +78,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One frame as the checks see it: arrays, with energies in eV whatever the unit system of the data."""
+    """One frame as the checks see it: arrays, with energies in eV in every unit system."""
 
     set_name: str
     place: str
