@@ -14,7 +14,7 @@ from equipot_test_support.faults import changed, ethanol, isolated_atoms
 @pytest.fixture(autouse=True)
 def _no_fit(monkeypatch):
     """The checks by a fit have tests of their own."""
-    monkeypatch.setattr(_consistency, "consistency_findings", lambda *_: ([], {}))
+    monkeypatch.setattr(_consistency, "consistency_findings", lambda *_, **__: ([], {}))
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_python(write, water, tmp_path, monkeypatch, capsys):
 
 def test_yaml():
     sections = [yaml.safe_load(text)["data"] for text in blocks("yaml")]
-    assert len(sections) == 5
+    assert len(sections) == 6
     short = dict(sections[0])
     for key in ("_target_", "stats_manager"):
         del short[key]
@@ -41,9 +41,9 @@ def test_yaml():
     for section in sections:
         if "labels" in section:
             label_contract(section["labels"])
-    manager = instantiate(sections[4]["stats_manager"], _convert_="all")
+    manager = instantiate(sections[5]["stats_manager"], _convert_="all")
     assert manager.names() == {"my_custom_stat": "per_type", "shortest_bond": "scalar", "energy_spread": "scalar"}
-    (mapper,) = instantiate(sections[3]["transforms"], _convert_="all")
+    (mapper,) = instantiate(sections[4]["transforms"], _convert_="all")
     assert mapper.supported == ["Mg", "Ca", "O"]
 
 

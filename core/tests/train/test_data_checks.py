@@ -16,7 +16,7 @@ STRAY = "training_module.model.per_type_energy_shifts={H: -3000.0, O: 0.0}"
 def fitted(monkeypatch):
     """What the checks by a fit find, in place of the true ones."""
     found = ([], {})
-    monkeypatch.setattr(_consistency, "consistency_findings", lambda *_: found)
+    monkeypatch.setattr(_consistency, "consistency_findings", lambda *_, **__: found)
     return found
 
 

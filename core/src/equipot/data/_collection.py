@@ -72,7 +72,7 @@ class FrameNote:
 
 
 NOTES = "equipot_notes"
-"""Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``; it is neither a label nor an unused key."""
+"""Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``, which are no labels."""
 
 
 @dataclass

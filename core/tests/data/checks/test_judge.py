@@ -21,7 +21,7 @@ LONG = "/a/long/path/" * 10 + "train.xyz, frame 12"
 def fitted(monkeypatch):
     """What the checks by a fit find, in place of the true ones."""
     found = ([], {})
-    monkeypatch.setattr(_consistency, "consistency_findings", lambda *_: found)
+    monkeypatch.setattr(_consistency, "consistency_findings", lambda *_, **__: found)
     return found
 
 

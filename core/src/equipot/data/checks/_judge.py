@@ -181,7 +181,7 @@ def judge(  # noqa: PLR0913 - each is one thing that is known of the data
     asked = Asked(contract=contract, units=units, used=used, types=types, shifts=shifts, read_keys=read_keys)
     found, sampling = one_pass(sets, asked)
     found += _notes(sets)
-    consistency, not_applicable = _consistency(sets, contract)
+    consistency, not_applicable = _consistency(sets, contract, units)
     found = [one for one in found if not _said(one, consistency)] + consistency
     kept = [one for one in found if one.code not in accept]
     order = {code: index for index, code in enumerate(CHECKS)}
@@ -208,11 +208,13 @@ def one_pass(sets: Mapping[str, FrameCollection], asked: Asked) -> tuple[list[Fi
     return [finding for check in checks for finding in check.findings()], str(drawn)
 
 
-def _consistency(sets: Mapping[str, FrameCollection], contract: LabelContract) -> tuple[list[Finding], dict[str, str]]:
+def _consistency(
+    sets: Mapping[str, FrameCollection], contract: LabelContract, units: Units
+) -> tuple[list[Finding], dict[str, str]]:
     """Findings of the checks that compare labels with each other by a fit."""
     from equipot.data.checks._consistency import consistency_findings
 
-    return consistency_findings(sets, contract)
+    return consistency_findings(sets, contract, units=units)
 
 
 def _said(finding: Finding, others: Sequence[Finding]) -> bool:
