@@ -122,9 +122,10 @@ def test_nearest_neighbours_and_atoms_at_one_place():
     assert nearest(seen(changed(atoms, positions=[[0, 0, 0], [9, 0, 0]]))) is None
 
 
-def test_atoms_at_one_place():
+def test_atoms_at_one_place_or_too_far_away():
     frames = ethanol()
     frames[2] = changed(frames[2], positions=frames[2].positions[[0, 0, *range(2, 9)]])
-    one = found(frames)["contact"]
-    assert (one.count, one.example) == (1, "train.xyz, frame 2")
+    frames[4] = changed(frames[4], positions=frames[4].positions * 1e12)
+    one = found(frames)["neighbours-impossible"]
+    assert (one.severity, one.count, one.example) == ("error", 2, "train.xyz, frame 2")
     assert "atoms at the same place: 0 and 1" in one.message

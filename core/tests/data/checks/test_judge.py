@@ -142,6 +142,17 @@ def test_other_frames_that_are_far_off_are_said_too(fitted, monkeypatch):
     assert {one.code for one in judge({}, label_contract(None)).findings} == {mine.code, SAME[mine.code]}
 
 
+@pytest.mark.parametrize("factor", [1e200, 1e-200])
+def test_absurd_numbers(factor):
+    frames = ethanol(25)
+    for index, atoms in enumerate(frames[:15]):
+        results = {key: value * factor * (index + 1) for key, value in atoms.calc.results.items()}
+        frames[index] = changed(atoms, **results, positions=atoms.positions * (factor if index % 2 else 1))
+    verdict = judge({"train": collection(frames)}, label_contract(None))
+    (one,) = verdict.failures
+    assert (one.code, one.count, one.example) == ("neighbours-impossible", 7, "train.xyz, frame 1")
+
+
 def test_every_check_of_one_pass_is_sound_on_no_frames():
     verdict = judge({"train": collection([])}, label_contract(None))
     assert (verdict.findings, verdict.sampling) == ((), "all 0 frames")

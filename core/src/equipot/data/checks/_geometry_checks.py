@@ -12,6 +12,19 @@ from equipot.data.checks._survey import Asked, FloatArray, IntArray, OnePass, Pl
 from equipot.errors import DataError
 from equipot.neighbors import neighbor_list
 
+IMPOSSIBLE = define(
+    Check(
+        code="neighbours-impossible",
+        severity="error",
+        title="Neighbours of a frame cannot be found",
+        law="Atoms are at different places, less than 1e8 Å from the origin, in cells that are not absurdly small.",
+        threshold="The neighbour list refuses the frame: atoms closer than 1e-6 Å, farther than 1e8 Å from the origin, "
+        "or with countless periodic images near them.",
+        why="Nothing: the neighbour list of the model would refuse the frame, too.",
+        remedy="Correct the frame, or remove it.",
+    )
+)
+
 CONTACT = define(
     Check(
         code="contact",
@@ -182,6 +195,7 @@ class Distances(OnePass):
         self._frames = 0
         self._contacts = Places()
         self._first_contact = ""
+        self._impossible, self._reason = Places(), ""
         self._close, self._far, self._transposed = Places(), Places(), Places()
         self._close_ratios: list[float] = []
         self._far_ratios: list[float] = []
@@ -197,14 +211,16 @@ class Distances(OnePass):
         try:
             found = nearest(frame)
         except DataError as error:
-            self._contact(frame, str(error))
+            self._reason = self._reason or str(error)
+            self._impossible.add(frame.place)
             return
         if found is None or found.of_atoms[bonding].min() > _FAR:
             self._far.add(frame.place)
             self._far_ratios.append(_closest_pair(frame))
             return
         if found.ratio < _CONTACT or found.distance < _CONTACT:
-            self._contact(frame, _pair(frame, found))
+            self._first_contact = self._first_contact or _pair(frame, found)
+            self._contacts.add(frame.place)
         if (median := float(np.median(found.of_atoms[bonding]))) < _CLOSE:
             self._close.add(frame.place)
             self._close_ratios.append(median)
@@ -214,12 +230,11 @@ class Distances(OnePass):
             if found.ratio < 0.6 and _apart_if_transposed(frame):
                 self._transposed.add(frame.place)
 
-    def _contact(self, frame: View, text: str) -> None:
-        self._first_contact = self._first_contact or text
-        self._contacts.add(frame.place)
-
     def findings(self) -> Iterator[Finding]:
         """Contacts unless all atoms are too close, then the others."""
+        if self._impossible.count:
+            message = f"{self._impossible.count} of {self._frames} frames; the first: {self._reason}"
+            yield self._impossible.finding(IMPOSSIBLE, message)
         all_close = self._close.count > 0.5 * self._frames
         if all_close:
             cause = f"median {np.median(self._close_ratios):.2g} of a bond"

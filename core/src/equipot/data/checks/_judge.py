@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from equipot.data._collection import FrameCollection
 from equipot.data._frames import LabelContract
 from equipot.data.checks import _geometry_checks, _label_checks, _set_checks
@@ -204,8 +206,9 @@ def one_pass(sets: Mapping[str, FrameCollection], asked: Asked) -> tuple[list[Fi
         asked: What is known besides.
     """
     checks = [one(asked) for one in ONE_PASS]
-    drawn = survey(sets, checks, asked.units)
-    return [finding for check in checks for finding in check.findings()], str(drawn)
+    with np.errstate(all="ignore"):  # squares of absurd numbers are infinite, which is large enough
+        drawn = survey(sets, checks, asked.units)
+        return [finding for check in checks for finding in check.findings()], str(drawn)
 
 
 def _consistency(

@@ -169,7 +169,7 @@ def frame_hash(frame: View) -> bytes:
     digest = hashlib.blake2b(frame.numbers.tobytes(), digest_size=16)
     digest.update(frame.pbc.tobytes())
     for values in (relative, frame.cell[frame.pbc] / _ROUNDING):
-        digest.update(np.rint(values).astype(np.int64).tobytes())
+        digest.update((np.rint(values) + 0.0).tobytes())  # makes 0 of -0
     return digest.digest()
 
 
