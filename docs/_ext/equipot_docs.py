@@ -99,6 +99,25 @@ class FieldsDirective(TextDirective):
         return _markdown_table(["key", "per", "shape", "dtype", "unit", "meaning"], rows)
 
 
+class ChecksDirective(TextDirective):
+    """``{equipot-checks} SEVERITY``: what each check of the data looks for."""
+
+    required_arguments = 1
+    optional_arguments = 0
+
+    def lines(self) -> list[str]:
+        """Markdown to parse."""
+        from equipot.data.checks import CHECKS
+
+        lines: list[str] = []
+        for check in CHECKS.values():
+            if check.severity == self.arguments[0]:
+                lines += [f"**`{check.code}`**: {check.title}", ""]
+                parts = {"law": check.law, "speaks if": check.threshold, "why": check.why, "what to do": check.remedy}
+                lines += [*(f"- *{name}*: {text}" for name, text in parts.items()), ""]
+        return lines
+
+
 class PluginsDirective(TextDirective):
     """``{equipot-registered}``: every registered name of the installed plugins."""
 
@@ -284,6 +303,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("equipot-options", OptionsDirective)
     app.add_directive("equipot-fields", FieldsDirective)
+    app.add_directive("equipot-checks", ChecksDirective)
     app.add_directive("equipot-registered", PluginsDirective)
     app.add_directive("equipot-aliases", AliasesDirective)
     app.add_directive("equipot-rooms", RoomsDirective)

@@ -24,6 +24,8 @@ def equipot_commands() -> Iterator[CommandEntry]:
         ("compile", "compile.command", "Compile a model for an engine"),
         ("package", "package.command", "Build, show, verify and modify packages"),
         ("inspect", "inspect.command", "Show what is in a checkpoint, package or compiled file"),
+        ("data", "data.command", "Check labelled data before anything is learnt from them"),
+        ("data check", "data.check_command", "Judge files of labelled data, or those of a config"),
         ("eval", "eval.command", "Errors of a model on labelled data"),
         ("plugins", "plugins.command", "List installed plugins and what they declare"),
         ("plugins list", "plugins.list_command", "The table of all plugins"),

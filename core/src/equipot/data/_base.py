@@ -23,6 +23,7 @@ from equipot.data._splits import PARTS, split_indices
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics, code_of
 from equipot.data._weights import weight_scales
+from equipot.data.checks import Verdict, judge
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, problem
@@ -58,6 +59,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         self._sets: dict[str, FrameDataset] = {}
         self._census = Census(self.label_contract, options.units)
         self._used: frozenset[str] | None = None
+        self._unjudged: dict[str, FrameCollection] | None = None
 
     @property
     def units(self) -> str:
@@ -174,11 +176,43 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         check_batch_sizes(sets, self._loaders)
         check_elements(sets, self._transforms)
         self._sets = sets
+        self._unjudged = collections if self._used is not None else None  # a run is to come, which judges them
 
     def census(self) -> Census:
         """The labels found in each set, printable as a table; reads the data on first use."""
         self.setup()
         return self._census
+
+    def verdict(
+        self,
+        shifts: Mapping[str, float] | None = None,
+        *,
+        sets: Mapping[str, FrameCollection] | None = None,
+        accept: Iterable[str] = (),
+        strict: bool = False,
+    ) -> Verdict:
+        """Judge all sets, also those that ``setup`` refuses; reads the data if ``setup`` has not kept them for this.
+
+        Args:
+            shifts: Energy of each element that the model starts from, in the unit of the data, if there are numbers.
+            sets: Judged in place of the module's own.
+            accept: Codes of checks that say nothing, besides those of the options.
+            strict: Whether warnings stop a training, as with the option of this name.
+        """
+        if sets is None:
+            sets = self.read_sets() if self._unjudged is None else self._unjudged
+        self._unjudged = None
+        mapper = mapper_among(self._transforms)
+        return judge(
+            sets,
+            self.label_contract,
+            units=self.options.units,
+            used=self._used,
+            types=None if mapper is None else mapper.supported,
+            shifts=shifts,
+            accept=[*(self.options.accept or ()), *accept],
+            strict=strict or self.options.strict,
+        )
 
     def dataset(self, name: str = TRAIN) -> FrameDataset:
         """One of the sets: ``train``, ``val0``, ``test0``, ...

@@ -76,7 +76,7 @@ class FrameNote:
 
 
 NOTES = "equipot_notes"
-"""Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``; it is no label and no unused key."""
+"""Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``, which are no labels."""
 
 UNCONVERGED, DROPPED, FORCE_CONSISTENT = "unconverged-scf", "unconverged-dropped", "force-consistent-energy"
 """Codes of notes: on a frame that did not converge, on a set that had some, on a frame whose free energy is taken."""
@@ -145,7 +145,7 @@ class FrameCollection:
     isolated: list[bool] = field(default_factory=list)
     """Marked with ``config_type=IsolatedAtom``."""
     notes: list[tuple[FrameNote, ...]] = field(default_factory=list)
-    """What the reader saw beside the numbers, e.g. a unit in the comment."""
+    """What the reader saw besides the numbers, e.g. a unit in the comment."""
     groups: list[str] = field(default_factory=list)
     """``config_type`` (or ``group``) of the frame as text; empty without."""
 

@@ -17,6 +17,7 @@ from equipot.data._label_contract import LabelContract, label_contract
 from equipot.data._splits import PARTS, check_split
 from equipot.data._statistic_entries import StatisticEntry
 from equipot.data._stats_managers import StatsManager
+from equipot.data.checks._catalogue import code_problems
 from equipot.errors import ConfigError, problem, problems_of, unknown
 from equipot.options import Options, from_mapping
 
@@ -115,9 +116,16 @@ class DataOptions(Options):
     cache_dir: str | None = ".equipot_cache"
     """Folder in which statistics are stored; None: they are not stored."""
 
+    accept: list[str] | None = None
+    """Codes of checks of the data that say nothing, e.g. ``[energy-far-off]``."""
+
+    strict: bool = False
+    """Whether a warning of the checks of the data stops the training."""
+
     def problems(self) -> Iterator[str]:
-        """Problems of the labels and loaders."""
+        """Problems of the labels, accepted checks and loaders."""
         yield from super().problems()
+        yield from code_problems(self.accept or (), "accept")
         yield from problems_of(self.contract, *(lambda part=part: self.loader(part) for part in PARTS))
 
     def contract(self) -> LabelContract:

@@ -19,10 +19,11 @@ from equipot.config._check import Checked, check_config
 from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import resolve_phase2, with_references
 from equipot.config._sections import MODEL, is_within
+from equipot.config._shifts import given_shifts
 from equipot.config._targets import AllowList
 from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
 from equipot.containers import leaves, plain, rewritten
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, DataError, problem
 from equipot.files import remove_unfinished, write_json
 from equipot.train._checkpoints import (
     BEST,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     import lightning
     from omegaconf import DictConfig
 
+    from equipot.data.checks import Verdict
     from equipot.train._module import LightningModule
 
 
@@ -160,6 +162,7 @@ class _Run:
         self.data.setup()
         say(str(self.data.census()))
         self._check_labels()
+        verdict = self._judge()
         statistics = self._statistics()
         self.resolved = plain(resolve_phase2(self.checked.config, statistics))
         self.stored = self._without_environment(statistics)
@@ -180,11 +183,19 @@ class _Run:
         for stage in self.checked.stages:
             self._stage(stage, trainer, module)
         if trainer.is_global_zero:
-            self._write("results.json", self.results)
-            note(self.options.output, results_table(self.results, self.data.units))
-            if "train" in self.results:
-                note(self.options.output, ending(self.options.output, self.checkpoints))
+            self._summarize(verdict)
         return self.results
+
+    def _summarize(self, verdict: Verdict) -> None:
+        """Write and print the results, with what the checks warned of: nobody reads the first lines of a long run."""
+        warned = verdict.lines("warning")
+        data = {"data": self._hidden(verdict.to_dict())} if warned else {}
+        self._write("results.json", self.results | data)
+        note(self.options.output, results_table(self.results, self.data.units))
+        if warned:
+            note(self.options.output, "\n".join(["Warnings about the data:", *warned]))
+        if "train" in self.results:
+            note(self.options.output, ending(self.options.output, self.checkpoints))
 
     # ------------------------------------------------------------------- data
 
@@ -206,6 +217,22 @@ class _Run:
             problems += census.problems(required, sets)
         if problems:
             raise ConfigError(dict.fromkeys(problems))
+
+    def _judge(self) -> Verdict:
+        """Judge the data and print what was found.
+
+        Raises:
+            DataError: Naming what cannot be right, or, if the data section is strict, implausible.
+        """
+        verdict: Verdict = self.data.verdict(given_shifts(self.checked.resolved))
+        say(str(verdict))
+        if verdict.failures:
+            hint = "correct the data, or silence a check with data.accept: [code]"
+            found = [
+                problem(one.example, f"{one.code}: {one.message}", hint=one.check.remedy) for one in verdict.failures
+            ]
+            raise DataError("\n".join([*found, problem("data", f"{len(found)} of the checks failed", hint=hint)]))
+        return verdict
 
     def _statistics(self) -> dict[str, Any]:
         """Values of the statistics that the config uses; one process computes, the others wait."""
@@ -287,7 +314,11 @@ class _Run:
         def renamed(value: Any, _: str) -> Any:
             if isinstance(value, dict):
                 return {changed.get(key, key): item for key, item in value.items()}
-            return changed.get(value, value) if isinstance(value, str) else value
+            if not isinstance(value, str):
+                return value
+            for own, text in changed.items():  # of places in the data, which begin with a path
+                value = value.replace(f"{own}, frame ", f"{text}, frame ")
+            return changed.get(value, value)
 
         return dict(rewritten(record, leave=renamed))
 

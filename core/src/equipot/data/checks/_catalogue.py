@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from equipot.errors import unknown
 
 Severity = Literal["error", "warning", "note"]
 
@@ -47,6 +50,18 @@ def define(check: Check) -> Check:
         raise ValueError(f"two checks have the code {check.code!r}")
     CHECKS[check.code] = check
     return check
+
+
+def code_problems(codes: Collection[str], where: str) -> list[str]:
+    """Problems of codes of checks that a user has written.
+
+    Args:
+        codes: To look up.
+        where: Place in the config.
+    """
+    return [
+        unknown(f"{where}.{index}", code, CHECKS, "check") for index, code in enumerate(codes) if code not in CHECKS
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

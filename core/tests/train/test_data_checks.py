@@ -1,0 +1,97 @@
+"""Checks of the data before a training: what stops it, what is repeated at its end, and how to accept a finding."""
+
+import json
+
+import pytest
+
+from equipot.data import checks
+from equipot.data.checks import _consistency
+from equipot.files import write_json
+from equipot_test_support.faults import changed
+
+STRAY = "training_module.model.per_type_energy_shifts={H: -3000.0, O: 0.0}"
+
+
+@pytest.fixture(autouse=True)
+def fitted(monkeypatch):
+    """What the checks by a fit find, in place of the true ones."""
+    found = ([], {})
+    monkeypatch.setattr(_consistency, "consistency_findings", lambda *_, **__: found)
+    return found
+
+
+def results(folder):
+    return json.loads((folder.path / "out" / "results.json").read_text())
+
+
+def test_sound_data_are_not_mentioned_at_the_end(folder):
+    code, output, errors = folder.call("--output", "out", "run=[train]")
+    assert code == 0, errors
+    assert "Checks of the data: 0 errors, 0 warnings, 1 note" in output
+    assert "Warnings about the data" not in output
+    assert list(results(folder)) == ["train"]
+
+
+def test_warnings_are_said_at_the_start_and_at_the_end_and_are_in_the_results(folder):
+    code, output, errors = folder.call("--output", "out", "run=[train]", STRAY)
+    assert code == 0, errors
+    begin, end = output.split("epoch 1/2")
+    assert "Checks of the data: 0 errors, 1 warning" in begin
+    assert "warning shifts-contradict: " in begin
+    assert "Warnings about the data:\nwarning shifts-contradict: " in end
+    assert "Warnings about the data:" in (folder.path / "out" / "train.log").read_text()
+    (one,) = [one for one in results(folder)["data"]["findings"] if one["severity"] == "warning"]
+    assert (one["code"], one["count"]) == ("shifts-contradict", 20)
+
+
+def test_a_check_that_is_accepted(folder):
+    code, output, errors = folder.call("--output", "out", "run=[train]", STRAY, "+data.accept=[shifts-contradict]")
+    assert code == 0, errors
+    assert "Warnings about the data" not in output
+    assert "accepted: shifts-contradict (20)" in output
+    assert "data" not in results(folder)
+    (message,) = folder.errors("+data.accept=[shift-contradicts]", command="check")
+    assert message == "data.accept.0: unknown check, got 'shift-contradicts'; did you mean 'shifts-contradict'?"
+
+
+def test_strict_data_stop_at_a_warning(folder):
+    messages = folder.errors("--output", "out", STRAY, "+data.strict=true", command="train")
+    assert messages[0].startswith("water.extxyz, frame ")
+    assert ": shifts-contradict: energies differ from those of the given shifts by 1997 eV/atom" in messages[0]
+    assert messages[0].endswith(checks.CHECKS["shifts-contradict"].remedy)
+    assert not (folder.path / "out" / "last.ckpt").exists()
+
+
+def test_errors_stop(folder, fitted):
+    check = checks.CHECKS["label-zero"]
+    fitted[0].append(checks.Finding(check=check, count=2, example="val0", message="forces are made up"))
+    messages = folder.errors("--output", "out", command="train")
+    assert messages == [
+        f"val0: label-zero: forces are made up; {check.remedy}",
+        "data: 1 of the checks failed; correct the data, or silence a check with data.accept: [code]",
+    ]
+
+
+def test_paths_from_the_environment_are_not_stored(folder, monkeypatch):
+    monkeypatch.setenv("MY_DATA", "water.extxyz")
+    folder.change_data(lambda atoms: changed(atoms, energy=atoms.calc.results["energy"]))
+    given = "data.split_dataset.file_path=${oc.env:MY_DATA}"
+    code, output, errors = folder.call("--output", "out", "run=[train]", STRAY, given)
+    assert code == 0, errors
+    assert "water.extxyz, frame" in output
+    (one,) = [one for one in results(folder)["data"]["findings"] if one["severity"] == "warning"]
+    assert one["example"].startswith("${oc.env:MY_DATA}, frame ")
+
+
+def test_a_verdict_is_made_once_from_the_frames_that_were_read(folder, monkeypatch):
+    from equipot.data import ASEDataModule
+
+    module = ASEDataModule(1, train_file_path="water.extxyz", cache_dir=None)
+    module.use_labels(["forces"])
+    module.setup()
+    monkeypatch.setattr(ASEDataModule, "read_sets", lambda _: pytest.fail("read again"))
+    first = module.verdict()
+    assert first.sampling == "all 20 frames"
+    write_json(folder.path / "verdict.json", first.to_dict())
+    with pytest.raises(pytest.fail.Exception, match="read again"):
+        module.verdict()
