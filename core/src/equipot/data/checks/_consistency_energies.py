@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from equipot.data.checks import _probe_checks as checks
 from equipot.data.checks._catalogue import Finding
@@ -13,8 +14,10 @@ from equipot.data.checks._probe import FloatArray
 from equipot.data.checks._probe_fit import deviation
 from equipot.data.checks._sample import Sample, structure_of
 
-_FAR, _UNUSUAL, _RAISED = 30.0, 8.0, 6.0
-_FEWEST_RAISED, _RAISED_SHARE, _ONE_SIDED = 4, 0.02, 0.9
+_FAR, _UNUSUAL, _RAISED = 30.0, 8.0, 12.0
+_FEWEST_RAISED, _RAISED_SHARE, _ONE_SIDED = 3, 0.01, 0.9
+_ORDINARY = 2.0
+_GROUP = 8
 _TWO_GROUPS, _SMALLEST_GROUP, _GAP = 0.9, 0.1, 3.0
 _BINDING = (-15.0, 30.0)
 
@@ -30,11 +33,11 @@ def energy_findings(sample: Sample) -> Iterator[Finding]:
         smaller = upper if upper.sum() <= len(upper) / 2 else ~upper
         yield found(checks.ENERGY_LEVELS, places[smaller].tolist(), f"{text}: two levels of theory?")
         return
-    score = (residuals - np.median(residuals)) / deviation(residuals)
+    score = _scores(sample)
     order = np.argsort(-np.abs(score), kind="stable")
-    raised = np.abs(score) > _RAISED
+    raised = (np.abs(score) > _RAISED) & _ordinary(sample)
     if raised.sum() >= max(_FEWEST_RAISED, _RAISED_SHARE * len(score)) and _one_sided(score[raised]):
-        first = order[: raised.sum()]
+        first = order[raised[order]]
         which = "high" if np.median(score[raised]) > 0 else "low"
         message = f"{raised.sum()} of {len(score)} energies are too {which}, by up to {_off(sample, first[0]):.3g} eV"
         yield found(checks.ENERGY_RAISED, places[first].tolist(), message)
@@ -46,6 +49,27 @@ def energy_findings(sample: Sample) -> Iterator[Finding]:
         if len(chosen):
             off = f"off by up to {_off(sample, chosen[0]):.3g} eV ({abs(score[chosen[0]]):.0f} standard deviations)"
             yield found(check, places[chosen].tolist(), f"energies do not fit the other frames: {off}")
+
+
+def _scores(sample: Sample) -> FloatArray:
+    """Residuals in robust standard deviations, measured in each composition of many frames from its own median."""
+    residuals = sample.joint_fit.residuals
+    centre, spread = np.full(len(residuals), np.median(residuals)), np.full(len(residuals), deviation(residuals))
+    formulas = np.array([hash(tuple(np.bincount(one.numbers).tolist())) for one in sample.with_energy])
+    for formula in np.unique(formulas):
+        mine = formulas == formula
+        if mine.sum() >= _GROUP:
+            centre[mine] = np.median(residuals[mine])
+            spread[mine] = np.maximum(spread[mine], deviation(residuals[mine]))
+    scores: FloatArray = (residuals - centre) / spread
+    return scores
+
+
+def _ordinary(sample: Sample) -> npt.NDArray[np.bool_]:
+    """Frames without strong forces, whose energies a fit should know."""
+    sizes = np.array([float(np.sqrt((one.forces**2).mean())) for one in sample.with_energy if one.forces is not None])
+    chosen: npt.NDArray[np.bool_] = sizes <= _ORDINARY * np.median(sizes)
+    return chosen
 
 
 def _off(sample: Sample, index: int) -> float:

@@ -110,8 +110,8 @@ ENERGY_RAISED = define(
         severity="warning",
         title="A group of energies is too high or too low",
         law="Unusual residuals of the energies are few and of both signs.",
-        threshold="At least 4 frames and 2 % with residuals over 6 robust standard deviations, 9 in 10 of one sign and "
-        "none beyond what a tenth of them reaches on the other side.",
+        threshold="At least 3 frames and 1 %, with ordinary forces (up to twice the median frame's), with residuals over "
+        "12 robust standard deviations, 9 in 10 of one sign.",
         why="Self-consistent fields that did not converge, or ended in an excited state, leave the energy too high "
         "while the forces look right.",
         remedy="Look for warnings of convergence in the outputs of these frames; recompute them or leave them out.",
