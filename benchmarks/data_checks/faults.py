@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms, units
@@ -16,8 +15,7 @@ ZEROS = {1: -0.05, 6: -0.9, 7: -1.2, 8: -1.6}
 """Difference of two levels of theory by element, eV; 0.03 eV times the atomic number for others."""
 
 
-@dataclass(frozen=True)
-class Planted:
+class Planted(NamedTuple):
     """Frames with a fault, and what should be said of them."""
 
     frames: list[Atoms]
@@ -126,18 +124,18 @@ def _per_atom(frames: list[Atoms], _: Generator) -> list[Atoms]:
 
 
 WHOLE: dict[str, tuple[Callable[[list[Atoms], Generator], list[Atoms] | None], tuple[str, ...], str]] = {
-    "forces in Hartree/Bohr": (_scaled(1, units.Hartree / units.Bohr), ("forces-unit",), "forces look like Hartree/Bohr"),
-    "forces in Rydberg/Bohr": (_scaled(1, units.Rydberg / units.Bohr), ("forces-unit",), "forces look like Rydberg/Bohr"),
-    "forces in kcal/mol/Å": (_scaled(1, KCAL), ("forces-unit",), "forces look like kcal/mol/Å"),
-    "forces in kJ/mol/nm": (_scaled(1, KJ / 10), ("forces-unit",), "forces look like kJ/mol/nm"),
-    "forces in eV/nm": (_scaled(1, 0.1), ("forces-unit",), "forces look like eV/nm"),
+    "forces in Hartree/Bohr": (_scaled(1, units.Hartree / units.Bohr), ("forces-unit", "stress-unit"), "forces look like Hartree/Bohr"),
+    "forces in Rydberg/Bohr": (_scaled(1, units.Rydberg / units.Bohr), ("forces-unit", "stress-unit"), "forces look like Rydberg/Bohr"),
+    "forces in kcal/mol/Å": (_scaled(1, KCAL), ("forces-unit", "stress-unit"), "forces look like kcal/mol/Å"),
+    "forces in kJ/mol/nm": (_scaled(1, KJ / 10), ("forces-unit", "stress-unit"), "forces look like kJ/mol/nm"),
+    "forces in eV/nm": (_scaled(1, 0.1), ("forces-unit", "stress-unit"), "forces look like eV/nm"),
     "energies in kcal/mol": (_scaled(KCAL, 1), ("forces-unit", "energy-unit"), "energies look like kcal/mol"),
     "energies in kJ/mol": (_scaled(KJ, 1), ("forces-unit", "energy-unit"), "energies look like kJ/mol"),
     "energies in Hartree": (_scaled(units.Hartree, 1), ("forces-unit", "energy-unit"), "energies look like Hartree"),
     "energies in Rydberg": (_scaled(units.Rydberg, 1), ("forces-unit", "energy-unit"), "energies look like Rydberg"),
-    "all in kcal/mol": (_scaled(KCAL, KCAL), ("forces-unit", "energy-unit"), "kcal/mol"),
-    "all in kJ/mol": (_scaled(KJ, KJ), ("forces-unit", "energy-unit"), "kJ/mol"),
-    "all in Hartree, Bohr": (_scaled(units.Hartree, units.Hartree / units.Bohr), ("forces-unit", "energy-unit"), "Hartree"),
+    "all in kcal/mol": (_scaled(KCAL, KCAL), ("forces-unit", "energy-unit", "stress-unit"), "kcal/mol"),
+    "all in kJ/mol": (_scaled(KJ, KJ), ("forces-unit", "energy-unit", "stress-unit"), "kJ/mol"),
+    "all in Hartree, Bohr": (_scaled(units.Hartree, units.Hartree / units.Bohr), ("forces-unit", "energy-unit", "stress-unit"), "Hartree"),
     "sign of the forces": (lambda frames, _: [copy(a, forces=-forces(a)) for a in frames], ("forces-sign",), ""),
     "sign of the energies": (lambda frames, _: [copy(a, energy=-energy(a)) for a in frames], ("forces-sign",), ""),
     "energies per atom": (_per_atom, ("energy-per-atom", "forces-unit"), "per atom"),

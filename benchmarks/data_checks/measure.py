@@ -3,7 +3,7 @@
     python benchmarks/data_checks/make_sets.py FOLDER
     EQUIPOT_EXTRA_DATA=... python benchmarks/data_checks/measure.py FOLDER [--sets NAME ...] [--faults WORD ...]
 
-Writes ``docs/results/data_checks.json``, from which a table in the documentation is made. Sets marked ``tuned`` were used
+Writes ``docs/results/data_checks.json`` after each set, from which a table in the documentation is made. Sets marked ``tuned`` were used
 when the thresholds were chosen; all others took no part.
 """
 
@@ -147,14 +147,20 @@ def main() -> None:
     given = parser.parse_args()
     extra = os.environ.get("EQUIPOT_EXTRA_DATA")
     sets = {**(public_sets(Path(extra)) if extra else {}), **own_sets(given.folder)}
-    rows = {}
     for name in given.sets or sets:
-        rows[name] = measure(sets[name](), name, given.faults)
-        verdicts = list(rows[name]["faults"].values())
+        row = measure(sets[name](), name, given.faults)
+        verdicts = list(row["faults"].values())
         counts = {kind: verdicts.count(kind) for kind in ("named", "found", "other", "missed")}
-        print(f"{name}: clean {rows[name]['clean']} {counts} {rows[name]['cpu_s']} s", flush=True)
-    if not given.sets and not given.faults:
-        RESULT.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"{name}: clean {row['clean']} {counts} {row['cpu_s']} s", flush=True)
+        if not given.faults:
+            store(name, row)
+
+
+def store(name: str, row: dict[str, Any]) -> None:
+    """Put the row of a set into the file of results."""
+    rows = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    rows[name] = row
+    RESULT.write_text(json.dumps(rows, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

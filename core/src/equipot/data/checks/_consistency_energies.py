@@ -18,21 +18,19 @@ _FAR, _UNUSUAL, _RAISED = 30.0, 8.0, 12.0
 _FEWEST_RAISED, _RAISED_SHARE, _ONE_SIDED = 3, 0.01, 0.9
 _ORDINARY = 2.0
 _GROUP = 8
-_TWO_GROUPS, _SMALLEST_GROUP, _GAP = 0.9, 0.1, 3.0
+_TWO_GROUPS, _SMALLEST_GROUP, _GAP = 0.9, 0.1, 4.0
+_WEIGHTS = (0.3, 3.0, 30.0)
 _BINDING = (-15.0, 30.0)
 
 
 def energy_findings(sample: Sample) -> Iterator[Finding]:
     """All findings of this module that need the joint fit."""
-    residuals = sample.joint_fit.residuals
     places = np.array([one.place for one in sample.with_energy], object)
-    if (upper := two_groups(residuals)) is not None:
-        size = np.sqrt([len(one.numbers) for one in sample.with_energy])
-        shift = float(np.median((residuals / size)[upper]) - np.median((residuals / size)[~upper]))
-        text = f"{upper.sum()} of {len(upper)} energies lie about {shift:.3g} eV per atom above the others"
-        smaller = upper if upper.sum() <= len(upper) / 2 else ~upper
-        yield found(checks.ENERGY_LEVELS, places[smaller].tolist(), f"{text}: two levels of theory?")
-        return
+    for weight in _WEIGHTS:  # the less energies weigh, the less they bend the fit; the more, the smaller what is left
+        other = sample.joint.fit(energy_weight=weight).residuals
+        if (upper := two_groups(other)) is not None:
+            yield _levels(sample, other, upper)
+            return
     score = _scores(sample)
     order = np.argsort(-np.abs(score), kind="stable")
     raised = (np.abs(score) > _RAISED) & _ordinary(sample)
@@ -51,6 +49,15 @@ def energy_findings(sample: Sample) -> Iterator[Finding]:
             yield found(check, places[chosen].tolist(), f"energies do not fit the other frames: {off}")
 
 
+def _levels(sample: Sample, residuals: FloatArray, upper: npt.NDArray[np.bool_]) -> Finding:
+    each = residuals / np.sqrt([len(one.numbers) for one in sample.with_energy])
+    shift = float(np.median(each[upper]) - np.median(each[~upper]))
+    smaller = upper if upper.sum() <= len(upper) / 2 else ~upper
+    places = [one.place for one, mine in zip(sample.with_energy, smaller, strict=True) if mine]
+    message = f"{upper.sum()} of {len(upper)} energies lie about {shift:.3g} eV per atom above the others"
+    return found(checks.ENERGY_LEVELS, places, f"{message}: two levels of theory?")
+
+
 def _scores(sample: Sample) -> FloatArray:
     """Residuals in robust standard deviations, measured in each composition of many frames from its own median."""
     residuals = sample.joint_fit.residuals
@@ -62,6 +69,7 @@ def _scores(sample: Sample) -> FloatArray:
             centre[mine] = np.median(residuals[mine])
             spread[mine] = np.maximum(spread[mine], deviation(residuals[mine]))
     scores: FloatArray = (residuals - centre) / spread
+    scores[~_ordinary(sample)] /= 2.0
     return scores
 
 
@@ -81,7 +89,7 @@ def _one_sided(scores: FloatArray) -> bool:
     return max(share, 1.0 - share) >= _ONE_SIDED
 
 
-def two_groups(values: FloatArray) -> FloatArray | None:
+def two_groups(values: FloatArray) -> npt.NDArray[np.bool_] | None:
     """Which values are in the upper of two groups, if two groups explain nearly all; shape [n], boolean."""
     order = np.sort(values)
     n = len(order)

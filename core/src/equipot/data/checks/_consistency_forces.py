@@ -22,8 +22,8 @@ _SMALL = 0.3
 def force_findings(sample: Sample) -> Iterator[Finding]:
     """All findings of this module on one sample."""
     explained = sample.force_fit.explained
-    if explained < FOLLOWS_NOT:
-        cause = _cause(sample)
+    cause = _cause(sample) if explained < FOLLOWS else ""
+    if explained < FOLLOWS_NOT or cause:
         message = f"a fit explains {max(explained, 0.0):.0%} of the forces (sound sets: over 80 %)" + (cause and f": {cause}")
         yield found(checks.FORCES_UNRELATED, [one.place for one in sample.with_forces], message)
     elif explained > FOLLOWS:
@@ -54,7 +54,8 @@ def _cause(sample: Sample) -> str:
         turned = [sample.basis.features(replace(one, cell=one.cell.T.copy())) for one in sample.with_forces]
         tried["the cell vectors are columns"] = fit_forces(turned, sample.forces).explained
     best = max(tried, key=lambda text: tried[text])
-    return f"{best} (then {tried[best]:.0%})" if tried[best] > FOLLOWS else ""
+    better = tried[best] > max(FOLLOWS, sample.force_fit.explained + 0.2)
+    return f"{best} (then {tried[best]:.0%})" if better else ""
 
 
 def _repaired(sample: Sample) -> Iterator[tuple[str, list[FloatArray]]]:

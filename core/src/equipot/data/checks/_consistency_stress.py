@@ -21,6 +21,8 @@ _BETTER_ORDER = 0.4
 _FEWEST = 6
 _SHEAR = ("yz", "xz", "xy")
 _UNITS = {"kbar": 1602.18, "GPa": 160.218, "bar": 1602176.6, "MPa": 160217.7, "Hartree/Bohr³": 1 / 183.63, "kcal/mol/Å³": 23.06}
+_FORCES = {"kcal/mol/Å": 0.0433641, "kJ/mol/Å": 0.0103643, "kJ/mol/nm": 0.00103643, "eV/nm": 0.1, "Hartree/Bohr": 51.42207}
+"""Units of forces in eV/Å that explain the same slope, where the stress is right."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,15 @@ def stress_findings(sample: Sample) -> Iterator[Finding]:
         yield found(checks.STRESS_UNIT, pairs.places, _unit_message(pairs, slope, correlation))
     elif correlation < -_SURE:
         yield found(checks.STRESS_SIGN, pairs.places, f"the stress looks positive under compression (correlation {correlation:.2f})")
+
+
+def stress_slope(sample: Sample) -> float | None:
+    """How many times larger the given stress is than what the forces ask for, without its sign; None if unsure."""
+    pairs = _pairs(sample)
+    if pairs is None:
+        return None
+    slope, correlation = _slope(pairs, pairs.given)
+    return abs(slope) if abs(correlation) > _SURE and slope != 0.0 else None
 
 
 def stress_size(sample: Sample) -> Iterator[Finding]:
@@ -116,5 +127,8 @@ def _unit_message(pairs: _Pairs, slope: float, correlation: float) -> str:
     names = [f"{name}{sign} (factor {unit:.4g})" for name, unit in _UNITS.items() if 0.5 < abs(slope) / unit < 2.0]
     if _virial(pairs, correlation):
         names.insert(0, "a virial in eV" if correlation < 0 else "stress times volume in eV (a virial of the wrong sign)")
+    forces = [f"forces look like {name}" for name, unit in _FORCES.items() if 0.5 < abs(slope) / unit < 2.0]
     guess = " or ".join(names) or f"another unit{sign}"
+    if forces:
+        guess += f", or the {' or '.join(forces)}"
     return f"the stress is {abs(slope):.3g} times what the forces ask for: it looks like {guess}"

@@ -11,7 +11,9 @@ import numpy as np
 from equipot.data.checks import _probe_checks as checks
 from equipot.data.checks._catalogue import Finding
 from equipot.data.checks._consistency_frames import found
+from equipot.data.checks._consistency_stress import stress_slope
 from equipot.data.checks._probe import FloatArray, IntArray, Structure
+from equipot.data.checks._probe_fit import JointFit, JointProbe
 from equipot.data.checks._sample import Sample
 from equipot.neighbors import neighbor_list
 
@@ -49,7 +51,7 @@ def unit_findings(sample: Sample, *, fits: bool) -> list[Finding]:
     """
     scale = _best_scale(sample) if fits else None
     if scale is not None and scale.per_atom:
-        return [_per_atom(sample, f"a fit explains energies times the number of atoms ({scale.gain})")]
+        return [_per_atom(sample, f"a fit to energies times the number of atoms explains more ({scale.gain})")]
     bonds = _Bonds(sample)
     findings = [*_signs(sample, scale, bonds), *_units(sample, scale, bonds)]
     if not findings or not any("energies look like" in one.message for one in findings):
@@ -76,23 +78,35 @@ def _best_scale(sample: Sample) -> _Scale | None:
     joint = sample.joint
     if joint.freedom < _FEWEST_FREE:
         return None
-    plain = sample.joint_fit
-    sizes = 10.0 ** (np.arange(-48, 49) / 12)
-    fits = {sign * size: joint.fit(sign * size, rounds=2) for sign in (1.0, -1.0) for size in sizes.tolist()}
-    factor = max(fits, key=lambda one: fits[one].score)
-    best = joint.fit(factor)
+    plain = joint.fit()
+    if plain.energies > 1.0 - _BETTER and plain.forces > sample.force_fit.explained - 0.1:
+        return None
+    factor, best = _scan(joint)
     if (extensive := sample.joint_times_size) is not None:
         fit = extensive.fit()
-        if fit.score > best.score and fit.energies > plain.energies + _BETTER:
-            return _Scale(1.0, _gain(fit.energies, plain.energies), per_atom=True)
+        if fit.score > best.score and _better(fit, plain):
+            return _Scale(1.0, _gain(fit, plain), per_atom=True)
     far = factor < 0.0 or not 1 / _FACTOR < factor < _FACTOR
-    if far and best.energies > max(plain.energies, 0.0) + _BETTER and best.forces > plain.forces - 0.1:
-        return _Scale(factor, _gain(best.energies, plain.energies))
-    return None
+    return _Scale(factor, _gain(best, plain)) if far and _better(best, plain) else None
 
 
-def _gain(best: float, plain: float) -> str:
-    return f"explained part of the energies {best:.0%} instead of {max(plain, 0.0):.0%}"
+def _scan(joint: JointProbe) -> tuple[float, JointFit]:
+    """The factor of the best fit, within about 20 %: first in steps of 2.2, then finer around the best."""
+    coarse = [sign * 10.0 ** (step / 3) for sign in (1.0, -1.0) for step in range(-12, 13)]
+    near = max(coarse, key=lambda factor: joint.fit(factor, rounds=2).score)
+    fits = {factor: joint.fit(factor) for factor in (near * 10.0 ** (step / 12) for step in range(-3, 4))}
+    best = max(fits, key=lambda factor: fits[factor].score)
+    return best, fits[best]
+
+
+def _better(best: JointFit, plain: JointFit) -> bool:
+    gain = best.energies - max(plain.energies, 0.0) + min(best.forces - plain.forces, 0.5)
+    return best.energies > _BETTER and gain > _BETTER
+
+
+def _gain(best: JointFit, plain: JointFit) -> str:
+    now = f"{max(plain.energies, 0.0):.0%} of the energies and {max(plain.forces, 0.0):.0%} of the forces"
+    return f"it explains {best.energies:.0%} and {best.forces:.0%} instead of {now}"
 
 
 # ------------------------------------------------------------------------ bonds of hydrogen
@@ -162,7 +176,7 @@ def _signs(sample: Sample, scale: _Scale | None, bonds: _Bonds) -> Iterator[Find
         yield found(checks.FORCES_SIGN, places, message)
     elif scale is not None and opposed:
         which = "the energies" if bonds.stiffness is not None else "the forces or the energies"
-        yield found(checks.FORCES_SIGN, places, f"{which} have the wrong sign ({scale.gain} with the other)")
+        yield found(checks.FORCES_SIGN, places, f"{which} have the wrong sign (with the other a fit agrees: {scale.gain})")
 
 
 def _units(sample: Sample, scale: _Scale | None, bonds: _Bonds) -> Iterator[Finding]:
@@ -172,7 +186,7 @@ def _units(sample: Sample, scale: _Scale | None, bonds: _Bonds) -> Iterator[Find
         return
     names = _candidates(sample, ratio if scale is not None else None, bonds)
     guess = " or ".join(names[:2]) if names else "the units do not agree"
-    reason = f"a fit agrees with a factor of {ratio:.3g}: {scale.gain}" if far and scale is not None else (
+    reason = f"with a factor of {ratio:.3g} a fit agrees: {scale.gain}" if far and scale is not None else (
         f"bonds of hydrogen have a stiffness of {abs(bonds.stiffness or 0.0):.3g} eV/Å²"
     )
     yield found(checks.FORCES_UNIT, [one.place for one in sample.with_forces], f"{guess} ({reason})")
@@ -185,6 +199,7 @@ def _candidates(sample: Sample, ratio: float | None, bonds: _Bonds) -> list[str]
     bonds where known, tell which of them is not eV.
     """
     forces = np.sqrt(np.median([(one**2).mean() for one in sample.forces]))
+    stress = None if ratio is None else stress_slope(sample)
     rated: list[tuple[float, str]] = []
     for energy_name, energy in _energy_units(sample).items():
         for force_name, force in FORCE_UNITS.items():
@@ -195,6 +210,8 @@ def _candidates(sample: Sample, ratio: float | None, bonds: _Bonds) -> list[str]
                 size = abs(np.log(abs(bonds.stiffness) * force / _TYPICAL))
             else:
                 size = 0.5 * abs(np.log(forces * force))
+            if stress is not None:
+                miss += min(abs(np.log(force / stress)), 1.0)
             both = 0.7 * (energy != 1.0 and force != 1.0 and not force_name.startswith(energy_name))
             rated.append((miss + size + both + _impossible(sample, energy), _said(energy_name, energy, force_name, force)))
     rated.sort()

@@ -11,7 +11,8 @@ FORCES_UNRELATED = define(
         title="Forces do not follow from the positions",
         law="A simple linear model of pairs and neighbour densities explains most of the forces of the frames that it "
         "was not fitted to.",
-        threshold="It explains less than 30 % of the variance of the forces (sound sets: 80 % and more).",
+        threshold="It explains less than 30 % of the variance of the forces (sound sets: 80 % and more), or less than 70 % "
+        "where it explains over 70 %, and 20 % more, with a usual mistake taken back.",
         why="There is nothing to learn: the forces are those of other frames, of another order of the atoms, of "
         "another orientation, or of other cells.",
         remedy="Compare how positions and forces of one frame were written: the same frame, the same order of atoms, "
@@ -62,8 +63,8 @@ FORCES_UNIT = define(
         title="Units of energies and forces do not agree, or neither can be right",
         law="One model explains energies and forces together. Stretching a bond of hydrogen with carbon, nitrogen or "
         "oxygen costs 15 to 90 eV/Å².",
-        threshold="Energies divided by a factor beyond 4 (or below 1/4) are explained better by more than 0.3 of "
-        "their variance; or the bonds' stiffness is below 6 or above 250 eV/Å².",
+        threshold="With energies divided by a factor beyond 4 (or below 1/4) the explained parts of energies and forces "
+        "together grow by more than 0.3; or the bonds' stiffness is below 6 or above 250 eV/Å².",
         why="Energies and forces pull the model in different directions; if both are wrong together, training looks "
         "fine and every simulation is wrong.",
         remedy="Convert to eV and eV/Å (or set units: real for kcal/mol and kcal/mol/Å) before training.",
@@ -124,7 +125,7 @@ ENERGY_LEVELS = define(
         title="Energies of two levels of theory",
         law="The residuals of the energies after a joint fit form one group.",
         threshold="Two groups, each of at least 10 % of the frames, explain more than 90 % of the residuals' variance "
-        "(one normal distribution: 64 %).",
+        "(one normal distribution: 64 %), with a gap between them of over 4 standard deviations within a group.",
         why="Two functionals, basis sets or pseudopotentials differ by an amount per atom that no potential can follow.",
         remedy="Compute all frames with the same settings, or train on one group.",
     )

@@ -12,6 +12,9 @@ from equipot.data.checks._probe import Features, FloatArray, IntArray, Structure
 
 _RIDGE = 1e-4
 _FOLDS = 4
+_OUT = 8.0
+"""Energies further off, in robust standard deviations, take no part in the next round: even with little weight they
+would bend the prediction for a frame that alone is like them."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ class JointFit:
 
     @property
     def score(self) -> float:
-        """Grows with both explained parts."""
-        return -float(np.log(1.0 - self.energies + 1e-6) + np.log(1.0 - self.forces + 1e-6))
+        """Grows with both explained parts, the last 2 % aside, which depend on chance."""
+        return -float(np.log(1.0 - self.energies + 0.02) + np.log(1.0 - self.forces + 0.02))
 
 
 class JointProbe:
@@ -101,39 +104,54 @@ class JointProbe:
         self._folds = [_normal(features, self._forces, self._weights, fold) for fold in range(_FOLDS)]
         self._fold_of = np.arange(len(features)) % _FOLDS
         size = np.array([len(one.numbers) for one in structures], np.float64)
-        composition = _composition_columns([one.numbers for one in structures], elements) / np.sqrt(size)[:, None]
-        self._known = _orthonormal(composition)
-        self._columns = self._beyond_composition(np.array([one.energy for one in features]) / np.sqrt(size)[:, None])
-        energies = np.array([one.energy for one in structures], np.float64)
-        self._energies = self._beyond_composition(energies / np.sqrt(size))
-        self.freedom = len(features) - self._known.shape[1]
+        root = np.sqrt(size)[:, None]
+        self._known = _composition_columns([one.numbers for one in structures], elements) / root
+        energies = np.array([one.energy for one in structures], np.float64)[:, None]
+        rows = np.hstack([energies, np.array([one.energy for one in features])]) / root
+        self._rows = rows - self._known @ np.linalg.lstsq(self._known, rows, rcond=1e-9)[0]
+        self.freedom = len(features) - int(np.linalg.matrix_rank(self._known))
         """Number of frames beyond those that fix the energies of compositions."""
 
-    def _beyond_composition(self, values: FloatArray) -> FloatArray:
-        rest: FloatArray = values - self._known @ (self._known.T @ values)
-        return rest
+    def _beyond_composition(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Energies and columns without what a fit to the composition explains in frames of these weights."""
+        root = np.sqrt(weights)[:, None]
+        rows = self._rows - self._known @ np.linalg.lstsq(root * self._known, root * self._rows, rcond=1e-9)[0]
+        return rows[:, 0], rows[:, 1:]
 
-    def fit(self, factor: float = 1.0, *, rounds: int = 4) -> JointFit:
-        """Fit with energies divided by ``factor``; outliers lose weight in each round."""
-        energies = self._energies / factor
-        weights = np.ones(len(energies))
+    def fit(self, factor: float = 1.0, *, rounds: int = 4, energy_weight: float = 3.0) -> JointFit:
+        """Fit with energies divided by ``factor``; outliers lose weight in each round.
+
+        Args:
+            factor: Unit of the forces over that of the energies.
+            rounds: Number of fits.
+            energy_weight: Of one frame's energy against one component of its forces.
+        """
+        weights = np.ones(len(self._rows))
         for _ in range(rounds):
+            energies, columns = self._beyond_composition(weights)
+            energies = energies / factor
             spread = float(weights @ energies**2 / weights.sum()) + 1e-300
-            folds = [self._with_energies(fold, energies, weights / spread) for fold in range(_FOLDS)]
+            folds = self._with_energies(energies, columns, energy_weight * weights / spread)
             gram, right = sum(fold[0] for fold in folds), sum(fold[1] for fold in folds)
             scale = np.sqrt(np.diag(gram)) + 1e-12
             held_out = np.array([_solve(gram - one, right - other, scale) for one, other in folds])
-            residuals = energies - (self._columns * held_out[self._fold_of]).sum(axis=1)
-            weights = 1.0 / np.maximum(1.0, np.abs(residuals - np.median(residuals)) / (3.0 * deviation(residuals)))
-        explained = 1.0 - float(weights @ residuals**2) / max(float(weights @ energies**2), 1e-300)
+            residuals = energies - (columns * held_out[self._fold_of]).sum(axis=1)
+            off = np.abs(residuals - np.median(residuals)) / deviation(residuals)
+            trust = 3.0 / np.maximum(3.0, off)
+            weights = np.where(off < _OUT, trust, 0.0)
+        explained = 1.0 - float(trust @ residuals**2) / max(float(trust @ energies**2), 1e-300)
         return JointFit(explained, self._explained_forces(held_out), residuals * factor)
 
-    def _with_energies(self, fold: int, energies: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        mine = self._fold_of == fold
-        columns = self._columns[mine]
-        weighted = 3.0 * weights[mine, None] * columns
-        gram, right = self._folds[fold]
-        return gram + weighted.T @ columns, right + weighted.T @ energies[mine]
+    def _with_energies(
+        self, energies: FloatArray, columns: FloatArray, weights: FloatArray
+    ) -> list[tuple[FloatArray, FloatArray]]:
+        """Normal equations of each fold, those of the forces with those of the energies."""
+        folds = []
+        for fold, (gram, right) in enumerate(self._folds):
+            mine = self._fold_of == fold
+            weighted = weights[mine, None] * columns[mine]
+            folds.append((gram + weighted.T @ columns[mine], right + weighted.T @ energies[mine]))
+        return folds
 
     def _explained_forces(self, held_out: FloatArray) -> float:
         predicted = [one.forces @ held_out[fold] for one, fold in zip(self._features, self._fold_of, strict=True)]
@@ -152,11 +170,6 @@ def _composition_columns(numbers: Sequence[IntArray], elements: IntArray) -> Flo
     if (frequency[kind] >= 5).mean() > 0.5:
         return np.eye(len(frequency))[kind.ravel()]
     return counts
-
-
-def _orthonormal(columns: FloatArray) -> FloatArray:
-    basis, size, _ = np.linalg.svd(columns, full_matrices=False)
-    return basis[:, size > 1e-9 * size[0]]
 
 
 def _solve(gram: Any, right: Any, scale: FloatArray) -> FloatArray:

@@ -17,8 +17,8 @@ from equipot.graph import Graph
 from equipot.neighbors import COINCIDENT, neighbor_list
 from equipot.units import UNIT_SYSTEMS, Units
 
-MOST_FRAMES = 400
-MOST_ATOMS = 12_000
+MOST_FRAMES = 300
+MOST_ATOMS = 9_000
 FEWEST_FRAMES = 20
 MOST_ELEMENTS = 4
 ROWS_PER_FUNCTION = 20
@@ -147,8 +147,8 @@ class Sample:
 
     @cached_property
     def joint_fit(self) -> JointFit:
-        """Fit to energies and forces as they are."""
-        return self.joint.fit()
+        """Fit to energies and forces as they are, in which the energies weigh more: their residuals are judged."""
+        return self.joint.fit(energy_weight=30.0)
 
     def why_no_fit(self) -> str | None:
         """Why the probe says nothing about this set, if so."""
