@@ -73,7 +73,10 @@ def _stressed(change: Callable[[Atoms], np.ndarray]) -> Callable[[list[Atoms], G
 
 def _levels(frames: list[Atoms], _: Generator) -> list[Atoms]:
     offsets = [sum(ZEROS.get(z, 0.03 * z) for z in a.numbers) for a in frames]
-    return [copy(a, energy=energy(a) + (offset if index % 2 else 0.0)) for index, (a, offset) in enumerate(zip(frames, offsets, strict=True))]
+    return [
+        copy(a, energy=energy(a) + (offset if index % 2 else 0.0))
+        for index, (a, offset) in enumerate(zip(frames, offsets, strict=True))
+    ]
 
 
 def _previous(frames: list[Atoms], _: Generator) -> list[Atoms] | None:
@@ -124,8 +127,16 @@ def _per_atom(frames: list[Atoms], _: Generator) -> list[Atoms]:
 
 
 WHOLE: dict[str, tuple[Callable[[list[Atoms], Generator], list[Atoms] | None], tuple[str, ...], str]] = {
-    "forces in Hartree/Bohr": (_scaled(1, units.Hartree / units.Bohr), ("forces-unit", "stress-unit"), "forces look like Hartree/Bohr"),
-    "forces in Rydberg/Bohr": (_scaled(1, units.Rydberg / units.Bohr), ("forces-unit", "stress-unit"), "forces look like Rydberg/Bohr"),
+    "forces in Hartree/Bohr": (
+        _scaled(1, units.Hartree / units.Bohr),
+        ("forces-unit", "stress-unit"),
+        "forces look like Hartree/Bohr",
+    ),
+    "forces in Rydberg/Bohr": (
+        _scaled(1, units.Rydberg / units.Bohr),
+        ("forces-unit", "stress-unit"),
+        "forces look like Rydberg/Bohr",
+    ),
     "forces in kcal/mol/Å": (_scaled(1, KCAL), ("forces-unit", "stress-unit"), "forces look like kcal/mol/Å"),
     "forces in kJ/mol/nm": (_scaled(1, KJ / 10), ("forces-unit", "stress-unit"), "forces look like kJ/mol/nm"),
     "forces in eV/nm": (_scaled(1, 0.1), ("forces-unit", "stress-unit"), "forces look like eV/nm"),
@@ -135,7 +146,11 @@ WHOLE: dict[str, tuple[Callable[[list[Atoms], Generator], list[Atoms] | None], t
     "energies in Rydberg": (_scaled(units.Rydberg, 1), ("forces-unit", "energy-unit"), "energies look like Rydberg"),
     "all in kcal/mol": (_scaled(KCAL, KCAL), ("forces-unit", "energy-unit", "stress-unit"), "kcal/mol"),
     "all in kJ/mol": (_scaled(KJ, KJ), ("forces-unit", "energy-unit", "stress-unit"), "kJ/mol"),
-    "all in Hartree, Bohr": (_scaled(units.Hartree, units.Hartree / units.Bohr), ("forces-unit", "energy-unit", "stress-unit"), "Hartree"),
+    "all in Hartree, Bohr": (
+        _scaled(units.Hartree, units.Hartree / units.Bohr),
+        ("forces-unit", "energy-unit", "stress-unit"),
+        "Hartree",
+    ),
     "sign of the forces": (lambda frames, _: [copy(a, forces=-forces(a)) for a in frames], ("forces-sign",), ""),
     "sign of the energies": (lambda frames, _: [copy(a, energy=-energy(a)) for a in frames], ("forces-sign",), ""),
     "energies per atom": (_per_atom, ("energy-per-atom", "forces-unit"), "per atom"),
@@ -156,7 +171,11 @@ WHOLE: dict[str, tuple[Callable[[list[Atoms], Generator], list[Atoms] | None], t
     "stress in kbar": (_stressed(lambda a: stress(a) / GPA * 10), ("stress-unit",), "kbar"),
     "stress in kbar, of VASP": (_stressed(lambda a: -stress(a) / GPA * 10), ("stress-unit",), "kbar and positive"),
     "stress in GPa": (_stressed(lambda a: stress(a) / GPA), ("stress-unit",), "GPa"),
-    "stress in Hartree/Bohr³": (_stressed(lambda a: stress(a) / units.Hartree * units.Bohr**3), ("stress-unit",), "Hartree/Bohr³"),
+    "stress in Hartree/Bohr³": (
+        _stressed(lambda a: stress(a) / units.Hartree * units.Bohr**3),
+        ("stress-unit",),
+        "Hartree/Bohr³",
+    ),
     "virial as stress": (_stressed(lambda a: -stress(a) * a.get_volume()), ("stress-unit",), "virial"),
     "stress times volume": (_stressed(lambda a: stress(a) * a.get_volume()), ("stress-unit",), "volume"),
     "stress as xx yy zz xy yz zx": (_stressed(lambda a: stress(a)[[0, 1, 2, 5, 3, 4]]), ("stress-order",), "xy yz xz"),
@@ -179,20 +198,24 @@ def _shuffled_one(frames: list[Atoms], index: int, rng: Generator) -> list[Atoms
     return _one(frames, index, forces=forces(frames[index])[rng.permutation(len(frames[index]))])
 
 
-def _other_one(frames: list[Atoms], index: int, rng: Generator) -> list[Atoms] | None:
-    same = [a for a in frames if a is not frames[index] and (len(a) == len(frames[index])) and (a.numbers == frames[index].numbers).all()]
+def _other_one(frames: list[Atoms], index: int, _: Generator) -> list[Atoms] | None:
+    same = [
+        a
+        for a in frames
+        if a is not frames[index] and (len(a) == len(frames[index])) and (a.numbers == frames[index].numbers).all()
+    ]
     return _one(frames, index, forces=forces(same[len(same) // 2])) if same else None
 
 
-def _outlier(frames: list[Atoms], index: int, rng: Generator) -> list[Atoms]:
+def _outlier(frames: list[Atoms], index: int, _: Generator) -> list[Atoms]:
     return _one(frames, index, energy=energy(frames[index]) + 10.0)
 
 
-def _cohesive_one(frames: list[Atoms], index: int, rng: Generator) -> list[Atoms]:
+def _cohesive_one(frames: list[Atoms], index: int, _: Generator) -> list[Atoms]:
     return _one(frames, index, energy=-4.0 * len(frames[index]))
 
 
-def _element_one(frames: list[Atoms], index: int, rng: Generator) -> list[Atoms] | None:
+def _element_one(frames: list[Atoms], index: int, _: Generator) -> list[Atoms] | None:
     numbers = frames[index].numbers.copy()
     kinds = np.unique(np.concatenate([a.numbers for a in frames]))
     if len(kinds) < 2 or len({a.get_chemical_formula() for a in frames}) > 3:
@@ -213,7 +236,9 @@ SINGLE: dict[str, tuple[Callable[[list[Atoms], int, Generator], list[Atoms] | No
 
 def _unconverged(frames: list[Atoms], rng: Generator) -> Planted:
     wrong = tuple(range(4, len(frames), 20))
-    made = [copy(a, energy=energy(a) + (rng.uniform(0.2, 3.0) if index in wrong else 0.0)) for index, a in enumerate(frames)]
+    made = [
+        copy(a, energy=energy(a) + (rng.uniform(0.2, 3.0) if index in wrong else 0.0)) for index, a in enumerate(frames)
+    ]
     return Planted(made, ("energy-raised", "energy-outlier"), indices=wrong)
 
 

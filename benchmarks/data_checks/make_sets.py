@@ -56,7 +56,9 @@ def strained(atoms: Atoms, rng: Generator, *, rattle: float, strain: float) -> A
     return atoms
 
 
-def _crystals(ideal: Atoms, calculator: Any, rng: Generator, frames: int, rattle: float, strain: float) -> Iterator[Atoms]:
+def _crystals(
+    ideal: Atoms, calculator: Any, rng: Generator, frames: int, rattle: float, strain: float
+) -> Iterator[Atoms]:
     for _ in range(frames):
         yield with_labels(strained(ideal, rng, rattle=rattle, strain=strain), calculator, stress=True)
 

@@ -3,8 +3,8 @@
     python benchmarks/data_checks/make_sets.py FOLDER
     EQUIPOT_EXTRA_DATA=... python benchmarks/data_checks/measure.py FOLDER [--sets NAME ...] [--faults WORD ...]
 
-Writes ``docs/results/data_checks.json`` after each set, from which a table in the documentation is made. Sets marked ``tuned`` were used
-when the thresholds were chosen; all others took no part.
+Writes ``benchmarks/results/data_checks.json`` after each set. Sets marked ``tuned`` were used when the first
+thresholds were chosen.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from faults import Planted, plant
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULT = ROOT / "docs" / "results" / "data_checks.json"
+RESULT = ROOT / "benchmarks" / "results" / "data_checks.json"
 CONTRACT = label_contract(None)
 MADE = ("alloy_emt", "argon_lj", "carbonyls_pbe", "molecules_gfn2", "quartz_gfn1", "rock_salt_gfn1")
 TUNED = ("acac", "ethanol_methanol", "silicon", "lithium", "magnesia", "carbonates", "water")
@@ -69,7 +69,10 @@ def public_sets(folder: Path) -> dict[str, Callable[[], list[Atoms]]]:
         "water_rest": lambda: load.water()[200:280],
         "mptrj": lambda: load.xyz("mattersim_dev/mptrj-random-1k.xyz"),
         "graphite": lambda: _graphite(load.xyz("small_mixed/carbon_reduced_100.xyz")),
-        **{f"rmd17_{name}": lambda name=name: load.rmd17(name, "train")[:200] for name in ("ethanol", "aspirin", "benzene")},
+        **{
+            f"rmd17_{name}": lambda name=name: load.rmd17(name, "train")[:200]
+            for name in ("ethanol", "aspirin", "benzene")
+        },
     }
 
 
@@ -141,10 +144,16 @@ def measure(frames: list[Atoms], name: str, words: list[str]) -> dict[str, Any]:
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where make_sets.py wrote its files")
+    parser.add_argument("folder", type=Path, nargs="?", help="where make_sets.py wrote its files")
     parser.add_argument("--sets", nargs="+", default=[])
     parser.add_argument("--faults", nargs="+", default=[])
+    parser.add_argument("--table", action="store_true", help="print the stored results for the documentation")
     given = parser.parse_args()
+    if given.table:
+        print(table(json.loads(RESULT.read_text(encoding="utf-8"))))
+        return
+    if given.folder is None:
+        parser.error("name the folder where make_sets.py wrote its files")
     extra = os.environ.get("EQUIPOT_EXTRA_DATA")
     sets = {**(public_sets(Path(extra)) if extra else {}), **own_sets(given.folder)}
     for name in given.sets or sets:
@@ -161,6 +170,19 @@ def store(name: str, row: dict[str, Any]) -> None:
     rows = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     rows[name] = row
     RESULT.write_text(json.dumps(rows, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def table(rows: dict[str, Any]) -> str:
+    """Faults by the number of sets in which each was planted, named, found, and the sets in which it was not found."""
+    faults = list(dict.fromkeys(fault for row in rows.values() for fault in row["faults"]))
+    lines = ["| fault | planted in | found | also named | not found in |", "|---|---|---|---|---|"]
+    for fault in faults:
+        verdicts = {name: row["faults"][fault] for name, row in rows.items() if fault in row["faults"]}
+        found = [name for name, one in verdicts.items() if one in ("named", "found")]
+        named = [name for name, one in verdicts.items() if one == "named"]
+        missed = ", ".join(name for name in verdicts if name not in found)
+        lines.append(f"| {fault} | {len(verdicts)} | {len(found)} | {len(named)} | {missed} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ def collection(frames):
 
 
 def labelled(n, **labels):
-    atoms = Atoms(["H", "O"] * (n // 2) or ["H"], positions=[[0, 0, 1.1 * k] for k in range(n)], cell=[9, 9, 9 + n], pbc=True)
+    atoms = Atoms(
+        ["H", "O"] * (n // 2) or ["H"], positions=[[0, 0, 1.1 * k] for k in range(n)], cell=[9, 9, 9 + n], pbc=True
+    )
     atoms.calc = SinglePointCalculator(atoms, **labels)
     return atoms
 

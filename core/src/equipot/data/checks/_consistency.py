@@ -51,7 +51,7 @@ def consistency_findings(
         atoms = MOST_ATOMS if number == 0 else MOST_ATOMS // (len(sets) - 1)
         sample = Sample.of(name, collection, units, atoms)
         if sample.structures:
-            made, reasons[name] = _judged(sample)
+            made, reasons[name] = _judged(sample, contract)
             findings.extend(made)
     lacking = {code for one in reasons.values() for code in one}
     first = next(iter(reasons.values()), {})
@@ -59,9 +59,9 @@ def consistency_findings(
     return findings, {check.code: first[check.code] for check in _FITS if check.code in nowhere}
 
 
-def _judged(sample: Sample) -> tuple[list[Finding], dict[str, str]]:
+def _judged(sample: Sample, contract: LabelContract) -> tuple[list[Finding], dict[str, str]]:
     findings = [*frame_findings(sample), *cohesive(sample)]
-    reason = sample.why_no_fit()
+    reason = sample.why_no_fit() if "forces" in contract else "forces are not among the labels"
     if any(one.check in (checks.POSITIONS_UNIT, checks.CELL_TRANSPOSED) for one in findings):
         reason = "the structures are in doubt"
     if reason is not None:

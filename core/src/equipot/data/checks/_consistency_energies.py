@@ -121,7 +121,8 @@ def cohesive(sample: Sample) -> Iterator[Finding]:
     if not frames or not set(sample.elements.tolist()) <= set(isolated):
         return
     binding = [
-        ((one.energy or 0.0) - sum(isolated[number] for number in one.numbers.tolist())) / len(one.numbers) for one in frames
+        ((one.energy or 0.0) - sum(isolated[number] for number in one.numbers.tolist())) / len(one.numbers)
+        for one in frames
     ]
     median = float(np.median(binding))
     if not _BINDING[0] < median < _BINDING[1]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from equipot.data.checks import _probe_checks as checks
 from equipot.data.checks._catalogue import Finding
@@ -24,7 +26,9 @@ def force_findings(sample: Sample) -> Iterator[Finding]:
     explained = sample.force_fit.explained
     cause = _cause(sample) if explained < FOLLOWS else ""
     if explained < FOLLOWS_NOT or cause:
-        message = f"a fit explains {max(explained, 0.0):.0%} of the forces (sound sets: over 80 %)" + (cause and f": {cause}")
+        message = f"a fit explains {max(explained, 0.0):.0%} of the forces (sound sets: over 80 %)" + (
+            cause and f": {cause}"
+        )
         yield found(checks.FORCES_UNRELATED, [one.place for one in sample.with_forces], message)
     elif explained > FOLLOWS:
         yield from _misplaced(sample)
@@ -40,7 +44,9 @@ def _misplaced(sample: Sample) -> Iterator[Finding]:
             bad.append(sample.with_forces[index].place)
             worst = min(worst, cosine)
     if bad:
-        yield found(checks.FORCES_MISPLACED, bad, f"the forces point elsewhere than a fit to the set says (cosine {worst:.2f})")
+        yield found(
+            checks.FORCES_MISPLACED, bad, f"the forces point elsewhere than a fit to the set says (cosine {worst:.2f})"
+        )
 
 
 def _cosine(a: FloatArray, b: FloatArray) -> float:
@@ -73,7 +79,7 @@ def _by_symbol(structure: Structure) -> FloatArray:
     return np.array([rank[chemical_symbols[number]] for number in structure.numbers], np.float64)
 
 
-_ORDERS = {
+_ORDERS: dict[str, Callable[[Structure], npt.NDArray[Any]]] = {
     "the atomic numbers": lambda one: one.numbers,
     "falling atomic numbers": lambda one: -one.numbers,
     "the element symbols": _by_symbol,
@@ -81,7 +87,7 @@ _ORDERS = {
 }
 
 
-def _reordered(structure: Structure, key: FloatArray) -> FloatArray:
+def _reordered(structure: Structure, key: npt.NDArray[Any]) -> FloatArray:
     """Forces that were sorted by a key, put back in the order of the atoms."""
     forces = np.empty((len(structure.numbers), 3))
     forces[np.argsort(key, kind="stable")] = structure.forces

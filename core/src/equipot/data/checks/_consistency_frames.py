@@ -19,7 +19,9 @@ _NOBLE = (2, 10, 18, 36, 54, 86)
 _SOUND_DISTANCES = (0.5, 1.5)
 _TOUCHING, _APART = 0.55, 0.7
 _LOPSIDED = 0.02
-_TORQUE, _NET = 0.1, 0.05
+_ROOM = 2.0
+"""Å³ per atom: no solid is as dense."""
+_TORQUE, _NET, _UNBALANCED = 0.02, 0.05, 0.01
 _ZEROED = 0.02
 _RARE, _COMMON = 0.02, 20
 
@@ -68,11 +70,11 @@ def positions_unit(sample: Sample) -> Finding | None:
     median = float(np.median(every))
     if _SOUND_DISTANCES[0] <= median <= _SOUND_DISTANCES[1] or np.isinf(median):
         return None
-    inside = np.mean([bool(((one.positions > -0.1) & (one.positions < 1.1)).all()) for one in frames])
     if median > 1.0:
         guess = "positions look like Bohr"
     else:
-        guess = "positions look like fractions of the cell" if inside > 0.9 else "positions look like nm"
+        roomy = np.mean([one.pbc.all() and one.volume > _ROOM * len(one.numbers) for one in frames]) > 0.5
+        guess = "positions look like fractions of the cell" if roomy else "positions look like nm"
     message = f"nearest neighbours are at {median:.2g} times the sum of their covalent radii: {guess}"
     return found(checks.POSITIONS_UNIT, [one.place for one in sample.structures], message)
 
@@ -129,7 +131,7 @@ def forces_zeroed(sample: Sample) -> Iterator[Finding]:
         if forces is None or float(np.abs(forces).max()) < 0.01:
             continue
         none = int((forces == 0.0).all(axis=1).sum())
-        unbalanced = np.linalg.norm(forces.sum(axis=0)) > _NET * np.linalg.norm(forces, axis=1).sum()
+        unbalanced = np.linalg.norm(forces.sum(axis=0)) > _UNBALANCED * np.linalg.norm(forces, axis=1).sum()
         atoms += len(forces)
         if none and unbalanced:
             zeros += none

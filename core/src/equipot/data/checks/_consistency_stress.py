@@ -17,11 +17,24 @@ from equipot.data.checks._sample import Sample
 _SURE = 0.7
 _FACTOR = 4.0
 _HIGH, _HIGH_MEDIAN = 3.0, 1.0
-_BETTER_ORDER = 0.4
+_BETTER_ORDER = 0.25
 _FEWEST = 6
 _SHEAR = ("yz", "xz", "xy")
-_UNITS = {"kbar": 1602.18, "GPa": 160.218, "bar": 1602176.6, "MPa": 160217.7, "Hartree/Bohr³": 1 / 183.63, "kcal/mol/Å³": 23.06}
-_FORCES = {"kcal/mol/Å": 0.0433641, "kJ/mol/Å": 0.0103643, "kJ/mol/nm": 0.00103643, "eV/nm": 0.1, "Hartree/Bohr": 51.42207}
+_UNITS = {
+    "kbar": 1602.18,
+    "GPa": 160.218,
+    "bar": 1602176.6,
+    "MPa": 160217.7,
+    "Hartree/Bohr³": 1 / 183.63,
+    "kcal/mol/Å³": 23.06,
+}
+_FORCES = {
+    "kcal/mol/Å": 0.0433641,
+    "kJ/mol/Å": 0.0103643,
+    "kJ/mol/nm": 0.00103643,
+    "eV/nm": 0.1,
+    "Hartree/Bohr": 51.42207,
+}
 """Units of forces in eV/Å that explain the same slope, where the stress is right."""
 
 
@@ -42,13 +55,24 @@ def stress_findings(sample: Sample) -> Iterator[Finding]:
         return
     order = _order(pairs)
     if order is not None:
-        yield found(checks.STRESS_ORDER, pairs.places, f"the components look like xx yy zz {' '.join(_SHEAR[k] for k in order)}")
-        pairs = _Pairs(pairs.modelled, pairs.given[:, [0, 1, 2, *(3 + order.index(k) for k in range(3))]], pairs.volumes, pairs.places)
+        yield found(
+            checks.STRESS_ORDER, pairs.places, f"the components look like xx yy zz {' '.join(_SHEAR[k] for k in order)}"
+        )
+        pairs = _Pairs(
+            pairs.modelled,
+            pairs.given[:, [0, 1, 2, *(3 + order.index(k) for k in range(3))]],
+            pairs.volumes,
+            pairs.places,
+        )
     slope, correlation = _slope(pairs, pairs.given)
     if abs(correlation) > _SURE and (_virial(pairs, correlation) or not 1 / _FACTOR < abs(slope) < _FACTOR):
         yield found(checks.STRESS_UNIT, pairs.places, _unit_message(pairs, slope, correlation))
     elif correlation < -_SURE:
-        yield found(checks.STRESS_SIGN, pairs.places, f"the stress looks positive under compression (correlation {correlation:.2f})")
+        yield found(
+            checks.STRESS_SIGN,
+            pairs.places,
+            f"the stress looks positive under compression (correlation {correlation:.2f})",
+        )
 
 
 def stress_slope(sample: Sample) -> float | None:
@@ -119,14 +143,20 @@ def _robust(x: FloatArray, y: FloatArray) -> tuple[float, float]:
 def _virial(pairs: _Pairs, correlation: float) -> bool:
     """Whether the given numbers look like a virial: of its size, and not better explained without the volume."""
     slope, other = _slope(pairs, pairs.given / pairs.volumes[:, None])
-    return 1 / _FACTOR < abs(slope) < _FACTOR and float(np.median(pairs.volumes)) > _FACTOR and abs(other) > abs(correlation) - 0.05
+    return (
+        1 / _FACTOR < abs(slope) < _FACTOR
+        and float(np.median(pairs.volumes)) > _FACTOR
+        and abs(other) > abs(correlation) - 0.05
+    )
 
 
 def _unit_message(pairs: _Pairs, slope: float, correlation: float) -> str:
     sign = " and positive under compression" if correlation < 0 else ""
     names = [f"{name}{sign} (factor {unit:.4g})" for name, unit in _UNITS.items() if 0.5 < abs(slope) / unit < 2.0]
     if _virial(pairs, correlation):
-        names.insert(0, "a virial in eV" if correlation < 0 else "stress times volume in eV (a virial of the wrong sign)")
+        names.insert(
+            0, "a virial in eV" if correlation < 0 else "stress times volume in eV (a virial of the wrong sign)"
+        )
     forces = [f"forces look like {name}" for name, unit in _FORCES.items() if 0.5 < abs(slope) / unit < 2.0]
     guess = " or ".join(names) or f"another unit{sign}"
     if forces:

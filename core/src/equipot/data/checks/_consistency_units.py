@@ -18,7 +18,14 @@ from equipot.data.checks._sample import Sample
 from equipot.neighbors import neighbor_list
 
 HARTREE, RYDBERG = 27.211386, 13.605693
-ENERGY_UNITS = {"eV": 1.0, "Hartree": HARTREE, "Rydberg": RYDBERG, "kcal/mol": 0.0433641, "kJ/mol": 0.0103643, "meV": 1e-3}
+ENERGY_UNITS = {
+    "eV": 1.0,
+    "Hartree": HARTREE,
+    "Rydberg": RYDBERG,
+    "kcal/mol": 0.0433641,
+    "kJ/mol": 0.0103643,
+    "meV": 1e-3,
+}
 """In eV."""
 FORCE_UNITS = {
     "eV/Å": 1.0,
@@ -171,12 +178,20 @@ def _signs(sample: Sample, scale: _Scale | None, bonds: _Bonds) -> Iterator[Find
     pushes = bonds.stiffness is not None and bonds.stiffness < 0
     opposed = scale is not None and scale.factor < 0
     if pushes:
-        both = "" if opposed else " (those of the energies as well)" if scale is None and sample.why_no_fit() is None else ""
+        both = (
+            ""
+            if opposed
+            else " (those of the energies as well)"
+            if scale is None and sample.why_no_fit() is None
+            else ""
+        )
         message = f"forces on hydrogen push stretched bonds apart: they look like gradients, of the wrong sign{both}"
         yield found(checks.FORCES_SIGN, places, message)
     elif scale is not None and opposed:
         which = "the energies" if bonds.stiffness is not None else "the forces or the energies"
-        yield found(checks.FORCES_SIGN, places, f"{which} have the wrong sign (with the other a fit agrees: {scale.gain})")
+        yield found(
+            checks.FORCES_SIGN, places, f"{which} have the wrong sign (with the other a fit agrees: {scale.gain})"
+        )
 
 
 def _units(sample: Sample, scale: _Scale | None, bonds: _Bonds) -> Iterator[Finding]:
@@ -186,8 +201,10 @@ def _units(sample: Sample, scale: _Scale | None, bonds: _Bonds) -> Iterator[Find
         return
     names = _candidates(sample, ratio if scale is not None else None, bonds)
     guess = " or ".join(names[:2]) if names else "the units do not agree"
-    reason = f"with a factor of {ratio:.3g} a fit agrees: {scale.gain}" if far and scale is not None else (
-        f"bonds of hydrogen have a stiffness of {abs(bonds.stiffness or 0.0):.3g} eV/Å²"
+    reason = (
+        f"with a factor of {ratio:.3g} a fit agrees: {scale.gain}"
+        if far and scale is not None
+        else (f"bonds of hydrogen have a stiffness of {abs(bonds.stiffness or 0.0):.3g} eV/Å²")
     )
     yield found(checks.FORCES_UNIT, [one.place for one in sample.with_forces], f"{guess} ({reason})")
 
@@ -195,8 +212,8 @@ def _units(sample: Sample, scale: _Scale | None, bonds: _Bonds) -> Iterator[Find
 def _candidates(sample: Sample, ratio: float | None, bonds: _Bonds) -> list[str]:
     """What the units may be, most likely first.
 
-    ``ratio`` is that of the unit of force to the unit of energy in the fit. The size of the forces, and the stiffness of
-    bonds where known, tell which of them is not eV.
+    ``ratio`` is that of the unit of force to the unit of energy in the fit. The size of the forces, and the stiffness
+    of bonds where known, tell which of them is not eV.
     """
     forces = np.sqrt(np.median([(one**2).mean() for one in sample.forces]))
     stress = None if ratio is None else stress_slope(sample)
@@ -213,7 +230,9 @@ def _candidates(sample: Sample, ratio: float | None, bonds: _Bonds) -> list[str]
             if stress is not None:
                 miss += min(abs(np.log(force / stress)), 1.0)
             both = 0.7 * (energy != 1.0 and force != 1.0 and not force_name.startswith(energy_name))
-            rated.append((miss + size + both + _impossible(sample, energy), _said(energy_name, energy, force_name, force)))
+            rated.append(
+                (miss + size + both + _impossible(sample, energy), _said(energy_name, energy, force_name, force))
+            )
     rated.sort()
     best = rated[0][0] if rated else 0.0
     return list(dict.fromkeys(text for rate, text in rated if rate < best + 0.5))
@@ -263,7 +282,9 @@ def _electrons(sample: Sample) -> Iterator[Finding]:
     if share > _ELECTRONS:
         near = [name for name in ("kcal/mol", "kJ/mol") if 0.5 < share * ENERGY_UNITS[name] < 1.1]
         guess = f"energies look like {near[0]}" if near else "another unit, or an offset was added"
-        yield found(checks.ENERGY_UNIT, places, f"energies are {share:.3g} times those of all electrons of the atoms: {guess}")
+        yield found(
+            checks.ENERGY_UNIT, places, f"energies are {share:.3g} times those of all electrons of the atoms: {guess}"
+        )
     for name in ("Hartree", "Rydberg"):
         if abs(share * ENERGY_UNITS[name] - 1.0) < _NEAR:
             yield found(checks.ENERGY_UNIT, places, f"energies look like {name}: they are then those of all electrons")
@@ -271,7 +292,9 @@ def _electrons(sample: Sample) -> Iterator[Finding]:
 
 def _share_of_electrons(sample: Sample) -> float | None:
     """Median of the energies over those of all electrons of the atoms; None if no frame has an energy."""
-    shares = [one.energy / float(all_electrons(one.numbers).sum()) for one in sample.structures if one.energy is not None]
+    shares = [
+        one.energy / float(all_electrons(one.numbers).sum()) for one in sample.structures if one.energy is not None
+    ]
     return float(np.median(shares)) if shares else None
 
 

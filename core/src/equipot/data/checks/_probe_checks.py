@@ -11,8 +11,8 @@ FORCES_UNRELATED = define(
         title="Forces do not follow from the positions",
         law="A simple linear model of pairs and neighbour densities explains most of the forces of the frames that it "
         "was not fitted to.",
-        threshold="It explains less than 30 % of the variance of the forces (sound sets: 80 % and more), or less than 70 % "
-        "where it explains over 70 %, and 20 % more, with a usual mistake taken back.",
+        threshold="It explains less than 30 % of the variance of the forces (sound sets: 80 % and more), or less than "
+        "70 % where it explains over 70 %, and 20 % more, with a usual mistake taken back.",
         why="There is nothing to learn: the forces are those of other frames, of another order of the atoms, of "
         "another orientation, or of other cells.",
         remedy="Compare how positions and forces of one frame were written: the same frame, the same order of atoms, "
@@ -25,8 +25,8 @@ FORCES_MISPLACED = define(
         severity="warning",
         title="Forces of single frames belong to other atoms or another frame",
         law="Where a simple model explains the forces of a set, it finds the direction of the forces in each frame.",
-        threshold="Cosine between modelled and given forces of a frame below 0.3, where the set's fit explains over 70 % "
-        "and the frame's forces are not small (at least 0.3 of the median frame's).",
+        threshold="Cosine between modelled and given forces of a frame below 0.3, where the set's fit explains over "
+        "70 % and the frame's forces are not small (at least 0.3 of the median frame's).",
         why="A few such frames cost as much as many sound ones can teach.",
         remedy="Recompute these frames or leave them out.",
     )
@@ -37,7 +37,7 @@ FORCES_TORQUE = define(
         severity="warning",
         title="Forces turn a free molecule",
         law="Forces on a molecule without periodicity and outer field exert no torque.",
-        threshold="Torque above 10 % of the sum of all levers times forces, with a net force below 5 % of all forces.",
+        threshold="Torque above 2 % of the sum of all levers times forces, with a net force below 5 % of all forces.",
         why="The forces belong to another order of the atoms, another orientation (e.g. the standard orientation of a "
         "quantum-chemistry program) or another frame.",
         remedy="Write positions and forces in the same axes and the same order; with an outer field or point charges "
@@ -63,8 +63,8 @@ FORCES_UNIT = define(
         title="Units of energies and forces do not agree, or neither can be right",
         law="One model explains energies and forces together. Stretching a bond of hydrogen with carbon, nitrogen or "
         "oxygen costs 15 to 90 eV/Å².",
-        threshold="With energies divided by a factor beyond 4 (or below 1/4) the explained parts of energies and forces "
-        "together grow by more than 0.3; or the bonds' stiffness is below 6 or above 250 eV/Å².",
+        threshold="With energies divided by a factor beyond 4 (or below 1/4) the explained parts of energies and "
+        "forces together grow by more than 0.3; or the bonds' stiffness is below 6 or above 250 eV/Å².",
         why="Energies and forces pull the model in different directions; if both are wrong together, training looks "
         "fine and every simulation is wrong.",
         remedy="Convert to eV and eV/Å (or set units: real for kcal/mol and kcal/mol/Å) before training.",
@@ -77,8 +77,8 @@ ENERGY_UNIT = define(
         title="Energies lie where no energies in eV can be",
         law="The energy of atoms is not below that of all their electrons (Thomas-Fermi energy with Scott's and "
         "Schwinger's corrections), which is -13.6 eV for hydrogen and -1030 eV for carbon.",
-        threshold="Median over the frames below 1.25 times that sum (kcal/mol, kJ/mol, an added offset), or within 3 % "
-        "of it when read as Hartree or Rydberg.",
+        threshold="Median over the frames below 1.25 times that sum (kcal/mol, kJ/mol, an added offset), or within 3 "
+        "% of it when read as Hartree or Rydberg.",
         why="Errors in meV mean nothing, and energies of other sources cannot be combined with these.",
         remedy="Convert to eV; give units: real for kcal/mol. An offset per atom is best taken off.",
     )
@@ -111,8 +111,8 @@ ENERGY_RAISED = define(
         severity="warning",
         title="A group of energies is too high or too low",
         law="Unusual residuals of the energies are few and of both signs.",
-        threshold="At least 3 frames and 1 %, with ordinary forces (up to twice the median frame's), with residuals over "
-        "12 robust standard deviations, 9 in 10 of one sign.",
+        threshold="At least 3 frames and 1 %, with ordinary forces (up to twice the median frame's), with residuals "
+        "over 12 robust standard deviations, 9 in 10 of one sign.",
         why="Self-consistent fields that did not converge, or ended in an excited state, leave the energy too high "
         "while the forces look right.",
         remedy="Look for warnings of convergence in the outputs of these frames; recompute them or leave them out.",
@@ -126,7 +126,8 @@ ENERGY_LEVELS = define(
         law="The residuals of the energies after a joint fit form one group.",
         threshold="Two groups, each of at least 10 % of the frames, explain more than 90 % of the residuals' variance "
         "(one normal distribution: 64 %), with a gap between them of over 4 standard deviations within a group.",
-        why="Two functionals, basis sets or pseudopotentials differ by an amount per atom that no potential can follow.",
+        why="Two functionals, basis sets or pseudopotentials differ by an amount per atom that no potential can "
+        "follow.",
         remedy="Compute all frames with the same settings, or train on one group.",
     )
 )
@@ -136,8 +137,8 @@ ENERGY_PER_ATOM = define(
         severity="warning",
         title="Energies are per atom",
         law="Energies of frames grow with their number of atoms.",
-        threshold="Where sizes differ: the energy grows with less than the power 0.3 of the size; or one model explains "
-        "energies times the number of atoms better by more than 0.3 of their variance.",
+        threshold="Where sizes differ: the energy grows with less than the power 0.3 of the size; or one model "
+        "explains energies times the number of atoms (explained parts of energies and forces together higher by 0.3).",
         why="Models predict total energies: large frames would get far too small ones.",
         remedy="Multiply by the number of atoms, or read the key with the total energy.",
     )
@@ -147,7 +148,8 @@ ENERGY_COHESIVE = define(
         code="energy-cohesive",
         severity="warning",
         title="Energies and isolated atoms have different zeros",
-        law="Binding energies, which are energies minus those of the isolated atoms, lie between -15 and 30 eV per atom.",
+        law="Binding energies, which are energies minus those of the isolated atoms, lie between -15 and 30 eV per "
+        "atom.",
         threshold="Median outside of this range, in a set with isolated atoms of all its elements.",
         why="Cohesive or formation energies beside total energies of atoms: shifts would be wrong by hundreds of eV.",
         remedy="Give total energies throughout, or leave the isolated atoms out.",
@@ -172,11 +174,11 @@ STRESS_UNIT = define(
         severity="warning",
         title="Stress has another unit, or is a virial",
         law="Stress in eV/Å³ follows from the pairs that explain the forces in eV/Å.",
-        threshold="Slope of the given on the modelled shear (or deviatoric) stress outside of 1/4 to 4 with a correlation "
-        "over 0.7; or any component over 3 eV/Å³ (480 GPa) with a median over 1.",
+        threshold="Slope of the given on the modelled shear (or deviatoric) stress outside of 1/4 to 4 with a "
+        "correlation over 0.7; or any component over 3 eV/Å³ (480 GPa) with a median over 1.",
         why="Stress outweighs energies and forces, or counts for nothing.",
-        remedy="Divide GPa by 160.2 and kbar by 1602; a virial in eV is read with labels: {stress: {key: KEY, convention: "
-        "virial}}.",
+        remedy="Divide GPa by 160.2 and kbar by 1602; a virial in eV is read with labels: {stress: {key: KEY, "
+        "convention: virial}}.",
     )
 )
 STRESS_ORDER = define(
@@ -185,7 +187,7 @@ STRESS_ORDER = define(
         severity="warning",
         title="Components of the stress are in another order",
         law="Six numbers are in the order xx yy zz yz xz xy.",
-        threshold="Correlation of the shear components with the model in another order higher by more than 0.4 than "
+        threshold="Correlation of the shear components with the model in another order higher by more than 0.25 than "
         "in this order, and over 0.7.",
         why="Shear would be learnt along wrong axes; energies and forces hide it.",
         remedy="VASP writes xx yy zz xy yz zx: reorder, or give the nine numbers of the tensor.",
@@ -197,8 +199,8 @@ FORCES_ZEROED = define(
         severity="warning",
         title="Forces of some atoms are exactly zero",
         law="Forces of all atoms are those of the calculation, and their sum is zero.",
-        threshold="More than 2 % of the atoms have a force of exactly zero in frames whose other atoms have forces that do "
-        "not add up to zero (over 5 % of their size).",
+        threshold="More than 2 % of the atoms have a force of exactly zero in frames whose other atoms have forces "
+        "that do not add up to zero (over 1 % of their size).",
         why="The model learns that atoms feel nothing where constraints (fixed layers) were applied when writing.",
         remedy="Write the raw forces (in ASE: get_forces(apply_constraint=False)).",
     )
@@ -232,12 +234,9 @@ CELL_TRANSPOSED = define(
         severity="warning",
         title="Cell vectors are columns",
         law="Cell vectors are rows; atoms then keep their distances across the boundaries.",
-        threshold="At least 3 frames, and one in ten of those with lopsided cells, have atoms nearer than 0.55 of the sum "
-        "of the covalent radii, and none nearer than 0.7 with the cell transposed.",
+        threshold="At least 3 frames, and one in ten of those with lopsided cells, have atoms nearer than 0.55 of the "
+        "sum of the covalent radii, and none nearer than 0.7 with the cell transposed.",
         why="Neighbours across the boundaries are at wrong places.",
         remedy="Transpose the cell when writing.",
     )
 )
-
-ELEMENTWISE = (FORCES_TORQUE, FORCES_ZEROED, ELEMENT_LABEL, POSITIONS_UNIT, CELL_TRANSPOSED)
-"""Checks that need no fit."""
