@@ -208,8 +208,11 @@ def fixed(atoms):
 def test_zeroed_forces(water):
     frames = [copy(one, forces=np.where(fixed(one), 0.0, forces(one))) for one in water]
     found = {one.code: one for one in judge(frames)[0]}["forces-zeroed"]
-    assert found.count == 50
-    assert f"{50 * 18} of {50 * 36} atoms" in found.message
+    sums = [(np.linalg.norm(forces(one).sum(axis=0)), np.linalg.norm(forces(one), axis=1).sum()) for one in frames]
+    unbalanced = [index for index, (net, all_) in enumerate(sums) if net > 0.01 * all_]
+    assert len(unbalanced) > 40, "a few halves balance by chance"
+    assert found.places == tuple(f"a.xyz, frame {index}" for index in unbalanced)
+    assert f"{18 * len(unbalanced)} of {50 * 36} atoms" in found.message
 
 
 def test_an_element_with_a_wrong_label(ethanol):

@@ -151,7 +151,7 @@ ENERGY_COHESIVE = define(
         law="Binding energies, which are energies minus those of the isolated atoms, lie between -15 and 30 eV per "
         "atom.",
         threshold="Median outside of this range, in a set with isolated atoms of all its elements.",
-        why="Cohesive or formation energies beside total energies of atoms: shifts would be wrong by hundreds of eV.",
+        why="Cohesive or formation energies with total energies of atoms: shifts would be wrong by hundreds of eV.",
         remedy="Give total energies throughout, or leave the isolated atoms out.",
     )
 )
