@@ -64,6 +64,8 @@ def _judged(sample: Sample, contract: LabelContract) -> tuple[list[Finding], dic
     reason = sample.why_no_fit() if "forces" in contract else "forces are not among the labels"
     if any(one.check in (checks.POSITIONS_UNIT, checks.CELL_TRANSPOSED) for one in findings):
         reason = "the structures are in doubt"
+    elif any(one.check is checks.FORCES_ZEROED for one in findings):
+        reason = "some forces were set to zero"
     if reason is not None:
         findings.extend((*unit_findings(sample, fits=False), *stress_size(sample)))
         return findings, {check.code: reason for check in _FITS}
