@@ -5,6 +5,7 @@ adds a check with ``define`` and leaves notes under its code.
 """
 
 from equipot.data.checks import _output_checks as _output_checks
+from equipot.data.checks import _probe_checks as _probe_checks
 from equipot.data.checks import _reading_checks as _reading_checks
 from equipot.data.checks._catalogue import CHECKS as CHECKS
 from equipot.data.checks._catalogue import Check as Check
