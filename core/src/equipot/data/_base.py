@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Collection, Iterable, Mapping
+import logging
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,19 +18,23 @@ from equipot.data._census import Census
 from equipot.data._checks import check_batch_sizes, check_elements, check_labels
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
+from equipot.data._energy_references import EnergyReferences, collected, is_isolated
 from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data._splits import PARTS, split_indices
+from equipot.data._splits import PARTS, RANDOM, Split, SplitRule, split_frames, split_rule
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics, code_of
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import LABELS
 from equipot.files import file_digest
 from equipot.graph import Graph
 from equipot.model._context import ModelInfo
+from equipot.neighbors import add_neighbors
 from equipot.options import Configurable
+
+logger = logging.getLogger(__name__)
 
 TRAIN = PARTS[0]
 
@@ -54,6 +59,9 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         self.info: ModelInfo | None = None
         self.split_indices: dict[str, list[int]] = {}
         """Frames of the split set in each part, by index."""
+        self.split_by = RANDOM
+        """The rule by which they were split."""
+        self._read: dict[str, FrameCollection] = {}
         self._sets: dict[str, FrameDataset] = {}
         self._census = Census(self.label_contract, options.units)
         self._used: frozenset[str] | None = None
@@ -86,23 +94,56 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         """What ``split_indices`` refer to, as plain containers for ``splits.json``."""
         return None
 
-    def split(self, whole: FrameCollection, sizes: Mapping[str, float]) -> dict[str, FrameCollection]:
-        """Split frames at random by the seed, and keep the ``split_indices``.
+    def split(
+        self, whole: FrameCollection, sizes: Mapping[str, float], *, by: str = RANDOM
+    ) -> dict[str, FrameCollection]:
+        """Split frames by the seed, and keep the ``split_indices``.
+
+        Every element is in ``train`` if it is in any of the frames: others are exchanged for it where needed.
 
         Args:
             whole: All frames; isolated atoms always go to ``train``.
             sizes: Fraction or number of frames of ``train``, ``val`` and ``test``.
+            by: ``random``, ``composition``, ``group:KEY`` or ``block:N``.
 
         Raises:
-            ConfigError: If a part is empty or the parts are larger than the set.
+            ConfigError: If there is no such rule, a part is empty or the parts are larger than the set.
+            DataError: If a frame has nothing under the key of the groups.
         """
-        pool = [index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in sizes]
-        isolated = len(whole.isolated) - len(pool)
-        parts = split_indices(len(pool), sizes, self.options.seed, isolated=isolated)
-        self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
-        if TRAIN in parts:
-            self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
+        rule = split_rule(by)
+        isolated = self._isolated_among(whole) if TRAIN in sizes else []
+        apart = set(isolated)
+        pool = [index for index in range(len(whole.places)) if index not in apart]
+        elements = [tuple(number for number, _ in whole.composition(index)) for index in pool]
+        made = split_frames(
+            elements,
+            sizes,
+            self.options.seed,
+            rule=rule,
+            labels=_split_labels(whole, pool, rule),
+            isolated=len(isolated),
+        )
+        _say_of_elements(made)
+        self.split_by = by
+        self.split_indices = {part: [pool[index] for index in indices] for part, indices in made.parts.items()}
+        if TRAIN in made.parts:
+            self.split_indices[TRAIN] += isolated
         return {part: whole.subset(indices) for part, indices in self.split_indices.items()}
+
+    def _isolated_among(self, whole: FrameCollection) -> list[int]:
+        """Frames that are marked as isolated atoms, or are one atom without neighbours as far as is known."""
+        return [
+            index
+            for index, marked in enumerate(whole.isolated)
+            if marked or (sum(number for _, number in whole.composition(index)) == 1 and self._is_alone(whole, index))
+        ]
+
+    def _is_alone(self, whole: FrameCollection, index: int) -> bool:
+        """Whether a frame of one atom has no neighbours: never in vacuum, and as the model sees it in a cell."""
+        frame = whole.frames[index]
+        if not frame["pbc"].any():
+            return True
+        return self.info is not None and is_isolated(add_neighbors(frame, self.info.r_max))
 
     def bind(self, info: ModelInfo) -> None:
         """Adopt the types, cutoff radii and edge sets of a model.
@@ -151,21 +192,45 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         del stage
         if self._sets:
             return
+        collections = self._read or self._collections()
+        present = set().union(*(one.labels for one in collections.values()))
+        labels = [label for label in LABELS if label in present]
+        sets = {
+            name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms, isolated=one.isolated)
+            for name, one in collections.items()
+        }
+        check_batch_sizes(sets, self._loaders)
+        check_elements(sets, self._transforms)
+        self._sets, self._read = sets, {}
+
+    def _collections(self) -> dict[str, FrameCollection]:
+        """All sets as read, with their labels checked."""
         collections = self.read_sets()
         self._census = Census(self.label_contract, self.options.units)
         for name, one in collections.items():
             self._census.add(name, one)
         wanted = {"total_energy"} if self.options.labels is None else set(self.label_contract) & set(LABELS)
         check_labels(self._census, wanted, self.source_files(), self._used)
-        present = set().union(*(one.labels for one in collections.values()))
-        labels = [label for label in LABELS if label in present]
-        sets = {
-            name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms)
-            for name, one in collections.items()
-        }
-        check_batch_sizes(sets, self._loaders)
-        check_elements(sets, self._transforms)
-        self._sets = sets
+        return collections
+
+    def elements(self) -> list[str]:
+        """Chemical symbols of all elements in all sets, sorted; reads the data, and needs no model.
+
+        Raises:
+            DataError: As ``setup``.
+        """
+        if not self._sets and not self._read:
+            self._read = self._collections()
+        return sorted({symbol for one in self._census.sets.values() for symbol in one.elements})
+
+    def adopt(self, other: DataModule) -> None:
+        """Take over what another data module with the same options has read but not set up.
+
+        Args:
+            other: Of which ``elements`` was asked.
+        """
+        self._read, self._census, self._used = other._read, other._census, other._used
+        self.split_indices, self.split_by = other.split_indices, other.split_by
 
     def census(self) -> Census:
         """The labels found in each set, printable as a table; reads the data on first use."""
@@ -219,15 +284,34 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             "manager": manager.config(),
             "transforms": [_fingerprint(one) for one in self._transforms],
             "requested": None if names is None else sorted(names),
+            "isolated": [index for index, isolated in enumerate(dataset.isolated_atoms()) if isolated],
             "code": code_of(manager, *self._transforms),
         }
 
         def compute() -> dict[str, StatisticValue]:
-            frames = iter(dataset)
-            return manager.compute_possible(frames, types) if names is None else manager.compute(frames, types, names)
+            frames, isolated = iter(dataset), dataset.isolated_atoms()
+            if names is None:
+                return manager.compute_possible(frames, types, isolated=isolated)
+            return manager.compute(frames, types, names, isolated=isolated)
 
         cache_dir = self.options.cache_dir
         return cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
+
+    def energy_references(self, name: str = TRAIN) -> EnergyReferences:
+        """Compositions with energies, and isolated atoms, of a set: what energies per type follow from.
+
+        Args:
+            name: The set.
+
+        Raises:
+            ConfigError: If there is no such set, or no model or type mapper says what the types are.
+        """
+        dataset = self._ready(name)
+        mapper = mapper_among(self._transforms)
+        if mapper is None:  # which _ready refuses
+            raise ConfigError(problem("data.transforms", "types are not known"))
+        pairs = enumerate(dataset.isolated_atoms())
+        return collected(((mapper(dataset.raw(index)), isolated) for index, isolated in pairs), mapper.model_type_names)
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled, resumable batches of the train set."""
@@ -283,6 +367,40 @@ def name_sets(parts: Iterable[tuple[str, T]]) -> dict[str, T]:
         number = sum(name.startswith(part) for name in named)
         named[part if part == TRAIN else f"{part}{number}"] = frames
     return named
+
+
+def _split_labels(whole: FrameCollection, pool: Sequence[int], rule: SplitRule) -> list[Hashable]:
+    """What a rule goes by, for each frame of the pool."""
+    if rule.kind == "composition":
+        groups = whole.groups or [""] * len(whole.places)
+        return [(whole.composition(index), groups[index]) for index in pool]
+    if rule.kind == "block":
+        return [_block(whole.places[index], index, rule.length) for index in pool]
+    if rule.kind == "group":
+        keys = whole.split_keys or [""] * len(whole.places)
+        if without := [whole.places[index] for index in pool if not keys[index]]:
+            what = f"{len(without)} of {len(pool)} frames have no {rule.key!r} in info, the first is {without[0]}"
+            hint = "every frame needs it; block:N keeps consecutive frames together"
+            raise DataError(problem("data.split_dataset.by", what, hint=hint))
+        return [keys[index] for index in pool]
+    return []
+
+
+def _block(place: str, index: int, length: int) -> tuple[str, int]:
+    """File and number of the block of a frame; blocks do not reach from one file into the next."""
+    file, _, number = place.rpartition(", frame ")
+    return file, (int(number) if number.isdecimal() else index) // length
+
+
+def _say_of_elements(split: Split) -> None:
+    """Say which frames were exchanged for the elements, and which elements the train set lacks."""
+    from ase.data import chemical_symbols
+
+    if split.exchanged:
+        logger.info("%d frames (or groups) changed places, so that train has all elements", split.exchanged)
+    if split.missing:
+        symbols = ", ".join(chemical_symbols[number] for number in split.missing)
+        logger.warning("train is too small to have all elements, it lacks %s; make it larger", symbols)
 
 
 def _fingerprint(transform: Transform) -> list[Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
-from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, keys_found
+from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, info_of, keys_found
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 from equipot.graph import Graph
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _SHOWN = 5
+_LONGEST_KEY = 200
 
 
 class LazyFrames(Sequence[Graph]):
@@ -61,6 +63,15 @@ def _chained(make: Callable[[int], Graph], function: Callable[[Graph], Graph], i
     return function(make(index))
 
 
+Composition = tuple[tuple[int, int], ...]
+"""Atomic numbers in order, each with its number of atoms."""
+
+
+def composition_of(frame: Graph) -> Composition:
+    """Elements of a frame and their numbers of atoms."""
+    return tuple(sorted(Counter(frame["atomic_numbers"].tolist()).items()))
+
+
 @dataclass(frozen=True)
 class FrameNote:
     """Something a reader saw in one frame that the checks judge."""
@@ -91,6 +102,14 @@ class FrameCollection:
     """What the reader saw beside the numbers, e.g. a unit in the comment."""
     groups: list[str] = field(default_factory=list)
     """``config_type`` (or ``group``) of the frame as text; empty without."""
+    compositions: list[Composition] = field(default_factory=list)
+    """Elements of the frame and their numbers of atoms; ``composition`` computes those that a reader has left out."""
+    split_keys: list[str] = field(default_factory=list)
+    """What the frame has under the key by which frames are kept together in a split; empty without."""
+
+    def composition(self, index: int) -> Composition:
+        """Elements of a frame and their numbers of atoms."""
+        return self.compositions[index] if self.compositions else composition_of(self.frames[index])
 
     def subset(self, indices: Sequence[int]) -> FrameCollection:
         """Some of the frames, in the given order."""
@@ -103,6 +122,8 @@ class FrameCollection:
             isolated=[self.isolated[index] for index in indices],
             notes=[self.notes[index] for index in indices] if self.notes else [],
             groups=[self.groups[index] for index in indices] if self.groups else [],
+            compositions=[self.compositions[index] for index in indices] if self.compositions else [],
+            split_keys=[self.split_keys[index] for index in indices] if self.split_keys else [],
         )
 
     @property
@@ -117,6 +138,7 @@ def collect_frames(
     *,
     mask_nan: bool = False,
     keep: bool = True,
+    group_key: str | None = None,
 ) -> FrameCollection:
     """Convert ``ase.Atoms`` to frames, with what the census counts of each.
 
@@ -125,6 +147,7 @@ def collect_frames(
         contract: Labels to read.
         mask_nan: Treat NaN in a label as missing.
         keep: False leaves ``frames`` empty, for the caller to fill in.
+        group_key: Key in ``info`` whose value goes to ``split_keys``.
 
     Raises:
         DataError: With the first few frames that cannot be used.
@@ -132,6 +155,7 @@ def collect_frames(
     frames: list[Graph] = []
     collection = FrameCollection(frames)
     problems: list[str] = []
+    shared: dict[Composition, Composition] = {}  # most frames have the composition of another one
     for where, atoms in atoms_by_place:
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
@@ -142,6 +166,10 @@ def collect_frames(
             continue
         if keep:
             frames.append(frame)
+        made = composition_of(frame)
+        collection.compositions.append(shared.setdefault(made, made))
+        if group_key is not None:
+            collection.split_keys.append(str(info_of(atoms).get(group_key, ""))[:_LONGEST_KEY])
         collection.reports.append(reports)
         collection.places.append(where)
         collection.keys.append(keys)

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from equipot.data._collection import LazyFrames
+from equipot.data._energy_references import is_isolated
 from equipot.data.transforms import Transform
 from equipot.errors import DataError, problem
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, with_labels
@@ -31,6 +32,7 @@ class FrameDataset(Dataset[Graph]):
         frames: Frames as read from files, in memory or lazy.
         places: File and index of each frame, for messages.
         transforms: Applied in order when a frame is fetched.
+        isolated: For each frame, whether it is marked as an isolated atom.
         cache_bytes: Memory for the results of the transforms.
     """
 
@@ -40,6 +42,7 @@ class FrameDataset(Dataset[Graph]):
         places: Sequence[str] | None = None,
         transforms: Sequence[Transform] = (),
         *,
+        isolated: Sequence[bool] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._frames = frames
@@ -48,6 +51,8 @@ class FrameDataset(Dataset[Graph]):
             what = f"must have one entry per frame ({len(self._frames)})"
             raise DataError(problem("FrameDataset.places", what, got=len(self.places)))
         self.transforms = list(transforms)
+        self._marked = [False] * len(self._frames) if isolated is None else list(isolated)
+        self._isolated: list[bool] | None = None
         self._cache: dict[int, Graph] = {}
         self._cache_left = cache_bytes
         self._cache_bytes = cache_bytes
@@ -97,7 +102,18 @@ class FrameDataset(Dataset[Graph]):
 
     def with_transforms(self, transforms: Sequence[Transform]) -> FrameDataset:
         """The same frames with other transforms and an empty cache."""
-        return FrameDataset(self._frames, self.places, transforms, cache_bytes=self._cache_bytes)
+        return FrameDataset(self._frames, self.places, transforms, isolated=self._marked, cache_bytes=self._cache_bytes)
+
+    def isolated_atoms(self) -> list[bool]:
+        """For each frame, whether it is an isolated atom: marked as one, or one atom without neighbours.
+
+        The transforms must include a neighbour list.
+        """
+        if self._isolated is None:
+            lone = (frame["positions"].shape[0] == 1 for frame in self._frames)
+            pairs = enumerate(zip(self._marked, lone, strict=True))
+            self._isolated = [marked or (one and is_isolated(self[index])) for index, (marked, one) in pairs]
+        return self._isolated
 
     def num_atoms(self) -> list[int]:
         """Number of atoms of each frame."""

@@ -54,7 +54,7 @@ class SourceDataModule(DataModule, options=SourceOptions):
             for group in groups:
                 yield part, self.read(group)
         if split:
-            yield from self.split(self.read(split), sizes).items()
+            yield from self.split(self.read(split), sizes, by=self.options.split_by).items()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +65,10 @@ class ASEDataOptions(SourceOptions):
     expected: ClassVar[str] = "a path or a list of paths"
 
     split_dataset: dict[str, Any] | None = None
-    """``file_path`` (a path or a list) and ``train``, ``val``, ``test`` as fractions or numbers of frames. Frames with
-    ``config_type=IsolatedAtom`` always go to train."""
+    """``file_path`` (a path or a list); ``train``, ``val``, ``test`` as fractions or numbers of frames; and ``by``:
+    ``random``, ``composition`` (each part has its share of each composition and config type), ``group:KEY`` (frames
+    with the same value under a key of info stay together) or ``block:N`` (so do N consecutive frames of a file).
+    Isolated atoms always go to train, and so do frames without which it would lack an element."""
 
     train_file_path: str | list[str] | None = None
     """File or files of the train set."""
@@ -107,4 +109,5 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
     def read(self, sources: list[str]) -> FrameCollection:
         """Frames of the files of one set."""
         placed = read_placed(sources, self.options.ase_args)
-        return collect_frames(placed, self.label_contract, mask_nan=self.options.mask_nan_labels)
+        mask_nan, key = self.options.mask_nan_labels, self.options.split_rule.key or None
+        return collect_frames(placed, self.label_contract, mask_nan=mask_nan, group_key=key)

@@ -27,7 +27,8 @@ class FrameDataOptions(SourceOptions):
     example: ClassVar[str] = "for example {_target_: equipot_toolbox.NPZDataset, file_path: …}"
 
     split_dataset: dict[str, Any] | None = None
-    """``dataset`` (one, or a list to join) and ``train``, ``val``, ``test`` as fractions or numbers of frames."""
+    """``dataset`` (one, or a list to join); ``train``, ``val``, ``test`` as fractions or numbers of frames; and ``by``:
+    ``random``, ``composition``, ``group:KEY`` or ``block:N``."""
 
     train_dataset: Any = None
     """A data set, or a list to join."""
@@ -57,7 +58,8 @@ class FrameDataModule(SourceDataModule, options=FrameDataOptions):
         source = joined(sources)
         contract, mask_nan = self.label_contract, self.options.mask_nan_labels
         every = ((source.place(index), source.atoms(index)) for index in range(len(source)))
-        found = collect_frames(every, contract, mask_nan=mask_nan, keep=source.in_memory)
+        key = self.options.split_rule.key or None
+        found = collect_frames(every, contract, mask_nan=mask_nan, keep=source.in_memory, group_key=key)
         if not source.in_memory:
             found.frames = LazyFrames(_Reader(source, contract, mask_nan=mask_nan), range(len(source)))
         return found
