@@ -150,6 +150,14 @@ class EnergyReferences:
         """Energy of the isolated atom of each type that has one; of several, the lowest."""
         return {name: min(self._isolated[name]) for name in self.type_names if name in self._isolated}
 
+    def contradictions(self) -> dict[str, list[float]]:
+        """Energies of the isolated atoms of each type that has several different ones, sorted."""
+        return {
+            name: sorted(energies)
+            for name, energies in self._isolated.items()
+            if max(energies) - min(energies) > SAME_ENERGY
+        }
+
     @property
     def mean(self) -> float | None:
         """Mean over frames of energy / number of atoms, without isolated atoms; None without such frames."""
@@ -162,9 +170,8 @@ class EnergyReferences:
         Raises:
             DataError: If a type has no isolated atom, or several with different energies.
         """
-        for name, energies in self._isolated.items():
-            if max(energies) - min(energies) > SAME_ENERGY:
-                raise DataError(f"isolated atoms of type {name!r} have different energies: {sorted(energies)}")
+        for name, energies in self.contradictions().items():
+            raise DataError(f"isolated atoms of type {name!r} have different energies: {energies}")
         if absent := [name for name in self.type_names if name not in self._isolated]:
             ions = f" ({self.ions} have a charge and do not count)" if self.ions else ""
             raise DataError(
