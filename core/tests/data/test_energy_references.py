@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from ase.data import atomic_numbers
 
-from equipot.data._energy_references import AUTO, EnergyReferences, collected
+from equipot.data._energy_references import AUTO, EnergyReferences, collected, is_alone
 from equipot.data._stats_managers import CommonDataStatisticsManager
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import DataError
 from equipot.neighbors import add_neighbors
 
@@ -36,6 +38,14 @@ def frames():
         frame([1], [[0.0, 0, 0]], energy=-1027.5),
         frame([2], [[0.0, 0, 0]], energy=-2041.25),
     ]
+
+
+def references(frames, types=TYPES):
+    """References of frames as read: with elements instead of types, and no edges."""
+    numbers = torch.tensor([atomic_numbers[name] for name in types])
+    raw = [{**one, "atomic_numbers": numbers[one["atom_types"]]} for one in frames]
+    raw = [{key: one[key] for key in one if key not in ("atom_types", "edge_index", "edge_cell_shift")} for one in raw]
+    return collected([(one, is_alone(one)) for one in raw], ChemicalSpeciesToAtomTypeMapper(list(types)))
 
 
 def compute(frames, name, types=TYPES):
@@ -136,8 +146,7 @@ class TestAuto:
     """Isolated atoms if complete, else least squares if determined, else the mean."""
 
     def chosen(self, frames, types=TYPES):
-        marked = [(one, len(one["atom_types"]) == 1) for one in frames]
-        made = collected(marked, types).choose()
+        made = references(frames, types).choose()
         assert made.values == pytest.approx(compute(frames, AUTO, types), rel=1e-12), "the record and the statistic"
         return made
 
@@ -213,7 +222,7 @@ class TestCharges:
 
 def test_residuals_are_per_frame_and_atom():
     molecules = [frame([0, 1], [[0.0, 0, 0], [0, 0, 1.2]], energy=-9.0 - k) for k in range(2)]
-    made = collected([(one, False) for one in (*molecules, frame([1, 1, 2], np.eye(3) * 9, energy=-30.0))], TYPES)
+    made = references([*molecules, frame([1, 1, 2], np.eye(3) * 9, energy=-30.0)])
     left = made.residuals([-1.0, -2.0, -3.0])
     assert sorted(left) == pytest.approx([-23 / 3, -3.25, -3.25]), "of one composition the mean, once for each frame"
 
@@ -222,12 +231,12 @@ def test_eighty_five_types_and_many_compositions():
     types = tuple(f"T{number}" for number in range(85))
     rng = np.random.default_rng(2)
     shifts = rng.uniform(-2000, 0, 85)
-    references = EnergyReferences(types)
+    many = EnergyReferences(types)
     for _ in range(300):
         chosen = rng.integers(0, 85, size=12)
         one = frame(chosen.tolist(), rng.uniform(0, 90, (12, 3)), energy=float(shifts[chosen].sum()))
-        references.update(one)
-    assert list(references.least_squares().values()) == pytest.approx(shifts.tolist(), rel=1e-9)
+        many.update(one)
+    assert list(many.least_squares().values()) == pytest.approx(shifts.tolist(), rel=1e-9)
 
 
 def test_isolated_atoms(frames):

@@ -18,7 +18,7 @@ from equipot.data._census import Census
 from equipot.data._checks import check_batch_sizes, check_elements, check_labels
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
-from equipot.data._energy_references import EnergyReferences, collected, is_isolated
+from equipot.data._energy_references import APART, EnergyReferences, collected, is_alone
 from equipot.data._frames import LabelContract
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
 from equipot.data._splits import PARTS, RANDOM, Split, SplitRule, split_frames, split_rule
@@ -31,7 +31,6 @@ from equipot.fields import LABELS
 from equipot.files import file_digest
 from equipot.graph import Graph
 from equipot.model._context import ModelInfo
-from equipot.neighbors import add_neighbors
 from equipot.options import Configurable
 
 logger = logging.getLogger(__name__)
@@ -131,19 +130,14 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         return {part: whole.subset(indices) for part, indices in self.split_indices.items()}
 
     def _isolated_among(self, whole: FrameCollection) -> list[int]:
-        """Frames that are marked as isolated atoms, or are one atom without neighbours as far as is known."""
+        """Frames that are marked as isolated atoms, or are one atom without neighbours."""
+        r_max = APART if self.info is None else self.info.r_max
         return [
             index
             for index, marked in enumerate(whole.isolated)
-            if marked or (sum(number for _, number in whole.composition(index)) == 1 and self._is_alone(whole, index))
+            if marked
+            or (sum(number for _, number in whole.composition(index)) == 1 and is_alone(whole.frames[index], r_max))
         ]
-
-    def _is_alone(self, whole: FrameCollection, index: int) -> bool:
-        """Whether a frame of one atom has no neighbours: never in vacuum, and as the model sees it in a cell."""
-        frame = whole.frames[index]
-        if not frame["pbc"].any():
-            return True
-        return self.info is not None and is_isolated(add_neighbors(frame, self.info.r_max))
 
     def bind(self, info: ModelInfo) -> None:
         """Adopt the types, cutoff radii and edge sets of a model.
@@ -311,7 +305,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         if mapper is None:  # which _ready refuses
             raise ConfigError(problem("data.transforms", "types are not known"))
         pairs = enumerate(dataset.isolated_atoms())
-        return collected(((mapper(dataset.raw(index)), isolated) for index, isolated in pairs), mapper.model_type_names)
+        return collected(((dataset.raw(index), isolated) for index, isolated in pairs), mapper)
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled, resumable batches of the train set."""

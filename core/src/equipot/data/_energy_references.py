@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,13 @@ import torch
 
 from equipot.data._statistics import Mean
 from equipot.errors import DataError
+from equipot.fields import mask_key
 from equipot.graph import Graph
+from equipot.neighbors import add_neighbors
 from equipot.quantities import FieldValues, PerAtomModifier
+
+if TYPE_CHECKING:
+    from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 
 Floats = npt.NDArray[np.float64]
 Rule = Literal["isolated atoms", "least squares", "mean"]
@@ -33,9 +38,26 @@ _ENERGY = FieldValues("total_energy")
 _PER_ATOM = PerAtomModifier("total_energy")
 
 
+APART = 6.0
+"""Å: where no cutoff is known, an atom whose images are farther away is isolated; the nearest neighbours in crystals of
+elements are at most 5.3 Å away (caesium)."""
+
+
 def is_isolated(frame: Graph) -> bool:
     """Whether a frame with edges is one atom without neighbours within its cutoff."""
     return frame["positions"].shape[0] == 1 and frame["edge_index"].shape[1] == 0
+
+
+def is_alone(frame: Graph, r_max: float = APART) -> bool:
+    """Whether a frame without edges is one atom without neighbours.
+
+    Args:
+        frame: As read.
+        r_max: Distance within which images of the atom are neighbours, Å.
+    """
+    if frame["positions"].shape[0] != 1:
+        return False
+    return not frame["pbc"].any() or is_isolated(add_neighbors(frame, r_max))
 
 
 class ReferenceCollector(ABC):
@@ -149,6 +171,33 @@ class EnergyReferences:
     def isolated(self) -> dict[str, float]:
         """Energy of the isolated atom of each type that has one; of several, the lowest."""
         return {name: min(self._isolated[name]) for name in self.type_names if name in self._isolated}
+
+    def add(self, frame: Graph, mapper: ChemicalSpeciesToAtomTypeMapper, *, isolated: bool) -> Iterator[float]:
+        """Add a single frame as read.
+
+        Args:
+            frame: Neither types nor edges are needed.
+            mapper: Gives the types.
+            isolated: Whether it is an isolated atom.
+
+        Yields:
+            The energy per atom, if it counts in the mean.
+        """
+        energy, mask = frame.get("total_energy"), frame.get(mask_key("total_energy"))
+        if energy is None or (mask is not None and not mask[0]):
+            return
+        types = mapper.types(frame["atomic_numbers"])
+        if isolated:
+            self.update_isolated({**frame, "atom_types": types})
+            return
+        key = np.bincount(types.numpy(), minlength=len(self.type_names)).astype(np.int64).tobytes()
+        kind = self._charged if _charges(frame, 1)[0] else self._neutral
+        kind.setdefault(key, _Seen()).add(value := float(energy[0]))
+        yield value / len(types)
+
+    def add_to_mean(self, per_atom: Sequence[float]) -> None:
+        """Add energies per atom to their mean."""
+        self._mean.update(torch.tensor(per_atom, dtype=torch.float64))
 
     def contradictions(self) -> dict[str, list[float]]:
         """Energies of the isolated atoms of each type that has several different ones, sorted."""
@@ -355,19 +404,16 @@ class BestShifts(_Energies):
         return self.references.choose().values
 
 
-def collected(frames: Iterable[tuple[Graph, bool]], type_names: Sequence[str]) -> EnergyReferences:
-    """References of single frames with ``atom_types``, each with whether it is an isolated atom.
+def collected(frames: Iterable[tuple[Graph, bool]], mapper: ChemicalSpeciesToAtomTypeMapper) -> EnergyReferences:
+    """References of single frames as read, each with whether it is an isolated atom.
 
     Args:
-        frames: Frames; edges are not needed.
-        type_names: The types.
+        frames: Neither types nor edges are needed.
+        mapper: Gives the types; all elements must have one.
     """
-    references = EnergyReferences(type_names)
-    for frame, isolated in frames:
-        if isolated:
-            references.update_isolated(frame)
-        else:
-            references.update(frame)
+    references = EnergyReferences(mapper.model_type_names)
+    per_atom = [energy for frame, isolated in frames for energy in references.add(frame, mapper, isolated=isolated)]
+    references.add_to_mean(per_atom)
     return references
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equipot.data._energy_references import SAME_ENERGY, EnergyReferences, collected
+from equipot.data._energy_references import SAME_ENERGY, EnergyReferences, collected, is_alone
 from equipot.data.checks._catalogue import Check, Finding, define
 from equipot.units import UNIT_SYSTEMS, Units
 
@@ -57,7 +57,8 @@ UNDETERMINED = define(
         severity="note",
         title="Compositions that do not determine energies per element",
         law="Energies per element follow from a fit if compositions vary independently.",
-        threshold="the rank of the matrix of compositions is smaller than the number of elements",
+        threshold="the rank of the matrix of compositions is smaller than the number of elements, and isolated atoms "
+        "are not complete",
         why="Only sums of the energies are known: a model has no basis for other compositions.",
         remedy="add isolated atoms, computed with the same method, or structures of other compositions",
     )
@@ -98,7 +99,7 @@ def energy_findings(
     if 0 in numbers or not elements:  # which other checks report
         return []
     mapper = ChemicalSpeciesToAtomTypeMapper(elements)
-    references = collected(((mapper(frame), lone) for frame, lone in _frames(sets[name])), elements)
+    references = collected(_frames(sets[name]), mapper)
     found = reference_findings(references, name)
     if shifts is not None and set(elements) <= set(shifts):
         found += shift_findings(references, shifts, units, name)
@@ -106,9 +107,9 @@ def energy_findings(
 
 
 def _frames(collection: FrameCollection) -> Iterable[tuple[Graph, bool]]:
-    """Frames, and whether each is marked as an isolated atom or is one atom in vacuum."""
+    """Frames, and whether each is an isolated atom: marked as one, or one atom whose images are far away."""
     for marked, frame in zip(collection.isolated, collection.frames, strict=True):
-        yield frame, marked or (frame["positions"].shape[0] == 1 and not bool(frame["pbc"].any()))
+        yield frame, marked or is_alone(frame)
 
 
 def reference_findings(references: EnergyReferences, name: str = "train") -> list[Finding]:
@@ -124,7 +125,8 @@ def reference_findings(references: EnergyReferences, name: str = "train") -> lis
         message = f"isolated atoms of {element} in {name} have {len(energies)} energies: {shown}"
         found.append(Finding(check=DIFFERENT, count=len(energies), example=name, message=message))
     fit = references.fit()
-    if fit is not None and fit.undetermined:
+    complete = set(references.isolated) == set(references.type_names)
+    if fit is not None and fit.undetermined and not complete:
         types = [references.type_names[index] for index in fit.undetermined]
         message = (
             f"{fit.compositions} compositions determine {fit.rank} of {len(references.type_names)} energies per "
@@ -158,19 +160,23 @@ def shift_findings(
     left = references.residuals([shifts[one] for one in references.type_names]) * system.energy_in_ev
     if left.size and not LOWEST <= (median := float(np.median(left))) <= HIGHEST:
         level = float(np.median(references.residuals([0.0] * len(references.type_names)))) * system.energy_in_ev
-        message = f"the shifts leave {median:.4g} of {level:.4g} eV per atom: {_reason(level, level - median)}"
+        message = f"less the shifts, energies are {median:.4g} eV per atom (before {level:.4g})"
+        uniform = len(set(shifts.values())) == 1 < len(shifts)
+        message = f"{message}: {_reason(level, level - median, uniform=uniform)}"
         found.append(Finding(check=OFFSET, count=int(left.size), example=name, message=message))
     return found
 
 
-def _reason(level: float, shift: float) -> str:
+def _reason(level: float, shift: float, *, uniform: bool) -> str:
     """The likely reason why energies and shifts, both per atom in eV, do not belong together."""
     if shift == 0.0:
-        return "there are no shifts"
+        return "the shifts are zero"
     for unit, factor in UNITS_IN_EV.items():
         for what, left in (("shifts", level - shift * factor), ("energies", level * factor - shift)):
             if LOWEST <= left <= HIGHEST and abs(level) > -LOWEST < abs(shift):
                 return f"the {what} look like {unit}"
+    if uniform:
+        return "one shift for all elements does not fit different compositions"
     if abs(level) <= -LOWEST:
         return "the energies look like binding energies, relative to atoms, the shifts like total energies of atoms"
     if abs(shift) <= -LOWEST:
