@@ -60,7 +60,7 @@ def by_symbol(pairs: Iterable[tuple[Any, Any]], where: str) -> dict[str, float]:
         where: For messages.
 
     Raises:
-        ConfigError: If a value is no finite number, an atomic number is none, or an element is there twice.
+        ConfigError: If a value is not a finite number, an atomic number is none, or an element is there twice.
     """
     found: dict[str, float] = {}
     problems = []

@@ -111,7 +111,7 @@ def _energies(given: Any, model: Any, path: str, *, all_types: bool) -> dict[str
 
 
 def _source(written: Mapping[str, Any], path: str) -> str:
-    """Where the value of an interpolation that stands alone comes from."""
+    """Where the value of an interpolation that is the whole value comes from."""
     seen: set[str] = set()
     while path not in seen and isinstance(written.get(path), str) and (match := _ALONE.fullmatch(written[path])):
         seen.add(path)

@@ -139,7 +139,7 @@ class EnergyReferences:
         self._mean = Mean()
         self._isolated: dict[str, set[float]] = {}
         self.ions = 0
-        """Isolated atoms with a charge, whose energies are no reference."""
+        """Isolated atoms with a charge, whose energies say nothing of the atom."""
 
     def update(self, batch: Graph) -> None:
         """Add compositions and energies of frames that are not isolated atoms."""
@@ -424,7 +424,7 @@ def without_isolated(
 
     Args:
         frames: With edges.
-        marks: True for frames that are isolated atoms whatever their edges, one for each frame.
+        marks: True for frames that count as isolated atoms even with edges, one for each frame.
         references: Collectors that get isolated atoms.
     """
     for frame, marked in zip(frames, marks, strict=False):

@@ -4,8 +4,8 @@ Managers list their statistics before any data are read, and compute only those 
 the frames. If a statistic has no value, an error names it; it is never NaN.
 
 Frames of isolated atoms are part of no statistic except for those whose collectors ask for them
-(``ReferenceCollector``): their energies are far from the others', and their missing neighbours and forces are no sample
-of what a model will see.
+(``ReferenceCollector``): their energies are far from the others', and their missing neighbours and forces say
+nothing of what a model will see.
 """
 
 from __future__ import annotations
