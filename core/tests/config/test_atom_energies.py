@@ -83,6 +83,12 @@ def test_only_small_regular_files_are_read(read, tmp_path):
         read_energies(str(tmp_path / "missing.json"), WHERE)
     with pytest.raises(ConfigError, match="is not a regular file"):
         read_energies(str(tmp_path), WHERE)
+    with pytest.raises(ConfigError, match="is not the name of a file"):
+        read_energies("a\x00b", WHERE)
+    with pytest.raises(ConfigError, match=r"a\\x1b\[31m: there is no such file"):
+        read_energies("a\x1b[31m", WHERE)
+    with pytest.raises(ConfigError, match="cannot be read: File name too long"):
+        read_energies("a" * 5000, WHERE)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="is not a regular file"):
         read_energies(str(tmp_path / "pipe"), WHERE)

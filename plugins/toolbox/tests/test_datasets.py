@@ -390,7 +390,7 @@ def test_problems_of_options_come_at_once(tmp_path):
         "FrameDataModule.train_dataset: must be a data set or a list of them, got 'a.npz'; for example {_target"
     )
     assert others == [
-        "FrameDataModule.split_dataset.part: unknown option; options: dataset, train, val, test",
+        "FrameDataModule.split_dataset.part: unknown option; options: dataset, train, val, test, by",
         "FrameDataModule.split_dataset.dataset: required option is missing",
         "FrameDataModule.split_dataset.train: train_dataset is given too; give one of them",
         "FrameDataModule.train_dataloader.batch_size: must be greater than 0, got 0",

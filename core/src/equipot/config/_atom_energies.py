@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from equipot.errors import ArtifactError, ConfigError, problem
+from equipot.errors import ArtifactError, ConfigError, printable, problem
 from equipot.files import open_regular
 
 LARGEST = 1_000_000
@@ -36,20 +36,28 @@ def read_energies(path: str, where: str) -> dict[str, float]:
     Raises:
         ConfigError: If it cannot be read, or is anything else.
     """
-    try:
-        with open_regular(path) as stream:
-            content = stream.read(LARGEST + 1)
-    except ArtifactError as error:
-        hint = f"relative paths start from {Path.cwd()}"
-        raise ConfigError(problem(where, f"names the file {error}", hint=hint)) from None
+    name = printable(path)
+    content = _content(path, where)
     if len(content) > LARGEST:
-        raise ConfigError(problem(where, f"{path} is larger than {LARGEST} bytes", hint=_FORM))
+        raise ConfigError(problem(where, f"{name} is larger than {LARGEST} bytes", hint=_FORM))
     try:
         text = content.decode("utf-8-sig")
         pairs = _json_pairs(text) if text.lstrip().startswith(("{", "[")) else _table_pairs(text)
     except (ValueError, RecursionError):
-        raise ConfigError(problem(where, f"{path} holds no energies of atoms", hint=_FORM)) from None
-    return by_symbol(pairs, f"{where}: {path}")
+        raise ConfigError(problem(where, f"{name} holds no energies of atoms", hint=_FORM)) from None
+    return by_symbol(pairs, f"{where}: {name}")
+
+
+def _content(path: str, where: str) -> bytes:
+    """What is in a file, up to one byte more than is allowed."""
+    try:
+        with open_regular(path) as stream:
+            return stream.read(LARGEST + 1)
+    except ArtifactError as error:
+        hint = f"relative paths start from {Path.cwd()}"
+        raise ConfigError(problem(where, f"names the file {printable(str(error))}", hint=hint)) from None
+    except ValueError:  # a zero byte
+        raise ConfigError(problem(where, "is not the name of a file", got=path)) from None
 
 
 def by_symbol(pairs: Iterable[tuple[Any, Any]], where: str) -> dict[str, float]:
