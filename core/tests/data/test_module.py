@@ -470,3 +470,18 @@ def test_means_leave_marked_atoms_out_whatever_their_cell(module, write, water):
 def test_elements_need_no_model(write, water):
     one = ASEDataModule(1, train_file_path=write("a.extxyz", [*water(2), isolated("Cl", -1.0)]), cache_dir=None)
     assert one.elements() == ["Cl", "H", "O"]
+
+
+def test_a_mean_that_isolated_atoms_contradict(module, write, water, caplog):
+    path = write("a.extxyz", [isolated("H", -13.6), isolated("O", -2041.0), *water(5)])
+    for _ in range(2):
+        caplog.clear()
+        one = module(train_file_path=path, stats_manager=CommonDataStatisticsManager())
+        one.statistics(["per_atom_energy_mean"])
+        assert "statistic per_atom_energy_mean: shifts differ from the isolated atoms in train: O -" in caplog.text
+        assert "instead of -13.6" in caplog.text
+        assert "[shifts-contradict-isolated-atoms]" in caplog.text
+    caplog.clear()
+    module(train_file_path=path, stats_manager=CommonDataStatisticsManager()).statistics(["forces_rms"])
+    module(train_file_path=write("b.extxyz", water(5)), stats_manager=CommonDataStatisticsManager()).statistics()
+    assert "isolated" not in caplog.text

@@ -64,11 +64,18 @@ def test_a_mean_that_contradicts_isolated_atoms(folder, with_atoms):
     code, output, errors = folder.call(*SHORT)
     assert code == 0, errors
     assert "per_atom_energy_mean: -3.3" in output, "isolated atoms are no part of it"
-    assert output.count("shifts differ from the isolated atoms in train: H -3.3") == 2, "before training and at its end"
-    assert "warning [shifts-contradict-isolated-atoms]" in output
+    assert "[shifts-contradict-isolated-atoms]" in errors, "before training"
+    assert output.count("warning: shifts differ from the isolated atoms in train: H -3.3") == 1, "at its end"
     found = results(folder)["energies_of_atoms"]["isolated_atoms"]
     assert found["H"]["model"] - found["H"]["data"] == pytest.approx(-0.32, abs=0.02)
     assert "shifts differ" in (folder.path / "out" / "train.log").read_text()
+
+
+def test_numbers_that_contradict_isolated_atoms(folder, with_atoms):
+    with_atoms(H=-3.0, O=-2.5)
+    code, output, errors = folder.call(f"{SHIFTS}={{H: -3.0, O: -3.0}}", *SHORT)
+    assert code == 0, errors
+    assert "warning [shifts-contradict-isolated-atoms] shifts differ from the isolated atoms in train: O -3" in output
 
 
 def test_shifts_of_another_code(folder):

@@ -24,6 +24,7 @@ from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluatio
 from equipot.data._splits import PARTS, RANDOM, Split, SplitRule, split_frames, split_rule
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics, code_of
+from equipot.data.checks._energy_checks import shift_findings
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
 from equipot.errors import ConfigError, DataError, problem
@@ -36,6 +37,7 @@ from equipot.options import Configurable
 logger = logging.getLogger(__name__)
 
 TRAIN = PARTS[0]
+MEAN = "per_atom_energy_mean"
 
 T = TypeVar("T")
 
@@ -289,7 +291,21 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             return manager.compute(frames, types, names, isolated=isolated)
 
         cache_dir = self.options.cache_dir
-        return cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
+        values = cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
+        if isinstance(mean := values.get(MEAN), float):
+            self._judge_mean(mean)
+        return values
+
+    def _judge_mean(self, mean: float) -> None:
+        """Warn of a mean energy per atom that isolated atoms in the train set contradict."""
+        dataset, mapper = self._sets[TRAIN], mapper_among(self._transforms)
+        if mapper is None:
+            return
+        alone = [index for index, isolated in enumerate(dataset.isolated_atoms()) if isolated]
+        references = collected([(dataset.raw(index), True) for index in alone], mapper)
+        shifts = dict.fromkeys(mapper.model_type_names, mean)
+        for one in shift_findings(references, shifts, self.options.units):
+            logger.warning("statistic %s: %s; %s [%s]", MEAN, one.message, one.check.remedy, one.code)
 
     def energy_references(self, name: str = TRAIN) -> EnergyReferences:
         """Compositions with energies, and isolated atoms, of a set: what energies per type follow from.

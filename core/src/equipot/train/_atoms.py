@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from equipot.data._base import MEAN
 from equipot.data._energy_references import AUTO, EnergyReferences
 from equipot.data.checks._catalogue import Finding
 from equipot.data.checks._energy_checks import CONTRADICTED, OFFSET, described, shift_findings
@@ -31,6 +32,7 @@ class AtomEnergies:
         self._data = data
         self._units: Units = data.options.units
         self._unit = UNIT_SYSTEMS[self._units].energy
+        self._said = (CONTRADICTED,) if MEAN in statistics else ()
         self._references: EnergyReferences | None = None
         if TRAIN in data.set_names:
             self._references = data.energy_references()
@@ -57,13 +59,13 @@ class AtomEnergies:
             model: Before training.
 
         Returns:
-            A line for each finding.
+            A line for each finding, without what the statistics have said already.
         """
         if self._references is None:
             return []
         shifts = model.scale_shift.values("shifts")
         self.findings = shift_findings(self._references, shifts, self._units)
-        return described(self.findings)
+        return described([one for one in self.findings if one.check not in self._said])
 
     def compare(self, model: GraphModel) -> list[str]:
         """Compare what a model says of isolated atoms with the data, and keep it in the record.
