@@ -88,6 +88,19 @@ def test_a_run_stores_the_elements(folder):
     assert code == 0, errors
 
 
+def test_transforms_and_statistics_follow(folder):
+    """The data were read with the sample elements; what is trained with has the true ones."""
+    mapper = "equipot.data.transforms.ChemicalSpeciesToAtomTypeMapper"
+    transforms = f"+data.transforms=[{{_target_: {mapper}, model_type_names: '${{chemical_symbols}}'}}]"
+    manager = "+data.stats_manager.type_names='${chemical_symbols}'"
+    code, output, errors = folder.call(AUTO, transforms, manager, "trainer.max_epochs=1", "--output", "out")
+    assert code == 0, errors
+    config = json.loads((folder.path / "out" / "config.json").read_text())
+    assert config["data"]["transforms"][0]["model_type_names"] == ["H", "O"]
+    assert config["data"]["stats_manager"]["type_names"] == ["H", "O"]
+    assert "per_type_forces_rms: H 0.3" in output
+
+
 def test_problems_that_only_the_elements_show(folder):
     code, _, errors = folder.call(AUTO, f"{SHIFTS}={{O: -1}}", "--output", "out")
     assert code == 2

@@ -68,7 +68,7 @@ class StatsManager(ABC):
 
     @abstractmethod
     def collector(self, name: str, type_names: Sequence[str]) -> Collector:
-        """A new collector for the statistic with this name."""
+        """A new collector for the statistic with this name; a ``ReferenceCollector`` also gets isolated atoms."""
 
     def config(self) -> dict[str, Any]:
         """Everything except the data that the values depend on, as plain containers, for the cache.
