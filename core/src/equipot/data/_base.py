@@ -134,12 +134,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
     def _isolated_among(self, whole: FrameCollection) -> list[int]:
         """Frames that are marked as isolated atoms, or are one atom without neighbours."""
         r_max = APART if self.info is None else self.info.r_max
-        return [
-            index
-            for index, marked in enumerate(whole.isolated)
-            if marked
-            or (sum(number for _, number in whole.composition(index)) == 1 and is_alone(whole.frames[index], r_max))
-        ]
+        alone = {index for index in whole.single_atoms() if is_alone(whole.frames[index], r_max)}
+        return [index for index, marked in enumerate(whole.isolated) if marked or index in alone]
 
     def bind(self, info: ModelInfo) -> None:
         """Adopt the types, cutoff radii and edge sets of a model.
@@ -192,7 +188,13 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         present = set().union(*(one.labels for one in collections.values()))
         labels = [label for label in LABELS if label in present]
         sets = {
-            name: FrameDataset(complete_labels(one.frames, labels), one.places, self._transforms, isolated=one.isolated)
+            name: FrameDataset(
+                complete_labels(one.frames, labels),
+                one.places,
+                self._transforms,
+                isolated=one.isolated,
+                single=one.single_atoms(),
+            )
             for name, one in collections.items()
         }
         check_batch_sizes(sets, self._loaders)

@@ -111,6 +111,11 @@ class FrameCollection:
         """Elements of a frame and their numbers of atoms."""
         return self.compositions[index] if self.compositions else composition_of(self.frames[index])
 
+    def single_atoms(self) -> list[int]:
+        """Frames of one atom."""
+        number = len(self.places)
+        return [index for index in range(number) if sum(count for _, count in self.composition(index)) == 1]
+
     def subset(self, indices: Sequence[int]) -> FrameCollection:
         """Some of the frames, in the given order."""
         frames = self.frames

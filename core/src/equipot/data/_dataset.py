@@ -33,6 +33,7 @@ class FrameDataset(Dataset[Graph]):
         places: File and index of each frame, for messages.
         transforms: Applied in order when a frame is fetched.
         isolated: For each frame, whether it is marked as an isolated atom.
+        single: Indices of the frames of one atom, if they are known.
         cache_bytes: Memory for the results of the transforms.
     """
 
@@ -43,6 +44,7 @@ class FrameDataset(Dataset[Graph]):
         transforms: Sequence[Transform] = (),
         *,
         isolated: Sequence[bool] | None = None,
+        single: Sequence[int] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._frames = frames
@@ -52,6 +54,7 @@ class FrameDataset(Dataset[Graph]):
             raise DataError(problem("FrameDataset.places", what, got=len(self.places)))
         self.transforms = list(transforms)
         self._marked = [False] * len(self._frames) if isolated is None else list(isolated)
+        self._single = single
         self._isolated: list[bool] | None = None
         self._cache: dict[int, Graph] = {}
         self._cache_left = cache_bytes
@@ -102,7 +105,10 @@ class FrameDataset(Dataset[Graph]):
 
     def with_transforms(self, transforms: Sequence[Transform]) -> FrameDataset:
         """The same frames with other transforms and an empty cache."""
-        return FrameDataset(self._frames, self.places, transforms, isolated=self._marked, cache_bytes=self._cache_bytes)
+        marked, single, cache_bytes = self._marked, self._single, self._cache_bytes
+        return FrameDataset(
+            self._frames, self.places, transforms, isolated=marked, single=single, cache_bytes=cache_bytes
+        )
 
     def isolated_atoms(self) -> list[bool]:
         """For each frame, whether it is an isolated atom: marked as one, or one atom without neighbours.
@@ -110,9 +116,12 @@ class FrameDataset(Dataset[Graph]):
         The transforms must include a neighbour list.
         """
         if self._isolated is None:
-            lone = (frame["positions"].shape[0] == 1 for frame in self._frames)
-            pairs = enumerate(zip(self._marked, lone, strict=True))
-            self._isolated = [marked or (one and is_isolated(self[index])) for index, (marked, one) in pairs]
+            if self._single is None:
+                self._single = [index for index, size in enumerate(self.num_atoms()) if size == 1]
+            found = [*self._marked]
+            for index in self._single:
+                found[index] = found[index] or is_isolated(self[index])
+            self._isolated = found
         return self._isolated
 
     def num_atoms(self) -> list[int]:
