@@ -485,3 +485,17 @@ def test_a_mean_that_isolated_atoms_contradict(module, write, water, caplog):
     module(train_file_path=path, stats_manager=CommonDataStatisticsManager()).statistics(["forces_rms"])
     module(train_file_path=write("b.extxyz", water(5)), stats_manager=CommonDataStatisticsManager()).statistics()
     assert "isolated" not in caplog.text
+
+
+def test_exchanged_frames_and_missing_elements_are_said(module, write, water, make_info, caplog):
+    frames = water(40)
+    for frame, symbol in zip(frames, ("F", "Cl", "N", "S"), strict=False):
+        frame.symbols[1] = symbol
+    path = write("a.extxyz", frames)
+    info = make_info("O", "H", "F", "Cl", "N", "S")
+    with caplog.at_level(logging.INFO):
+        module(info=info, split_dataset={"file_path": path, "train": 6, "val": 20}).setup()
+    assert "changed places, so that train has all elements" in caplog.text
+    assert "too small" not in caplog.text
+    module(info=info, split_dataset={"file_path": path, "train": 2, "val": 20}).setup()
+    assert "train is too small to have all elements, it lacks " in caplog.text

@@ -46,8 +46,8 @@ CONTRADICTED = define(
         law="A model says of an atom without neighbours what its shift is.",
         threshold=f"a shift differs by more than {FAR:g} eV from the energy of an isolated atom in the training set",
         why="Bonds break towards a wrong energy, and the isolated atoms in the data pull the network away from it.",
-        remedy="write per_type_energy_shifts: ${training_data_stats:isolated_atom_energies}, or remove the isolated "
-        "atoms if they are of another method",
+        remedy="have an isolated atom of each element and write per_type_energy_shifts: "
+        "${training_data_stats:isolated_atom_energies}, or remove them if they are of another method",
     )
 )
 
