@@ -207,7 +207,8 @@ def _effort(checkpoint: Path, frames: list[Any]) -> dict[str, Any]:
 def _held_out(run_dir: Path, path: Path) -> Path:
     """Write the test frames of a run on the project's own data."""
     splits = json.loads((run_dir / "splits.json").read_text(encoding="utf-8"))
-    frames = read(ROOT / splits["file"], ":")
+    files = splits["file"] if isinstance(splits["file"], list) else [splits["file"]]
+    frames = [frame for file in files for frame in read(ROOT / file, ":")]
     write(path, [frames[index] for index in splits["test"]])
     return path
 

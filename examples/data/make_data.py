@@ -13,7 +13,7 @@ Needs only ``pip install pyscf tblite ase numpy`` (preferably in an environment 
 ``water``
     A small periodic box; GFN1-xTB energies, forces and stress (tblite), molecular dynamics with the same method.
 ``isolated-atoms``
-    H, C and O at both levels of theory, for the energy of each element.
+    The atoms of each of these, at its level of theory: H, C and O, or H and O.
 
 Frames come in independent blocks of 20, whose random numbers depend only on the seed and the number of the block.
 The file is replaced atomically after every frame: a stopped run goes on when the same command is given again. At its
@@ -40,6 +40,7 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 HERE = Path(__file__).resolve().parent
 BLOCK = 20
 MULTIPLICITIES = {"H": 2, "C": 3, "O": 3}
+ELEMENTS = {"ethanol": "HCO", "water": "HO"}
 
 PBE = "PBE/def2-SVP RI-J"
 GRID_LEVELS = (1, 3)  # of PySCF; the first only gives the second a starting density
@@ -257,10 +258,11 @@ def make(data_set: DataSet, path: Path, seed: int, total: int, keep: int) -> Non
 
 
 def make_isolated_atoms(folder: Path) -> None:
-    """Write the energies of single atoms at both levels of theory."""
+    """Write the energies of the single atoms of each data set, at its level of theory."""
     for name, data_set in DATA_SETS.items():
         frames = []
-        for symbol, multiplicity in MULTIPLICITIES.items():
+        for symbol in ELEMENTS[name]:
+            multiplicity = MULTIPLICITIES[symbol]
             atoms = Atoms(symbol, info={"config_type": "IsolatedAtom"})
             if name == "ethanol":
                 energy = float(pbe_scf(atoms, multiplicity).e_tot) * units.Hartree

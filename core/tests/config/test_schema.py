@@ -23,6 +23,8 @@ def test_schema_is_valid_and_describes_every_option():
     validator = jsonschema.Draft202012Validator(json.loads(json.dumps(component_schema(component))))
     assert validator.is_valid(MODEL)
     assert validator.is_valid({**MODEL, "r_max": "${cutoff}", "type_names": ["${first}", "O"]})
+    assert validator.is_valid({**MODEL, "type_names": "auto", "per_type_energy_shifts": "atoms.json"})
+    assert not validator.is_valid({**MODEL, "type_names": "automatic"})
     assert not validator.is_valid({**MODEL, "r_max": -1})
     assert not validator.is_valid({**MODEL, "r_max": "four"})
     assert not validator.is_valid({**MODEL, "num_chanels": 3})

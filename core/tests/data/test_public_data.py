@@ -116,14 +116,16 @@ def test_isolated_atoms_and_molecules(module, extra_data):
     files = [str(extra_data / "acac" / name) for name in ("isolated_atoms.xyz", "train_300K.xyz")]
     options = {"train_file_path": files, "ase_args": {"index": ":40"}}
     one = module("", "C", "H", "O", stats_manager=CommonDataStatisticsManager(), **options)
-    values = one.statistics(["isolated_atom_energies", "per_type_energy_shifts_lstsq"])
+    values = one.statistics(["isolated_atom_energies", "per_atom_energy_mean", "per_type_energy_shifts_min_norm"])
     frames = [frame for file in files for frame in ase.io.read(file, ":40")]
     energies = np.array([frame.calc.results["energy"] for frame in frames])
     atoms = {frame.symbols[0]: energy for frame, energy in zip(frames, energies, strict=True) if len(frame) == 1}
     assert values["isolated_atom_energies"] == atoms
-    counts = np.array([[list(frame.symbols).count(name) for name in ("C", "H", "O")] for frame in frames], float)
-    solved = np.linalg.solve(counts.T @ counts, counts.T @ energies)
-    assert list(values["per_type_energy_shifts_lstsq"].values()) == pytest.approx(solved.tolist(), rel=1e-9)
+    assert one.energy_references().choose().rule == "isolated atoms"
+    sizes = np.array([len(frame) for frame in frames])
+    mean = (energies / sizes)[sizes > 1].mean()
+    assert values["per_atom_energy_mean"] == pytest.approx(mean, rel=1e-13), "of molecules alone"
+    assert list(values["per_type_energy_shifts_min_norm"].values()) == pytest.approx([mean] * 3, rel=1e-9)
 
 
 class TestStatisticsOfALiquidWithIsolatedAtoms:
@@ -154,26 +156,26 @@ class TestStatisticsOfALiquidWithIsolatedAtoms:
         return counts
 
     def test_common(self, module, atoms):
+        lone, atoms = atoms[:3], atoms[3:]
         symbols = np.concatenate([frame.get_chemical_symbols() for frame in atoms])
         counts = np.concatenate([self.neighbors(frame) for frame in atoms])
-        forces = np.concatenate([frame.calc.results["forces"] for frame in atoms[3:]])
-        of_forces = np.concatenate([frame.get_chemical_symbols() for frame in atoms[3:]])
+        forces = np.concatenate([frame.calc.results["forces"] for frame in atoms])
         values = module(CommonDataStatisticsManager()).statistics()
         expected = {
             "num_neighbors_mean": counts.mean(),
             "per_type_num_neighbors_mean": {name: counts[symbols == name].mean() for name in self.TYPES},
             "per_atom_energy_mean": np.mean([frame.calc.results["energy"] / len(frame) for frame in atoms]),
             "forces_rms": np.sqrt((forces**2).mean()),
-            "per_type_forces_rms": {name: np.sqrt((forces[of_forces == name] ** 2).mean()) for name in self.TYPES},
+            "per_type_forces_rms": {name: np.sqrt((forces[symbols == name] ** 2).mean()) for name in self.TYPES},
         }
         assert values.keys() == expected.keys()
         for name, value in expected.items():
             assert values[name] == pytest.approx(value, rel=1e-12), name
-        assert counts[:3].sum() == 0
+        assert not any(self.neighbors(frame).any() for frame in lone), "isolated atoms are part of no mean"
 
     def test_energy_only(self, module, atoms):
-        energies = np.array([frame.calc.results["energy"] for frame in atoms])
-        per_atom = energies / [len(frame) for frame in atoms]
+        energies = np.array([frame.calc.results["energy"] for frame in atoms[3:]])
+        per_atom = energies / [len(frame) for frame in atoms[3:]]
         values = module(EnergyOnlyDataStatisticsManager()).statistics()
         assert values["per_atom_energy_mean"] == pytest.approx(per_atom.mean(), rel=1e-13)
         assert values["per_atom_energy_std"] == pytest.approx(per_atom.std(ddof=1), rel=1e-13)

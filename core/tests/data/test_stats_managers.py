@@ -55,9 +55,9 @@ def frames():
 
 
 def brute_force(frames):
-    """Every statistic with numpy, from pairs of atoms and explicit loops."""
+    """Every statistic with numpy, from pairs of atoms and explicit loops; frames of one atom are isolated atoms."""
     neighbors, lengths, forces, energies = [], [], [], []
-    for one in frames:
+    for one in [one for one in frames if len(one["atom_types"]) > 1]:
         positions, cell = one["positions"].numpy(), one["cell"][0].numpy()
         types = one["atom_types"].tolist()
         images = range(-2, 3) if one["pbc"].any() else range(1)
@@ -203,7 +203,57 @@ def test_result_does_not_depend_on_batching(frames, monkeypatch):
 
 
 def _solvable():
+    return [frame([1, 1, 1], [[0.0, 0, 0], [0, 0, 1.3], [0, 1.3, 0]], energy=-3085.0), *_atoms()]
+
+
+def _atoms():
     return [frame([0], [[0.0, 0, 0]], energy=-13.5)]
+
+
+def test_isolated_atoms_change_no_statistic_by_a_digit(frames):
+    bulk = [one for one in frames if len(one["atom_types"]) > 1]
+    metrics = [
+        {"field": "total_energy", "metric": "Min", "name": "lowest"},
+        {"field": data.NumNeighbors(), "metric": "Count", "name": "atoms"},
+    ]
+    for manager in (
+        CommonDataStatisticsManager(),
+        EnergyOnlyDataStatisticsManager(),
+        DataStatisticsManager(metrics),
+    ):
+        assert manager.compute([*_atoms(), *bulk, *frames[3:6]], TYPES) == manager.compute(bulk, TYPES)
+
+
+def test_marked_atoms_are_isolated_even_if_images_are_near(frames):
+    bulk = [one for one in frames if len(one["atom_types"]) > 1]
+    crystal = frame([2], [[0.0, 0, 0]], box=2.0, energy=-99.0)
+    assert crystal["edge_index"].shape[1] == 6
+    names = ["num_neighbors_mean", "per_atom_energy_mean"]
+    manager = CommonDataStatisticsManager()
+    marked = manager.compute([*bulk, crystal], TYPES, names, isolated=[False] * len(bulk) + [True])
+    assert marked == manager.compute(bulk, TYPES, names)
+    assert manager.compute([*bulk, crystal], TYPES, names) != marked, "a crystal with one atom in its cell counts"
+
+
+def test_a_manager_of_a_plugin_gets_no_isolated_atoms(frames):
+    sizes = []
+
+    class Sizes:
+        def update(self, batch):
+            sizes.extend(batch["num_atoms"].tolist())
+
+        def result(self):
+            return float(len(sizes))
+
+    class Manager(data.StatsManager):
+        def names(self):
+            return {"frames": "scalar"}
+
+        def collector(self, name, type_names):
+            return Sizes()
+
+    assert Manager().compute(frames, TYPES) == {"frames": 5.0}
+    assert 1 not in sizes
 
 
 def test_masked_labels_do_not_count(frames):
@@ -239,8 +289,8 @@ def test_energy_only_manager_never_touches_forces(frames, monkeypatch):
     monkeypatch.setattr(module, "collate", lambda some: some[0])
     monkeypatch.setattr(module, "_FRAMES_AT_ONCE", 1)
     manager = EnergyOnlyDataStatisticsManager()
-    guarded = [Untouchable(one) for one in frames]
-    assert len(manager.compute(guarded, TYPES, list(manager.names()))) == 7
+    guarded = [Untouchable(one) for one in [*frames, *_solvable()]]
+    assert len(manager.compute(guarded, TYPES, list(manager.names()))) == 9
     with pytest.raises(AssertionError, match="forces"):
         CommonDataStatisticsManager().compute(guarded, TYPES)
 
@@ -252,15 +302,22 @@ def test_names_before_data():
         "per_atom_energy_mean": "scalar",
         "forces_rms": "scalar",
         "per_type_forces_rms": "per_type",
-        "per_type_energy_shifts_lstsq": "per_type",
+        "per_type_energy_shifts_auto": "per_type",
         "isolated_atom_energies": "per_type",
+        "per_type_energy_shifts_lstsq": "per_type",
+        "per_type_energy_shifts_min_norm": "per_type",
     }
     assert "forces_rms" not in EnergyOnlyDataStatisticsManager().names()
 
 
-def test_missing_types_and_labels_are_named(frames):
+def _bare(types):
+    """A molecule with an energy and no forces."""
+    return frame(types, [[0.0, 0, index] for index in range(len(types))], energy=-1000.0)
+
+
+def test_missing_types_and_labels_are_named():
     with pytest.raises(DataError) as caught:
-        CommonDataStatisticsManager().compute(frames[3:5], (*TYPES, "Zr"))
+        CommonDataStatisticsManager().compute([_bare([0, 1])], (*TYPES, "Zr"))
     lines = str(caught.value).splitlines()
     assert lines == [
         (
@@ -277,12 +334,12 @@ def test_missing_types_and_labels_are_named(frames):
 
 def test_only_what_is_asked_for_is_computed(frames):
     manager = CommonDataStatisticsManager()
-    assert list(manager.compute(frames[3:4], TYPES, ["num_neighbors_mean"])) == ["num_neighbors_mean"]
+    assert list(manager.compute(frames[:1], TYPES, ["num_neighbors_mean"])) == ["num_neighbors_mean"]
     assert manager.compute([], TYPES, []) == {}
 
 
-def test_possible_statistics_leave_out_the_others_with_a_warning(frames, caplog):
-    found = CommonDataStatisticsManager().compute_possible(frames[3:6][:2], TYPES[:2])
+def test_possible_statistics_leave_out_the_others_with_a_warning(caplog):
+    found = CommonDataStatisticsManager().compute_possible([_bare([0, 1])], TYPES[:2])
     assert set(found) == {"num_neighbors_mean", "per_type_num_neighbors_mean", "per_atom_energy_mean"}
     assert "statistic forces_rms: the train set has no" in caplog.text
     assert "lstsq" not in caplog.text, "energy references are computed on demand only"
@@ -332,7 +389,8 @@ def test_unknown_names_get_the_nearest_one():
         (
             "training_data_stats: unknown statistic, got 'median'; statistics: "
             "num_neighbors_mean, per_type_num_neighbors_mean, per_atom_energy_mean, forces_rms, per_type_forces_rms, "
-            "per_type_energy_shifts_lstsq, isolated_atom_energies"
+            "per_type_energy_shifts_auto, isolated_atom_energies, per_type_energy_shifts_lstsq, "
+            "per_type_energy_shifts_min_norm"
         ),
     ]
 

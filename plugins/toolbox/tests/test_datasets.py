@@ -384,6 +384,35 @@ def test_a_check_knows_the_validation_sets(folder):
         checked("training_module.lr_scheduler.monitor=val2_epoch/weighted_sum")
 
 
+def test_groups_blocks_and_elements_of_a_split(tmp_path):
+    random = np.random.default_rng(4)
+    many = [labelled(molecule(name), random) for name in ("H2O", "CH4", "CH3OH") * 6]
+    many.append(labelled(molecule("CH3OH"), random))
+    many[-1].symbols[0] = "Cu"
+    many.append(Atoms("O", calculator=SinglePointCalculator(Atoms("O"), energy=-1.0, forces=np.zeros((1, 3)))))
+    for index, atoms in enumerate(many):
+        atoms.info["parent"] = f"p{index % 6}"
+    write_lmdb(tmp_path / "a.lmdb", many)
+    write(tmp_path / "a.extxyz", many)
+
+    def split(source, by):
+        given = {"dataset": source, "train": 0.5, "val": 0.5, "by": by}
+        data = FrameDataModule(1, split_dataset=given, cache_dir=None)
+        data.bind(RECIPE.info())
+        data.setup()
+        assert {18, 19} <= set(data.split_indices["train"]), "the only copper, and the isolated atom"
+        return [set(data.split_indices[part]) for part in ("train", "val")]
+
+    train, val = split(ASEDataset(str(tmp_path / "a.extxyz")), "group:parent")
+    assert not {index % 6 for index in train - {19}} & {index % 6 for index in val}
+    for source in (ASEDataset(str(tmp_path / "a.extxyz")), LMDBDataset(str(tmp_path / "a.lmdb"))):
+        train, val = split(source, "block:3")
+        assert not {index // 3 for index in train - {19}} & {index // 3 for index in val}
+        train, val = split(source, "composition")
+        assert [sum(index % 3 == 0 for index in part - {18, 19}) for part in (train, val)] == [3, 3]
+        assert split(source, "random")
+
+
 def test_problems_of_options_come_at_once(tmp_path):
     with pytest.raises(ConfigError) as caught:
         FrameDataModule(
@@ -394,7 +423,7 @@ def test_problems_of_options_come_at_once(tmp_path):
         "FrameDataModule.train_dataset: must be a data set or a list of them, got 'a.npz'; for example {_target"
     )
     assert others == [
-        "FrameDataModule.split_dataset.part: unknown option; options: dataset, train, val, test",
+        "FrameDataModule.split_dataset.part: unknown option; options: dataset, train, val, test, by",
         "FrameDataModule.split_dataset.dataset: required option is missing",
         "FrameDataModule.split_dataset.train: train_dataset is given too; give one of them",
         "FrameDataModule.train_dataloader.batch_size: must be greater than 0, got 0",

@@ -7,7 +7,7 @@ which also finds problems between options.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from equipot.config import _cross_checks as cross_checks
 from equipot.config._aliases import translate
+from equipot.config._elements import automatic, sample_elements, with_elements, with_energies
 from equipot.config._folders import Folders
 from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import BAD, MAX_PROBLEMS, Statistic, resolve_phase1, with_references
@@ -58,6 +59,22 @@ class Checked:
 
     allow: AllowList
 
+    open_types: OpenTypes | None = None
+    """Set if the types are the elements of the data, which the check does not know: it took some sample elements."""
+
+
+@dataclasses.dataclass
+class OpenTypes:
+    """A config whose types are the elements of the data."""
+
+    config: DictConfig
+    places: list[str]
+    """Where it says ``auto``."""
+
+    def settled(self, elements: Sequence[str]) -> DictConfig:
+        """The config with the elements in these places."""
+        return with_elements(self.config, self.places, elements)
+
 
 def check_config(config: DictConfig, allow: AllowList | None = None, hydra: DictConfig | None = None) -> Checked:
     """Check a composed config; a ConfigError lists all problems.
@@ -96,6 +113,9 @@ class _Check:
             raise ConfigError(problems)
         self.allow = allow
         self.resolved, self.problems = resolve_phase1(self.config)
+        self.open_types: OpenTypes | None = None
+        self.used = used_root_keys(OmegaConf.to_container(self.config, resolve=False))
+        self._follow_elements()
         self.objects = ConfigObjects(allow)
         self.statistics: dict[str, None] = {}
 
@@ -123,7 +143,20 @@ class _Check:
             labels=cross_checks.needed_labels(self.objects, stages),
             environment=self._environment(),
             allow=self.allow,
+            open_types=self.open_types,
         )
+
+    def _follow_elements(self) -> None:
+        """Replace entries that follow from elements."""
+        if places := automatic(self.config, self.resolved):
+            self.open_types = OpenTypes(self.config, places)
+            self.config = self.open_types.settled(sample_elements(self.config))
+            self.resolved, self.problems = resolve_phase1(self.config)
+        replaced, problems = with_energies(self.config, self.resolved, all_types=not places)
+        if replaced is not self.config:
+            self.config = replaced
+            self.resolved, self.problems = resolve_phase1(self.config)
+        self.problems.extend(problems)
 
     def _environment(self) -> list[str]:
         """Places whose values come from the environment."""
@@ -136,9 +169,8 @@ class _Check:
     # ------------------------------------------------------------------- root
 
     def _root(self) -> None:
-        used = used_root_keys(OmegaConf.to_container(self.config, resolve=False))
         for key in self.resolved:
-            if key not in ROOT_KEYS and key not in used and len(self.problems) < 2 * MAX_PROBLEMS:
+            if key not in ROOT_KEYS and key not in self.used and len(self.problems) < 2 * MAX_PROBLEMS:
                 hint = did_you_mean(key, ROOT_KEYS) or "a key of your own must be used by some ${interpolation}"
                 self.problems.append(unknown(key, key, ROOT_KEYS, "key", hint=hint))
         for name in SECTIONS:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from equipot.config._components import Component, components
+from equipot.config._elements import AUTO, OF_TYPES, SHIFTS
 from equipot.config._places import kinds_at
 from equipot.config._sections import DEFERRED, SECTIONS, STAGES, is_within
 from equipot.containers import nodes
@@ -37,6 +38,12 @@ SECTION_OF_KIND = {
 
 TRAINER_PLACES = ("callbacks", "logger", "strategy", "profiler", "plugins")
 """Options of Lightning's trainer that take components; all others are left to the check."""
+
+FOLLOWING: dict[str, Schema] = {
+    **{name: {"const": AUTO} for name in OF_TYPES},
+    SHIFTS: {"type": "string", "description": "A file with energies of atoms."},
+}
+"""What configs may write besides, from which the value of an option follows."""
 
 
 def config_schema() -> Schema:
@@ -142,6 +149,8 @@ class _Definitions:
             if option.name in given:
                 continue
             schema = self.option(f"{section}.{option.name}", hints.get(option.name))
+            if option.name in FOLLOWING and "anyOf" in schema:
+                schema = {"anyOf": [*schema["anyOf"], FOLLOWING[option.name]]}
             properties[option.name] = {**schema, "description": option.doc}
             if not option.default:
                 required.append(option.name)

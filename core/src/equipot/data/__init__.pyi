@@ -12,6 +12,7 @@ from ._collection import FrameCollection as FrameCollection
 from ._collection import LazyFrames as LazyFrames
 from ._collection import collect_frames as collect_frames
 from ._dataset import FrameDataset as FrameDataset
+from ._energy_references import ReferenceCollector as ReferenceCollector
 from ._formats import argument_problems as argument_problems
 from ._frames import LabelContract as LabelContract
 from ._frames import frame_from_atoms as frame_from_atoms

@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Collection, Iterable, Mapping
+import logging
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,23 +18,28 @@ from equipot.data._census import Census
 from equipot.data._checks import check_batch_sizes, check_elements, check_labels, check_weights
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
+from equipot.data._energy_references import APART, EnergyReferences, collected, is_alone
 from equipot.data._frames import LabelContract, without_force_consistent
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data._splits import PARTS, split_indices
+from equipot.data._splits import PARTS, RANDOM, Split, SplitRule, split_frames, split_rule
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics, code_of
 from equipot.data._weights import weight_scales
 from equipot.data.checks import Verdict, judge
+from equipot.data.checks._energy_checks import shift_findings
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import LABELS
 from equipot.files import file_digest
 from equipot.graph import Graph
 from equipot.model._context import ModelInfo
 from equipot.options import Configurable
 
+logger = logging.getLogger(__name__)
+
 TRAIN = PARTS[0]
+MEAN = "per_atom_energy_mean"
 
 T = TypeVar("T")
 
@@ -56,6 +62,9 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         self.info: ModelInfo | None = None
         self.split_indices: dict[str, list[int]] = {}
         """Frames of the split set in each part, by index."""
+        self.split_by = RANDOM
+        """The rule by which they were split."""
+        self._read: dict[str, FrameCollection] = {}
         self._sets: dict[str, FrameDataset] = {}
         self._census = Census(self.label_contract, options.units)
         self._used: frozenset[str] | None = None
@@ -89,23 +98,47 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         """What ``split_indices`` refer to, as plain containers for ``splits.json``."""
         return None
 
-    def split(self, whole: FrameCollection, sizes: Mapping[str, float]) -> dict[str, FrameCollection]:
-        """Split frames at random by the seed, and keep the ``split_indices``.
+    def split(
+        self, whole: FrameCollection, sizes: Mapping[str, float], *, by: str = RANDOM
+    ) -> dict[str, FrameCollection]:
+        """Split frames by the seed, and keep the ``split_indices``.
+
+        Every element is in ``train`` if it is in any of the frames: others are exchanged for it where needed.
 
         Args:
             whole: All frames; isolated atoms always go to ``train``.
             sizes: Fraction or number of frames of ``train``, ``val`` and ``test``.
+            by: ``random``, ``composition``, ``group:KEY`` or ``block:N``.
 
         Raises:
-            ConfigError: If a part is empty or the parts are larger than the set.
+            ConfigError: If there is no such rule, a part is empty or the parts are larger than the set.
+            DataError: If a frame has nothing under the key of the groups.
         """
-        pool = [index for index, isolated in enumerate(whole.isolated) if not isolated or TRAIN not in sizes]
-        isolated = len(whole.isolated) - len(pool)
-        parts = split_indices(len(pool), sizes, self.options.seed, isolated=isolated)
-        self.split_indices = {part: [pool[index] for index in indices] for part, indices in parts.items()}
-        if TRAIN in parts:
-            self.split_indices[TRAIN] += [index for index, isolated in enumerate(whole.isolated) if isolated]
+        rule = split_rule(by)
+        isolated = self._isolated_among(whole) if TRAIN in sizes else []
+        apart = set(isolated)
+        pool = [index for index in range(len(whole.places)) if index not in apart]
+        elements = [tuple(number for number, _ in whole.composition(index)) for index in pool]
+        made = split_frames(
+            elements,
+            sizes,
+            self.options.seed,
+            rule=rule,
+            labels=_split_labels(whole, pool, rule),
+            isolated=len(isolated),
+        )
+        _say_of_elements(made)
+        self.split_by = by
+        self.split_indices = {part: [pool[index] for index in indices] for part, indices in made.parts.items()}
+        if TRAIN in made.parts:
+            self.split_indices[TRAIN] += isolated
         return {part: whole.subset(indices) for part, indices in self.split_indices.items()}
+
+    def _isolated_among(self, whole: FrameCollection) -> list[int]:
+        """Frames that are marked as isolated atoms, or are one atom without neighbours."""
+        r_max = APART if self.info is None else self.info.r_max
+        alone = {index for index in whole.single_atoms() if is_alone(whole.frames[index], r_max)}
+        return [index for index, marked in enumerate(whole.isolated) if marked or index in alone]
 
     def bind(self, info: ModelInfo) -> None:
         """Adopt the types, cutoff radii and edge sets of a model.
@@ -159,6 +192,27 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         del stage
         if self._sets:
             return
+        collections = self._read or self._collections()
+        scales = weight_scales(collections, self.label_contract)
+        present = set().union(*(one.labels for one in collections.values()))
+        labels = [label for label in LABELS if label in present]
+        sets = {
+            name: FrameDataset(
+                complete_labels(one.frames, labels, scales),
+                one.places,
+                self._transforms,
+                isolated=one.isolated,
+                single=one.single_atoms(),
+            )
+            for name, one in collections.items()
+        }
+        check_batch_sizes(sets, self._loaders)
+        check_elements(sets, self._transforms)
+        self._sets, self._read = sets, {}
+        self._unjudged = collections if self._used is not None else None  # a run is to come, which judges them
+
+    def _collections(self) -> dict[str, FrameCollection]:
+        """All sets as read, with their labels checked."""
         collections = self.read_sets()
         self._census = Census(self.label_contract, self.options.units)
         for name, one in collections.items():
@@ -166,17 +220,26 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         wanted = {"total_energy"} if self.options.labels is None else set(self.label_contract) & set(LABELS)
         check_labels(self._census, wanted, self.source_files(), self._used)
         check_weights(collections.values(), self.label_contract, self.source_files())
-        scales = weight_scales(collections, self.label_contract)
-        present = set().union(*(one.labels for one in collections.values()))
-        labels = [label for label in LABELS if label in present]
-        sets = {
-            name: FrameDataset(complete_labels(one.frames, labels, scales), one.places, self._transforms)
-            for name, one in collections.items()
-        }
-        check_batch_sizes(sets, self._loaders)
-        check_elements(sets, self._transforms)
-        self._sets = sets
-        self._unjudged = collections if self._used is not None else None  # a run is to come, which judges them
+        return collections
+
+    def elements(self) -> list[str]:
+        """Chemical symbols of all elements in all sets, sorted; reads the data, and needs no model.
+
+        Raises:
+            DataError: As ``setup``.
+        """
+        if not self._sets and not self._read:
+            self._read = self._collections()
+        return sorted({symbol for one in self._census.sets.values() for symbol in one.elements})
+
+    def adopt(self, other: DataModule) -> None:
+        """Take over what another data module with the same options has read but not set up.
+
+        Args:
+            other: Of which ``elements`` was asked.
+        """
+        self._read, self._census, self._used = other._read, other._census, other._used
+        self.split_indices, self.split_by = other.split_indices, other.split_by
 
     def census(self) -> Census:
         """The labels found in each set, printable as a table; reads the data on first use."""
@@ -261,15 +324,48 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             "manager": manager.config(),
             "transforms": [_fingerprint(one) for one in self._transforms],
             "requested": None if names is None else sorted(names),
+            "isolated": [index for index, isolated in enumerate(dataset.isolated_atoms()) if isolated],
             "code": code_of(manager, *self._transforms),
         }
 
         def compute() -> dict[str, StatisticValue]:
-            frames = dataset.for_statistics(manager.fields_read(names, types))
-            return manager.compute_possible(frames, types) if names is None else manager.compute(frames, types, names)
+            frames, isolated = dataset.for_statistics(manager.fields_read(names, types)), dataset.isolated_atoms()
+            if names is None:
+                return manager.compute_possible(frames, types, isolated=isolated)
+            return manager.compute(frames, types, names, isolated=isolated)
 
         cache_dir = self.options.cache_dir
-        return cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
+        values = cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
+        if isinstance(mean := values.get(MEAN), float):
+            self._judge_mean(mean)
+        return values
+
+    def _judge_mean(self, mean: float) -> None:
+        """Warn of a mean energy per atom that isolated atoms in the train set contradict."""
+        dataset, mapper = self._sets[TRAIN], mapper_among(self._transforms)
+        if mapper is None:
+            return
+        alone = [index for index, isolated in enumerate(dataset.isolated_atoms()) if isolated]
+        references = collected([(dataset.raw(index), True) for index in alone], mapper)
+        shifts = dict.fromkeys(mapper.model_type_names, mean)
+        for one in shift_findings(references, shifts, self.options.units):
+            logger.warning("statistic %s: %s; %s [%s]", MEAN, one.message, one.check.remedy, one.code)
+
+    def energy_references(self, name: str = TRAIN) -> EnergyReferences:
+        """Compositions with energies, and isolated atoms, of a set: what energies per type follow from.
+
+        Args:
+            name: The set.
+
+        Raises:
+            ConfigError: If there is no such set, or no model or type mapper says what the types are.
+        """
+        dataset = self._ready(name)
+        mapper = mapper_among(self._transforms)
+        if mapper is None:  # which _ready refuses
+            raise ConfigError(problem("data.transforms", "types are not known"))
+        pairs = enumerate(dataset.isolated_atoms())
+        return collected(((dataset.raw(index), isolated) for index, isolated in pairs), mapper)
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled, resumable batches of the train set."""
@@ -325,6 +421,40 @@ def name_sets(parts: Iterable[tuple[str, T]]) -> dict[str, T]:
         number = sum(name.startswith(part) for name in named)
         named[part if part == TRAIN else f"{part}{number}"] = frames
     return named
+
+
+def _split_labels(whole: FrameCollection, pool: Sequence[int], rule: SplitRule) -> list[Hashable]:
+    """What a rule goes by, for each frame of the pool."""
+    if rule.kind == "composition":
+        groups = whole.groups or [""] * len(whole.places)
+        return [(whole.composition(index), groups[index]) for index in pool]
+    if rule.kind == "block":
+        return [_block(whole.places[index], index, rule.length) for index in pool]
+    if rule.kind == "group":
+        keys = whole.split_keys or [""] * len(whole.places)
+        if without := [whole.places[index] for index in pool if not keys[index]]:
+            what = f"{len(without)} of {len(pool)} frames have no {rule.key!r} in info, the first is {without[0]}"
+            hint = "every frame needs it; block:N keeps consecutive frames together"
+            raise DataError(problem("data.split_dataset.by", what, hint=hint))
+        return [keys[index] for index in pool]
+    return []
+
+
+def _block(place: str, index: int, length: int) -> tuple[str, int]:
+    """File and number of the block of a frame; blocks do not reach from one file into the next."""
+    file, _, number = place.rpartition(", frame ")
+    return file, (int(number) if number.isdecimal() else index) // length
+
+
+def _say_of_elements(split: Split) -> None:
+    """Say which frames were exchanged for the elements, and which elements the train set lacks."""
+    from ase.data import chemical_symbols
+
+    if split.exchanged:
+        logger.info("%d frames (or groups) changed places, so that train has all elements", split.exchanged)
+    if split.missing:
+        symbols = ", ".join(chemical_symbols[number] for number in split.missing)
+        logger.warning("train is too small to have all elements, it lacks %s; make it larger", symbols)
 
 
 def _fingerprint(transform: Transform) -> list[Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, keys_found
+from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, info_of, keys_found
 from equipot.data._packed import PackedFrames, Packer, SameButNumbers
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5
+_LONGEST_KEY = 200
 
 
 class LazyFrames(Sequence[Graph]):
@@ -63,6 +65,15 @@ class LazyFrames(Sequence[Graph]):
 
 def _chained(make: Callable[[int], Graph], function: Callable[[Graph], Graph], index: int) -> Graph:
     return function(make(index))
+
+
+Composition = tuple[tuple[int, int], ...]
+"""Atomic numbers in order, each with its number of atoms."""
+
+
+def composition_of(frame: Mapping[str, Any]) -> Composition:
+    """Elements of a frame and their numbers of atoms; its fields are tensors or arrays."""
+    return tuple(sorted(Counter(frame["atomic_numbers"].tolist()).items()))
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,19 @@ class FrameCollection:
     """What the reader saw besides the numbers, e.g. a unit in the comment."""
     groups: list[str] = field(default_factory=list)
     """``config_type`` (or ``group``) of the frame as text; empty without."""
+    compositions: list[Composition] = field(default_factory=list)
+    """Elements of the frame and their numbers of atoms; ``composition`` computes those that a reader has left out."""
+    split_keys: list[str] = field(default_factory=list)
+    """What the frame has under the key by which frames are kept together in a split; empty without."""
+
+    def composition(self, index: int) -> Composition:
+        """Elements of a frame and their numbers of atoms."""
+        return self.compositions[index] if self.compositions else composition_of(self.frames[index])
+
+    def single_atoms(self) -> list[int]:
+        """Frames of one atom."""
+        number = len(self.places)
+        return [index for index in range(number) if sum(count for _, count in self.composition(index)) == 1]
 
     def subset(self, indices: Sequence[int]) -> FrameCollection:
         """Some of the frames, in the given order."""
@@ -162,12 +186,14 @@ class FrameCollection:
             isolated=[self.isolated[index] for index in indices],
             notes=[self.notes[index] for index in indices] if self.notes else [],
             groups=[self.groups[index] for index in indices] if self.groups else [],
+            compositions=[self.compositions[index] for index in indices] if self.compositions else [],
+            split_keys=[self.split_keys[index] for index in indices] if self.split_keys else [],
         )
 
     def repeat(self, index: int, place: str) -> None:
         """Add what is known of a frame once more, for another frame of which the same is known."""
         every: tuple[list[Any], ...] = (self.reports, self.keys, self.isolated, self.notes, self.groups)
-        for known in every:
+        for known in (*every, *([self.split_keys] if self.split_keys else [])):
             known.append(known[index])
         self.places.append(place)
 
@@ -185,6 +211,7 @@ def collect_frames(
     keep: bool = True,
     unconverged: Unconverged = "error",
     learn: Callable[[Graph, dict[str, LabelReport], object, int], None] | None = None,
+    group_key: str | None = None,
 ) -> FrameCollection:
     """Convert ``ase.Atoms`` to frames, with what the census counts of each.
 
@@ -196,6 +223,7 @@ def collect_frames(
         unconverged: What is done with frames that did not converge, as in ``ConvergedFrames``.
         learn: Told of each structure that was converted, with its frame, reports, notes and index; the structures may
             then also be ``SameButNumbers``.
+        group_key: Key in ``info`` whose value goes to ``split_keys``.
 
     Raises:
         DataError: With the first few frames that cannot be used.
@@ -203,11 +231,14 @@ def collect_frames(
     packer = Packer()
     collection = FrameCollection()
     problems: list[str] = []
+    shared: dict[Composition, Composition] = {}  # most frames have the composition of another one
     converged = ConvergedFrames(atoms_by_place, unconverged)
     for where, atoms in converged:
         if isinstance(atoms, SameButNumbers):
             packer.add_arrays(atoms.fields)
             collection.repeat(atoms.example, where)
+            made = composition_of(atoms.fields)
+            collection.compositions.append(shared.setdefault(made, made))
             continue
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
@@ -219,6 +250,10 @@ def collect_frames(
             continue
         if keep:
             packer.add(frame)
+        made = composition_of(frame)
+        collection.compositions.append(shared.setdefault(made, made))
+        if group_key is not None:
+            collection.split_keys.append(str(info_of(atoms).get(group_key, ""))[:_LONGEST_KEY])
         collection.reports.append(reports)
         collection.places.append(where)
         collection.keys.append(keys)

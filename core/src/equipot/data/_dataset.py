@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from equipot._progress import track
 from equipot.data._collection import LazyFrames
+from equipot.data._energy_references import is_isolated
 from equipot.data._neighbor_counts import count_neighbors
 from equipot.data._packed import PackedFrames
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, ModelEdges, Transform
@@ -38,6 +39,8 @@ class FrameDataset(Dataset[Graph]):
         frames: Frames as read from files, in memory or lazy.
         places: File and index of each frame, for messages.
         transforms: Applied in order when a frame is fetched.
+        isolated: For each frame, whether it is marked as an isolated atom.
+        single: Indices of the frames of one atom, if they are known.
         cache_bytes: Memory for the results of the transforms.
     """
 
@@ -47,6 +50,8 @@ class FrameDataset(Dataset[Graph]):
         places: Sequence[str] | None = None,
         transforms: Sequence[Transform] = (),
         *,
+        isolated: Sequence[bool] | None = None,
+        single: Sequence[int] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._frames = frames
@@ -55,6 +60,9 @@ class FrameDataset(Dataset[Graph]):
             what = f"must have one entry per frame ({len(self._frames)})"
             raise DataError(problem("FrameDataset.places", what, got=len(self.places)))
         self.transforms = list(transforms)
+        self._marked = [False] * len(self._frames) if isolated is None else list(isolated)
+        self._single = single
+        self._isolated: list[bool] | None = None
         self._cache: dict[int, Graph] = {}
         self._cache_left = cache_bytes
         self._cache_bytes = cache_bytes
@@ -140,7 +148,24 @@ class FrameDataset(Dataset[Graph]):
 
     def with_transforms(self, transforms: Sequence[Transform]) -> FrameDataset:
         """The same frames with other transforms and an empty cache."""
-        return FrameDataset(self._frames, self.places, transforms, cache_bytes=self._cache_bytes)
+        marked, single, cache_bytes = self._marked, self._single, self._cache_bytes
+        return FrameDataset(
+            self._frames, self.places, transforms, isolated=marked, single=single, cache_bytes=cache_bytes
+        )
+
+    def isolated_atoms(self) -> list[bool]:
+        """For each frame, whether it is an isolated atom: marked as one, or one atom without neighbours.
+
+        The transforms must include a neighbour list.
+        """
+        if self._isolated is None:
+            if self._single is None:
+                self._single = [index for index, size in enumerate(self.num_atoms()) if size == 1]
+            found = [*self._marked]
+            for index in self._single:
+                found[index] = found[index] or is_isolated(self[index])
+            self._isolated = found
+        return self._isolated
 
     def num_atoms(self) -> list[int]:
         """Number of atoms of each frame."""

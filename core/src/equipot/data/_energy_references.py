@@ -1,89 +1,437 @@
-"""Reference energies per type: of isolated atoms, or from a least-squares fit to compositions."""
+"""Energies per type: of isolated atoms, from a least-squares fit to compositions, or the mean energy per atom.
+
+Frames of isolated atoms are kept apart from all others: their energies lack the bonding of the others, so that a mean
+or a fit over both describes neither.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from equipot.data._statistics import Mean
 from equipot.errors import DataError
+from equipot.fields import mask_key
 from equipot.graph import Graph
-from equipot.quantities import FieldValues
+from equipot.neighbors import add_neighbors
+from equipot.quantities import FieldValues, PerAtomModifier
+
+if TYPE_CHECKING:
+    from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
+
+Floats = npt.NDArray[np.float64]
+Rule = Literal["isolated atoms", "least squares", "mean"]
+
+AUTO = "per_type_energy_shifts_auto"
+"""The statistic that takes the best of the rules that the data allow."""
+
+SAME_ENERGY = 1e-6
+"""Energies of isolated atoms of one type that differ by more than this (in the data's unit) contradict each other."""
 
 _ENERGY = FieldValues("total_energy")
+_PER_ATOM = PerAtomModifier("total_energy")
 
 
-class LeastSquaresShifts:
-    """Per-type energies e_t that minimise ``sum over frames of (E - sum_t n_t e_t)^2``.
+APART = 6.0
+"""Å: where no cutoff is known, an atom whose images are farther away is isolated; the nearest neighbours in crystals of
+elements are at most 5.3 Å away (caesium)."""
 
-    Every frame has the same weight. It is an error if the compositions do not determine the fit.
+
+def is_isolated(frame: Graph) -> bool:
+    """Whether a frame with edges is one atom without neighbours within its cutoff."""
+    return frame["positions"].shape[0] == 1 and frame["edge_index"].shape[1] == 0
+
+
+def is_alone(frame: Graph, r_max: float = APART) -> bool:
+    """Whether a frame without edges is one atom without neighbours.
+
+    Args:
+        frame: As read.
+        r_max: Distance within which images of the atom are neighbours, Å.
+    """
+    if frame["positions"].shape[0] != 1:
+        return False
+    return not frame["pbc"].any() or is_isolated(add_neighbors(frame, r_max))
+
+
+class ReferenceCollector(ABC):
+    """Computes a statistic that also needs the frames of isolated atoms, which all other statistics leave out."""
+
+    @abstractmethod
+    def update(self, batch: Graph) -> None:
+        """Add frames other than isolated atoms."""
+
+    @abstractmethod
+    def update_isolated(self, frame: Graph) -> None:
+        """Add the frame of an isolated atom."""
+
+    @abstractmethod
+    def result(self) -> dict[str, float]:
+        """Energy by type, or a DataError if the frames do not determine it."""
+
+
+@dataclass
+class _Seen:
+    """Energies of the frames of one composition: number, mean, and sum of squared deviations (Welford)."""
+
+    number: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, energy: float) -> None:
+        self.number += 1
+        step = energy - self.mean
+        self.mean += step / self.number
+        self.squares += step * (energy - self.mean)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Least squares over frames; where compositions leave a choice, the energies are as close to the mean as they can.
+
+    The smallest deviation from the mean, rather than from zero, does not depend on where the energy scale begins.
+    """
+
+    energies: Floats
+    """By type."""
+    rank: int
+    """Number of combinations of energies that the compositions determine."""
+    undetermined: list[int]
+    """Types whose energy they leave open."""
+    frames: int
+    compositions: int
+    residual: float
+    """Root mean square over frames of the residual per atom."""
+
+
+@dataclass(frozen=True)
+class ChosenEnergies:
+    """Energies per type, and why they are these."""
+
+    values: dict[str, float]
+    rule: Rule
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers."""
+        return asdict(self)
+
+
+class EnergyReferences:
+    """Everything that energies per type follow from: compositions with energies, and isolated atoms.
+
+    Energies are in the unit of the data. Memory grows with the number of different compositions, not of frames.
+
+    Args:
+        type_names: The types.
     """
 
     requires = ("total_energy", "atom_types")
 
     def __init__(self, type_names: Sequence[str]) -> None:
-        self._type_names = list(type_names)
-        self._counts: list[list[int]] = []
-        self._energies: list[float] = []
+        self.type_names = list(type_names)
+        self._neutral: dict[bytes, _Seen] = {}
+        self._charged: dict[bytes, _Seen] = {}
+        self._mean = Mean()
+        self._isolated: dict[str, set[float]] = {}
+        self.ions = 0
+        """Isolated atoms with a charge, whose energies say nothing of the atom."""
 
     def update(self, batch: Graph) -> None:
-        """Collect compositions and energies."""
-        found = _ENERGY.values(batch)
-        if found is None:
+        """Add compositions and energies of frames that are not isolated atoms."""
+        found, per_atom = _ENERGY.values(batch), _PER_ATOM.values(batch)
+        if found is None or per_atom is None:
             return
-        energies, present = found.rows, found.present
-        n_frames, n_types = energies.shape[0], len(self._type_names)
+        self._mean.update(per_atom.rows[per_atom.present])
+        n_frames, n_types = found.rows.shape[0], len(self.type_names)
         flat = batch["batch"] * n_types + batch["atom_types"]
         counts = torch.bincount(flat, minlength=n_frames * n_types).reshape(n_frames, n_types)
-        self._counts.extend(counts[present].tolist())
-        self._energies.extend(energies[present].tolist())
+        charges = _charges(batch, n_frames)
+        for frame in torch.where(found.present)[0].tolist():
+            kind = self._charged if charges[frame] else self._neutral
+            key = counts[frame].numpy().astype(np.int64).tobytes()
+            kind.setdefault(key, _Seen()).add(float(found.rows[frame]))
 
-    def result(self) -> dict[str, float]:
-        """The fitted energies by type; a DataError if the frames do not determine them."""
-        if not self._counts:
-            raise DataError("the train set has no total_energy")
-        counts = np.array(self._counts, dtype=np.float64)
-        if absent := [name for name, column in zip(self._type_names, counts.T, strict=True) if not column.any()]:
-            raise DataError(f"the train set has no atoms of the types {absent}")
-        rank = int(np.linalg.matrix_rank(counts))
-        if rank < len(self._type_names):
+    def update_isolated(self, frame: Graph) -> None:
+        """Add the frame of an isolated atom."""
+        found = _ENERGY.values(frame)
+        if found is None or not bool(found.present[0]):
+            return
+        if _charges(frame, 1)[0]:
+            self.ions += 1
+            return
+        name = self.type_names[int(frame["atom_types"][0])]
+        self._isolated.setdefault(name, set()).add(float(found.rows[0]))
+
+    @property
+    def isolated(self) -> dict[str, float]:
+        """Energy of the isolated atom of each type that has one; of several, the lowest."""
+        return {name: min(self._isolated[name]) for name in self.type_names if name in self._isolated}
+
+    def add(self, frame: Graph, mapper: ChemicalSpeciesToAtomTypeMapper, *, isolated: bool) -> Iterator[float]:
+        """Add a single frame as read.
+
+        Args:
+            frame: Neither types nor edges are needed.
+            mapper: Gives the types.
+            isolated: Whether it is an isolated atom.
+
+        Yields:
+            The energy per atom, if it counts in the mean.
+        """
+        energy, mask = frame.get("total_energy"), frame.get(mask_key("total_energy"))
+        if energy is None or (mask is not None and not mask[0]):
+            return
+        types = mapper.types(frame["atomic_numbers"])
+        if isolated:
+            self.update_isolated({**frame, "atom_types": types})
+            return
+        key = np.bincount(types.numpy(), minlength=len(self.type_names)).astype(np.int64).tobytes()
+        kind = self._charged if _charges(frame, 1)[0] else self._neutral
+        kind.setdefault(key, _Seen()).add(value := float(energy[0]))
+        yield value / len(types)
+
+    def add_to_mean(self, per_atom: Sequence[float]) -> None:
+        """Add energies per atom to their mean."""
+        self._mean.update(torch.tensor(per_atom, dtype=torch.float64))
+
+    def contradictions(self) -> dict[str, list[float]]:
+        """Energies of the isolated atoms of each type that has several different ones, sorted."""
+        return {
+            name: sorted(energies)
+            for name, energies in self._isolated.items()
+            if max(energies) - min(energies) > SAME_ENERGY
+        }
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over frames of energy / number of atoms, without isolated atoms; None without such frames."""
+        mean = self._mean.compute()
+        return None if np.isnan(mean) else mean
+
+    def isolated_atoms(self) -> dict[str, float]:
+        """Energies of isolated atoms.
+
+        Raises:
+            DataError: If a type has no isolated atom, or several with different energies.
+        """
+        for name, energies in self.contradictions().items():
+            raise DataError(f"isolated atoms of type {name!r} have different energies: {energies}")
+        if absent := [name for name in self.type_names if name not in self._isolated]:
+            ions = f" ({self.ions} have a charge and do not count)" if self.ions else ""
             raise DataError(
-                f"compositions are rank deficient: they determine {rank} of {len(self._type_names)} per-type "
-                "energies (e.g. all frames have one stoichiometry); use per_atom_energy_mean, "
-                "isolated_atom_energies or numbers, or add frames of other compositions"
+                "the train set has no isolated atom (a frame of one atom without neighbours, with total_energy) "
+                f"of the types {absent}{ions}"
             )
-        energies = np.linalg.lstsq(counts, np.array(self._energies), rcond=None)[0]
-        return dict(zip(self._type_names, energies.tolist(), strict=True))
+        return self.isolated
+
+    def least_squares(self) -> dict[str, float]:
+        """Energies e_t that minimise ``sum over frames of (E - sum_t n_t e_t)^2``.
+
+        Raises:
+            DataError: If the compositions do not determine them.
+        """
+        if (fit := self.fit()) is None:
+            raise DataError("the train set has no total_energy (besides that of isolated atoms)")
+        if absent := self.absent():
+            raise DataError(f"the train set has no atoms of the types {absent} (besides isolated ones)")
+        if fit.undetermined:
+            raise DataError(
+                f"compositions are rank deficient: they determine {fit.rank} of {len(self.type_names)} per-type "
+                f"energies, and leave open those of {self._named(fit.undetermined)} (e.g. all frames have one "
+                "stoichiometry); use isolated_atom_energies, per_type_energy_shifts_min_norm, "
+                "per_atom_energy_mean or numbers, or add frames of other compositions"
+            )
+        return self._by_type(fit.energies)
+
+    def nearest_to_mean(self) -> dict[str, float]:
+        """As ``least_squares``; of all solutions, the one with the smallest ``sum_t (e_t - mean)^2``.
+
+        Raises:
+            DataError: Without any energy.
+        """
+        if (fit := self.fit()) is None:
+            raise DataError("the train set has no total_energy (besides that of isolated atoms)")
+        return self._by_type(fit.energies)
+
+    def choose(self) -> ChosenEnergies:
+        """Energies of isolated atoms if there is one of each type, else least squares if determined, else the mean.
+
+        Raises:
+            DataError: Without any energy.
+        """
+        try:
+            return ChosenEnergies(self.isolated_atoms(), "isolated atoms", "each type has one in the training set")
+        except DataError as error:
+            reason = f"{error}"
+        if (fit := self.fit()) is None or self.mean is None:
+            raise DataError(f"{reason}; and no other frames with total_energy")
+        if not fit.undetermined:
+            over = f"{fit.frames} frames of {fit.compositions} compositions"
+            reason = f"{reason}; over {over}, the rms residual is {fit.residual:.3g} per atom"
+            return ChosenEnergies(self._by_type(fit.energies), "least squares", reason)
+        reason = (
+            f"{reason}; and compositions determine {fit.rank} of {len(self.type_names)} per-type energies, "
+            f"not those of {self._named(fit.undetermined)}"
+        )
+        return ChosenEnergies(dict.fromkeys(self.type_names, self.mean), "mean", reason)
+
+    def absent(self) -> list[str]:
+        """Types without an atom in the frames that are not isolated atoms."""
+        counts = self._arrays({**self._neutral, **self._charged})[0]
+        return [name for name, column in zip(self.type_names, counts.T, strict=True) if not column.any()]
+
+    def fit(self) -> _Fit | None:
+        """Least squares over neutral frames, and over all if charged ones determine more; None without frames."""
+        if not self._neutral and not self._charged:
+            return None
+        everything = {**self._neutral}
+        for key, seen in self._charged.items():
+            everything[key] = _joined(everything[key], seen) if key in everything else seen
+        if (
+            self._neutral
+            and _null_space(self._arrays(self._neutral)[0])[0] == _null_space(self._arrays(everything)[0])[0]
+        ):
+            return self._fit(self._neutral)
+        return self._fit(everything)
+
+    def _fit(self, seen: dict[bytes, _Seen]) -> _Fit:
+        counts, numbers, energies, squares = self._arrays(seen)
+        rank, undetermined = _null_space(counts)
+        sizes, start = counts.sum(axis=1), self.mean or 0.0
+        weights = np.sqrt(numbers)
+        left, right = counts * weights[:, None], (energies - start * sizes) * weights
+        solved = start + np.linalg.lstsq(left, right, rcond=None)[0]
+        residuals = numbers * (energies - counts @ solved) ** 2 + squares
+        residual = float(np.sqrt((residuals / sizes**2).sum() / numbers.sum()))
+        return _Fit(solved, rank, undetermined, int(numbers.sum()), len(counts), residual)
+
+    def residuals(self, shifts: Sequence[float]) -> Floats:
+        """Mean energy per atom that is left of each composition after subtracting shifts, once for each frame.
+
+        Args:
+            shifts: Energy of each type.
+        """
+        counts, numbers, energies, _ = self._arrays({**self._charged, **self._neutral})
+        left = (energies - counts @ np.array(shifts, dtype=np.float64)) / np.maximum(counts.sum(axis=1), 1.0)
+        return np.repeat(left, numbers.astype(np.int64))
+
+    def _arrays(self, seen: dict[bytes, _Seen]) -> tuple[Floats, Floats, Floats, Floats]:
+        """Atoms of each type [n, n_types], frames, mean energies and sums of squares [n] of compositions."""
+        rows = [np.frombuffer(key, dtype=np.int64) for key in seen]
+        counts = np.array(rows, dtype=np.float64).reshape(len(rows), len(self.type_names))
+        numbers = np.array([[one.number, one.mean, one.squares] for one in seen.values()]).reshape(-1, 3)
+        return counts, numbers[:, 0], numbers[:, 1], numbers[:, 2]
+
+    def _named(self, indices: Iterable[int]) -> list[str]:
+        return [self.type_names[index] for index in indices]
+
+    def _by_type(self, energies: Floats) -> dict[str, float]:
+        return dict(zip(self.type_names, energies.tolist(), strict=True))
 
 
-class IsolatedAtoms:
-    """Energies by type of the frames that consist of one atom without neighbours."""
+def _charges(batch: Graph, n_frames: int) -> list[float]:
+    """Charge of each frame in e; 0 where the data have none."""
+    charges = batch.get("total_charge")
+    return [0.0] * n_frames if charges is None else charges.reshape(-1).tolist()
+
+
+def _joined(one: _Seen, other: _Seen) -> _Seen:
+    """The same as if all energies had been added to one of them."""
+    number = one.number + other.number
+    step = other.mean - one.mean
+    squares = one.squares + other.squares + step**2 * one.number * other.number / number
+    return _Seen(number, one.mean + step * other.number / number, squares)
+
+
+def _null_space(counts: Floats) -> tuple[int, list[int]]:
+    """Rank of compositions, and the types (columns) whose energy they leave open."""
+    triangle = np.linalg.qr(counts, mode="r")  # of the same row space, and small
+    _, sizes, rows = np.linalg.svd(triangle)
+    rank = int((sizes > max(counts.shape) * np.finfo(np.float64).eps * sizes.max(initial=0.0)).sum())
+    free = np.abs(rows[rank:]).max(axis=0, initial=0.0)
+    return rank, np.flatnonzero(free > 1e-8).tolist()
+
+
+class _Energies(ReferenceCollector):
+    """Collects references; derived classes say which energies follow."""
 
     def __init__(self, type_names: Sequence[str]) -> None:
-        self._type_names = list(type_names)
-        self._found: dict[str, set[float]] = {}
+        self.references = EnergyReferences(type_names)
 
     def update(self, batch: Graph) -> None:
-        """Collect the isolated atoms of a batch."""
-        found = _ENERGY.values(batch)
-        if found is None:
-            return
-        energies, present = found.rows, found.present
-        edges = torch.bincount(batch["batch"][batch["edge_index"][0]], minlength=energies.shape[0])
-        first = batch["num_atoms"].cumsum(0) - batch["num_atoms"]
-        for frame in torch.where(present & (batch["num_atoms"] == 1) & (edges == 0))[0].tolist():
-            name = self._type_names[int(batch["atom_types"][first[frame]])]
-            self._found.setdefault(name, set()).add(float(energies[frame]))
+        """Add frames other than isolated atoms."""
+        self.references.update(batch)
+
+    def update_isolated(self, frame: Graph) -> None:
+        """Add the frame of an isolated atom."""
+        self.references.update_isolated(frame)
+
+
+class IsolatedAtoms(_Energies):
+    """Energies by type of the frames that consist of one atom without neighbours."""
 
     def result(self) -> dict[str, float]:
         """Energies by type; a DataError if a type has no isolated atom, or several with different energies."""
-        if absent := [name for name in self._type_names if name not in self._found]:
-            raise DataError(
-                "the train set has no isolated atom (a frame of one atom without neighbours, with total_energy) "
-                f"of the types {absent}"
-            )
-        for name, energies in self._found.items():
-            if max(energies) - min(energies) > 1e-6:
-                raise DataError(f"isolated atoms of type {name!r} have different energies: {sorted(energies)}")
-        return {name: min(self._found[name]) for name in self._type_names}
+        return self.references.isolated_atoms()
+
+
+class LeastSquaresShifts(_Energies):
+    """Per-type energies from least squares; it is an error if the compositions do not determine the fit."""
+
+    def result(self) -> dict[str, float]:
+        """The fitted energies by type; a DataError if the frames do not determine them."""
+        return self.references.least_squares()
+
+
+class NearestToMean(_Energies):
+    """Per-type energies from least squares; those that compositions leave open stay close to the mean."""
+
+    def result(self) -> dict[str, float]:
+        """The fitted energies by type."""
+        return self.references.nearest_to_mean()
+
+
+class BestShifts(_Energies):
+    """Isolated atoms if complete, else least squares where determined, else the mean."""
+
+    def result(self) -> dict[str, float]:
+        """Energies by type."""
+        return self.references.choose().values
+
+
+def collected(frames: Iterable[tuple[Graph, bool]], mapper: ChemicalSpeciesToAtomTypeMapper) -> EnergyReferences:
+    """References of single frames as read, each with whether it is an isolated atom.
+
+    Args:
+        frames: Neither types nor edges are needed.
+        mapper: Gives the types; all elements must have one.
+    """
+    references = EnergyReferences(mapper.model_type_names)
+    per_atom = [energy for frame, isolated in frames for energy in references.add(frame, mapper, isolated=isolated)]
+    references.add_to_mean(per_atom)
+    return references
+
+
+def without_isolated(
+    frames: Iterable[Graph], marks: Iterable[bool], references: Sequence[ReferenceCollector]
+) -> Iterator[Graph]:
+    """The frames other than isolated atoms, which only some collectors get.
+
+    Args:
+        frames: With edges.
+        marks: True for frames that count as isolated atoms even with edges, one for each frame.
+        references: Collectors that get isolated atoms.
+    """
+    for frame, marked in zip(frames, marks, strict=False):
+        if not marked and not is_isolated(frame):
+            yield frame
+            continue
+        for one in references:
+            one.update_isolated(frame)

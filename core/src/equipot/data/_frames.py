@@ -216,11 +216,15 @@ def _find(atoms: Atoms, key: str, where: str) -> tuple[str, Any] | None:
 
 
 def _held(atoms: Atoms) -> dict[str, Mapping[str, Any]]:
-    """All values of a structure, by place; ASE databases keep their columns one level down in info."""
-    columns = (atoms.info.get(name) for name in ("data", "key_value_pairs"))
-    info = dict(itertools.chain(*(one.items() for one in (*columns, atoms.info) if isinstance(one, Mapping))))
+    """All values of a structure, by place."""
     results = getattr(atoms.calc, "results", None) or {}
-    return {"results": results, "info": info, "arrays": atoms.arrays}
+    return {"results": results, "info": info_of(atoms), "arrays": atoms.arrays}
+
+
+def info_of(atoms: Atoms) -> dict[str, Any]:
+    """All values in ``info``; ASE databases keep their columns one level down in it."""
+    columns = (atoms.info.get(name) for name in ("data", "key_value_pairs"))
+    return dict(itertools.chain(*(one.items() for one in (*columns, atoms.info) if isinstance(one, Mapping))))
 
 
 def keys_found(atoms: Atoms) -> dict[str, tuple[int, ...]]:

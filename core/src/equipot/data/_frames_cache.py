@@ -33,11 +33,12 @@ logger = logging.getLogger(__name__)
 FROM_BYTES = 16 * 1024**2
 """Size of the files of a set from which on its frames are kept; smaller ones are read in a second or two."""
 
-_FORMAT = 1
+_FORMAT = 2
 _ALIGNED = 64
 _MOST_KINDS = 10_000
-_KEPT = ("frames", "reports", "places", "keys", "isolated", "notes", "groups")
-"""The parts of a collection; one with any other part is not kept."""
+_KEPT = ("frames", "reports", "places", "keys", "isolated", "notes", "groups", "split_keys")
+_FOLLOWS = ("compositions",)
+"""The parts of a collection that are kept, and those that follow from them; one with any other part is not kept."""
 
 _DTYPES = ("float64", "int64", "int32", "bool")
 
@@ -97,7 +98,7 @@ def _code() -> list[str]:
 
 def _store(path: Path, key: str, files: Sequence[str], found: FrameCollection) -> None:
     frames = found.frames
-    if {one.name for one in dataclasses.fields(found)} != set(_KEPT) or not isinstance(frames, PackedFrames):
+    if {one.name for one in dataclasses.fields(found)} != {*_KEPT, *_FOLLOWS} or not isinstance(frames, PackedFrames):
         return
     placed = _place_numbers(found.places, files)
     tables, codes = _tables(found)
@@ -142,6 +143,7 @@ def _tables(found: FrameCollection) -> tuple[dict[str, list[Any]] | None, dict[s
         "keys": list,
         "notes": lambda one: [[note.code, note.text] for note in one],
         "groups": str,
+        "split_keys": str,
     }
     tables: dict[str, list[Any]] = {}
     codes: dict[str, Array] = {}
@@ -180,6 +182,7 @@ def _load(path: Path, key: str, files: Sequence[str]) -> FrameCollection | None:
         "keys": [tuple(made) for made in index["tables"]["keys"]],
         "notes": [tuple(FrameNote(*one) for one in made) for made in index["tables"]["notes"]],
         "groups": index["tables"]["groups"],
+        "split_keys": index["tables"]["split_keys"],
     }
     lists = {name: [table[code] for code in arrays[f"code {name}"].tolist()] for name, table in tables.items()}
     places = zip(arrays["place file"].tolist(), arrays["place index"].tolist(), strict=True)

@@ -59,7 +59,7 @@ class SourceDataModule(DataModule, options=SourceOptions):
             for group in groups:
                 yield part, self.read(group)
         if split:
-            yield from self.split(self.read(split), sizes).items()
+            yield from self.split(self.read(split), sizes, by=self.options.split_by).items()
 
 
 _AFTER_READING = frozenset(
@@ -79,8 +79,10 @@ class ASEDataOptions(SourceOptions):
     expected: ClassVar[str] = "a path or a list of paths"
 
     split_dataset: dict[str, Any] | None = None
-    """``file_path`` (a path or a list) and ``train``, ``val``, ``test`` as fractions or numbers of frames. Frames with
-    ``config_type=IsolatedAtom`` always go to train."""
+    """``file_path`` (a path or a list); ``train``, ``val``, ``test`` as fractions or numbers of frames; and ``by``:
+    ``random``, ``composition`` (each part has its share of each composition and config type), ``group:KEY`` (frames
+    with the same value under a key of info stay together) or ``block:N`` (so do N consecutive frames of a file).
+    Isolated atoms always go to train, and so do frames without which it would lack an element."""
 
     train_file_path: str | list[str] | None = None
     """File or files of the train set."""
@@ -130,14 +132,16 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
             for one in dataclasses.fields(self.options)
             if one.name not in _AFTER_READING
         }
-        return cached_collection(folder, sources, options, lambda: self._read(sources))
+        return cached_collection(folder, sources, options, lambda: self._read_files(sources))
 
-    def _read(self, sources: list[str]) -> FrameCollection:
-        options, regular = self.options, RegularFrames(self.label_contract)
+    def _read_files(self, sources: list[str]) -> FrameCollection:
+        options, key = self.options, self.options.split_rule.key or None
+        regular = RegularFrames(self.label_contract, literal=[] if key is None else [key])
         return collect_frames(
             read_regular(sources, options.ase_args, regular, options.species),
             self.label_contract,
             mask_nan=options.mask_nan_labels,
             unconverged=options.unconverged,
             learn=regular.learn,
+            group_key=key,
         )

@@ -241,6 +241,9 @@ def _plan(
     energy, stress = keys.get("total_energy", ""), keys.get("stress", "")
     if any(key and key not in text.numbers for key in (energy, stress)):
         return None
+    other = contract["total_energy"].force_consistent if energy else None
+    if other is not None and other != energy and other in {*text.numbers, *literal}:
+        return None  # which of the two energies is taken depends on their values
     if len(text.numbers.get(energy, [0.0])) != 1 or len(text.numbers.get(stress, [0.0] * 9)) not in (6, 9):
         return None
     if len(text.numbers.get("Lattice", _NO_CELL)) != 9 or (names := keys.get("forces")) not in (None, *columns):

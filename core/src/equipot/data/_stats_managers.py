@@ -2,6 +2,10 @@
 
 Managers list their statistics before any data are read, and compute only those that are requested, in one pass over
 the frames. If a statistic has no value, an error names it; it is never NaN.
+
+Frames of isolated atoms are part of no statistic except for those whose collectors ask for them
+(``ReferenceCollector``): their energies are far from the others', and their missing neighbours and forces say
+nothing of what a model will see.
 """
 
 from __future__ import annotations
@@ -12,11 +16,19 @@ import itertools
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from equipot.data._energy_references import IsolatedAtoms, LeastSquaresShifts
+from equipot.data._energy_references import (
+    AUTO,
+    BestShifts,
+    IsolatedAtoms,
+    LeastSquaresShifts,
+    NearestToMean,
+    ReferenceCollector,
+    without_isolated,
+)
 from equipot.data._statistic_entries import EntryCollector, StatisticEntry, StatisticKind, StatisticValue
 from equipot.errors import ConfigError, DataError, problem, unknown
 from equipot.graph import Graph, collate
@@ -56,7 +68,7 @@ class StatsManager(ABC):
 
     @abstractmethod
     def collector(self, name: str, type_names: Sequence[str]) -> Collector:
-        """A new collector for the statistic with this name."""
+        """A new collector for the statistic with this name; a ``ReferenceCollector`` also gets isolated atoms."""
 
     def fields_read(self, requested: Collection[str] | None, type_names: Sequence[str]) -> set[str] | None:
         """Fields of frames that statistics read: without edges, no neighbour lists are needed.
@@ -92,13 +104,17 @@ class StatsManager(ABC):
         frames: Iterable[Graph],
         type_names: Sequence[str] | None = None,
         requested: Collection[str] | None = None,
+        *,
+        isolated: Iterable[bool] | None = None,
     ) -> dict[str, StatisticValue]:
-        """Statistics of frames, in one pass.
+        """Statistics of frames, in one pass; isolated atoms are left out.
 
         Args:
             frames: Single frames with ``atom_types`` and edges.
             type_names: The model's type names; may be left out if the manager has its own.
             requested: Names to compute; None: ``default_names()``.
+            isolated: For each frame, whether it is an isolated atom even if it has neighbours (images in a small
+                cell); frames of one atom without neighbours always are.
 
         Returns:
             A number, or ``{type: number}``, for each name.
@@ -108,27 +124,37 @@ class StatsManager(ABC):
             DataError: If statistics have no value; the message names each of them and the types.
         """
         wanted = self.default_names() if requested is None else list(dict.fromkeys(requested))
-        values, problems = self._collect(frames, wanted, type_names)
+        values, problems = self._collect(frames, wanted, type_names, isolated)
         if problems:
             raise DataError("\n".join(problems))
         return values
 
     def compute_possible(
-        self, frames: Iterable[Graph], type_names: Sequence[str] | None = None
+        self,
+        frames: Iterable[Graph],
+        type_names: Sequence[str] | None = None,
+        *,
+        isolated: Iterable[bool] | None = None,
     ) -> dict[str, StatisticValue]:
         """As ``compute`` with the default statistics, but those without a value are left out with a warning."""
-        values, problems = self._collect(frames, self.default_names(), type_names)
+        values, problems = self._collect(frames, self.default_names(), type_names, isolated)
         for text in problems:
             logger.warning("%s", text)
         return values
 
     def _collect(
-        self, frames: Iterable[Graph], names: list[str], type_names: Sequence[str] | None
+        self,
+        frames: Iterable[Graph],
+        names: list[str],
+        type_names: Sequence[str] | None,
+        isolated: Iterable[bool] | None,
     ) -> tuple[dict[str, StatisticValue], list[str]]:
         self.check_names(names)
         types = self.resolve_type_names(type_names)
         collectors = {name: self.collector(name, types) for name in names}
-        for batch in _batches(frames) if collectors else ():
+        references = [one for one in collectors.values() if isinstance(one, ReferenceCollector)]
+        marks = itertools.repeat(False) if isolated is None else isolated
+        for batch in _batches(without_isolated(frames, marks, references)) if collectors else ():
             for one in collectors.values():
                 one.update(batch)
         values: dict[str, StatisticValue] = {}
@@ -174,7 +200,7 @@ class _EntriesManager(Options, StatsManager):
     statistics: ClassVar[tuple[StatisticEntry, ...]] = ()
     """The entries of managers that have the same for all data."""
 
-    references: ClassVar[dict[str, type[LeastSquaresShifts | IsolatedAtoms]]] = {}
+    references: ClassVar[dict[str, Callable[[Sequence[str]], ReferenceCollector]]] = {}
     """Name to collector of the energy references, which many data sets do not determine."""
 
     type_names: tuple[str, ...] | None = None
@@ -236,9 +262,11 @@ class DataStatisticsManager(_EntriesManager):
         return [self._entry(index) for index in range(len(self.metrics))]
 
 
-_REFERENCES: dict[str, type[LeastSquaresShifts | IsolatedAtoms]] = {
-    "per_type_energy_shifts_lstsq": LeastSquaresShifts,
+_REFERENCES: dict[str, Callable[[Sequence[str]], ReferenceCollector]] = {
+    AUTO: BestShifts,
     "isolated_atom_energies": IsolatedAtoms,
+    "per_type_energy_shifts_lstsq": LeastSquaresShifts,
+    "per_type_energy_shifts_min_norm": NearestToMean,
 }
 
 _PER_ATOM = PerAtomModifier("total_energy")
@@ -254,8 +282,8 @@ class CommonDataStatisticsManager(_EntriesManager):
     """Neighbours, mean energy per atom, force rms, and energy references.
 
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
-    ``forces_rms``, ``per_type_forces_rms``, ``per_type_energy_shifts_lstsq``,
-    ``isolated_atom_energies``.
+    ``forces_rms``, ``per_type_forces_rms``, ``per_type_energy_shifts_auto``,
+    ``isolated_atom_energies``, ``per_type_energy_shifts_lstsq``, ``per_type_energy_shifts_min_norm``.
     """
 
     references = _REFERENCES
@@ -270,8 +298,8 @@ class EnergyOnlyDataStatisticsManager(_EntriesManager):
     """Statistics that read no forces.
 
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
-    ``per_atom_energy_std``, ``total_energy_std``, ``per_type_energy_shifts_lstsq``,
-    ``isolated_atom_energies``.
+    ``per_atom_energy_std``, ``total_energy_std``, ``per_type_energy_shifts_auto``,
+    ``isolated_atom_energies``, ``per_type_energy_shifts_lstsq``, ``per_type_energy_shifts_min_norm``.
     """
 
     references = _REFERENCES

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from equipot.data._collection import Unconverged
 from equipot.data._label_contract import LabelContract, label_contract
-from equipot.data._splits import PARTS, check_split
+from equipot.data._splits import PARTS, RANDOM, SplitRule, check_split, split_rule
 from equipot.data._statistic_entries import StatisticEntry
 from equipot.data._stats_managers import StatsManager
 from equipot.data.checks._catalogue import code_problems
@@ -156,7 +156,8 @@ class SourceOptions(DataOptions):
     """Options of data sections with sources; derived classes add ``train_NAME``, ``val_NAME`` and ``test_NAME``."""
 
     split_dataset: dict[str, Any] | None = None
-    """The source to split, and ``train``, ``val``, ``test`` as fractions or numbers of frames."""
+    """The source to split; ``train``, ``val``, ``test`` as fractions or numbers of frames; and ``by``: ``random``,
+    ``composition``, ``group:KEY`` or ``block:N``."""
 
     source: ClassVar[str]
     """``NAME``, which is also the key of the source in ``split_dataset``."""
@@ -166,6 +167,16 @@ class SourceOptions(DataOptions):
 
     example: ClassVar[str] = ""
     """An example of a source, shown in messages."""
+
+    @property
+    def split_by(self) -> str:
+        """The rule of the split, as configs write it."""
+        return str((self.split_dataset or {}).get("by", RANDOM))
+
+    @property
+    def split_rule(self) -> SplitRule:
+        """The rule of the split."""
+        return split_rule((self.split_dataset or {}).get("by", RANDOM), "split_dataset.by")
 
     @abc.abstractmethod
     def is_source(self, given: Any) -> bool:
@@ -224,10 +235,11 @@ class SourceOptions(DataOptions):
         return [given]
 
     def _split_problems(self, given: Mapping[str, Any], sizes: Mapping[str, float]) -> Iterator[str]:
-        where, known = "split_dataset", (self.source, *PARTS)
+        where, known = "split_dataset", (self.source, *PARTS, "by")
         yield from (unknown(f"{where}.{key}", key, known) for key in given if key not in known)
         if self.source not in given:
             yield problem(f"{where}.{self.source}", "required option is missing")
         if not sizes:
             yield problem(where, "names no part", hint="give train, val, test as fractions or numbers of frames")
         yield from check_split(sizes, where)
+        yield from problems_of(lambda: self.split_rule)

@@ -84,6 +84,10 @@ class ChemicalSpeciesToAtomTypeMapper(Options):
             for number in numbers[~known].tolist()
         ]
 
+    def types(self, atomic_numbers: torch.Tensor) -> torch.Tensor:
+        """Types by atomic number, int64, -1 for elements without one; both of shape [n_atoms]."""
+        return self._type_of_number[atomic_numbers]
+
     def __call__(self, frame: Graph) -> Graph:
         """Adds ``atom_types``, int64, shape [n_atoms].
 
@@ -92,7 +96,7 @@ class ChemicalSpeciesToAtomTypeMapper(Options):
         """
         if missing := self.unsupported(frame):
             raise DataError(problem("atom types", f"no type for {missing}", hint=f"supported: {self.supported}"))
-        return {**frame, "atom_types": self._type_of_number[frame["atomic_numbers"]]}
+        return {**frame, "atom_types": self.types(frame["atomic_numbers"])}
 
 
 @dataclass(frozen=True)

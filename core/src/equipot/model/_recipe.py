@@ -61,7 +61,8 @@ class ModelBuilder(Options, ModelRecipe):
     """
 
     type_names: Annotated[list[str], Field(min_length=1, max_length=1000)]
-    """Names of the atom types, usually chemical symbols; their order is the model's."""
+    """Names of the atom types, usually chemical symbols; their order is the model's. Configs may write ``auto`` for the
+    elements of the data."""
 
     r_max: Annotated[float, Field(gt=0)]
     """Cutoff radius in Å."""
@@ -79,7 +80,8 @@ class ModelBuilder(Options, ModelRecipe):
     """Factors on the atomic energies, one or for each type; default 1. Often ``per_type_forces_rms``."""
 
     per_type_energy_shifts: float | dict[str, float] | None = None
-    """Energies of isolated atoms in the data's unit, one or for each type; default 0."""
+    """Energies of isolated atoms in the data's unit, one or for each type; default 0. Often
+    ``per_type_energy_shifts_auto``; configs may also name a file with energies by element."""
 
     per_type_energy_scales_trainable: bool = False
     """Train the scales."""

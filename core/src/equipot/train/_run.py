@@ -25,6 +25,7 @@ from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
 from equipot.containers import leaves, plain, rewritten
 from equipot.errors import ConfigError, DataError, problem
 from equipot.files import remove_unfinished, write_json
+from equipot.train._atoms import AtomEnergies
 from equipot.train._checkpoints import (
     BEST,
     LAST,
@@ -131,6 +132,7 @@ class _Run:
         self.results: dict[str, dict[str, float]] = {}
         self.interruption = Interruption()
         self.checkpoints: RunCheckpoints | None = None
+        self.atoms: AtomEnergies | None = None
         self.launcher: Launcher | None = None
 
     def run(self) -> dict[str, dict[str, float]]:
@@ -158,12 +160,11 @@ class _Run:
             check_position(saved, resume)
         self._check_environment()
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
-        self.data.use_labels(label for required in self.checked.labels.values() for label in required)
-        self.data.setup()
-        say(str(self.data.census()))
-        self._check_labels()
+        self._read_data()
         verdict = self._judge()
         statistics = self._statistics()
+        self.atoms = AtomEnergies(self.data, statistics)
+        _say_each(self.atoms.lines())
         self.resolved = plain(resolve_phase2(self.checked.config, statistics))
         self.stored = self._without_environment(statistics)
         if saved is not None and resume is not None:
@@ -172,6 +173,7 @@ class _Run:
             if not any(key.startswith("data") for key in self.options.allow):
                 check_same_data(saved["data"], self._data_record(), resume)
         module = self._module()
+        self._check_shifts(module, verdict)
         if is_first():
             self._prepare(saved)
         trainer = self._trainer()
@@ -179,30 +181,57 @@ class _Run:
         if trainer.is_global_zero:
             self._write("config.json", self.stored)
             if self.data.split_indices:
-                self._write("splits.json", self._hidden({"file": self.data.split_source, **self.data.split_indices}))
+                split = {"file": self.data.split_source, "by": self.data.split_by, **self.data.split_indices}
+                self._write("splits.json", self._hidden(split))
         for stage in self.checked.stages:
             self._stage(stage, trainer, module)
         if trainer.is_global_zero:
-            self._summarize(verdict)
+            self._finish(module, verdict)
         return self.results
 
-    def _summarize(self, verdict: Verdict) -> None:
-        """Write and print the results, with what the checks warned of: nobody reads the first lines of a long run."""
+    def _finish(self, module: LightningModule, verdict: Verdict) -> None:
+        """Write the results, and say what came out; what the checks warned of too, since first lines go unread."""
+        compared = [] if self.atoms is None else self.atoms.compare(module.evaluation_model)
+        record = {} if self.atoms is None or not self.atoms.record else {"energies_of_atoms": self.atoms.record}
         warned = verdict.lines("warning")
         data = {"data": self._hidden(verdict.to_dict())} if warned else {}
-        self._write("results.json", self.results | data)
-        note(self.options.output, results_table(self.results, self.data.units))
+        self._write("results.json", {**self.results, **record, **data})
+        texts = [results_table(self.results, self.data.units), *compared]
         if warned:
-            note(self.options.output, "\n".join(["Warnings about the data:", *warned]))
+            texts.append("\n".join(["Warnings about the data:", *warned]))
         if "train" in self.results:
-            note(self.options.output, ending(self.options.output, self.checkpoints))
+            texts.append(ending(self.options.output, self.checkpoints))
+        for text in texts:
+            note(self.options.output, text)
 
     # ------------------------------------------------------------------- data
+
+    def _read_data(self) -> None:
+        """Read all sets, and check that they have the labels with weight."""
+        self.data.use_labels(label for required in self.checked.labels.values() for label in required)
+        self._settle_types()
+        self.data.setup()
+        say(str(self.data.census()))
+        self._check_labels()
 
     def _seed(self) -> int:
         data = self.checked.resolved["data"]
         seed = self.checked.resolved.get("seed", data.get("seed", 1))
         return int(seed) % 2**32
+
+    def _settle_types(self) -> None:
+        """Check the config again with the elements of the data, if these are the types.
+
+        Raises:
+            ConfigError: If the config does not fit them.
+        """
+        if self.checked.open_types is None:
+            return
+        elements = self.data.elements()
+        say(f"type_names: {' '.join(elements)} (auto: the {len(elements)} elements of the data)")
+        self.checked = check_config(self.checked.open_types.settled(elements), self.checked.allow)
+        self.checked.data.adopt(self.data)
+        self.data = self.checked.data
 
     def _check_labels(self) -> None:
         """Refuse data without the labels that have weight.
@@ -233,6 +262,18 @@ class _Run:
             ]
             raise DataError("\n".join([*found, problem("data", f"{len(found)} of the checks failed", hint=hint)]))
         return verdict
+
+    def _check_shifts(self, module: LightningModule, verdict: Verdict) -> None:
+        """Say where the model's energies of atoms do not fit the data; shifts from statistics are known only now.
+
+        Raises:
+            DataError: If the data section is strict and they do not.
+        """
+        said = [*(one.code for one in verdict.findings), *(self.data.options.accept or ())]
+        found = [] if self.atoms is None else self.atoms.check_shifts(module.model, said)
+        if found and verdict.strict:
+            raise DataError("\n".join(problem("data", one) for one in found))
+        _say_each(found)
 
     def _statistics(self) -> dict[str, Any]:
         """Values of the statistics that the config uses; one process computes, the others wait."""
@@ -277,6 +318,8 @@ class _Run:
             "frames": {name: self.data.dataset(name).content_hash() for name in self.data.set_names},
             **label_facts(self.data.label_contract, mask_nan=self.data.options.mask_nan_labels),
         }
+        if self.atoms is not None and self.atoms.record:
+            record["energies_of_atoms"] = dict(self.atoms.record)
         return self._hidden(record)
 
     # ------------------------------------------------------------ environment
@@ -457,6 +500,11 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 def _raise(objects: ConfigObjects) -> None:
     if objects.problems:
         raise ConfigError(objects.problems)
+
+
+def _say_each(lines: Sequence[str]) -> None:
+    for line in lines:
+        say(line)
 
 
 def _short(value: Any) -> str:

@@ -27,7 +27,8 @@ class FrameDataOptions(SourceOptions):
     example: ClassVar[str] = "for example {_target_: equipot_toolbox.NPZDataset, file_path: …}"
 
     split_dataset: dict[str, Any] | None = None
-    """``dataset`` (one, or a list to join) and ``train``, ``val``, ``test`` as fractions or numbers of frames."""
+    """``dataset`` (one, or a list to join); ``train``, ``val``, ``test`` as fractions or numbers of frames; and ``by``:
+    ``random``, ``composition``, ``group:KEY`` or ``block:N``."""
 
     train_dataset: Any = None
     """A data set, or a list to join."""
@@ -57,7 +58,14 @@ class FrameDataModule(SourceDataModule, options=FrameDataOptions):
         source = joined(sources)
         contract, mask_nan, unconverged = (self.label_contract, self.options.mask_nan_labels, self.options.unconverged)
         every = ((source.place(index), source.atoms(index)) for index in range(len(source)))
-        found = collect_frames(every, contract, mask_nan=mask_nan, keep=source.in_memory, unconverged=unconverged)
+        found = collect_frames(
+            every,
+            contract,
+            mask_nan=mask_nan,
+            keep=source.in_memory,
+            unconverged=unconverged,
+            group_key=self.options.split_rule.key or None,
+        )
         if not source.in_memory:
             kept = set(found.places)
             indices = [index for index in range(len(source)) if source.place(index) in kept]

@@ -4,6 +4,7 @@
 adds a check with ``define`` and leaves notes under its code.
 """
 
+from equipot.data.checks import _energy_checks as _energy_checks
 from equipot.data.checks import _output_checks as _output_checks
 from equipot.data.checks import _probe_checks as _probe_checks
 from equipot.data.checks import _reading_checks as _reading_checks

@@ -14,6 +14,7 @@ from equipot.data._collection import FrameCollection
 from equipot.data._frames import LabelContract
 from equipot.data.checks import _geometry_checks, _label_checks, _set_checks
 from equipot.data.checks._catalogue import CHECKS, SEVERITIES, Check, Finding, code_problems, define
+from equipot.data.checks._energy_checks import energy_findings
 from equipot.data.checks._survey import Asked, OnePass, Places, survey
 from equipot.errors import ConfigError
 from equipot.units import Units
@@ -183,6 +184,8 @@ def judge(  # noqa: PLR0913 - each is one thing that is known of the data
     asked = Asked(contract=contract, units=units, used=used, types=types, shifts=shifts, read_keys=read_keys)
     found, sampling = one_pass(sets, asked)
     found += _notes(sets)
+    if shifts is not None and asked.is_used("total_energy"):
+        found += energy_findings(sets, shifts, units=units)
     consistency, not_applicable = _consistency(sets, contract, units)
     found = [one for one in found if not _said(one, consistency)] + consistency
     kept = [one for one in found if one.code not in accept]

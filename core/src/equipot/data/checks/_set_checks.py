@@ -138,24 +138,11 @@ SIZE = define(
     )
 )
 
-SHIFTS = define(
-    Check(
-        code="shifts-contradict",
-        severity="warning",
-        title="Energies do not fit the given energy shifts",
-        law="Shifts are energies of atoms on the scale of the data.",
-        threshold="The median of (energy - sum of the shifts) is below -20 or above 10 eV per atom.",
-        why="The network has to learn a constant that is far larger than what it is made for.",
-        remedy="Give shifts from the program and settings of the data, or take them from the data.",
-    )
-)
-
 _ROUNDING = 1e-3
 _ALONE = 6.0
 _TOLERANCE = 1e-3
 _UNEXPLAINED = 0.05
 _BOUND = (-15.0, 5.0)
-_SHIFTED = (-20.0, 10.0)
 TRAIN = "train"
 
 
@@ -264,12 +251,6 @@ class Elements(OnePass):
         yield from self._rank_findings()
         yield from self._isolated_findings()
         yield from self._size_findings()
-        if self.asked.shifts is not None:
-            from equipot.units import UNIT_SYSTEMS
-
-            scale = UNIT_SYSTEMS[self.asked.units].energy_in_ev
-            given = {_number(name): value * scale for name, value in self.asked.shifts.items() if _number(name)}
-            yield from self._offset_findings(SHIFTS, given, "the given shifts", _SHIFTED)
 
     def _type_findings(self) -> Iterator[Finding]:
         if self.asked.types is None:
