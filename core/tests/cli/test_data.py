@@ -129,8 +129,6 @@ def test_accepted_checks_and_given_shifts_of_a_config(folder, capfd):
     folder.write(given)
     code, output = of_config(folder, capfd)
     assert code == 0
-    assert "warning shifts-contradict: energies differ from those of the given shifts by 1997 eV/atom" in " ".join(
-        output.split()
-    )
-    folder.write(given.replace("  seed: 1\n", "  seed: 1\n  accept: [shifts-contradict]\n", 1))
-    assert "accepted: shifts-contradict (20)" in of_config(folder, capfd)[1]
+    assert "warning energy-offset: less the shifts, energies are 1997 eV per atom" in " ".join(output.split())
+    folder.write(given.replace("  seed: 1\n", "  seed: 1\n  accept: [energy-offset]\n", 1))
+    assert "accepted: energy-offset (12)" in of_config(folder, capfd)[1]

@@ -11,7 +11,6 @@ from equipot.data.checks._energy_checks import (
     UNITS_IN_EV,
     described,
     energy_findings,
-    reference_findings,
     shift_findings,
 )
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
@@ -52,8 +51,8 @@ def collection(frames):
     return collect_frames(placed, label_contract(None))
 
 
-def found(frames, shifts=None, units="metal"):
-    return energy_findings({"train": collection(frames)}, shifts=shifts, units=units)
+def found(frames, shifts, units="metal"):
+    return energy_findings({"train": collection(frames)}, shifts, units=units)
 
 
 def codes(findings):
@@ -119,36 +118,17 @@ class TestIsolatedAtoms:
         shifts = {name: energy - 1.0 for name, energy in ATOMS.items()}
         assert codes(found(frames, shifts)) == ["shifts-contradict-isolated-atoms"]
 
-    def test_of_different_energies(self):
-        frames = [*molecules(), lone("H", -13.6), lone("H", -12.5), lone("O", -2038.5), lone("O", -2038.5)]
-        (finding,) = found(frames)
-        assert finding.code == "isolated-atoms-differ"
-        assert (finding.count, finding.message) == (2, "isolated atoms of H in train have 2 energies: -13.6, -12.5")
-
-
-class TestCompositions:
-    def test_rank(self):
-        waters = [one for one in molecules() if str(one.symbols) == "H2O"]
-        (finding,) = found(waters)
-        assert (finding.code, finding.severity, finding.count) == ("compositions-rank", "note", 2)
-        assert "1 compositions determine 1 of 2 energies per element, not those of H, O" in finding.message
-        assert found([*waters, lone("H", -13.6), lone("O", -2038.5)]) == [], "isolated atoms say the rest"
-        assert codes(found([*waters, lone("H", -13.6)])) == ["compositions-rank"]
-
-    def test_of_many(self):
-        assert found(molecules()) == []
-
 
 def test_without_frames_or_energies():
-    assert energy_findings({}) == []
-    assert found([Atoms("H2", [[0, 0, 0], [0, 0, 1]])]) == []
+    assert energy_findings({}, ATOMS) == []
+    assert found([Atoms("H2", [[0, 0, 0], [0, 0, 1]])], ATOMS) == []
+    assert found(molecules(), {"H": 0.0}) == [], "which has no shift for the others"
 
 
 def test_findings_by_type():
     frames = collection(molecules())
     mapper = ChemicalSpeciesToAtomTypeMapper(["one", "two"], {"H": "one", "C": "two", "O": "two"})
     references = collected([(frame, False) for frame in frames.frames], mapper)
-    assert reference_findings(references) == []
     (finding,) = shift_findings(references, {"one": 0.0, "two": 0.0})
     (line,) = described([finding])
     assert line.startswith("warning [energy-offset] less the shifts, energies are ")

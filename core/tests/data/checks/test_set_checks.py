@@ -101,15 +101,6 @@ def test_isolated_atoms_that_contradict():
     assert "by 460.3 eV/atom in the median of 40 frames" in other.message
 
 
-def test_given_shifts():
-    atoms = {one.symbols[0]: one.calc.results["energy"] for one in isolated_atoms()}
-    assert "shifts-contradict" not in found(ethanol(), shifts=atoms)
-    one = found(ethanol(), shifts={"H": -13.6, "C": 0.0, "O": -2038.5})["shifts-contradict"]
-    assert (one.severity, one.count, one.example) == ("warning", 40, "train.xyz, frame 0")
-    assert one.message.startswith("energies differ from those of the given shifts by -2")
-    assert "shifts-contradict" not in found(ethanol(), shifts={"H": 0.0, "C": 0.0}), "no shift of oxygen"
-
-
 def test_energies_per_atom():
     one = found([changed(atoms, energy=atoms.calc.results["energy"] / len(atoms) - 4.0) for atoms in alloys()])
     assert (one["energy-size"].severity, one["energy-size"].count) == ("warning", 30)
