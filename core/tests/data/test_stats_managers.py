@@ -458,30 +458,27 @@ def dataset():
 
 
 @pytest.mark.parametrize(
-    ("names", "lists"),
+    "names",
     [
-        (["per_atom_energy_mean", "forces_rms", "per_type_forces_rms", "per_type_energy_shifts_lstsq"], False),
-        (["num_neighbors_mean", "per_type_num_neighbors_mean", "per_atom_energy_mean"], False),
-        (["num_neighbors_mean", "isolated_atom_energies"], True),
+        ["per_atom_energy_mean", "forces_rms", "per_type_forces_rms", "per_type_energy_shifts_lstsq"],
+        ["num_neighbors_mean", "per_type_num_neighbors_mean", "per_atom_energy_mean"],
+        ["num_neighbors_mean", "per_type_energy_shifts_auto", "per_type_energy_shifts_min_norm"],
     ],
 )
-def test_lists_are_made_only_where_edges_are_read(dataset, monkeypatch, names, lists):
+def test_lists_are_made_only_where_edges_are_read(dataset, monkeypatch, names):
     manager, types = CommonDataStatisticsManager(), ["C", "H", "O"]
     fields = manager.fields_read(names, types)
-    expected, _ = manager._collect(iter(dataset), names, types)
+    expected, _ = manager._collect(iter(dataset), names, types, None)
     dataset._cache.clear()
     asked = []
     monkeypatch.setattr("equipot.data.transforms.add_neighbors", lambda frame, *_, **__: asked.append(1) or frame)
-    if lists:
-        assert fields is None or "edge_index" in fields
-        next(iter(dataset.for_statistics(fields)))
-    else:
-        values, problems = manager._collect(dataset.for_statistics(fields), names, types)
-        assert problems == []
-        assert values.keys() == expected.keys()
-        for name, value in values.items():
-            assert value == pytest.approx(expected[name], rel=1e-12), name
-    assert bool(asked) == lists
+    frames, isolated = dataset.for_statistics(fields)
+    values, problems = manager._collect(frames, names, types, isolated)
+    assert problems == []
+    assert values.keys() == expected.keys()
+    for name, value in values.items():
+        assert value == pytest.approx(expected[name], rel=1e-12), name
+    assert asked == []
 
 
 def test_a_collector_that_does_not_say_what_it_reads_gets_edges(dataset):
@@ -491,4 +488,4 @@ def test_a_collector_that_does_not_say_what_it_reads_gets_edges(dataset):
             return type("Quiet", (), {"update": one.update, "result": one.result})()
 
     assert Silent().fields_read(["forces_rms"], ["C"]) is None
-    assert "edge_index" in next(iter(dataset.for_statistics(None)))
+    assert "edge_index" in next(dataset.for_statistics(None)[0])

@@ -50,7 +50,7 @@ def training_labels(path: str | Path) -> TrainingLabels | None:
         None if the file does not know any labels.
 
     Raises:
-        ArtifactError: If the file cannot be used, or what it states are no labels.
+        ArtifactError: If the file cannot be used, or does not state labels properly.
     """
     kind = kind_of(path)
     if kind == "checkpoint":

@@ -329,7 +329,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         }
 
         def compute() -> dict[str, StatisticValue]:
-            frames, isolated = dataset.for_statistics(manager.fields_read(names, types)), dataset.isolated_atoms()
+            frames, isolated = dataset.for_statistics(manager.fields_read(names, types))
             if names is None:
                 return manager.compute_possible(frames, types, isolated=isolated)
             return manager.compute(frames, types, names, isolated=isolated)

@@ -87,7 +87,7 @@ class FrameNote:
 
 
 NOTES = "equipot_notes"
-"""Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``, which are no labels."""
+"""Key in ``Atoms.info`` under which readers leave a list of ``(code, text)``; it is not a label."""
 
 UNCONVERGED, DROPPED, FORCE_CONSISTENT = "unconverged-scf", "unconverged-dropped", "force-consistent-energy"
 """Codes of notes: on a frame that did not converge, on a set that had some, on a frame whose free energy is taken."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -106,22 +107,31 @@ class FrameDataset(Dataset[Graph]):
                 self._cache_bytes // 1024**2,
             )
 
-    def for_statistics(self, fields: Collection[str] | None) -> Iterator[Graph]:
-        """All frames in order, in batches without edges where that gives all of the fields; with progress.
+    def for_statistics(self, fields: Collection[str] | None) -> tuple[Iterator[Graph], list[bool]]:
+        """All frames, in batches without edges where that gives all of the fields; with progress.
 
         Args:
             fields: What is read of them, ``num_neighbors`` included; None: everything.
+
+        Returns:
+            Frames or batches, and for each whether it is an isolated atom; these come last where others are joined.
         """
         what = "computing statistics"
         usual = all(isinstance(one, (ChemicalSpeciesToAtomTypeMapper, ModelEdges)) for one in self.transforms)
         edges = fields is None or any(key.startswith("edge_") for key in fields)
-        packed = self._frames
+        packed, isolated = self._frames, self.isolated_atoms()
         if edges or not usual or not isinstance(packed, PackedFrames) or not packed.uniform:
-            yield from (self[index] for index in track(range(len(self)), what))
-            return
-        for start in track(range(0, len(packed), _FRAMES_AT_ONCE), what):
-            (batch,) = packed[start : start + _FRAMES_AT_ONCE].batches(_FRAMES_AT_ONCE)
-            yield self._counted(batch, counts=NEIGHBOR_COUNTS in (fields or ()))
+            return (self[index] for index in track(range(len(self)), what)), isolated
+        alone = [index for index, one in enumerate(isolated) if one]
+        others = packed.subset([index for index, one in enumerate(isolated) if not one])
+        starts = range(0, len(others), _FRAMES_AT_ONCE)
+        joined = (
+            next(others[start : start + _FRAMES_AT_ONCE].batches(_FRAMES_AT_ONCE)) for start in track(starts, what)
+        )
+        counts = NEIGHBOR_COUNTS in (fields or ())
+        batches = (self._counted(batch, counts=counts) for batch in joined)
+        marks = [False] * len(starts) + [True] * len(alone)
+        return itertools.chain(batches, (self[index] for index in alone)), marks
 
     def _counted(self, batch: Graph, *, counts: bool) -> Graph:
         """A batch with types, and with numbers of neighbours where these are asked for."""

@@ -44,8 +44,8 @@ elements are at most 5.3 Å away (caesium)."""
 
 
 def is_isolated(frame: Graph) -> bool:
-    """Whether a frame with edges is one atom without neighbours within its cutoff."""
-    return frame["positions"].shape[0] == 1 and frame["edge_index"].shape[1] == 0
+    """Whether a frame is one atom without neighbours within its cutoff; False if its edges are not known."""
+    return frame["positions"].shape[0] == 1 and "edge_index" in frame and frame["edge_index"].shape[1] == 0
 
 
 def is_alone(frame: Graph, r_max: float = APART) -> bool:
@@ -361,6 +361,8 @@ def _null_space(counts: Floats) -> tuple[int, list[int]]:
 
 class _Energies(ReferenceCollector):
     """Collects references; derived classes say which energies follow."""
+
+    requires = ("total_energy", "atom_types")
 
     def __init__(self, type_names: Sequence[str]) -> None:
         self.references = EnergyReferences(type_names)

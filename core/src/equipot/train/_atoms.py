@@ -53,7 +53,7 @@ class AtomEnergies:
         return lines
 
     def check_shifts(self, model: GraphModel, said: Iterable[str] = ()) -> list[str]:
-        """Compare the shifts of a model with the data, also those that are no numbers in the config.
+        """Compare the shifts of a model with the data, also those that the config takes from statistics.
 
         Args:
             model: Before training.
