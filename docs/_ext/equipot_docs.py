@@ -99,8 +99,8 @@ class FieldsDirective(TextDirective):
         return _markdown_table(["key", "per", "shape", "dtype", "unit", "meaning"], rows)
 
 
-class ChecksDirective(TextDirective):
-    """``{equipot-checks} SEVERITY``: what each check of the data looks for."""
+class DataChecksDirective(TextDirective):
+    """``{equipot-data-checks} SEVERITY``: what each check of the data looks for."""
 
     required_arguments = 1
     optional_arguments = 0
@@ -303,7 +303,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("equipot-options", OptionsDirective)
     app.add_directive("equipot-fields", FieldsDirective)
-    app.add_directive("equipot-checks", ChecksDirective)
+    app.add_directive("equipot-data-checks", DataChecksDirective)
     app.add_directive("equipot-registered", PluginsDirective)
     app.add_directive("equipot-aliases", AliasesDirective)
     app.add_directive("equipot-rooms", RoomsDirective)

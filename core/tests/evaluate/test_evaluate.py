@@ -45,6 +45,14 @@ def test_a_label_that_is_nowhere_suggests_what_is_there(package_file, labelled, 
     assert [one.name for one in found.compared] == ["forces", "stress"]
 
 
+def test_labels_are_judged(package_file, labelled, keys, tmp_path):
+    frames = [frame.copy() for frame in labelled[1]]
+    frames[3].positions[1] = frames[3].positions[0] + [0.0, 0.0, 0.1]
+    write(tmp_path / "near.extxyz", frames)
+    found = evaluate(load_model(package_file), tmp_path / "near.extxyz", labels=keys)
+    assert any(one.startswith("contact: ") and "near.extxyz, frame 3" in one for one in found.warnings), found.warnings
+
+
 def test_numbers_about_forces_are_no_forces(package_file, labelled, keys, tmp_path):
     frames = [frame.copy() for frame in labelled[1]]
     for frame in frames:

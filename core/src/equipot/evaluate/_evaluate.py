@@ -16,13 +16,14 @@ from equipot.data._dataset import FrameDataset
 from equipot.data._frames import DEFAULT_LABELS, LabelContract, label_contract, suggest_keys
 from equipot.data._readers import check_file
 from equipot.data._regular import RegularFrames, read_regular
+from equipot.data.checks import judge
 from equipot.data.transforms import default_transforms
 from equipot.errors import DataError, problem
 from equipot.evaluate._evaluation import FIELD_OF, FORCES, Compared, EvaluatedFrame, Evaluation
 from equipot.graph import Graph, collate, non_finite, split
 from equipot.model._graph_model import GraphModel
 from equipot.quantities import COMPARED, REPORTED, Reported, compare, in_mev
-from equipot.units import UNIT_SYSTEMS
+from equipot.units import UNIT_SYSTEMS, Units
 
 _KEPT = ("total_energy", "forces", "stress", "stress_mask")
 
@@ -86,7 +87,7 @@ def evaluate(
         contract=contract,
         outputs=tuple(model.info.outputs),
         energy_in_ev=UNIT_SYSTEMS[model.info.units].energy_in_ev,
-        warnings=tuple(_warnings(contract, read.collection)),
+        warnings=(*_warnings(contract, read.collection), *_judged(contract, read.collection, model.info.units)),
     )
 
 
@@ -211,3 +212,10 @@ def _warnings(contract: LabelContract, read: FrameCollection) -> Iterator[str]:
             shown = ", ".join(f"{name} ({count} of {len(read.places)} frames)" for name, count in frames.items())
             word = "forces" if label == FORCES else label.replace("_", " ")
             yield f"keys that look like {word} are not used: {shown}; to use one: --labels {label}={unused[0]}"
+
+
+def _judged(contract: LabelContract, read: FrameCollection, units: Units) -> list[str]:
+    """What the checks of data warn of: errors against wrong labels say nothing about the model."""
+    found = {label: source for label, source in contract.items() if label in read.labels}
+    verdict = judge({"data": read}, found, units=units)
+    return [f"{one.code}: {one.message} ({one.example})" for one in verdict.of("error", "warning")]
