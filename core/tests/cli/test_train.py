@@ -177,7 +177,7 @@ INSTALLED = [
         ["data.train_dataloader.batch_size=13"],
         "data.train_dataloader.batch_size: is larger than the train set of 12 frames, got 13",
     ),
-    ("truncated file", _cut, [], "water.extxyz, frame 19 (line 96): cannot be read"),
+    ("truncated file", _cut, [], "water.extxyz, frame 19 (line 96): is cut off: its last number"),
     ("loss", None, ["training_module.optimizer.lr=1e200"], "training step 1: the loss is not finite"),
 ]
 

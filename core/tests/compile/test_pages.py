@@ -22,6 +22,17 @@ def blocks(page):
     )
 
 
+def with_labels(atoms, package_file):
+    """The structure with energy, forces and stress under ASE's keys and under others."""
+    from equipot.ase import EquipotCalculator
+
+    atoms.calc = EquipotCalculator(package_file)
+    atoms.info["REF_energy"] = atoms.get_potential_energy()
+    atoms.arrays["REF_forces"] = atoms.get_forces()
+    atoms.info["virial"] = -atoms.get_stress(voigt=False) * atoms.get_volume()
+    return atoms
+
+
 @pytest.mark.slow
 def test_the_pages(tmp_path, make_model, package_file):
     from equipot.artifacts._checkpoint import checkpoint_record
@@ -30,17 +41,12 @@ def test_the_pages(tmp_path, make_model, package_file):
         model = make_model(do_derivatives=derivatives)
         state = {f"model.{key}": value for key, value in model.state_dict().items()}
         torch.save({"state_dict": state, "equipot": checkpoint_record(model, "raw", {}, {})}, tmp_path / f"{name}.ckpt")
-    atoms = molecule("CH3OH")
-    write(tmp_path / "data.extxyz", atoms)
+    write(tmp_path / "data.extxyz", molecule("CH3OH"))
+    for name in ("test", "surfaces"):
+        write(tmp_path / f"{name}.extxyz", with_labels(molecule("CH3OH", cell=[9.0] * 3, pbc=True), package_file))
     run_page = 0
-    for page in ("package.md", "ase.md", "compile.md"):
+    for page in ("package.md", "ase.md", "compile.md", "evaluate.md"):
         for language, text in blocks(page):
-            if "equipot eval" in text:
-                from equipot.ase import EquipotCalculator
-
-                atoms.calc = EquipotCalculator(package_file)
-                atoms.get_forces()
-                write(tmp_path / "data.extxyz", atoms)
             commands = (
                 [[sys.executable, "-c", text]] if language == "python" else list(map(shlex.split, text.splitlines()))
             )
@@ -54,5 +60,5 @@ def test_the_pages(tmp_path, make_model, package_file):
                 )
                 assert done.returncode == 0, f"{page}: {command}\n{done.stderr}"
                 run_page += 1
-    assert run_page >= 12
+    assert run_page >= 16
     assert (tmp_path / "results" / "parity.png").is_file()

@@ -281,8 +281,13 @@ def test_the_same_frames_give_the_same_findings(water):
 measure = load_script("benchmarks/data_checks/measure.py")
 
 
+of_public_data = pytest.mark.filterwarnings(  # their loaders leave files open
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
+
+
+@of_public_data
 @pytest.mark.slow
-@pytest.mark.extra_data
 @pytest.mark.parametrize(
     "name", ["acac_600K", "rmd17_benzene", "silicon", "lithium", "magnesia_test", "graphite", "mptrj"]
 )
@@ -291,8 +296,8 @@ def test_no_warning_on_public_sets(extra_data, name):
     assert [one for one in findings if one.severity != "note"] == []
 
 
+@of_public_data
 @pytest.mark.slow
-@pytest.mark.extra_data
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
