@@ -13,6 +13,7 @@ from equipot.data._frames import label_contract
 from equipot.data.checks._consistency import consistency_findings
 from equipot_test_support import ROOT
 from equipot_test_support.scripts import load_script
+from equipot_test_support.water import labelled
 
 CONTRACT = label_contract(None)
 faults = load_script("benchmarks/data_checks/faults.py")
@@ -269,6 +270,13 @@ def test_what_cannot_be_judged_is_said(ethanol):
     lone = Atoms("H", calculator=None)
     lone.calc = SinglePointCalculator(lone, energy=-13.6)
     assert judge([lone]) == ([], {})
+
+
+def test_dimers_that_are_pulled_apart_are_not_in_bohr():
+    frames = [
+        labelled(Atoms("CO", [[0, 0, 0], [0, 0, distance]]), energy=-1.0) for distance in np.arange(1.0, 5.0, 0.1)
+    ]
+    assert "positions-unit" not in [one.code for one in judge(frames)[0]]
 
 
 def test_the_same_frames_give_the_same_findings(water):

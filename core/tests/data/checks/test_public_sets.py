@@ -25,7 +25,7 @@ FILES = {
         *("carbon_reduced_100", "ethanol_reduced_100", "qm9_reduced_100"),
     ],
 }
-LABELS = {"janus": DFT, "carbon": GAP, "qm9": {"total_energy": "U0"}}
+LABELS = {"janus": DFT, "carbon": GAP, "qm9": {"total_energy": {"key": "U0", "unit": "Hartree"}}}
 """By the beginning of a file's name; ASE's own for all others."""
 
 CALLS = [("mlearn", element, part) for element in ("Si", "Li") for part in ("training", "test")]

@@ -61,8 +61,8 @@ def nearest_ratios(structure: Structure) -> FloatArray:
 
 
 def positions_unit(sample: Sample) -> Finding | None:
-    """Whether the nearest distances are those of Bohr or of fractions."""
-    frames = [one for one in sample.structures if not np.isin(one.numbers, _NOBLE).all()]
+    """Whether the nearest distances are those of Bohr or of fractions; dimers are pulled apart on purpose."""
+    frames = [one for one in sample.structures if len(one.numbers) > 2 and not np.isin(one.numbers, _NOBLE).all()]
     if not frames:
         return None
     each = [nearest_ratios(one)[~np.isin(one.numbers, _NOBLE)] for one in frames[:: max(1, len(frames) // 60)]]
