@@ -223,7 +223,7 @@ POSITIONS_UNIT = define(
         severity="warning",
         title="Distances between atoms are those of another unit",
         law="Nearest neighbours are at about the sum of their covalent radii.",
-        threshold="Median of the nearest distance over that sum outside of 0.5 to 1.5 (without noble gases and dimers).",
+        threshold="Median of the nearest distance over that sum outside 0.5 to 1.5, without noble gases and dimers.",
         why="Positions in Bohr or in fractions of the cell: forces, stress and densities are wrong throughout.",
         remedy="Multiply positions and cell in Bohr by 0.5292; multiply fractional coordinates by the cell.",
     )
