@@ -65,6 +65,7 @@ def test_rank_of_compositions():
     assert (one.severity, one.count) == ("note", 2)
     assert one.message == "the compositions of the frames (1 of H, C, O) determine 1 of the 3 energies of elements"
     assert "composition-rank" not in found(alloys())
+    assert "composition-rank" not in found([*ethanol(), *isolated_atoms()]), "isolated atoms say the rest"
 
 
 @pytest.mark.parametrize("marked", [True, False])

@@ -82,7 +82,7 @@ RANK = define(
         title="The compositions do not tell the energies of the elements apart",
         law="Energies of elements follow from total energies if as many compositions as elements are independent.",
         threshold="The rank of the matrix of numbers of atoms (frames of more than one atom by elements) is smaller "
-        "than the number of elements.",
+        "than the number of elements, and isolated atoms are not complete.",
         why="Least squares cannot give energies of elements; the model is arbitrary for other compositions.",
         remedy="Add isolated atoms, or use the mean energy per atom if only these compositions matter.",
     )
@@ -276,7 +276,7 @@ class Elements(OnePass):
 
     def _rank_findings(self) -> Iterator[Finding]:
         matrix, elements = composition_matrix([dict(one) for one in self._counts])
-        if not elements or (rank := int(np.linalg.matrix_rank(matrix))) == len(elements):
+        if set(elements) <= self._atoms.keys() or (rank := int(np.linalg.matrix_rank(matrix))) == len(elements):
             return
         message = (
             f"the compositions of the frames ({len(self._counts)} of {_symbols(elements)}) determine {rank} of the "
