@@ -141,8 +141,6 @@ def test_outcar_does_not_look_for_other_files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", [kind for kind in data_files.CORE if kind != "aselmdb"])
 def test_every_format_is_read(kind, tmp_path):
-    if kind in missing_in_ase():
-        pytest.skip("needs a newer ASE")
     frames = read_atoms(data_files.CORE[kind](tmp_path))
     expected = data_files.frames()
     for ours, theirs in zip(frames, expected[: len(frames)], strict=True):

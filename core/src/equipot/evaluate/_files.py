@@ -40,7 +40,8 @@ def write_predictions(found: Evaluation, path: str | Path) -> None:
 
     frames = (_atoms(one, found.energy_in_ev) for one in found.frames)
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        write_xyz(file, frames, write_results=False)
+        for frame in frames:
+            write_xyz(file, [frame], write_results=False)
 
 
 def _atoms(one: EvaluatedFrame, factor: float) -> Atoms:
