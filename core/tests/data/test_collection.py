@@ -1,12 +1,21 @@
-"""Frames that did not converge, and which energy is taken where a calculation gave two."""
+"""Frames that did not converge, which energy is taken where a calculation gave two, and compositions."""
 
 import ase.db
 import numpy as np
 import pytest
+import torch
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from equipot.data import ASEDataModule, ConvergedFrames, collect_frames, read_placed
-from equipot.data._collection import DROPPED, FORCE_CONSISTENT, NOTES, UNCONVERGED, notes_of
+from equipot.data import ASEDataModule, ConvergedFrames, _collection, collect_frames, read_placed
+from equipot.data._collection import (
+    DROPPED,
+    FORCE_CONSISTENT,
+    NOTES,
+    UNCONVERGED,
+    composition_of,
+    compositions_of,
+    notes_of,
+)
 from equipot.data._frames import label_contract, without_force_consistent
 from equipot.errors import ConfigError, DataError
 from equipot_test_support import data_files
@@ -149,3 +158,15 @@ def test_the_option_is_for_the_energy_and_not_empty():
     with pytest.raises(ConfigError, match="force_consistent: must not be empty"):
         label_contract({"total_energy": {"key": "energy", "force_consistent": ""}}, "labels")
     assert without_force_consistent(label_contract(None))["total_energy"].force_consistent is None
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 10_000])
+def test_compositions_of_many_frames(monkeypatch, at_once):
+    monkeypatch.setattr(_collection, "_AT_ONCE", at_once)
+    random = np.random.default_rng(0)
+    frames = [
+        {"atomic_numbers": torch.from_numpy(random.choice([1, 6, 79], size))} for size in random.integers(1, 6, 40)
+    ]
+    numbers = np.concatenate([one["atomic_numbers"].numpy() for one in frames])
+    counts = np.array([len(one["atomic_numbers"]) for one in frames])
+    assert compositions_of(numbers, counts) == [composition_of(one) for one in frames]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
+
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, info_of, keys_found
-from equipot.data._packed import PackedFrames, Packer, SameButNumbers
+from equipot.data._packed import Array, PackedFrames, Packer, SameButNumbers
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 from equipot.graph import Graph
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _SHOWN = 5
 _LONGEST_KEY = 200
+_AT_ONCE = 10_000
 
 
 class LazyFrames(Sequence[Graph]):
@@ -71,9 +74,33 @@ Composition = tuple[tuple[int, int], ...]
 """Atomic numbers in order, each with its number of atoms."""
 
 
-def composition_of(frame: Mapping[str, Any]) -> Composition:
-    """Elements of a frame and their numbers of atoms; its fields are tensors or arrays."""
+def composition_of(frame: Graph) -> Composition:
+    """Elements of a frame and their numbers of atoms."""
     return tuple(sorted(Counter(frame["atomic_numbers"].tolist()).items()))
+
+
+def compositions_of(numbers: Array, counts: Array) -> list[Composition]:
+    """Elements and numbers of atoms of many frames; most share theirs with another frame.
+
+    Args:
+        numbers: Atomic numbers of all frames, one after another; shape [n_atoms].
+        counts: Numbers of atoms of the frames; shape [n_frames].
+    """
+    elements, which = np.unique(numbers, return_inverse=True)
+    ends, found = np.cumsum(counts), []
+    for first in range(0, len(counts), _AT_ONCE):
+        some = counts[first : first + _AT_ONCE]
+        frame = np.repeat(np.arange(len(some)), some)
+        start = ends[first] - counts[first]
+        cells = frame * len(elements) + which[start : start + len(frame)]
+        table = np.bincount(cells, minlength=len(some) * len(elements)).reshape(len(some), -1)
+        rows, row_of = np.unique(table, axis=0, return_inverse=True)
+        made = [
+            tuple((int(elements[index]), int(row[index])) for index in np.flatnonzero(row))  # only those that it has
+            for row in rows
+        ]
+        found += [made[index] for index in row_of.reshape(-1)]
+    return found
 
 
 @dataclass(frozen=True)
@@ -231,14 +258,11 @@ def collect_frames(
     packer = Packer()
     collection = FrameCollection()
     problems: list[str] = []
-    shared: dict[Composition, Composition] = {}  # most frames have the composition of another one
     converged = ConvergedFrames(atoms_by_place, unconverged)
     for where, atoms in converged:
         if isinstance(atoms, SameButNumbers):
             packer.add_arrays(atoms.fields)
             collection.repeat(atoms.example, where)
-            made = composition_of(atoms.fields)
-            collection.compositions.append(shared.setdefault(made, made))
             continue
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
@@ -250,8 +274,8 @@ def collect_frames(
             continue
         if keep:
             packer.add(frame)
-        made = composition_of(frame)
-        collection.compositions.append(shared.setdefault(made, made))
+        else:
+            collection.compositions.append(composition_of(frame))
         if group_key is not None:
             collection.split_keys.append(str(info_of(atoms).get(group_key, ""))[:_LONGEST_KEY])
         collection.reports.append(reports)
@@ -268,8 +292,10 @@ def collect_frames(
     if unconverged == "drop" and converged.others and collection.notes:
         text = f"{len(converged.others)} frames did not converge and are left out: {_first(converged.others)}"
         collection.notes[0] = (*collection.notes[0], FrameNote(DROPPED, text))
-    if keep:
-        collection.frames = packer.finish()
+    if keep and collection.places:
+        frames = packer.finish()
+        collection.frames = frames
+        collection.compositions = compositions_of(frames.fields["atomic_numbers"].numpy(), frames.counts)
     return collection
 
 

@@ -22,7 +22,7 @@ import torch
 
 from equipot import caches
 from equipot._version import __version__
-from equipot.data._collection import FrameCollection, FrameNote
+from equipot.data._collection import FrameCollection, FrameNote, compositions_of
 from equipot.data._frames import LabelReport
 from equipot.data._packed import Array, PackedFrames
 from equipot.errors import ArtifactError
@@ -194,6 +194,7 @@ def _load(path: Path, key: str, files: Sequence[str]) -> FrameCollection | None:
         ),
         places=[f"{files[file]}, frame {number}" for file, number in places],
         isolated=arrays["isolated"].tolist(),
+        compositions=compositions_of(arrays["field atomic_numbers"], arrays["counts"]),
         **lists,
     )
 
