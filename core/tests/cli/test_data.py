@@ -44,7 +44,7 @@ def with_nan(index):
 def test_sound_files(check):
     code, output, errors = check("a.xyz", "b.xyz", a=ethanol(10), b=isolated_atoms())
     assert (code, errors) == (0, "")
-    assert output.splitlines()[0] == "Checks of the data: 0 errors, 0 warnings, 2 notes"
+    assert output.splitlines()[0] == "Checks of the data: 0 errors, 0 warnings, 1 note"
     assert output.splitlines()[-1] == "looked at: all 13 frames"
 
 

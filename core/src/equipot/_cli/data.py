@@ -92,13 +92,12 @@ def _of_files(
     """Judge files with labels under ASE's or given names."""
     if not files:
         raise ConfigError(problem("equipot data check", "no data are given", hint="name files, or a --config"))
-    from equipot.data._collection import collect_frames
-    from equipot.data._frames import label_contract
-    from equipot.data._readers import read_placed
+    from equipot.data._label_contract import label_contract
+    from equipot.data._regular import collect_files
     from equipot.data.checks import judge
 
-    contract = label_contract(labels or None, "--labels")
-    sets = {name: collect_frames(read_placed([file]), contract) for name, file in _names(files).items()}
+    contract = label_contract(labels or None, "--labels", units=units)
+    sets = {name: collect_files([file], contract, unconverged="use") for name, file in _names(files).items()}
     return judge(sets, contract, units=units, accept=accept, strict=strict)
 
 

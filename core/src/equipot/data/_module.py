@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from equipot.data._base import DataModule, name_sets
-from equipot.data._collection import FrameCollection, collect_frames
+from equipot.data._collection import FrameCollection
 from equipot.data._formats import argument_problems
 from equipot.data._frames_cache import cached_collection
-from equipot.data._regular import RegularFrames, read_regular
+from equipot.data._regular import collect_files
 from equipot.data._species import mapping_problems
 from equipot.data._splits import PARTS
 from equipot.data.options import SourceOptions
@@ -135,13 +135,13 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
         return cached_collection(folder, sources, options, lambda: self._read_files(sources))
 
     def _read_files(self, sources: list[str]) -> FrameCollection:
-        options, key = self.options, self.options.split_rule.key or None
-        regular = RegularFrames(self.label_contract, literal=[] if key is None else [key])
-        return collect_frames(
-            read_regular(sources, options.ase_args, regular, options.species),
+        options = self.options
+        return collect_files(
+            sources,
             self.label_contract,
+            ase_args=options.ase_args,
+            species=options.species,
             mask_nan=options.mask_nan_labels,
             unconverged=options.unconverged,
-            learn=regular.learn,
-            group_key=key,
+            group_key=options.split_rule.key or None,
         )

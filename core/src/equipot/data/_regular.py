@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from equipot._progress import progress
+from equipot.data._collection import FrameCollection, Unconverged, collect_frames
 from equipot.data._deepmd import is_deepmd
 from equipot.data._extxyz import read_extxyz
 from equipot.data._formats import format_of
@@ -318,6 +319,41 @@ def read_regular(
             yield from _extxyz(Path(file), regular, names)
         else:
             yield from read_placed([file], ase_args, names)
+
+
+def collect_files(
+    files: Iterable[str],
+    contract: LabelContract,
+    *,
+    ase_args: Mapping[str, Any] | None = None,
+    species: Mapping[Any, str] | None = None,
+    mask_nan: bool = False,
+    unconverged: Unconverged = "error",
+    group_key: str | None = None,
+) -> FrameCollection:
+    """All frames of several files, read the short way where that is possible.
+
+    Args:
+        files: Paths.
+        contract: Labels to read.
+        ase_args: As for ``read_atoms``.
+        species: As for ``read_atoms``.
+        mask_nan: As for ``collect_frames``.
+        unconverged: As for ``collect_frames``.
+        group_key: As for ``collect_frames``.
+
+    Raises:
+        DataError: As for ``read_atoms`` and ``collect_frames``.
+    """
+    regular = RegularFrames(contract, literal=[] if group_key is None else [group_key])
+    return collect_frames(
+        read_regular(files, ase_args, regular, species),
+        contract,
+        mask_nan=mask_nan,
+        unconverged=unconverged,
+        learn=regular.learn,
+        group_key=group_key,
+    )
 
 
 def _is_extxyz(file: str, ase_args: Mapping[str, Any] | None) -> bool:

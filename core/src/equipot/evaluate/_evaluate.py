@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 
 from equipot.artifacts._compiled_model import CompiledModel
-from equipot.data._collection import FrameCollection, collect_frames
+from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset
 from equipot.data._frames import DEFAULT_LABELS, LabelContract, label_contract, suggest_keys
 from equipot.data._readers import check_file
-from equipot.data._regular import RegularFrames, read_regular
+from equipot.data._regular import collect_files
 from equipot.data.checks import judge
 from equipot.data.transforms import default_transforms
 from equipot.errors import DataError, problem
@@ -101,8 +101,7 @@ def _read(paths: Sequence[str], contract: LabelContract, *, mask_nan: bool) -> _
         check_file(path)
         if (other := seen.setdefault(Path(path).resolve(), path)) is not path:
             raise DataError(problem(path, f"is given twice (as {other})"))
-    regular = RegularFrames(contract)
-    collection = collect_frames(read_regular(paths, None, regular), contract, mask_nan=mask_nan, learn=regular.learn)
+    collection = collect_files(paths, contract, mask_nan=mask_nan)
     for place, reports in zip(collection.places, collection.reports, strict=True):
         for label, report in reports.items():
             if report.non_finite:
