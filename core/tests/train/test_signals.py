@@ -21,7 +21,12 @@ def made(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+_OTHERS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+ALL = [signal.SIGTERM, *(pytest.param(one, marks=pytest.mark.slow) for one in _OTHERS)]
+"""SIGTERM, which schedulers send, always; the others, which take the same way, among the slow tests."""
+
+
+@pytest.mark.parametrize("number", ALL)
 def test_a_signal_ends_the_run_at_its_next_step(made, number):
     name = number.name
     code, _ = made.train(name, kill=("batch", 5, number))
@@ -45,7 +50,7 @@ def test_a_signal_before_the_first_step(made):
     assert "interrupted by SIGTERM; no checkpoint was written yet\n" in made.log()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("number", ALL)
 @pytest.mark.parametrize("instant", ["start", "statistics"])
 def test_a_signal_before_training(made, instant, number):
     name = f"{instant} {number.name}"
@@ -56,7 +61,7 @@ def test_a_signal_before_training(made, instant, number):
     assert left_over(made.folder) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ALL[:2])
 @pytest.mark.parametrize("instant", ["test", "end"])
 def test_a_signal_after_training(made, instant, number):
     """In the final test, and when the results are there: they are whole or not there."""
