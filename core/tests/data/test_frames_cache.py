@@ -16,6 +16,7 @@ from ase.io import write
 from equipot import caches
 from equipot.data import ASEDataModule, _frames_cache
 from equipot.data._collection import FrameCollection
+from equipot.errors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -204,3 +205,9 @@ def test_the_index_is_plain_and_small(file, read, tmp_path):
     content = json.loads(path.read_text())["content"]
     assert content["tables"]["groups"] == ["kind 0", "kind 1", "kind 2", "IsolatedAtom"]
     assert len(content["tables"]["reports"]) == 3
+
+
+def test_a_path_that_no_file_can_have(tmp_path):
+    module = ASEDataModule(1, train_file_path="a\0b", cache_dir=str(tmp_path))
+    with pytest.raises(DataError, match="no such file"):
+        module.setup()

@@ -78,7 +78,7 @@ def _state(files: Iterable[str]) -> list[tuple[int, int]]:
     for file in files:
         try:
             status = Path(file).stat()
-        except OSError:
+        except (OSError, ValueError):  # reading it says what is wrong
             found.append((0, 0))
             continue
         found.append((status.st_size, status.st_mtime_ns) if Path(file).is_file() else (0, 0))
