@@ -111,6 +111,18 @@ def unit_value(text: str, dimension: Dimension) -> float | None:
     return _divided(energy, [word for word in below if word != "mol"], _POWER[dimension])
 
 
+@functools.cache
+def unit_values(names: tuple[str, ...], dimension: Dimension) -> dict[str, float]:
+    """Some known units in eV, eV/Å, eV/Å³ or Å, by name.
+
+    Args:
+        names: Of known units.
+        dimension: What they measure.
+    """
+    values = {name: unit_value(name, dimension) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _divided(energy: float, below: list[str], power: int | None) -> float | None:
     """An energy divided by a power of one length; None if there are other words than this."""
     if power is None:

@@ -6,9 +6,10 @@ from ase import Atoms
 from equipot.data._collection import collect_frames
 from equipot.data._energy_references import collected
 from equipot.data._frames import label_contract
+from equipot.data._label_units import unit_values
 from equipot.data._readers import read_placed
 from equipot.data.checks._energy_checks import (
-    UNITS_IN_EV,
+    MISTAKEN,
     described,
     energy_findings,
     shift_findings,
@@ -51,6 +52,9 @@ def collection(frames):
     return collect_frames(placed, label_contract(None))
 
 
+IN_EV = unit_values(MISTAKEN, "energy")
+
+
 def found(frames, shifts, units="metal"):
     return energy_findings({"train": collection(frames)}, shifts, units=units)
 
@@ -64,8 +68,8 @@ class TestLevel:
         ("shifts", "reason"),
         [
             (dict.fromkeys(ATOMS, 0.0), "the shifts are zero"),
-            ({name: energy / UNITS_IN_EV["Hartree"] for name, energy in ATOMS.items()}, "the shifts look like Hartree"),
-            ({name: energy / UNITS_IN_EV["Rydberg"] for name, energy in ATOMS.items()}, "the shifts look like Rydberg"),
+            ({name: energy / IN_EV["Hartree"] for name, energy in ATOMS.items()}, "the shifts look like Hartree"),
+            ({name: energy / IN_EV["Rydberg"] for name, energy in ATOMS.items()}, "the shifts look like Rydberg"),
             ({"H": -12.5, "C": -150.0, "O": -430.0}, "another code, functional or pseudopotential"),
             ({"H": -1.1, "C": -1.3, "O": -1.6}, "the energies look like total energies, the shifts like binding"),
         ],
@@ -78,7 +82,7 @@ class TestLevel:
         assert reason in finding.message
 
     def test_energies_in_hartree(self):
-        (finding,) = found(molecules(unit=1 / UNITS_IN_EV["Hartree"]), ATOMS)
+        (finding,) = found(molecules(unit=1 / IN_EV["Hartree"]), ATOMS)
         assert "the energies look like Hartree" in finding.message
 
     def test_cohesive_energies_with_shifts_of_atoms(self):

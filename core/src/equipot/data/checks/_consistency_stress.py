@@ -8,6 +8,7 @@ from itertools import permutations
 
 import numpy as np
 
+from equipot.data._label_units import unit_values
 from equipot.data.checks import _probe_checks as checks
 from equipot.data.checks._catalogue import Finding
 from equipot.data.checks._consistency_frames import found
@@ -20,22 +21,9 @@ _HIGH, _HIGH_MEDIAN = 3.0, 1.0
 _BETTER_ORDER = 0.25
 _FEWEST = 6
 _SHEAR = ("yz", "xz", "xy")
-_UNITS = {
-    "kbar": 1602.18,
-    "GPa": 160.218,
-    "bar": 1602176.6,
-    "MPa": 160217.7,
-    "Hartree/Bohr³": 1 / 183.63,
-    "kcal/mol/Å³": 23.06,
-}
-_FORCES = {
-    "kcal/mol/Å": 0.0433641,
-    "kJ/mol/Å": 0.0103643,
-    "kJ/mol/nm": 0.00103643,
-    "eV/nm": 0.1,
-    "Hartree/Bohr": 51.42207,
-}
-"""Units of forces in eV/Å that explain the same slope, where the stress is right."""
+_UNITS = ("kbar", "GPa", "bar", "MPa", "Hartree/Bohr³", "kcal/mol/Å³")
+_FORCES = ("kcal/mol/Å", "kJ/mol/Å", "kJ/mol/nm", "eV/nm", "Hartree/Bohr")
+"""Units of forces that explain the same slope, where the stress is right."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +140,17 @@ def _virial(pairs: _Pairs, correlation: float) -> bool:
 
 def _unit_message(pairs: _Pairs, slope: float, correlation: float) -> str:
     sign = " and positive under compression" if correlation < 0 else ""
-    names = [f"{name}{sign} (factor {unit:.4g})" for name, unit in _UNITS.items() if 0.5 < abs(slope) / unit < 2.0]
+    units = [(name, 1 / value) for name, value in unit_values(_UNITS, "stress").items()]
+    names = [f"{name}{sign} (factor {unit:.4g})" for name, unit in units if 0.5 < abs(slope) / unit < 2.0]
     if _virial(pairs, correlation):
         names.insert(
             0, "a virial in eV" if correlation < 0 else "stress times volume in eV (a virial of the wrong sign)"
         )
-    forces = [f"forces look like {name}" for name, unit in _FORCES.items() if 0.5 < abs(slope) / unit < 2.0]
+    forces = [
+        f"forces look like {name}"
+        for name, unit in unit_values(_FORCES, "forces").items()
+        if 0.5 < abs(slope) / unit < 2.0
+    ]
     guess = " or ".join(names) or f"another unit{sign}"
     if forces:
         guess += f", or the {' or '.join(forces)}"

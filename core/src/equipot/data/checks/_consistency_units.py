@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from equipot.data._label_units import unit_values
 from equipot.data.checks import _probe_checks as checks
 from equipot.data.checks._catalogue import Finding
 from equipot.data.checks._consistency_frames import found
@@ -17,28 +18,12 @@ from equipot.data.checks._probe_fit import JointFit, JointProbe
 from equipot.data.checks._sample import Sample
 from equipot.neighbors import neighbor_list
 
-HARTREE, RYDBERG = 27.211386, 13.605693
-ENERGY_UNITS = {
-    "eV": 1.0,
-    "Hartree": HARTREE,
-    "Rydberg": RYDBERG,
-    "kcal/mol": 0.0433641,
-    "kJ/mol": 0.0103643,
-    "meV": 1e-3,
-}
-"""In eV."""
-FORCE_UNITS = {
-    "eV/Å": 1.0,
-    "Hartree/Bohr": 51.42207,
-    "Rydberg/Bohr": 25.71103,
-    "Hartree/Å": HARTREE,
-    "kcal/mol/Å": 0.0433641,
-    "kJ/mol/Å": 0.0103643,
-    "kJ/mol/nm": 0.00103643,
-    "eV/nm": 0.1,
-    "meV/Å": 1e-3,
-}
-"""In eV/Å. Factors below 4, such as that of eV/Bohr, are beyond what the fit tells apart."""
+ENERGY_UNITS = ("eV", "Hartree", "Rydberg", "kcal/mol", "kJ/mol", "meV")
+FORCE_UNITS = (
+    *("eV/Å", "Hartree/Bohr", "Rydberg/Bohr", "Hartree/Å"),
+    *("kcal/mol/Å", "kJ/mol/Å", "kJ/mol/nm", "eV/nm", "meV/Å"),
+)
+"""Factors below 4, such as that of eV/Bohr, are beyond what the fit tells apart."""
 
 _FACTOR, _BETTER = 4.0, 0.3
 _FEWEST_FREE = 15
@@ -219,7 +204,7 @@ def _candidates(sample: Sample, ratio: float | None, bonds: _Bonds) -> list[str]
     stress = None if ratio is None else stress_slope(sample)
     rated: list[tuple[float, str]] = []
     for energy_name, energy in _energy_units(sample).items():
-        for force_name, force in FORCE_UNITS.items():
+        for force_name, force in unit_values(FORCE_UNITS, "forces").items():
             miss = 0.0 if ratio is None else abs(np.log(force / energy / ratio))
             if miss > np.log(2.5) or (energy == force == 1.0):
                 continue
@@ -240,7 +225,7 @@ def _candidates(sample: Sample, ratio: float | None, bonds: _Bonds) -> list[str]
 
 def _energy_units(sample: Sample) -> dict[str, float]:
     sizes = {len(one.numbers) for one in sample.with_energy}
-    return {**ENERGY_UNITS, **({"eV per atom": float(sizes.pop())} if len(sizes) == 1 else {})}
+    return {**unit_values(ENERGY_UNITS, "energy"), **({"eV per atom": float(sizes.pop())} if len(sizes) == 1 else {})}
 
 
 def _impossible(sample: Sample, unit: float) -> float:
@@ -280,13 +265,15 @@ def _electrons(sample: Sample) -> Iterator[Finding]:
         return
     places = [one.place for one in sample.structures if one.energy is not None]
     if share > _ELECTRONS:
-        near = [name for name in ("kcal/mol", "kJ/mol") if 0.5 < share * ENERGY_UNITS[name] < 1.1]
+        near = [
+            name for name in ("kcal/mol", "kJ/mol") if 0.5 < share * unit_values(ENERGY_UNITS, "energy")[name] < 1.1
+        ]
         guess = f"energies look like {near[0]}" if near else "another unit, or an offset was added"
         yield found(
             checks.ENERGY_UNIT, places, f"energies are {share:.3g} times those of all electrons of the atoms: {guess}"
         )
     for name in ("Hartree", "Rydberg"):
-        if abs(share * ENERGY_UNITS[name] - 1.0) < _NEAR:
+        if abs(share * unit_values(ENERGY_UNITS, "energy")[name] - 1.0) < _NEAR:
             yield found(checks.ENERGY_UNIT, places, f"energies look like {name}: they are then those of all electrons")
 
 
@@ -304,5 +291,7 @@ def all_electrons(numbers: IntArray) -> FloatArray:
     Source: Schwinger, Phys. Rev. A 24 (1981) 2353; doi:10.1103/PhysRevA.24.2353.
     """
     z = np.maximum(numbers.astype(np.float64), 1.0)
-    energies: FloatArray = HARTREE * (-0.768745 * z ** (7 / 3) + 0.5 * z**2 - 0.269900 * z ** (5 / 3))
+    energies: FloatArray = unit_values(ENERGY_UNITS, "energy")["Hartree"] * (
+        -0.768745 * z ** (7 / 3) + 0.5 * z**2 - 0.269900 * z ** (5 / 3)
+    )
     return energies

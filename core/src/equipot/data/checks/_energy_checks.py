@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equipot.data._energy_references import EnergyReferences, collected, is_alone
+from equipot.data._label_units import unit_values
 from equipot.data.checks._catalogue import Check, Finding, define
 from equipot.units import UNIT_SYSTEMS, Units
 
@@ -22,8 +23,8 @@ and shifts from a fit or the mean lie above."""
 FAR = 0.1
 """Difference in eV from which a shift contradicts an isolated atom: spin states of atoms differ by more."""
 
-UNITS_IN_EV = {"Hartree": 27.211386245988, "Rydberg": 13.605693122994, "kcal/mol": 0.0433641153087705}
-"""Units that energies are mistaken in. CODATA 2018."""
+MISTAKEN = ("Hartree", "Rydberg", "kcal/mol")
+"""Units that energies are mistaken in."""
 
 OFFSET = define(
     Check(
@@ -118,7 +119,7 @@ def _reason(level: float, shift: float, *, uniform: bool) -> str:
     """The likely reason why energies and shifts, both per atom in eV, do not belong together."""
     if shift == 0.0:
         return "the shifts are zero"
-    for unit, factor in UNITS_IN_EV.items():
+    for unit, factor in unit_values(MISTAKEN, "energy").items():
         for what, left in (("shifts", level - shift * factor), ("energies", level * factor - shift)):
             if LOWEST <= left <= HIGHEST and abs(level) > -LOWEST < abs(shift):
                 return f"the {what} look like {unit}"
