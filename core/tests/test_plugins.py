@@ -119,7 +119,7 @@ def test_interrupting_is_not_swallowed(install):
 def test_broken_plugins_are_named_where_something_is_not_found(install):
     install("broken-dist", "broken", "raise SystemExit(3)\n")
     with pytest.raises(PluginNotFoundError, match=r"plugin 'broken' \(broken-dist 1\.2\.3\) failed: SystemExit: 3"):
-        PluginHost().lookup("pair_potentials", "Morse")
+        PluginHost().lookup("pair_potentials", "Buckingham")
 
 
 @pytest.mark.parametrize("target", ["equipot.units.NotThere", "os.path.NotThere"])
@@ -334,7 +334,7 @@ def test_aliases_and_commands_can_be_declared(install):
     host = PluginHost()
     assert host.lookup("target_aliases", "other.Thing").entry.target == "equipot.train.LightningModule"
     assert host.lookup("commands", "import-other").distribution == "more-commands"
-    assert HOOKS.keys() - KINDS.keys() == {"parts", "target_aliases", "commands"}
+    assert HOOKS.keys() - KINDS.keys() == {"parts", "export_targets", "target_aliases", "commands"}
     assert not HOOKS.keys() - KINDS.keys() & NAMESPACES.keys()
 
 

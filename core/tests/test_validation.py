@@ -67,9 +67,13 @@ def test_all_problems_come_at_once():
     assert problems == [
         "model.cuont: unknown option; did you mean 'count'?",
         "model.unheard_of: unknown option; options: count, radius, name, flag, mode, widths, scales, pair",
-        "model.count: required option is missing",
         "model.radius: must be greater than 0, got -2.0",
     ]
+
+
+def test_one_typo_is_one_problem():
+    assert found(cuont=3)[1] == ["model.cuont: unknown option; did you mean 'count'?"]
+    assert found(kind=3)[1][1:] == ["model.count: required option is missing"], "another name explains nothing"
 
 
 def test_not_a_number_is_refused_where_a_range_is_given():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from equipot.declarations import (
     CommandEntry,
+    ExportTargetEntry,
     ModelBuilderEntry,
     ModifierEntry,
     PartEntry,
@@ -21,11 +22,13 @@ def equipot_commands() -> Iterator[CommandEntry]:
     for name, module, summary in (
         ("train", "train.command", "Train, validate and test a model from a config"),
         ("check", "check.command", "Check a config without reading data"),
+        ("explain", "explain.command", "Show every value of a config and where it comes from"),
         ("compile", "compile.command", "Compile a model for an engine"),
         ("package", "package.command", "Build, show, verify and modify packages"),
         ("inspect", "inspect.command", "Show what is in a checkpoint, package or compiled file"),
-        ("data", "data.command", "Check labelled data before anything is learnt from them"),
+        ("data", "data.command", "Check and convert labelled data"),
         ("data check", "data.check_command", "Judge files of labelled data, or those of a config"),
+        ("data convert", "convert.command", "Convert labelled data to one file, number by number"),
         ("eval", "eval.command", "Errors of a model on labelled data"),
         ("plugins", "plugins.command", "List installed plugins and what they declare"),
         ("plugins list", "plugins.list_command", "The table of all plugins"),
@@ -96,6 +99,13 @@ def equipot_parts() -> Iterator[PartEntry]:
         ("metrics", "train.EnergyOnlyMetrics", "Errors of energies"),
     ):
         yield PartEntry(kind=kind, target=f"equipot.{name}", summary=summary)
+
+
+@hookimpl
+def equipot_export_targets() -> Iterator[ExportTargetEntry]:
+    """The engine that core itself has: Python, which ASE calls."""
+    summary = "Frames and batches in Python: ASE, and engines that are driven from Python"
+    yield ExportTargetEntry(name="ase", target="equipot.compile.AseTarget", summary=summary)
 
 
 @hookimpl

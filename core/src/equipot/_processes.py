@@ -23,6 +23,16 @@ def rank() -> int:
     return max(int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("NODE_RANK", "0")))
 
 
+_SIZES = ("WORLD_SIZE", "SLURM_NTASKS", "JSM_NAMESPACE_SIZE")
+"""Environment variables with the number of processes, as set by the same and by Lightning."""
+
+
+def has_peers() -> bool:
+    """Whether other processes of the run may be at work already, before they are connected."""
+    sizes = [os.environ.get(name, "") for name in _SIZES]
+    return any(size.isdigit() and int(size) > 1 for size in sizes) or "NODE_RANK" in os.environ
+
+
 def share() -> tuple[int, int]:
     """Rank of this process, and number of processes that share the batches; (0, 1) before they are connected."""
     group = _group()

@@ -1,11 +1,18 @@
-"""Extensions of click for commands: options with several values, and completion of installed names."""
+"""Extensions of click for commands: options with several values, completion, and names of options in messages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import contextlib
+import contextvars
+import shlex
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import click
+
+from equipot.errors import ConfigError, problem
+
+_NAMES: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("names of options", default=None)
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -42,6 +49,32 @@ class Command(click.Command):
         return super().parse_args(ctx, _repeated(args, names))
 
 
+def named_values(items: Iterable[str], where: str, example: str) -> dict[str, Any]:
+    """Values of an option as ``NAME=VALUE``; ``true`` and ``false`` are truth values.
+
+    Args:
+        items: What was given.
+        where: The option, for messages.
+        example: A value, for messages.
+
+    Raises:
+        ConfigError: If one has another form, or a name is given twice.
+
+    Example:
+        >>> named_values(["index=:100", "results_required=false"], "--ase-args", "index=0")
+        {'index': ':100', 'results_required': False}
+    """
+    found: dict[str, Any] = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        if not name or not value:
+            raise ConfigError(problem(where, "must be NAME=VALUE", got=item, hint=f"for example {example}"))
+        if name in found:
+            raise ConfigError(problem(where, f"names {name!r} twice", got=item))
+        found[name] = {"true": True, "false": False}.get(value, value)
+    return found
+
+
 def complete_names(*kinds: str) -> Completer:
     """A ``shell_complete`` for parameters that are registered names of components.
 
@@ -65,6 +98,60 @@ def complete_plugins(_context: click.Context, _parameter: click.Parameter, incom
     from equipot.plugins import plugins
 
     return [record.id for record in plugins().records if record.id.startswith(incomplete)]
+
+
+@contextlib.contextmanager
+def option_names(names: Mapping[str, str] | None) -> Iterator[None]:
+    """Let messages of the block name the options of a command that has no config.
+
+    Args:
+        names: The command's option for each option of configs that it stands for, e.g. ``{"species": "--species"}``;
+            None: options are those of configs.
+
+    Example:
+        >>> with option_names({"data.unconverged": "--unconverged"}):
+        ...     setting("data.unconverged", "drop")
+        '--unconverged drop'
+    """
+    before = _NAMES.set(names)
+    try:
+        yield
+    finally:
+        _NAMES.reset(before)
+
+
+def option(name: str) -> str:
+    """An option in the words of the running command; one that it lacks is said to be one of configs.
+
+    Args:
+        name: As configs have it.
+    """
+    names = _NAMES.get()
+    return name if names is None else names.get(name, f"{name} (in a config)")
+
+
+def setting(name: str, value: str | Mapping[str, str]) -> str:
+    """An option with a value, in the words of the running command.
+
+    Args:
+        name: As configs have it.
+        value: As configs have it; the entries of a mapping become several values.
+
+    Example:
+        >>> setting("species", {"OW": "O", "D": "H"})
+        'species: {OW: O, D: H}'
+        >>> with option_names({"species": "--species"}):
+        ...     setting("species", {"OW": "O", "D": "H"})
+        '--species OW=O D=H'
+    """
+    names = _NAMES.get()
+    if names is not None and name in names:
+        words = [f"{key}={one}" for key, one in value.items()] if isinstance(value, Mapping) else [value]
+        return f"{names[name]} {' '.join(map(shlex.quote, words))}"
+    if isinstance(value, Mapping):
+        entries = (f"{key}: {repr(one) if one.startswith(':') else one}" for key, one in value.items())
+        value = f"{{{', '.join(entries)}}}"
+    return f"{option(name)}: {value}"
 
 
 def _repeated(arguments: Iterable[str], names: Collection[str]) -> list[str]:

@@ -81,6 +81,12 @@ class ModifierEntry(Entry):
     """For a persistent modifier that only approximates: a stored model may be used without it, that is exactly,
     where its plugin is missing. The results then differ by the deviations stored with the model."""
 
+    automatic: bool = False
+    """Whether training, evaluation, the ASE calculator and ``equipot compile`` apply it without being asked, on its
+    ``devices``. Only for a modifier that is not persistent, needs no options and keeps every result up to rounding. It
+    raises a ``ConfigError`` for a model it has nothing for, which is then left alone without a word, and an
+    ``equipot.errors.UnavailableError`` where this machine lacks something, which one line says."""
+
     provides: tuple[str, ...] = ()
     """Output fields that it adds to the model, e.g. ``("forces", "stress", "virial")``."""
 
@@ -95,13 +101,38 @@ class ModifierEntry(Entry):
     registers them with torch. It is called before a compiled model with these kernels is loaded, and must check the
     specs, since they come from a file. Empty without kernels."""
 
+    kernel_code: str = ""
+    """For kernels that engines without Python can call: dotted path of a function that gives the files with their code,
+    ``(specs: list[dict], *, portable: bool) -> dict[str, bytes]``; they then travel in the compiled file. Portable ones
+    must run on other machines of this kind. A name of a file is one plain part of a path: letters, digits, ``.``, ``-``
+    and ``_``. Empty: such engines are refused."""
+
+    native_library: str = ""
+    """Goes with ``kernel_code``: dotted path of a function ``(folder: pathlib.Path) -> pathlib.Path`` that builds, or
+    finds built, a shared library in a folder and returns its path. The library registers the same operations as
+    ``kernel_loader`` without Python, and exports ``extern "C" const char *equipot_load_kernels(const char *path)``,
+    which reads the code out of a compiled file and returns null, or a message if that fails."""
+
     def __post_init__(self) -> None:
-        """Raise a ValueError if a name or path is malformed, or ``exact_without`` contradicts ``persistent``."""
+        """Raise a ValueError if a name or path is malformed, or another field contradicts ``persistent``."""
         super().__post_init__()
         if self.exact_without and not self.persistent:
             raise ValueError(f"{type(self).__name__}.exact_without: only a persistent modifier is stored, got True")
-        if self.kernel_loader:
-            self._check_path("kernel_loader")
+        if self.automatic and self.persistent:
+            raise ValueError(f"{type(self).__name__}.automatic: a persistent modifier must be asked for, got True")
+        for path in ("kernel_loader", "kernel_code", "native_library"):
+            if getattr(self, path):
+                self._check_path(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportTargetEntry(Entry):
+    """Declares a subclass of ``equipot.compile.ExportTarget``: an engine that runs compiled models.
+
+    Users choose it with ``equipot compile MODEL OUT --target NAME``.
+    """
+
+    base = "equipot.compile.ExportTarget"
 
 
 PART_KINDS: dict[str, str] = {

@@ -33,6 +33,10 @@ class PluginNotFoundError(PluginError, AttributeError):
     """No installed plugin declares the name; also an AttributeError, so that ``hasattr`` works."""
 
 
+class UnavailableError(EquipotError):
+    """A modifier cannot work on this machine, for example without a compiler; a model can be used without it."""
+
+
 class ConfigError(EquipotError, ValueError):
     """One or more problems of a configuration.
 

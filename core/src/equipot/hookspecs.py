@@ -14,6 +14,7 @@ import pluggy
 from equipot.declarations import (
     CommandEntry,
     EnergyTermEntry,
+    ExportTargetEntry,
     ModelBuilderEntry,
     ModifierEntry,
     PairPotentialEntry,
@@ -117,6 +118,19 @@ def equipot_target_aliases() -> Iterable[TargetAliasEntry]:
         >>> entry = TargetAliasEntry(
         ...     name="other.train.EMAModule", target="equipot.train.EMALightningModule",
         ...     summary="Training with averaged weights", options="my_package.options.ema_module",
+        ... )
+    """
+    return ()
+
+
+@hookspec
+def equipot_export_targets() -> Iterable[ExportTargetEntry]:
+    """Declare engines that run compiled models: subclasses of ``equipot.compile.ExportTarget``. Since 0.1.
+
+    Example:
+        >>> from equipot.declarations import ExportTargetEntry
+        >>> entry = ExportTargetEntry(
+        ...     name="my_engine", target="my_package.engine.MyEngine", summary="Dynamics with my engine"
         ... )
     """
     return ()

@@ -29,6 +29,12 @@ class Values(NamedTuple):
     weights: torch.Tensor | None = None
     """How much each row counts in means, float64, shape [n_rows]; None: all alike."""
 
+    def weights_of(self, chosen: torch.Tensor) -> torch.Tensor | None:
+        """Weights of the chosen rows (bool, shape [n_rows]); None if all are 1, which gives the numbers without any."""
+        if self.weights is None or not chosen.any() or bool((self.weights[chosen] == 1.0).all()):
+            return None
+        return self.weights[chosen]
+
 
 class Quantity(Protocol):
     """Anything that has values in a batch, such as a field or the number of neighbours."""

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from equipot.errors import problem, unknown
+from equipot.errors import nearest, problem, unknown
 
 _MAX_UNKNOWN = 50
 
@@ -59,9 +59,10 @@ def check_options(
     problems = [unknown(f"{where}.{name}", name, parameters) for name in names[:_MAX_UNKNOWN]]
     if len(names) > _MAX_UNKNOWN:
         problems.append(problem(where, f"has {len(names) - _MAX_UNKNOWN} more unknown options"))
+    meant = {nearest(name, parameters) for name in names[:_MAX_UNKNOWN]}  # one typo is one problem
     for name, parameter in parameters.items():
         missing = parameter.default is inspect.Parameter.empty and name not in values
-        if missing and may_be_missing is not None and name not in may_be_missing:
+        if missing and may_be_missing is not None and name not in may_be_missing and name not in meant:
             problems.append(problem(f"{where}.{name}", "required option is missing"))
     adapters = _adapters(target)
     checked = dict(values)

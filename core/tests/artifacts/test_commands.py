@@ -135,8 +135,8 @@ def test_package_from_build_to_modify(run, make_model, make_checkpoint):
             ("compile", "model.equipot.zip", "a.equipot.pt2", "--mode", "jit", "--target", "x", "--device", "tpu"),
             (
                 "error: --compile-mode: must be one of ['aotinductor'], got 'jit'\n"
-                "error: --target: must be one of ['ase'], got 'x'\n"
-                "error: --device: must be one of ['cpu', 'cuda'], got 'tpu'\n3 errors\n"
+                "error: --device: must be one of ['cpu', 'cuda'], got 'tpu'\n"
+                "error: --target: no export target named 'x'; installed: ['ase'"
             ),
         ),
         (("eval", "model.equipot.zip", "none.extxyz"), "error: none.extxyz: no such file; "),

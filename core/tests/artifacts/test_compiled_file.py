@@ -9,12 +9,12 @@ import zipfile
 import pytest
 import torch
 
+from equipot.artifacts import TOLERANCE, golden_frames, load_compiled, replay
 from equipot.artifacts import _archive as archive
 from equipot.artifacts import _compiled_file as compiled_file
 from equipot.artifacts import _compiled_model as compiled
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
-from equipot.artifacts import load_compiled
 from equipot.artifacts._compiled_file import add_members, read_compiled, stated
 from equipot.artifacts._inspect import inspect_file
 from equipot.artifacts._stored import store
@@ -29,14 +29,14 @@ def eager(make_model):
     return make_model()
 
 
-def written(path, model, **facts):
+def written(path, model, code=None, members=None, **facts):
     """A file as ``compile_model`` writes it, with other bytes for the code."""
     here = compiled.built_for("cpu", portable=False)
     outputs = list(model(golden.random_frames(model.info)["atom"]))
     manifest = store(model, "compiled", where=str(path)).manifest
     manifest = dataclasses.replace(manifest, compiled={**here, "outputs": outputs, "kernels": {}, **facts})
-    archive.write_members(path, {"model/version": b"1", CODE: b"native code"})
-    add_members(path, manifest, golden.to_bytes(golden.record(model), stated(manifest)))
+    archive.write_members(path, {"model/version": b"1", CODE: b"native code", **(members or {})})
+    add_members(path, manifest, golden.to_bytes(golden.record(model), stated(manifest)), code)
     return path
 
 
@@ -215,6 +215,78 @@ def test_a_file_of_an_older_equipot(pt2):
         read_compiled(pt2)
 
 
+# ------------------------------------------------------------- for engines without Python
+
+KERNELS = {"use_Toys": {"distribution": "equipot-toys", "version": "1", "specs": [], "files": ["a.so", "b.so"]}}
+BYTES = {"use_Toys": {"a.so": b"kernel a", "b.so": b"kernel b"}}
+METADATA = f"{CODE.removesuffix('.so')}_metadata.json"
+FACTS = {"equipot_format": "1", "equipot_r_max": "4.0"}
+
+
+def test_code_of_kernels_travels_with_its_digest(tmp_path, eager):
+    path = written(tmp_path / "a.equipot.pt2", eager, BYTES, kernels=KERNELS)
+    manifest, _ = read_compiled(path)
+    members = members_of(path)
+    for file, raw in BYTES["use_Toys"].items():
+        name = f"model/equipot/kernels/use_Toys/{file}"
+        assert members[name] == raw
+        assert manifest.files[name] == archive.sha256(raw)
+    assert inspect_file(path).manifest.compiled["kernels"] == KERNELS
+    members["model/equipot/kernels/use_Toys/a.so"] = b"kernel c"
+    archive.write_members(path, members)
+    with pytest.raises(ArtifactError, match="kernels/use_Toys/a.so: does not have the SHA-256"):
+        read_compiled(path)
+
+
+def test_one_that_is_missing_when_the_file_is_made(tmp_path, eager):
+    path = written(tmp_path / "a.equipot.pt2", eager, {"use_Toys": {"a.so": b"kernel a"}}, kernels=KERNELS)
+    with pytest.raises(
+        ArtifactError, match=r"the code of kernels that its manifest states, got \['kernels/use_Toys/b.so'"
+    ):
+        read_compiled(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["kernels/use_Toys/c.so", "kernels/other/a.so", "kernels/a.so", "more.json", "kernels/use_Toys/a.so/x"]
+)
+def test_nothing_else_is_in_our_folder(tmp_path, eager, name):
+    path = written(tmp_path / "a.equipot.pt2", eager, BYTES, kernels=KERNELS)
+    members = {**members_of(path), f"model/equipot/{name}": b""}
+    manifest = json.loads(members["model/equipot/manifest.json"])
+    manifest["files"][f"model/equipot/{name}"] = archive.sha256(b"")
+    members["model/equipot/manifest.json"] = json.dumps(manifest).encode()
+    archive.write_members(path, members)
+    with pytest.raises(ArtifactError, match=rf"does not hold the code of kernels .*got \['{name}'\]"):
+        read_compiled(path)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "words"),
+    [
+        ({"use_Toys": {"files": ["../a.so"]}}, r"kernels.use_Toys.files: must be names of files"),
+        ({"use_Toys": {"files": "a.so"}}, r"kernels.use_Toys.files: must be names of files"),
+        ({"../x": {"files": ["a.so"]}}, r"is not the name of a modifier"),
+    ],
+)
+def test_names_of_code_are_plain(tmp_path, eager, kernels, words):
+    path = written(tmp_path / "a.equipot.pt2", eager, kernels=kernels)
+    with pytest.raises(ArtifactError, match=words):
+        read_compiled(path)
+
+
+def test_engines_read_what_the_manifest_states(tmp_path, eager):
+    good = {METADATA: json.dumps({**FACTS, "AOTI_DEVICE_KEY": "cpu"}).encode()}
+    path = written(tmp_path / "a.equipot.pt2", eager, members=good, metadata=FACTS)
+    assert read_compiled(path)[0].compiled["metadata"] == FACTS
+    bad = {METADATA: json.dumps({**FACTS, "equipot_r_max": "4.5"}).encode()}
+    with pytest.raises(ArtifactError, match=r"the metadata \['equipot_r_max'\] for engines are not what the manifest"):
+        read_compiled(written(tmp_path / "b.equipot.pt2", eager, members=bad, metadata=FACTS))
+    with pytest.raises(ArtifactError, match="has no metadata for engines"):
+        read_compiled(written(tmp_path / "c.equipot.pt2", eager, metadata=FACTS))
+    with pytest.raises(ArtifactError, match="compiled.metadata: must be a JSON dict"):
+        read_compiled(written(tmp_path / "d.equipot.pt2", eager, members=good, metadata=[1]))
+
+
 def pipe(path):
     path.unlink()
     os.mkfifo(path)
@@ -341,3 +413,22 @@ def test_what_is_missing_is_said_truly(pt2, monkeypatch, tmp_path):
     assert "each EQUIPOT_CACHE_DIR and home folder has records of its own" in str(caught.value)
     assert "was not built on this machine" not in str(caught.value)
     assert "has no record that you built it" in inspect_file(pt2).advice
+
+
+def test_golden_frames_are_there_for_other_engines(pt2, eager):
+    """An engine replays them: its own results pass, and others do not."""
+    frames = golden_frames(pt2)
+    assert [frame.name for frame in frames] == ["atom", "molecule", "triclinic"]
+    assert max(replay(eager, frames).values()) <= TOLERANCE["float64"]
+
+    def wrong(inputs):
+        outputs = eager(inputs)
+        return {**outputs, "forces": outputs["forces"] + 1e-3}
+
+    assert replay(wrong, frames)["forces"] > TOLERANCE["float64"]
+
+
+def test_edited_golden_frames_are_not_given(pt2):
+    edited(pt2, lambda plain: plain["model"].update(r_max=3.0))
+    with pytest.raises(ArtifactError, match="is not what the golden frames were made with"):
+        golden_frames(pt2)

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import os
 import pickle
 import shutil
@@ -6,6 +7,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import ase
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,8 @@ from equipot.compile._aotinductor import _own_inductor_cache
 from equipot.errors import ArtifactError, DataError
 from equipot.files import file_digest
 from equipot.graph import collate
-from equipot.model import apply_modifier
+from equipot.model import apply_modifier, with_edge_forces
+from equipot_test_support.engines import record_capability
 
 # ------------------------------------------------------------------ without compiling
 
@@ -85,6 +88,36 @@ def test_wrong_inputs_never_reach_native_code(batch, info, change, message):
     change(batch)
     with pytest.raises(DataError, match=message):
         prepare(batch, info, torch.device("cpu"))
+
+
+@pytest.fixture
+def with_ghosts(info):
+    return dataclasses.replace(info, inputs=(*info.inputs, "owned"))
+
+
+def test_all_atoms_are_owned_unless_it_is_said(batch, with_ghosts):
+    assert ready(batch, with_ghosts)["owned"].tolist() == [True] * len(batch["atom_types"])
+    owned = torch.arange(len(batch["atom_types"])) % 2 == 0
+    prepared = ready({**batch, "owned": owned.to(torch.uint8)}, with_ghosts)
+    assert torch.equal(prepared["owned"], owned)
+    assert list(prepared) == list(with_ghosts.inputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b.update(owned=b["owned"][:-1]), r"owned: must have the shape \[n_atoms\]"),
+        (lambda b: b.update(owned=b["owned"].unsqueeze(1)), r"owned: must have the shape \[n_atoms\]"),
+        (lambda b: b.update(edge_index=b["edge_index"] + 100), "edge_index: must be from 0 to 11, got"),
+        (lambda b: b.pop("positions"), r"the inputs \['positions'\] are missing"),
+        (lambda b: (b.pop("owned"), b.pop("atom_types")), r"the inputs \['atom_types', 'owned'\] are missing"),
+    ],
+)
+def test_wrong_inputs_with_ghosts_never_reach_native_code(batch, with_ghosts, change, message):
+    batch["owned"] = torch.ones_like(batch["atom_types"], dtype=torch.bool)
+    change(batch)
+    with pytest.raises(DataError, match=message):
+        prepare(batch, with_ghosts, torch.device("cpu"))
 
 
 def facts(**changes):
@@ -315,6 +348,29 @@ def test_forces_and_stress_are_derivatives_of_the_energy(pt2):
 
 
 @pytest.mark.slow
+def test_stresses_of_atoms_are_those_of_the_eager_model(pt2, eager):
+    atoms = crystal()
+    stresses = EquipotCalculator(pt2).get_property("stresses", atoms)
+    expected = EquipotCalculator(eager).get_property("stresses", atoms)
+    assert np.abs(expected).max() > 1e-3
+    assert np.abs(stresses - expected).max() < 1e-14
+    command, limit = "atoms.get_stresses()", "1e-14 eV/Å³"
+    record_capability(
+        "ASE", "compiled file: stresses of atoms", version=ase.__version__, command=command, deviation=limit
+    )
+
+
+@pytest.mark.slow
+def test_engines_read_the_same_facts_from_the_file(pt2):
+    found = torch._C._aoti.AOTIModelPackageLoader.load_metadata_from_package(str(pt2), "model")
+    manifest = inspect_file(pt2).manifest
+    facts = {key: value for key, value in found.items() if not key.startswith("AOTI_")}
+    assert facts == manifest.compiled["metadata"]
+    assert facts["equipot_target"] == "ase"
+    assert facts["equipot_cutoffs"] == "4.0 3.4 4.0 3.0 3.0 3.0 4.0 4.0 4.0"
+
+
+@pytest.mark.slow
 def test_calculators_of_all_kinds_of_files_agree(road, pt2, eager, tmp_path):
     from equipot.artifacts import write_package
 
@@ -330,6 +386,9 @@ def test_calculators_of_all_kinds_of_files_agree(road, pt2, eager, tmp_path):
         assert energy_only.get_potential_energy(atoms) == energy
         with pytest.raises(PropertyNotImplementedError, match="enable_ForceStressOutput"):
             energy_only.get_forces(atoms)
+    command = 'EquipotCalculator("model.equipot.pt2")'
+    version = ase.__version__
+    record_capability("ASE", "compiled file: energy, forces", version=version, command=command, deviation="1e-12 eV/Å")
 
 
 @pytest.mark.slow
@@ -337,15 +396,15 @@ def test_equal_to_eager_at_all_sizes(pt2, eager):
     model = load(pt2)
     frames = golden.random_frames(eager.info, 7)
     batches = {**frames, "atoms": collate([frames["atom"]] * 3), "all": collate([*frames.values()] * 3)}
-    worst = golden.replay(model, golden.record(eager, batches))
-    assert set(worst) == {"atomic_energy", "total_energy", "forces", "stress", "stress_mask", "virial"}
+    worst = golden.replay(model, golden.record(with_edge_forces(eager), batches))
+    assert set(worst) == {*golden.record(eager, batches)[0].outputs, "edge_forces"}
     assert max(worst.values()) < 1e-12
 
 
 @pytest.mark.slow
 def test_strides_and_types_of_inputs_do_not_matter(pt2, eager, batch):
     model = load(pt2)
-    expected = eager(batch)
+    expected = with_edge_forces(eager)(batch)
     odd = {
         **batch,
         "positions": batch["positions"].t().contiguous().t(),
@@ -399,7 +458,10 @@ def test_inspecting_a_compiled_file(pt2):
     assert report.verdict == "contains native code"
     assert report.advice == "you built it, as the record in your cache folder says"
     assert report.manifest.compiled["mode"] == "aotinductor"
-    assert report.manifest.model["outputs"] == ["atomic_energy", "total_energy", "forces", "stress", "virial"]
+    outputs = ["atomic_energy", "total_energy", "forces", "stress", "virial", "edge_forces"]
+    assert report.manifest.model["outputs"] == outputs
+    assert set(report.manifest.compiled["outputs"]) == {*outputs, "stress_mask"}
+    assert report.manifest.compiled["inputs"] == report.manifest.model["inputs"]
     assert [item["name"] for item in report.manifest.modifiers] == ["enable_ForceStressOutput"]
     assert report.manifest.provenance["source"] == "energy_only.ckpt"
     code = f"import sys\nfrom equipot.artifacts import inspect_file\ninspect_file({str(pt2)!r})\n"

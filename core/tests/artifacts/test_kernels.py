@@ -88,7 +88,52 @@ def test_modifier_that_brings_no_kernels(toy_plugin, monkeypatch):
         kernels.load_kernels(listed, "model.pt2")
 
 
-def test_loader_must_be_a_path():
+@pytest.mark.parametrize("field", ["kernel_loader", "kernel_code", "native_library"])
+def test_functions_must_be_paths(field):
     options = {"name": "use_Toys", "target": "toys.use", "summary": "Toys", "persistent": False}
-    with pytest.raises(ValueError, match="kernel_loader: not a dotted path"):
-        ModifierEntry(**options, kernel_loader="load")
+    with pytest.raises(ValueError, match=f"{field}: not a dotted path"):
+        ModifierEntry(**options, **{field: "load"})
+
+
+LISTED = {"use_Toys": {"distribution": "equipot-toys", "version": "1.2", "specs": [{"kind": "toy"}]}}
+
+
+@pytest.fixture
+def travelling(toy_plugin, monkeypatch):
+    """Let the plugin's kernels travel: ``travelling(code)`` sets the function that gives their code."""
+
+    def let(code):
+        options = {"name": "use_Toys", "target": "toys.use", "summary": "Toys", "persistent": False}
+        toy_plugin.entry = ModifierEntry(**options, kernel_code="toys.code")
+        monkeypatch.setattr(kernels, "load_object", lambda path: code)
+
+    return let
+
+
+def test_code_of_kernels(travelling):
+    travelling(
+        lambda specs, *, portable: {f"{spec['kind']}.so": b"code" for spec in specs} | {"a-b.txt": b"%d" % portable}
+    )
+    assert kernels.code_of(LISTED, "m.pt2") == {"use_Toys": {"a-b.txt": b"0", "toy.so": b"code"}}
+    assert kernels.code_of(LISTED, "m.pt2", portable=True) == {"use_Toys": {"a-b.txt": b"1", "toy.so": b"code"}}
+    assert kernels.code_of({}, "m.pt2") == {}
+
+
+def test_what_makes_the_code_cannot_change_the_manifest(travelling):
+    travelling(lambda specs, **_: specs.clear() or {"a.so": b""})
+    kernels.code_of(LISTED, "m.pt2")
+    assert LISTED["use_Toys"]["specs"] == [{"kind": "toy"}]
+
+
+def test_kernels_that_need_python_are_refused_for_engines_without_it(toy_plugin):
+    with pytest.raises(ArtifactError, match="m.pt2: the model calls kernels of use_Toys, .*--no-automatic-modifiers"):
+        kernels.code_of(LISTED, "m.pt2")
+
+
+@pytest.mark.parametrize(
+    "files", [{}, {"../a.so": b""}, {"a/b": b""}, {".hidden": b""}, {"a.so": "text"}, {"a" * 201: b""}, [], {1: b""}]
+)
+def test_code_of_kernels_must_be_plain_files(travelling, files):
+    travelling(lambda specs, **_: files)
+    with pytest.raises(PluginError, match="code of the kernels of use_Toys: must be bytes by name"):
+        kernels.code_of(LISTED, "m.pt2")

@@ -29,6 +29,37 @@ def test_facts_come_back_from_packages_and_checkpoints(tmp_path, make_model, mak
         assert (found.contract, found.mask_nan, found.doubt) == (contract, True, "")
 
 
+def test_how_files_were_read_comes_back_too(tmp_path, make_model, make_checkpoint):
+    how = {"weights": {"frame": "w"}, "unconverged": "drop", "species": {1: "H", "OW": "O"}}
+    facts = label_facts(label_contract(GIVEN), mask_nan=False, **how)
+    by_config = make_checkpoint(make_model(), training_config={"data": {"labels": GIVEN, **how}})
+    for path in (package(tmp_path, make_model(), facts), by_config):
+        found = training_labels(path)
+        expected = ({"frame": "w"}, "drop", {"1": "H", "OW": "O"})
+        assert (found.weights, found.unconverged, found.species) == expected
+    bare = {name: value for name, value in facts.items() if name in ("labels", "mask_nan_labels")}
+    found = training_labels(package(tmp_path, make_model(), bare))
+    assert (found.weights, found.unconverged, found.species) == ({}, "error", {}), "of an earlier version"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("weights", 3),
+        ("weights", {"energy": "w"}),
+        ("weights", {"frame": 2}),
+        ("unconverged", "ignore"),
+        ("species", ["O"]),
+        ("species", {"OW": "Oxygen"}),
+        ("species", {"OW": ["O"]}),
+    ],
+)
+def test_other_facts_that_make_no_sense_are_refused(tmp_path, make_model, name, value):
+    facts = {**label_facts(label_contract(GIVEN), mask_nan=False), name: value}
+    with pytest.raises(ArtifactError, match=rf"data.{name}.*edited or damaged"):
+        training_labels(package(tmp_path, make_model(), facts))
+
+
 def test_an_older_checkpoint_has_the_config_of_its_training(make_model, make_checkpoint):
     path = make_checkpoint(make_model(), training_config={"data": {"labels": GIVEN, "seed": 1}})
     assert training_labels(path).contract == label_contract(GIVEN)

@@ -10,8 +10,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
-from equipot.ase import EquipotCalculator
-from equipot.ase._skin import SkinNeighbors
+from equipot.ase import EquipotCalculator, SkinNeighbors
 from equipot.errors import ConfigError, DataError
 from equipot.model import EnergyTerm, EnergyTermModule, apply_modifier
 from equipot.neighbors import add_neighbors
@@ -45,7 +44,8 @@ def test_all_properties(model):
     assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()
     assert atoms.get_forces().shape == (4, 3)
     assert atoms.get_stress().shape == (6,)
-    assert atoms.calc.implemented_properties == ["energy", "free_energy", "energies", "forces", "stress"]
+    names = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
+    assert atoms.calc.implemented_properties == names
 
 
 @pytest.mark.parametrize("make_atoms", [crystal, lambda: molecule("CH3OH")])

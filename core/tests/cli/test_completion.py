@@ -35,6 +35,8 @@ def completions(line, program="equipot"):
         ("equipot plugins check z", {"zbl"}),
         ("equipot plugins new a --kind m", {"model-builder", "modifier"}),
         ("equipot describe Z", {"ZBL"}),
+        ("equipot describe as", {"ase"}),
+        ("equipot compile a b --target a", {"ase"}),
         ("equipot describe SoftA", {"SoftAdapt"}),
         ("equipot describe equipot_toolbox.SoftA", {"equipot_toolbox.SoftAdapt"}),
         ("equipot schema EnergyOnlyL", {"EnergyOnlyLoss"}),

@@ -8,7 +8,10 @@ import pytest
 
 from equipot._cli.main import main
 from equipot.data.checks import _consistency
+from equipot_test_support import data_files
 from equipot_test_support.faults import changed, ethanol, isolated_atoms
+
+ABSENT = "label-absent"
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,17 @@ def test_errors_and_warnings_are_exit_codes(check):
     assert code == 1
     assert "warning frames-shared: 3 frames of b.xyz are in a.xyz too" in output
     assert check("a.xyz", "b.xyz", "--strict", "--accept", "frames-shared", **shared)[0] == 0
+
+
+def test_advice_names_options_of_the_command(check, folder, capfd):
+    frames = [changed(one, energy=None, info={"REF_energy": one.calc.results["energy"]}) for one in ethanol(3)]
+    output = check("a.xyz", a=frames)[1]
+    assert "  do  Name the key under which the file keeps the label, e.g. --labels" in output
+    assert "labels: {" not in output
+    (advice,) = (one["remedy"] for one in json.loads(check("a.xyz", "--json")[1])["findings"] if one["code"] == ABSENT)
+    assert advice.endswith("e.g. --labels total_energy=REF_energy.")
+    folder.change_data(lambda atoms: changed(atoms, energy=None))
+    assert "e.g. labels: {total_energy: REF_energy}." in " ".join(of_config(folder, capfd)[1].split())
 
 
 def test_json(check):
@@ -132,3 +146,45 @@ def test_accepted_checks_and_given_shifts_of_a_config(folder, capfd):
     assert "warning energy-offset: less the shifts, energies are 1997 eV per atom" in " ".join(output.split())
     folder.write(given.replace("  seed: 1\n", "  seed: 1\n  accept: [energy-offset]\n", 1))
     assert "accepted: energy-offset (12)" in of_config(folder, capfd)[1]
+
+
+def test_overrides_change_the_config(folder, capfd):
+    text = (folder.path / "config.yaml").read_text()
+    folder.write(text.replace("${training_data_stats:per_atom_energy_mean}", "{H: -3000.0, O: 0.0}"))
+    code, output = of_config(folder, capfd, "+data.accept=[energy-offset]")
+    assert (code, "accepted: energy-offset (12)" in output) == (0, True)
+    assert of_config(folder, capfd, "+data.strict=true")[0] == 1
+    ase.io.write("c.xyz", ethanol(4), format="extxyz")
+    code, output = of_config(folder, capfd, "c.xyz", "+data.labels={total_energy: energy}")
+    assert "looked at: all 4 frames" in output
+    code, output = of_config(folder, capfd, "data.sead=2")
+    assert code == 2
+    assert "sead" in output
+
+
+def test_a_file_whose_name_looks_like_an_override(check):
+    code, output, _ = check("a=1.xyz", **{"a=1": ethanol(3)})
+    assert (code, "looked at: all 3 frames" in output) == (0, True)
+
+
+def test_options_about_reading(check, tmp_path):
+    path = str(data_files.vasprun(tmp_path, failed=[1]))
+    assert "unconverged-scf" in check(path)[1], "frames that did not converge are judged"
+    code, _, errors = check(path, "--unconverged", "error")
+    assert (code, errors.startswith("error: --unconverged: 1 of 3 frames did not converge")) == (2, True)
+    assert "unconverged-dropped" in check(path, "--unconverged", "drop")[1]
+    frames = ethanol(5)
+    for number, one in enumerate(frames):
+        one.info["w"] = float(number + 1)
+    assert check("a.xyz", "--label-weights", "frame=w", a=frames)[0] == 0
+    code, _, errors = check("a.xyz", "--label-weights", "frame=v")
+    assert (code, errors) == (2, "error: --label-weights: no frame of a.xyz that has the labels has the key 'v'\n")
+    code, _, errors = check("--config", "config.yaml", "--species", "OW=O")
+    assert (code, errors.startswith("error: --species: cannot be given together with --config")) == (2, True)
+
+
+def test_unused_weights_are_offered_as_an_option(check):
+    frames = ethanol(5)
+    for one in frames:
+        one.info["config_weight"] = 2.0
+    assert "--label-weights" in check("a.xyz", a=frames)[1].replace("\n", " ")

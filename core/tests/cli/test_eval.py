@@ -1,20 +1,23 @@
 """``equipot eval``: labels, files of results, messages, and tables of at most 80 characters."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
 from ase.io import read, write
 from ase.stress import voigt_6_to_full_3x3_stress
+from ase.units import Hartree
 
-from equipot._cli._eval_labels import named_labels
 from equipot._cli.main import main
 from equipot.artifacts import write_package
 from equipot.artifacts._training_labels import label_facts
 from equipot.ase import EquipotCalculator
 from equipot.data._frames import label_contract
+from equipot.data.arguments import named_labels
 from equipot.errors import ConfigError
+from equipot_test_support import data_files
 
 KEYS = {"total_energy": "REF_energy", "forces": "REF_forces", "stress": {"key": "virial", "convention": "virial"}}
 NAMED = ("total_energy=REF_energy", "forces=REF_forces", "stress=virial:virial")
@@ -201,3 +204,99 @@ def test_many_groups_stay_on_the_screen(run, data, trained, tmp_path):
     _, out, _ = run("trained.equipot.zip", "many.extxyz")
     assert "and 5 more in the JSON (--json, --out)" in out
     assert len(json.loads(run("trained.equipot.zip", "many.extxyz", "--json")[1])["by_config_type"]) == 20
+
+
+# ------------------------------------------------------------------------- how files are read
+
+
+@pytest.fixture
+def weighty(data):
+    """The same data with weights of frames and of atoms, one of which is 0."""
+    frames = read(data, ":")
+    for number, atoms in enumerate(frames):
+        atoms.info["config_weight"] = 1.0 + number
+        atoms.arrays["trust"] = np.where(np.arange(len(atoms)) == 1, 0.0, 1.0)
+        atoms.arrays["REF_forces"][0] += 0.01 * number
+    write(data, frames)
+    return data
+
+
+def test_weights_of_the_training_give_weighted_errors(run, weighty, tmp_path, make_model):
+    facts = label_facts(label_contract(KEYS), mask_nan=False, weights={"frame": "config_weight", "forces": "trust"})
+    write_package(make_model(), tmp_path / "weights.equipot.zip", data=facts)
+    code, out, err = run("weights.equipot.zip", "data.extxyz")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    at = lines.index("  forces: arrays:REF_forces, 4 frames")
+    said = "    4 atoms of weight 0 are left out; weights config_weight (4), trust (4)"
+    assert lines[at + 1] == said
+    assert [line.split()[0] for line in lines if line.startswith("  weighted")] == ["weighted"] * 3
+    _, plain, _ = run("weights.equipot.zip", "data.extxyz", "--label-weights", "none")
+    assert "weight" not in plain
+    _, named, _ = run("weights.equipot.zip", "data.extxyz", "--label-weights", "frame=config_weight", "--json")
+    assert json.loads(named)["labels"]["forces"]["weights"] == {"config_weight": 4}
+
+
+def test_unconverged_frames_by_an_option_and_by_the_training(run, tmp_path, make_model, package_file):
+    path = data_files.vasprun(tmp_path, failed=[1])
+    code, _, err = run("model.equipot.zip", path)
+    assert code == 2
+    assert f"error: --unconverged: 1 of 3 frames did not converge: {path}, frame 1" in err
+    assert err.strip().endswith("--unconverged drop leaves them out, --unconverged use takes them as they are")
+    for value, count in (("drop", 2), ("use", 3)):
+        code, out, _ = run("model.equipot.zip", path, "--unconverged", value)
+        assert (code, out.splitlines()[0]) == (0, f"{count} frames")
+    facts = label_facts(label_contract(None), mask_nan=False, unconverged="drop")
+    write_package(make_model(), tmp_path / "drop.equipot.zip", data=facts)
+    assert run("drop.equipot.zip", path)[1].splitlines()[0] == "2 frames"
+    assert run("drop.equipot.zip", path, "--unconverged", "error")[0] == 2
+
+
+def test_names_of_atoms_by_an_option_and_by_the_training(run, tmp_path, make_model, package_file):
+    (tmp_path / "a.xyz").write_text('2\nProperties=species:S:1:pos:R:3 energy=-1 pbc="F F F"\nOW 0 0 0\nHW 0 0 1\n')
+    code, _, err = run("model.equipot.zip", "a.xyz")
+    assert code == 2
+    assert "say what they are, for example --species HW=H OW=O; remove ghost atoms" in err
+    assert run("model.equipot.zip", "a.xyz", "--species", "HW=H", "OW=O")[0] == 0
+    facts = label_facts(label_contract(None), mask_nan=False, species={"HW": "H", "OW": "O"})
+    write_package(make_model(), tmp_path / "names.equipot.zip", data=facts)
+    assert run("names.equipot.zip", "a.xyz")[0] == 0
+    code, _, err = run("model.equipot.zip", "a.xyz", "--species", "HW=Hy", "OW=O")
+    assert (code, "--species.HW: must be the symbol of an element, got 'Hy'" in err) == (2, True)
+
+
+def test_format_and_frames_by_an_option(run, data, tmp_path):
+    (tmp_path / "data.strange").write_bytes(b"what is this\n" + data.read_bytes())
+    _, _, err = run("model.equipot.zip", "data.strange")
+    assert "give --ase-args format=NAME with one of extxyz" in err
+    (tmp_path / "data.strange").write_bytes(data.read_bytes())
+    words = ("--labels", *NAMED, "--ase-args", "format=extxyz", "index=:3")
+    assert run("model.equipot.zip", "data.strange", *words)[1].splitlines()[0] == "3 frames"
+    code, _, err = run("model.equipot.zip", "data.strange", "--ase-args", "frames=3")
+    assert (code, "--ase-args.frames: unknown argument" in err) == (2, True)
+
+
+def test_a_unit_that_the_file_states_is_an_option_too(run, data):
+    frames = read(data, ":")
+    for atoms in frames:
+        atoms.info.update(energy_unit="Hartree", REF_energy=atoms.info["REF_energy"] / Hartree)
+    write(data, frames)
+    code, _, err = run("model.equipot.zip", "data.extxyz", "--labels", *NAMED)
+    offered = "--labels 'total_energy={key: REF_energy, unit: Hartree}'"
+    assert (code, f"write {offered}, or correct the file" in err) == (2, True)
+    code, out, _ = run("model.equipot.zip", "data.extxyz", "--labels", shlex.split(offered)[1], *NAMED[1:], "--json")
+    assert code == 0
+    assert json.loads(out)["per_atom_energy_mae_mev"] == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--label-weights", "config_weight"), "--label-weights: must be NAME=VALUE, got 'config_weight'"),
+        (("--species", "OW=O", "OW=H"), "--species: names 'OW' twice"),
+        (("--labels", "total_energy={key: [1"), "--labels: must be LABEL=KEY or a mapping as in configs"),
+    ],
+)
+def test_values_of_another_form(run, data, words, message):
+    code, _, err = run("model.equipot.zip", "data.extxyz", *words)
+    assert (code, message in err) == (2, True)

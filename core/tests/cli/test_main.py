@@ -165,6 +165,14 @@ def test_describe(capsys):
     assert "Largest decay" in capsys.readouterr().out
 
 
+def test_describe_an_engine(capsys):
+    assert main(["describe", "ase"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("ase  (equipot ")
+    assert "use                        equipot compile MODEL OUT.equipot.pt2 --target ase" in lines
+    assert "gives the inputs           total_charge, spin_multiplicity" in lines
+
+
 def test_describe_lists_everything_without_importing_it(capsys):
     assert main(["describe"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -172,6 +180,7 @@ def test_describe_lists_everything_without_importing_it(capsys):
     words = [line.split() for line in lines]
     assert ["callback", "equipot_toolbox.SoftAdapt", "equipot-toolbox"] in [line[:3] for line in words]
     assert ["pair", "potential", "equipot.pair_potentials.ZBL"] in [line[:3] for line in words]
+    assert ["export", "target", "ase", "equipot"] in [line[:4] for line in words]
     code = "import sys; from equipot._cli.main import main; main(['describe']); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"

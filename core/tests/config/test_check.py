@@ -105,7 +105,6 @@ def test_problems_of_nested_nodes_are_all_found():
         "s.schedulers.0.factr",
         "s.schedulers.1._target_",
         "s.milestone",
-        "s.milestones",
     ]
 
 
@@ -156,3 +155,10 @@ def test_absurd_numbers(folder, override, problem):
     with pytest.raises(ConfigError) as error:
         check(override)
     assert any(text.endswith(problem) for text in error.value.problems), error.value.problems
+
+
+def test_a_model_without_class_is_one_problem(folder):
+    with pytest.raises(ConfigError) as error:
+        check("~training_module.model._target_")
+    hint = "name the class of the model; equipot describe lists them"
+    assert error.value.problems == [f"training_module.model: required key _target_ is missing; {hint}"]

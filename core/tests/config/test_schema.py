@@ -156,3 +156,34 @@ def test_find_by_short_name_and_path():
     assert (part.path, part.kind) == ("equipot.train.EnergyOnlyLoss", "loss")
     with pytest.raises(ConfigError, match="pip install equipot-cube"):
         find("CubeModel")
+
+
+SHORT_MODEL = {"_target_": "equipot.model.InvariantModel", "r_max": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "right"),
+    [
+        ({}, True),
+        ({"trainer": {"max_epochs": 3, "logger": "tensorboard"}}, True),
+        ({"trainer": {"logger": ["csv", "wandb"]}}, True),
+        ({"training_module": {"model": SHORT_MODEL, "optimizer": {"lr": 0.1}}}, True),
+        ({"training_module": {"model": SHORT_MODEL, "loss": {"coeffs": {"stress": 1.0}}}}, True),
+        ({"training_module": {"model": SHORT_MODEL, "lr_scheduler": {"scheduler": {"patience": 3}}}}, True),
+        ({"data": {"file_path": "a.xyz"}}, False),
+        ({"training_module": {"loss": {}}}, False),
+        ({"training_module": {"model": {**SHORT_MODEL, "r_maxx": 4.0}}}, False),
+        ({"training_module": {"model": {"_target_": "equipot.model.InvariantModel"}}}, False),
+        ({"training_module": {"_target_": "equipot.train.EMALightningModule", "model": SHORT_MODEL}}, False),
+    ],
+)
+def test_short_configs_fit_too(validator, change, right):
+    config = {"data": {"split_dataset": {"file_path": "a.xyz"}}, "training_module": {"model": SHORT_MODEL}, **change}
+    assert validator.is_valid(config) == right
+
+
+@pytest.mark.parametrize("section", ["data", "training_module"])
+def test_two_sections_must_be_written(validator, section):
+    short = {"data": {"train_file_path": "a.xyz"}, "training_module": {"model": SHORT_MODEL}}
+    assert validator.is_valid(short)
+    assert not validator.is_valid({key: value for key, value in short.items() if key != section})

@@ -6,7 +6,7 @@ import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from equipot.data import ASEDataModule, ConvergedFrames, _collection, collect_frames, read_placed
+from equipot.data import ASEDataModule, ConvergedFrames, _collection, collect_frames, read_atoms, read_placed
 from equipot.data._collection import (
     DROPPED,
     FORCE_CONSISTENT,
@@ -36,8 +36,43 @@ def test_frames_that_did_not_converge_are_refused_by_default(tmp_path):
     reason = "(the electronic loop ended before EDIFF was reached)"
     assert str(caught.value) == (
         f"data.unconverged: 2 of 3 frames did not converge: {path}, frame 0 {reason}, {path}, frame 2 {reason}; "
-        "write unconverged: drop to leave them out, or use to learn from them as they are"
+        "data.unconverged: drop leaves them out, data.unconverged: use takes them as they are"
     )
+
+
+def unconverged(path):
+    """Numbers of the frames that the reader says did not converge."""
+    frames = enumerate(read_placed([str(path)]))
+    return [index for index, (_, atoms) in frames if any(code == UNCONVERGED for code, _ in atoms.info.get(NOTES, ()))]
+
+
+def test_the_last_step_that_is_allowed_may_converge(tmp_path):
+    """In vasprun.xml all NELM steps passed in all frames; in frame 1 the last changed the energy by less than EDIFF."""
+    path = data_files.vasprun(tmp_path, failed=[0, 2], last_step=[1])
+    assert [text.count("<scstep>") for text in path.read_text().split("</calculation>")[:3]] == [4, 4, 4]
+    assert unconverged(path) == [0, 2]
+    text = path.read_text()
+    path.write_text(text.replace('<i name="EDIFF">      0.00010000</i>', '<i name="EDIFF">      0.00001000</i>'))
+    assert unconverged(path) == [0, 1, 2]
+    path.write_text(text.replace('<i name="EDIFF">      0.00010000</i>', ""))
+    assert unconverged(path) == [0, 1, 2], "without a threshold nothing says that it was reached"
+    assert unconverged(data_files.vasprun(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        " *Warning* max. SCF cycles performed but system has not reached the groundstate.",
+        "  Warning: electronic minimisation did not converge when finding ground state.",
+    ],
+)
+def test_the_output_beside_a_trajectory_of_castep(tmp_path, caplog, line):
+    path = data_files.castep(tmp_path)
+    assert read_atoms(path)
+    assert not caplog.text
+    (tmp_path / "a.castep").write_text(f"Welcome\n{line}\nFinal energy\n{line}\n")
+    assert read_atoms(path)
+    assert f"{path}: a.castep says that 2 self-consistent cycles did not converge" in caplog.text
 
 
 def test_frames_that_did_not_converge_are_dropped_and_counted(tmp_path, caplog):
@@ -68,7 +103,7 @@ def test_all_frames_dropped(tmp_path):
 def test_many_are_counted_but_not_all_named():
     atoms = data_files.frames(1)[0]
     atoms.info[NOTES] = [(UNCONVERGED, "no")]
-    with pytest.raises(DataError, match=r"9 of 9 frames did not converge: 0 \(no\), .*4 \(no\) and 4 more; write"):
+    with pytest.raises(DataError, match=r"9 of 9 frames did not converge: 0 \(no\), .*4 \(no\) and 4 more; data.unc"):
         list(ConvergedFrames((str(number), atoms) for number in range(9)))
 
 

@@ -3,7 +3,7 @@ import pickle
 import pytest
 import torch
 
-from equipot.data import FrameCollection, LazyFrames, collect_frames
+from equipot.data import FrameCollection, LazyFrames, _dataset, collect_frames
 from equipot.data._dataset import FrameDataset, complete_labels
 from equipot.data._frames import frame_from_atoms, label_contract
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
@@ -28,7 +28,10 @@ def transforms(r_max=3.0):
     return [ChemicalSpeciesToAtomTypeMapper(["H", "O"]), Counting(NeighborListTransform(r_max))]
 
 
-def test_neighbours_are_made_once_and_come_back_equal(frames):
+@pytest.mark.parametrize("whole", [0, 2, 2000])
+def test_neighbours_are_made_once_and_come_back_equal(frames, monkeypatch, whole):
+    """However many frames are kept as they are, and not in a compact form."""
+    monkeypatch.setattr(_dataset, "_WHOLE_FRAMES", whole)
     dataset = FrameDataset(frames, transforms=transforms())
     first = [dataset[index] for index in range(4)]
     second = [dataset[index] for index in range(4)]
@@ -46,7 +49,14 @@ def test_without_room_the_neighbours_are_computed_again(frames):
     assert dataset.transforms[1].calls == 2
 
 
-def test_large_shifts_survive_the_cache(frames):
+def test_frames_are_new_dicts_each_time(frames):
+    dataset = FrameDataset(frames, transforms=transforms())
+    dataset[0].clear()
+    assert "edge_index" in dataset[0]
+
+
+def test_large_shifts_survive_the_cache(frames, monkeypatch):
+    monkeypatch.setattr(_dataset, "_WHOLE_FRAMES", 0)
     frame = {
         **frames[0],
         "cell": torch.eye(3, dtype=torch.float64)[None] * 9,

@@ -84,9 +84,8 @@ def test_own_data(tmp_path, monkeypatch):
     exec(compile(code, str(OWN), "exec"), {})  # noqa: S102 - the page's own example
     assert [one.info["config_type"] for one in read_atoms("data.extxyz")] == ["bulk", "slab", "slab"]
     (section,) = sections_of(OWN)
-    del section["_target_"], section["stats_manager"], section["train_dataloader"]
     section["split_dataset"] |= {"train": 1, "val": 1, "test": 1}
-    assert {"total_energy", "forces"} <= ASEDataModule(**section).dataset().raw(0).keys()
+    assert {"total_energy", "forces"} <= ASEDataModule(1, **section).dataset().raw(0).keys()
     atom = next(text for text in blocks("text", OWN) if "IsolatedAtom" in text)
     (tmp_path / "atom.xyz").write_text(atom)
     assert read_atoms("atom.xyz")[0].get_potential_energy() == -432.5

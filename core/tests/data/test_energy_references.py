@@ -3,7 +3,7 @@ import pytest
 import torch
 from ase.data import atomic_numbers
 
-from equipot.data._energy_references import AUTO, EnergyReferences, collected, is_alone
+from equipot.data._energy_references import AUTO, EnergyReferences, collect_references, is_alone
 from equipot.data._stats_managers import CommonDataStatisticsManager
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import DataError
@@ -45,7 +45,7 @@ def references(frames, types=TYPES):
     numbers = torch.tensor([atomic_numbers[name] for name in types])
     raw = [{**one, "atomic_numbers": numbers[one["atom_types"]]} for one in frames]
     raw = [{key: one[key] for key in one if key not in ("atom_types", "edge_index", "edge_cell_shift")} for one in raw]
-    return collected([(one, is_alone(one)) for one in raw], ChemicalSpeciesToAtomTypeMapper(list(types)))
+    return collect_references([(one, is_alone(one)) for one in raw], ChemicalSpeciesToAtomTypeMapper(list(types)))
 
 
 def compute(frames, name, types=TYPES):

@@ -128,7 +128,7 @@ def test_names_that_are_no_elements(frame, name):
     with pytest.raises(DataError) as caught:
         read_atoms(path)
     assert f"species '{name}' are not symbols of elements" in str(caught.value)
-    assert f"data.species: {{{name}: {NAMES[name]}}}" in str(caught.value)
+    assert f"for example species: {{{name}: {NAMES[name]}}}" in str(caught.value)
     (atoms,) = read_atoms(path, species={name: "Si"})
     assert atoms.get_chemical_symbols() == ["Si"]
     assert atoms.calc.results["forces"].tolist() == [[0, 0, 0]]

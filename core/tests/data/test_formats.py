@@ -72,6 +72,10 @@ def test_arguments_that_are_fine(arguments):
         ("a.xyz", b"*\n Program PWSCF v.7", "extxyz"),
         ("a.traj", b"- of UlmGPAW            ", "traj"),
         ("a.npz", b"PK", "npz"),
+        ("a-pos-1.xyz", b"  3\n i =  0, time = 0.000, E = -17.2\n", "cp2k-trajectory"),
+        ("a-pos-1.xyz", b"  3\n Properties=species:S:1:pos:R:3\n", "extxyz"),
+        ("a-pos-x.xyz", b"  3\n i =  0, time = 0.000, E = -17.2\n", "extxyz"),
+        ("a-frc-2.xyz.gz", b"  3\n i =  0, E = -17.2\n", "cp2k-trajectory"),
         ("scf.out", b"\n CP2K| version string: CP2K version 2024.1", "cp2k-output"),
         ("aims.out", b"----\n          Invoking FHI-aims ...", "aims-output"),
         ("a.db.gz", b"", "db"),
@@ -117,7 +121,7 @@ def missing_in_ase():
 def test_formats_are_those_of_ase():
     from ase.io.formats import ioformats
 
-    ours = {"aselmdb", "cp2k-output", "deepmd", "npz"}
+    ours = {"aselmdb", "cp2k-output", "cp2k-trajectory", "deepmd", "npz"}
     assert {name for name in FORMATS if name not in ioformats} == ours | missing_in_ase()
 
 

@@ -201,7 +201,6 @@ def test_contract_problems_come_at_once():
         "data.labels.forces: must be a string or a mapping, got 3",
         "data.labels.stress.convention: must be 'stress', 'negative_stress' or 'virial', got 'bar'",
         "data.labels.total_energy.kee: unknown option; did you mean 'key'?",
-        "data.labels.total_energy.key: required option is missing",
     ]
     with pytest.raises(ConfigError, match="data.labels: names no label"):
         label_contract({})

@@ -211,3 +211,27 @@ def test_a_path_that_no_file_can_have(tmp_path):
     module = ASEDataModule(1, train_file_path="a\0b", cache_dir=str(tmp_path))
     with pytest.raises(DataError, match="no such file"):
         module.setup()
+
+
+def test_another_split_reads_nothing_again(file, tmp_path, monkeypatch):
+    made, calls = {"cache_dir": str(tmp_path / "cache")}, []
+    original = ASEDataModule._read_files
+    monkeypatch.setattr(ASEDataModule, "_read_files", lambda self, one: calls.append(1) or original(self, one))
+    for sizes in ({"train": 1.0}, {"train": 0.5, "val": 0.5}, {"train": 6, "val": 4, "by": "composition"}):
+        ASEDataModule(1, split_dataset={"file_path": str(file), **sizes}, **made).read([str(file)])
+    assert len(calls) == 1
+    ASEDataModule(1, split_dataset={"file_path": str(file), "train": 1.0, "by": "group:kind"}, **made).read([str(file)])
+    assert len(calls) == 2, "the values of the key are read with the frames"
+
+
+def test_energies_that_belong_to_forces_are_kept_apart_from_others(tmp_path):
+    atoms = Atoms("H2", [[0, 0, 0], [0, 0, 0.7]])
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, free_energy=-2.0, forces=np.zeros((2, 3)))
+    write(tmp_path / "a.extxyz", [atoms] * 3)
+
+    def energy(*used):
+        module = ASEDataModule(1, train_file_path=str(tmp_path / "a.extxyz"), cache_dir=str(tmp_path / "cache"))
+        module.use_labels(used)
+        return float(module.read([str(tmp_path / "a.extxyz")]).frames[0]["total_energy"][0])
+
+    assert (energy("forces"), energy(), energy("forces")) == (-2.0, -1.0, -2.0)

@@ -307,7 +307,7 @@ class TestStatistics:
             raise AssertionError("not cached")
 
         monkeypatch.setattr("equipot.data.transforms.add_neighbors", refuse)
-        monkeypatch.setattr("equipot.data._dataset.count_neighbors", refuse)
+        monkeypatch.setattr("equipot.data._counting.count_neighbors", refuse)
         assert make().statistics(names) == first
         assert self.files(tmp_path) == 1
         with pytest.raises(AssertionError, match="not cached"):
@@ -501,3 +501,17 @@ def test_exchanged_frames_and_missing_elements_are_said(module, write, water, ma
     assert "too small" not in caplog.text
     module(info=info, split_dataset={"file_path": path, "train": 2, "val": 20}).setup()
     assert "train is too small to have all elements, it lacks " in caplog.text
+
+
+def test_the_key_of_the_groups_of_a_split_is_no_unused_label(module, write, water):
+    frames = water(10)
+    for index, atoms in enumerate(frames):
+        atoms.info["energy_bin"] = index // 2
+    split = {"file_path": write("a.extxyz", frames), "train": 0.6, "val": 0.4}
+    unused = [
+        one.example
+        for by in ("random", "group:energy_bin")
+        for one in module(split_dataset={**split, "by": by}).verdict().findings
+        if one.code == "keys-unused"
+    ]
+    assert len(unused) == 1, "said only where it is not read"

@@ -3,14 +3,18 @@ import gzip
 import logging
 import lzma
 
+import ase
+import ase.db
 import ase.io
 import numpy as np
 import pytest
 
+from equipot import _progress
 from equipot.data._collection import NOTES
 from equipot.data._readers import read_atoms
 from equipot.errors import DataError
 from equipot.files import file_digest
+from equipot_test_support import data_files
 
 
 @pytest.fixture
@@ -187,3 +191,36 @@ def test_hash_depends_on_content_only(broken, tmp_path):
     before = file_digest(folder)
     (folder / "x").rename(folder / "y")
     assert file_digest(folder) != before
+
+
+def database(folder):
+    path = folder / "a.db"
+    with ase.db.connect(path) as rows:
+        for size in (1, 2, 3):
+            rows.write(ase.Atoms(f"H{size}", np.arange(3.0 * size).reshape(-1, 3)))
+    return path
+
+
+@pytest.mark.parametrize("make", [data_files.vasprun, data_files.deepmd, database])
+def test_reading_shows_how_far_it_is(make, tmp_path, monkeypatch):
+    """By the position in the file, or by the frames where their number is known."""
+    steps = []
+
+    class Steps:
+        def __init__(self, what, total):
+            steps.append([what, total])
+
+        def update(self, done):
+            steps[-1].append(done)
+
+        def end(self):
+            steps[-1].append("end")
+
+    monkeypatch.setitem(_progress._state, "shown", True)
+    monkeypatch.setattr(_progress, "_Lines", Steps)
+    frames = read_atoms(make(tmp_path))
+    assert sum(len(one) - 3 for one in steps) == len(frames)
+    for what, total, *done, end in steps:
+        assert what.startswith("reading ")
+        assert 0 < done[0] <= done[-1] == total
+        assert end == "end"

@@ -37,7 +37,6 @@ def test_split():
             {"split_dataset": {"file": "a", "train": 0.5}},
             [
                 "split_dataset.file: unknown option; did you mean 'file_path'?",
-                "split_dataset.file_path: required option is missing",
             ],
         ),
         (

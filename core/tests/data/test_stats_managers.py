@@ -371,7 +371,6 @@ def test_wrong_entries_come_at_once():
     assert caught.value.problems == [
         "DataStatisticsManager.metrics.0.field: unknown field, got 'force'; did you mean 'forces'?",
         "DataStatisticsManager.metrics.1.metrik: unknown option; did you mean 'metric'?",
-        "DataStatisticsManager.metrics.1.metric: required option is missing",
         "DataStatisticsManager.metrics.2.per_type: needs a field per atom or edge, got 'total_energy'",
         "DataStatisticsManager.metrics.3.per_type: must be true or false, got 'yes'",
         "DataStatisticsManager.metrics.6.field: must be a field name or a quantity, got 3",

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot.data import (
     ASEDataModule,
     CommonDataStatisticsManager,
     DataStatisticsManager,
+    EdgeLengths,
     EnergyOnlyDataStatisticsManager,
+    NumNeighbors,
 )
 from equipot.data._collection import collect_frames
 from equipot.data._frames import label_contract
@@ -172,6 +175,82 @@ def test_weighted_standard_deviation(weighted):
     assert data.statistics(["total_energy_std"])["total_energy_std"] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.fixture
+def molecules(write, make_info):
+    """A bound data section of molecules of different compositions with weights, some of them 0, and the frames."""
+
+    def make(formulas=("H2O", "O2", "H2O2", "H2", "OH", "HO2"), **info):
+        random, frames = np.random.default_rng(8), []
+        for number, formula in enumerate(formulas * 3):
+            atoms = Atoms(formula, positions=random.uniform(0, 4.0, (len(Atoms(formula)), 3)))
+            atoms.info["w"] = float(random.uniform(0.1, 5.0)) if number % 5 else 0.0
+            energy = float(random.normal(-20.0, 5.0)) if number % 5 else 1e6
+            atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=random.normal(size=(len(atoms), 3)))
+            frames.append(atoms)
+        for atoms in frames:
+            atoms.info.update(info)
+        path = write("m.extxyz", frames)
+        options = {"cache_dir": None, "stats_manager": CommonDataStatisticsManager()}
+        data = ASEDataModule(1, train_file_path=path, weights={"frame": "w"}, **options)
+        data.bind(make_info("O", "H"))
+        return data, frames
+
+    return make
+
+
+def fitted(frames):
+    """Energies by type from weighted normal equations, and the weighted mean of the energies per atom."""
+    counts = np.array([[one.symbols.count(symbol) for symbol in "OH"] for one in frames], float)
+    energies = np.array([one.calc.results["energy"] for one in frames])
+    weights = np.array([one.info["w"] for one in frames])
+    normal = np.linalg.pinv(counts.T @ (weights[:, None] * counts))
+    mean = np.average(energies / counts.sum(axis=1), weights=weights)
+    return mean + normal @ counts.T @ (weights * (energies - mean * counts.sum(axis=1))), mean
+
+
+def test_fits_of_energies_of_atoms_weigh_frames(molecules):
+    data, frames = molecules()
+    (oxygen, hydrogen), mean = fitted(frames)
+    names = [f"per_type_energy_shifts_{one}" for one in ("auto", "lstsq", "min_norm")]
+    found = data.statistics([*names, "per_atom_energy_mean"])
+    for name in names:
+        assert found[name] == pytest.approx({"O": oxygen, "H": hydrogen}, rel=1e-7)
+    assert found["per_atom_energy_mean"] == pytest.approx(mean, rel=1e-9)
+    plain, _ = fitted([one for one in frames if not one.info.update(w=float(one.info["w"] > 0))])
+    assert abs(plain[0] - oxygen) > 1e-3, "else the test could not fail"
+    references = data.energy_references()
+    assert references.choose().values == pytest.approx({"O": oxygen, "H": hydrogen}, rel=1e-7)
+    assert references.mean == pytest.approx(mean, rel=1e-9)
+    assert "over 14 frames" in references.choose().reason, "18 less 4 of weight 0"
+
+
+def test_compositions_of_weight_zero_determine_nothing(molecules):
+    """Oxygen molecules have weight 0, and water leaves one number open: auto is the mean, min_norm near it."""
+    data, frames = molecules(("O2", "H2O", "H2O", "H2O", "H2O"))
+    expected, mean = fitted(frames)
+    found = data.statistics(["per_type_energy_shifts_auto", "per_type_energy_shifts_min_norm"])
+    assert found["per_type_energy_shifts_auto"] == pytest.approx(dict.fromkeys("OH", mean), rel=1e-9)
+    assert list(found["per_type_energy_shifts_min_norm"].values()) == pytest.approx(expected.tolist(), rel=1e-7)
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_frames_of_weight_zero_are_part_of_no_statistic(molecules, joined):
+    """Also of none of the structure; whether frames are joined for it (only counts) or not (lengths of edges)."""
+    data, frames = molecules()
+    entries = [{"field": NumNeighbors(), "metric": "Mean"}, {"field": NumNeighbors(), "metric": "Count"}]
+    entries += [] if joined else [{"field": EdgeLengths(), "metric": "Mean"}]
+    info, file = data.info, data.source_files()[0]
+    manager = DataStatisticsManager(entries)
+    data = ASEDataModule(1, train_file_path=file, weights={"frame": "w"}, cache_dir=None, stats_manager=manager)
+    data.bind(info)
+    kept = [one for one in frames if one.info["w"] > 0]
+    found = data.statistics()
+    assert found["NumNeighbors_count"] == sum(map(len, kept)) < sum(map(len, frames))
+    indices = [index for index, one in enumerate(frames) if one.info["w"] > 0]
+    edges = sum(data.dataset()[index]["edge_index"].shape[1] for index in indices)
+    assert found["NumNeighbors_mean"] == pytest.approx(edges / sum(map(len, kept)))
+
+
 def test_extremes_and_counts_have_no_weights(weighted):
     entries = [{"field": "forces", "metric": kind} for kind in ("Max", "Count")]
     data, frames = weighted(stats_manager=DataStatisticsManager(entries))
@@ -218,8 +297,6 @@ def test_validation_frames_have_the_scale_of_the_train_set():
     contract = label_contract({"total_energy": "energy"}, weights={"frame": "w"})
 
     def collection(*weights):
-        from ase import Atoms
-
         frames = [Atoms("H", info={"energy": -1.0, "w": weight}) for weight in weights]
         return collect_frames([(f"a, frame {index}", one) for index, one in enumerate(frames)], contract)
 
@@ -288,8 +365,8 @@ def test_unused_weights_are_noted(water):
     unused = "is in the file but not used; it would be by data.weights"
     assert [[one.text for one in some] for some in notes] == [
         [
-            f"config_weight {unused}: {{frame: config_weight}}",
             f"config_virial_weight {unused}: {{stress: config_virial_weight}}",
+            f"config_weight {unused}: {{frame: config_weight}}",
         ],
         [f"atom_weight {unused}: {{forces: atom_weight}}"],
     ]
@@ -315,5 +392,7 @@ def test_training_with_weights(folder):
         code, _, errors = folder.call("run=[train]", "--output", name, *options)
         assert code == 0, errors
         ends[name] = torch.load(folder.path / name / "last.ckpt", weights_only=True)["state_dict"]
+    stored = torch.load(folder.path / "one" / "last.ckpt", weights_only=True)["equipot"]["data"]
+    assert (stored["weights"], stored["unconverged"], stored["species"]) == ({"frame": "one"}, "error", {})
     assert all(torch.equal(value, ends["one"][name]) for name, value in ends["none"].items())
     assert all(value.isfinite().all() for value in ends["ruined"].values())

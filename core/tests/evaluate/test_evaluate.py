@@ -5,14 +5,23 @@ import pytest
 from ase.io import read, write
 
 from equipot.artifacts import load_model
+from equipot.data import ASEDataModule
 from equipot.errors import DataError
-from equipot.evaluate import evaluate
+from equipot.evaluate import evaluate, evaluate_frames
 
 
 def test_a_path_and_a_list_of_it_are_the_same(package_file, labelled, keys):
     model = load_model(package_file)
     one, listed = (evaluate(model, given, labels=keys).to_dict() for given in (labelled[0][0], [str(labelled[0][0])]))
     assert one == listed
+
+
+def test_frames_that_are_read_already_give_the_same(package_file, labelled, keys):
+    model = load_model(package_file)
+    module = ASEDataModule(seed=1, train_file_path=[str(one) for one in labelled[0]], labels=keys)
+    found = evaluate_frames(model, module.read_sets()["train"], module.label_contract)
+    expected = evaluate(model, labelled[0], labels=keys).to_dict()
+    assert found.to_dict() | {"warnings": []} == expected | {"warnings": []}
 
 
 def test_a_file_given_twice_is_refused(package_file, labelled, keys, tmp_path):

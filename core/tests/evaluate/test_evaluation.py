@@ -129,6 +129,8 @@ def test_keys_behind_the_numbers(found):
         "sources": None,
         "frames": 9,
         "ignored": {},
+        "weights": {},
+        "zero_weights": 0,
         "compared": True,
     }
     assert labels["stress"]["sources"] == {"info:REF_virial": 4}

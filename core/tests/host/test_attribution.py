@@ -7,8 +7,10 @@ import click
 import pytest
 
 from equipot._cli.common import run
-from equipot._host.attribution import name_plugin
-from equipot.errors import ConfigError
+from equipot._cli.main import main
+from equipot._host.attribution import faults_named, name_plugin
+from equipot.compile import compile_model
+from equipot.errors import ConfigError, PluginError
 from equipot.model import apply_modifier
 from equipot.plugins import plugins
 from equipot_testing.frames import batch_of, standard_structures
@@ -161,6 +163,48 @@ def test_training_shows_whose_fault_it_is(install, folder):
     builder = ["training_module.model._target_=equipot.model.BadModel", "~training_module.model.avg_num_neighbors"]
     with pytest.raises(RuntimeError, match=r"^plugin 'bad' \(bad-dist 1\.2\.3\): in the energy$"):
         folder.call(*builder, "--output", "run")
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_compiling_names_plugin_file_and_line_in_one_message(install, tmp_path):
+    module = install("bad-dist", "bad", SOURCE)
+    model = plugins().load("model_builders", "BadModel")(**TYPES).build()
+    with pytest.raises(PluginError) as caught:
+        compile_model(model, tmp_path / "a.equipot.pt2")
+    line = next(number for number, text in enumerate(SOURCE.splitlines(), 1) if "raise RuntimeError" in text)
+    place = f"{tmp_path / module}.py, line {line}, in fail (raise RuntimeError(text))"
+    where = f"{tmp_path}/a.equipot.pt2: evaluating the model: plugin 'bad' (bad-dist 1.2.3)"
+    assert str(caught.value) == f"{where}: {place}: RuntimeError: in the energy"
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert not any(tmp_path.glob("*.pt2"))
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_the_command_compile_shows_one_line(install, tmp_path, capsys, request):
+    install("bad-dist", "bad", SOURCE)
+    package_file = request.getfixturevalue("package_file")  # made with the plugin there
+    command = [
+        "compile",
+        str(package_file),
+        str(tmp_path / "a.equipot.pt2"),
+        "--modifiers",
+        "bad_modifier:at_once=true",
+    ]
+    assert main(command) == 2
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error: ")]
+    assert line.startswith(
+        f"error: compiling {package_file}: plugin 'bad' (bad-dist 1.2.3): {tmp_path}/fake_bad_dist_0.py, line "
+    )
+    assert line.endswith("in fail (raise RuntimeError(text)): RuntimeError: in the modifier")
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_errors_of_nobody_stay_as_they_are(install):
+    install("bad-dist", "bad", SOURCE)
+    with pytest.raises(ValueError, match="^invalid literal"), faults_named("here"):
+        int("x")
+    with pytest.raises(ConfigError, match="^worded"), faults_named("here"):
+        raise ConfigError("worded")
 
 
 def raised(function):

@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 from e3nn import o3
 
@@ -68,3 +69,24 @@ def test_per_type_linear_with_one_type_and_with_no_atoms():
     two_types = linear(x, torch.cat([one_hot, torch.zeros_like(one_hot)], dim=1), padded)
     torch.testing.assert_close(linear(x, one_hot, table), two_types, rtol=1e-13, atol=1e-13)
     assert linear(x[:0], one_hot[:0], table).shape == (0, OUT.dim)
+
+
+@pytest.mark.parametrize("num_types", [1, 3, 5])  # slots for types, or for the columns of the embedding
+def test_per_type_linear_takes_types_and_one_hot_rows(num_types):
+    linear = PerTypeLinear(IN, OUT, embedding_dim=2, **random())
+    types = torch.tensor([0, 2, 4, 4, 1, 0]) % num_types
+    table, x = torch.randn(num_types, 2, dtype=torch.float64), torch.randn(6, IN.dim, dtype=torch.float64)
+    one_hot = torch.nn.functional.one_hot(types, num_types).double()
+    y = linear(x, types, table)
+    torch.testing.assert_close(linear(x, one_hot_types=one_hot, embedding=table), y, rtol=1e-13, atol=1e-13)
+    begin, matrices = 0, linear.matrices(table)[types]
+    for block in OUT.blocks:
+        if block.irrep not in IN:
+            continue
+        source = IN.block(block.irrep)
+        size = source.mul * block.mul
+        matrix = matrices[:, begin : begin + size].view(6, source.mul, block.mul)
+        expected = torch.einsum("nku,nuw->nkw", IN.view(x, source), matrix)
+        torch.testing.assert_close(OUT.view(y, block), expected, rtol=1e-13, atol=1e-13)
+        begin += size
+    assert begin == matrices.shape[1]

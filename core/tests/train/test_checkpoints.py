@@ -1,13 +1,14 @@
 """Checkpoints are whole or not there, and the best one is never lost."""
 
+import math
 import shutil
 import subprocess
 
 import pytest
 import torch
 
-from equipot.errors import ArtifactError
-from equipot.train._checkpoints import AtomicCheckpoints, best_record
+from equipot.errors import ArtifactError, DataError
+from equipot.train._checkpoints import AtomicCheckpoints, _held, best_record
 from equipot_test_support.checkpoints import differences
 from equipot_test_support.mounts import mounted_tmpfs
 
@@ -48,6 +49,63 @@ def test_a_full_disk_leaves_the_old_file(small):
     assert str(error.value) == f"{small / 'last.ckpt'}: {what}"
     assert torch.equal(writer.load_checkpoint(small / "last.ckpt")["a"], torch.ones(1000))
     assert [path.name for path in small.iterdir()] == ["last.ckpt"]
+
+
+def test_a_best_one_that_is_not_due_is_written_before_the_next_file(tmp_path):
+    writer = AtomicCheckpoints(tmp_path)
+    best, last, weights = tmp_path / "best.ckpt", tmp_path / "last.ckpt", torch.ones(2)
+    writer.save_checkpoint({"step": 1}, best)
+    writer.save_checkpoint({"step": 1}, last)
+    writer._due = math.inf
+    writer.save_checkpoint({"step": 2, "weights": weights}, best)
+    weights.zero_()
+    assert writer.load_checkpoint(best) == {"step": 1}
+    writer.save_checkpoint({"step": 3}, last)
+    found = writer.load_checkpoint(best)
+    assert (found["step"], found["weights"].tolist()) == (2, [1.0, 1.0])  # as they were then
+    writer.flush()
+    assert writer.load_checkpoint(best)["step"] == 2
+    assert writer.load_checkpoint(last) == {"step": 3}
+
+
+def test_what_waits_in_memory_is_a_whole_copy():
+    state = torch.nn.Linear(1, 1).state_dict()
+    rows = [[1, "a"], (state["bias"], None), {2}]
+    held = _held({"state": state, "rows": rows})
+    expected = {key: value.clone() for key, value in state.items()}
+    rows[0].append(2)
+    rows[2].add(3)
+    for value in state.values():
+        value.zero_()
+    assert type(held["state"]) is type(state)
+    assert held["state"]._metadata == state._metadata
+    assert all(torch.equal(held["state"][key], value) for key, value in expected.items())
+    assert held["rows"] == [[1, "a"], (expected["bias"], None), {2}]
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_epochs_that_take_no_time_are_not_all_written(folder, monkeypatch, ends):
+    """The last and the best one are there at the end; after an error the last one is of an epoch before."""
+    written = []
+    original = AtomicCheckpoints._write
+    monkeypatch.setattr("equipot.train._checkpoints.PAUSE", 1e6)
+    monkeypatch.setattr(
+        AtomicCheckpoints, "_write", lambda self, *given: (written.append(given[1].name), original(self, *given))
+    )
+    if ends == "badly":
+
+        def fail():
+            raise DataError("not today")
+
+        at_step(monkeypatch, 10, fail)
+        folder.errors("--output", "out", "trainer.max_epochs=4", command="train")
+    else:
+        assert folder.call("--output", "out", "trainer.max_epochs=4")[0] == 0
+    out = folder.path / "out"
+    assert written == ["best.ckpt", "last.ckpt", "best.ckpt", *(["last.ckpt"] if ends == "well" else [])]
+    assert best_record(out / "best.ckpt")["epoch"] > 0
+    last = torch.load(out / "last.ckpt", weights_only=True)
+    assert last["global_step"] == (12 if ends == "well" else 3)
 
 
 def test_the_disk_is_full_during_a_run(folder, small, monkeypatch):

@@ -1,6 +1,9 @@
 """Checks of the data before a training: what stops it, what is repeated at its end, and how to accept a finding."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +60,7 @@ def test_a_check_that_is_accepted(folder):
 def test_strict_data_stop_at_a_warning(folder):
     messages = folder.errors("--output", "out", STRAY, "+data.strict=true", command="train")
     assert messages[0].startswith("train: energy-offset: less the shifts, energies are 1997 eV per atom")
-    assert messages[0].endswith(checks.CHECKS["energy-offset"].remedy)
+    assert messages[0].endswith(checks.CHECKS["energy-offset"].advice)
     assert not (folder.path / "out" / "last.ckpt").exists()
 
 
@@ -66,7 +69,7 @@ def test_errors_stop(folder, fitted):
     fitted[0].append(checks.Finding(check=check, count=2, example="val0", message="forces are made up"))
     messages = folder.errors("--output", "out", command="train")
     assert messages == [
-        f"val0: label-zero: forces are made up; {check.remedy}",
+        f"val0: label-zero: forces are made up; {check.advice}",
         "data: 1 of the checks failed; correct the data, or silence a check with data.accept: [code]",
     ]
 
@@ -94,3 +97,54 @@ def test_a_verdict_is_made_once_from_the_frames_that_were_read(folder, monkeypat
     write_json(folder.path / "verdict.json", first.to_dict())
     with pytest.raises(pytest.fail.Exception, match="read again"):
         module.verdict()
+
+
+def test_what_judges_the_data_may_change_at_a_resume(folder):
+    """Without --allow: to accept or refuse a finding changes nothing in the data."""
+    assert folder.call("--output", "out", "run=[train]", STRAY, "trainer.max_epochs=1")[0] == 0
+    resumed = ["run=[train]", STRAY, "--resume", "out/last.ckpt", "--allow", "trainer.max_epochs"]
+    code, output, errors = folder.call("--output", "accepted", *resumed, "+data.accept=[energy-offset]")
+    assert code == 0, errors
+    assert "accepted: energy-offset (12)" in output
+    (message,) = folder.errors("--output", "strict", *resumed, "+data.strict=true", command="train")[:1]
+    assert message.startswith("train: energy-offset: ")
+    both = ["+data.strict=true", "+data.accept=[energy-offset]"]
+    assert folder.call("--output", "both", *resumed, *both)[0] == 0
+    (other,) = folder.errors("--output", "seed", *resumed, "data.seed=7", command="train")[:1]
+    assert "data.seed" in other, "what changes the split still needs a word"
+
+
+def test_only_the_first_process_judges(folder, monkeypatch):
+    from equipot.data import ASEDataModule
+
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(ASEDataModule, "verdict", lambda *_, **__: pytest.fail("judged"))
+    code, output, errors = folder.call("--output", "out", "run=[train]", STRAY)
+    assert code == 0, errors
+    assert "energy-offset" not in output + errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["torchrun", "lightning"])
+def test_two_processes_are_refused_with_one_message(folder, by):
+    """DDP with gloo; torchrun starts both at once, Lightning the second one only after the first has judged."""
+    command = [sys.executable]
+    if by == "torchrun":
+        command = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--standalone"]
+    command += ["-m", "equipot._cli.main", "train", "config.yaml", "--output", "two", "run=[train]", STRAY]
+    two = ["+trainer.devices=2", "+trainer.strategy=ddp", "data.train_dataloader.batch_size=1"]
+    for strict in (False, True):
+        done = subprocess.run(
+            [*command, *two, f"+data.strict={str(strict).lower()}", "--overwrite"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.stdout.count("Checks of the data: 0 errors, ") == 1
+        assert (done.returncode != 0) is strict, done.stderr
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == (2 if strict else 0), done.stderr
+        assert "equipot/train" not in done.stderr, "no traceback, but for that of torchrun itself"
+    assert errors[0].startswith("error: train: energy-offset: ")
+    assert errors[1].startswith("error: data: 1 of the checks failed")

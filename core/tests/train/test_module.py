@@ -129,6 +129,50 @@ def test_logged_names(frames):
     assert {"val0_epoch/weighted_sum", "val0_epoch/forces_mae", "train_metric_epoch/forces_rmse"} <= logged
 
 
+class Derived(torch.nn.Module):
+    """The derivatives of a model; counts the calculations in training that have them."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.provides, self.calls = inner, inner.provides, 0
+
+    def forward(self, *given):
+        self.calls += self.training
+        return self.inner(*given)
+
+
+class AnyOutput(EnergyOnlyLoss):
+    """A loss of which nobody knows what it reads."""
+
+    predictions = None
+
+
+@pytest.mark.parametrize("kind", [LightningModule, EMALightningModule])
+def test_forces_that_nobody_reads_are_not_computed(frames, kind):
+    weights, calls = [], []
+    for loss, metrics in ((EnergyOnlyLoss(), None), (AnyOutput(), None), (EnergyOnlyLoss(), EnergyForceMetrics())):
+        model = recipe(seed=3).build()
+        model = model.replace(derivatives=Derived(model.derivatives))
+        module = kind(model, loss, train_metrics=metrics, val_metrics=EnergyForceMetrics(), optimizer=ADAM)
+        assert "val0_epoch/forces_mae" in fit(module, frames).callback_metrics
+        weights.append([one.detach().clone() for one in module.evaluation_model.parameters()])
+        calls.append(module.model.derivatives.calls)
+    assert calls == [0, 8, 8]
+    assert all(torch.equal(one, other) for one, other in zip(weights[0], weights[1], strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(weights[0], weights[2], strict=True))
+
+
+def test_what_losses_and_metrics_read():
+    assert EnergyOnlyLoss().predictions == ("total_energy",)
+    assert set(EnergyForceLoss().predictions) == set(EnergyForceMetrics().predictions) == {"total_energy", "forces"}
+
+    class Own(EnergyOnlyLoss):
+        def forward(self, outputs, batch):
+            return super().forward(outputs, batch)
+
+    assert Own().predictions is None
+
+
 class Shown(lightning.Callback):
     """What callbacks and a progress bar see after each step."""
 

@@ -234,9 +234,9 @@ def noexec(tmp_path):
     "changed",
     [
         {"HOME": "/proc/none"},
-        {"TMPDIR": "/proc/none"},
-        {"TMPDIR": "noexec"},
-        {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"},
+        pytest.param({"TMPDIR": "/proc/none"}, marks=pytest.mark.nightly),
+        pytest.param({"TMPDIR": "noexec"}, marks=pytest.mark.nightly),
+        pytest.param({"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}, marks=pytest.mark.nightly),
     ],
     ids=["no home", "no TMPDIR", "TMPDIR without programs", "ASCII"],
 )

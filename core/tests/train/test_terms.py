@@ -100,6 +100,47 @@ def test_a_frame_whose_model_has_no_stress_counts_as_without():
     assert terms["stress_mse"].item() == pytest.approx(np.mean(numpy_of(outputs, batch, "stress")[0] ** 2))
 
 
+def test_large_errors_count_linearly():
+    outputs, batch = batch_of([2, 3], 3)
+    deltas = {"total_energy": 0.05, "forces": 0.5}
+    loss = EnergyForceLoss(coeffs={"total_energy": 1, "forces": 3}, huber=deltas)
+    terms = loss(outputs, batch)
+    expected = {}
+    for key, delta in deltas.items():
+        off = np.abs(numpy_of(outputs, batch, key))
+        off = off / np.array([2, 3]) if key == "total_energy" else off
+        assert off.max() > delta
+        expected[key] = np.where(off <= delta, off**2, 2 * delta * off - delta**2).mean()
+    assert terms["per_atom_energy_huber"].item() == pytest.approx(expected["total_energy"])
+    assert terms["forces_huber"].item() == pytest.approx(expected["forces"])
+    total = 0.25 * expected["total_energy"] + 0.75 * expected["forces"]
+    assert terms["weighted_sum"].item() == pytest.approx(total)
+    (gradient,) = torch.autograd.grad(terms["forces_huber"], outputs["forces"])
+    assert float(gradient.abs().max()) == pytest.approx(2 * 0.5 / 15), "bounded"
+    values = loss.epoch_values()
+    assert values["forces_huber"].item() == pytest.approx(expected["forces"])
+    assert values["forces_mse"].item() == pytest.approx((numpy_of(outputs, batch, "forces") ** 2).mean())
+
+
+def test_small_errors_count_as_their_squares():
+    outputs, batch = batch_of([2, 3], 3)
+    squares, bounded = EnergyForceLoss(), EnergyForceLoss(huber={"forces": 100.0})
+    one, other = squares(outputs, batch), bounded(outputs, batch)
+    assert other["forces_huber"].item() == pytest.approx(one["forces_mse"].item(), rel=1e-14)
+    assert other["per_atom_energy_mse"] == one["per_atom_energy_mse"], "a label without a size is squared"
+
+
+def test_sums_of_bounded_errors_go_on_from_a_checkpoint():
+    numbered = EnergyForceStressLoss(huber=0.2).options.huber_of(("total_energy", "forces", "stress"))
+    assert numbered == {"total_energy": 0.02, "forces": 0.2, "stress": 0.02}
+    loss, again = (EnergyForceLoss(huber={"forces": 0.2}) for _ in range(2))
+    loss(*batch_of([2], 1))
+    again.load_state(loss.state())
+    for one in (loss, again):
+        one(*batch_of([3], 2))
+    assert again.epoch_values() == loss.epoch_values()
+
+
 def test_weights_of_types():
     outputs, batch = batch_of([2, 3], 4)
     loss = EnergyForceLoss(coeffs={"forces": 1}, per_type_forces_coeffs={"H": 1.0, "O": 3.0})
@@ -195,6 +236,9 @@ def test_coefficients_choose_labels():
             "EnergyForceLoss.coeffs.forces: must not be negative, got -1.0",
         ),
         (lambda: EnergyForceLoss(coeffs={"forces": 0.0}), "EnergyForceLoss.coeffs: one must be greater than 0"),
+        (lambda: EnergyForceLoss(huber={"force": 1.0}), "EnergyForceLoss.huber: unknown label, got 'force'"),
+        (lambda: EnergyForceLoss(huber=0.0), "EnergyForceLoss.huber.*greater than 0"),
+        (lambda: EnergyForceLoss(huber={"forces": 0.0}), "EnergyForceLoss.huber.forces: .*greater than 0"),
         (lambda: EnergyForceMetrics(coeffs={"forces_mse": 1.0}), "EnergyForceMetrics.coeffs.forces_mse: unknown name"),
         (lambda: EnergyForceLoss(per_type_forces_coeffs={"H": 0.0}), "must be greater than 0 for every type"),
         (

@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-
-from equipot.errors import ConfigError, problem, unknown
 
 if TYPE_CHECKING:
     from equipot.artifacts._training_labels import TrainingLabels
-
-_CONVENTIONS = ("stress", "negative_stress", "virial")
-_PLACES = ("results", "info", "arrays")
-
-
-def named_labels(items: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The labels that are named, as in ``data.labels``."""
-    labels = {}
-    for item in items:
-        label, equals, key = item.partition("=")
-        if not equals or not key:
-            hint = "for example total_energy=REF_energy"
-            raise ConfigError(problem("--labels", "must be LABEL=KEY", got=item, hint=hint))
-        labels[label] = _with_convention(key) if label == "stress" else {"key": key}
-    return labels
-
-
-def _with_convention(text: str) -> dict[str, str]:
-    """A key and the convention after it; a colon may also end the place before the key."""
-    place, _, rest = text.partition(":")
-    name = rest if rest and place in _PLACES else text
-    if ":" not in name:
-        return {"key": text}
-    convention = name.rpartition(":")[2]
-    if convention not in _CONVENTIONS:
-        raise ConfigError(unknown("--labels stress", convention, _CONVENTIONS, "convention"))
-    return {"key": text.rpartition(":")[0], "convention": convention}
+    from equipot.data.arguments import GivenReading
+    from equipot.evaluate import Reading
 
 
 def chosen_labels(named: dict[str, dict[str, str]], trained: TrainingLabels | None) -> dict[str, Any] | None:
@@ -43,6 +15,21 @@ def chosen_labels(named: dict[str, dict[str, str]], trained: TrainingLabels | No
     if trained is None:
         return named or None
     return {label: source.stated() for label, source in trained.contract.items()} | named
+
+
+def as_in_training(given: GivenReading, trained: TrainingLabels | None) -> Reading:
+    """What options say, else what the training had."""
+    from equipot.evaluate import Reading
+
+    if trained is None:
+        unconverged = given.unconverged or "error"
+        return Reading(weights=given.weights, unconverged=unconverged, species=given.species, ase_args=given.ase_args)
+    return Reading(
+        weights=trained.weights if given.weights is None else given.weights,
+        unconverged=given.unconverged or trained.unconverged,
+        species={**trained.species, **(given.species or {})},
+        ase_args=given.ase_args,
+    )
 
 
 def origin_of_labels(named: dict[str, dict[str, str]], trained: TrainingLabels | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot._cli.common import print_table, say
+from equipot.fields import FIELDS
 from equipot.quantities import REPORTED
 
 if TYPE_CHECKING:
@@ -52,15 +53,30 @@ def _print_labels(found: Evaluation) -> None:
         if facts["frames"] and label not in found.outputs and not facts["compared"]:
             text += "; the model does not predict it"
         say(_cut(text))
+        if facts["weights"]:
+            say(_cut(f"    {_weights(label, facts)}"))
+
+
+def _weights(label: str, facts: Mapping[str, Any]) -> str:
+    """How many atoms are left out because of their weights, and the keys of these with numbers of frames."""
+    left_out = f"{facts['zero_weights']} atoms of weight 0 are left out; " * bool(facts["zero_weights"])
+    keys = ", ".join(f"{key} ({count})" for key, count in facts["weights"].items())
+    return f"{left_out if FIELDS[label].per == 'atom' else ''}weights {keys}"
 
 
 def _print_totals(found: Evaluation) -> None:
     rows = []
     for one in found.compared:
-        rows.append(_total(one.name, one.errors()))
+        errors = one.errors()
+        rows.append(_total(one.name, errors))
+        if one.weights is not None:
+            kinds = (f"{errors[f'weighted_{kind}']:.4g}" for kind in ("rmse", "mae"))
+            rows.append(("  weighted", *kinds, "", "", str(one.quantity.unit)))
         if one.name == REPORTED[0].name and found.without_composition is not None:
             rows.append(_total("  less composition", found.without_composition.errors))
     print_table(rows, header=("quantity", *_KINDS, "values", "unit"), numbers=(*_KINDS, "values"))
+    if any(one.weights is not None for one in found.compared):
+        say("weighted: by the weights of the data, as metrics in training; all else is not")
     if found.without_composition is not None:
         offsets = found.without_composition.offsets
         say(_cut(f"composition, meV: {', '.join(f'{name} {_number(value)}' for name, value in offsets.items())}"))

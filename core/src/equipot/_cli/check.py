@@ -16,14 +16,18 @@ def command(context: click.Context, *, arguments: tuple[str, ...], allow_target:
     Hydra's overrides (key=value) follow the config file.
     """
     from equipot._cli.common import say, show_plugin_warnings
-    from equipot.config._load import compose, typed_texts
+    from equipot.config._load import composition, typed_texts
 
     file, overrides, _ = split_arguments(context, arguments)
-    config, hydra = compose(file, overrides)
+    found = composition(file, overrides)
     show_plugin_warnings()
 
     from equipot.config._check import check_config
     from equipot.config._targets import AllowList
 
-    checked = check_config(config, AllowList(allow_target, tuple(sorted(typed_texts(overrides)))), hydra)
-    say(f"{file}: ok ({' '.join(checked.stages)}; {type(checked.recipe).__name__})")
+    allow = AllowList(allow_target, tuple(sorted(typed_texts(overrides))))
+    checked = check_config(found.config, allow, found.hydra, found.filled)
+    facts = [" ".join(checked.stages), type(checked.recipe).__name__]
+    if found.filled:
+        facts.append(f"{len(found.filled)} defaults, see equipot explain")
+    say(f"{file}: ok ({'; '.join(facts)})")

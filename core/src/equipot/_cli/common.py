@@ -33,6 +33,13 @@ weights_option = click.option(
     help="Weights of a checkpoint (default: ema, where present).",
 )
 
+automatic_option = click.option(
+    "--automatic-modifiers/--no-automatic-modifiers",
+    "automatic_modifiers",
+    default=True,
+    help="Apply what plugins declare as automatic, such as compiled kernels (default), or nothing unasked.",
+)
+
 _shown: set[str] = set()
 
 

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equipot._cli.common import Weights, run, say, weights_option
+from equipot._cli.common import Weights, automatic_option, run, say, weights_option
+from equipot._host.attribution import faults_named
 from equipot.commands import Command, SeveralValues, complete_names
-from equipot.errors import ConfigError, problem
+from equipot.errors import ConfigError, PluginError, problem
+from equipot.plugins import plugins
 
 if TYPE_CHECKING:
     from equipot.model._graph_model import GraphModel
 
 DEVICES = ("cpu", "cuda")
+MODES = ("aotinductor",)
 
 
 @click.command(cls=Command)
@@ -25,7 +28,13 @@ DEVICES = ("cpu", "cuda")
 @click.argument("output", metavar="OUT.equipot.pt2", type=click.Path())
 @click.option("--compile-mode", "--mode", "mode", default="aotinductor", help="Compiler: aotinductor (default).")
 @click.option("--device", default="cpu", help="Device that the compiled model runs on: cpu (default) or cuda.")
-@click.option("--target", default="ase", help="Engine that uses the compiled model: ase (default).")
+@click.option(
+    "--target",
+    default="ase",
+    metavar="NAME",
+    shell_complete=complete_names("export_targets"),
+    help="Engine that runs the compiled model: ase (default), or one of a plugin ('equipot plugins' lists them).",
+)
 @weights_option
 @click.option(
     "--modifiers",
@@ -34,8 +43,9 @@ DEVICES = ("cpu", "cuda")
     shell_complete=complete_names("modifiers"),
     help="Modifiers to apply before compiling, in this order.",
 )
+@automatic_option
 @click.option("--portable", is_flag=True, help="Use AVX2 instructions only, to run on other x86-64 machines.")
-def command(
+def command(  # noqa: PLR0913 - click passes each option by name
     *,
     model: str,
     output: str,
@@ -44,6 +54,7 @@ def command(
     target: str,
     weights: Weights,
     modifiers: tuple[str, ...],
+    automatic_modifiers: bool,
     portable: bool,
 ) -> None:
     """Compile a model for one type of device and one engine, to a file that runs without its Python code.
@@ -63,11 +74,16 @@ def command(
     from equipot.artifacts._loading import read
     from equipot.artifacts._origins import source_of
     from equipot.compile import compile_model
+    from equipot.model._automatic import apply_automatic
     from equipot.model._modifiers import apply_modifiers
 
     start = time.monotonic()
     stored = read(model, weights)
-    built: GraphModel = apply_modifiers(stored.build(), steps).eval()
+    with faults_named(f"compiling {model}"):
+        built: GraphModel = apply_modifiers(stored.build(), steps).eval()
+        built, automatic = apply_automatic(built, device, compile_mode=mode, enabled=automatic_modifiers)
+    if automatic.line:
+        say(automatic.line, error=True)
     say(f"compiling {model} with {mode} for {device} …", error=True)
     origin = {**stored.manifest.provenance, **source_of(model), "source_fingerprint": stored.manifest.fingerprint}
     manifest = compile_model(
@@ -80,15 +96,17 @@ def command(
 
 def _problems(mode: str, target: str, device: str, modifiers: Sequence[str]) -> list[str]:
     """Problems of the arguments that can be found before torch is imported."""
-    from equipot.plugins import plugins
-
     kind = device.partition(":")[0]
-    choices = (("--compile-mode", mode, ("aotinductor",)), ("--target", target, ("ase",)), ("--device", kind, DEVICES))
+    choices = (("--compile-mode", mode, MODES), ("--device", kind, DEVICES))
     problems = [
         problem(name, f"must be one of {list(known)}", got=value)
         for name, value, known in choices
         if value not in known
     ]
+    try:
+        plugins().lookup("export_targets", target)
+    except PluginError as error:
+        problems.append(f"--target: {error}")
     for name in modifiers:
         entry: Any = plugins().lookup("modifiers", name).entry
         for known, value, link in ((entry.compile_modes, mode, "with"), (entry.devices, kind, "on")):

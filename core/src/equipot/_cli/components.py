@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from typing import Any
 
 import click
 
 from equipot._cli.common import print_table
 from equipot._host.declaration import singular
 from equipot.commands import complete_names
+from equipot.plugins import plugins
+
+_TARGETS = "export_targets"
+
+
+def _complete_describable(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [
+        *complete_names()(context, parameter, incomplete),
+        *complete_names(_TARGETS)(context, parameter, incomplete),
+    ]
 
 
 @click.command
-@click.argument("name", required=False, shell_complete=complete_names())
+@click.argument("name", required=False, shell_complete=_complete_describable)
 def describe(name: str | None) -> None:
     """Show the options of an installed component with type, default, unit and meaning.
 
-    NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL). Without it: a table of everything that configs
-    may name, with its kind.
+    NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL), or a target of 'equipot compile' (ase). Without
+    it: a table of everything that configs may name, and of the targets, with its kind.
     """
     import inspect
 
@@ -27,8 +39,12 @@ def describe(name: str | None) -> None:
 
     if name is None:
         found = sorted(declarations(), key=lambda one: (one.fine_kind, one.path))
-        rows = [(singular(one.fine_kind), one.path, one.distribution, one.entry.summary) for one in found]
+        named = [*((one, one.path) for one in found), *((one, one.entry.name) for one in plugins().available(_TARGETS))]
+        rows = [(singular(one.fine_kind), path, one.distribution, one.entry.summary) for one, path in named]
         print_table(rows, header=("kind", "name", "distribution", "summary"))
+        return
+    if name in plugins().names(_TARGETS):
+        _describe_target(name)
         return
     for component in find(name):
         print(f"{component.path}  ({component.origin})")
@@ -41,6 +57,47 @@ def describe(name: str | None) -> None:
             ],
             header=("option", "type", "default", "unit", "meaning"),
         )
+        _print_presets(component.target)
+
+
+def _describe_target(name: str) -> None:
+    """What an engine needs of models."""
+    from equipot.compile._for_target import find_target
+
+    target, declared = find_target(name), plugins().lookup(_TARGETS, name)
+    print(f"{name}  ({declared.distribution} {declared.version})")
+    print(declared.entry.summary)
+    rows = (
+        ("use", f"equipot compile MODEL OUT.equipot.pt2 --target {name}"),
+        ("serves models of locality", ", ".join(target.localities)),
+        ("in units", ", ".join(target.units)),
+        ("needs the outputs", ", ".join(target.outputs) or "none: takes all that the model has"),
+        ("gives the inputs", ", ".join((*target.inputs, *target.optional_inputs)) or "those of every model"),
+        ("runs without Python", "yes" if target.native else "no"),
+    )
+    print_table(rows)
+
+
+def _print_presets(target: Any) -> None:
+    """The presets of a builder that has some."""
+    import inspect
+
+    from equipot._cli._presets import common_options, preset_costs, preset_table
+    from equipot.model import presets_of
+
+    presets = presets_of(target) if inspect.isclass(target) else {}
+    if not presets:
+        return
+    costs = preset_costs(target)
+    header, *rows = preset_table(presets, costs)
+    print()
+    print_table(rows, header=header, numbers=header[1:])
+    if same := [f"{option} {text}" for option, text in common_options(presets).items()]:
+        print(textwrap.fill(f"in all of them: {', '.join(same)}", 80, subsequent_indent="  "))
+    if costs:
+        print(f"CPU times relative to {header[1]}, one thread, without kernels, measured by")
+        lines = textwrap.wrap(costs["command"], 74, break_long_words=False, break_on_hyphens=False)
+        print("  " + " \\\n    ".join(lines))
 
 
 @click.command

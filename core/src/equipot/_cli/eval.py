@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from equipot import files
-from equipot._cli._eval_labels import chosen_labels, named_labels, origin_of_labels
-from equipot._cli.common import Weights, say, weights_option
-from equipot.commands import Command, SeveralValues
+from equipot._cli._eval_labels import as_in_training, chosen_labels, origin_of_labels
+from equipot._cli.common import Weights, automatic_option, say, weights_option
+from equipot.commands import Command, SeveralValues, option_names
+from equipot.data.arguments import NAMES, GivenReading, named_labels, reading_of, reading_options
 from equipot.errors import ConfigError, problem
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class _Arguments:
     device: str
     weights: Weights
     allow_native: bool
+    reading: GivenReading
+    automatic_modifiers: bool
 
 
 @click.command(cls=Command)
@@ -60,24 +63,30 @@ class _Arguments:
     "labels that are not named have the keys of the model's training. Conventions of the stress: "
     "stress (default), negative_stress, virial.",
 )
+@reading_options
 @click.option("--batch-size", type=int, default=10, metavar="N", help="Frames evaluated at once (default: 10).")
 @click.option("--device", default="cpu", help="Device to run on: cpu (default) or cuda.")
 @weights_option
+@automatic_option
 @click.option("--allow-native", is_flag=True, help="Also load a compiled file that you did not build yourself.")
 def command(**given: Any) -> None:
     """Compare a model with labelled data: errors in meV and Å, in all and by element, config type, file and frame.
 
     MODEL is a checkpoint (.ckpt), package (.equipot.zip) or compiled file (.equipot.pt2). DATA are files of any format
-    that training reads, with labels in the units of the model's training data and under its keys.
+    that training reads, with labels in the units of the model's training data and under its keys. Weights of labels,
+    names of atoms and what is done with calculations that did not converge are as in the training, too, unless options
+    say otherwise.
     """
-    arguments = _Arguments(**given)
+    names = ("label_weights", "unconverged", "species", "ase_args")
+    reading = reading_of(**{name: given.pop(name) for name in names})
+    arguments = _Arguments(**given, reading=reading)
     if arguments.batch_size < 1:
         raise ConfigError(problem("--batch-size", "must be at least 1", got=arguments.batch_size))
     named = named_labels(arguments.labels)
     folder = None if arguments.out is None else _folder(arguments.out)
     _check_outputs(arguments, folder)
-    trained, found = _evaluated(arguments, named)
-    _report(found, trained, named, arguments)
+    trained, found, computed = _evaluated(arguments, named)
+    _report(found, trained, named, arguments, computed)
     from equipot.evaluate import write_csv, write_predictions
 
     if arguments.write is not None:
@@ -87,31 +96,48 @@ def command(**given: Any) -> None:
         write_csv(found, arguments.table)
         _say_wrote(arguments, arguments.table)
     if folder is not None:
-        _write_folder(found, folder, arguments)
+        _write_folder(found, folder, arguments, computed)
 
 
-def _evaluated(arguments: _Arguments, named: dict[str, Any]) -> tuple[TrainingLabels | None, Evaluation]:
-    """The labels of the model's training, and what was found."""
+def _evaluated(
+    arguments: _Arguments, named: dict[str, Any]
+) -> tuple[TrainingLabels | None, Evaluation, dict[str, Any]]:
+    """The labels of the model's training, what was found, and a record of how it was computed."""
     from equipot import _progress
     from equipot.allocator import keep_memory
     from equipot.artifacts._loading import load
     from equipot.artifacts._training_labels import training_labels
     from equipot.evaluate import evaluate
+    from equipot.model._automatic import AutomaticModifiers, apply_automatic
+    from equipot.model._graph_model import GraphModel
 
     keep_memory()
     _progress.show()
     loaded = load(arguments.model, arguments.device, weights=arguments.weights, allow_native=arguments.allow_native)
+    automatic = AutomaticModifiers()
+    if isinstance(loaded, GraphModel):
+        loaded, automatic = apply_automatic(loaded, arguments.device, enabled=arguments.automatic_modifiers)
+    if automatic.line:
+        say(automatic.line, error=True)
+    evaluator = loaded.evaluator if isinstance(loaded, GraphModel) else None
+    if evaluator is not None:
+        evaluator.tell = functools.partial(say, error=True)
     trained = training_labels(arguments.model)
-    found = evaluate(
-        loaded,
-        arguments.data,
-        labels=chosen_labels(named, trained),
-        mask_nan=trained is not None and trained.mask_nan,
-        batch_size=arguments.batch_size,
-        device=arguments.device,
-        progress=functools.partial(_progress.track, what="evaluating"),
-    )
-    return trained, found
+    with option_names(NAMES):
+        found = evaluate(
+            loaded,
+            arguments.data,
+            labels=chosen_labels(named, trained),
+            mask_nan=trained is not None and trained.mask_nan,
+            reading=as_in_training(arguments.reading, trained),
+            batch_size=arguments.batch_size,
+            device=arguments.device,
+            progress=functools.partial(_progress.track, what="evaluating"),
+        )
+    computed: dict[str, Any] = {"automatic_modifiers": automatic.to_dict()}
+    if evaluator is not None and evaluator.fallbacks:
+        computed["fallbacks"] = list(evaluator.fallbacks)
+    return trained, found, computed
 
 
 # ---------------------------------------------------------------------------- outputs
@@ -149,7 +175,13 @@ def _same(path: Path, other: Path) -> bool:
     return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
 
 
-def _report(found: Evaluation, trained: TrainingLabels | None, named: dict[str, Any], arguments: _Arguments) -> None:
+def _report(
+    found: Evaluation,
+    trained: TrainingLabels | None,
+    named: dict[str, Any],
+    arguments: _Arguments,
+    computed: dict[str, Any],
+) -> None:
     from equipot._cli._eval_tables import print_evaluation
 
     for text in found.warnings:
@@ -157,20 +189,21 @@ def _report(found: Evaluation, trained: TrainingLabels | None, named: dict[str, 
     if trained is not None and trained.doubt and "stress" not in named and found.labels()["stress"]["frames"]:
         say(f"warning: {trained.doubt}", error=True)
     if arguments.as_json:
-        print(json.dumps(_plain(found, arguments), indent=2))
+        print(json.dumps(_plain(found, arguments, computed), indent=2))
     else:
         print_evaluation(found, origin_of_labels(named, trained))
 
 
-def _plain(found: Evaluation, arguments: _Arguments) -> dict[str, Any]:
+def _plain(found: Evaluation, arguments: _Arguments, computed: dict[str, Any]) -> dict[str, Any]:
     data = ", ".join(Path(one).name for one in arguments.data)
-    return {"model": Path(arguments.model).name, "data": data, **found.to_dict()}
+    facts = {"model": Path(arguments.model).name, "data": data, **computed}
+    return {**facts, **found.to_dict()}
 
 
-def _write_folder(found: Evaluation, folder: Path, arguments: _Arguments) -> None:
+def _write_folder(found: Evaluation, folder: Path, arguments: _Arguments, computed: dict[str, Any]) -> None:
     from equipot.evaluate import parity_plot
 
-    plain = _plain(found, arguments)
+    plain = _plain(found, arguments, computed)
     files.write_json(folder / "metrics.json", plain)
     parity_plot(found.compared, folder / "parity.png", f"{plain['model']} on {plain['data']}")
     _say_wrote(arguments, f"{folder / 'metrics.json'} and {folder / 'parity.png'}")

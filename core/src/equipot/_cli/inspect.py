@@ -37,6 +37,10 @@ def command(*, file: str, as_json: bool) -> None:
     print_table(rows)
 
 
+_SHOWN_ELSEWHERE = ("inputs", "outputs", "metadata")
+"""What other rows say too."""
+
+
 def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
     model = manifest.model
     rows: list[tuple[str, Any]] = [
@@ -58,7 +62,8 @@ def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
     if manifest.approximations:
         rows.append(("approximate", _approximations(manifest.approximations)))
     if manifest.compiled:
-        rows.append(("compiled", _pairs({key: value for key, value in manifest.compiled.items() if key != "outputs"})))
+        shown = {key: value for key, value in manifest.compiled.items() if key not in _SHOWN_ELSEWHERE}
+        rows.append(("compiled", _pairs(shown)))
     rows += [("cite", text) for text in manifest.citations]
     return [(name, str(value)) for name, value in rows]
 

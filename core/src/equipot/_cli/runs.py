@@ -55,7 +55,8 @@ class Runs:
         if output is not None:
             quoted = str(Path(output).absolute()).replace("\\", "\\\\").replace("'", "\\'")
             self.overrides += [f"hydra.{kind}.dir='{quoted}'" for kind in ("run", "sweep")]
-        self.config, self.hydra = load.compose(self.file, self.overrides, config_dir=self.flags.config_dir)
+        found = load.composition(self.file, self.overrides, config_dir=self.flags.config_dir)
+        self.config, self.hydra, self.filled = found.config, found.hydra, found.filled
         raw: Any = OmegaConf.to_container(self.hydra, resolve=False, enum_to_str=True)
         self.multirun = self.flags.multirun or raw["hydra"]["mode"] == "MULTIRUN"
         self.unnamed = output is None and raw["hydra"]["run"]["dir"] == HYDRA_FOLDER
@@ -101,7 +102,7 @@ class Runs:
                 job.hydra.run.dir = str(folder)
                 job.hydra.runtime.output_dir = str(folder.absolute())
             HydraConfig.instance().set_config(job)
-            checked = check.check_config(self.config, self.options.allow_targets, self.hydra)
+            checked = check.check_config(self.config, self.options.allow_targets, self.hydra, self.filled)
             if self.output is not None:
                 outputs.make_chosen(Path(self.output), replace=self.replace)
             elif self.unnamed and not outputs.make_new(folder):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from equipot._host.discovery import PluginRecord
-from equipot.errors import EquipotError
+from equipot.errors import EquipotError, PluginError
 
 
 def name_plugin(error: BaseException) -> None:
@@ -37,7 +38,12 @@ def naming_plugins() -> Iterator[None]:
         raise
 
 
-def _owner(traceback: TracebackType | None) -> PluginRecord | None:
+def _package(frame: FrameType) -> str:
+    """Top-level package of the code that a frame runs."""
+    return str(frame.f_globals.get("__name__", "")).split(".", maxsplit=1)[0]
+
+
+def _owner(trace: TracebackType | None) -> PluginRecord | None:
     """The plugin of the innermost frame, None if the traceback has no frame of a plugin."""
     from equipot._host.host import plugins
 
@@ -46,8 +52,41 @@ def _owner(traceback: TracebackType | None) -> PluginRecord | None:
     except EquipotError:  # loading plugins failed, which must not hide the error at hand
         return None
     found = None
-    while traceback is not None:
-        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-        found = owners.get(module.split(".", maxsplit=1)[0], found)
-        traceback = traceback.tb_next
+    while trace is not None:
+        found = owners.get(_package(trace.tb_frame), found)
+        trace = trace.tb_next
     return found
+
+
+@contextlib.contextmanager
+def faults_named(where: str) -> Iterator[None]:
+    """Let an error of a plugin's code that leaves the block be one message with plugin, file and line.
+
+    Errors that are meant for users, and those that no plugin's code raised, stay as they are.
+
+    Args:
+        where: What was going on.
+
+    Raises:
+        PluginError: In place of the plugin's error, which is its cause.
+    """
+    try:
+        yield
+    except EquipotError:
+        raise
+    except Exception as error:
+        if not (place := place_of(error)):
+            raise
+        text = str(error).strip().splitlines()
+        first = (text[0] if text else "").removeprefix(f"{place.partition(': ')[0]}: ")
+        raise PluginError(f"{where}: {place}: {type(error).__name__}: {first}") from error
+
+
+def place_of(error: BaseException) -> str:
+    """Plugin, file, line and code that raised an error, as one line; empty if it was not a plugin's code."""
+    if (record := _owner(error.__traceback__)) is None:
+        return ""
+    frames = traceback.walk_tb(error.__traceback__)
+    own = [(frame, line) for frame, line in frames if _package(frame) == record.package]
+    found = traceback.StackSummary.extract(iter(own[-1:]))[0]
+    return f"plugin {record.label}: {found.filename}, line {found.lineno}, in {found.name} ({found.line})"

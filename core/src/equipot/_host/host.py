@@ -36,6 +36,7 @@ from equipot.declarations import (
     CommandEntry,
     EnergyTermEntry,
     Entry,
+    ExportTargetEntry,
     ModelBuilderEntry,
     ModifierEntry,
     PairPotentialEntry,
@@ -62,10 +63,11 @@ PARTS = "parts"
 HOOKS: dict[str, type[Entry]] = {
     **KINDS,
     PARTS: PartEntry,
+    "export_targets": ExportTargetEntry,
     "target_aliases": TargetAliasEntry,
     "commands": CommandEntry,
 }
-"""All kinds of declarations: components with short names, parts, names of other programs, commands."""
+"""All kinds of declarations: components with short names, parts, engines, names of other programs, commands."""
 
 CORE = "equipot"
 """The distribution whose declarations come first; plugins cannot reuse its names."""

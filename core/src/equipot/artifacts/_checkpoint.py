@@ -55,6 +55,7 @@ class _Model(TypedDict):
 class _OptionalEntries(TypedDict, total=False):
     hyperparameters: dict[str, str]
     approximations: Approximations
+    automatic_modifiers: dict[str, str]
 
 
 class _Record(_OptionalEntries):

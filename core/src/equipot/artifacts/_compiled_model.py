@@ -122,7 +122,12 @@ class LoadedFile:
 
 
 def prepare(data: Graph, info: ModelInfo, device: torch.device) -> list[torch.Tensor]:
-    """The inputs of a compiled model in the order of ``info.inputs``: checked, contiguous and of the right dtypes."""
+    """The inputs of a compiled model in the order of ``info.inputs``: checked, contiguous and of the right dtypes.
+
+    Of a file for an engine with ghost atoms, ``owned`` may be left out: all atoms are owned then.
+    """
+    if "owned" in info.inputs and "owned" not in data and isinstance(data.get("atom_types"), torch.Tensor):
+        data = {**data, "owned": torch.ones_like(data["atom_types"], dtype=torch.bool)}
     if missing := [key for key in info.inputs if key not in data]:
         what = f"the inputs {missing} are missing"
         raise DataError(problem("compiled model", what, hint=f"give {list(info.inputs)}"))
@@ -147,6 +152,22 @@ def load_compiled(path: str | Path, device: str | torch.device = "cpu", *, allow
             or was built elsewhere and is not allowed; after that, if its golden frames give other numbers.
     """
     return _loaded(Path(path), torch.device(device), allowed=True if allow_native else None)
+
+
+def golden_frames(path: str | Path) -> list[golden.GoldenFrame]:
+    """The golden frames of a compiled file, to be replayed in the engine that it was compiled for.
+
+    Args:
+        path: A ``.equipot.pt2`` file; its code is not run, its members are compared with their digests.
+
+    Returns:
+        Frames with the outputs of the model before it was compiled. Some of a file for an engine with ghost atoms have
+        atoms that are not ``owned``.
+
+    Raises:
+        ArtifactError: If it is not a compiled file, or it was edited.
+    """
+    return golden.from_bytes(read_compiled(path)[1], str(path))
 
 
 def _loaded(path: Path, device: torch.device, *, allowed: str | bool | None) -> CompiledModel:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,18 +55,36 @@ class GoldenFrame:
     """Energy of each isolated atom, shape [n_atoms]; deviations are relative to the energies without it."""
 
 
-def record(model: GraphModel, inputs: Mapping[str, Graph] | None = None) -> list[GoldenFrame]:
-    """Evaluate an eager model on named frames with all its inputs; default: ``random_frames``."""
+def record(
+    model: GraphModel,
+    inputs: Mapping[str, Graph] | None = None,
+    *,
+    info: ModelInfo | None = None,
+    outputs: Sequence[str] = (),
+) -> list[GoldenFrame]:
+    """Evaluate an eager model on named frames.
+
+    Args:
+        model: The model, which may be in train mode.
+        inputs: The frames, with all inputs; default: ``random_frames``.
+        info: Says which inputs to keep; default: that of the model.
+        outputs: Which outputs to keep; empty for all.
+    """
     frames = []
+    info = info or model.info
     training = model.training
     model.eval()
     try:
-        for name, graph in (random_frames(model.info) if inputs is None else inputs).items():
-            kept = {key: graph[key].detach().cpu() for key in model.info.inputs}
+        for name, graph in (random_frames(info) if inputs is None else inputs).items():
+            kept = {key: graph[key].detach().cpu() for key in info.inputs}
             device = next(iter(model.state_dict().values())).device
-            outputs = model({key: value.to(device) for key, value in kept.items()})
-            alone = model.scale_shift(torch.zeros_like(outputs["atomic_energy"]), kept["atom_types"].to(device))
-            frame = GoldenFrame(name, kept, {key: value.cpu() for key, value in outputs.items()}, alone.detach().cpu())
+            found = model({key: value.to(device) for key, value in kept.items()})
+            alone = model.scale_shift(torch.zeros_like(found["atomic_energy"]), kept["atom_types"].to(device))
+            if missing := [key for key in outputs if key not in found]:
+                what = f"the model does not give the outputs {missing} that it states"
+                raise ArtifactError(problem(f"golden frame {name!r}", what, got=sorted(found)))
+            results = {key: found[key].cpu() for key in outputs or found}
+            frame = GoldenFrame(name, kept, results, alone.detach().cpu())
             if text := non_finite(frame.outputs):
                 what = f"the model gives non-finite {text}"
                 raise ArtifactError(problem(f"golden frame {name!r}", what, hint="its weights are unusable"))
@@ -221,6 +240,11 @@ def to_bytes(frames: Sequence[GoldenFrame], metadata: dict[str, str] | None = No
     return save(tensors, metadata)
 
 
+def digest(frames: Sequence[GoldenFrame]) -> str:
+    """SHA-256 of the tensors of golden frames, which names them where no manifest can be read."""
+    return hashlib.sha256(to_bytes(frames)).hexdigest()
+
+
 def facts(model: Mapping[str, Any]) -> dict[str, str]:
     """Metadata for ``to_bytes``: the facts ``Manifest.model`` about the model that made golden frames."""
     return {_MODEL: canonical_json(model).decode()}
@@ -256,7 +280,8 @@ def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
         seed: Gives other frames for other values.
 
     Returns:
-        Frames with all fields in ``info.inputs``; atoms are at least about a bond length apart.
+        Frames with all fields in ``info.inputs``; atoms are at least about a bond length apart. If ``owned`` is one of
+        them, every atom is, except in two further frames: the molecule with some ghost atoms, and nothing but ghosts.
     """
     generator = torch.Generator().manual_seed(seed)
     distance = _least_distance(info)
@@ -269,11 +294,16 @@ def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
     molecule = _place(many, torch.eye(3, dtype=torch.float64) * distance * (3.0 * many) ** (1 / 3), distance, generator)
     atom = torch.zeros(1, 3, dtype=torch.float64)
     types = torch.randint(n_types, (5,), generator=generator)
-    return {
+    frames = {
         "triclinic": frame_of(crystal, cell, types, info, periodic=True),
         "molecule": frame_of(molecule, no_cell, torch.arange(many) % n_types, info, periodic=False),
         "atom": frame_of(atom, no_cell, torch.tensor([n_types - 1]), info, periodic=False),
     }
+    if "owned" in info.inputs:
+        some = torch.arange(many) % 3 != 1
+        frames["ghosts"] = {**frames["molecule"], "owned": some}
+        frames["nothing owned"] = {**frames["molecule"], "owned": torch.zeros_like(some)}
+    return frames
 
 
 def frame_of(
@@ -297,6 +327,7 @@ def frame_of(
         "num_atoms": torch.tensor([positions.shape[0]]),
         "total_charge": torch.zeros(1, dtype=torch.float64),
         "spin_multiplicity": torch.ones(1, dtype=torch.int64),
+        "owned": torch.ones_like(atom_types, dtype=torch.bool),
     }
     frame = add_neighbors(frame, info.r_max, cutoffs=info.cutoff_matrix, edge_sets=info.edge_sets)
     return {key: frame[key] for key in info.inputs}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -120,10 +120,17 @@ def check_plugins(used: Mapping[str, str], where: str) -> None:
 def versions(*distributions: str) -> dict[str, str]:
     """Versions of equipot and of the given distributions, if installed, read without importing them."""
     found = {"equipot": __version__}
-    for distribution in distributions:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[distribution] = metadata.version(distribution)
-    return found
+    known = {distribution: _version(distribution) for distribution in distributions}
+    return found | {distribution: version for distribution, version in known.items() if version is not None}
+
+
+@functools.cache
+def _version(distribution: str) -> str | None:
+    """Looked up once: each checkpoint records versions, and finding five of them takes some milliseconds."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def source_of(path: str | Path) -> dict[str, str]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from equipot.artifacts._checkpoint import KEY, load_plain
 from equipot.artifacts._compiled_file import read_compiled
 from equipot.artifacts._manifest import kind_of
 from equipot.artifacts._package import read_manifest
+from equipot.data._collection import Unconverged
 from equipot.data._label_contract import DEFAULT_LABELS, LabelContract, label_contract
+from equipot.data._species import mapping_problems
 from equipot.errors import ArtifactError, ConfigError, problem
 
 LABELS_FACT, MASK_FACT = "labels", "mask_nan_labels"
-"""Entries of ``Manifest.data``."""
+WEIGHTS_FACT, UNCONVERGED_FACT, SPECIES_FACT = "weights", "unconverged", "species"
+"""Entries of ``Manifest.data``, named as the options of a data section."""
+
+_DAMAGED = "the file was made with a newer equipot, edited or damaged"
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,40 @@ class TrainingLabels:
     doubt: str = ""
     """What the file does not say; empty if it says everything."""
 
+    weights: dict[str, str] = field(default_factory=dict)
+    """Key of the weights of each label, and of whole frames under ``frame``."""
 
-def label_facts(contract: LabelContract, *, mask_nan: bool) -> dict[str, Any]:
-    """What ``Manifest.data`` says about the labels, in plain containers."""
-    return {LABELS_FACT: {label: source.stated() for label, source in contract.items()}, MASK_FACT: mask_nan}
+    unconverged: Unconverged = "error"
+    """What was done with frames whose self-consistent cycle did not converge."""
+
+    species: dict[str, str] = field(default_factory=dict)
+    """Element of each name of atoms that is not a symbol."""
+
+
+def label_facts(
+    contract: LabelContract,
+    *,
+    mask_nan: bool,
+    weights: Mapping[str, str] | None = None,
+    unconverged: Unconverged = "error",
+    species: Mapping[Any, str] | None = None,
+) -> dict[str, Any]:
+    """What ``Manifest.data`` says about the labels and how they were read, in plain containers.
+
+    Args:
+        contract: The labels.
+        mask_nan: As ``data.mask_nan_labels``.
+        weights: As ``data.weights``.
+        unconverged: As ``data.unconverged``.
+        species: As ``data.species``.
+    """
+    return {
+        LABELS_FACT: {label: source.stated() for label, source in contract.items()},
+        MASK_FACT: mask_nan,
+        WEIGHTS_FACT: dict(weights or {}),
+        UNCONVERGED_FACT: unconverged,
+        SPECIES_FACT: {str(name): symbol for name, symbol in (species or {}).items()},
+    }
 
 
 def training_labels(path: str | Path) -> TrainingLabels | None:
@@ -61,24 +96,45 @@ def training_labels(path: str | Path) -> TrainingLabels | None:
         facts, config = (read_manifest(path) if kind == "package" else read_compiled(path)[0]).data, None
     section = config.get("data") if isinstance(config, Mapping) else None
     if isinstance(facts, Mapping) and LABELS_FACT in facts:
-        return _checked(facts[LABELS_FACT], facts.get(MASK_FACT), path)
+        return _checked(facts[LABELS_FACT], facts, path)
     if isinstance(section, Mapping):
-        return _checked(section.get("labels") or DEFAULT_LABELS, section.get(MASK_FACT), path)
+        return _checked(section.get(LABELS_FACT) or DEFAULT_LABELS, section, path)
     return _of_census(facts.get("census"), path) if isinstance(facts, Mapping) else None
 
 
-def _checked(labels: object, mask_nan: object, path: str | Path, doubt: str = "") -> TrainingLabels:
+def _checked(labels: object, facts: Mapping[str, Any], path: str | Path, doubt: str = "") -> TrainingLabels:
+    """The labels with the other facts of the same place.
+
+    Raises:
+        ArtifactError: If anything is not as it was written.
+    """
     where = f"{path}: data.labels"
     if not isinstance(labels, Mapping):
         raise ArtifactError(problem(where, "must be a mapping", hint="the file was edited or damaged"))
     given = {str(label): one for label, one in labels.items()}
     if isinstance(given.get("stress"), str):
         given["stress"] = {"key": given["stress"], "convention": "stress"}  # what a key alone always meant
+    weights, unconverged, species = (facts.get(name) for name in (WEIGHTS_FACT, UNCONVERGED_FACT, SPECIES_FACT))
+    for name, value in ((WEIGHTS_FACT, weights), (SPECIES_FACT, species)):
+        if value is not None and not isinstance(value, Mapping):
+            raise ArtifactError(problem(f"{path}: data.{name}", "must be a mapping", hint=_DAMAGED))
+    if unconverged not in (None, *get_args(Unconverged)):
+        raise ArtifactError(problem(f"{path}: data.{UNCONVERGED_FACT}", "is unknown", got=unconverged, hint=_DAMAGED))
+    problems = list(mapping_problems(species, f"{path}: data.{SPECIES_FACT}"))
     try:
-        return TrainingLabels(label_contract(given, where), mask_nan is True, doubt)
+        label_contract(given, where, weights=weights)
     except ConfigError as error:
-        hint = "the file was made with a newer equipot, edited or damaged"
-        raise ArtifactError("\n".join(f"{one} ({hint})" for one in error.problems)) from None
+        problems += error.problems
+    if problems:
+        raise ArtifactError("\n".join(f"{one} ({_DAMAGED})" for one in problems))
+    return TrainingLabels(
+        label_contract(given, where),
+        facts.get(MASK_FACT) is True,
+        doubt,
+        dict(weights or {}),
+        unconverged or "error",
+        {str(name): str(symbol) for name, symbol in (species or {}).items()},
+    )
 
 
 def _of_census(census: object, path: str | Path) -> TrainingLabels | None:
@@ -105,4 +161,4 @@ def _of_census(census: object, path: str | Path) -> TrainingLabels | None:
         if stress == DEFAULT_LABELS["stress"]
         else problem(str(path), what, hint="else give --labels stress=KEY:CONVENTION")
     )
-    return _checked(keys, None, path, doubt)
+    return _checked(keys, {}, path, doubt)

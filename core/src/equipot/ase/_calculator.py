@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from equipot.artifacts._loading import load, usable_device
 from equipot.ase import _evaluate_in_parts as in_parts
 from equipot.ase._guard import Guard
 from equipot.ase._skin import SkinNeighbors
+from equipot.ase._stresses import atomic_stresses, edge_force_model, stresses_refusal
 from equipot.ase._travel import ByValue
 from equipot.ase._turns import Turns
 from equipot.data._frames import LabelSource, finite_positions, frame_from_atoms
@@ -30,10 +32,13 @@ from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import OPTIONAL_INPUTS
 from equipot.graph import Graph
+from equipot.model._automatic import AutomaticModifiers, apply_automatic
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.options import from_mapping
 from equipot.units import UNIT_SYSTEMS
+
+logger = logging.getLogger(__name__)
 
 _WHERE = "EquipotCalculator"
 _READ: dict[str, Callable[[Any], Any]] = {
@@ -48,7 +53,9 @@ _READ: dict[str, Callable[[Any], Any]] = {
 class EquipotCalculator(Calculator):
     """Energies, forces and stress of a model in ASE.
 
-    ``implemented_properties`` are those that the model has; a stress also needs a periodic frame.
+    ``implemented_properties`` are those that the model has; a stress also needs a periodic frame. ``stresses`` are
+    those of atoms, whose sum is the stress: half of an edge's share goes to either end
+    (``equipot.model.atomic_virials``).
 
     Calculators can be pickled and copied: a compiled model travels as the absolute path and the digest of its file,
     which is loaded at the first calculation; any other model travels as a whole. Threads that share a calculator
@@ -70,6 +77,9 @@ class EquipotCalculator(Calculator):
         max_force: Largest force of an atom in eV/Å, beyond which a calculation is an error; None for no limit.
         max_temperature: Largest kinetic energy of an atom, as a temperature in K, for frames with momenta; None for no
             limit.
+        automatic_modifiers: Apply what installed plugins declare as automatic, such as compiled kernels, unless the
+            model is a compiled file: faster, with the same results up to rounding. ``calculator.automatic`` says what
+            was chosen.
 
     Raises:
         ArtifactError: If the file cannot be used.
@@ -77,9 +87,9 @@ class EquipotCalculator(Calculator):
     """
 
     name = "equipot"
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]  # type: ignore[misc]
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]  # type: ignore[misc]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - independent options, most of them by name
         self,
         model: str | Path | GraphModel | CompiledModel,
         device: str | torch.device = "cpu",
@@ -90,6 +100,7 @@ class EquipotCalculator(Calculator):
         allow_native: bool = False,
         max_force: float | None = 1e6,
         max_temperature: float | None = 1e6,
+        automatic_modifiers: bool = True,
     ) -> None:
         self._turns = Turns()
         super().__init__()  # type: ignore[no-untyped-call]
@@ -98,20 +109,34 @@ class EquipotCalculator(Calculator):
         self.guard = from_mapping(Guard, {"max_force": max_force, "max_temperature": max_temperature}, _WHERE)
         self.device = usable_device(device)
         self.model = _loaded(model, self.device, weights, allow_native=allow_native)
+        self.automatic = AutomaticModifiers()
+        if isinstance(self.model, GraphModel):
+            self.model, self.automatic = apply_automatic(self.model, self.device, enabled=automatic_modifiers)
+            if self.automatic.line:
+                logger.info("%s", self.automatic.line)
         self.info: ModelInfo = self.model.info
         own = [name for name in ("forces", "stress") if name in self.info.outputs]
-        self.implemented_properties = ["energy", "free_energy", "energies", *own]  # type: ignore[misc]
+        self._no_stresses = stresses_refusal(self.model)
+        more = [] if self._no_stresses else ["stresses"]
+        self.implemented_properties = ["energy", "free_energy", "energies", *own, *more]  # type: ignore[misc]
         self._mapper = ChemicalSpeciesToAtomTypeMapper(list(self.info.type_names), _symbol_to_type(self.info, types))
         self.neighbors = SkinNeighbors(self.info, skin)
         self._contract = {key: LabelSource(key) for key in OPTIONAL_INPUTS if key in self.info.inputs}
         self._kept: tuple[Atoms, Graph] | None = None
+        self._with_edge_forces: GraphModel | CompiledModel | None = None
         self._calculations = 0
         self._arrived = False
+
+    @property
+    def mapper(self) -> ChemicalSpeciesToAtomTypeMapper:
+        """Which of the model's types each element is."""
+        return self._mapper
 
     def __getstate__(self) -> dict[str, Any]:
         """All except what a copy has to make itself: its lock, and the frame that is kept with its edges."""
         with self._turns.one():
-            state = {**self.__dict__, "_kept": None, "_mapper": dataclasses.replace(self._mapper)}  # without its table
+            state = {**self.__dict__, "_kept": None, "_with_edge_forces": None}
+            state["_mapper"] = dataclasses.replace(self._mapper)  # without its table
         del state["_turns"]
         if isinstance(self.model, torch.nn.Module):
             state["model"] = ByValue(self.model)
@@ -155,11 +180,11 @@ class EquipotCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Evaluate all properties of the model at once.
+        """Evaluate all properties of the model at once, stresses of atoms only if they are asked for.
 
         Args:
             atoms: The frame; default: the previous one.
-            properties: The properties that ASE asks for; not used.
+            properties: The properties that ASE asks for.
             system_changes: The changes that ASE saw; not used.
 
         Raises:
@@ -173,20 +198,25 @@ class EquipotCalculator(Calculator):
                     self.atoms = given.copy()  # ASE compares the next frame with it, and the caller may change its own
                 self._calculations += 1
                 self.guard.check_speeds(given, self._where())
-                self.results = self._calculate()
+                self.results = self._calculate(stresses="stresses" in properties)
 
     def _where(self) -> str:
         return f"{_WHERE}, calculation {self._calculations}"
 
-    def _calculate(self) -> dict[str, Any]:
+    def _calculate(self, *, stresses: bool) -> dict[str, Any]:
         if self._arrived and isinstance(self.model, torch.nn.Module):
             self.model.to(usable_device(self.device))
         self._arrived = False
         frame = self._frame(self.atoms)
-        outputs = in_parts.evaluate(self.model, {key: value.to(self.device) for key, value in frame.items()})
+        model = self.model
+        if stresses and not self._no_stresses:
+            model = self._with_edge_forces = self._with_edge_forces or edge_force_model(self.model)
+        outputs = in_parts.evaluate(model, {key: value.to(self.device) for key, value in frame.items()})
         outputs = {key: value.cpu() for key, value in outputs.items()}
         self.guard.check_outputs(self.atoms, outputs, self._where())
         results = self._in_ase_units(outputs)
+        if stresses and "stress" in results and not self._no_stresses:
+            results["stresses"] = atomic_stresses(frame, outputs, UNIT_SYSTEMS[self.info.units].energy_in_ev)
         if "forces" in results:
             self.guard.check_forces(self.atoms, results["forces"], self._where())
         return results
@@ -232,10 +262,10 @@ class EquipotCalculator(Calculator):
         self._check_property(name)
         with self._turns.one():
             frame = self.atoms if atoms is None else atoms
-            if name == "stress" and frame is not None and (not frame.pbc.any() or frame.cell.rank < 3):
+            if name in ("stress", "stresses") and frame is not None and (not frame.pbc.any() or frame.cell.rank < 3):
                 if not allow_calculation:
                     return None
-                what = "this frame has no stress: it is not periodic or its cell has no volume"
+                what = f"this frame has no {name}: it is not periodic or its cell has no volume"
                 raise PropertyNotImplementedError(problem(_WHERE, what))
             with self._turns.about_a_frame():
                 return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
@@ -244,6 +274,8 @@ class EquipotCalculator(Calculator):
         if name in type(self).implemented_properties and name not in self.implemented_properties:
             hint = "apply the modifier enable_ForceStressOutput (equipot package modify, equipot compile --modifiers)"
             what = f"this model has no {name}, only {self.implemented_properties}"
+            if name == "stresses" and "forces" in self.implemented_properties:
+                raise PropertyNotImplementedError(problem(_WHERE, f"{what} ({self._no_stresses})"))
             raise PropertyNotImplementedError(problem(_WHERE, what, hint=hint))
 
     def calculate_properties(self, atoms: Atoms, properties: Sequence[str]) -> Any:

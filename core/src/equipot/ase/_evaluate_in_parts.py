@@ -8,7 +8,7 @@ import torch
 
 from equipot.artifacts._compiled_model import CompiledModel
 from equipot.fields import MODEL_INPUTS
-from equipot.graph import Graph, edge_set_key
+from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 
@@ -16,7 +16,8 @@ MAX_EDGES = 500_000
 """Largest number of edges of a part, all edge sets together, unless a single atom has more."""
 
 _SUMS = ("forces", "virial", "stress")
-_OUTPUTS = {"atomic_energy", "total_energy", "stress_mask", *_SUMS}
+_EDGE_FORCES = "edge_forces"
+_OUTPUTS = {_EDGE_FORCES, "atomic_energy", "total_energy", "stress_mask", *_SUMS}
 
 
 def evaluate(model: GraphModel | CompiledModel, data: Graph, max_edges: int = MAX_EDGES) -> Graph:
@@ -34,26 +35,30 @@ def evaluate(model: GraphModel | CompiledModel, data: Graph, max_edges: int = MA
     n_atoms, device = data["batch"].shape[0], data["batch"].device
     atomic_energy = torch.zeros(n_atoms, dtype=torch.float64, device=device)
     sums: Graph = {}
+    joined: dict[str, list[torch.Tensor]] = {}
     for first, last, atoms, part in _parts(info, data, max_edges):
         found = model(part)
         atomic_energy[first:last] = found["atomic_energy"][: last - first]
         for key in info.outputs:
+            if key.startswith(_EDGE_FORCES):
+                joined.setdefault(key, []).append(found[key])
             if key in _SUMS:
                 value = found[key]
                 if key == "forces":
                     value = torch.zeros(n_atoms, 3, dtype=value.dtype, device=device).index_add(0, atoms, value)
                 sums[key] = sums[key] + value if key in sums else value
     result = {"atomic_energy": atomic_energy, "total_energy": atomic_energy.sum().unsqueeze(0), **sums}
+    result |= {key: torch.cat(parts) for key, parts in joined.items()}
     return result | ({"stress_mask": found["stress_mask"]} if "stress_mask" in found else {})
 
 
 def _divisible(info: ModelInfo, data: Graph) -> bool:
     """Whether the data are one frame of a strictly local model, with inputs and outputs that parts can have."""
-    keys = {key.split(":")[0] for key in info.inputs}
+    keys = {key.split(EDGE_SET_SEPARATOR)[0] for key in info.inputs}
     return (
         info.locality == "strict"
-        and keys <= set(MODEL_INPUTS)
-        and set(info.outputs) <= _OUTPUTS
+        and keys <= {*MODEL_INPUTS, "owned"}
+        and {key.split(EDGE_SET_SEPARATOR)[0] for key in info.outputs} <= _OUTPUTS
         and data["num_atoms"].shape[0] == 1
         and "owned" not in data
     )

@@ -17,17 +17,19 @@ import torch
 from torch.utils import cpp_extension
 
 from equipot import caches
+from equipot._host.attribution import faults_named
 from equipot.artifacts import _golden as golden
 from equipot.artifacts import _trust as trust
-from equipot.artifacts._compiled_file import SUFFIX, add_members, stated
+from equipot.artifacts._compiled_file import SUFFIX, add_members, check_metadata, stated
 from equipot.artifacts._compiled_model import CompiledModel, built_for, open_runner, platform_name
 from equipot.artifacts._golden import GoldenFrame
-from equipot.artifacts._kernels import kernels_of
+from equipot.artifacts._kernels import code_of, kernels_of
 from equipot.artifacts._manifest import Manifest
 from equipot.artifacts._package import checked_path
 from equipot.artifacts._stored import store
 from equipot.compile._export import export_model, trace_batch
-from equipot.errors import ArtifactError, problem, unknown
+from equipot.compile._for_target import find_target, for_target, metadata_of
+from equipot.errors import ArtifactError, problem
 from equipot.files import atomic, cache_folder, code_folder, file_digest, no_code
 from equipot.graph import Graph, collate
 from equipot.model._graph_model import GraphModel
@@ -35,7 +37,6 @@ from equipot.model._graph_model import GraphModel
 logger = logging.getLogger(__name__)
 
 MODES = ("aotinductor",)
-TARGETS = ("ase",)
 
 _COMPILER_HINT = "install g++ (apt install g++, conda install gxx) or set CXX; compiled files run without a compiler"
 
@@ -61,7 +62,7 @@ def compile_model(
         model: An eager model made by registered builders and modifiers; it is not changed.
         path: File to write, which ends in ``.equipot.pt2``; replaced atomically, and only after all checks passed.
         device: Kind of device it will run on.
-        target: Engine that will run it.
+        target: Engine that will run it, by its registered name.
         portable: Use only instructions of common x86-64 processors (AVX2), so that it runs on other machines.
         provenance: Origin of the model, e.g. ``{"source": "best.ckpt", "weights": "ema"}``.
         data: Hashes and census of the training data.
@@ -70,30 +71,39 @@ def compile_model(
         The manifest of the file.
 
     Raises:
+        PluginNotFoundError: If no plugin declares the target.
+        ConfigError: If the target cannot serve the model, with all reasons.
+        PluginError: If the code of a plugin fails, naming its line.
         ArtifactError: If the model cannot be stored, exported or compiled, if its compiled numbers differ, or if native
             code cannot be made in the folder for temporary files.
     """
     path = checked_path(path, SUFFIX)
-    if target not in TARGETS:
-        raise ArtifactError(unknown("compile.target", target, TARGETS, "target"))
+    ready = for_target(model, target, find_target(target))
     _check_tools(device)
-    stored = store(model, "compiled", where=str(path), provenance=provenance, data=data)
-    frames = golden.record(model)
-    exported = export_model(model, device)
+    kernels = kernels_of(ready.adapted)
+    code = code_of(kernels, str(path), portable=portable) if ready.target.native else {}
+    with faults_named(f"{path}: evaluating the model"):
+        stored = store(model, "compiled", where=str(path), provenance=provenance, data=data)
+        frames = golden.record(ready.model, info=ready.info, outputs=ready.outputs)
+    exported = export_model(ready.adapted, device, more_inputs=ready.target.inputs, outputs=ready.outputs)
     facts = {
         "mode": MODES[0],
         "target": target,
         **built_for(device, portable=portable),
-        "outputs": list(exported.outputs),
-        "kernels": kernels_of(model),
+        "inputs": list(ready.info.inputs),
+        "outputs": list(ready.outputs),
+        "kernels": {name: {**entry, "files": list(code.get(name, {}))} for name, entry in kernels.items()},
+        "metadata": metadata_of(ready, golden.digest(frames), kernels),
     }
-    manifest = dataclasses.replace(stored.manifest, compiled=facts)
+    manifest = dataclasses.replace(stored.manifest, model=ready.info.to_dict(), compiled=facts)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.pt2"
-        _run_compiler(exported.program, made, _PORTABLE if portable else {})
-        manifest = add_members(made, manifest, golden.to_bytes(frames, stated(manifest)))
-        compiled = CompiledModel(open_runner(made, torch.device(device)), manifest, model.info)
-        check_against_eager(model, compiled, frames, str(path))
+        options = {"aot_inductor.metadata": dict(facts["metadata"]), **(_PORTABLE if portable else {})}
+        _run_compiler(exported.program, made, options)
+        manifest = add_members(made, manifest, golden.to_bytes(frames, stated(manifest)), code)
+        check_metadata(made, manifest)
+        compiled = CompiledModel(open_runner(made, torch.device(device)), manifest, ready.info)
+        check_against_eager(ready.model, compiled, frames, str(path))
         with atomic(path) as temporary:
             shutil.copyfile(made, temporary)
     trust.remember(file_digest(path), built=True)
@@ -105,16 +115,17 @@ def check_against_eager(
 ) -> dict[str, float]:
     """Compare a compiled model with the eager one on its golden frames and on batches of other sizes than the traced.
 
-    These hold single atoms, crystals, and many frames of all kinds.
+    These hold single atoms, crystals, and many frames of all kinds. The eager model may give more outputs.
     """
-    first, second = golden.random_frames(model.info, 11), golden.random_frames(model.info, 12)
+    info, outputs = compiled.info, compiled.manifest.compiled["outputs"]
+    first, second = golden.random_frames(info, 11), golden.random_frames(info, 12)
     more: dict[str, Graph] = {
         "batch 0": collate([first["atom"], second["atom"]]),
         "batch 1": collate([first["triclinic"], second["triclinic"], first["atom"]]),
-        "batch 2": collate([*first.values(), *second.values(), trace_batch(model.info)]),
+        "batch 2": collate([*first.values(), *second.values(), trace_batch(info)]),
     }
-    frames = [*frames, *golden.record(model, more)]
-    return golden.check(compiled, frames, model.info.model_dtype, f"{where}: compiled model")
+    frames = [*frames, *golden.record(model, more, info=info, outputs=outputs)]
+    return golden.check(compiled, frames, info.model_dtype, f"{where}: compiled model")
 
 
 def _check_tools(device: str) -> None:

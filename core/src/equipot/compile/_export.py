@@ -8,6 +8,7 @@ any batch with at least 1 atom and 1 frame, with or without edges.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import traceback
 import warnings
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from equipot._host.attribution import place_of
 from equipot.artifacts._golden import random_frames
 from equipot.compile._passes import without_atomic_sums
 from equipot.errors import ArtifactError, problem
@@ -40,21 +42,29 @@ class Exported:
     """The arguments it was traced with."""
 
 
-def export_model(model: GraphModel, device: str | torch.device = "cpu") -> Exported:
+def export_model(
+    model: GraphModel,
+    device: str | torch.device = "cpu",
+    *,
+    more_inputs: tuple[str, ...] = (),
+    outputs: tuple[str, ...] = (),
+) -> Exported:
     """Export a model for inference.
 
     Args:
         model: An eager model; it is not changed.
         device: Where the exported graph will run.
+        more_inputs: Fields that it reads in addition to ``model.info.inputs``: ``owned`` or none.
+        outputs: Names of the results, in order; empty for all that the model gives.
 
     Raises:
         ArtifactError: Naming the line of the component that cannot be exported.
     """
     frozen = copy.deepcopy(model).to(device).eval().requires_grad_(requires_grad=False)
-    inputs = model.info.inputs
-    batch = trace_batch(model.info)
+    inputs = (*model.info.inputs, *more_inputs)
+    batch = trace_batch(dataclasses.replace(model.info, inputs=inputs))
     sample = tuple(batch[key].to(device) for key in inputs)
-    outputs = tuple(frozen(dict(zip(inputs, sample, strict=True))))
+    outputs = outputs or tuple(frozen(dict(zip(inputs, sample, strict=True))))
 
     def flat(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = frozen(dict(zip(inputs, tensors, strict=True)))
@@ -112,7 +122,9 @@ def _failure(error: Exception) -> str:
     ]
     reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
     text = f"cannot be exported: {type(error).__name__}: {reason}"
-    if frames:
+    if place := place_of(error):
+        text = f"{place} {text}"
+    elif frames:
         last = frames[-1]
         text = f"{Path(last.filename).name}, line {last.lineno}, in {last.name} ({last.line}) {text}"
     hint = "write this component with torch operations only, without .item(), branches on values or fixed sizes"

@@ -16,9 +16,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from equipot.config import _cross_checks as cross_checks
 from equipot.config._aliases import translate
+from equipot.config._defaults import Filled, named_defaults
 from equipot.config._elements import automatic, sample_elements, with_elements, with_energies
 from equipot.config._folders import Folders
 from equipot.config._instantiate import ConfigObjects
+from equipot.config._loggers import logger_words
 from equipot.config._resolve import BAD, MAX_PROBLEMS, Statistic, resolve_phase1, with_references
 from equipot.config._sections import MODEL, ROOT_KEYS, SECTIONS, STAGES, used_root_keys
 from equipot.config._targets import AllowList
@@ -59,6 +61,9 @@ class Checked:
 
     allow: AllowList
 
+    filled: Mapping[str, Filled] = dataclasses.field(default_factory=dict)
+    """The defaults that were put in, by place."""
+
     open_types: OpenTypes | None = None
     """Set if the types are the elements of the data, which the check does not know: it took some sample elements."""
 
@@ -76,16 +81,26 @@ class OpenTypes:
         return with_elements(self.config, self.places, elements)
 
 
-def check_config(config: DictConfig, allow: AllowList | None = None, hydra: DictConfig | None = None) -> Checked:
+def check_config(
+    config: DictConfig,
+    allow: AllowList | None = None,
+    hydra: DictConfig | None = None,
+    filled: Mapping[str, Filled] | None = None,
+) -> Checked:
     """Check a composed config; a ConfigError lists all problems.
 
     Args:
         config: Unresolved, as composed.
         allow: What the command line allows.
         hydra: Hydra's own config, for ``${hydra:…}`` where Hydra does not run.
+        filled: The defaults in the config, which messages call so.
     """
-    with _hydra_values(hydra):
-        return _Check(config, allow or AllowList()).run()
+    try:
+        with _hydra_values(hydra):
+            checked = _Check(config, allow or AllowList()).run()
+    except ConfigError as error:
+        raise ConfigError(named_defaults(error.problems, filled or {})) from None
+    return dataclasses.replace(checked, filled=filled or {})
 
 
 @contextmanager
@@ -127,6 +142,7 @@ class _Check:
         data = self._section("data")
         self._section("trainer")
         self.objects.samples = self._sample
+        self._refuse_model_without_class()
         self._section("training_module")
         self.problems.extend(self.objects.problems)
         recipe = self._recipe()
@@ -205,7 +221,18 @@ class _Check:
         if not isinstance(value, dict) or "_target_" not in value:
             self._no_target(name, value)
             return BAD
+        if name == "trainer" and logger_words(value.get("logger")):
+            value = {**value, "logger": True}
         return self.objects.make(value, name)
+
+    def _refuse_model_without_class(self) -> None:
+        """Say that the model names no class: the one class without a default; nothing more is said of the model."""
+        module = self.resolved.get("training_module")
+        model = module.get("model") if isinstance(module, dict) else None
+        if isinstance(module, dict) and isinstance(model, dict) and "_target_" not in model:
+            hint = "name the class of the model; equipot describe lists them"
+            self.problems.append(problem(MODEL, "required key _target_ is missing", hint=hint))
+            self.resolved = {**self.resolved, "training_module": {**module, "model": BAD}}
 
     def _no_target(self, path: str, value: Any) -> None:
         self.problems.append(problem(path, "must be a mapping with _target_", got=value))

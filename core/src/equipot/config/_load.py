@@ -7,8 +7,9 @@ resolved later.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,17 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import OverrideParseException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from equipot.config._defaults import Filled, additions, with_defaults
 from equipot.config._folders import Folders
 from equipot.config._hydra_section import section_of, section_problems
 from equipot.config._resolve import bounded
 from equipot.config._resolvers import register_resolvers
 from equipot.config._sections import SECTIONS, key_paths
 from equipot.config._yaml import check_yaml, invalid
-from equipot.containers import leaves
+from equipot.containers import leaves, nodes
 from equipot.errors import ArtifactError, ConfigError, did_you_mean, problem
 from equipot.files import require_regular
 
@@ -56,6 +59,26 @@ def config_file(path: str | Path) -> Path:
     return file.absolute()
 
 
+@dataclass(frozen=True)
+class Composition:
+    """A config, and where its parts come from."""
+
+    config: DictConfig
+    """Unresolved, with defaults put in, without the section ``hydra``."""
+
+    hydra: DictConfig
+    """Hydra's own config."""
+
+    filled: Mapping[str, Filled]
+    """The defaults, by dotted path."""
+
+    files: Sequence[tuple[Path, str]]
+    """Files that were merged, in order, with the package that each is put into; empty: the root."""
+
+    typed: Sequence[str]
+    """Overrides of the command line; of a sweep, its first values."""
+
+
 def compose(
     path: str | Path, overrides: Sequence[str] = (), *, config_dir: str | None = None
 ) -> tuple[DictConfig, DictConfig]:
@@ -70,15 +93,24 @@ def compose(
         ConfigError: If a file cannot be read, the files do not fit together, or they set what is not theirs in the
             section ``hydra``.
     """
+    found = composition(path, overrides, config_dir=config_dir)
+    return found.config, found.hydra
+
+
+def composition(path: str | Path, overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Composition:
+    """As ``compose``, with where the parts come from."""
     file = config_file(path)
     typed = [*_single(overrides)]
     with composer(file, typed, config_dir) as hydra:
         composed = hydra.config_loader.load_configuration(file.stem, typed, RunMode.RUN, from_shell=False)
+        loader: Any = hydra.config_loader
     section = OmegaConf.masked_copy(composed, ["hydra"])
     with open_dict(composed):
         del composed["hydra"]
     OmegaConf.set_struct(composed, value=False)
-    return composed, section
+    kept = dict(nodes(OmegaConf.to_container(composed, resolve=False)))
+    filled = {path: one for path, one in loader.filled.items() if path in kept}  # an override may have removed some
+    return Composition(composed, section, filled, tuple(loader.files), tuple(typed))
 
 
 @contextmanager
@@ -109,7 +141,10 @@ def composer(file: Path, typed: Sequence[str], config_dir: str | None = None) ->
 
 
 class Loader(ConfigLoaderImpl):
-    """Composes configs, and checks what Hydra will act on before it gets them.
+    """Composes configs, puts in defaults, and checks what Hydra will act on before it gets them.
+
+    Defaults are put in before overrides change them: ``trainer.max_epochs=5`` works for a config that does not write
+    it, and a loss that is chosen on the command line has its metrics.
 
     Args:
         search_path: Where files are looked for.
@@ -121,11 +156,15 @@ class Loader(ConfigLoaderImpl):
         with _measured_files():
             super().__init__(search_path)
         self.name, self.typed = name, [*typed]
+        self.filled: dict[str, Filled] = {}
+        self.files: list[tuple[Path, str]] = []
+        self._overrides: list[Override] = []
 
     def load_configuration(
         self, config_name: str | None, overrides: list[str], *args: Any, **options: Any
     ) -> DictConfig:
         """Compose; the arguments are those of Hydra."""
+        self._overrides = parsed(overrides)
         try:
             with _measured_files(), bounded():
                 composed = super().load_configuration(config_name, overrides, *args, **options)
@@ -140,16 +179,65 @@ class Loader(ConfigLoaderImpl):
             raise ConfigError(found)
         return composed
 
+    def _compose_config_from_defaults_list(self, defaults: list[Any], repo: Any) -> DictConfig:
+        """What Hydra makes of the files, with defaults put in; overrides come next."""
+        composed = super()._compose_config_from_defaults_list(defaults, repo)
+        self.files = []
+        for one in defaults:
+            found = repo.load_config(one.config_path)
+            if found.provider in ("main", "command-line", "hydra.searchpath in command-line"):
+                self.files.append((Path(found.path.removeprefix("file://"), _file_name(one.config_path)), one.package))
+        with flag_override(composed, ["readonly", "struct"], False):
+            self.filled = self._fill(composed, repo)
+        return composed
+
+    def _fill(self, composed: DictConfig, repo: Any) -> dict[str, Filled]:
+        """Put in the defaults that apply once the overrides are there, and places for those that need one."""
+        written = _without_hydra(composed)
+        changes = [one for one in self._overrides if not (one.is_delete() or repo.group_exists(one.key_or_group))]
+        later = OmegaConf.create(written)
+        for one in changes:
+            with suppress(OmegaConfBaseException, ValueError, TypeError):  # which Hydra reports when it applies it
+                OmegaConf.update(later, one.key_or_group, None if one.is_sweep_override() else one.value())
+        filled = additions(_without_hydra(later))
+        if filled:
+            known = {path for place in additions(written) for path in _around(place)}
+            for one in changes:
+                key = one.key_or_group
+                if key in known and not one.is_add() and OmegaConf.select(composed, key) is None:
+                    OmegaConf.update(composed, key, None, force_add=True)
+        for path, default in filled.items():
+            OmegaConf.update(composed, path, default.value, force_add=True)
+        return filled
+
     def _hint(self, error: Exception, config_name: str | None) -> str:
         """After an override of an unknown key: the most similar key, or the syntax ``++`` that adds keys."""
         found = re.search(r"Could not override '([^']+)'", str(error))
         if found is None or config_name is None:
             return ""
         loaded = self.repository.load_config(config_name)
-        keys = key_paths(OmegaConf.to_container(loaded.config, resolve=False)) if loaded else []
+        raw: Any = OmegaConf.to_container(loaded.config, resolve=False) if loaded else {}
+        keys = key_paths(with_defaults(raw))
         if found[1] in keys:
             return f"to give it keys that it does not have, write ++{found[1]}={{…}}"
         return did_you_mean(found[1], keys)
+
+
+def _file_name(config_path: str) -> str:
+    return config_path if config_path.endswith((".yaml", ".yml")) else f"{config_path}.yaml"
+
+
+def _without_hydra(config: DictConfig) -> dict[str, Any]:
+    whole = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain: Any = OmegaConf.to_container(whole, resolve=False)
+    return dict(plain)
+
+
+def _around(path: str) -> Iterator[str]:
+    """A place, and the mappings around it."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
 
 
 class MeasuredFiles(FileConfigSource):

@@ -14,9 +14,12 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from equipot.config._components import Component, components
+from equipot.config._default_values import DEFAULTS
+from equipot.config._defaults import WRITTEN
 from equipot.config._elements import AUTO, OF_TYPES, SHIFTS
+from equipot.config._loggers import WORDS
 from equipot.config._places import kinds_at
-from equipot.config._sections import DEFERRED, SECTIONS, STAGES, is_within
+from equipot.config._sections import DEFERRED, MODEL, SECTIONS, STAGES, is_within
 from equipot.containers import nodes
 from equipot.describe import describe_options
 from equipot.validation import annotations_of, is_component
@@ -46,6 +49,16 @@ FOLLOWING: dict[str, Schema] = {
 """What configs may write besides, from which the value of an option follows."""
 
 
+DEFAULT_PATHS = frozenset(one.path for one in DEFAULTS)
+
+
+def _short_parts(place: str) -> list[str]:
+    """Options of a section that may be mappings without a class, as their class or that of a part has a default."""
+    before = f"{place}."
+    inner = [path.removeprefix(before) for path in DEFAULT_PATHS if path.startswith(before)]
+    return sorted({path.split(".")[0] for path in inner if path.endswith("._target_")})
+
+
 def config_schema() -> Schema:
     """The schema of a whole config, with a definition for each component."""
     made = _Definitions(components())
@@ -58,14 +71,14 @@ def config_schema() -> Schema:
         "properties": {
             "run": {"description": "Stages in order.", "anyOf": [stages, {"enum": list(STAGES)}, INTERPOLATION]},
             "seed": {"description": seed, "anyOf": [{"type": "integer"}, INTERPOLATION]},
-            "data": {"description": "Labelled data.", "anyOf": made.at("data")},
+            "data": {"description": "Labelled data.", "anyOf": [*made.at("data"), made.short("data")]},
             "trainer": made.trainer(),
             "training_module": {
                 "description": "Model, loss, metrics and optimizer.",
-                "anyOf": made.at("training_module"),
+                "anyOf": [*made.at("training_module"), made.short("training_module")],
             },
         },
-        "required": list(SECTIONS),
+        "required": [name for name in SECTIONS if name in WRITTEN],
     }
     for component in made.components:
         made.reference(component)
@@ -130,13 +143,50 @@ class _Definitions:
     def trainer(self) -> Schema:
         """The schema of the section ``trainer``."""
         simple = {"type": ["boolean", "string", "null"]}
+        words = {"type": "array", "items": {"enum": list(WORDS)}}
         options = {name: {"anyOf": [*self.at(f"trainer.{name}"), simple]} for name in TRAINER_PLACES}
+        options["logger"]["anyOf"].append(words)
         return {
             "description": "lightning.Trainer and its options.",
             "type": "object",
             "properties": {"_target_": {"type": "string"}, **options},
-            "required": ["_target_"],
         }
+
+    def short(self, place: str) -> Schema:
+        """The schema of a mapping without ``_target_``, into which defaults are put."""
+        path = next((one.value for one in DEFAULTS if one.path == f"{place}._target_"), None)
+        found = next((one for one in self.components if one.path == path), None)
+        if found is None:  # it follows from other parts, or is of another package
+            inner = {name: self.short(f"{place}.{name}") for name in _short_parts(place)}
+            return {"type": "object", "properties": {"_target_": False, **inner}}
+        schema = self.schema_of(found)
+        properties = {key: value for key, value in schema["properties"].items() if key != "_target_"}
+        for name in _short_parts(place):
+            value = properties[name]
+            properties[name] = {**value, "anyOf": [*value["anyOf"], self.short(f"{place}.{name}")]}
+        if f"{place}.model" == MODEL:
+            properties["model"] = {**properties["model"], "anyOf": self.open_models(properties["model"]["anyOf"])}
+        required = [
+            name for name in schema["required"] if name != "_target_" and f"{place}.{name}" not in DEFAULT_PATHS
+        ]
+        return {**schema, "properties": properties, "required": required}
+
+    def open_models(self, alternatives: list[Schema]) -> list[Schema]:
+        """The alternatives of a model, in which the options with defaults are not required."""
+        given = {one.path.rpartition(".")[2] for one in DEFAULTS if one.path.startswith("{model}.")}
+        opened = []
+        for one in alternatives:
+            name = str(one.get("$ref", "")).removeprefix("#/$defs/")
+            whole = self.defined.get(name, {})
+            if not given & set(whole.get("required", ())):
+                opened.append(one)
+                continue
+            self.defined[f"short:{name}"] = {
+                **whole,
+                "required": [option for option in whole["required"] if option not in given],
+            }
+            opened.append({"$ref": f"#/$defs/short:{name}"})
+        return opened
 
     def schema_of(self, component: Component) -> Schema:
         """The schema of a component's mapping."""

@@ -1,5 +1,6 @@
 import typing
 
+from . import arguments as arguments
 from . import options as options
 from . import transforms as transforms
 from ._arrays import NPZ_KEYS as NPZ_KEYS
@@ -12,10 +13,13 @@ from ._collection import FrameCollection as FrameCollection
 from ._collection import LazyFrames as LazyFrames
 from ._collection import collect_frames as collect_frames
 from ._dataset import FrameDataset as FrameDataset
+from ._energy_references import EnergyReferences as EnergyReferences
 from ._energy_references import ReferenceCollector as ReferenceCollector
+from ._energy_references import collect_references as collect_references
 from ._formats import argument_problems as argument_problems
 from ._frames import LabelContract as LabelContract
 from ._frames import frame_from_atoms as frame_from_atoms
+from ._label_hints import suggested_labels as suggested_labels
 from ._lmdb import LMDBReader as LMDBReader
 from ._loader import TrainLoader as TrainLoader
 from ._loader import evaluation_loader as evaluation_loader

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipot.data._npz import read_npz
+from equipot.data._packed_npz import packed_archive
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
 
@@ -34,7 +35,7 @@ _PER_FRAME = ("energy", "stress", "virial", "dipole")
 
 
 def read_npz_frames(path: str) -> Iterator[Atoms]:
-    """The frames of an archive with the names of ``NPZ_KEYS``; other names are kept.
+    """The frames of a packed archive, or of one with the names of ``NPZ_KEYS``; other names are kept.
 
     Args:
         path: The archive.
@@ -42,6 +43,8 @@ def read_npz_frames(path: str) -> Iterator[Atoms]:
     Raises:
         DataError: As ``read_npz`` and ``ArrayFrames``.
     """
+    if (packed := packed_archive(path)) is not None:
+        return packed.atoms()
     frames = ArrayFrames(read_npz(path), NPZ_KEYS, path, path)
     return (frames.atoms(index) for index in range(len(frames)))
 

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import functools
 import logging
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,18 +18,19 @@ from equipot.data._census import Census
 from equipot.data._checks import check_batch_sizes, check_elements, check_labels, check_weights
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
-from equipot.data._energy_references import APART, EnergyReferences, collected, is_alone
+from equipot.data._energy_references import APART, EnergyReferences, collect_references, is_alone
 from equipot.data._frames import LabelContract, without_force_consistent
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data._splits import PARTS, RANDOM, Split, SplitRule, split_frames, split_rule
+from equipot.data._splits import PARTS, RANDOM, Nested, Split, split_frames, split_rule
 from equipot.data._statistic_entries import StatisticValue
 from equipot.data._statistics_cache import cached_statistics, code_of
+from equipot.data._subsets import elements_of, first_frames, nested_frames, others, split_labels
 from equipot.data._weights import weight_scales
 from equipot.data.checks import Verdict, judge
 from equipot.data.checks._energy_checks import shift_findings
 from equipot.data.options import DataOptions, LoaderOptions
 from equipot.data.transforms import ModelEdges, NeighborListTransform, Transform, bind_transforms, mapper_among
-from equipot.errors import ConfigError, DataError, problem
+from equipot.errors import ConfigError, problem
 from equipot.fields import LABELS
 from equipot.files import file_digest
 from equipot.graph import Graph
@@ -98,6 +99,11 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         """What ``split_indices`` refer to, as plain containers for ``splits.json``."""
         return None
 
+    @property
+    def species(self) -> Mapping[Any, str] | None:
+        """Element of each name of atoms in the files that is not a symbol, where options say so."""
+        return None
+
     def split(
         self, whole: FrameCollection, sizes: Mapping[str, float], *, by: str = RANDOM
     ) -> dict[str, FrameCollection]:
@@ -115,16 +121,15 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             DataError: If a frame has nothing under the key of the groups.
         """
         rule = split_rule(by)
-        isolated = self._isolated_among(whole) if TRAIN in sizes else []
-        apart = set(isolated)
-        pool = [index for index in range(len(whole.places)) if index not in apart]
-        elements = [tuple(number for number, _ in whole.composition(index)) for index in pool]
+        isolated = self.isolated_frames(whole) if TRAIN in sizes else []
+        pool = others(whole, isolated)
+        elements = elements_of(whole, pool)
         made = split_frames(
             elements,
             sizes,
             self.options.seed,
             rule=rule,
-            labels=_split_labels(whole, pool, rule),
+            labels=split_labels(whole, pool, rule),
             isolated=len(isolated),
         )
         _say_of_elements(made)
@@ -134,8 +139,33 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             self.split_indices[TRAIN] += isolated
         return {part: whole.subset(indices) for part, indices in self.split_indices.items()}
 
-    def _isolated_among(self, whole: FrameCollection) -> list[int]:
-        """Frames that are marked as isolated atoms, or are one atom without neighbours."""
+    def nested_frames(self, train: FrameCollection, seed: int) -> Nested:
+        """The order in which ``train_subset`` takes frames, with the number of first frames that have all elements.
+
+        Args:
+            train: Frames of a train set; isolated atoms are not in the order.
+            seed: Of the order.
+        """
+        return nested_frames(train, self.isolated_frames(train), split_rule(self.split_by), seed)
+
+    def _all_sets(self) -> dict[str, FrameCollection]:
+        """Frames of each set; of the train set, those that are learnt from."""
+        sets, wanted = self.read_sets(), self.options.subset()
+        if wanted is None or TRAIN not in sets:
+            return sets
+        train = sets[TRAIN]
+        kept = first_frames(self.nested_frames(train, wanted.seed), wanted.frames)
+        kept = sorted([*kept, *self.isolated_frames(train)])
+        if TRAIN in self.split_indices:
+            self.split_indices[TRAIN] = [self.split_indices[TRAIN][index] for index in kept]
+        return {**sets, TRAIN: train.subset(kept)}
+
+    def isolated_frames(self, whole: FrameCollection) -> list[int]:
+        """Indices of frames that are marked as isolated atoms, or are one atom without neighbours.
+
+        Args:
+            whole: Frames as read.
+        """
         r_max = APART if self.info is None else self.info.r_max
         alone = {index for index in whole.single_atoms() if is_alone(whole.frames[index], r_max)}
         return [index for index, marked in enumerate(whole.isolated) if marked or index in alone]
@@ -213,7 +243,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
 
     def _collections(self) -> dict[str, FrameCollection]:
         """All sets as read, with their labels checked."""
-        collections = self.read_sets()
+        collections = self._all_sets()
         self._census = Census(self.label_contract, self.options.units)
         for name, one in collections.items():
             self._census.add(name, one)
@@ -263,8 +293,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             strict: Whether warnings stop a training, as with the option of this name.
         """
         if sets is None:
-            sets = self.read_sets() if self._unjudged is None else self._unjudged
-        self._unjudged = None
+            sets = self._all_sets() if self._unjudged is None else self._unjudged
+        self.forgo_verdict()
         mapper = mapper_among(self._transforms)
         return judge(
             sets,
@@ -273,9 +303,18 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             used=self._used,
             types=None if mapper is None else mapper.supported,
             shifts=shifts,
+            read_keys=self.read_keys(),
             accept=[*(self.options.accept or ()), *accept],
             strict=strict or self.options.strict,
         )
+
+    def forgo_verdict(self) -> None:
+        """Let go of what ``setup`` has kept for ``verdict``, which another process makes."""
+        self._unjudged = None
+
+    def read_keys(self) -> Collection[str]:
+        """Keys of the files that are read besides those of the label contract; others may be said to be unused."""
+        return ()
 
     def dataset(self, name: str = TRAIN) -> FrameDataset:
         """One of the sets: ``train``, ``val0``, ``test0``, ...
@@ -329,7 +368,9 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         }
 
         def compute() -> dict[str, StatisticValue]:
-            frames, isolated = dataset.for_statistics(manager.fields_read(names, types))
+            frames, isolated = dataset.for_statistics(
+                manager.fields_read(names, types), self.options.statistics_workers
+            )
             if names is None:
                 return manager.compute_possible(frames, types, isolated=isolated)
             return manager.compute(frames, types, names, isolated=isolated)
@@ -346,10 +387,10 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         if mapper is None:
             return
         alone = [index for index, isolated in enumerate(dataset.isolated_atoms()) if isolated]
-        references = collected([(dataset.raw(index), True) for index in alone], mapper)
+        references = collect_references([(dataset.raw(index), True) for index in alone], mapper)
         shifts = dict.fromkeys(mapper.model_type_names, mean)
         for one in shift_findings(references, shifts, self.options.units):
-            logger.warning("statistic %s: %s; %s [%s]", MEAN, one.message, one.check.remedy, one.code)
+            logger.warning("statistic %s: %s; %s [%s]", MEAN, one.message, one.check.advice, one.code)
 
     def energy_references(self, name: str = TRAIN) -> EnergyReferences:
         """Compositions with energies, and isolated atoms, of a set: what energies per type follow from.
@@ -365,7 +406,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         if mapper is None:  # which _ready refuses
             raise ConfigError(problem("data.transforms", "types are not known"))
         pairs = enumerate(dataset.isolated_atoms())
-        return collected(((dataset.raw(index), isolated) for index, isolated in pairs), mapper)
+        return collect_references(((dataset.raw(index), isolated) for index, isolated in pairs), mapper)
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled, resumable batches of the train set."""
@@ -421,29 +462,6 @@ def name_sets(parts: Iterable[tuple[str, T]]) -> dict[str, T]:
         number = sum(name.startswith(part) for name in named)
         named[part if part == TRAIN else f"{part}{number}"] = frames
     return named
-
-
-def _split_labels(whole: FrameCollection, pool: Sequence[int], rule: SplitRule) -> list[Hashable]:
-    """What a rule goes by, for each frame of the pool."""
-    if rule.kind == "composition":
-        groups = whole.groups or [""] * len(whole.places)
-        return [(whole.composition(index), groups[index]) for index in pool]
-    if rule.kind == "block":
-        return [_block(whole.places[index], index, rule.length) for index in pool]
-    if rule.kind == "group":
-        keys = whole.split_keys or [""] * len(whole.places)
-        if without := [whole.places[index] for index in pool if not keys[index]]:
-            what = f"{len(without)} of {len(pool)} frames have no {rule.key!r} in info, the first is {without[0]}"
-            hint = "every frame needs it; block:N keeps consecutive frames together"
-            raise DataError(problem("data.split_dataset.by", what, hint=hint))
-        return [keys[index] for index in pool]
-    return []
-
-
-def _block(place: str, index: int, length: int) -> tuple[str, int]:
-    """File and number of the block of a frame; blocks do not reach from one file into the next."""
-    file, _, number = place.rpartition(", frame ")
-    return file, (int(number) if number.isdecimal() else index) // length
 
 
 def _say_of_elements(split: Split) -> None:

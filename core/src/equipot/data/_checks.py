@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 
+from equipot.commands import option
 from equipot.data._census import Census
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset
@@ -36,7 +37,7 @@ def check_weights(collections: Iterable[FrameCollection], contract: LabelContrac
     named = dict.fromkeys(key for source in contract.values() for key in source.weights)
     found = {key for report in reports for one in report.values() for key in one.weight_keys}
     problems = [
-        problem("data.weights", f"no frame of {', '.join(files)} that has the labels has the key {key!r}")
+        problem(option("data.weights"), f"no frame of {', '.join(files)} that has the labels has the key {key!r}")
         for key in named
         if key not in found
     ]

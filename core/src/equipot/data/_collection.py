@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from equipot.commands import option, setting
 from equipot.data._frames import LabelContract, LabelReport, frame_from_atoms, frame_remarks, info_of, keys_found
 from equipot.data._packed import Array, PackedFrames, Packer, SameButNumbers
 from equipot.data._streams import reading
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5
-_LONGEST_KEY = 200
+LONGEST_KEY = 200
+"""Characters of the text by which frames are kept together in a split."""
+
 _AT_ONCE = 10_000
 
 
@@ -119,6 +122,8 @@ NOTES = "equipot_notes"
 UNCONVERGED, DROPPED, FORCE_CONSISTENT = "unconverged-scf", "unconverged-dropped", "force-consistent-energy"
 """Codes of notes: on a frame that did not converge, on a set that had some, on a frame whose free energy is taken."""
 
+_OPTION = "data.unconverged"
+
 Unconverged = Literal["error", "drop", "use"]
 """What is done with frames whose self-consistent cycle did not converge."""
 
@@ -160,8 +165,8 @@ class ConvergedFrames:
             return
         what = f"{len(self.others)} of {number} frames did not converge: {_first(self.others)}"
         if self._unconverged == "error" or len(self.others) == number:
-            hint = "write unconverged: drop to leave them out, or use to learn from them as they are"
-            raise DataError(problem("data.unconverged", what, hint=hint))
+            hint = f"{setting(_OPTION, 'drop')} leaves them out, {setting(_OPTION, 'use')} takes them as they are"
+            raise DataError(problem(option(_OPTION), what, hint=hint))
         logger.warning("%s; they are left out", what)
 
 
@@ -217,11 +222,18 @@ class FrameCollection:
             split_keys=[self.split_keys[index] for index in indices] if self.split_keys else [],
         )
 
-    def repeat(self, index: int, place: str) -> None:
-        """Add what is known of a frame once more, for another frame of which the same is known."""
-        every: tuple[list[Any], ...] = (self.reports, self.keys, self.isolated, self.notes, self.groups)
-        for known in (*every, *([self.split_keys] if self.split_keys else [])):
-            known.append(known[index])
+    def repeat(self, index: int, place: str, own: Mapping[str, Any] | None = None) -> None:
+        """Add what is known of a frame once more, for another frame of which the same is known.
+
+        Args:
+            index: Of the first of them.
+            place: Of the other one.
+            own: What differs, by the name of the list.
+        """
+        every = ("reports", "keys", "isolated", "notes", "groups", *(["split_keys"] if self.split_keys else []))
+        for name in every:
+            known: list[Any] = getattr(self, name)
+            known.append(known[index] if own is None or name not in own else own[name])
         self.places.append(place)
 
     @property
@@ -237,7 +249,7 @@ def collect_frames(
     mask_nan: bool = False,
     keep: bool = True,
     unconverged: Unconverged = "error",
-    learn: Callable[[Graph, dict[str, LabelReport], object, int], None] | None = None,
+    learn: Callable[[Graph, dict[str, LabelReport], tuple[FrameNote, ...], int], None] | None = None,
     group_key: str | None = None,
 ) -> FrameCollection:
     """Convert ``ase.Atoms`` to frames, with what the census counts of each.
@@ -262,13 +274,13 @@ def collect_frames(
     for where, atoms in converged:
         if isinstance(atoms, SameButNumbers):
             packer.add_arrays(atoms.fields)
-            collection.repeat(atoms.example, where)
+            collection.repeat(atoms.example, where, atoms.own)
             continue
         try:
             frame, reports = frame_from_atoms(atoms, contract, where, mask_nan=mask_nan)
             with reading(where):
-                keys = tuple(keys_found(atoms))
-                remarks = frame_remarks(atoms, contract, where)
+                keys = tuple(sorted(keys_found(atoms)))
+                remarks = sorted(frame_remarks(atoms, contract, where))
         except DataError as error:
             problems.append(str(error))
             continue
@@ -276,14 +288,15 @@ def collect_frames(
             packer.add(frame)
         else:
             collection.compositions.append(composition_of(frame))
+        info = info_of(atoms)
         if group_key is not None:
-            collection.split_keys.append(str(info_of(atoms).get(group_key, ""))[:_LONGEST_KEY])
+            collection.split_keys.append(str(info.get(group_key, ""))[:LONGEST_KEY])
         collection.reports.append(reports)
         collection.places.append(where)
         collection.keys.append(keys)
-        collection.isolated.append(_is_isolated(atoms, where, problems))
+        collection.isolated.append(_is_isolated(info, len(atoms), where, problems))
         collection.notes.append((*notes_of(atoms), *_energy_note(reports), *(FrameNote(*one) for one in remarks)))
-        collection.groups.append(str(atoms.info.get("config_type", atoms.info.get("group", ""))))
+        collection.groups.append(str(info.get("config_type", info.get("group", ""))))
         if learn is not None and not problems:
             learn(frame, reports, collection.notes[-1], len(collection.places) - 1)
     if problems:
@@ -308,8 +321,8 @@ def _energy_note(reports: dict[str, LabelReport]) -> list[FrameNote]:
     ]
 
 
-def _is_isolated(atoms: Atoms, where: str, problems: list[str]) -> bool:
-    marked = str(atoms.info.get("config_type", "")).replace("_", "").lower() == "isolatedatom"
-    if marked and len(atoms) != 1:
-        problems.append(problem(where, f"config_type is IsolatedAtom but the frame has {len(atoms)} atoms"))
+def _is_isolated(info: Mapping[str, Any], n_atoms: int, where: str, problems: list[str]) -> bool:
+    marked = str(info.get("config_type", "")).replace("_", "").lower() == "isolatedatom"
+    if marked and n_atoms != 1:
+        problems.append(problem(where, f"config_type is IsolatedAtom but the frame has {n_atoms} atoms"))
     return marked

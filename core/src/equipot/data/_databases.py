@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipot._progress import progress, track
 from equipot.data._lmdb import LMDBReader
 from equipot.data._streams import largest
 from equipot.errors import DataError, problem
@@ -96,14 +97,17 @@ def read_sqlite(file: Path) -> Iterator[Atoms]:
     with contextlib.closing(_connected(file)) as connection:
         _check_schema(connection, str(file))
         database = _read_only_database(file, connection)
-        for row in database.select():
-            yield atoms_of(row)
+        (count,) = connection.execute("SELECT COUNT(*) FROM systems").fetchone()
+        with progress(f"reading {file.name}", count) as update:
+            for done, row in enumerate(database.select()):
+                yield atoms_of(row)
+                update(done + 1)
 
 
 def _connected(file: Path) -> sqlite3.Connection:
     """A connection that can only read tables."""
     allowed = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ)
-    # immutable: without it SQLite would make a journal or lock files beside the file
+    # immutable: without it SQLite would make a journal or lock files in the folder
     address = f"file:{urllib.parse.quote(str(file.absolute()))}?mode=ro&immutable=1"
     connection = sqlite3.connect(address, uri=True)
     connection.execute("PRAGMA trusted_schema = OFF")
@@ -205,7 +209,8 @@ def read_lmdb_rows(file: Path) -> Iterator[Atoms]:
 
     stored = LMDBReader(file)
     deleted = {int(number) for number in _unpacked(stored.get(b"deleted_ids") or zlib.compress(b"[]"), file)}
-    for number in range(1, min(int(_unpacked(stored.get(b"nextid") or b"", file)), len(stored) + len(deleted) + 1)):
+    end = min(int(_unpacked(stored.get(b"nextid") or b"", file)), len(stored) + len(deleted) + 1)
+    for number in track(range(1, end), f"reading {file.name}"):
         if number in deleted:
             continue
         if (value := stored.get(str(number).encode())) is None:

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 
 from equipot._progress import track
 from equipot.data._collection import LazyFrames
+from equipot.data._counting import NeighborCounts, counted, with_types
 from equipot.data._energy_references import is_isolated
-from equipot.data._neighbor_counts import count_neighbors
 from equipot.data._packed import PackedFrames
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, ModelEdges, Transform
 from equipot.errors import DataError, problem
@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 2 * 1024**3
 """Memory that one set may use for the results of its transforms; beyond it, transforms run on each access."""
+
+_WHOLE_FRAMES = 2000
+"""So many frames are kept as they are given out: for small sets, joining and converting their parts for each batch
+takes as long as a tenth of a training step."""
 
 _FRAMES_AT_ONCE = 256
 
@@ -65,6 +69,7 @@ class FrameDataset(Dataset[Graph]):
         self._single = single
         self._isolated: list[bool] | None = None
         self._cache: dict[int, Graph] = {}
+        self._whole: dict[int, Graph] = {}
         self._cache_left = cache_bytes
         self._cache_bytes = cache_bytes
 
@@ -80,6 +85,8 @@ class FrameDataset(Dataset[Graph]):
         Raises:
             DataError: If a transform fails on it; the message starts with its place.
         """
+        if index in self._whole:
+            return dict(self._whole[index])
         frame = self._frames[index]
         if index in self._cache:
             return {**frame, **_expanded(self._cache[index])}
@@ -96,22 +103,29 @@ class FrameDataset(Dataset[Graph]):
         if self._cache_left <= 0 or not before.keys() <= after.keys():
             return
         added = {key: value for key, value in after.items() if value is not before.get(key)}
-        compact = {key: _compacted(key, value) for key, value in added.items()}
-        self._cache_left -= sum(value.numel() * value.element_size() for value in compact.values())
-        self._cache[index] = compact
+        whole = len(self._whole) < _WHOLE_FRAMES
+        kept = added if whole else {key: _compacted(key, value) for key, value in added.items()}
+        self._cache_left -= sum(value.numel() * value.element_size() for value in kept.values())
+        if whole:
+            self._whole[index] = dict(after)
+        else:
+            self._cache[index] = kept
         if self._cache_left <= 0:
             logger.info(
                 "neighbour lists of %d of %d frames fill %d MB; the others are computed on each access",
-                len(self._cache),
+                len(self._whole) + len(self._cache),
                 len(self),
                 self._cache_bytes // 1024**2,
             )
 
-    def for_statistics(self, fields: Collection[str] | None) -> tuple[Iterator[Graph], list[bool]]:
+    def for_statistics(self, fields: Collection[str] | None, workers: int = 1) -> tuple[Iterator[Graph], list[bool]]:
         """All frames, in batches without edges where that gives all of the fields; with progress.
+
+        Batches have no frames without a label that counts, which are part of no statistic.
 
         Args:
             fields: What is read of them, ``num_neighbors`` included; None: everything.
+            workers: Processes that count neighbours where edges are not needed; 1: this one.
 
         Returns:
             Frames or batches, and for each whether it is an isolated atom; these come last where others are joined.
@@ -123,24 +137,17 @@ class FrameDataset(Dataset[Graph]):
         if edges or not usual or not isinstance(packed, PackedFrames) or not packed.uniform:
             return (self[index] for index in track(range(len(self)), what)), isolated
         alone = [index for index, one in enumerate(isolated) if one]
-        others = packed.subset([index for index, one in enumerate(isolated) if not one])
+        labelled = packed.labelled()
+        others = packed.subset([index for index, one in enumerate(isolated) if not one and labelled[index]])
         starts = range(0, len(others), _FRAMES_AT_ONCE)
         joined = (
             next(others[start : start + _FRAMES_AT_ONCE].batches(_FRAMES_AT_ONCE)) for start in track(starts, what)
         )
-        counts = NEIGHBOR_COUNTS in (fields or ())
-        batches = (self._counted(batch, counts=counts) for batch in joined)
+        batches: Iterator[Graph] = (with_types(batch, self.transforms) for batch in joined)
+        if NEIGHBOR_COUNTS in (fields or ()) and len(others):
+            batches = counted(batches, NeighborCounts(others, self.transforms, _FRAMES_AT_ONCE), workers)
         marks = [False] * len(starts) + [True] * len(alone)
         return itertools.chain(batches, (self[index] for index in alone)), marks
-
-    def _counted(self, batch: Graph, *, counts: bool) -> Graph:
-        """A batch with types, and with numbers of neighbours where these are asked for."""
-        for transform in self.transforms:
-            if isinstance(transform, ModelEdges):
-                batch = {**batch, NEIGHBOR_COUNTS: count_neighbors(batch, transform)} if counts else batch
-            else:
-                batch = transform(batch)
-        return batch
 
     def elements(self) -> dict[int, str]:
         """Atomic numbers that occur, and the place of the first frame with each of them."""

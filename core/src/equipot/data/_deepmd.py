@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipot._progress import track
 from equipot.data._npz import read_npy
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
@@ -52,7 +53,7 @@ def read_deepmd(folder: Path) -> Iterator[Atoms]:
         if not _no_link(one).is_dir():
             raise DataError(problem(str(one), "is not a folder"))
         arrays = _arrays(one, len(types), periodic=not (folder / "nopbc").is_file())
-        for index in range(len(arrays["coord"])):
+        for index in track(range(len(arrays["coord"])), f"reading {folder.name}/{one.name}"):
             yield _frame({name: array[index] for name, array in arrays.items()}, numbers, types, str(one))
 
 

@@ -17,10 +17,10 @@ import torch
 
 from equipot.data._statistics import Mean
 from equipot.errors import DataError
-from equipot.fields import mask_key
+from equipot.fields import LABELS, mask_key, weight_key
 from equipot.graph import Graph
 from equipot.neighbors import add_neighbors
-from equipot.quantities import FieldValues, PerAtomModifier
+from equipot.quantities import FieldValues, PerAtomModifier, Values
 
 if TYPE_CHECKING:
     from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
@@ -57,7 +57,21 @@ def is_alone(frame: Graph, r_max: float = APART) -> bool:
     """
     if frame["positions"].shape[0] != 1:
         return False
-    return not frame["pbc"].any() or is_isolated(add_neighbors(frame, r_max))
+    if not frame["pbc"].any():
+        return True
+    try:
+        return is_isolated(add_neighbors(frame, r_max))
+    except DataError:  # a cell so small that there is no end of images
+        return False
+
+
+def is_labelled(graph: Graph) -> bool:
+    """Whether any label of a frame or batch counts: where all are missing or have weight 0, nothing is learnt from it.
+
+    A label without a mask counts, and a frame without labels does too.
+    """
+    present = [label for label in LABELS if label in graph]
+    return not present or any(mask_key(one) not in graph or bool(graph[mask_key(one)].any()) for one in present)
 
 
 class ReferenceCollector(ABC):
@@ -78,17 +92,20 @@ class ReferenceCollector(ABC):
 
 @dataclass
 class _Seen:
-    """Energies of the frames of one composition: number, mean, and sum of squared deviations (Welford)."""
+    """Energies of the frames of one composition: number, weighted mean and squared deviations (Welford, West)."""
 
     number: int = 0
+    weight: float = 0.0
+    """Sum of the weights of the frames."""
     mean: float = 0.0
     squares: float = 0.0
 
-    def add(self, energy: float) -> None:
+    def add(self, energy: float, weight: float) -> None:
         self.number += 1
+        self.weight += weight
         step = energy - self.mean
-        self.mean += step / self.number
-        self.squares += step * (energy - self.mean)
+        self.mean += step * weight / self.weight
+        self.squares += weight * step * (energy - self.mean)
 
 
 @dataclass(frozen=True)
@@ -107,7 +124,7 @@ class _Fit:
     frames: int
     compositions: int
     residual: float
-    """Root mean square over frames of the residual per atom."""
+    """Root of the weighted mean square over frames of the residual per atom."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +143,9 @@ class ChosenEnergies:
 class EnergyReferences:
     """Everything that energies per type follow from: compositions with energies, and isolated atoms.
 
-    Energies are in the unit of the data. Memory grows with the number of different compositions, not of frames.
+    Energies are in the unit of the data. Where these give weights of the energy, frames count by them in the fit and in
+    the mean; frames of weight 0 have no energy, also those of isolated atoms, which else count with any weight.
+    Memory grows with the number of different compositions, not of frames.
 
     Args:
         type_names: The types.
@@ -148,15 +167,16 @@ class EnergyReferences:
         found, per_atom = _ENERGY.values(batch), _PER_ATOM.values(batch)
         if found is None or per_atom is None:
             return
-        self._mean.update(per_atom.rows[per_atom.present])
+        self._mean.update(per_atom.rows[per_atom.present], per_atom.weights_of(per_atom.present))
         n_frames, n_types = found.rows.shape[0], len(self.type_names)
         flat = batch["batch"] * n_types + batch["atom_types"]
         counts = torch.bincount(flat, minlength=n_frames * n_types).reshape(n_frames, n_types)
         charges = _charges(batch, n_frames)
+        weights = [1.0] * n_frames if found.weights is None else found.weights.tolist()
         for frame in torch.where(found.present)[0].tolist():
             kind = self._charged if charges[frame] else self._neutral
             key = counts[frame].numpy().astype(np.int64).tobytes()
-            kind.setdefault(key, _Seen()).add(float(found.rows[frame]))
+            kind.setdefault(key, _Seen()).add(float(found.rows[frame]), weights[frame])
 
     def update_isolated(self, frame: Graph) -> None:
         """Add the frame of an isolated atom."""
@@ -174,7 +194,9 @@ class EnergyReferences:
         """Energy of the isolated atom of each type that has one; of several, the lowest."""
         return {name: min(self._isolated[name]) for name in self.type_names if name in self._isolated}
 
-    def add(self, frame: Graph, mapper: ChemicalSpeciesToAtomTypeMapper, *, isolated: bool) -> Iterator[float]:
+    def add(
+        self, frame: Graph, mapper: ChemicalSpeciesToAtomTypeMapper, *, isolated: bool
+    ) -> Iterator[tuple[float, float]]:
         """Add a single frame as read.
 
         Args:
@@ -183,7 +205,7 @@ class EnergyReferences:
             isolated: Whether it is an isolated atom.
 
         Yields:
-            The energy per atom, if it counts in the mean.
+            The energy per atom and its weight, if it counts in the mean.
         """
         energy, mask = frame.get("total_energy"), frame.get(mask_key("total_energy"))
         if energy is None or (mask is not None and not mask[0]):
@@ -194,12 +216,15 @@ class EnergyReferences:
             return
         key = np.bincount(types.numpy(), minlength=len(self.type_names)).astype(np.int64).tobytes()
         kind = self._charged if _charges(frame, 1)[0] else self._neutral
-        kind.setdefault(key, _Seen()).add(value := float(energy[0]))
-        yield value / len(types)
+        weight = float(frame[weight_key("total_energy")][0]) if weight_key("total_energy") in frame else 1.0
+        kind.setdefault(key, _Seen()).add(value := float(energy[0]), weight)
+        yield value / len(types), weight
 
-    def add_to_mean(self, per_atom: Sequence[float]) -> None:
-        """Add energies per atom to their mean."""
-        self._mean.update(torch.tensor(per_atom, dtype=torch.float64))
+    def add_to_mean(self, per_atom: Sequence[tuple[float, float]]) -> None:
+        """Add energies per atom with their weights to the mean."""
+        energies, weights = torch.tensor(per_atom, dtype=torch.float64).reshape(-1, 2).T
+        every = torch.ones(len(energies), dtype=torch.bool)
+        self._mean.update(energies, Values(energies, every, weights).weights_of(every))
 
     def contradictions(self) -> dict[str, list[float]]:
         """Energies of the isolated atoms of each type that has several different ones, sorted."""
@@ -211,7 +236,7 @@ class EnergyReferences:
 
     @property
     def mean(self) -> float | None:
-        """Mean over frames of energy / number of atoms, without isolated atoms; None without such frames."""
+        """Weighted mean over frames of energy / number of atoms, without isolated atoms; None without such frames."""
         mean = self._mean.compute()
         return None if np.isnan(mean) else mean
 
@@ -232,7 +257,7 @@ class EnergyReferences:
         return self.isolated
 
     def least_squares(self) -> dict[str, float]:
-        """Energies e_t that minimise ``sum over frames of (E - sum_t n_t e_t)^2``.
+        """Energies e_t that minimise ``sum over frames of w (E - sum_t n_t e_t)^2`` with the weights w of the data.
 
         Raises:
             DataError: If the compositions do not determine them.
@@ -302,15 +327,16 @@ class EnergyReferences:
         return self._fit(everything)
 
     def _fit(self, seen: dict[bytes, _Seen]) -> _Fit:
-        counts, numbers, energies, squares = self._arrays(seen)
+        counts, weights, energies, squares = self._arrays(seen)
         rank, undetermined = _null_space(counts)
         sizes, start = counts.sum(axis=1), self.mean or 0.0
-        weights = np.sqrt(numbers)
-        left, right = counts * weights[:, None], (energies - start * sizes) * weights
+        roots = np.sqrt(weights)
+        left, right = counts * roots[:, None], (energies - start * sizes) * roots
         solved = start + np.linalg.lstsq(left, right, rcond=None)[0]
-        residuals = numbers * (energies - counts @ solved) ** 2 + squares
-        residual = float(np.sqrt((residuals / sizes**2).sum() / numbers.sum()))
-        return _Fit(solved, rank, undetermined, int(numbers.sum()), len(counts), residual)
+        residuals = weights * (energies - counts @ solved) ** 2 + squares
+        residual = float(np.sqrt((residuals / sizes**2).sum() / weights.sum()))
+        frames = sum(one.number for one in seen.values())
+        return _Fit(solved, rank, undetermined, frames, len(counts), residual)
 
     def residuals(self, shifts: Sequence[float]) -> Floats:
         """Mean energy per atom that is left of each composition after subtracting shifts, once for each frame.
@@ -318,15 +344,16 @@ class EnergyReferences:
         Args:
             shifts: Energy of each type.
         """
-        counts, numbers, energies, _ = self._arrays({**self._charged, **self._neutral})
+        seen = {**self._charged, **self._neutral}
+        counts, _, energies, _ = self._arrays(seen)
         left = (energies - counts @ np.array(shifts, dtype=np.float64)) / np.maximum(counts.sum(axis=1), 1.0)
-        return np.repeat(left, numbers.astype(np.int64))
+        return np.repeat(left, [one.number for one in seen.values()])
 
     def _arrays(self, seen: dict[bytes, _Seen]) -> tuple[Floats, Floats, Floats, Floats]:
-        """Atoms of each type [n, n_types], frames, mean energies and sums of squares [n] of compositions."""
+        """Atoms of each type [n, n_types], weights, mean energies and sums of squares [n] of compositions."""
         rows = [np.frombuffer(key, dtype=np.int64) for key in seen]
         counts = np.array(rows, dtype=np.float64).reshape(len(rows), len(self.type_names))
-        numbers = np.array([[one.number, one.mean, one.squares] for one in seen.values()]).reshape(-1, 3)
+        numbers = np.array([[one.weight, one.mean, one.squares] for one in seen.values()]).reshape(-1, 3)
         return counts, numbers[:, 0], numbers[:, 1], numbers[:, 2]
 
     def _named(self, indices: Iterable[int]) -> list[str]:
@@ -344,10 +371,10 @@ def _charges(batch: Graph, n_frames: int) -> list[float]:
 
 def _joined(one: _Seen, other: _Seen) -> _Seen:
     """The same as if all energies had been added to one of them."""
-    number = one.number + other.number
+    weight = one.weight + other.weight
     step = other.mean - one.mean
-    squares = one.squares + other.squares + step**2 * one.number * other.number / number
-    return _Seen(number, one.mean + step * other.number / number, squares)
+    squares = one.squares + other.squares + step**2 * one.weight * other.weight / weight
+    return _Seen(one.number + other.number, weight, one.mean + step * other.weight / weight, squares)
 
 
 def _null_space(counts: Floats) -> tuple[int, list[int]]:
@@ -408,7 +435,9 @@ class BestShifts(_Energies):
         return self.references.choose().values
 
 
-def collected(frames: Iterable[tuple[Graph, bool]], mapper: ChemicalSpeciesToAtomTypeMapper) -> EnergyReferences:
+def collect_references(
+    frames: Iterable[tuple[Graph, bool]], mapper: ChemicalSpeciesToAtomTypeMapper
+) -> EnergyReferences:
     """References of single frames as read, each with whether it is an isolated atom.
 
     Args:
@@ -416,7 +445,7 @@ def collected(frames: Iterable[tuple[Graph, bool]], mapper: ChemicalSpeciesToAto
         mapper: Gives the types; all elements must have one.
     """
     references = EnergyReferences(mapper.model_type_names)
-    per_atom = [energy for frame, isolated in frames for energy in references.add(frame, mapper, isolated=isolated)]
+    per_atom = [one for frame, isolated in frames for one in references.add(frame, mapper, isolated=isolated)]
     references.add_to_mean(per_atom)
     return references
 
@@ -424,7 +453,7 @@ def collected(frames: Iterable[tuple[Graph, bool]], mapper: ChemicalSpeciesToAto
 def without_isolated(
     frames: Iterable[Graph], marks: Iterable[bool], references: Sequence[ReferenceCollector]
 ) -> Iterator[Graph]:
-    """The frames other than isolated atoms, which only some collectors get.
+    """The frames other than isolated atoms, which only some collectors get, and without those that have no label.
 
     Args:
         frames: With edges.
@@ -432,6 +461,8 @@ def without_isolated(
         references: Collectors that get isolated atoms.
     """
     for frame, marked in zip(frames, marks, strict=False):
+        if not is_labelled(frame):
+            continue
         if not marked and not is_isolated(frame):
             yield frame
             continue

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from equipot.commands import option, setting
+from equipot.data._outputs._cp2k_trajectory import is_trajectory
 from equipot.data._streams import compression
 from equipot.errors import ConfigError, DataError, problem, unknown
 
@@ -27,6 +29,7 @@ FORMATS: dict[str, dict[str, type]] = {
     "gaussian-out": {},
     "orca-output": {},
     "cp2k-output": {},
+    "cp2k-trajectory": {},
     "aims-output": {},
     "deepmd": {},
     "npz": {},
@@ -48,7 +51,7 @@ _SUFFIXES = {
     "md": "castep-md",
     "geom": "castep-geom",
 }
-"""Suffixes that decide: nothing in such a file can choose another reader."""
+"""Suffixes that decide: nothing in such a file can choose another reader, but for trajectories of CP2K."""
 
 _LIKELY = {"out": "espresso-out", "log": "gaussian-out", "data": "runnerdata"}
 """Suffixes that decide if nothing in the file does."""
@@ -80,9 +83,9 @@ def argument_problems(given: Mapping[str, Any] | None, where: str) -> list[str]:
     return problems
 
 
-def check_arguments(given: Mapping[str, Any] | None, where: str = "ase_args") -> None:
+def check_arguments(given: Mapping[str, Any] | None) -> None:
     """Raise a ConfigError with all ``argument_problems``."""
-    if problems := argument_problems(given, where):
+    if problems := argument_problems(given, option("ase_args")):
         raise ConfigError(problems)
 
 
@@ -109,7 +112,7 @@ def format_of(file: Path, head: bytes) -> str:
     name = file.stem if compression(file) else file.name
     suffix = Path(name).suffix.lstrip(".").lower()
     if suffix in _SUFFIXES:
-        return _SUFFIXES[suffix]
+        return "cp2k-trajectory" if is_trajectory(name, head) else _SUFFIXES[suffix]
     known = [ioformats[one] for one in FORMATS if one in ioformats]
     for one in known:
         if one.match_name(name):
@@ -123,5 +126,5 @@ def format_of(file: Path, head: bytes) -> str:
         return "extxyz"
     if suffix in _LIKELY:
         return _LIKELY[suffix]
-    hint = f"give ase_args: {{format: …}} with one of {', '.join(FORMATS)}; or {_CONVERT}"
+    hint = f"give {setting('ase_args', {'format': 'NAME'})} with one of {', '.join(FORMATS)}; or {_CONVERT}"
     raise DataError(problem(str(file), "has an unknown format, or one that is not read", hint=hint))

@@ -48,7 +48,9 @@ __all__ = [
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _NOT_FINITE = "positions or cell contain NaN or inf"
-_HEAVIEST = 118
+HEAVIEST = 118
+"""Largest atomic number."""
+
 _EQUAL = 1e-9
 """Energies per atom that differ by less are one energy, printed twice."""
 _PLACES = ("results", "info", "arrays")
@@ -74,6 +76,8 @@ class LabelReport:
     """Number of rows (one, or one for each atom) that have the label."""
     weight_sum: float = 0.0
     """Sum of the weights of these rows."""
+    zero_weights: int = 0
+    """Number of rows whose weight is 0, which are left out."""
 
 
 def frame_from_atoms(
@@ -173,8 +177,8 @@ def _force_consistent(atoms: Atoms, energy: Array, contract: LabelContract, repo
 def _geometry(atoms: Atoms, where: str) -> Graph:
     positions = finite_positions(atoms, where)
     numbers = np.array(atoms.numbers, dtype=np.int64)
-    if strange := numbers[(numbers < 0) | (numbers > _HEAVIEST)].tolist():
-        raise DataError(problem(where, f"atomic numbers must be from 0 to {_HEAVIEST}", got=strange[0]))
+    if strange := numbers[(numbers < 0) | (numbers > HEAVIEST)].tolist():
+        raise DataError(problem(where, f"atomic numbers must be from 0 to {HEAVIEST}", got=strange[0]))
     cell = np.array(atoms.cell.array, dtype=np.float64)
     pbc = np.array(atoms.pbc, dtype=np.bool_)
     if not np.isfinite(cell).all():
@@ -292,6 +296,7 @@ def _store(
 ) -> None:
     rows = value.reshape(value.shape[0], -1)
     counts = np.ones(rows.shape[0], dtype=np.bool_) if weights is None else weights > 0.0
+    report.zero_weights = int((~counts).sum())
     if np.isinf(rows[counts]).any():
         report.non_finite = "inf"
     elif np.isnan(rows[counts]).any() and not mask_nan:

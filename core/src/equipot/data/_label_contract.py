@@ -69,6 +69,11 @@ class LabelSource(LabelOptions):
     weights: tuple[str, ...] = ()
     """Keys of weights, whose product is the label's weight."""
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys that are read for this label."""
+        return (self.key, *([] if self.force_consistent is None else [self.force_consistent]), *self.weights)
+
 
 LabelContract = dict[str, LabelSource]
 
@@ -82,6 +87,7 @@ def label_contract(
     *,
     units: Units = "metal",
     weights: Mapping[str, str] | None = None,
+    weights_at: str = "",
 ) -> LabelContract:
     """Check where labels are found, in which units, and what weighs them.
 
@@ -90,6 +96,7 @@ def label_contract(
         where: Dotted path for messages.
         units: Unit system that labels are converted to.
         weights: Key of the weights of each label, and of whole frames under ``frame``.
+        weights_at: Dotted path of the weights for messages; by default in the section of ``where``.
 
     Raises:
         ConfigError: With all problems.
@@ -105,7 +112,7 @@ def label_contract(
             problems.extend(error.problems)
     if not problems and not set(contract) & set(LABELS):
         problems.append(problem(where, "names no label", hint="write {total_energy: KEY, ...}"))
-    problems += _weight_problems(weights or {}, contract, f"{where.removesuffix('labels')}weights")
+    problems += _weight_problems(weights or {}, contract, weights_at or f"{where.removesuffix('labels')}weights")
     if problems:
         raise ConfigError(problems)
     return {label: _weighted(label, source, weights or {}) for label, source in contract.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from equipot.data._label_contract import DEFAULT_LABELS, is_virial
 from equipot.fields import FIELDS
@@ -60,6 +61,33 @@ def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
     return sorted(places, key=likely)
 
 
+def suggested_labels(found: Iterable[str], kept: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A key for every label that keys of a file look like, as ``data.labels`` of a config has them.
+
+    Args:
+        found: Keys as ``place:key``.
+        kept: Labels that are read already, with what the config says of them; they are not suggested.
+
+    Example:
+        >>> suggested_labels(["info:REF_energy", "arrays:REF_forces"])
+        {'total_energy': 'REF_energy', 'forces': 'REF_forces'}
+    """
+    keys = sorted(found)
+    entries: dict[str, Any] = {}
+    prefix = re.split(r"(?i)energy", (kept or {}).get("total_energy", ""))[0]
+    for label in (one for one in DEFAULT_LABELS if one not in (kept or {})):
+        candidates = suggest_keys(label, keys)
+        virials = [key for key in suggest_keys("virial", keys) if is_virial(key)] if label == "stress" else []
+        if virials and not candidates:
+            best = min(virials, key=lambda key: not key.startswith(prefix))
+            entries[label] = {"key": best, "convention": "virial"}
+        elif candidates:
+            best = min(candidates, key=lambda key: not key.startswith(prefix))
+            entries[label] = best
+            prefix = prefix or re.split(r"(?i)energy", best)[0]
+    return entries
+
+
 def labels_line(found: Iterable[str], kept: Mapping[str, str] | None = None) -> str:
     """``labels: {...}`` with a key for every label that keys of a file look like; empty if there is none but ``kept``.
 
@@ -71,18 +99,10 @@ def labels_line(found: Iterable[str], kept: Mapping[str, str] | None = None) -> 
         >>> labels_line(["info:REF_energy", "arrays:REF_forces", "info:REF_virial"])
         'labels: {total_energy: REF_energy, forces: REF_forces, stress: {key: REF_virial, convention: virial}}'
     """
-    keys = sorted(found)
-    entries, known = dict(kept or {}), len(kept or {})
-    prefix = re.split(r"(?i)energy", entries.get("total_energy", ""))[0]
-    for label in (one for one in DEFAULT_LABELS if one not in entries):
-        candidates = suggest_keys(label, keys)
-        virials = [key for key in suggest_keys("virial", keys) if is_virial(key)] if label == "stress" else []
-        if virials and not candidates:
-            best = min(virials, key=lambda key: not key.startswith(prefix))
-            entries[label] = f"{{key: {best}, convention: virial}}"
-        elif candidates:
-            best = min(candidates, key=lambda key: not key.startswith(prefix))
-            entries[label] = best
-            prefix = prefix or re.split(r"(?i)energy", best)[0]
-    inside = ", ".join(f"{label}: {key}" for label, key in entries.items())
-    return f"labels: {{{inside}}}" if len(entries) > known else ""
+    new = suggested_labels(found, kept)
+    texts = {
+        label: one if isinstance(one, str) else f"{{key: {one['key']}, convention: {one['convention']}}}"
+        for label, one in new.items()
+    }
+    inside = ", ".join(f"{label}: {text}" for label, text in {**(kept or {}), **texts}.items())
+    return f"labels: {{{inside}}}" if new else ""

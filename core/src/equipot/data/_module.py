@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,10 +13,12 @@ from equipot.data._base import DataModule, name_sets
 from equipot.data._collection import FrameCollection
 from equipot.data._formats import argument_problems
 from equipot.data._frames_cache import cached_collection
+from equipot.data._outputs._cp2k_trajectory import companions
 from equipot.data._regular import collect_files
 from equipot.data._species import mapping_problems
 from equipot.data._splits import PARTS
 from equipot.data.options import SourceOptions
+from equipot.files import file_digest
 
 
 class SourceDataModule(DataModule, options=SourceOptions):
@@ -44,6 +46,10 @@ class SourceDataModule(DataModule, options=SourceOptions):
         given = [part for part, groups in parts.items() for _ in groups]
         return list(name_sets((part, None) for part in [*given, *sizes]))
 
+    def read_keys(self) -> list[str]:
+        """The key of the groups by which frames are split."""
+        return [key] if (key := self.options.split_rule.key) else []
+
     @property
     def split_source(self) -> Any:
         """The files that are split."""
@@ -64,7 +70,7 @@ class SourceDataModule(DataModule, options=SourceOptions):
 
 _AFTER_READING = frozenset(
     (
-        *("seed", "transforms", "stats_manager", "cache_dir"),
+        *("seed", "transforms", "stats_manager", "statistics_workers", "cache_dir", "split_dataset", "train_subset"),
         *(f"{part}_{what}" for part in PARTS for what in ("dataloader", "file_path")),
     )
 )
@@ -120,9 +126,14 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
         """The file or files that are split, as the user gave them."""
         return (self.options.split_dataset or {}).get("file_path")
 
+    @property
+    def species(self) -> Mapping[Any, str] | None:
+        """As the option of this name."""
+        return self.options.species
+
     def paths(self, sources: list[str]) -> list[str]:
-        """The files themselves."""
-        return sources
+        """The files themselves, and those that are read with them."""
+        return [*sources, *(one for source in sources for one in companions(source))]
 
     def read(self, sources: list[str]) -> FrameCollection:
         """Frames of the files of one set, from the cache if they are large and were read before."""
@@ -132,6 +143,10 @@ class ASEDataModule(SourceDataModule, options=ASEDataOptions):
             for one in dataclasses.fields(self.options)
             if one.name not in _AFTER_READING
         }
+        options["contract"] = repr(self.label_contract)  # which depends on the labels that are used, too
+        options["group_key"] = repr(self.options.split_rule.key)
+        beside = [one for source in sources for one in companions(source)]
+        options |= {"companions": repr([(one, file_digest(one)) for one in beside])} if beside else {}
         return cached_collection(folder, sources, options, lambda: self._read_files(sources))
 
     def _read_files(self, sources: list[str]) -> FrameCollection:

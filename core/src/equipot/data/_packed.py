@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from equipot.fields import FIELDS, mask_key, weight_key
+from equipot.fields import FIELDS, LABELS, mask_key, weight_key
 from equipot.graph import Graph, per_what
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -91,6 +91,13 @@ class PackedFrames(Sequence[Graph]):
             batch["batch"] = torch.arange(len(chosen)).repeat_interleave(counts)
             batch["num_atoms"] = counts
             yield batch
+
+    def gathered(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """All fields of the frames in order as arrays, and for fields that some frames lack which ones have them."""
+        rows = {"atom": self._rows(self.indices), "frame": self.indices}
+        fields = {key: value.numpy()[rows[_per(key)]] for key, value in self.fields.items()}
+        lacking = {key: has[self.indices] for key, has in self.present.items() if key not in self._complete}
+        return fields, lacking
 
     @property
     def uniform(self) -> bool:
@@ -174,6 +181,16 @@ class PackedFrames(Sequence[Graph]):
         if label in self.present and label not in self.completed:
             has &= self.present[label][self.indices]
         return has, low, high
+
+    def labelled(self) -> Array:
+        """Of each frame: whether any label counts, bool; those without masks do, and frames without labels too."""
+        present = [label for label in LABELS if label in self.fields]
+        masked = [label for label in present if mask_key(label) in self.fields]
+        found = np.full(len(self), not present or masked != present)
+        for label in masked:
+            if not found.all():
+                found |= self.ranges(label)[0]
+        return found
 
     def _rows(self, chosen: Array) -> Array:
         """Rows of the atoms of frames, by their absolute indices."""
@@ -291,4 +308,6 @@ class SameButNumbers:
     fields: dict[str, Array]
     """Fields of the frame, as for ``Packer.add_arrays``."""
     info: dict[str, Any] = field(default_factory=dict)
-    """Nothing: frames with notes go the whole way."""
+    """Nothing: frames with notes of the reader go the whole way."""
+    own: dict[str, Any] = field(default_factory=dict)
+    """What is known of the frame, by the name of the list in a collection, where it differs from the example's."""

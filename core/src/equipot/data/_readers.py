@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
+from equipot._progress import progress
 from equipot.data._arrays import read_npz_frames
 from equipot.data._databases import read_json, read_lmdb_rows, read_sqlite
 from equipot.data._deepmd import folder_size, is_deepmd, read_deepmd
@@ -16,7 +18,9 @@ from equipot.data._extxyz import read_extxyz
 from equipot.data._formats import FORMATS, check_arguments, format_of, selection
 from equipot.data._frame_count import MARKS, CountedText
 from equipot.data._outputs._aims import read_aims
+from equipot.data._outputs._castep import say_unconverged
 from equipot.data._outputs._cp2k import read_cp2k
+from equipot.data._outputs._cp2k_trajectory import read_cp2k_trajectory
 from equipot.data._outputs._espresso import read_espresso
 from equipot.data._outputs._molecules import read_gaussian, read_orca
 from equipot.data._outputs._vasp import read_outcar, read_vasprun
@@ -121,9 +125,21 @@ def _frames(file: Path, arguments: Mapping[str, Any], species: Mapping[str, str]
         if name in _IN_FOLDERS and compression(file):
             raise DataError(problem(str(file), "is a compressed database", hint="decompress it"))
         further = {key: value for key, value in arguments.items() if key in FORMATS[name]}
-        for atoms in _read(name, file, stream, further, species):
-            yield atoms
-            number += 1
+        with _shown(name, file, stream) as show:
+            for atoms in _read(name, file, stream, further, species):
+                yield atoms
+                number += 1
+                show()
+
+
+@contextlib.contextmanager
+def _shown(name: str, file: Path, stream: BinaryIO) -> Iterator[Callable[[], object]]:
+    """The progress of reading outputs of programs, by the position in the file; other readers show their own."""
+    if name in (*_IN_FOLDERS, "extxyz") or compression(file):
+        yield lambda: None
+        return
+    with progress(f"reading {file.name}", file.stat().st_size) as update:
+        yield lambda: None if stream.closed else update(stream.tell())
 
 
 def head_of(stream: Any) -> bytes:
@@ -152,6 +168,8 @@ def _read(
         yield from read_lmdb_rows(file)
     elif name == "npz":
         yield from read_npz_frames(str(file))
+    elif name == "cp2k-trajectory":
+        yield from _numbered(read_cp2k_trajectory(stream, file, species), str(file))
     elif name == "vasp-xml":
         yield from _numbered(read_vasprun(stream, str(file)), str(file))
     else:
@@ -171,6 +189,8 @@ def _read_output(name: str, text: TextIO, file: str, further: Mapping[str, Any])
         return read_espresso(text, file, **further)
     if name in _OUTPUTS:
         return _OUTPUTS[name](text, file)
+    if name.startswith("castep"):
+        say_unconverged(Path(file))
     from ase.io.formats import ioformats
 
     if name not in ioformats:

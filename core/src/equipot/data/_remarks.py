@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from equipot.commands import setting
 from equipot.data._label_contract import FRAME, LabelContract, LabelSource, dimension_of
 from equipot.data._label_units import Dimension, unit_value
 from equipot.errors import DataError, problem
@@ -32,6 +33,16 @@ _SYSTEMS: dict[str, str] = {name: system.energy for name, system in UNIT_SYSTEMS
 UNKNOWN_UNIT = "unit-tag"
 UNUSED_WEIGHTS = "unused-weights"
 """Codes of the notes."""
+
+
+def is_unit_tag(key: str) -> bool:
+    """Whether a key states a unit."""
+    return _TAG.search(key.lower()) is not None
+
+
+def is_weight(key: str) -> bool:
+    """Whether a key names weights."""
+    return _WEIGHT.search(key.lower()) is not None
 
 
 def check_unit_tags(
@@ -67,7 +78,7 @@ def check_unit_tags(
 def _tags(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Keys that state units, with what they state; a mapping may hold one for each quantity."""
     for key, value in info.items():
-        if not _TAG.search(key.lower()):
+        if not is_unit_tag(key):
             continue
         if isinstance(value, Mapping):
             yield from ((f"{one}_{key}", text) for one, text in value.items() if isinstance(text, str))
@@ -106,7 +117,7 @@ def _compare(
     hint = "convert them to Å"
     if source is not None:
         converted = dataclasses.replace(source, unit=text)
-        hint = f"write labels: {{{name}: {converted.text()}}}, or correct the file"
+        hint = f"write {setting('labels', {name: converted.text()})}, or correct the file"
     what = f"{key} says {text}, but {name} would be read as {_assumed(source, dimension, assumed)}"
     raise DataError(problem(where, f"{what}: a factor of {stated / assumed:.6g}", hint=hint))
 
@@ -129,11 +140,9 @@ def unused_weights(held: Mapping[str, Mapping[str, Any]], contract: LabelContrac
     notes = []
     for place, values in held.items():
         for key, value in values.items():
-            if key not in used and _WEIGHT.search(key.lower()) and _differs_from_one(value):
-                text = (
-                    f"{key} is in the file but not used; it would be by data.weights: {{{_weighed(key, place)}: {key}}}"
-                )
-                notes.append((UNUSED_WEIGHTS, text))
+            if key not in used and is_weight(key) and _differs_from_one(value):
+                used_by = setting("data.weights", {_weighed(key, place): key})
+                notes.append((UNUSED_WEIGHTS, f"{key} is in the file but not used; it would be by {used_by}"))
     return notes
 
 

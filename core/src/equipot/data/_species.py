@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from equipot.commands import setting
 from equipot.errors import DataError, problem
 
 _ISOTOPES = {"D": "H", "T": "H"}
@@ -31,7 +32,7 @@ def is_element(name: str) -> bool:
 def mapping_problems(species: Mapping[Any, str] | None, where: str) -> Iterator[str]:
     """A message for each name of a mapping that does not become an element."""
     for name, symbol in (species or {}).items():
-        if symbol not in _numbers() or symbol == "X":
+        if not isinstance(symbol, str) or symbol not in _numbers() or symbol == "X":
             hint = "for example {OW: O, D: H}"
             yield problem(f"{where}.{name}", "must be the symbol of an element", got=symbol, hint=hint)
 
@@ -47,13 +48,14 @@ def check_names(names: Iterable[str], where: str) -> list[tuple[str, str]]:
     """
     distinct = sorted(set(names))
     if strange := [name for name in distinct if not is_element(name)]:
-        offered = ", ".join(f"{name}: {_guess(name)}" for name in strange[:_SHOWN])
+        offered = {name: _guess(name) for name in strange[:_SHOWN]}
         what = f"species {', '.join(map(repr, strange[:_SHOWN]))} are not symbols of elements"
         if all(name in _ISOTOPES for name in strange):
             what += " here; a model has one type for all isotopes"
         elif all(name.isdigit() for name in strange):
             what += "; numbers may be those of types or of elements"
-        hint = f"say what they are, for example data.species: {{{offered}}}; remove ghost atoms and virtual sites"
+        example = setting("species", offered)
+        hint = f"say what they are, for example {example}; remove ghost atoms and virtual sites"
         raise DataError(problem(where, what, hint=hint))
     return [
         (SPECIES_CASE, f"species {name} is read as the element {name.capitalize()}")

@@ -184,6 +184,38 @@ def split_frames(
     return split
 
 
+@dataclass(frozen=True)
+class Nested:
+    """Frames in an order of which every beginning is a subset to learn from."""
+
+    order: list[int]
+    """Indices of the frames."""
+    smallest: int
+    """Number of first frames that have all elements."""
+
+
+def nested(elements: Sequence[Collection[int]], seed: int, *, labels: Sequence[Hashable] = ()) -> Nested:
+    """Put frames in a random order of which short beginnings have all elements, too.
+
+    First come frames that bring elements, those with most of them before others, then all the rest.
+
+    Args:
+        elements: Atomic numbers that occur in each frame.
+        seed: Of the random order.
+        labels: For each frame, what is spread evenly; by default all frames are alike.
+    """
+    order = _spread_evenly(labels or [""] * len(elements), seed)
+    sets = [frozenset(one) for one in elements]
+    missing = set().union(*sets)
+    first: list[int] = []
+    while missing:
+        best = max(order, key=lambda index: len(sets[index] & missing))
+        first.append(best)
+        missing -= sets[best]
+    taken = set(first)
+    return Nested([*first, *(index for index in order if index not in taken)], len(first))
+
+
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -15,7 +15,7 @@ from equipot.errors import DataError, problem, problems_of
 from equipot.graph import Graph
 from equipot.model._context import pair_index
 from equipot.options import Options
-from equipot.quantities import NEIGHBOR_COUNTS, NumNeighbors, Quantity, Values, as_quantity
+from equipot.quantities import NEIGHBOR_COUNTS, NumNeighbors, Quantity, as_quantity
 
 StatisticKind = Literal["scalar", "per_type", "per_type_pair"]
 """A number, ``{type: number}``, or ``{"centre_neighbour": number}``."""
@@ -117,7 +117,7 @@ class EntryCollector:
         keep = found.present
         if self._entry.ignore_nan:
             keep = keep & ~found.rows.isnan().unsqueeze(-1).flatten(1).any(1)
-        weights = self._weights(found, keep)
+        weights = found.weights_of(keep)
         if self._entry.kind == "scalar":
             self._add(0, found.rows[keep], weights)
             return
@@ -128,12 +128,6 @@ class EntryCollector:
         kinds, rows = kinds[keep], found.rows[keep]
         for kind in torch.unique(kinds).tolist():
             self._add(kind, rows[kinds == kind], None if weights is None else weights[kinds == kind])
-
-    def _weights(self, found: Values, keep: torch.Tensor) -> torch.Tensor | None:
-        """Weights of the rows that are kept; None if all are 1, which gives exactly the numbers without weights."""
-        if found.weights is None or not keep.any() or bool((found.weights[keep] == 1.0).all()):
-            return None
-        return found.weights[keep]
 
     def _add(self, group: int, rows: torch.Tensor, weights: torch.Tensor | None) -> None:
         metric = self._metrics[group]

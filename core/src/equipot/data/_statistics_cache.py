@@ -20,7 +20,7 @@ from equipot.errors import ArtifactError
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Increased when the definition of a statistic changes, so that old files are not read."""
 
 PATIENCE = 5.0

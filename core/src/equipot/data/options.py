@@ -18,10 +18,18 @@ from equipot.data._splits import PARTS, RANDOM, SplitRule, check_split, split_ru
 from equipot.data._statistic_entries import StatisticEntry
 from equipot.data._stats_managers import StatsManager
 from equipot.data.checks._catalogue import code_problems
-from equipot.errors import ConfigError, problem, problems_of, unknown
+from equipot.errors import ConfigError, nearest, problem, problems_of, unknown
 from equipot.options import Options, from_mapping
 
-__all__ = ["DataOptions", "LoaderOptions", "SourceOptions", "Sources", "StatisticEntry", "loader_options"]
+__all__ = [
+    "DataOptions",
+    "LoaderOptions",
+    "SourceOptions",
+    "Sources",
+    "StatisticEntry",
+    "SubsetOptions",
+    "loader_options",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +81,17 @@ def loader_options(given: Mapping[str, Any] | None, where: str) -> LoaderOptions
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubsetOptions(Options):
+    """Which part of the train set is learnt from."""
+
+    frames: Annotated[int, Field(gt=0)]
+    """Number of frames, isolated atoms not counted."""
+
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Of the order; with the same seed a smaller subset is a part of a larger one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataOptions(Options):
     """Options of all data sections."""
 
@@ -97,6 +116,11 @@ class DataOptions(Options):
     """``batch_size``, ``max_atoms`` or ``max_edges``; ``shuffle``, ``num_workers``, ``pin_memory``,
     ``persistent_workers``, ``prefetch_factor``."""
 
+    train_subset: dict[str, int] | None = None
+    """``frames`` of the train set that are learnt from, and ``seed``. With the same seed smaller subsets are parts of
+    larger ones, and each has all elements; isolated atoms are in all of them. By default the whole set is learnt
+    from."""
+
     val_dataloader: dict[str, Any] | None = None
     """The same for validation; by default batches are as large as for training."""
 
@@ -105,6 +129,9 @@ class DataOptions(Options):
 
     stats_manager: StatsManager | None = None
     """Statistics of the train set for ``${training_data_stats:NAME}``."""
+
+    statistics_workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Number of processes that count neighbours for statistics; 1: the main process does. The numbers are the same."""
 
     mask_nan_labels: bool = False
     """Treat NaN in a label as missing instead of refusing it."""
@@ -126,11 +153,15 @@ class DataOptions(Options):
         """Problems of the labels, accepted checks and loaders."""
         yield from super().problems()
         yield from code_problems(self.accept or (), "accept")
-        yield from problems_of(self.contract, *(lambda part=part: self.loader(part) for part in PARTS))
+        yield from problems_of(self.contract, self.subset, *(lambda part=part: self.loader(part) for part in PARTS))
 
     def contract(self) -> LabelContract:
         """Labels and where they are read from."""
         return label_contract(self.labels, "labels", units=self.units, weights=self.weights)
+
+    def subset(self) -> SubsetOptions | None:
+        """Which part of the train set is learnt from; None for all of it."""
+        return None if self.train_subset is None else from_mapping(SubsetOptions, self.train_subset, "train_subset")
 
     def loader(self, part: str) -> LoaderOptions:
         """Options of the loader of ``train``, ``val`` or ``test``."""
@@ -237,7 +268,7 @@ class SourceOptions(DataOptions):
     def _split_problems(self, given: Mapping[str, Any], sizes: Mapping[str, float]) -> Iterator[str]:
         where, known = "split_dataset", (self.source, *PARTS, "by")
         yield from (unknown(f"{where}.{key}", key, known) for key in given if key not in known)
-        if self.source not in given:
+        if self.source not in given and not any(nearest(key, known) == self.source for key in given):
             yield problem(f"{where}.{self.source}", "required option is missing")
         if not sizes:
             yield problem(where, "names no part", hint="give train, val, test as fractions or numbers of frames")

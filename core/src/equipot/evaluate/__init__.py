@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equipot.evaluate._evaluate import evaluate
+from equipot.evaluate._evaluate import Reading, evaluate, evaluate_frames
 from equipot.evaluate._evaluation import Compared, EvaluatedFrame, Evaluation, Group, WithoutComposition, Worst
 from equipot.evaluate._files import parity_plot, write_csv, write_predictions
 
@@ -11,9 +11,11 @@ __all__ = [
     "EvaluatedFrame",
     "Evaluation",
     "Group",
+    "Reading",
     "WithoutComposition",
     "Worst",
     "evaluate",
+    "evaluate_frames",
     "parity_plot",
     "write_csv",
     "write_predictions",

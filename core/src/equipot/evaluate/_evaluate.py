@@ -6,12 +6,12 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from equipot.artifacts._compiled_model import CompiledModel
-from equipot.data._collection import FrameCollection
+from equipot.data._collection import FrameCollection, Unconverged
 from equipot.data._dataset import FrameDataset
 from equipot.data._frames import DEFAULT_LABELS, LabelContract, label_contract, suggest_keys
 from equipot.data._readers import check_file
@@ -26,6 +26,24 @@ from equipot.quantities import COMPARED, REPORTED, Reported, compare, in_mev
 from equipot.units import UNIT_SYSTEMS, Units
 
 _KEPT = ("total_energy", "forces", "stress", "stress_mask")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How files are read for an evaluation, besides the labels."""
+
+    weights: Mapping[str, str] | None = None
+    """Keys of weights of labels and of whole frames, as ``data.weights`` of a config. Where they differ, there are
+    weighted errors too; values of weight 0 are left out of all errors."""
+
+    unconverged: Unconverged = "error"
+    """What is done with frames whose self-consistent cycle did not converge, as ``data.unconverged``."""
+
+    species: Mapping[Any, str] | None = None
+    """Element of each name of atoms that is not a symbol, as ``data.species``."""
+
+    ase_args: Mapping[str, Any] | None = None
+    """Format, selection of frames and further arguments of the reader, as ``data.ase_args``."""
 
 
 class _Read(NamedTuple):
@@ -44,6 +62,7 @@ def evaluate(
     *,
     labels: Mapping[str, str | Mapping[str, str]] | None = None,
     mask_nan: bool = False,
+    reading: Reading | None = None,
     batch_size: int = 10,
     device: str | torch.device = "cpu",
     progress: Callable[[list[int]], Iterable[int]] = iter,
@@ -55,6 +74,7 @@ def evaluate(
         path: File that is read as in training, with labels in the units of the model's training data; or several.
         labels: Names of the labels in the file, as in ``data.labels``; default: ASE's names.
         mask_nan: Treat NaN in a label as missing, as ``data.mask_nan_labels``.
+        reading: Weights, and how files are read; default: no weights, and frames that did not converge are refused.
         batch_size: Number of frames evaluated at once.
         device: Device of the model.
         progress: Wraps the list of batch starts, to show a progress bar.
@@ -63,8 +83,49 @@ def evaluate(
         DataError: If a file is given twice, cannot be read or has no usable label, or a prediction is not finite.
     """
     paths = [str(one) for one in ([path] if isinstance(path, (str, Path)) else path)]
-    contract = label_contract(labels, "--labels", units=model.info.units)
-    read = _read(paths, contract, mask_nan=mask_nan)
+    how = reading or Reading()
+    contract = label_contract(
+        labels, "--labels", units=model.info.units, weights=how.weights, weights_at="--label-weights"
+    )
+    collection = collect_files(
+        _distinct(paths),
+        contract,
+        ase_args=how.ase_args,
+        species=how.species,
+        mask_nan=mask_nan,
+        unconverged=how.unconverged,
+    )
+    found = evaluate_frames(
+        model, collection, contract, files=paths, batch_size=batch_size, device=device, progress=progress
+    )
+    return dataclasses.replace(found, warnings=(*found.warnings, *_judged(contract, collection, model.info.units)))
+
+
+def evaluate_frames(
+    model: GraphModel | CompiledModel,
+    collection: FrameCollection,
+    contract: LabelContract,
+    *,
+    files: Sequence[str] = (),
+    batch_size: int = 10,
+    device: str | torch.device = "cpu",
+    progress: Callable[[list[int]], Iterable[int]] = iter,
+) -> Evaluation:
+    """Compare a model with frames that are read already, e.g. a set of a data module; they are not judged.
+
+    Args:
+        model: A model returned by ``equipot.artifacts.load``.
+        collection: Labelled frames, in the units of the model.
+        contract: By which their labels were read.
+        files: Their files, for messages.
+        batch_size: Number of frames evaluated at once.
+        device: Device of the model.
+        progress: As for ``evaluate``.
+
+    Raises:
+        DataError: If no frame has a usable label, or a label or prediction is not finite.
+    """
+    read = _read(collection)
     frames = FrameDataset(read.collection.frames, read.collection.places, default_transforms(model.info), cache_bytes=0)
     predictions: list[Graph] = []
     pairs: dict[Reported, list[Compared]] = {one: [] for one in REPORTED}
@@ -79,29 +140,33 @@ def evaluate(
         predictions += _by_frame(outputs, batch)
     compared = [_joined(kept) for kept in pairs.values() if kept]
     if not compared:
-        raise DataError(_no_labels(model, paths, read.collection))
+        raise DataError(_no_labels(model, files or sorted(set(read.files)), read.collection))
     return Evaluation(
         n_frames=len(frames),
-        compared=tuple(_without_isolated(one, read.collection.isolated) for one in compared),
+        compared=tuple(_without_equal_weights(_without_isolated(one, read.collection.isolated)) for one in compared),
         frames=tuple(_evaluated(read, predictions)),
         contract=contract,
         outputs=tuple(model.info.outputs),
         energy_in_ev=UNIT_SYSTEMS[model.info.units].energy_in_ev,
-        warnings=(*_warnings(contract, read.collection), *_judged(contract, read.collection, model.info.units)),
+        warnings=tuple(_warnings(contract, read.collection)),
     )
 
 
 # ------------------------------------------------------------------------------ reading
 
 
-def _read(paths: Sequence[str], contract: LabelContract, *, mask_nan: bool) -> _Read:
-    """The labelled frames of all files; a label that is not finite is a DataError."""
+def _distinct(paths: Sequence[str]) -> Sequence[str]:
+    """The paths themselves; one that is given twice or is no file is a DataError."""
     seen: dict[Path, str] = {}
     for path in paths:
         check_file(path)
         if (other := seen.setdefault(Path(path).resolve(), path)) is not path:
             raise DataError(problem(path, f"is given twice (as {other})"))
-    collection = collect_files(paths, contract, mask_nan=mask_nan)
+    return paths
+
+
+def _read(collection: FrameCollection) -> _Read:
+    """The labelled frames with their files; a label that is not finite is a DataError."""
     for place, reports in zip(collection.places, collection.reports, strict=True):
         for label, report in reports.items():
             if report.non_finite:
@@ -148,6 +213,8 @@ def _compared(one: Reported, outputs: Graph, batch: Graph, start: int, factor: f
             "atoms": rows - first[frame_of[rows]],
             "elements": batch["atomic_numbers"].cpu()[rows],
         }
+    if found.weights is not None:
+        places["weights"] = found.weights[found.present].cpu()
     spread = {name: value.repeat_interleave(each) for name, value in places.items()}
     return [Compared(one, labels.reshape(-1), predictions.reshape(-1), **spread)]
 
@@ -160,6 +227,12 @@ def _joined(parts: Sequence[Compared]) -> Compared:
         if isinstance(getattr(parts[0], one.name), torch.Tensor)
     }
     return Compared(parts[0].quantity, **tensors)
+
+
+def _without_equal_weights(one: Compared) -> Compared:
+    """The values without weights if these are all equal, as only their ratios matter."""
+    alike = one.weights is not None and bool((one.weights == one.weights[0]).all())
+    return dataclasses.replace(one, weights=None) if alike else one
 
 
 def _without_isolated(one: Compared, isolated: Sequence[bool]) -> Compared:
@@ -201,6 +274,7 @@ def _warnings(contract: LabelContract, read: FrameCollection) -> Iterator[str]:
     counts: dict[str, int] = {}
     for key in itertools.chain.from_iterable(read.keys):
         counts[key] = counts.get(key, 0) + 1
+    yield from _missing_weights(contract, read)
     used = {source.key.rpartition(":")[2] for source in contract.values()}
     present = read.labels
     for label in FIELD_OF.values():
@@ -211,6 +285,14 @@ def _warnings(contract: LabelContract, read: FrameCollection) -> Iterator[str]:
             shown = ", ".join(f"{name} ({count} of {len(read.places)} frames)" for name, count in frames.items())
             word = "forces" if label == FORCES else label.replace("_", " ")
             yield f"keys that look like {word} are not used: {shown}; to use one: --labels {label}={unused[0]}"
+
+
+def _missing_weights(contract: LabelContract, read: FrameCollection) -> Iterator[str]:
+    """Keys of weights that no frame has."""
+    named = dict.fromkeys(key for source in contract.values() for key in source.weights)
+    found = {key for reports in read.reports for one in reports.values() for key in one.weight_keys}
+    if missing := [key for key in named if key not in found]:
+        yield f"no frame has the weights {', '.join(missing)}: where they are missing, they are 1"
 
 
 def _judged(contract: LabelContract, read: FrameCollection, units: Units) -> list[str]:

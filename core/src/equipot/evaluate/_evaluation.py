@@ -39,6 +39,8 @@ class Compared:
     """Index of the atom in its frame for each value, int64; None if the quantity is per frame."""
     elements: torch.Tensor | None = None
     """Atomic number of the atom of each value, int64; None if the quantity is per frame."""
+    weights: torch.Tensor | None = None
+    """Weight of each value in the data, float64; None if there are none, or all are equal."""
 
     @property
     def name(self) -> str:
@@ -46,14 +48,19 @@ class Compared:
         return self.quantity.name
 
     def errors(self) -> dict[str, float | int | str]:
-        """Root mean square, mean absolute and largest error, with unit and number of values."""
-        return {**error_numbers(self.predictions - self.labels), "unit": self.quantity.unit}
+        """Root mean square, mean absolute and largest error, with unit and number of values.
+
+        With weights w there are also ``weighted_rmse`` and ``weighted_mae``: the means of metrics in training,
+        ``sum(w x) / sum(w)``. Largest errors have no weights.
+        """
+        errors = self.predictions - self.labels
+        return {**error_numbers(errors), **_weighted_numbers(errors, self.weights), "unit": self.quantity.unit}
 
     def select(self, chosen: torch.Tensor) -> Compared | None:
         """The values where ``chosen`` (bool, one entry per value) is True; None if there are none."""
         if not bool(chosen.any()):
             return None
-        parts = (self.labels, self.predictions, self.frames, self.atoms, self.elements)
+        parts = (self.labels, self.predictions, self.frames, self.atoms, self.elements, self.weights)
         return Compared(self.quantity, *(None if part is None else part[chosen] for part in parts))  # type: ignore[arg-type]
 
 
@@ -65,6 +72,16 @@ def error_numbers(differences: torch.Tensor) -> dict[str, float | int]:
         "mae": float(size.mean()),
         "max": float(size.max()),
         "values": size.numel(),
+    }
+
+
+def _weighted_numbers(differences: torch.Tensor, weights: torch.Tensor | None) -> dict[str, float]:
+    if weights is None:
+        return {}
+    total = weights.sum()
+    return {
+        "weighted_rmse": float(((weights * differences.square()).sum() / total).sqrt()),
+        "weighted_mae": float((weights * differences.abs()).sum() / total),
     }
 
 
@@ -157,7 +174,8 @@ class Evaluation:
         plain: dict[str, Any] = {"n_frames": self.n_frames}
         for one in self.compared:
             errors, suffix = one.errors(), one.quantity.suffix
-            plain |= {f"{one.name}_{kind}_{suffix}": errors[kind] for kind in ("rmse", "mae", "max")}
+            kinds = ("rmse", "mae", "max", "weighted_rmse", "weighted_mae")
+            plain |= {f"{one.name}_{kind}_{suffix}": errors[kind] for kind in kinds if kind in errors}
             plain[f"{one.name}_values"] = errors["values"]
         if not self.frames:
             return plain
@@ -179,7 +197,9 @@ class Evaluation:
     def labels(self) -> dict[str, dict[str, Any]]:
         """Of each label: its key and convention, the places it was read from, and the frames that have it.
 
-        ``sources`` and ``ignored`` hold numbers of frames, ``compared`` whether there are errors of it.
+        ``sources`` and ``ignored`` hold numbers of frames, ``compared`` whether there are errors of it. ``weights`` has
+        the number of frames with each key of weights, ``zero_weights`` that of frames or atoms of weight 0, which are
+        part of no error.
         """
         compared = {FIELD_OF[one.name] for one in self.compared}
         found = {}
@@ -193,6 +213,8 @@ class Evaluation:
                 "sources": _counts(one.source for one in reports if one.source),
                 "frames": sum(bool(one.source) and not one.ignored for one in reports),
                 "ignored": ignored,
+                "weights": _counts(key for one in reports for key in one.weight_keys),
+                "zero_weights": sum(one.zero_weights for one in reports),
                 "compared": label in compared,
             }
         return found

@@ -105,7 +105,8 @@ def _rows(found: Evaluation) -> Iterator[dict[str, Any]]:
     from ase.symbols import Symbols
 
     left = found.energy_left_over()
-    values = {one.name: _errors_by_frame(one) for one in found.compared}
+    values = {one.name: _by_frame(one, one.predictions - one.labels) for one in found.compared}
+    weights = {one.name: {} if one.weights is None else _by_frame(one, one.weights) for one in found.compared}
     suffixes = {one.name: one.quantity.suffix for one in found.compared}
     for index, one in enumerate(found.frames):
         row: dict[str, Any] = {
@@ -122,6 +123,8 @@ def _rows(found: Evaluation) -> Iterator[dict[str, Any]]:
         for name, errors in values.items():
             if index in errors:
                 row |= _columns(name, suffixes[name], errors[index])
+            if index in weights[name]:
+                row[f"{name}_weight"] = float(weights[name][index].mean())
         if index in left:
             row["per_atom_energy_error_without_composition_mev"] = left[index]
         yield row
@@ -134,11 +137,10 @@ def _columns(name: str, suffix: str, errors: torch.Tensor) -> dict[str, float]:
     return {f"{name}_{kind}_{suffix}": numbers[kind] for kind in ("rmse", "mae", "max")}
 
 
-def _errors_by_frame(one: Compared) -> dict[int, torch.Tensor]:
-    """Prediction minus label of the values of each frame, by its index."""
+def _by_frame(one: Compared, numbers: torch.Tensor) -> dict[int, torch.Tensor]:
+    """The numbers (one for each value) of each frame, by its index."""
     frames, counts = one.frames.unique_consecutive(return_counts=True)
-    parts = (one.predictions - one.labels).split(counts.tolist())
-    return dict(zip(frames.tolist(), parts, strict=True))
+    return dict(zip(frames.tolist(), numbers.split(counts.tolist()), strict=True))
 
 
 def parity_plot(compared: Sequence[Compared], path: Path, title: str) -> None:

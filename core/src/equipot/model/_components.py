@@ -49,6 +49,16 @@ class EnergyModule(torch.nn.Module, ABC):
             ``{"atomic_energy": [n_atoms]}`` and the fields in ``provides``.
         """
 
+    def last_layer(self) -> torch.nn.Parameter | None:
+        """The parameter that the atomic energies are linear in, if there is one: they are 0 where it is 0.
+
+        With it the last layer can be fitted in closed form, as ``equipot fit`` does.
+
+        Returns:
+            The parameter itself, of any shape; None, the default, if there is none.
+        """
+        return None
+
 
 class EnergyTermModule(torch.nn.Module, ABC):
     """A term added to the scaled atomic energies; ``requires`` works as for EnergyModule."""
@@ -234,7 +244,7 @@ class Derivatives(torch.nn.Module, ABC):
     Core differentiates; a module in this slot never calls autograd.
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: tuple[str, ...] = ()
     """Output fields."""
 
     @abstractmethod

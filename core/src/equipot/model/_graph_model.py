@@ -19,6 +19,7 @@ from equipot.fields import MODEL_INPUTS, OPTIONAL_INPUTS
 from equipot.graph import Graph, compute_edge_vectors, edge_set_key
 from equipot.model._components import Derivatives, EdgeSetGradient, EnergyGradients, EnergyModule, EnergyTermModule
 from equipot.model._context import ModelInfo
+from equipot.model._evaluator import Evaluator, is_plain
 from equipot.model._inputs import check_batch
 from equipot.model._scale_shift import ScaleShift
 from equipot.nn.slots import replace_slots
@@ -28,7 +29,7 @@ _FRONT_END = frozenset({*MODEL_INPUTS, "owned", "edge_vectors", "edge_lengths", 
 
 @dataclasses.dataclass(frozen=True)
 class AppliedModifier:
-    """A persistent modifier that is part of a model."""
+    """A modifier that was applied to a model."""
 
     name: str
     options: dict[str, Any]
@@ -52,6 +53,7 @@ class GraphModel(torch.nn.Module):
         energy_terms: Named terms added to the atomic energies.
         derivatives: Turns gradients into forces and stress; None for energies only.
         config: The config of the recipe, which is stored with the model.
+        evaluator: Computes the same outputs in another way, where it can; it does not belong to the model.
 
     Raises:
         ConfigError: If a component requires a field that nothing provides.
@@ -68,6 +70,7 @@ class GraphModel(torch.nn.Module):
         energy_terms: Mapping[str, EnergyTermModule] | None = None,
         derivatives: Derivatives | None = None,
         config: dict[str, Any] | None = None,
+        evaluator: Evaluator | None = None,
     ) -> None:
         super().__init__()
         self.energy = energy
@@ -76,12 +79,14 @@ class GraphModel(torch.nn.Module):
         self.derivatives = derivatives
         self.config: dict[str, Any] = config or {}
         self.modifiers: tuple[AppliedModifier, ...] = ()
+        self.hints: tuple[AppliedModifier, ...] = ()
+        self.evaluator = evaluator
         cutoffs = info.cutoffs or [[info.r_max] * len(info.type_names)] * len(info.type_names)
         self.register_buffer("cutoffs", torch.tensor(cutoffs, dtype=torch.float64), persistent=False)
         self._check_fields()
         self.info = dataclasses.replace(
             info,
-            locality=_joint_locality([component for _, component in self._components()]),
+            locality=_joint_locality(self.localities()),
             edge_sets=self._edge_sets(),
             inputs=self._inputs(),
             outputs=("atomic_energy", "total_energy", *(derivatives.provides if derivatives else ())),
@@ -90,21 +95,26 @@ class GraphModel(torch.nn.Module):
     def replace(self, **slots: Any) -> GraphModel:
         """A model with other contents of some slots, sharing all other tensors with this one.
 
+        The evaluator is kept unless the energy changes.
+
         Args:
-            **slots: New values of ``energy``, ``scale_shift``, ``energy_terms``, ``derivatives``.
+            **slots: New values of ``energy``, ``scale_shift``, ``energy_terms``, ``derivatives``, ``evaluator``.
 
         Returns:
             A new GraphModel in the same train or eval mode; this one is unchanged.
         """
-        known = {"energy", "scale_shift", "energy_terms", "derivatives"}
+        of_energy = {"energy", "scale_shift", "energy_terms"}
+        known = {*of_energy, "derivatives", "evaluator"}
         if unknown := sorted(slots.keys() - known):
             raise TypeError(f"GraphModel.replace: no slots {unknown}; slots are {sorted(known)}")
         current = {name: getattr(self, name) for name in known}
+        if of_energy & slots.keys():
+            current["evaluator"] = None
         new = GraphModel(info=self.info, config=copy.deepcopy(self.config), **{**current, **slots})
-        new.modifiers = self.modifiers
-        for name in known:
+        new.modifiers, new.hints = self.modifiers, self.hints
+        for name in slots:
             slot = getattr(new, name)
-            if name in slots and slot is not None:
+            if isinstance(slot, torch.nn.Module):
                 slot.train(self.training)
         new.training = self.training
         new.energy_terms.training = self.training
@@ -118,15 +128,21 @@ class GraphModel(torch.nn.Module):
 
     def _edge_sets(self) -> tuple[tuple[str, float], ...]:
         """Name and radius in Å of every term that has its own edges."""
-        return tuple((name, term.r_max) for name, term in self._components()[1:] if term.r_max is not None)
+        return tuple((name, term.r_max) for name, term in self.components()[1:] if term.r_max is not None)
 
-    def _components(self) -> list[tuple[str, Any]]:
+    def localities(self) -> list[str]:
+        """Locality of each of ``components()``; global if it reads positions or the cell."""
+        parts = [part for _, part in self.components()]
+        return ["global" if {"positions", "cell"} & set(part.requires) else part.locality for part in parts]
+
+    def components(self) -> list[tuple[str, Any]]:
+        """Name and module of its parts that compute energies: ``energy`` first, then the energy terms."""
         return [("energy", self.energy), *self.energy_terms.items()]
 
     def _check_fields(self) -> None:
         provided = {*_FRONT_END, *OPTIONAL_INPUTS}
         problems = []
-        for name, component in self._components():
+        for name, component in self.components():
             if missing := sorted(set(component.requires) - provided):
                 what = f"requires the fields {missing} that nothing provides"
                 problems.append(problem(f"model.{name}", what, hint=f"available: {sorted(provided)}"))
@@ -136,7 +152,7 @@ class GraphModel(torch.nn.Module):
             raise ConfigError(problems)
 
     def _inputs(self) -> tuple[str, ...]:
-        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for _, part in self._components())]
+        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for _, part in self.components())]
         fields = ("edge_index", "edge_cell_shift")
         sets = [edge_set_key(key, name) for name, _ in self._edge_sets() for key in fields]
         return (*MODEL_INPUTS, *extra, *sets)
@@ -173,6 +189,21 @@ class GraphModel(torch.nn.Module):
         return None
 
     def _evaluate(self, data: Graph) -> Graph:
+        if self.evaluator is not None and is_plain(data):
+            found = self.evaluator.evaluate(self, data)
+            if found is not None:
+                return found
+        return self.evaluate_directly(data)
+
+    def evaluate_directly(self, data: Graph) -> Graph:
+        """What ``forward`` computes without the evaluator, which compares its own results with these.
+
+        Args:
+            data: As for ``forward``, without other fields.
+
+        Returns:
+            The outputs, in eval mode not detached.
+        """
         if self.derivatives is None:
             return self._energies(data, self._geometry(data))
         if torch.is_inference_mode_enabled():
@@ -221,7 +252,7 @@ class GraphModel(torch.nn.Module):
                 vectors = vectors.detach().requires_grad_()
             view["edge_vectors"] = leaves[name] = vectors
         for key in ("positions", "cell"):
-            if any(key in part.requires for _, part in self._components()):
+            if any(key in part.requires for _, part in self.components()):
                 data[key] = leaves[f"@{key}"] = data[key].detach().to(torch.float64).requires_grad_()
         return leaves
 
@@ -252,10 +283,9 @@ class GraphModel(torch.nn.Module):
         return {**view, "edge_lengths": lengths, "normalized_edge_lengths": lengths / cutoff}
 
 
-def _joint_locality(components: list[Any]) -> str:
-    """The least local of all localities; a component that reads positions or the cell counts as global."""
-    localities = [component.locality for component in components]
-    if "global" in localities or any({"positions", "cell"} & set(component.requires) for component in components):
+def _joint_locality(localities: list[str]) -> str:
+    """The least local of all localities."""
+    if "global" in localities:
         return "global"
     hops = [int(locality[5:-1]) for locality in localities if locality.startswith("hops(")]
     return f"hops({max(hops)})" if hops else "strict"

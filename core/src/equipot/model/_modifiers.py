@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from equipot._host.attribution import naming_plugins
 from equipot.declarations import ModifierEntry
-from equipot.errors import ConfigError, PluginError, problem
+from equipot.errors import ConfigError, PluginError, UnavailableError, problem
 from equipot.model._graph_model import AppliedModifier, GraphModel
 from equipot.model._scale_shift import ScaleShift
 from equipot.plugins import plugins
@@ -31,6 +32,8 @@ DERIVATIVES = ("forces", "stress", "virial")
 def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | None = None) -> GraphModel:
     """Apply one installed modifier by its registered name.
 
+    A modifier that is not persistent and cannot work on this machine leaves the model as it is, with a warning.
+
     Args:
         model: An eager model, before any optimiser, EMA copy, DDP or compiler uses it.
         name: Registered name, e.g. ``enable_ForceStressOutput``.
@@ -43,6 +46,17 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
         PluginError: If no installed plugin declares the modifier.
         ConfigError: On wrong options, or if the model is not eager.
     """
+    try:
+        return modified(model, name, options)
+    except UnavailableError as error:
+        if getattr(plugins().lookup("modifiers", name).entry, "persistent", True):
+            raise
+        warnings.warn(f"modifier {name}: the model stays without it: {error}", RuntimeWarning, stacklevel=2)
+        return model
+
+
+def modified(model: GraphModel, name: str, options: Mapping[str, Any] | None = None) -> GraphModel:
+    """As ``apply_modifier``, but UnavailableError is raised."""
     if not isinstance(model, GraphModel):
         hint = "apply modifiers before compiling, DDP or training"
         what = "works on an eager GraphModel only"
@@ -64,10 +78,9 @@ def apply_modifier(model: GraphModel, name: str, options: Mapping[str, Any] | No
         logger.info("modifier %s: nothing to change, the model already has the requested state", name)
         return model
     entry: ModifierEntry = declared.entry  # type: ignore[assignment]
-    result.modifiers = model.modifiers
-    if entry.persistent:
-        applied = AppliedModifier(name, checked, declared.distribution, declared.version, entry.exact_without)
-        result.modifiers = (*model.modifiers, applied)
+    applied = AppliedModifier(name, checked, declared.distribution, declared.version, entry.exact_without)
+    result.modifiers = (*model.modifiers, applied) if entry.persistent else model.modifiers
+    result.hints = model.hints if entry.persistent else (*model.hints, applied)
     return result
 
 

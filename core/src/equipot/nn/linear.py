@@ -8,6 +8,7 @@ import torch
 
 from equipot.nn.init import normal_parameter
 from equipot.nn.irreps import Block, FeatureLayout
+from equipot.nn.slots import KernelSlot
 
 
 class IrrepsLinear(torch.nn.Module):
@@ -53,7 +54,7 @@ class IrrepsLinear(torch.nn.Module):
         return self.layout_out.join(parts)
 
 
-class PerTypeLinear(torch.nn.Module):
+class PerTypeLinear(KernelSlot):
     r"""Linear map whose matrix depends on the atom's type through an embedding of types.
 
     For an atom of type t and each irrep: :math:`y_w = \sum_{uv} x_u\, a_{tv} W_{uvw} / \sqrt{UV}`,
@@ -90,30 +91,61 @@ class PerTypeLinear(torch.nn.Module):
 
         Args:
             features: Shape [n_atoms, layout_in.dim].
-            one_hot_types: 1 at each atom's type, else 0, shape [n_atoms, n_types].
+            one_hot_types: Type of each atom, integers of shape [n_atoms]; or 1 at each atom's type, else 0, of the
+                features' dtype and shape [n_atoms, n_types].
             embedding: The table of the type embedding, shape [n_types, embedding_dim].
 
         Returns:
             Shape [n_atoms, layout_out.dim].
         """
+        slots, table = self._slots(one_hot_types, embedding)
         parts = []
         for block in self.layout_out.blocks:
             if block.irrep in self.layout_in:
                 source = self.layout_in.block(block.irrep)
                 x = self.layout_in.view(features, source)
-                if embedding.shape[0] > 1:
-                    # The channels of each atom move to the slot of its type, so that one product serves all types.
-                    x = (x.unsqueeze(2) * one_hot_types[:, None, :, None]).flatten(2)
-                parts.append(channel_product(x, self._matrices(block, source, embedding)))
+                if slots is not None:
+                    # All atoms' channels times their slots, so that one product serves all types.
+                    x = (x.unsqueeze(2) * slots[:, None, :, None]).flatten(2)
+                weight = self._weight(block, source)
+                matrix = weight if table is None else table @ weight
+                parts.append(channel_product(x, matrix.view(-1, block.mul)))
             else:
                 parts.append(zero_block(features, block))
         return self.layout_out.join(parts)
 
-    def _matrices(self, block: Block, source: Block, embedding: torch.Tensor) -> torch.Tensor:
-        """The stacked matrices of all types, shape [n_types · mul_in, mul_out]."""
+    def matrices(self, embedding: torch.Tensor) -> torch.Tensor:
+        """The matrices of each type, one after the other in the order of the irreps of the output.
+
+        Args:
+            embedding: The table of the type embedding, shape [n_types, embedding_dim].
+
+        Returns:
+            Shape [n_types, sum of mul_in · mul_out over the irreps that input and output share].
+        """
+        shared = [block for block in self.layout_out.blocks if block.irrep in self.layout_in]
+        parts = [embedding @ self._weight(block, self.layout_in.block(block.irrep)) for block in shared]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _slots(self, types: torch.Tensor, embedding: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """What multiplies each atom's channels, and the table that the weights are multiplied by.
+
+        Channels are spread over one slot for each type, or one for each column of the embedding if these are far fewer:
+        such slots need gradients, which cost as much as half of them.
+        """
+        num_types = embedding.shape[0]
+        if num_types == 1:
+            return None, embedding
+        if num_types > 2 * self.embedding_dim:
+            return types @ embedding if types.dim() == 2 else embedding.index_select(0, types), None
+        if types.dim() == 1:
+            types = torch.nn.functional.one_hot(types, num_types).to(embedding.dtype)
+        return types, embedding
+
+    def _weight(self, block: Block, source: Block) -> torch.Tensor:
+        """The scaled weights of an irrep, shape [embedding_dim, mul_in · mul_out]."""
         weight = self.weights[str(block.irrep)].transpose(0, 1).flatten(1)
-        scale = 1.0 / math.sqrt(source.mul * self.embedding_dim)
-        return (embedding @ (weight * scale)).view(-1, block.mul)
+        return weight * (1.0 / math.sqrt(source.mul * self.embedding_dim))
 
 
 def channel_product(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:

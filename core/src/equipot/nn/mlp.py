@@ -91,6 +91,11 @@ class DenseLayers(torch.nn.Module):
             for k, fans in enumerate(layers)
         )
 
+    @property
+    def last_weights(self) -> torch.nn.Parameter:
+        """Weights of the last layer, which the outputs are linear in; shape [dims[-2], dims[-1]]."""
+        return self.weights[-1]
+
     def apply_layers(self, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
         """Evaluate, in the data type of x.
 

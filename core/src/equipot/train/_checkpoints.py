@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -29,11 +31,16 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 REQUEUED = "hpc_ckpt_*.ckpt"
 """Files that Lightning's own handling of SLURM wrote."""
 
+PAUSE = 50.0
+"""After ``last.ckpt`` was written, the next one waits this many times as long as writing took. So checkpoints cost
+2 % of the time of a run whose epochs take milliseconds, and one that is killed has lost no more than this pause."""
+
 
 class AtomicCheckpoints(CheckpointIO):
     """Writes checkpoints next to their target and renames them, and reads plain data only.
 
-    Lightning's own writes them to ``$TMPDIR`` and copies them over the only good file.
+    Lightning's own writes them to ``$TMPDIR`` and copies them over the only good file. A ``best.ckpt`` that is not
+    due is kept in memory, and written before the next file, or by ``flush``.
 
     Args:
         folder: Of the run, which is not made again if it was removed; folders for further checkpoints are made.
@@ -41,9 +48,16 @@ class AtomicCheckpoints(CheckpointIO):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._due = 0.0
+        self._waiting: dict[str, Any] | None = None
+
+    @property
+    def due(self) -> bool:
+        """Whether ``last.ckpt`` was written long enough ago, see ``PAUSE``."""
+        return time.monotonic() >= self._due
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a file, or leave the one that is there as it is.
+        """Write a file, or leave the one that is there as it is; keep a ``best.ckpt`` that is not due.
 
         Args:
             checkpoint: Tensors and plain containers.
@@ -54,10 +68,28 @@ class AtomicCheckpoints(CheckpointIO):
             ArtifactError: If the disk is full, or the folder is gone or read-only.
         """
         path = Path(path)
+        if path == self.folder / BEST:
+            self._waiting = None if self.due else _held(checkpoint)
+            if self._waiting is not None:
+                return
+        self.flush()
+        begun = time.monotonic()
         if path.parent != self.folder:
             if not self.folder.is_dir():
                 raise ArtifactError(problem(str(self.folder), "the folder of the run is gone"))
             path.parent.mkdir(parents=True, exist_ok=True)
+        self._write(checkpoint, path)
+        if path == self.folder / LAST:
+            now = time.monotonic()
+            self._due = now + PAUSE * (now - begun)
+
+    def flush(self) -> None:
+        """Write the ``best.ckpt`` that waits, if any: no later checkpoint may know of one that is not there."""
+        if self._waiting is not None:
+            self._write(self._waiting, self.folder / BEST)
+            self._waiting = None
+
+    def _write(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         with atomic(path) as temporary, temporary.open("wb") as file:
             _save(checkpoint, file)
 
@@ -78,6 +110,23 @@ class AtomicCheckpoints(CheckpointIO):
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _held(value: Any) -> Any:
+    """A copy of a checkpoint's contents; ``copy.deepcopy`` takes several times as long for a small model's."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        copied = copy.copy(value)  # of its own class, with the attribute in which torch keeps versions
+        copied.update((key, _held(item)) for key, item in value.items())
+        return copied
+    if type(value) in {list, tuple}:
+        return type(value)([_held(item) for item in value])
+    return value if type(value) in _FIXED else copy.deepcopy(value)
+
+
+_FIXED = frozenset({str, int, float, bool, type(None)})
+"""Types of values that cannot change."""
 
 
 class _Target(io.RawIOBase):
@@ -115,7 +164,8 @@ class RunCheckpoints(Checkpoint):
     """Keeps ``best.ckpt`` and ``last.ckpt``.
 
     The best one has the smallest objective of all validations; before the first one, or without any, it is the
-    newest. What is known of it is part of each checkpoint, so that a resumed run goes on comparing.
+    newest. What is known of it is part of each checkpoint, so that a resumed run goes on comparing. The last one is
+    written after an epoch, unless that would take much of the time (see ``PAUSE``), and at the end of training.
 
     Args:
         folder: Of the run.
@@ -157,9 +207,23 @@ class RunCheckpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write ``last.ckpt``, and ``best.ckpt`` as long as there was no validation."""
         del pl_module
+        if not _writes(trainer):
+            return
         if self.best.get("score") is None:
             self._save_best(trainer, None)
         self.save_last(trainer)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Leave nothing in memory only."""
+        del pl_module
+        _flush(trainer)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave nothing in memory only."""
+        del pl_module, exception
+        _flush(trainer)
 
     def save_last(self, trainer: lightning.Trainer) -> None:
         """Write ``last.ckpt`` of the present state."""
@@ -173,6 +237,22 @@ class RunCheckpoints(Checkpoint):
     def _save_best(self, trainer: lightning.Trainer, score: float | None) -> None:
         self.best = {"score": score, "epoch": trainer.current_epoch, "step": trainer.global_step, "file": BEST}
         trainer.save_checkpoint(self.folder / BEST)
+
+
+def _writes(trainer: lightning.Trainer) -> bool:
+    """Whether a checkpoint is due after an epoch: always after the last one, and with several processes."""
+    writer = trainer.strategy.checkpoint_io
+    if trainer.world_size > 1 or not isinstance(writer, AtomicCheckpoints):
+        return True
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    ends = trainer.should_stop or trainer.current_epoch + 1 == epochs or trainer.global_step == steps
+    return ends or writer.due
+
+
+def _flush(trainer: lightning.Trainer) -> None:
+    writer = trainer.strategy.checkpoint_io
+    if isinstance(writer, AtomicCheckpoints):
+        writer.flush()
 
 
 def carry_best(resumed: Path, folder: Path, step: int) -> None:

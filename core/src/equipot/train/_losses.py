@@ -6,7 +6,7 @@ import abc
 
 import torch
 
-from equipot.errors import ConfigError
+from equipot.errors import ConfigError, unknown
 from equipot.graph import Graph
 from equipot.train._measures import WEIGHTED_SUM, Loss, weight_problems, weighted_sum
 from equipot.train._terms import ErrorTerm, Term, TermMeasure
@@ -16,6 +16,11 @@ from equipot.train.options import EnergyLossOptions, LossOptions
 class TermLoss(TermMeasure, Loss):
     """A loss made of terms; each term has one value per batch."""
 
+    @property
+    def predictions(self) -> tuple[str, ...] | None:
+        """Those of all terms; of a class with a ``forward`` of its own nothing is known."""
+        return super().predictions if type(self).forward is TermLoss.forward else None
+
     def forward(self, outputs: Graph, batch: Graph) -> dict[str, torch.Tensor]:
         """Compute the terms of a batch and their weighted sum, and add the batch to the epoch's sums."""
         values = {term.names[0]: term(outputs, batch) for term in self.each_term()}
@@ -23,7 +28,7 @@ class TermLoss(TermMeasure, Loss):
 
 
 class SquaredErrorLoss(TermLoss, options=LossOptions):
-    """Weighted sum of mean squared errors, with coefficients normalised to sum 1.
+    """Weighted sum of mean squared errors, with coefficients normalised to sum 1; ``huber`` bounds large ones.
 
     Each error is averaged over the scalar entries that have a label, with the weights of the data if there are any. If
     no frame of a batch has the label, the term is 0.
@@ -40,8 +45,13 @@ class SquaredErrorLoss(TermLoss, options=LossOptions):
         """One term for each label with a weight."""
         name, given = type(self).__name__, self.options
         options = given if isinstance(given, LossOptions) else LossOptions(per_atom_energy=given.per_atom_energy)
+        deltas = given.huber_of(self.compared)
         coeffs = dict.fromkeys(self.compared, 1.0) if options.coeffs is None else options.coeffs
-        if problems := weight_problems(coeffs, self.compared, f"{name}.coeffs"):
+        problems = weight_problems(coeffs, self.compared, f"{name}.coeffs")
+        problems += [
+            unknown(f"{name}.huber", label, self.compared, "label") for label in deltas if label not in self.compared
+        ]
+        if problems:
             raise ConfigError(problems)
         terms: dict[str, Term] = {}
         weights = {}
@@ -50,8 +60,11 @@ class SquaredErrorLoss(TermLoss, options=LossOptions):
                 quantity = "per_atom_energy" if label == "total_energy" and options.per_atom_energy else label
                 by_type = options.per_type_forces_coeffs if label == "forces" else None
                 where = f"{name}.per_type_forces_coeffs"
-                terms[quantity] = ErrorTerm(quantity, type_weights=by_type, where=where, **self.term_options(label))
-                weights[f"{quantity}_mse"] = coeffs[label]
+                term = ErrorTerm(
+                    quantity, delta=deltas.get(label), type_weights=by_type, where=where, **self.term_options(label)
+                )
+                terms[quantity] = term
+                weights[term.names[0]] = coeffs[label]
         return terms, weights
 
 

@@ -26,6 +26,14 @@ class Accumulator(torch.nn.Module, abc.ABC):
         """Labels that the data must contain and the model must predict."""
 
     @property
+    def predictions(self) -> tuple[str, ...] | None:
+        """Outputs of the model that it reads, with a weight or without; None, the default, for any of them.
+
+        Training does not compute forces and stress that neither its loss nor its metrics read.
+        """
+        return None
+
+    @property
     @abc.abstractmethod
     def names(self) -> tuple[str, ...]:
         """Names of the values in ``epoch_values``; values of single types appear only after ``bind``."""
@@ -71,11 +79,18 @@ class Measure(Accumulator):
         return dict(self._coefficients)
 
     def state(self) -> dict[str, Any]:
-        """The sums of the epoch so far, for checkpoints: tensors and plain containers."""
+        """The sums of the epoch so far over all processes, for checkpoints: tensors and plain containers.
+
+        With several processes all of them must call it.
+        """
         return {"sums": {name: _metric_state(metric) for name, metric in self._metrics()}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from a stored ``state``; sums that it does not contain are left unchanged."""
+        """Continue from a stored ``state``; sums that it does not contain are left unchanged.
+
+        Of several processes the first one takes them and the others start from nothing, so that their number may differ
+        from that of the run which stored the state.
+        """
         saved = state.get("sums", {})
         for name, metric in self._metrics():
             if name in saved:
@@ -87,16 +102,29 @@ class Measure(Accumulator):
 
 def _metric_state(metric: torchmetrics.Metric) -> dict[str, Any]:
     found: dict[str, Any] = {"updates": metric._update_count}  # noqa: SLF001 - means of torchmetrics depend on it
-    for key, value in metric.metric_state.items():
-        found[key] = [item.clone() for item in value] if isinstance(value, list) else value.clone()
+    with metric.sync_context(should_sync=_adds_up(metric)):
+        for key, value in metric.metric_state.items():
+            found[key] = [item.clone() for item in value] if isinstance(value, list) else value.clone()
     return found
 
 
+def _adds_up(metric: torchmetrics.Metric) -> bool:
+    """Whether there are several processes, and what they have can be brought together as what one would have."""
+    reductions = metric._reductions.values()  # noqa: SLF001 - torchmetrics shows them in no other way
+    return _processes.share()[1] > 1 and all(callable(one) for one in reductions)
+
+
 def _load_metric_state(metric: torchmetrics.Metric, state: Mapping[str, Any]) -> None:
+    if _adds_up(metric) and _processes.share()[0] > 0:
+        metric.reset()
+        metric._update_count = int(state["updates"])  # noqa: SLF001 - see above
+        return
     metric._update_count, metric._computed = int(state["updates"]), None  # noqa: SLF001 - see above
     device = metric.device
     for key in metric.metric_state.keys() & state.keys():
         value = state[key]
+        if isinstance(metric._defaults[key], list) and not isinstance(value, list):  # noqa: SLF001 - joined by the sync
+            value = [value]
         setattr(metric, key, [item.to(device) for item in value] if isinstance(value, list) else value.to(device))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +12,19 @@ import lightning
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
+from equipot._processes import say
 from equipot.artifacts._checkpoint import checkpoint_record
 from equipot.config._trainer_rules import swaps_weights
 from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import Graph, num_frames
+from equipot.model._automatic import AutomaticModifiers, apply_automatic
 from equipot.model._graph_model import GraphModel
 from equipot.options import Configurable
 from equipot.train._diagnose import not_finite
 from equipot.train._measures import WEIGHTED_SUM, Measure
+from equipot.train._optimizers import in_one_pass
 from equipot.train._parts import GradientCombination, WeightAverage
-from equipot.train._position import LoopPosition, loader_state, position, trained_batches
+from equipot.train._position import LoopPosition, loader_state, log_epoch, position, trained_batches
 from equipot.train._schedule import EpochSchedule, lightning_scheduler
 from equipot.train._signals import Interruption
 from equipot.train.options import EMAOptions, LightningModuleOptions, TrainingOptions
@@ -49,8 +52,11 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         self.gradients = given if isinstance(given, GradientCombination) else getattr(given, "gradients", None)
         self.training_config: dict[str, Any] = {}
         self.data_record: dict[str, Any] = {}
+        self.tell: Callable[[str], None] = say
+        self.automatic: AutomaticModifiers | None = None
         self._terms: dict[str, torch.Tensor] = {}
         self._evaluations: torch.nn.ModuleList = torch.nn.ModuleList()
+        self._copies: dict[Measure, list[Measure]] = {}
         self._epoch_schedule: EpochSchedule | None = None
         self._epochs_closed = 0
         self._validated = -1
@@ -93,6 +99,22 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         outputs: Graph = self.evaluation_model(batch)
         return outputs
 
+    def setup(self, stage: str) -> None:
+        """Apply the automatic modifiers, once, now that the device is known, and say what was chosen."""
+        if self.automatic is None:
+            device, enabled = self.trainer.strategy.root_device, self.options.automatic_modifiers
+            self.model, self.automatic = apply_automatic(self.model, device, enabled=enabled)
+            if self.ema is not None:
+                self.ema, _ = apply_automatic(self.ema, device, enabled=enabled)
+                self.ema.evaluator = self.model.evaluator  # one for both says everything once
+            if self.automatic.line:
+                self.tell(self.automatic.line)
+        for model in (self.model, self.evaluation_model):
+            if model.evaluator is not None:
+                model.evaluator.tell = self.tell
+                if stage == TrainerFn.FITTING:
+                    model.evaluator.begin_training()
+
     # --------------------------------------------------------------- training
 
     def on_fit_start(self) -> None:
@@ -102,7 +124,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
                 hint = "use equipot.train.EMALightningModule for averaged weights"
                 what = f"{type(callback).__name__} swaps the model's weights"
                 raise ConfigError(problem("trainer.callbacks", what, hint=hint))
-        for name in ("parameter_pairs", "_buffer_pairs"):
+        for name in ("parameter_pairs", "_buffer_pairs", "_trained"):
             self.__dict__.pop(name, None)
 
     def training_step(self, batch: Graph, batch_idx: int) -> torch.Tensor:
@@ -113,7 +135,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         """
         if self.loss is None:
             raise ConfigError(problem("training_module.loss", "required option is missing", hint="training needs it"))
-        outputs = self.model(batch)
+        outputs = self._trained(batch)
         terms = self.loss(outputs, batch)
         total: torch.Tensor = terms[WEIGHTED_SUM]
         if not bool(torch.isfinite(total)):
@@ -123,6 +145,15 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         if self.train_metrics is not None:
             self.train_metrics.update(outputs, batch)
         return total
+
+    @cached_property
+    def _trained(self) -> GraphModel:
+        """The model, without the derivatives if neither loss nor metrics read one: they take most of the time."""
+        read = [None if one is None else one.predictions for one in (self.loss, self.train_metrics or self.loss)]
+        derived = () if self.model.derivatives is None else self.model.derivatives.provides
+        if not derived or any(one is None or not set(derived).isdisjoint(one) for one in read):
+            return self.model
+        return self.model.replace(derivatives=None)
 
     def _show_terms(self, terms: Mapping[str, torch.Tensor], batch: Graph, batch_idx: int) -> None:
         """Pass the terms to callbacks now, and to loggers and the progress bar only in the steps they use.
@@ -227,8 +258,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         """Log the epoch's loss and metrics, and step the schedule."""
         self.close_resumed_epoch()
         prefixes = {"loss": "train_loss_epoch", "train_metrics": "train_metric_epoch"}
-        for name, measure in self._training_measures():
-            self._log_values(prefixes[name], measure.epoch_values())
+        self._log_values({prefixes[name]: measure.epoch_values() for name, measure in self._training_measures()})
         if self.trainer.is_last_batch:
             self._close_epoch()
 
@@ -252,7 +282,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         parameters = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
         if not parameters:
             raise ConfigError(problem("training_module.model", "has no trainable parameter"))
-        optimizer = self.options.optimizer(params=parameters)
+        optimizer = self.options.optimizer(params=parameters, **in_one_pass(self.options.optimizer, parameters))
         if self.average is not None:
             self.average.prepare_optimizer(optimizer)
         given = getattr(self.options, "lr_scheduler", None)
@@ -275,10 +305,12 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
 
     def _start(self, metrics: Measure | None, loaders: Any) -> None:
         count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
-        copies = [] if metrics is None else [_copied(metrics).to(self.device) for _ in range(count)]
+        copies = [] if metrics is None else self._copies.setdefault(metrics, [])
+        while metrics is not None and len(copies) < count:
+            copies.append(_copied(metrics))
         for one in copies:
-            one.reset()
-        self._evaluations = torch.nn.ModuleList(copies)
+            one.to(self.device).reset()
+        self._evaluations = torch.nn.ModuleList(copies[:count])
 
     def _validate_now(self) -> dict[str, torch.Tensor]:
         """Metrics of the validation sets, outside Lightning's loop."""
@@ -313,18 +345,25 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of each validation or test set."""
         stage = "test" if self.trainer.testing else "val"
-        for index, metrics in enumerate(self._evaluations):
-            self._log_values(f"{stage}{index}_epoch", metrics.epoch_values())  # type: ignore[operator]
+        sets: list[Any] = list(self._evaluations)
+        self._log_values({f"{stage}{index}_epoch": one.epoch_values() for index, one in enumerate(sets)})
         self._evaluations = torch.nn.ModuleList()
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._validated = trained_batches(self.trainer)
 
     on_test_epoch_end = on_validation_epoch_end
 
-    def _log_values(self, prefix: str, values: Mapping[str, torch.Tensor]) -> None:
-        """Log values that are already the same on all processes."""
-        named = {f"{prefix}/{name}": value.to(self.device) for name, value in values.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
+    def _log_values(self, values: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Log values of an epoch, by prefix, that are already the same on all processes.
+
+        While a model is fitted they go to callbacks and loggers at once: Lightning's ``log`` takes about a millisecond
+        for each.
+        """
+        named = {f"{key}/{name}": value.to(self.device) for key, held in values.items() for name, value in held.items()}
+        if self.trainer.state.fn != TrainerFn.FITTING or self.trainer.sanity_checking:
+            self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
+        elif named:
+            log_epoch(self.trainer, named)
 
     # ------------------------------------------------------------ checkpoints
 
@@ -332,6 +371,7 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         """Add the model's config and the position in the epoch, in plain containers."""
         weights = "raw" if self.ema is None else "ema"
         record = checkpoint_record(self.model, weights, self.training_config, self.data_record)
+        record["automatic_modifiers"] = {} if self.automatic is None else self.automatic.to_dict()
         record["loop"] = {
             "epochs_closed": self._epochs_closed,
             "metrics": {key: value.detach().cpu().clone() for key, value in self.trainer.callback_metrics.items()},
@@ -343,13 +383,18 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue inside the epoch: restore the sums of loss and metrics, and what is due at the epoch's end."""
-        loop = checkpoint.get("equipot", {}).get("loop", {})
+        record = checkpoint.get("equipot", {})
+        loop = record.get("loop", {})
+        before = record.get("automatic_modifiers")
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        if self.automatic is not None and before is not None and fitting and (text := self.automatic.change(before)):
+            self.tell(text)
         self._epochs_closed = int(loop.get("epochs_closed", 0))
         self._validated = -1
         if "position" in loop:
             checkpoint.pop("loops", None)  # Lightning's own, which it would restore wrongly
             self._validated = loop["position"]["batches"] if loop["position"]["validated"] else -1
-            self._saved_loop = loop if self.trainer.state.fn == TrainerFn.FITTING else {}
+            self._saved_loop = loop if fitting else {}
         for name, measure in self._training_measures():
             measure.load_state(loop.get("measures", {}).get(name, {}))
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import lightning
+import torch
 from lightning.pytorch.loops.evaluation_loop import RestartStage as EvaluationStage
 from lightning.pytorch.loops.fit_loop import RestartStage as FitStage
 from lightning.pytorch.loops.training_epoch_loop import RestartStage as EpochStage
@@ -99,6 +100,20 @@ def _unlogged(trainer: lightning.Trainer) -> dict[str, float]:
     values = {key: float(value) for key, value in connector.metrics["log"].items()}
     step = fit.epoch_loop._batches_that_stepped - int(after_epoch)  # as Lightning counts for the epoch's own row
     return {"epoch": trainer.current_epoch, "step": step, **values} if values else {}
+
+
+def log_epoch(trainer: lightning.Trainer, values: Mapping[str, torch.Tensor]) -> None:
+    """Give values of an epoch to callbacks and loggers at once, in a row with the step that Lightning gives it.
+
+    Args:
+        trainer: At the end of an epoch of training, or of a validation within ``fit``.
+        values: Name to number.
+    """
+    inner, after_epoch = _loop(trainer).epoch_loop, int(not trainer.validating)
+    trainer.callback_metrics.update(values)
+    inner._batches_that_stepped -= after_epoch
+    trainer._logger_connector.log_metrics(dict(values))
+    inner._batches_that_stepped += after_epoch
 
 
 def _loop(trainer: lightning.Trainer) -> Any:

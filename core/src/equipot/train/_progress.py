@@ -1,14 +1,16 @@
-"""What a run says while it trains: one line for each epoch, on the terminal and in ``train.log``."""
+"""What a run says while it trains: a line after an epoch, on the terminal and in ``train.log``."""
 
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 
 from equipot._processes import is_first, say
 from equipot.files import append_text
@@ -17,8 +19,16 @@ from equipot.train._checkpoints import RunCheckpoints
 from equipot.train._table import KINDS
 from equipot.units import Units
 
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
+
 LOG = "train.log"
 """File in the folder of a run."""
+
+PAUSE = 10.0
+"""Seconds between two lines, at least: small sets have 20 epochs in a second."""
 
 
 def note(folder: Path, text: str, show: Callable[[str], None] = say) -> None:
@@ -35,7 +45,9 @@ def note(folder: Path, text: str, show: Callable[[str], None] = say) -> None:
 
 
 class EpochLines(lightning.Callback):
-    """Says how far training is, after each epoch.
+    """Says how far training is: after the first epoch and the last, and between them at most every ``PAUSE`` seconds.
+
+    What an epoch that says nothing has logged is in ``metrics.csv``.
 
     Args:
         folder: Of the run.
@@ -46,16 +58,41 @@ class EpochLines(lightning.Callback):
     def __init__(self, folder: Path, units: Units, checkpoints: RunCheckpoints | None) -> None:
         self.folder, self.units, self.checkpoints = folder, units, checkpoints
         self._begun = (0.0, 0)
+        self._said: float | None = None
+        self._waiting = ""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock."""
         del pl_module
         self._begun = (time.monotonic(), trainer.global_step)
+        self._said, self._waiting = None, ""
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Say it."""
+        """Say it, unless the last line is too new."""
         del pl_module
-        bar: Any = trainer.progress_bar_callback
+        self._waiting = self._line(trainer)
+        if self._said is None or time.monotonic() - self._said >= PAUSE:
+            self._say(trainer)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say what the last epoch was."""
+        del pl_module
+        self._say(trainer)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Say how far training came."""
+        del pl_module, exception
+        self._say(trainer)
+
+    def _say(self, trainer: lightning.Trainer) -> None:
+        if self._waiting:
+            bar: Any = trainer.progress_bar_callback
+            note(self.folder, self._waiting, say if bar is None else bar.print)
+            self._said, self._waiting = time.monotonic(), ""
+
+    def _line(self, trainer: lightning.Trainer) -> str:
         number = f"epoch {trainer.current_epoch + 1}"
         if trainer.max_epochs is not None and trainer.max_epochs > 0:
             number += f"/{trainer.max_epochs}"
@@ -64,9 +101,10 @@ class EpochLines(lightning.Callback):
         best = {} if self.checkpoints is None else self.checkpoints.best
         if best.get("score") is not None:
             parts.append(f"best {best['score']:.4g} (epoch {best['epoch'] + 1})")
+        parts.append(memory())
         if left := self._left(trainer):
             parts.append(f"{left} left")
-        note(self.folder, "  ".join(parts), say if bar is None else bar.print)
+        return "  ".join(part for part in parts if part)
 
     def _left(self, trainer: lightning.Trainer) -> str:
         """Time to the last epoch or step, from what this process has needed so far."""
@@ -105,6 +143,23 @@ def errors(metrics: Mapping[str, Any], units: Units) -> list[str]:
                 parts.append(f"{name} {kind.upper()} {', '.join(shown)}")
                 break
     return parts
+
+
+def memory() -> str:
+    """The most memory that this process has used, of the computer and of a GPU.
+
+    Example:
+        >>> memory().startswith("memory ")
+        True
+    """
+    parts = []
+    if resource is not None:
+        # Linux counts in kB, macOS in bytes
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        parts.append(f"{peak / 1e9:.2f} GB")
+    if torch.cuda.is_initialized():
+        parts.append(f"{torch.cuda.max_memory_allocated() / 1e9:.2f} GB of the GPU")
+    return f"memory {', '.join(parts)}" if parts else ""
 
 
 def duration(seconds: float) -> str:

@@ -149,6 +149,10 @@ def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path
         raise ConfigError(problem(str(path), what, hint="resume with the same files and split"))
 
 
+JUDGING = ("data.accept", "data.strict")
+"""Options that judge the data and change nothing in them: they may differ, and what they say now counts."""
+
+
 def check_same_config(saved: Mapping[str, Any], now: Mapping[str, Any], allow: Iterable[str] = ()) -> list[str]:
     """Compare the config of the interrupted run with the present one.
 
@@ -163,12 +167,12 @@ def check_same_config(saved: Mapping[str, Any], now: Mapping[str, Any], allow: I
     Raises:
         ConfigError: With every difference that is not allowed, and names in ``allow`` that are not keys.
     """
-    saved, now, allowed = plain(saved), plain(now), tuple(allow)
+    saved, now, allowed = plain(saved), plain(now), (*allow, *JUDGING)
     before, after = dict(leaves(saved)), dict(leaves(now))
     known = sorted({path for config in (saved, now) for path, _ in nodes(config)} - {""})
     problems = [
         problem("--allow", "no such key in the config", got=key, hint=did_you_mean(key, known))
-        for key in allowed
+        for key in allow
         if key not in known
     ]
     accepted = []

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import functools
-import logging
 import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot._interrupts import Interrupted, ignore_further
-from equipot._processes import is_first, say
+from equipot._processes import has_peers, is_first, say
 from equipot.artifacts._training_labels import label_facts
 from equipot.config._check import Checked, check_config
+from equipot.config._defaults import named_defaults
 from equipot.config._instantiate import ConfigObjects
-from equipot.config._resolve import resolve_phase2, with_references
-from equipot.config._sections import MODEL, is_within
+from equipot.config._resolve import resolve_phase2
 from equipot.config._shifts import given_shifts
 from equipot.config._targets import AllowList
-from equipot.config._trainer_rules import FORCED_TRAINER_OPTIONS
-from equipot.containers import leaves, plain, rewritten
+from equipot.containers import plain
 from equipot.errors import ConfigError, DataError, problem
 from equipot.files import remove_unfinished, write_json
 from equipot.train._atoms import AtomEnergies
@@ -31,13 +27,15 @@ from equipot.train._checkpoints import (
     LAST,
     OBJECTIVE,
     REQUEUED,
-    AtomicCheckpoints,
     RunCheckpoints,
     carry_best,
     carry_last,
 )
+from equipot.train._environment import check_environment, hidden, stored_config
 from equipot.train._launcher import Launcher, end_together, watch_processes
+from equipot.train._loggers import remove_events
 from equipot.train._progress import EpochLines, ending, note
+from equipot.train._quiet import quiet
 from equipot.train._records import MetricsFile, Rows, carry_rows
 from equipot.train._resume import (
     check_position,
@@ -48,6 +46,7 @@ from equipot.train._resume import (
 )
 from equipot.train._signals import Interruption
 from equipot.train._table import results_table
+from equipot.train._trainer import RunFolder, listed, make_trainer, raise_problems
 
 if TYPE_CHECKING:
     import lightning
@@ -116,7 +115,7 @@ def run_checked(checked: Checked, options: RunOptions) -> dict[str, dict[str, fl
     """
     if options.auto:
         options = replace(options, resume=newest_checkpoint(options.output))
-    with _quiet():
+    with quiet():
         return _Run(checked, options).run()
 
 
@@ -134,6 +133,8 @@ class _Run:
         self.checkpoints: RunCheckpoints | None = None
         self.atoms: AtomEnergies | None = None
         self.launcher: Launcher | None = None
+        self.refused = ""
+        self._resumed_step = 0
 
     def run(self) -> dict[str, dict[str, float]]:
         """All stages; a signal ends them.
@@ -158,7 +159,8 @@ class _Run:
         saved = None if resume is None else checkpoint_data(resume)
         if saved is not None and resume is not None and "train" in self.checked.stages:
             check_position(saved, resume)
-        self._check_environment()
+            self._resumed_step = int(saved["loop"]["position"]["step"])
+        check_environment([] if self.options.store_env else self.checked.environment)
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
         self._read_data()
         verdict = self._judge()
@@ -166,7 +168,8 @@ class _Run:
         self.atoms = AtomEnergies(self.data, statistics)
         _say_each(self.atoms.lines())
         self.resolved = plain(resolve_phase2(self.checked.config, statistics))
-        self.stored = self._without_environment(statistics)
+        store_all = self.options.store_env
+        self.stored = self.resolved if store_all else stored_config(self.checked, self.resolved, statistics)
         if saved is not None and resume is not None:
             changes = check_same_config(saved["training_config"], self.stored, self.options.allow)
             note(self.options.output, "\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
@@ -192,9 +195,15 @@ class _Run:
     def _finish(self, module: LightningModule, verdict: Verdict) -> None:
         """Write the results, and say what came out; what the checks warned of too, since first lines go unread."""
         compared = [] if self.atoms is None else self.atoms.compare(module.evaluation_model)
-        record = {} if self.atoms is None or not self.atoms.record else {"energies_of_atoms": self.atoms.record}
+        record: dict[str, Any] = {}
+        if self.atoms is not None and self.atoms.record:
+            record["energies_of_atoms"] = self.atoms.record
         warned = verdict.lines("warning")
         data = {"data": self._hidden(verdict.to_dict())} if warned else {}
+        if module.automatic is not None and module.automatic.applied:
+            record["automatic_modifiers"] = module.automatic.to_dict()
+        if module.model.evaluator is not None and module.model.evaluator.fallbacks:
+            record["fallbacks"] = list(module.model.evaluator.fallbacks)
         self._write("results.json", {**self.results, **record, **data})
         texts = [results_table(self.results, self.data.units), *compared]
         if warned:
@@ -229,7 +238,8 @@ class _Run:
             return
         elements = self.data.elements()
         say(f"type_names: {' '.join(elements)} (auto: the {len(elements)} elements of the data)")
-        self.checked = check_config(self.checked.open_types.settled(elements), self.checked.allow)
+        settled, filled = self.checked.open_types.settled(elements), self.checked.filled
+        self.checked = check_config(settled, self.checked.allow, filled=filled)
         self.checked.data.adopt(self.data)
         self.data = self.checked.data
 
@@ -245,23 +255,38 @@ class _Run:
             sets = [name for name in census.sets if name.rstrip("0123456789") == kind]
             problems += census.problems(required, sets)
         if problems:
-            raise ConfigError(dict.fromkeys(problems))
+            raise ConfigError(named_defaults(dict.fromkeys(problems), self.checked.filled))
 
     def _judge(self) -> Verdict:
-        """Judge the data and print what was found.
+        """Judge the data and print what was found; only the first process does.
 
         Raises:
             DataError: Naming what cannot be right, or, if the data section is strict, implausible.
         """
+        from equipot.data.checks import Verdict
+
+        if not is_first():
+            self.data.forgo_verdict()
+            return Verdict(findings=())
         verdict: Verdict = self.data.verdict(given_shifts(self.checked.resolved))
         say(str(verdict))
         if verdict.failures:
             hint = "correct the data, or silence a check with data.accept: [code]"
             found = [
-                problem(one.example, f"{one.code}: {one.message}", hint=one.check.remedy) for one in verdict.failures
+                problem(one.example, f"{one.code}: {one.message}", hint=one.check.advice) for one in verdict.failures
             ]
-            raise DataError("\n".join([*found, problem("data", f"{len(found)} of the checks failed", hint=hint)]))
+            self._refuse("\n".join([*found, problem("data", f"{len(found)} of the checks failed", hint=hint)]))
         return verdict
+
+    def _refuse(self, text: str) -> None:
+        """Stop, or if other processes would wait for this one, stop with them as soon as all are connected.
+
+        Raises:
+            DataError: If there are no others.
+        """
+        if not has_peers():
+            raise DataError(text)
+        self.refused = self.refused or text
 
     def _check_shifts(self, module: LightningModule, verdict: Verdict) -> None:
         """Say where the model's energies of atoms do not fit the data; shifts from statistics are known only now.
@@ -269,10 +294,12 @@ class _Run:
         Raises:
             DataError: If the data section is strict and they do not.
         """
+        if self.atoms is None or not is_first():
+            return
         said = [*(one.code for one in verdict.findings), *(self.data.options.accept or ())]
-        found = [] if self.atoms is None else self.atoms.check_shifts(module.model, said)
+        found = self.atoms.check_shifts(module.model, said)
         if found and verdict.strict:
-            raise DataError("\n".join(problem("data", one) for one in found))
+            self._refuse("\n".join(problem("data", one) for one in found))
         _say_each(found)
 
     def _statistics(self) -> dict[str, Any]:
@@ -296,119 +323,57 @@ class _Run:
         objects = self._objects()
         section = dict(self.resolved["training_module"])
         recipe = objects.make(section.pop("model"), "training_module.model")
-        _raise(objects)
+        raise_problems(objects)
         if not isinstance(recipe, ModelRecipe):
             raise ConfigError(problem("training_module.model", "is not a model", got=type(recipe).__name__))
         parts = {
             key: objects.make(value, f"training_module.{key}") for key, value in section.items() if key != "_target_"
         }
         target = objects.resolve(section, "training_module")
-        _raise(objects)
+        raise_problems(objects)
         module: LightningModule = target(model=recipe.build(self.data.units), **parts)
         module.training_config = self.stored
         module.data_record = self._data_record()
+        module.tell = functools.partial(note, self.options.output)
         module.interruption = self.interruption
         module.stays_stopped = not self.options.allow
         return module
 
     def _data_record(self) -> dict[str, Any]:
+        options = self.data.options
         record = {
             "census": self.data.census().to_dict(),
             "files": self.data.file_hashes(),
             "frames": {name: self.data.dataset(name).content_hash() for name in self.data.set_names},
-            **label_facts(self.data.label_contract, mask_nan=self.data.options.mask_nan_labels),
+            **label_facts(
+                self.data.label_contract,
+                mask_nan=options.mask_nan_labels,
+                weights=options.weights,
+                unconverged=options.unconverged,
+                species=self.data.species,
+            ),
         }
         if self.atoms is not None and self.atoms.record:
             record["energies_of_atoms"] = dict(self.atoms.record)
         return self._hidden(record)
 
-    # ------------------------------------------------------------ environment
-
-    def _check_environment(self) -> None:
-        """Refuse a model that could not be built again without the environment of this run.
-
-        Raises:
-            ConfigError: Naming its options from the environment.
-        """
-        places = [] if self.options.store_env else self.checked.environment
-        what = "comes from the environment, and every file with the model would store its value"
-        hint = "write the value itself, or add --store-env"
-        if found := [problem(path, what, hint=hint) for path in places if is_within(path, MODEL)]:
-            raise ConfigError(found)
-        if places:
-            say(
-                f"{', '.join(places)}: from the environment; the reference is stored, not the value (else: --store-env)"
-            )
-
-    def _without_environment(self, statistics: Mapping[str, Any]) -> dict[str, Any]:
-        """The config that is stored."""
-        if self.options.store_env or not self.checked.environment:
-            return self.resolved
-        return dict(plain(with_references(self.checked.config, statistics)))
-
-    def _hidden(self, record: dict[str, Any]) -> dict[str, Any]:
-        """A record of the run with the texts of the resolved config, such as paths, as they are stored."""
-        written = dict(leaves(self.stored))
-        texts = [(value, written.get(path)) for path, value in leaves(self.resolved) if isinstance(value, str)]
-        changed = {value: text for value, text in texts if text is not None and value != text}
-        if not changed:
-            return record
-
-        def renamed(value: Any, _: str) -> Any:
-            if isinstance(value, dict):
-                return {changed.get(key, key): item for key, item in value.items()}
-            if not isinstance(value, str):
-                return value
-            for own, text in changed.items():  # of places in the data, which begin with a path
-                value = value.replace(f"{own}, frame ", f"{text}, frame ")
-            return changed.get(value, value)
-
-        return dict(rewritten(record, leave=renamed))
-
     def _trainer(self) -> lightning.Trainer:
         """The trainer with what every run needs: checkpoints, a log and the random state."""
-        from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-        from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-        from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-        from lightning.fabric.utilities.exceptions import MisconfigurationException
-        from lightning.pytorch.callbacks import ModelSummary, ProgressBar
-
-        objects = self._objects()
-        section = {"default_root_dir": str(self.options.output), **self.resolved["trainer"], **FORCED_TRAINER_OPTIONS}
-        target = objects.resolve(section, "trainer")
-        given = {key: objects.make(value, f"trainer.{key}") for key, value in section.items() if key != "_target_"}
-        _raise(objects)
-        logger = None
-        if given.get("logger", True) is True:
-            logger = given["logger"] = MetricsFile(self.options.output)
-            logger.keep(0 if "train" in self.checked.stages and self.options.resume is None else None)
-        given["callbacks"] = self._callbacks(given.get("callbacks"), logger)
-        for name, kind, value in (
-            ("progress_bar", ProgressBar, sys.stdout.isatty()),
-            ("model_summary", ModelSummary, False),
-        ):
-            if not any(isinstance(one, kind) for one in given["callbacks"]):
-                given.setdefault(f"enable_{name}", value)
-        given["plugins"] = plugins = _listed(given.get("plugins"))
-        if not any(isinstance(one, CheckpointIO) for one in plugins):
-            plugins.append(AtomicCheckpoints(self.options.output))
-        if SLURMEnvironment.detect() and not any(isinstance(one, ClusterEnvironment) for one in plugins):
-            plugins.append(SLURMEnvironment())
-        for plugin in plugins:
-            if isinstance(plugin, SLURMEnvironment):
-                plugin.auto_requeue = False  # --resume auto is the way to go on there
-        try:
-            trainer: lightning.Trainer = target(**given)
-        except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
-            raise ConfigError(problem("trainer", " ".join(str(error).split()))) from None
-        return trainer
+        folder = RunFolder(
+            self.options.output,
+            kept_rows=0 if "train" in self.checked.stages and self.options.resume is None else None,
+            step=self._resumed_step,
+        )
+        return make_trainer(self._objects(), self.resolved["trainer"], folder, self._callbacks)
 
     def _callbacks(self, given: Any, logger: MetricsFile | None) -> list[Any]:
         """Ours around those of the config: the state of the loops first, ``best`` and ``last`` after all others."""
         from equipot.train._callback_checkpoints import CallbackCheckpoints
-        from equipot.train.callbacks import LoopState, RandomState
+        from equipot.train.callbacks import LoopState, RandomState, Refusal
 
-        callbacks = _listed(given)
+        refusal = Refusal()
+        refusal.text = self.refused
+        callbacks = listed(given)
         of_callbacks = CallbackCheckpoints(self.options.output)
         of_callbacks.prepare(callbacks)
         enabled = self.resolved["trainer"].get("enable_checkpointing", True) is not False
@@ -419,7 +384,10 @@ class _Run:
             kept.append(self.checkpoints)
         lines = EpochLines(self.options.output, self.data.units, self.checkpoints)
         rows = [] if logger is None else [Rows(logger)]
-        return [LoopState(), RandomState(), *rows, lines, of_callbacks, *callbacks, *kept]
+        return [refusal, LoopState(), RandomState(), *rows, lines, of_callbacks, *callbacks, *kept]
+
+    def _hidden(self, record: dict[str, Any]) -> dict[str, Any]:
+        return hidden(record, self.resolved, self.stored)
 
     # ----------------------------------------------------------------- stages
 
@@ -444,6 +412,7 @@ class _Run:
         if saved is None or resume is None:
             for path in (folder / BEST, folder / LAST, folder / "results.json", *folder.glob(REQUEUED)):
                 path.unlink(missing_ok=True)
+            remove_events(folder)
         else:
             carry_best(resume, folder, int(saved["loop"]["position"]["step"]))
             carry_last(resume, folder)
@@ -486,20 +455,8 @@ def _best_path(trainer: lightning.Trainer) -> str | None:
     return None if ours is None or ours.best_path is None else str(ours.best_path)
 
 
-def _listed(given: Any) -> list[Any]:
-    """One object or several as a list."""
-    if given is None:
-        return []
-    return list(given) if isinstance(given, (list, tuple)) else [given]
-
-
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(value) for key, value in metrics.items()}
-
-
-def _raise(objects: ConfigObjects) -> None:
-    if objects.problems:
-        raise ConfigError(objects.problems)
 
 
 def _say_each(lines: Sequence[str]) -> None:
@@ -526,32 +483,3 @@ def _end(interrupted: Interrupted, output: Path) -> SystemExit:
     hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
     note(output, f"{interrupted}; {hint}", functools.partial(print, file=sys.stderr))
     return SystemExit(interrupted.exit_code)
-
-
-_HARMLESS: Sequence[str] = (
-    r".*does not have many workers.*",
-    r".*Skipping val loop.*",
-    r".*Checkpoint directory .* exists and is not empty.*",
-    r".*Experiment logs directory .* exists and is not empty.*",
-    r".*is smaller than the logging interval.*",
-    r".*LeafSpec.*is deprecated.*",
-    r".*callbacks used to create the checkpoint need to be provided.*",  # --allow has listed what differs
-    r".*lr_scheduler.step.*before .optimizer.step.*",  # a step made up for right after a resume
-)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide warnings and notes that a user cannot act on."""
-    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        for pattern in _HARMLESS:
-            warnings.filterwarnings("ignore", message=pattern)
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.WARNING)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -26,6 +26,23 @@ from equipot.train._measures import (
 _SUMS = {"squares": "sum", "absolutes": "sum", "count": "sum", "largest": "max"}
 """What is kept of the errors, and how it is reduced over processes."""
 
+_HUBER = "huber"
+"""What is kept besides where large errors count linearly."""
+
+
+def huber(difference: torch.Tensor, delta: float) -> torch.Tensor:
+    r"""Huber's function, scaled so that it is the square of small errors: errors beyond ``delta`` count linearly.
+
+    .. math:: h(d) = d^2 \text{ for } |d| \le \delta, \text{ else } 2 \delta |d| - \delta^2
+
+    Args:
+        difference: Any shape.
+        delta: In the unit of the difference.
+
+    Source: Huber (1964), doi:10.1214/aoms/1177703732; twice ``torch.nn.functional.huber_loss``.
+    """
+    return 2.0 * torch.nn.functional.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=delta)
+
 
 class ErrorSums(Metric):
     """Sums over an epoch that give mean, root mean square and largest error, for each group of rows.
@@ -39,10 +56,13 @@ class ErrorSums(Metric):
     absolutes: torch.Tensor
     count: torch.Tensor
     largest: torch.Tensor
+    huber: torch.Tensor
 
-    def __init__(self, groups: int = 1) -> None:
+    def __init__(self, groups: int = 1, delta: float | None = None) -> None:
         super().__init__()
-        for name, reduced_by in _SUMS.items():
+        self.delta = delta
+        self.kept = _SUMS if delta is None else {**_SUMS, _HUBER: "sum"}
+        for name, reduced_by in self.kept.items():
             self.add_state(name, torch.zeros(groups, dtype=torch.float64), dist_reduce_fx=reduced_by)
 
     def update(self, difference: torch.Tensor, weights: torch.Tensor, group: torch.Tensor | None = None) -> None:
@@ -58,13 +78,15 @@ class ErrorSums(Metric):
         width = rows.shape[1]
         self.squares.index_add_(0, index, rows.square().sum(1) * weights)
         self.absolutes.index_add_(0, index, rows.abs().sum(1) * weights)
+        if self.delta is not None:
+            self.huber.index_add_(0, index, huber(rows, self.delta).sum(1) * weights)
         self.count.index_add_(0, index, weights * width)
         if width and weights.shape[0]:
             self.largest.scatter_reduce_(0, index, rows.abs().amax(1), "amax")
 
     def compute(self) -> dict[str, torch.Tensor]:
         """Sums of each group, by name; shape [groups]."""
-        return {name: getattr(self, name) for name in _SUMS}
+        return {name: getattr(self, name) for name in self.kept}
 
 
 class Term(Accumulator):
@@ -82,10 +104,11 @@ class ErrorTerm(Term):
 
     Args:
         quantity: Key of ``equipot.quantities.COMPARED``.
-        kinds: Keys of ``KINDS``; a term of a loss has only ``mse``.
+        kinds: Keys of ``KINDS``; the first is the value of a term of a loss, which has only ``mse``.
         type_weights: Weight of each type's mean in the mean over all types; None: every atom has the same weight.
         show_types: Give the value of each type too.
         ignore_nan: Treat NaN in labels as absent.
+        delta: Errors beyond it count linearly in the loss; the kind ``huber`` shows that, and comes first.
         where: Place named in errors.
     """
 
@@ -94,6 +117,7 @@ class ErrorTerm(Term):
         quantity: str,
         kinds: Sequence[str] = ("mse",),
         *,
+        delta: float | None = None,
         type_weights: Mapping[str, float] | None = None,
         show_types: bool = False,
         ignore_nan: bool = False,
@@ -102,6 +126,8 @@ class ErrorTerm(Term):
         super().__init__()
         self.quantity = COMPARED[quantity]
         self.labels = self.quantity.requires
+        self.delta = delta
+        kinds = kinds if delta is None else (_HUBER, *kinds)
         self.kinds = {f"{quantity}_{kind}": KINDS[kind] for kind in kinds}
         self.type_weights = type_weights
         self.show_types, self.ignore_nan, self.where = show_types, ignore_nan, where
@@ -109,7 +135,7 @@ class ErrorTerm(Term):
         self.weights: torch.Tensor | None = None
         if type_weights is not None and (not type_weights or min(type_weights.values()) <= 0):
             raise ConfigError(problem(where, "must be greater than 0 for every type", got=type_weights))
-        self.sums = ErrorSums()
+        self.sums = ErrorSums(delta=delta)
 
     def bind(self, type_names: Sequence[str]) -> None:
         """Keep sums for each type, if types have weights; these must be given for exactly the model's types."""
@@ -123,7 +149,12 @@ class ErrorTerm(Term):
             raise ConfigError(problems)
         self.types = tuple(type_names)
         self.weights = torch.tensor([given[name] for name in type_names], dtype=torch.float64)
-        self.sums = ErrorSums(len(type_names))
+        self.sums = ErrorSums(len(type_names), self.delta)
+
+    @property
+    def predictions(self) -> tuple[str, ...]:
+        """The predictions of its labels."""
+        return self.labels
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,7 +174,7 @@ class ErrorTerm(Term):
         return found
 
     def forward(self, outputs: Graph, batch: Graph) -> torch.Tensor:
-        """Add a batch and return the mean square of its errors; 0 if it has no label.
+        """Add a batch and return the mean square of its errors, or of Huber's function; 0 if it has no label.
 
         Weighted squares are divided by the number of entries, because weights have mean 1 over the train set: a batch
         of frames with small weights then changes the model less. With several processes it is this one's part of the
@@ -156,7 +187,9 @@ class ErrorTerm(Term):
         if added is None:
             mean_over_processes(torch.zeros_like(weights))
             return torch.zeros((), dtype=torch.float64, device=device)
-        rows = added.difference.square().reshape(len(added.weights), -1) * added.weights.unsqueeze(1)
+        errors = added.difference
+        values = errors.square() if self.delta is None else huber(errors, self.delta)
+        rows = values.reshape(len(added.weights), -1) * added.weights.unsqueeze(1)
         width = max(rows.shape[1], 1)
         if self.weights is None:
             count = mean_over_processes((added.present.sum() * width).to(torch.float64).reshape(1))
@@ -199,9 +232,11 @@ KINDS: dict[str, Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tens
     "mse": lambda sums, weights: _weighted_mean(sums["squares"], sums["count"], weights),
     "rmse": lambda sums, weights: _weighted_mean(sums["squares"], sums["count"], weights).sqrt(),
     "mae": lambda sums, weights: _weighted_mean(sums["absolutes"], sums["count"], weights),
+    "huber": lambda sums, weights: _weighted_mean(sums["huber"], sums["count"], weights),
     "maxabserr": lambda sums, _weights: sums["largest"].max(),
 }
-"""Mean square, root mean square, mean absolute and largest absolute error, from sums and weights of groups."""
+"""Mean square, root mean square, mean absolute error, mean of Huber's function and largest absolute error, from sums
+and weights of groups."""
 
 
 class TermMeasure(Configurable, abc.ABC):
@@ -248,6 +283,16 @@ class TermMeasure(Configurable, abc.ABC):
         """Labels of the terms that have a weight, even if it is 0."""
         used = [term for term in self.each_term() if not self._coefficients.keys().isdisjoint(term.names)]
         return tuple(dict.fromkeys(label for term in used for label in term.labels))
+
+    @property
+    def predictions(self) -> tuple[str, ...] | None:
+        """Those of all terms."""
+        found: list[str] = []
+        for term in self.each_term():
+            if term.predictions is None:
+                return None
+            found += term.predictions
+        return tuple(dict.fromkeys(found))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
 import torch
 
+from equipot.errors import DataError
+from equipot.train._launcher import GRACE
+
 if TYPE_CHECKING:
     from equipot.train._module import LightningModule
 
-__all__ = ["LoopState", "RandomState"]
+__all__ = ["LoopState", "RandomState", "Refusal"]
 
 
 class RandomState(lightning.Callback):
@@ -75,6 +79,30 @@ class RandomState(lightning.Callback):
         np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
         version, internal, gauss_next = state["python"]
         random.setstate((version, tuple(internal), gauss_next))
+
+
+class Refusal(lightning.Callback):
+    """Stops all processes of a run, once they are connected, if the first of them has refused the data.
+
+    Attributes:
+        text: What the first process has to say; empty if it has refused nothing, and in all others.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Ask the first process.
+
+        Raises:
+            DataError: In the first process, if it has refused the data.
+            SystemExit: In the others, then; they say nothing, and not sooner than the first.
+        """
+        if text := trainer.strategy.broadcast(self.text):
+            if trainer.is_global_zero:
+                raise DataError(text)
+            time.sleep(GRACE)
+            raise SystemExit(2)
 
 
 class LoopState(lightning.Callback):

@@ -5,9 +5,11 @@ A plugin derives a dataclass from one of these and names it in its class; see ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from equipot.model._graph_model import GraphModel
 from equipot.model._recipe import ModelRecipe
@@ -22,6 +24,22 @@ class EnergyLossOptions(Options):
 
     per_atom_energy: bool = True
     """Compare energies divided by the number of atoms."""
+
+    huber: Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(gt=0)]] | None = None
+    """Errors beyond this size count linearly instead of squared, so that few large ones do not decide: by label
+    (``total_energy``, per atom if energies are compared so; ``forces``; ``stress``), in its unit. A number is that of
+    forces, and a tenth of it holds for the other labels; default: none do."""
+
+    def huber_of(self, labels: Iterable[str]) -> dict[str, float]:
+        """The sizes by label.
+
+        Args:
+            labels: Those that the loss compares; of others only sizes that are given are there.
+        """
+        given = self.huber
+        if given is None or isinstance(given, dict):
+            return dict(given or {})
+        return {label: given if label == "forces" else given / 10.0 for label in labels}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +82,10 @@ class TrainingOptions(Options):
 
     optimizer: Callable[..., Any] | None = None
     """Any optimizer of ``torch.optim``; it is called with ``params``, pairs of name and parameter."""
+
+    automatic_modifiers: bool = field(default=True, kw_only=True)
+    """Apply what installed plugins declare as automatic, such as compiled kernels: faster, with the same results up to
+    rounding."""
 
 
 @dataclass(frozen=True)

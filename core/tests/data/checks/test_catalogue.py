@@ -7,7 +7,7 @@ import pytest
 from equipot.data.checks import CHECKS, Finding, define
 from equipot.data.checks._catalogue import SEVERITIES, code_problems
 
-TEXTS = ("law", "threshold", "why", "remedy")
+TEXTS = ("law", "threshold", "why", "advice")
 
 
 @pytest.mark.parametrize("code", CHECKS)

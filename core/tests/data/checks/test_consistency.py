@@ -252,6 +252,16 @@ def test_transposed_cells():
     assert findings[0].count == 30
 
 
+def test_what_is_wrong_with_the_cell_is_said_and_not_what_follows_from_it(alloy):
+    lost = [copy(one, cell=np.zeros((3, 3)), pbc=False, stress=None) for one in alloy]
+    findings, reasons = judge(lost)
+    assert [one.code for one in findings] == ["cell-lost"]
+    assert findings[0].count > 40
+    assert set(reasons.values()) == {"the structures are in doubt"}
+    findings, reasons = judge([copy(one, pbc=[True, False, True]) for one in alloy])
+    assert (findings, set(reasons.values())) == ([], {"the structures are in doubt"}), "pbc-missing says the rest"
+
+
 def test_each_set_is_judged_by_itself(ethanol):
     wrong = [copy(one, forces=-forces(one)) for one in ethanol]
     sets = {"train": collection(ethanol), "val0": collection(wrong, "b.xyz")}

@@ -4,7 +4,7 @@ import pytest
 from ase import Atoms
 
 from equipot.data._collection import collect_frames
-from equipot.data._energy_references import collected
+from equipot.data._energy_references import collect_references
 from equipot.data._frames import label_contract
 from equipot.data._label_units import unit_values
 from equipot.data._readers import read_placed
@@ -132,7 +132,7 @@ def test_without_frames_or_energies():
 def test_findings_by_type():
     frames = collection(molecules())
     mapper = ChemicalSpeciesToAtomTypeMapper(["one", "two"], {"H": "one", "C": "two", "O": "two"})
-    references = collected([(frame, False) for frame in frames.frames], mapper)
+    references = collect_references([(frame, False) for frame in frames.frames], mapper)
     (finding,) = shift_findings(references, {"one": 0.0, "two": 0.0})
     (line,) = described([finding])
     assert line.startswith("warning [energy-offset] less the shifts, energies are ")
@@ -168,6 +168,6 @@ def test_no_warning_on_public_data(extra_data, name):
     symbols = sorted(ase.data.chemical_symbols[number] for number in numbers)
     alone = [sum(number for _, number in one) == 1 for one in frames.compositions]
     pairs = zip(frames.frames, alone, strict=True)
-    chosen = collected(pairs, ChemicalSpeciesToAtomTypeMapper(symbols)).choose()
+    chosen = collect_references(pairs, ChemicalSpeciesToAtomTypeMapper(symbols)).choose()
     warnings = [one for one in energy_findings({"train": frames}, shifts=chosen.values) if one.severity != "note"]
     assert warnings == []

@@ -103,7 +103,7 @@ def test_frames_that_lost_their_cell():
 
 
 def seen(atoms):
-    return view(collection([atoms]), 0, "train")
+    return view(collection([atoms]), 0)
 
 
 def test_gap_of_a_cell():

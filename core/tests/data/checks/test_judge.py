@@ -9,10 +9,12 @@ from equipot.data._frames import label_contract
 from equipot.data.checks import CHECKS, Check, Finding, Verdict, _consistency, judge
 from equipot.data.checks._geometry_checks import CONTACT
 from equipot.data.checks._judge import ONE_PASS, SAME
-from equipot.data.checks._label_checks import CONSTRAINED, ENERGY_FAR_OFF, NAN
+from equipot.data.checks._label_energies import ENERGY_FAR_OFF
+from equipot.data.checks._label_forces import CONSTRAINED
+from equipot.data.checks._label_presence import NAN
 from equipot.data.checks._set_checks import RANK
 from equipot.errors import ConfigError
-from equipot_test_support.faults import changed, collection, ethanol
+from equipot_test_support.faults import alloys, changed, collection, ethanol, warned, water_boxes
 
 LONG = "/a/long/path/" * 10 + "train.xyz, frame 12"
 
@@ -32,6 +34,11 @@ def finding(check, count=3, example="train.xyz, frame 1", message="something is 
 def check_by_fit(code):
     texts = dict.fromkeys(("title", "law", "threshold", "why", "remedy"), "…")
     return Check(code=code, severity="warning", **texts)
+
+
+@pytest.mark.parametrize("frames", [ethanol, water_boxes, alloys])
+def test_nothing_is_said_of_sound_frames(frames):
+    assert warned(frames()) == set()
 
 
 def test_findings_are_sorted_by_severity(fitted):
@@ -80,7 +87,7 @@ def test_one_screen():
         "Checks of the data: 1 error, 1 warning, 1 note",
         "error label-nan: something is odd",
         "  at  train.xyz, frame 1",
-        "  do  Remove the frames, or mask_nan_labels: true to treat NaN as missing.",
+        "  do  Remove the frames, or treat NaN as missing with mask_nan_labels: true.",
         "warning contact: something is odd",
         "  at  train.xyz, frame 1",
         "  do  Look at the pair that is named; remove the frame, or keep it if it was",

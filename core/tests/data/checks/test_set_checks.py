@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from equipot.data.checks._set_checks import frame_hash
-from equipot.data.checks._survey import view
+from equipot.data.checks._block import blocks
+from equipot.data.checks._set_checks import frame_hashes
 from equipot_test_support.faults import alloys, changed, collection, ethanol, found, isolated_atoms, warned, water_boxes
 from equipot_test_support.water import labelled
 
@@ -34,7 +34,8 @@ def test_isolated_atoms_may_be_in_every_set():
 
 def test_hash_of_frames():
     def made(atoms):
-        return frame_hash(view(collection([atoms]), 0, "train"))
+        (block,) = blocks(collection([water_boxes(2)[1], atoms]), range(2), "train")
+        return frame_hashes(block)[1]
 
     atoms = water_boxes(1)[0]
     assert made(atoms) == made(changed(atoms, positions=atoms.positions + 1e-5, energy=0.0))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from equipot.data._outputs._step import CUT_OFF, Step, ended, numbers, table
+from equipot.data._outputs._step import Step, cut_off, ended, numbers, table
 from equipot.errors import DataError, problem
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def read_aims(text: TextIO, where: str) -> Iterator[Atoms]:
         else:
             _add_derivatives(line, text, step, len(first.elements), where)
     if step.energy is not None and not step.elements:
-        raise DataError(problem(where, "is cut off before the geometry of the last step", hint=CUT_OFF))
+        raise DataError(problem(where, "is cut off before the geometry of the last step", hint=cut_off()))
     yield from ended(step)
 
 
@@ -86,7 +86,7 @@ def _input_geometry(text: TextIO, where: str) -> Step:
         elif symbols:
             step.elements, step.positions = symbols, positions
             return step
-    raise DataError(problem(where, "is cut off in the geometry", hint=CUT_OFF))
+    raise DataError(problem(where, "is cut off in the geometry", hint=cut_off()))
 
 
 def _structure(text: TextIO, first: Step, where: str) -> Step:
@@ -101,7 +101,7 @@ def _structure(text: TextIO, first: Step, where: str) -> Step:
             symbols.append(words[4])
         if first.elements and len(symbols) == len(first.elements):
             return Step(symbols, positions, cell or first.cell, first.pbc)
-    raise DataError(problem(where, f"is cut off: {len(symbols)} of {len(first.elements)} atoms", hint=CUT_OFF))
+    raise DataError(problem(where, f"is cut off: {len(symbols)} of {len(first.elements)} atoms", hint=cut_off()))
 
 
 def _add_derivatives(line: str, text: TextIO, step: Step, count: int, where: str) -> None:
@@ -123,7 +123,7 @@ def _add_energy(text: TextIO, step: Step, where: str) -> None:
             return
         if "|" not in line:
             break
-    raise DataError(problem(where, "has no electronic free energy where it should be", hint=CUT_OFF))
+    raise DataError(problem(where, "has no electronic free energy where it should be", hint=cut_off()))
 
 
 def _stress(text: TextIO, where: str) -> list[list[float]]:
@@ -136,4 +136,4 @@ def _stress(text: TextIO, where: str) -> list[list[float]]:
             rows.append(row)
         if len(rows) == 3:
             return rows
-    raise DataError(problem(where, "is cut off in the stress", hint=CUT_OFF))
+    raise DataError(problem(where, "is cut off in the stress", hint=cut_off()))

@@ -1,4 +1,4 @@
-"""CP2K: the main output of single points, one or several in a file."""
+"""CP2K: the main output of single points, one or several in a file; see ``_cp2k_trajectory`` for other runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from equipot.data._outputs._step import CUT_OFF, Step, ended, numbers
+from equipot.data._outputs._step import Step, cut_off, ended, numbers
 from equipot.errors import DataError, problem
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ _FORCES = re.compile(r"(?:FORCES\| Atomic forces|ATOMIC FORCES in)\s+\[([^\]]*)\
 _STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ STRESS TENSOR)\s+\[([^\]]*)\]")
 _VECTOR = re.compile(r"^ CELL\| Vector ([abc]) \[angstrom\]:?\s+(\S+)\s+(\S+)\s+(\S+)\s+\|[abc]\| =\s+(\S+)")
 _PERIODICITY = re.compile(r"^ (?:CELL|POISSON)\| Periodicity\s+(NONE|[XYZ ]+?)\s*$")
-_FAILED = ("SCF run NOT converged", "outer SCF loop FAILED")
+FAILED = ("SCF run NOT converged", "outer SCF loop FAILED")
+"""What the program says of a self-consistent cycle that did not converge."""
 
 
 def read_cp2k(text: TextIO, where: str) -> Iterator[Atoms]:
@@ -32,47 +33,58 @@ def read_cp2k(text: TextIO, where: str) -> Iterator[Atoms]:
 
     Raises:
         DataError: If it is cut off, states a unit that is not known, or has several energies for one geometry, as in
-            molecular dynamics, whose further geometries are in other files.
+            molecular dynamics, whose geometries are in other files.
     """
-    step, cell, failed = Step(), _Cell(), ""
+    step, cell, failed = Step(), CellReader(), ""
     for line in text:
-        cell.read(line, step)
+        if cell.read(line) and step.energy is None:  # periodicity of the electrostatics follows the geometry
+            cell.give(step)
         if found := _COORDINATES.search(line):
             yield from ended(step)
             step = _geometry(text, found[1], where)
             cell.give(step)
-        elif mark := next((one for one in _FAILED if one in line), ""):
+        elif mark := next((one for one in FAILED if one in line), ""):
             failed = f'"{mark}"'
-        elif found := _ENERGY.match(line):
-            _add_energy(step, found, where)
+        elif (energy := total_energy(line, where)) is not None:
+            _add_energy(step, energy, where)
             step.unconverged, failed = failed, ""
         else:
             _add_derivatives(line, text, step, where)
     yield from ended(step)
 
 
-class _Cell:
+class CellReader:
     """The cell that was printed last, and in which directions it repeats."""
 
     def __init__(self) -> None:
         self._vectors: dict[str, list[float]] = {}
         self._periodic = "XYZ"
 
-    def read(self, line: str, step: Step) -> None:
-        """Read a line about the cell; periodicity of the electrostatics follows the geometry, that of the cell not."""
+    def read(self, line: str) -> bool:
+        """Read a line that may be about the cell; whether it is about its periodicity."""
         if found := _VECTOR.match(line):
             *row, length = (float(one) for one in found.groups()[1:])
             rounded = sum(one * one for one in row) ** 0.5  # components have fewer digits than the length
             self._vectors[found[1]] = [one * length / rounded for one in row]
         elif found := _PERIODICITY.match(line):
             self._periodic = found[1]
-            if step.energy is None:
-                self.give(step)
+            return True
+        return False
+
+    @property
+    def cell(self) -> list[list[float]] | None:
+        """The vectors in Å, shape [3, 3]; None if they were not printed."""
+        return [self._vectors[one] for one in "abc"] if len(self._vectors) == 3 else None
+
+    @property
+    def pbc(self) -> list[bool]:
+        """In which directions the cell repeats."""
+        return [one in self._periodic for one in "XYZ"]
 
     def give(self, step: Step) -> None:
         """Put the cell into a step that has atoms."""
-        if len(self._vectors) == 3 and step.elements:
-            step.cell, step.pbc = [self._vectors[one] for one in "abc"], [one in self._periodic for one in "XYZ"]
+        if self.cell is not None and step.elements:
+            step.cell, step.pbc = self.cell, self.pbc
 
 
 def _add_derivatives(line: str, text: TextIO, step: Step, where: str) -> None:
@@ -98,19 +110,30 @@ def _geometry(text: TextIO, unit: str, where: str) -> Step:
             raise DataError(problem(where, what, got=line.strip()[:80]))
         elif elements:
             return Step(elements, positions)
-    raise DataError(problem(where, "is cut off in a geometry", hint=CUT_OFF))
+    raise DataError(problem(where, "is cut off in a geometry", hint=cut_off()))
 
 
-def _add_energy(step: Step, found: re.Match[str], where: str) -> None:
-    from ase.units import Hartree
+def total_energy(line: str, where: str) -> float | None:
+    """The energy in Hartree, if the line has it.
 
+    Raises:
+        DataError: If it is in a unit that is not known.
+    """
+    if (found := _ENERGY.match(line)) is None:
+        return None
     if found[1].lower() not in ("a.u.", "hartree"):
         raise _unknown_unit(where, "energy", found[1])
+    return float(found[2])
+
+
+def _add_energy(step: Step, energy: float, where: str) -> None:
+    from ase.units import Hartree
+
     if step.energy is not None or not step.elements:
         what = "has several energies for one geometry" if step.elements else "has an energy without a geometry"
-        hint = "CP2K writes the geometries of further steps to PROJECT-pos-1.xyz and forces to PROJECT-frc-1.xyz"
-        raise DataError(problem(where, what, hint=f"{hint}: join them in an extended XYZ file"))
-    step.energy = step.free_energy = float(found[2]) * Hartree
+        hint = "of molecular dynamics and relaxations give NAME-pos-1.xyz, which is read with the others in its folder"
+        raise DataError(problem(where, what, hint=hint))
+    step.energy = step.free_energy = energy * Hartree
 
 
 def _forces(text: TextIO, unit: str, count: int, where: str) -> list[list[float]]:
@@ -133,7 +156,7 @@ def _forces(text: TextIO, unit: str, count: int, where: str) -> list[list[float]
             raise DataError(problem(where, "has other than three numbers for the force on an atom", got=line.strip()))
         rows.append([one * factor for one in row[:3]])
     if len(rows) != count:
-        raise DataError(problem(where, f"is cut off: {len(rows)} of {count} forces", hint=CUT_OFF))
+        raise DataError(problem(where, f"is cut off: {len(rows)} of {count} forces", hint=cut_off()))
     return rows
 
 
@@ -151,7 +174,7 @@ def _stress(text: TextIO, unit: str, where: str) -> np.ndarray[tuple[int, ...], 
             rows.append(row)
         if len(rows) == 3:
             return -factor * np.array(rows)
-    raise DataError(problem(where, "is cut off in the stress", hint=CUT_OFF))
+    raise DataError(problem(where, "is cut off in the stress", hint=cut_off()))
 
 
 def _unknown_unit(where: str, what: str, unit: str) -> DataError:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from equipot.data._outputs._step import CUT_OFF, noted
+from equipot.data._outputs._step import cut_off, noted
 from equipot.errors import DataError, problem
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_espresso(text: TextIO, where: str, *, results_required: bool = True) ->
         results["energy"] = results["free_energy"] = _last_energy(part, exact_exchange=exact_exchange)
         atoms.calc.results = {key: value for key, value in results.items() if value is not None}
         if len(atoms.calc.results.get("forces", atoms)) != len(atoms):
-            raise DataError(problem(where, "is cut off in the forces", hint=CUT_OFF))
+            raise DataError(problem(where, "is cut off in the forces", hint=cut_off()))
         failed = any(_FAILED in line for line in part)
         if results_required and all(atoms.calc.results.get(name) is None for name in _RESULTS):
             continue

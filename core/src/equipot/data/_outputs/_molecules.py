@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from equipot.data._outputs._step import CUT_OFF, Step, following, numbers, unfinished
+from equipot.data._outputs._step import Step, cut_off, following, numbers, unfinished
 from equipot.errors import DataError, problem
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _gaussian_geometry(text: TextIO, where: str) -> Step:
             numbers_of.append(max(number, 0))
             positions.append(row)
     else:
-        raise DataError(problem(where, "is cut off in a geometry", hint=CUT_OFF))
+        raise DataError(problem(where, "is cut off in a geometry", hint=cut_off()))
     if vectors and len(vectors) < 3:
         hint = "give its frames as extended XYZ with pbc"
         raise DataError(problem(where, f"is periodic in {len(vectors)} directions only", hint=hint))
@@ -191,7 +191,7 @@ def _orca_geometry(text: TextIO, where: str) -> Step:
             return Step(symbols, positions)
         symbols.append(line.split()[0])
         positions.append(row)
-    raise DataError(problem(where, "is cut off in a geometry", hint=CUT_OFF))
+    raise DataError(problem(where, "is cut off in a geometry", hint=cut_off()))
 
 
 def _orca_energy(step: Step, line: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipot.commands import setting
 from equipot.data._collection import NOTES, UNCONVERGED
 from equipot.errors import DataError, problem
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 logger = logging.getLogger(__name__)
-
-CUT_OFF = "read the steps before it with ase_args: {index: ':N'}, or write the file again"
 
 Rows = Any
 """Three numbers per row."""
@@ -69,6 +68,11 @@ class Step:
         return noted(atoms, self.unconverged)
 
 
+def cut_off() -> str:
+    """What to do with a file that ends within a step."""
+    return f"read the steps before it with {setting('ase_args', {'index': ':N'})}, or write the file again"
+
+
 def ended(step: Step) -> Iterator[Atoms]:
     """The frame of a step that has an energy."""
     if step.energy is not None:
@@ -106,7 +110,7 @@ def following(lines: Iterator[str], count: int, where: str, what: str) -> list[s
     """
     found = [line for _, line in zip(range(count), lines, strict=False)]
     if len(found) < count:
-        raise DataError(problem(where, f"is cut off: {len(found)} of {count} lines of the {what}", hint=CUT_OFF))
+        raise DataError(problem(where, f"is cut off: {len(found)} of {count} lines of the {what}", hint=cut_off()))
     return found
 
 

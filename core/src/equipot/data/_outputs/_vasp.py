@@ -107,9 +107,9 @@ def read_vasprun(stream: BinaryIO, where: str) -> Iterator[Atoms]:
 
 
 def _settings(parameters: Any) -> dict[str, float]:
-    """The parameters that are read: those for the number of electronic steps, and the outer pressure in kbar."""
+    """The parameters that are read: those of the electronic steps, and the outer pressure in kbar."""
     named = {one.get("name", "").upper(): one.text for one in parameters.iter("i")}
-    return {name: float(named[name]) for name in ("NELM", "PSTRESS") if named.get(name)}
+    return {name: float(named[name]) for name in ("NELM", "EDIFF", "PSTRESS") if named.get(name)}
 
 
 def _calculation(found: Any, elements: list[str], settings: dict[str, float]) -> Atoms:
@@ -128,10 +128,16 @@ def _calculation(found: Any, elements: list[str], settings: dict[str, float]) ->
         step.forces = _vectors(forces)
     if (stress := found.find("varray[@name='stress']")) is not None:
         step.stress = -np.array(_vectors(stress)) * GPa / 10
-    limit = settings.get("NELM")
-    if limit is not None and len(cycles) >= limit > 1:
-        step.unconverged = f"all {limit:g} electronic steps (NELM) passed"
+    step.unconverged = _still_changing([_energy(one, "e_fr_energy") for one in cycles], settings)
     return step.atoms()
+
+
+def _still_changing(energies: list[float], settings: dict[str, float]) -> str:
+    """Why the cycle with these energies did not converge: the last of all NELM steps changed them by EDIFF or more."""
+    limit, allowed = settings.get("NELM"), settings.get("EDIFF", 0.0)
+    if limit is None or not len(energies) >= limit > 1 or abs(energies[-1] - energies[-2]) < allowed:
+        return ""
+    return f"all {limit:g} electronic steps (NELM) passed, and the last changed the energy by EDIFF or more"
 
 
 def _energy(found: Any, name: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -36,8 +36,13 @@ class Check:
     why: str
     """What a model learns from such data."""
 
-    remedy: str
-    """What to do."""
+    remedy: str | Callable[[], str]
+    """What to do; a function where options are named, so that it names those of the running command."""
+
+    @property
+    def advice(self) -> str:
+        """What to do, in the words of the running command."""
+        return self.remedy if isinstance(self.remedy, str) else self.remedy()
 
 
 CHECKS: dict[str, Check] = {}
@@ -96,4 +101,4 @@ class Finding:
     def to_dict(self) -> dict[str, Any]:
         """``code``, ``severity``, ``count``, ``example``, ``message`` and ``remedy``, as plain containers."""
         plain = {key: value for key, value in asdict(self).items() if key in ("count", "example", "message")}
-        return {"code": self.code, "severity": self.severity, **plain, "remedy": self.check.remedy}
+        return {"code": self.code, "severity": self.severity, **plain, "remedy": self.check.advice}

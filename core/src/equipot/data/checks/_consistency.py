@@ -10,9 +10,10 @@ from equipot.data.checks import _probe_checks as checks
 from equipot.data.checks._catalogue import Check, Finding
 from equipot.data.checks._consistency_energies import cohesive, energy_findings
 from equipot.data.checks._consistency_forces import FOLLOWS_NOT, force_findings
-from equipot.data.checks._consistency_frames import frame_findings
+from equipot.data.checks._consistency_frames import cells_open, frame_findings
 from equipot.data.checks._consistency_stress import stress_findings, stress_size
 from equipot.data.checks._consistency_units import unit_findings
+from equipot.data.checks._geometry_checks import LATTICE_LOST
 from equipot.data.checks._sample import MOST_ATOMS, Sample
 from equipot.units import Units
 
@@ -61,10 +62,11 @@ def consistency_findings(
 
 def _judged(sample: Sample, contract: LabelContract) -> tuple[list[Finding], dict[str, str]]:
     findings = [*frame_findings(sample), *cohesive(sample)]
+    structures = (checks.POSITIONS_UNIT, checks.CELL_TRANSPOSED, LATTICE_LOST)
     reason = sample.why_no_fit() if "forces" in contract else "forces are not among the labels"
-    if any(one.check in (checks.POSITIONS_UNIT, checks.CELL_TRANSPOSED) for one in findings):
-        reason = "the structures are in doubt"
-    elif any(one.check is checks.FORCES_ZEROED for one in findings):
+    if any(one.check in structures for one in findings) or cells_open(sample):
+        return findings, {check.code: "the structures are in doubt" for check in _FITS}
+    if any(one.check is checks.FORCES_ZEROED for one in findings):
         reason = "some forces were set to zero"
     if reason is not None:
         findings.extend((*unit_findings(sample, fits=False), *stress_size(sample)))

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from equipot.data.checks import _probe_checks as checks
 from equipot.data.checks._catalogue import Finding
 from equipot.data.checks._consistency_frames import found
+from equipot.data.checks._numbers import deviation
 from equipot.data.checks._probe import FloatArray
-from equipot.data.checks._probe_fit import deviation
 from equipot.data.checks._sample import Sample, structure_of
 
 _FAR, _UNUSUAL, _RAISED = 30.0, 8.0, 12.0

@@ -10,8 +10,9 @@ import numpy as np
 
 from equipot.data.checks import _probe_checks as checks
 from equipot.data.checks._catalogue import Check, Finding
+from equipot.data.checks._geometry_checks import CLUSTER, GAP, LATTICE_LOST, open_gap
 from equipot.data.checks._probe import REACH, FloatArray, Structure
-from equipot.data.checks._sample import Sample
+from equipot.data.checks._sample import FEWEST_FRAMES, Sample
 from equipot.errors import DataError
 from equipot.neighbors import neighbor_list
 
@@ -21,6 +22,9 @@ _TOUCHING, _APART = 0.55, 0.7
 _LOPSIDED = 0.02
 _ROOM = 2.0
 """Å³ per atom: no solid is as dense."""
+_FILLED, _HYDROGEN = 0.12, 0.2
+"""Part of the box around the atoms that spheres of their covalent diameters fill, of which free molecules without much
+hydrogen have less."""
 _TORQUE, _NET, _UNBALANCED = 0.02, 0.05, 0.01
 _ZEROED = 0.02
 _RARE, _COMMON = 0.02, 20
@@ -31,15 +35,45 @@ def found(check: Check, places: Sequence[str], message: str) -> Finding:
     return Finding(check=check, count=len(places), example=places[0], message=message, places=tuple(places))
 
 
-def frame_findings(sample: Sample) -> Iterator[Finding]:
-    """All findings of this module on one sample."""
+def frame_findings(sample: Sample) -> list[Finding]:
+    """All findings of this module on one sample: those on the structures, and only if there are none, the others."""
     if unit := positions_unit(sample):
-        yield unit
-    else:
-        yield from cell_transposed(sample)
-    yield from forces_torque(sample)
-    yield from forces_zeroed(sample)
-    yield from element_label(sample)
+        return [unit, *element_label(sample)]
+    found_in_cells = [*cell_transposed(sample), *cell_lost(sample)]
+    if found_in_cells or cells_open(sample):
+        return [*found_in_cells, *element_label(sample)]
+    return [*forces_torque(sample), *forces_zeroed(sample), *element_label(sample)]
+
+
+def cells_open(sample: Sample) -> bool:
+    """Whether most frames have a cell that is full of atoms and not periodic, which ``pbc-missing`` says."""
+    having = [one for one in sample.structures if not one.pbc.all() and one.volume > 1e-9]
+    full = sum(open_gap(one) < GAP for one in having)
+    return full > 0.5 * len(sample.structures)
+
+
+def cell_lost(sample: Sample) -> Iterator[Finding]:
+    """Pieces of crystals and liquids whose forces are those of a periodic calculation."""
+    free = [one for one in sample.with_forces if not one.pbc.any() and one.volume < 1e-9]
+    solid = [one for one in free if len(one.numbers) >= CLUSTER and (one.numbers == 1).mean() < _HYDROGEN]
+    if len(solid) < FEWEST_FRAMES or len(solid) <= 0.5 * len(sample.structures):
+        return
+    turned = [one.place for one in solid if _turns(one)]
+    if len(turned) > 0.5 * len(solid) and float(np.median([_filled(one) for one in solid])) > _FILLED:
+        message = (
+            f"{len(solid)} frames have no cell, but are packed like a crystal, and forces turn {len(turned)} of "
+            "them, as only those of a periodic calculation can"
+        )
+        yield found(LATTICE_LOST, turned, message)
+
+
+def _filled(structure: Structure) -> float:
+    """Part of the box around the atoms that spheres of their covalent diameters fill."""
+    from ase.data import covalent_radii
+
+    radii = covalent_radii[structure.numbers]
+    box = np.prod(np.ptp(structure.positions, axis=0) + 2.0 * radii.mean())
+    return float(4.0 / 3.0 * np.pi * (radii**3).sum() / box)
 
 
 def nearest_ratios(structure: Structure) -> FloatArray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equipot.data._energy_references import EnergyReferences, collected, is_alone
+from equipot.data._energy_references import EnergyReferences, collect_references, is_alone
 from equipot.data._label_units import unit_values
 from equipot.data.checks._catalogue import Check, Finding, define
 from equipot.units import UNIT_SYSTEMS, Units
@@ -74,7 +74,7 @@ def energy_findings(
     elements = [chemical_symbols[number] for number in sorted(numbers - {0})]
     if 0 in numbers or not elements or not set(elements) <= set(shifts):  # which other checks report
         return []
-    references = collected(_frames(sets[name]), ChemicalSpeciesToAtomTypeMapper(elements))
+    references = collect_references(_frames(sets[name]), ChemicalSpeciesToAtomTypeMapper(elements))
     return shift_findings(references, shifts, units, name)
 
 
@@ -134,4 +134,4 @@ def _reason(level: float, shift: float, *, uniform: bool) -> str:
 
 def described(findings: Sequence[Finding]) -> list[str]:
     """One line for each finding, for the output of a run."""
-    return [f"{one.severity} [{one.code}] {one.message}; {one.check.remedy}" for one in findings]
+    return [f"{one.severity} [{one.code}] {one.message}; {one.check.advice}" for one in findings]

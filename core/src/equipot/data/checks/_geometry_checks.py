@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from equipot.data.checks._block import FloatArray, IntArray
 from equipot.data.checks._catalogue import Check, Finding, define
-from equipot.data.checks._survey import Asked, FloatArray, IntArray, OnePass, Places, View
+from equipot.data.checks._probe import Structure
+from equipot.data.checks._survey import Asked, NearPass, Places, View
 from equipot.errors import DataError
 from equipot.neighbors import neighbor_list
 
@@ -93,10 +95,12 @@ LATTICE_LOST = define(
     Check(
         code="cell-lost",
         severity="warning",
-        title="Frames without a cell among periodic ones of the same composition",
-        law="Frames of one composition are either all periodic or all not.",
+        title="Frames have lost their cell",
+        law="Frames of one composition are either all periodic or all not; forces do not turn what is not periodic.",
         threshold="Frames of at least eight atoms have no cell, while other frames of the same numbers of atoms of "
-        "each element are periodic.",
+        "each element are periodic; or forces turn most of the frames without a cell (at least 20), and these cannot "
+        "be molecules: less than a fifth of the atoms is hydrogen, and spheres of the covalent radii fill more than 12 "
+        "% of the box around them.",
         why="Atoms at the surface of the supposed cluster lack neighbours.",
         remedy="Write the Lattice into these frames.",
     )
@@ -104,11 +108,12 @@ LATTICE_LOST = define(
 
 _CONTACT = 0.3
 _CLOSE, _FAR = 0.5, 1.5
-_GAP = 3.0
+GAP = 3.0
 _LEAST_SHARE = 0.02
 _NOBLE = (2, 10, 18, 36, 54, 86)
 _BOHR = 1.8897
-_CLUSTER = 8
+CLUSTER = 8
+"""Fewest atoms of a frame that can be a piece of a crystal or liquid."""
 
 
 class Nearest(NamedTuple):
@@ -166,7 +171,7 @@ def nearest(frame: View, cell: FloatArray | None = None) -> Nearest | None:
     return Nearest(of_atoms, (int(i[least]), int(j[least])), float(distances[least]))
 
 
-def open_gap(frame: View) -> float:
+def open_gap(frame: View | Structure) -> float:
     """Smallest of the largest empty spaces between atoms along the cell vectors that are not periodic, Å.
 
     Args:
@@ -185,10 +190,8 @@ def open_gap(frame: View) -> float:
     return min(gaps)
 
 
-class Distances(OnePass):
+class Distances(NearPass):
     """Contacts, positions in another unit, transposed cells."""
-
-    near: ClassVar[bool] = True
 
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
@@ -283,10 +286,8 @@ def _apart_if_transposed(frame: View) -> bool:
     return found is not None and found.ratio > 0.75
 
 
-class Periodicity(OnePass):
+class Periodicity(NearPass):
     """Cells that are full but not periodic, and frames that lost their cell."""
-
-    near: ClassVar[bool] = True
 
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
@@ -299,7 +300,7 @@ class Periodicity(OnePass):
     def see(self, frame: View) -> None:
         """Measure the empty space along axes that are not periodic."""
         has_cell = frame.has_cell
-        if len(frame.numbers) >= _CLUSTER and (frame.pbc.all() or not (has_cell or frame.pbc.any())):
+        if len(frame.numbers) >= CLUSTER and (frame.pbc.all() or not (has_cell or frame.pbc.any())):
             composition = tuple(np.bincount(frame.numbers).tolist())
             if frame.pbc.all():
                 self._periodic.add(composition)
@@ -307,7 +308,7 @@ class Periodicity(OnePass):
                 self._clusters.setdefault(composition, []).append(frame.place)
         if has_cell and not frame.pbc.all() and len(frame.numbers) > 1:
             self._open += 1
-            if (gap := open_gap(frame)) < _GAP:
+            if (gap := open_gap(frame)) < GAP:
                 self._full.add(frame.place)
                 self._gap = min(self._gap, gap)
 

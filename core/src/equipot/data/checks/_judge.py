@@ -12,9 +12,14 @@ import numpy as np
 
 from equipot.data._collection import FrameCollection
 from equipot.data._frames import LabelContract
-from equipot.data.checks import _geometry_checks, _label_checks, _set_checks
+from equipot.data.checks import _geometry_checks, _set_checks
 from equipot.data.checks._catalogue import CHECKS, SEVERITIES, Check, Finding, code_problems, define
 from equipot.data.checks._energy_checks import energy_findings
+from equipot.data.checks._label_energies import ENERGY_FAR_OFF, Energies
+from equipot.data.checks._label_forces import Forces
+from equipot.data.checks._label_presence import Presence
+from equipot.data.checks._label_stress import Stresses
+from equipot.data.checks._label_values import Constant
 from equipot.data.checks._survey import Asked, OnePass, Places, survey
 from equipot.errors import ConfigError
 from equipot.units import Units
@@ -32,11 +37,11 @@ READER_NOTE = define(
 )
 
 ONE_PASS: tuple[type[OnePass], ...] = (
-    _label_checks.Presence,
-    _label_checks.Constant,
-    _label_checks.Energies,
-    _label_checks.Forces,
-    _label_checks.Stresses,
+    Presence,
+    Constant,
+    Energies,
+    Forces,
+    Stresses,
     _geometry_checks.Distances,
     _geometry_checks.Periodicity,
     _set_checks.Copies,
@@ -53,6 +58,7 @@ SAME = {
     "positions-too-close": "positions-unit",
     "positions-too-far": "positions-unit",
     "cell-overlap": "cell-transposed",
+    "cell-lost": "cell-lost",
 }
 """Checks of one pass that are left out where a check by a fit, which knows more, says the same of the same frames."""
 
@@ -135,7 +141,7 @@ def _described(finding: Finding) -> list[str]:
     lines = _wrapped(heading, indent="  ")
     if finding.example:
         lines += [f"  at  {_fitting(finding.example, WIDTH - 6)}"]
-    return [*lines, *_wrapped(finding.check.remedy, first="  do  ", indent="      ")]
+    return [*lines, *_wrapped(finding.check.advice, first="  do  ", indent="      ")]
 
 
 def _short(finding: Finding) -> list[str]:
@@ -226,7 +232,7 @@ def _consistency(
 def _said(finding: Finding, others: Sequence[Finding]) -> bool:
     """Whether another finding says the same; frames that are far off are named by each check that found them."""
     same = [one for one in others if one.code == SAME.get(finding.code)]
-    if finding.code == _label_checks.ENERGY_FAR_OFF.code:
+    if finding.code == ENERGY_FAR_OFF.code:
         return any(set(finding.places) <= set(one.places) for one in same)
     return bool(same)
 

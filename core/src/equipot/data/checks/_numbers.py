@@ -1,4 +1,4 @@
-"""Numbers that several checks need: outliers, and energies without the part that is linear in the composition."""
+"""Numbers that several checks need: outliers, and fits to compositions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from equipot.data.checks._survey import FloatArray
+from equipot.data.checks._block import FloatArray, IntArray
+
+FEWEST = 20
+"""Frames of a set in which outliers are looked for."""
+
+GAP = 3.0
+"""Factor by which outliers are larger than the next value, if a check has no reason for another one."""
 
 _SHARE = 0.02
 _ROUNDS = 12
@@ -50,26 +56,36 @@ def composition_matrix(counts: Sequence[Mapping[int, int]]) -> tuple[FloatArray,
     return matrix, elements
 
 
-def composition_residuals(energies: FloatArray, counts: Sequence[Mapping[int, int]]) -> FloatArray:
-    """Energies per atom without the part that is linear in the composition, which outliers move little.
+def composition_fit(shares: FloatArray, values: FloatArray, kind_of: IntArray) -> FloatArray:
+    """Values of the elements whose mean over the shares in a composition comes closest, which outliers move little.
 
     The fit minimises squares of small and absolute values of large residuals, by weights.
 
     Args:
-        energies: eV, shape [n_frames].
-        counts: Atomic number to number of atoms, of each frame.
+        shares: Of the elements in each composition, shape [n_compositions, n_elements].
+        values: Of frames, e.g. eV/atom, shape [n_frames].
+        kind_of: Row in ``shares`` of each frame, shape [n_frames].
 
     Returns:
-        eV/atom, shape [n_frames].
+        Shape [n_elements]; the smallest values where compositions leave a choice.
     """
-    matrix, _ = composition_matrix(counts)
-    atoms = matrix.sum(axis=1)
-    shares, per_atom = matrix / atoms[:, None], energies / atoms
-    weights, residuals = np.ones(len(energies)), per_atom
+    weights: FloatArray = np.ones(len(values))
+    fitted = np.zeros(shares.shape[1])
     for _ in range(_ROUNDS):
-        root = np.sqrt(weights)
-        fitted = np.linalg.lstsq(shares * root[:, None], per_atom * root, rcond=1e-10)[0]
-        residuals = per_atom - shares @ fitted
+        total = np.bincount(kind_of, weights, minlength=len(shares))
+        mean = np.bincount(kind_of, weights * values, minlength=len(shares)) / np.maximum(total, 1e-300)
+        root = np.sqrt(total)
+        fitted[:] = np.linalg.lstsq(shares * root[:, None], mean * root, rcond=1e-10)[0]
+        residuals = values - (shares @ fitted)[kind_of]
         distance = np.abs(residuals - np.median(residuals))
         weights = 1.0 / np.maximum(1.0, distance / max(2 * 1.4826 * float(np.median(distance)), 1e-12))
-    return np.asarray(residuals, dtype=np.float64)
+    return fitted
+
+
+def deviation(values: FloatArray) -> float:
+    """Standard deviation of what is not an outlier, from the median absolute deviation.
+
+    Args:
+        values: Shape [n].
+    """
+    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) + 1e-12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipot.commands import setting
 from equipot.data._collection import DROPPED, FORCE_CONSISTENT, UNCONVERGED
 from equipot.data.checks._catalogue import Check, define
 
@@ -11,12 +12,13 @@ UNCONVERGED_SCF = define(
         severity="warning",
         title="A self-consistent cycle did not converge",
         law="Energies and forces are those of a self-consistent density.",
-        threshold="The program says so: VASP `EDIFF was not reached`, or all NELM steps without `EDIFF is reached`; "
+        threshold="The program says so: VASP `EDIFF was not reached`, or all NELM steps without `EDIFF is reached`, "
+        "in `vasprun.xml` all NELM steps, of which the last changed the energy by EDIFF or more; "
         "Quantum ESPRESSO `convergence NOT achieved`; Gaussian `Convergence criterion not met`; ORCA `not fully "
         "converged` or `SCF NOT CONVERGED`; CP2K `SCF run NOT converged` or `outer SCF loop FAILED`; FHI-aims "
         "`SELF-CONSISTENCY CYCLE DID NOT CONVERGE`, or a restart of the mixer that is the last thing.",
         why="Such energies are wrong by any amount, such forces more so; one frame can spoil a small set.",
-        remedy="Repeat the calculation, or leave the frames out with `data.unconverged: drop`.",
+        remedy=lambda: f"Repeat the calculation, or leave the frames out with {setting('data.unconverged', 'drop')}.",
     )
 )
 
@@ -42,6 +44,9 @@ FORCE_CONSISTENT_ENERGY = define(
         "1e-9 eV/atom, and `labels` is not given. Columns of databases with these names do not count.",
         why="With smeared occupations forces belong to the electronic free energy; the energy that is extrapolated to "
         "zero smearing differs by up to tens of meV per cell, which a model sees as noise.",
-        remedy="Nothing; `labels: {total_energy: energy, forces: forces, stress: stress}` takes the other one.",
+        remedy=lambda: (
+            "Nothing; the other one is taken with "
+            f"{setting('labels', {'total_energy': 'energy', 'forces': 'forces', 'stress': 'stress'})}."
+        ),
     )
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipot.commands import setting
 from equipot.data.checks._catalogue import Check, define
 
 FORCES_UNRELATED = define(
@@ -67,7 +68,9 @@ FORCES_UNIT = define(
         "forces together grow by more than 0.3; or the bonds' stiffness is below 6 or above 250 eV/Å².",
         why="Energies and forces pull the model in different directions; if both are wrong together, training looks "
         "fine and every simulation is wrong.",
-        remedy="Convert to eV and eV/Å (or set units: real for kcal/mol and kcal/mol/Å) before training.",
+        remedy=lambda: (
+            f"Convert to eV and eV/Å before training; kcal/mol and kcal/mol/Å are read with {setting('units', 'real')}."
+        ),
     )
 )
 ENERGY_UNIT = define(
@@ -80,7 +83,9 @@ ENERGY_UNIT = define(
         threshold="Median over the frames below 1.25 times that sum (kcal/mol, kJ/mol, an added offset), or within 3 "
         "% of it when read as Hartree or Rydberg.",
         why="Errors in meV mean nothing, and energies of other sources cannot be combined with these.",
-        remedy="Convert to eV; give units: real for kcal/mol. An offset per atom is best taken off.",
+        remedy=lambda: (
+            f"Convert to eV; kcal/mol are read with {setting('units', 'real')}. An offset per atom is best taken off."
+        ),
     )
 )
 ENERGY_OUTLIER = define(
@@ -164,8 +169,10 @@ STRESS_SIGN = define(
         threshold="Slope of the given on the modelled shear (or deviatoric) stress negative, with a correlation "
         "stronger than -0.7.",
         why="Cells would grow when compressed.",
-        remedy="VASP and QUIP virials count compression as positive: labels: {stress: {key: KEY, convention: "
-        "negative_stress}}.",
+        remedy=lambda: (
+            "VASP and QUIP virials count compression as positive: "
+            f"{setting('labels', {'stress': '{key: KEY, convention: negative_stress}'})}."
+        ),
     )
 )
 STRESS_UNIT = define(
@@ -177,8 +184,10 @@ STRESS_UNIT = define(
         threshold="Slope of the given on the modelled shear (or deviatoric) stress outside of 1/4 to 4 with a "
         "correlation over 0.7; or any component over 3 eV/Å³ (480 GPa) with a median over 1.",
         why="Stress outweighs energies and forces, or counts for nothing.",
-        remedy="Divide GPa by 160.2 and kbar by 1602; a virial in eV is read with labels: {stress: {key: KEY, "
-        "convention: virial}}.",
+        remedy=lambda: (
+            "Divide GPa by 160.2 and kbar by 1602; a virial in eV is read with "
+            f"{setting('labels', {'stress': '{key: KEY, convention: virial}'})}."
+        ),
     )
 )
 STRESS_ORDER = define(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from equipot.data.checks._numbers import deviation
 from equipot.data.checks._probe import Features, FloatArray, IntArray, Structure
 
 _RIDGE = 1e-4
@@ -156,11 +157,6 @@ class JointProbe:
     def _explained_forces(self, held_out: FloatArray) -> float:
         predicted = [one.forces @ held_out[fold] for one, fold in zip(self._features, self._fold_of, strict=True)]
         return explained_forces(predicted, self._forces, self._weights)
-
-
-def deviation(values: FloatArray) -> float:
-    """Standard deviation of what is not an outlier, from the median absolute deviation."""
-    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) + 1e-12
 
 
 def _composition_columns(numbers: Sequence[IntArray], elements: IntArray) -> FloatArray:

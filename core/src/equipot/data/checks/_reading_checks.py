@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipot.commands import option, setting
 from equipot.data.checks._catalogue import Check, define
 
 UNIT_TAG = define(
@@ -13,7 +14,10 @@ UNIT_TAG = define(
         threshold="any key with the word unit whose text is not a known unit of a label that is read; a known unit "
         "that differs is an error when the file is read",
         why="If the unit is another one, all energies, forces or stresses are wrong by a factor.",
-        remedy="Compare the unit with data.units, or name it: labels: {total_energy: {key: …, unit: …}}.",
+        remedy=lambda: (
+            f"Compare the unit with {option('units')}, or name it: "
+            f"{setting('labels', {'total_energy': '{key: KEY, unit: UNIT}'})}."
+        ),
     )
 )
 
@@ -25,7 +29,10 @@ UNUSED_WEIGHTS = define(
         law="Weights of frames, labels or atoms count only if data.weights names them.",
         threshold="any numeric key with the word weight that is not 1",
         why="Frames that were meant to count little, or not at all, count as much as the others.",
-        remedy="Name the key: data.weights: {frame: config_weight, forces: config_forces_weight}, or ignore this.",
+        remedy=lambda: (
+            "Name the key, e.g. "
+            f"{setting('data.weights', {'frame': 'config_weight', 'forces': 'config_forces_weight'})}, or ignore this."
+        ),
     )
 )
 
@@ -37,7 +44,7 @@ SPECIES_CASE = define(
         law="A symbol of two letters has one capital: Ca is calcium, CA is often a carbon of a force field.",
         threshold="any name of two capitals that is an element when written with one",
         why="A carbon atom would be calcium, or a hydrogen atom holmium.",
-        remedy="If they are names of a force field, say what they are: data.species: {CA: C, HO: H}.",
+        remedy=lambda: f"If they are names of a force field, say so: {setting('species', {'CA': 'C', 'HO': 'H'})}.",
     )
 )
 

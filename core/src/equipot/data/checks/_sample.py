@@ -14,13 +14,15 @@ from equipot.data.checks._probe_fit import ForceFit, JointFit, JointProbe, fit_f
 from equipot.errors import DataError
 from equipot.fields import mask_key
 from equipot.graph import Graph
-from equipot.neighbors import COINCIDENT, neighbor_list
+from equipot.neighbors import neighbor_list
 from equipot.units import UNIT_SYSTEMS, Units
 
 MOST_FRAMES = 300
 MOST_ATOMS = 9_000
 FEWEST_FRAMES = 20
 MOST_ELEMENTS = 4
+_TOUCHING = 0.3
+"""Å: a search with a radius much smaller than a bond takes longer, not shorter."""
 ROWS_PER_FUNCTION = 20
 """Components of forces for each function of the basis; with fewer a fit says little about other frames."""
 
@@ -54,7 +56,7 @@ def structure_of(frame: Graph, place: str, units: Units) -> Structure:
 def _separate(structure: Structure) -> bool:
     """Whether no atoms are at the same place, where other checks say so."""
     try:
-        neighbor_list(structure.positions, structure.cell, structure.pbc, 10.0 * COINCIDENT)
+        neighbor_list(structure.positions, structure.cell, structure.pbc, _TOUCHING)
     except DataError:
         return False
     return True

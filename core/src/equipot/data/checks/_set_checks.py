@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
+from equipot.commands import setting
+from equipot.data._collection import Composition
+from equipot.data.checks._block import Block, FloatArray
 from equipot.data.checks._catalogue import Check, Finding, define
+from equipot.data.checks._energy_rows import EnergyRows
 from equipot.data.checks._numbers import composition_matrix
-from equipot.data.checks._survey import Asked, FloatArray, OnePass, Places, View
-from equipot.errors import DataError
-from equipot.neighbors import neighbor_list
+from equipot.data.checks._survey import Asked, LabelPass, Places
 
 SHARED = define(
     Check(
@@ -96,7 +98,9 @@ ISOLATED = define(
         law="Isolated atoms are references of energy, and no part of a mean.",
         threshold="Frames of one atom that are marked config_type=IsolatedAtom, or have no neighbour within 6 Å.",
         why="They fix the zero of energy of each element.",
-        remedy="Use their energies as per_type_energy_shifts: ${training_data_stats:isolated_atom_energies}.",
+        remedy=lambda: (
+            f"Use their energies: {setting('per_type_energy_shifts', '${training_data_stats:isolated_atom_energies}')}."
+        ),
     )
 )
 
@@ -139,51 +143,76 @@ SIZE = define(
 )
 
 _ROUNDING = 1e-3
-_ALONE = 6.0
 _TOLERANCE = 1e-3
 _UNEXPLAINED = 0.05
 _BOUND = (-15.0, 5.0)
 TRAIN = "train"
 
 
-def frame_hash(frame: View) -> bytes:
-    """Digest of elements, positions relative to the first atom, and cell, both rounded to 0.001 Å.
+def frame_hashes(block: Block) -> npt.NDArray[np.uint64]:
+    """Hashes of elements, positions relative to the first atom, and cell, both rounded to 0.001 Å.
 
     Args:
-        frame: A frame.
+        block: Frames.
+
+    Returns:
+        Shape [n_frames].
     """
-    relative = (frame.positions - frame.positions[0]) / _ROUNDING
-    digest = hashlib.blake2b(frame.numbers.tobytes(), digest_size=16)
-    digest.update(frame.pbc.tobytes())
-    for values in (relative, frame.cell[frame.pbc] / _ROUNDING):
-        digest.update((np.rint(values) + 0.0).tobytes())  # makes 0 of -0
-    return digest.digest()
+    atom = (np.arange(len(block.numbers)) - block.starts[block.frame_of]).astype(np.uint64)
+    relative = (block.positions - block.positions[block.starts][block.frame_of]) / _ROUNDING
+    rows = _mixed(block.numbers.astype(np.uint64) + _mixed(atom + np.uint64(1)))
+    for axis in range(3):
+        rows = _mixed(rows + _bits(relative[:, axis]))
+    found = block.of_frames(np.add, rows) + _mixed(block.counts.astype(np.uint64))
+    cells = np.where(block.pbc[:, :, None], block.cells / _ROUNDING, 0.0)
+    for column in (*block.pbc.T.astype(np.float64), *cells.reshape(len(block), 9).T):
+        found = _mixed(found + _bits(column))
+    return np.asarray(found, np.uint64)
 
 
-class Copies(OnePass):
+def _bits(values: FloatArray) -> npt.NDArray[np.uint64]:
+    """Rounded numbers of any size as 64 bits."""
+    return (np.rint(values) + 0.0).view(np.uint64)  # makes 0 of -0
+
+
+def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Bits of which each depends on all of the given ones (the finaliser of splitmix64).
+
+    Source: Steele, Lea, Flood, OOPSLA 2014; doi:10.1145/2660193.2660195.
+    """
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    mixed: npt.NDArray[np.uint64] = values ^ (values >> np.uint64(31))
+    return mixed
+
+
+class Copies(LabelPass):
     """Frames that are there more than once."""
 
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
-        self._first: dict[bytes, tuple[str, str]] = {}
+        self._first: dict[int, tuple[str, str]] = {}
         self._shared: dict[tuple[str, str], Places] = defaultdict(Places)
         self._originals: dict[tuple[str, str], str] = {}
         self._repeated: dict[str, Places] = defaultdict(Places)
 
-    def see(self, frame: View) -> None:
-        """Look whether the frame was there before."""
-        if len(frame.numbers) < 2:
+    def see(self, block: Block) -> None:
+        """Look which frames were there before."""
+        hashes = frame_hashes(block).tolist()
+        for index in np.flatnonzero(block.counts > 1).tolist():
+            here = (block.set_name, block.places[index])
+            before = self._first.setdefault(hashes[index], here)
+            if before is not here:
+                self._see_again(before, here)
+
+    def _see_again(self, before: tuple[str, str], here: tuple[str, str]) -> None:
+        (name, place), (other, again) = before, here
+        if name == other:
+            self._repeated[name].add(again)
             return
-        key = frame_hash(frame)
-        if key not in self._first:
-            self._first[key] = (frame.set_name, frame.place)
-            return
-        name, place = self._first[key]
-        if name == frame.set_name:
-            self._repeated[name].add(frame.place)
-            return
-        self._originals.setdefault((name, frame.set_name), place)
-        self._shared[name, frame.set_name].add(frame.place)
+        self._originals.setdefault((name, other), place)
+        self._shared[name, other].add(again)
 
     def findings(self) -> Iterator[Finding]:
         """Of each pair of sets, then of each set."""
@@ -194,53 +223,33 @@ class Copies(OnePass):
             yield places.finding(REPEATED, f"{places.count} frames of {name} repeat earlier ones")
 
 
-def is_alone(frame: View) -> bool:
-    """Whether a frame is one atom without neighbours within 6 Å.
-
-    Args:
-        frame: A frame.
-    """
-    if len(frame.numbers) != 1:
-        return False
-    if not frame.pbc.any():
-        return True
-    try:
-        edges, _ = neighbor_list(frame.positions, frame.cell, frame.pbc, _ALONE)
-    except DataError:
-        return False
-    return not edges.size
-
-
-class Elements(OnePass):
+class Elements(LabelPass):
     """Elements of sets and types, and what compositions and energies say of the energies of the elements."""
 
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self._elements: dict[str, dict[int, str]] = defaultdict(dict)
-        self._counts: dict[tuple[tuple[int, int], ...], None] = {}
-        self._energies: list[float] = []
-        self._compositions: list[dict[int, int]] = []
+        self._counts: dict[Composition, None] = {}
+        self._rows = EnergyRows()
         self._atoms: dict[int, list[float]] = defaultdict(list)
         self._alone, self._unmarked = Places(), 0
         self._place = ""
 
-    def see(self, frame: View) -> None:
+    def see(self, block: Block) -> None:
         """Count elements, and keep the energies of atoms."""
-        counted = Counter(frame.numbers.tolist())
-        for number in counted:
-            self._elements[frame.set_name].setdefault(number, frame.place)
-        energy = frame.energy
-        if frame.marked or is_alone(frame):
-            self._alone.add(frame.place)
-            self._unmarked += not frame.marked
-            if energy is not None and np.isfinite(energy):
-                self._atoms[int(frame.numbers[0])].append(energy)
-            return
-        self._place = self._place or frame.place
-        self._counts.setdefault(tuple(sorted(counted.items())))
-        if energy is not None and np.isfinite(energy):
-            self._energies.append(energy)
-            self._compositions.append(counted)
+        for number, first in zip(*np.unique(block.numbers, return_index=True), strict=True):
+            place = block.places[int(block.frame_of[first])]
+            self._elements[block.set_name].setdefault(int(number), place)
+        for index in np.flatnonzero(block.alone).tolist():
+            if np.isfinite(energy := float(block.energies[index])):
+                self._atoms[int(block.numbers[block.starts[index]])].append(energy)
+        self._alone.add_all(block.places, block.alone)
+        self._unmarked += int((block.alone & ~block.marked).sum())
+        others = np.flatnonzero(~block.alone).tolist()
+        if others:
+            self._place = self._place or block.places[others[0]]
+        self._counts.update(dict.fromkeys(block.compositions[index] for index in others))
+        self._rows.add(block, np.isfinite(block.energies) & ~block.alone)
 
     def findings(self) -> Iterator[Finding]:
         """Types, train set, rank, isolated atoms, size of the energies."""
@@ -304,35 +313,35 @@ class Elements(OnePass):
         self, check: Check, atoms: dict[int, float], what: str, allowed: tuple[float, float]
     ) -> Iterator[Finding]:
         """Compare energies with sums of energies of atoms."""
-        offsets = [
-            (energy - sum(atoms[number] * count for number, count in counted.items())) / sum(counted.values())
-            for energy, counted in zip(self._energies, self._compositions, strict=True)
-            if counted.keys() <= atoms.keys()
-        ]
-        if not offsets or allowed[0] <= (median := float(np.median(offsets))) <= allowed[1]:
+        rows = self._rows
+        if not rows.places:
+            return
+        known = [{number for number, _ in kind} <= atoms.keys() for kind in rows.kinds]
+        sums = [sum(atoms.get(number, 0.0) * count for number, count in kind) for kind in rows.kinds]
+        offsets = ((rows.energies - np.array(sums)[rows.kind_of]) / rows.atoms)[np.array(known)[rows.kind_of]]
+        if not offsets.size or allowed[0] <= (median := float(np.median(offsets))) <= allowed[1]:
             return
         shown = self.asked.quantity(median, per="/atom")
         message = f"energies differ from those of {what} by {shown} in the median of {len(offsets)} frames"
         yield Finding(check=check, count=len(offsets), example=self._place, message=message)
 
     def _size_findings(self) -> Iterator[Finding]:
-        if len(self._energies) < 10:
+        rows = self._rows
+        if len(rows.places) < 10 or rows.atoms.max() < 2 * rows.atoms.min():
             return
-        matrix, _ = composition_matrix(self._compositions)
-        atoms, energies = matrix.sum(axis=1), np.array(self._energies)
-        if atoms.max() < 2 * atoms.min():
-            return
-        shares = matrix / atoms[:, None]
-        total, per_atom = _unexplained(shares, energies / atoms), _unexplained(shares, energies)
+        total, per_atom = (_unexplained(rows, values) for values in (rows.per_atom, rows.energies))
         if total > _UNEXPLAINED and per_atom < 0.5 * total:
-            sizes = f"{atoms.min():.0f} to {atoms.max():.0f} atoms"
-            message = f"the energies of {len(energies)} frames of {sizes} do not grow with the number of atoms"
-            yield Finding(check=SIZE, count=len(energies), example=self._place, message=message)
+            sizes = f"{rows.atoms.min():.0f} to {rows.atoms.max():.0f} atoms"
+            message = f"the energies of {len(rows.places)} frames of {sizes} do not grow with the number of atoms"
+            yield Finding(check=SIZE, count=len(rows.places), example=self._place, message=message)
 
 
-def _unexplained(shares: FloatArray, values: FloatArray) -> float:
+def _unexplained(rows: EnergyRows, values: FloatArray) -> float:
     """Part of the values that does not follow from the shares of the elements."""
-    residuals = values - shares @ np.linalg.lstsq(shares, values, rcond=1e-10)[0]
+    frames = np.bincount(rows.kind_of)
+    root, mean = np.sqrt(frames), np.bincount(rows.kind_of, values) / frames
+    fitted = np.linalg.lstsq(rows.shares * root[:, None], mean * root, rcond=1e-10)[0]
+    residuals = values - (rows.shares @ fitted)[rows.kind_of]
     return float(np.sqrt((residuals**2).mean() / max(float((values**2).mean()), 1e-300)))
 
 

@@ -1,7 +1,7 @@
 """One pass over the frames, from which all checks that fit nothing take their numbers.
 
-Cheap numbers are taken from every frame of sets of usual size; where sets are large, evenly drawn frames stand for the
-others, and what was drawn is said.
+Labels and compositions are taken from every frame, many at once. Distances take longer: where sets are large, evenly
+drawn frames stand for the others, and what was drawn is said.
 """
 
 from __future__ import annotations
@@ -9,23 +9,19 @@ from __future__ import annotations
 import abc
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from equipot.data._collection import FrameCollection
-from equipot.data._frames import LabelContract, LabelReport
+from equipot.data._collection import FrameCollection, LazyFrames
+from equipot.data._frames import LabelContract
+from equipot.data.checks._block import Block, FloatArray, IntArray, blocks
 from equipot.data.checks._catalogue import Check, Finding
-from equipot.fields import FIELDS, LABELS, mask_key
-from equipot.graph import Graph
+from equipot.fields import FIELDS
 from equipot.units import UNIT_SYSTEMS, Units
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-MOST_FRAMES = 100_000
-"""Frames of which labels and compositions are seen; of more, evenly drawn ones."""
+MOST_LAZY = 100_000
+"""Frames of which labels and compositions are seen where each is read from its file; of more, evenly drawn ones."""
 
 MOST_NEAR_FRAMES = 5_000
 """Frames whose distances are computed."""
@@ -78,9 +74,8 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One frame as the checks see it: arrays, with energies in eV in every unit system."""
+    """The structure of one frame as arrays."""
 
-    set_name: str
     place: str
     numbers: IntArray
     """Atomic numbers, shape [n_atoms]."""
@@ -89,18 +84,6 @@ class View:
     cell: FloatArray
     """Å, shape [3, 3]."""
     pbc: npt.NDArray[np.bool_]
-    labels: Mapping[str, FloatArray]
-    """Labels in eV, eV/Å and eV/Å³, NaN where masked; labels without any value are absent."""
-    reports: Mapping[str, LabelReport]
-    keys: Sequence[str]
-    marked: bool
-    """Whether the file says that this is an isolated atom."""
-
-    @property
-    def energy(self) -> float | None:
-        """Energy in eV."""
-        found = self.labels.get("total_energy")
-        return None if found is None else float(found[0])
 
     @property
     def has_cell(self) -> bool:
@@ -109,25 +92,34 @@ class View:
 
 
 class OnePass(abc.ABC):
-    """One check, or several that need the same numbers; it sees the frames one after the other.
+    """One check, or several that need the same numbers.
 
     Args:
         asked: What is known besides the frames.
     """
 
-    near: ClassVar[bool] = False
-    """Whether it computes distances, which takes longer, so that it sees fewer frames of large sets."""
-
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
 
     @abc.abstractmethod
-    def see(self, frame: View) -> None:
-        """Take the numbers of one frame."""
-
-    @abc.abstractmethod
     def findings(self) -> Iterator[Finding]:
         """What was found in all frames."""
+
+
+class LabelPass(OnePass):
+    """It sees labels and compositions of all frames, many at once."""
+
+    @abc.abstractmethod
+    def see(self, block: Block) -> None:
+        """Take the numbers of some frames."""
+
+
+class NearPass(OnePass):
+    """It computes distances, which takes longer, so that it sees single frames, and of large sets fewer."""
+
+    @abc.abstractmethod
+    def see(self, frame: View) -> None:
+        """Take the numbers of one frame."""
 
 
 class Places:
@@ -142,6 +134,17 @@ class Places:
         self.count += 1
         if self.count <= _KEPT:
             self.first.append(place)
+
+    def add_all(self, places: Sequence[str], chosen: npt.NDArray[np.bool_]) -> None:
+        """Count those that are chosen.
+
+        Args:
+            places: Of all frames of a block.
+            chosen: Shape [n_frames].
+        """
+        found = np.flatnonzero(chosen)
+        self.first += [places[index] for index in found[: max(_KEPT - self.count, 0)].tolist()]
+        self.count += len(found)
 
     def finding(self, check: Check, message: str, example: str = "") -> Finding:
         """What a check says about these places."""
@@ -176,7 +179,8 @@ def draw(sets: Mapping[str, FrameCollection]) -> Drawn:
     sizes = {name: len(one.places) for name, one in sets.items()}
     total = sum(sizes.values())
     atoms = sum(_mean_atoms(one) * sizes[name] for name, one in sets.items())
-    step = max(1, -(-total // MOST_FRAMES))
+    lazy = sum(sizes[name] for name, one in sets.items() if isinstance(one.frames, LazyFrames))
+    step = max(1, -(-lazy // MOST_LAZY))
     more = max(total / MOST_NEAR_FRAMES, atoms / MOST_NEAR_ATOMS)
     near = step * max(1, int(np.ceil(more / step)))
     return Drawn(
@@ -205,46 +209,31 @@ def survey(sets: Mapping[str, FrameCollection], checks: Sequence[OnePass], units
         Which frames were shown.
     """
     drawn = draw(sets)
+    far = [check for check in checks if isinstance(check, LabelPass)]
+    near = [check for check in checks if isinstance(check, NearPass)]
     for name, collection in sets.items():
-        for index in drawn.frames[name]:
-            frame = view(collection, index, name, units)
-            is_near = index in drawn.near[name]
-            for check in checks:
-                if is_near or not check.near:
-                    check.see(frame)
+        for block in blocks(collection, drawn.frames[name], name, units):
+            for check in far:
+                check.see(block)
+        for index in drawn.near[name]:
+            frame = view(collection, index)
+            for one in near:
+                one.see(frame)
     return drawn
 
 
-def view(collection: FrameCollection, index: int, set_name: str, units: Units = "metal") -> View:
-    """One frame as the checks see it.
+def view(collection: FrameCollection, index: int) -> View:
+    """The structure of one frame.
 
     Args:
         collection: A set.
         index: Of the frame.
-        set_name: Name of the set.
-        units: Unit system of the data.
     """
-    frame, scale = collection.frames[index], UNIT_SYSTEMS[units].energy_in_ev
-    found = {label: _values(frame, label, scale) for label in LABELS if label in frame}
+    frame = collection.frames[index]
     return View(
-        set_name=set_name,
         place=collection.places[index],
         numbers=frame["atomic_numbers"].numpy(),
         positions=frame["positions"].numpy(),
         cell=frame["cell"][0].numpy(),
         pbc=frame["pbc"][0].numpy(),
-        labels={label: value for label, value in found.items() if value is not None},
-        reports=collection.reports[index],
-        keys=collection.keys[index],
-        marked=collection.isolated[index],
     )
-
-
-def _values(frame: Graph, label: str, scale: float) -> FloatArray | None:
-    """Values of a label in eV with NaN where it is masked; None if all of it is."""
-    value: FloatArray = frame[label].numpy() * scale
-    if (mask := frame.get(mask_key(label))) is not None and not (present := mask.numpy()).all():
-        if not present.any():
-            return None
-        value[~present] = np.nan
-    return value
