@@ -22,6 +22,12 @@ def _kept_kernels(kernel_folder, monkeypatch):
     monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(kernel_folder))
 
 
+@pytest.fixture(autouse=True)
+def _tables_for_few_edges(monkeypatch):
+    """Tables are used in training too, however few the edges of a test are."""
+    monkeypatch.setattr("equipot_kernels._spline.radial.EDGES_PER_KNOT", 0)
+
+
 class MessagePassing(EnergyModule):
     """Two convolutions with unequal multiplicities."""
 

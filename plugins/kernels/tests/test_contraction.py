@@ -41,7 +41,13 @@ sizes = st.tuples(
 
 
 @pytest.mark.parametrize(
-    ("size", "dtype"), [((2, 3, 2, [2, 0, 3]), torch.float64), ((4, 7, 19, [2, 0, 3]), torch.float32)]
+    ("size", "dtype"),
+    [
+        ((2, 3, 2, [2, 0, 3]), torch.float64),
+        ((4, 7, 19, [2, 0, 3]), torch.float32),
+        ((11, 13, 16, [5, 2]), torch.float32),  # more sums than registers
+        ((2, 3, 16, [6000, 0, 6001]), torch.float32),  # results that no cache can hold
+    ],
 )
 def test_products(size, dtype):
     check_products(size, dtype)
@@ -327,3 +333,12 @@ def test_other_slots_are_left():
 def test_wrong_specs_are_refused(spec, message):
     with pytest.raises(KernelError, match=message):
         registry.handle_of(spec)
+
+
+def test_components_without_coupling_have_no_gradient():
+    kernel = registry.handle_of(
+        COUPLING | {"layout_in": "1x0e", "layout_edge": "1x0e+1x1o", "layout_out": "1x0e", "channels": 3}
+    )
+    found = coupling_ops.cg_environment(random(1, 3), random(2, 1, 1, 3), kernel)
+    assert found[:, 0].all()
+    assert not found[:, 1:].any()

@@ -146,6 +146,15 @@ def test_some_gradients_with_tables_only(wanted):
     check_same(without_beyond(found), without_beyond(expected), torch.float64)
 
 
+def test_gradients_of_weights_that_no_cache_can_hold():
+    case = Case(layout="16x0e", l_max=0, dtype=torch.float32, n_atoms=800, n_edges=40_000)
+    assert case.w.numel() * 4 > 2 << 20
+    arguments = (case.x, case.y, case.w)
+    check_same(
+        derivatives(case.by_kernel, arguments, 2), derivatives(case.by_reference, arguments, 2), dtype=torch.float32
+    )
+
+
 def test_gradients_along_intermediate_results():
     case = Case()
     x, y, w = (part * 1.0 for part in (case.x, case.y, case.w))

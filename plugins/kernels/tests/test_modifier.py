@@ -4,9 +4,10 @@ import warnings
 import pytest
 import torch
 
+import equipot
 from equipot.compile import export_model
 from equipot.errors import ConfigError
-from equipot.model import apply_modifier
+from equipot.model import apply_automatic, apply_modifier
 from equipot_kernels._build import registry
 from equipot_kernels._build.errors import KernelError
 from equipot_kernels._convolution.fused import FusedConvolution
@@ -107,7 +108,7 @@ def test_model_survives_copies(make_model, batch):
 
 def test_a_copy_knows_its_kernels_where_nothing_else_does(make_model, batch, monkeypatch):
     """As a model that is unpickled in another process."""
-    model = enable_FusedKernels(make_model())
+    model = enable_FusedKernels(make_model(), programs=False)
     data = batch(model)
     expected = model(data)["total_energy"]
     monkeypatch.setattr(registry, "_specs", {})
@@ -117,7 +118,7 @@ def test_a_copy_knows_its_kernels_where_nothing_else_does(make_model, batch, mon
     assert torch.equal(copy.deepcopy(model)(data)["total_energy"], expected)
 
 
-def test_without_compiler_one_warning_and_the_core_path(make_model, monkeypatch):
+def test_without_compiler_one_warning_or_one_line_and_the_core_path(make_model, monkeypatch):
     def no_compiler(units):
         raise KernelError("kernels: found no C++ compiler; install a C++ compiler (apt install g++)")
 
@@ -125,17 +126,33 @@ def test_without_compiler_one_warning_and_the_core_path(make_model, monkeypatch)
     model = make_model()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = enable_FusedKernels(model)
+        result = apply_modifier(model, "enable_FusedKernels")
     assert result is model
     (warning,) = caught
-    assert "the model stays without kernels" in str(warning.message)
+    assert "modifier enable_FusedKernels: the model stays without it: kernels: found no C++" in str(warning.message)
     assert "apt install g++" in str(warning.message)
+    monkeypatch.setenv("EQUIPOT_AUTOMATIC_MODIFIERS", "1")
+    result, chosen = apply_automatic(model)
+    assert result is model
+    assert chosen.line.startswith("automatic modifiers: not enable_FusedKernels: kernels: found no C++ compiler;")
 
 
 def test_model_without_convolutions_is_refused():
     model = ToyModel(type_names=["H"], r_max=4.0, do_derivatives=False).build()
     with pytest.raises(ConfigError, match="enable_FusedKernels: no part of this model has kernels; the model must use"):
         apply_modifier(model, "enable_FusedKernels")
+
+
+def test_automatic(make_model, monkeypatch):
+    monkeypatch.setenv("EQUIPOT_AUTOMATIC_MODIFIERS", "1")
+    result, chosen = apply_automatic(make_model())
+    assert any(isinstance(module, FusedConvolution) for module in result.modules())
+    assert chosen.line == f"automatic modifiers: enable_FusedKernels (equipot-kernels {equipot.__version__})"
+    assert apply_automatic(result)[0] is result
+    toy = ToyModel(type_names=["H"], r_max=4.0, do_derivatives=False).build()
+    result, chosen = apply_automatic(toy)
+    assert result is toy
+    assert chosen.line == ""
 
 
 def test_splines_share_the_pass(make_model, batch, monkeypatch):
@@ -150,9 +167,18 @@ def test_splines_share_the_pass(make_model, batch, monkeypatch):
     assert any(isinstance(module, FusedConvolution) for module in fused.modules())
 
 
+def test_splines_of_few_edges_are_exact_in_training(make_model, batch, monkeypatch):
+    monkeypatch.setattr("equipot_kernels._spline.radial.EDGES_PER_KNOT", 8)
+    exact = enable_FusedKernels(make_model())
+    splines = apply_modifier(exact, "train_with_RadialSplines", {"num_knots": 65})
+    data = batch(exact)
+    assert data["edge_index"].shape[1] < 8 * 65
+    for one, other in zip(energy_and_gradient(splines, data), energy_and_gradient(exact, data), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
 class TestConformance(ModifierConformance):
     name = "enable_FusedKernels"
-    keeps_energies = True
 
     @pytest.fixture(autouse=True)
     def _model(self, make_model):
@@ -163,9 +189,14 @@ class TestConformance(ModifierConformance):
         next(model.parameters()).requires_grad_(False)
         return model
 
-    def test_energies(self):
-        """Up to rounding."""
-        model = self.model().eval()
-        before, after = model(self.batch(model)), self.modified(model)(self.batch(model))
-        for key in ("atomic_energy", "total_energy"):
-            torch.testing.assert_close(after[key], before[key], rtol=1e-12, atol=1e-12)
+
+class TestPrograms(TestConformance):
+    """The same with a program for every call."""
+
+    test_import_has_no_side_effects = test_imports_core_only = None  # the same module
+
+    def modified(self, model, **options):
+        result = super().modified(model, **options)
+        if result is not model:
+            result.evaluator.begin_training()
+        return result

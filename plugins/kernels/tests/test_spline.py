@@ -5,11 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from equipot.nn.edges import Edges
 from equipot.nn.radial import RadialEmbedding
 from equipot.nn.radial_function import RadialFunction, RadialNetwork
 from equipot_kernels._build import registry
+from equipot_kernels._spline import radial
 from equipot_kernels._spline.ops import spline_contract, spline_evaluate, spline_scatter
 from equipot_kernels._spline.radial import SplineRadial, interpolate, power_coefficients
 
@@ -156,6 +158,41 @@ def test_the_table_is_made_once_a_call_in_training_and_once_for_all_in_evaluatio
     spline.eval()
     assert spline.table(first) is spline.table(second)
     assert not spline.table(first).requires_grad
+
+
+class Operations(TorchDispatchMode):
+    """Names of the torch ops that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        self.names.append(str(function))
+        return function(*arguments, **(options or {}))
+
+
+def operations(function, edges):
+    with Operations() as counted:
+        torch.autograd.grad(function(edges).square().sum(), list(function.parameters()))
+    return counted.names
+
+
+def test_training_on_few_edges_costs_as_much_as_without_splines(monkeypatch):
+    monkeypatch.setattr(radial, "EDGES_PER_KNOT", 8)
+    exact, spline = network(), SplineRadial(network(), 5)
+    few, enough = edges_at(lengths(39)), edges_at(lengths(40))
+    torch.testing.assert_close(spline(few), exact(few), rtol=0, atol=0)
+    assert operations(spline, few) == operations(exact, few)
+    torch.testing.assert_close(spline(enough), spline.eval()(enough), rtol=0, atol=0)
+    assert not torch.equal(spline.train()(enough), exact(enough))
+
+
+def test_few_edges_are_few_for_each_pair_of_types(monkeypatch):
+    monkeypatch.setattr(radial, "EDGES_PER_KNOT", 8)
+    spline = SplineRadial(PerPair(4, 3), 5)
+    assert [spline.tabulates(edges_at(lengths(n))) for n in (159, 160)] == [False, True]
+    assert spline.eval().tabulates(edges_at(lengths(1)))
 
 
 @pytest.mark.parametrize("change", ["step", "load", "embedding", "move"])

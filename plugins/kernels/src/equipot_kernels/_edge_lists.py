@@ -11,7 +11,7 @@ from equipot.errors import DataError, problem
 from equipot_kernels._build import registry
 from equipot_kernels._build.errors import KernelError
 from equipot_kernels._build.registry import INTEGER, POINTER
-from equipot_kernels._build.torch_ops import define
+from equipot_kernels._build.torch_ops import call, define
 
 if TYPE_CHECKING:
     from equipot.nn.edges import Edges
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 OPS = "equipot_kernels._edge_lists"
 
 UNITS: dict[str, list[Any]] = {"edge_lists": [INTEGER, INTEGER, *[POINTER] * 4]}
+
+FORCES = ("edge_lists",)
 
 SPEC = {"family": "edge_lists"}
 
@@ -52,17 +54,26 @@ def check(spec: Mapping[str, Any]) -> None:
         raise KernelError(problem("kernels", "is not a spec of edge lists", got=dict(spec)))
 
 
+def sizes(spec: Mapping[str, Any]) -> dict[str, int]:  # noqa: ARG001 - as all families have it
+    """Numbers that the shapes of results depend on."""
+    return {}
+
+
 def source(spec: Mapping[str, Any], unit: str) -> str:  # noqa: ARG001 - as all families have it
     """The C++ source text."""
     return _SOURCE
 
 
-def _cpu(index: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _unchecked(index: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The lists; the first element of the first is negative if the edges are wrong."""
     index = index.contiguous()
-    n_edges = index.shape[1]
     lists = _empty(index, n_atoms)
-    unit = registry.function(registry.handle_of(SPEC), "edge_lists")
-    unit(n_atoms, n_edges, index.data_ptr(), *(part.data_ptr() for part in lists))
+    call(registry.handle_of(SPEC), "edge_lists", n_atoms, index.shape[1], index, *lists, threads=False)
+    return lists
+
+
+def _cpu(index: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    lists = _unchecked(index, n_atoms)
     fault = int(lists[0][0])
     if fault == -1:
         raise DataError(problem("edge_index", f"must hold atoms from 0 to {n_atoms - 1}", got=_range(index)))
@@ -79,7 +90,7 @@ def _empty(index: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tenso
     return index.new_empty(n_atoms + 1), index.new_empty(n_atoms + 1), index.new_empty(index.shape[1])
 
 
-_op = define("edge_lists(Tensor index, SymInt n_atoms) -> (Tensor, Tensor, Tensor)", _cpu, _empty)
+_op = define("edge_lists(Tensor index, SymInt n_atoms) -> (Tensor, Tensor, Tensor)", _cpu, _empty, _unchecked)
 
 
 def edge_lists(edges: Edges, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -8,6 +8,7 @@ from equipot_kernels._build import registry
 from equipot_kernels._contraction.fused import FusedContraction
 from equipot_kernels._convolution.fused import FusedConvolution
 from equipot_kernels._spline.radial import SplineRadial
+from equipot_kernels._typed.fused import FusedPerTypeLinear
 
 
 def prebuild(energy: torch.nn.Module, dtype: torch.dtype) -> None:
@@ -25,6 +26,6 @@ def prebuild(energy: torch.nn.Module, dtype: torch.dtype) -> None:
     for module in energy.modules():
         if isinstance(module, FusedConvolution):
             units += module.units(dtype, tables=tables)
-        elif isinstance(module, FusedContraction):
+        elif isinstance(module, (FusedContraction, FusedPerTypeLinear)):
             units += module.units(dtype)
     registry.build(units)

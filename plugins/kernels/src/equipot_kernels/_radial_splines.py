@@ -15,6 +15,7 @@ from equipot.nn.slots import KernelSlot, replace_slots
 from equipot_kernels import _force_error as force_error
 from equipot_kernels._contraction.fused import FusedContraction
 from equipot_kernels._convolution.fused import FusedConvolution
+from equipot_kernels._edge_pairs import PairedRadial
 from equipot_kernels._prebuild import prebuild
 from equipot_kernels._spline.radial import SplineRadial
 
@@ -96,7 +97,7 @@ def train_with_RadialSplines(  # noqa: N802 - the field's spelling
 def _replaced(model: GraphModel, num_knots: int) -> GraphModel:
     energy = with_splines(model.energy, num_knots)
     prebuild(energy, getattr(torch, model.info.model_dtype))
-    return model.replace(energy=energy)
+    return model.replace(energy=energy, evaluator=model.evaluator)
 
 
 def with_splines(energy: EnergyModule, num_knots: int) -> EnergyModule:
@@ -112,7 +113,8 @@ def with_splines(energy: EnergyModule, num_knots: int) -> EnergyModule:
 
     def make(slot: KernelSlot) -> torch.nn.Module | None:
         if isinstance(slot, RadialFunction) and not isinstance(slot, SplineRadial):
-            return SplineRadial(slot, num_knots, on_kernels=on_kernels)
+            exact = slot.reference if isinstance(slot, PairedRadial) else slot
+            return SplineRadial(exact, num_knots, on_kernels=on_kernels)
         return None
 
     replaced: EnergyModule = replace_slots(energy, make)  # type: ignore[assignment]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from equipot import hookimpl
-from equipot.declarations import ModifierEntry
+from equipot.declarations import CommandEntry, ModifierEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,11 @@ def equipot_modifiers() -> Iterator[ModifierEntry]:
         target="equipot_kernels.enable_FusedKernels",
         summary="Compute message passing and contractions with compiled CPU kernels",
         persistent=False,
+        automatic=True,
         devices=("cpu",),
         kernel_loader="equipot_kernels._build.registry.prepare",
+        kernel_code="equipot_kernels._native.code.kernel_code",
+        native_library="equipot_kernels._native.library.native_library",
     )
     yield ModifierEntry(
         name="enable_RadialSplines",
@@ -34,4 +37,14 @@ def equipot_modifiers() -> Iterator[ModifierEntry]:
         summary="Make interpolated radial functions part of the model, in training too",
         persistent=True,
         exact_without=True,
+    )
+
+
+@hookimpl
+def equipot_commands() -> Iterator[CommandEntry]:
+    """Declare the command that says where kernels come from."""
+    yield CommandEntry(
+        name="kernels",
+        target="equipot_kernels._command.command",
+        summary="Show which compiled kernels this machine uses",
     )

@@ -8,7 +8,9 @@ A family is a module with
 
 - ``OPS``: dotted path of the module that defines the torch ops;
 - ``UNITS``: name of each unit and the types of its arguments (``ctypes``);
+- ``FORCES``: the units that energies and forces call;
 - ``check(spec)``: raises ``KernelError`` unless the spec, which may come from an untrusted file, is valid;
+- ``sizes(spec)``: the numbers, by name, that the shapes of results depend on besides those of arguments;
 - ``source(spec, unit)``: the C++ source text, which defines a function with the unit's name.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import ctypes
+import functools
 import hashlib
 import importlib
 import json
@@ -34,9 +37,12 @@ FAMILIES: dict[str, str] = {
     "convolution": "equipot_kernels._convolution.family",
     "coupling": "equipot_kernels._contraction.coupling_family",
     "edge_lists": "equipot_kernels._edge_lists",
+    "edge_pairs": "equipot_kernels._edge_pairs",
     "environment": "equipot_kernels._contraction.environment_family",
     "initial": "equipot_kernels._contraction.initial_family",
     "spline": "equipot_kernels._spline.family",
+    "type_lists": "equipot_kernels._typed.lists",
+    "typed": "equipot_kernels._typed.family",
 }
 """Name of a family and its module."""
 
@@ -46,13 +52,20 @@ class Family(Protocol):
 
     OPS: str
     UNITS: dict[str, Sequence[Any]]
+    FORCES: Sequence[str]
 
     def check(self, spec: Spec) -> None:
         """Raise ``KernelError`` if the spec is not valid."""
 
+    def sizes(self, spec: Spec) -> dict[str, int]:
+        """Numbers that the shapes of results depend on."""
+
     def source(self, spec: Spec, unit: str) -> str:
         """The C++ source text of a unit."""
 
+
+OF_ENGINES = "specs_of_loaded"
+"""Op that an engine's library defines: the specs of the files that it has loaded."""
 
 _specs: dict[int, dict[str, Any]] = {}
 _functions: dict[tuple[int, str], Callable[..., None]] = {}
@@ -101,11 +114,53 @@ def spec_of(handle: int) -> dict[str, Any]:
     Raises:
         KernelError: If this process has not seen it.
     """
+    if handle not in _specs:
+        _ask_engines()
     try:
         return _specs[handle]
     except KeyError:
         hint = "load compiled models with equipot, which registers the kernels listed in their manifest"
         raise KernelError(problem("kernels", "no kernel has this handle", got=handle, hint=hint)) from None
+
+
+def _ask_engines() -> None:
+    """Register the kernels of files that an engine in this process loaded before this package was imported."""
+    import torch
+
+    name = f"equipot_kernels::{OF_ENGINES}"
+    if torch._C._dispatch_has_kernel(name):  # noqa: SLF001 - torch has no public question
+        for specs in json.loads(getattr(torch.ops.equipot_kernels, OF_ENGINES)()):
+            for spec in specs:
+                handle_of(spec)
+
+
+@functools.lru_cache(maxsize=4096)
+def sizes(handle: int) -> Mapping[str, int]:
+    """Numbers that the shapes of a kernel's results depend on, by name.
+
+    Args:
+        handle: From ``handle_of``.
+
+    Raises:
+        KernelError: If the handle is unknown.
+    """
+    spec = spec_of(handle)
+    return family_of(spec).sizes(spec)
+
+
+def takes_handle(handle: int) -> bool:
+    """Whether the ops of a kernel take its handle: those of families with a single spec do not.
+
+    Args:
+        handle: From ``handle_of``.
+    """
+    return len(spec_of(handle)) > 1
+
+
+def import_ops() -> None:
+    """Register the ops of all families."""
+    for name in FAMILIES.values():
+        importlib.import_module(importlib.import_module(name).OPS)
 
 
 def function(handle: int, unit: str) -> Callable[..., None]:
@@ -175,8 +230,8 @@ def prepare(specs: Iterable[Spec]) -> None:
     for spec in specs:
         handle = handle_of(spec)
         importlib.import_module(family_of(spec).OPS)
-        if spec["family"] == "edge_lists":
-            lists.append((handle, "edge_lists"))
+        if spec["family"] in ("edge_lists", "type_lists"):
+            lists.append((handle, spec["family"]))
     # Every model calls these small functions: a missing compiler is reported here, not by torch in the middle of a call.
     build(lists)
 

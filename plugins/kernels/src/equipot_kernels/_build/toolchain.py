@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from equipot_kernels._build.errors import KernelError
 
 INSTALL_HINT = "install a C++ compiler (apt install g++, conda install gxx, xcode-select --install) or set CXX"
 
-_ALWAYS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=fast", "-fno-exceptions")
+ALWAYS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=fast", "-fno-exceptions")
+"""Flags of every call, also of prebuilt kernels."""
+
 _CHOICES = (
     ("-march=native", "-fopenmp"),
     ("-mcpu=native", "-fopenmp"),
@@ -102,31 +105,38 @@ def scratch() -> Path:
         raise KernelError(str(error)) from None
 
 
-def find_compiler() -> Compiler:
+def find_compiler(level: str = "") -> Compiler:
     """The compiler in ``CXX``, else c++, g++ or clang++, with the best flags that work.
+
+    Args:
+        level: Name of the level of processors to compile for, as compilers spell it; empty: this processor.
 
     Raises:
         KernelError: If there is none; the error says what to install.
     """
-    return _find(os.environ.get("CXX", ""), os.environ.get("PATH", ""))
+    return _find(os.environ.get("CXX", ""), os.environ.get("PATH", ""), level)
 
 
 @functools.lru_cache(maxsize=8)
-def _find(asked: str, path: str) -> Compiler:
+def _find(asked: str, path: str, level: str) -> Compiler:
     candidates = [asked] if asked else ["c++", "g++", "clang++"]
     for candidate in candidates:
         command = tuple(shlex.split(candidate))
         program = shutil.which(command[0], path=path) if command else None
         if program is not None:
-            return _probed((program, *command[1:]))
+            return _probed((program, *command[1:]), _choices(level))
     raise KernelError(problem("kernels", "found no C++ compiler", got=candidates, hint=INSTALL_HINT))
 
 
-def _probed(command: tuple[str, ...]) -> Compiler:
+def _choices(level: str) -> Sequence[tuple[str, ...]]:
+    return ((f"-march={level}", "-fopenmp"), (f"-march={level}",)) if level else _CHOICES
+
+
+def _probed(command: tuple[str, ...], choices: Sequence[tuple[str, ...]]) -> Compiler:
     version = _version(command)
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
-        for number, choice in enumerate(_CHOICES):
-            flags = (*_ALWAYS, *choice)
+        for number, choice in enumerate(choices):
+            flags = (*ALWAYS, *choice)
             identity = hashlib.sha256("\0".join([*command, version, *flags]).encode()).hexdigest()[:16]
             compiler = Compiler(command, flags, identity)
             made = Path(folder) / f"probe{number}.so"

@@ -6,7 +6,11 @@ imported before the graph runs; ``registry.prepare`` does so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import contextvars
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,23 +19,51 @@ from equipot_kernels._build import registry
 
 NAMESPACE = "equipot_kernels"
 
-_library = torch.library.Library(NAMESPACE, "DEF")
+_native = torch._C._dispatch_has_kernel(f"{NAMESPACE}::{registry.OF_ENGINES}")  # noqa: SLF001 - torch has no public question
+"""Whether an engine's library has registered the ops in this process: then schemas are there, functions are replaced."""
+
+_library = torch.library.Library(NAMESPACE, "FRAGMENT" if _native else "DEF")
+
+_schemas: dict[str, str] = {}
+
+_implementations: dict[str, Callable[..., Any]] = {}
+
+_checked: set[str] = set()
+"""Ops that look at values."""
+
+Call = tuple[int, str, tuple[Any, ...]]
+"""A kernel's handle, a unit, and its arguments without the number of threads."""
+
+_noted: contextvars.ContextVar[list[Call] | None] = contextvars.ContextVar("_noted", default=None)
 
 
-def define(schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+def define(
+    schema: str, cpu: Callable[..., Any], fake: Callable[..., Any], unchecked: Callable[..., Any] | None = None
+) -> Any:
     """Define an op.
 
     Args:
         schema: For example ``"double(Tensor x) -> Tensor"``.
         cpu: Computes it. Receives tensors of any strides; returns contiguous ones that share no memory with an argument.
         fake: Returns empty results of the right shapes and types.
+        unchecked: Computes it as ``cpu`` does, without a look at values, and makes the first element of the first result
+            negative if they are wrong; ``cpu`` itself if it looks at none.
 
     Returns:
         The op, which can be called.
     """
     name = schema[: schema.index("(")]
-    _library.define(schema)
-    _library.impl(name, cpu, "CPU")
+    _schemas[name] = schema
+    if _native:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of functions that are replaced
+            _library.impl(name, cpu, "CPU", allow_override=True)
+    else:
+        _library.define(schema)
+        _library.impl(name, cpu, "CPU")
+    _implementations[name] = unchecked or cpu
+    if unchecked is not None:
+        _checked.add(name)
     torch.library.register_fake(f"{NAMESPACE}::{name}", fake, lib=_library)
     return getattr(getattr(torch.ops, NAMESPACE), name)
 
@@ -81,16 +113,57 @@ def _differentiate_bilinear(op: Any, along_first: Callable[..., Any], along_seco
     differentiate(op.__name__, backward, save_tensors)
 
 
-def call(kernel: int, unit: str, *arguments: Any) -> None:
+def call(kernel: int, unit: str, *arguments: Any, threads: bool = True) -> None:
     """Run a unit of a kernel on as many threads as torch uses.
 
     Args:
         kernel: Its handle.
         unit: One of its family's units.
         arguments: As the unit takes them: integers, and contiguous tensors or None, whose address is handed over.
+        threads: Whether the unit takes the number of threads as its last argument.
     """
+    noted = _noted.get()
+    if noted is not None:
+        noted.append((kernel, unit, arguments))
+        return
     given = [argument.data_ptr() if isinstance(argument, torch.Tensor) else argument for argument in arguments]
-    registry.function(kernel, unit)(*given, torch.get_num_threads())
+    registry.function(kernel, unit)(*given, *((torch.get_num_threads(),) if threads else ()))
+
+
+@contextlib.contextmanager
+def _noting() -> Iterator[list[Call]]:
+    calls: list[Call] = []
+    token = _noted.set(calls)
+    try:
+        yield calls
+    finally:
+        _noted.reset(token)
+
+
+def schemas() -> dict[str, str]:
+    """The schema of each op, by name, of all families."""
+    registry.import_ops()
+    return dict(sorted(_schemas.items()))
+
+
+def calls_of(name: str, arguments: Sequence[Any]) -> tuple[Any, list[Call]]:
+    """Which units an op calls with what, without running them.
+
+    Args:
+        name: As in the op's schema.
+        arguments: Its arguments; tensors need no values, so they may be on the device ``meta``.
+
+    Returns:
+        Its results, and the calls that fill them; a tensor among their arguments is an argument or result of the op, a
+        part of one, or memory for intermediate values.
+    """
+    with _noting() as calls:
+        return _implementations[name](*arguments), calls
+
+
+def is_checked(name: str) -> bool:
+    """Whether a negative first element of an op's first result says that its arguments are wrong."""
+    return name in _checked
 
 
 def rows_of(tensor: torch.Tensor) -> torch.Tensor:
@@ -159,3 +232,12 @@ def derivative_of(
         )
     found = iter(grads)
     return [next(found) if want else None for want in wanted]
+
+
+# What an engine's library, which finds the ops registered already, calls: see load.cpp.
+for _schema, _function in (
+    ("is_python() -> bool", lambda: True),
+    ("prepare(str specs) -> ()", lambda specs: registry.prepare(json.loads(specs))),
+):
+    _library.define(_schema)
+    _library.impl(_schema[: _schema.index("(")], _function, "CompositeExplicitAutograd")

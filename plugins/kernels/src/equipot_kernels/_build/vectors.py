@@ -23,9 +23,29 @@ typedef T V __attribute__((vector_size(W * sizeof(T))));
 template <int M> struct Lanes {{ enum {{ number = M }}; }};
 template <int M> static inline V load(const T* p) {{ V v = {{}}; __builtin_memcpy(&v, p, M * sizeof(T)); return v; }}
 template <int M> static inline void store(T* p, V v) {{ __builtin_memcpy(p, &v, M * sizeof(T)); }}
+// Write data that the caches cannot hold until it is read (far): whole lines bypass them and are not read first.
+#if defined(__clang__)
+#define STREAM(p, v) __builtin_nontemporal_store(v, (V*)(p))
+#elif defined(__AVX512F__) && {wanted_bytes} >= 64
+#define STREAM(p, v) __builtin_ia32_movntp{letter}512(p, v)
+#elif defined(__AVX__) && {wanted_bytes} >= 32
+#define STREAM(p, v) __builtin_ia32_movntp{letter}256(p, v)
+#else
+#define STREAM(p, v) __builtin_memcpy(p, &v, sizeof(V))
+#endif
+enum {{ CACHED = 2 << 20 }}; // bytes of a result that the caches keep until it is read
+template <int M> static inline void stream(T* p, V v, bool far) {{
+  if (M == W && far && (__UINTPTR_TYPE__)p % sizeof(V) == 0) STREAM(p, v);
+  else store<M>(p, v);
+}}
 """
 
 _LOOPS = """
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 64") // sums stay in registers only if the loops over them are unrolled
+#endif
 enum {{ U = {channels} }};
 template <int L> static inline T tree(const T* p) {{
   if constexpr (L == 1) {{
@@ -52,21 +72,53 @@ CHUNK = (
 )
 """Begins the loop over vectors of channels, which ends with ``});``."""
 
+GROUPS = """
+template <int G, class F> static inline __attribute__((always_inline)) void over_groups(I first, I last, F group) {
+  I e = first;
+  for (; e + G <= last; e += G) group(Lanes<G>{}, e);
+  if constexpr (G > 1) for (; e < last; e++) group(Lanes<1>{}, e);
+}
+"""
+"""Loop over edges in groups of G, whose sums are in registers at once; the last edges are taken one by one."""
+
+_SUMS = 20
+"""Number of sums that fit into registers besides what is added to them."""
+
+
+def groups_and_blocks(dim: int) -> tuple[int, list[tuple[int, int]]]:
+    """How the sums for the components of several edges fit into registers.
+
+    Args:
+        dim: Number of components, each of which is one sum for each edge.
+
+    Returns:
+        Number of edges in a group; first component and number of components of each block.
+    """
+    count = -(-dim // (_SUMS // 2))
+    width = -(-dim // count)
+    blocks = [(first, min(width, dim - first)) for first in range(0, dim, width)]
+    return min(_SUMS // width, 4), blocks
+
+
 ATOMS = """
   #pragma omp parallel for num_threads(int(threads)) schedule(dynamic, 4) if (threads > 1)
   for (I n = 0; n < n_atoms; n++) {
 """
 """Begins the loop over atoms."""
 
+FENCE = "    __atomic_thread_fence(__ATOMIC_SEQ_CST);"
+"""Ends the loop over atoms of a unit that uses ``stream``, whose stores other threads must see afterwards."""
+
 
 def vector_types(c_type: str, wanted: int) -> str:
-    """The data type T, the vector V of W numbers, and functions that load and store its first M.
+    """The data type T, the vector V of W numbers, and functions that load, store and stream its first M.
 
     Args:
         c_type: ``float`` or ``double``.
         wanted: Largest W; a processor with narrower vectors has a smaller one.
     """
-    return _TYPES.format(c_type=c_type, wanted=wanted)
+    letter, size = ("s", 4) if c_type == "float" else ("d", 8)
+    return _TYPES.format(c_type=c_type, wanted=wanted, wanted_bytes=wanted * size, letter=letter)
 
 
 def prelude(dtype: str, channels: int) -> str:

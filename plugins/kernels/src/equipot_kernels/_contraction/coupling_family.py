@@ -7,16 +7,18 @@ path p, which is linear in each of the three:
 - ``environment``: ∂S/∂a;
 - ``weights``: ∂S/∂q.
 
-Most coefficients c are zero; the source text lists the others in tables.
+Most coefficients c are zero; the source text has a statement for each sum of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+
 from equipot.errors import problem
-from equipot.nn.contraction import contraction_coupling
+from equipot.nn.contraction import contraction_coupling, contraction_paths
 from equipot.nn.irreps import FeatureLayout
 from equipot_kernels._build.errors import KernelError
 from equipot_kernels._build.registry import INTEGER, POINTER
@@ -30,6 +32,11 @@ UNITS: dict[str, list[Any]] = {
     "weights": [INTEGER, *[POINTER] * 3, INTEGER],
 }
 
+FORCES = ("matrices", "environment")
+
+Products = dict[tuple[int, int], list[tuple[int, float]]]
+"""Path and component of the environment; entries of the matrix, each with its coefficient."""
+
 LAYOUTS = ("layout_in", "layout_edge", "layout_out")
 
 _MOST_COMPONENTS = 64
@@ -40,37 +47,21 @@ _MATRICES = """
 extern "C" void matrices(I n_atoms, const T* q, const T* a, T* out, I threads) {{
 {atoms}
     {chunk}
-      V products[PAIRS];
-      for (int j = 0; j < PAIRS; j++)
-        products[j] = load<M>(q + PATH[j] * U + c) * load<M>(a + (n * DIM_EDGE + COMPONENT[j]) * U + c);
-      for (int k = 0; k < ENTRIES; k++) {{
-        V s = {{}};
-        for (int t = FIRST[k]; t < FIRST[k + 1]; t++) s += VALUE[t] * products[PAIR[t]];
-        store<M>(out + (n * ENTRIES + k) * U + c, s);
-      }}
+      const T *p = q + c, *b = a + n * {dim_edge} * U + c;
+      T* o = out + n * {entries} * U + c;
+{lines}
     }});
   }}
 }}
-"""
-
-_SUMS = """
-template <int M> static inline void sums(const T* g, V* s) {
-  for (int j = 0; j < PAIRS; j++) s[j] = V{};
-  for (int k = 0; k < ENTRIES; k++) {
-    const V v = load<M>(g + k * U);
-    for (int t = FIRST[k]; t < FIRST[k + 1]; t++) s[PAIR[t]] += VALUE[t] * v;
-  }
-}
 """
 
 _ENVIRONMENT = """
 extern "C" void environment(I n_atoms, const T* q, const T* g, T* out, I threads) {{
 {atoms}
     {chunk}
-      V s[PAIRS], total[DIM_EDGE] = {{}};
-      sums<M>(g + n * ENTRIES * U + c, s);
-      for (int j = 0; j < PAIRS; j++) total[COMPONENT[j]] += load<M>(q + PATH[j] * U + c) * s[j];
-      for (int b = 0; b < DIM_EDGE; b++) store<M>(out + (n * DIM_EDGE + b) * U + c, total[b]);
+      const T *p = q + c, *h = g + n * {entries} * U + c;
+      T* o = out + n * {dim_edge} * U + c;
+{lines}
     }});
   }}
 }}
@@ -79,12 +70,12 @@ extern "C" void environment(I n_atoms, const T* q, const T* g, T* out, I threads
 _WEIGHTS = """
 extern "C" void weights(I n_atoms, const T* a, const T* g, T* out, I) {{
   {chunk}
-    V s[PAIRS], total[PATHS] = {{}};
+    V total[{paths}] = {{}};
     for (I n = 0; n < n_atoms; n++) {{
-      sums<M>(g + n * ENTRIES * U + c, s);
-      for (int j = 0; j < PAIRS; j++) total[PATH[j]] += load<M>(a + (n * DIM_EDGE + COMPONENT[j]) * U + c) * s[j];
+      const T *b = a + n * {dim_edge} * U + c, *h = g + n * {entries} * U + c;
+{lines}
     }}
-    for (int p = 0; p < PATHS; p++) store<M>(out + p * U + c, total[p]);
+    for (int p = 0; p < {paths}; p++) store<M>(out + p * U + c, total[p]);
   }});
 }}
 """
@@ -114,30 +105,58 @@ def check(spec: Mapping[str, Any]) -> None:
             raise KernelError(problem(f"kernels.{name}", what, got=spec.get(name)))
 
 
+def sizes(spec: Mapping[str, Any]) -> dict[str, int]:
+    """Numbers that the shapes of results depend on."""
+    layouts = layouts_of(spec)
+    dims = dict(zip(("dim_in", "dim_edge", "dim_out"), (layout.dim for layout in layouts), strict=True))
+    return {**dims, "paths": len(contraction_paths(*layouts))}
+
+
 def source(spec: Mapping[str, Any], unit: str) -> str:
     """The C++ source text of a unit."""
-    text = {"matrices": _MATRICES, "environment": _ENVIRONMENT, "weights": _WEIGHTS}[unit]
-    body = text.format(atoms=ATOMS, chunk=CHUNK)
-    sums = "" if unit == "matrices" else _SUMS
-    return prelude(spec["dtype"], spec["channels"]) + _tables(spec) + sums + body
-
-
-def _tables(spec: Mapping[str, Any]) -> str:
-    """C++ tables of the terms of each matrix entry (i, k): a coefficient times a path's weight times a component."""
     coupling, path_of_entry = contraction_coupling(*layouts_of(spec))
-    numbers: dict[tuple[int, int], int] = {}
-    first, pair, value = [0], [], []
-    for k in range(coupling[0].numel()):
-        for b, c in enumerate(coupling.flatten(1)[:, k].tolist()):
-            if abs(c) > _NEGLIGIBLE:
-                key = (int(path_of_entry.flatten(1)[b, k]), b)
-                pair.append(numbers.setdefault(key, len(numbers)))
-                value.append(c)
-        first.append(len(pair))
-    sizes = {"ENTRIES": coupling[0].numel(), "PAIRS": len(numbers), "DIM_EDGE": coupling.shape[0]}
-    sizes["PATHS"] = int(path_of_entry.max()) + 1
-    tables = {"FIRST": first, "PAIR": pair, "PATH": [p for p, _ in numbers], "COMPONENT": [b for _, b in numbers]}
-    lines = [f"enum {{ {', '.join(f'{name} = {size}' for name, size in sizes.items())} }};"]
-    lines += [f"static const int {name}[] = {{{', '.join(map(str, values))}}};" for name, values in tables.items()]
-    lines.append(f"static const T VALUE[] = {{{', '.join(f'T({c!r})' for c in value)}}};")
-    return "\n".join(lines)
+    products = _products(coupling.flatten(1), path_of_entry.flatten(1))
+    text, lines = {
+        "matrices": (_MATRICES, _matrix_lines),
+        "environment": (_ENVIRONMENT, _environment_lines),
+        "weights": (_WEIGHTS, _weight_lines),
+    }[unit]
+    sizes = {"entries": coupling[0].numel(), "dim_edge": coupling.shape[0], "paths": int(path_of_entry.max()) + 1}
+    body = text.format(atoms=ATOMS, chunk=CHUNK, lines="\n".join(lines(products, sizes)), **sizes)
+    return prelude(spec["dtype"], spec["channels"]) + body
+
+
+def _products(coupling: torch.Tensor, path_of_entry: torch.Tensor) -> Products:
+    """The products of a weight and a component, each with the entries that it contributes to."""
+    found: Products = {}
+    for b, k in torch.nonzero(coupling.abs() > _NEGLIGIBLE).tolist():
+        found.setdefault((int(path_of_entry[b, k]), b), []).append((k, float(coupling[b, k])))
+    return found
+
+
+def _matrix_lines(products: Products, sizes: dict[str, int]) -> Iterator[str]:
+    terms: list[list[str]] = [[] for _ in range(sizes["entries"])]
+    for number, ((path, b), entered) in enumerate(products.items()):
+        yield f"      const V x{number} = load<M>(p + {path} * U) * load<M>(b + {b} * U);"
+        for k, value in entered:
+            terms[k].append(f"T({value!r}) * x{number}")
+    for k, parts in enumerate(terms):
+        yield f"      store<M>(o + {k} * U, {' + '.join(parts) or 'V{}'});"
+
+
+def _environment_lines(products: Products, sizes: dict[str, int]) -> Iterator[str]:
+    terms: list[list[str]] = [[] for _ in range(sizes["dim_edge"])]
+    for (path, b), entered in products.items():
+        terms[b].append(f"load<M>(p + {path} * U) * ({_entered(entered)})")
+    for b, parts in enumerate(terms):
+        yield f"      store<M>(o + {b} * U, {' + '.join(parts) or 'V{}'});"
+
+
+def _weight_lines(products: Products, sizes: dict[str, int]) -> Iterator[str]:  # noqa: ARG001 - as the others
+    for (path, b), entered in products.items():
+        yield f"      total[{path}] += load<M>(b + {b} * U) * ({_entered(entered)});"
+
+
+def _entered(entered: list[tuple[int, float]]) -> str:
+    """The sum over the entries of a product, each times its coefficient."""
+    return " + ".join(f"T({value!r}) * load<M>(h + {k} * U)" for k, value in entered)

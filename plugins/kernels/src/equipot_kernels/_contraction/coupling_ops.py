@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import torch
 
-from equipot.nn.contraction import contraction_paths
 from equipot_kernels._build import registry
 from equipot_kernels._build.torch_ops import call, define, differentiate_trilinear
-from equipot_kernels._contraction.coupling_family import layouts_of
 
 Tensor = torch.Tensor
 
 
 def _matrices_fake(q: Tensor, a: Tensor, kernel: int) -> Tensor:
-    layout_in, _, layout_out = layouts_of(registry.spec_of(kernel))
-    return a.new_empty(a.shape[0], layout_in.dim, layout_out.dim, q.shape[1])
+    sizes = registry.sizes(kernel)
+    return a.new_empty(a.shape[0], sizes["dim_in"], sizes["dim_out"], q.shape[1])
 
 
 def _environment_fake(q: Tensor, g: Tensor, kernel: int) -> Tensor:
-    return g.new_empty(g.shape[0], layouts_of(registry.spec_of(kernel))[1].dim, q.shape[1])
+    return g.new_empty(g.shape[0], registry.sizes(kernel)["dim_edge"], q.shape[1])
 
 
 def _weights_fake(a: Tensor, g: Tensor, kernel: int) -> Tensor:  # noqa: ARG001 - the op's schema
-    return a.new_empty(len(contraction_paths(*layouts_of(registry.spec_of(kernel)))), a.shape[2])
+    return a.new_empty(registry.sizes(kernel)["paths"], a.shape[2])
 
 
 def _filled(unit: str, first: Tensor, second: Tensor, kernel: int, out: Tensor) -> Tensor:

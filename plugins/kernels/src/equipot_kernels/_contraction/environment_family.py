@@ -25,6 +25,8 @@ UNITS: dict[str, list[Any]] = {
     "attributes": [INTEGER, POINTER, INTEGER, *[POINTER] * 3, INTEGER],
 }
 
+FORCES = ("sum", "weights", "attributes")
+
 _MAX_BLOCKS, _MAX_BLOCK = 16, 32
 
 _SUM = """
@@ -98,6 +100,11 @@ def check_blocks(blocks: object) -> None:
     if not sizes or not 1 <= len(blocks) <= _MAX_BLOCKS:  # type: ignore[arg-type]
         what = f"must hold 1 to {_MAX_BLOCKS} sizes from 1 to {_MAX_BLOCK}"
         raise KernelError(problem("kernels.blocks", what, got=blocks))
+
+
+def sizes(spec: Mapping[str, Any]) -> dict[str, int]:
+    """Numbers that the shapes of results depend on."""
+    return {"dim": sum(spec["blocks"]), "blocks": len(spec["blocks"]), "channels": spec["channels"]}
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:

@@ -11,8 +11,8 @@ Tensor = torch.Tensor
 
 
 def _sizes(kernel: int) -> tuple[int, int, int]:
-    spec = registry.spec_of(kernel)
-    return sum(spec["blocks"]), len(spec["blocks"]), spec["channels"]
+    sizes = registry.sizes(kernel)
+    return sizes["dim"], sizes["blocks"], sizes["channels"]
 
 
 def _sum_fake(y: Tensor, w: Tensor, ptr: Tensor, kernel: int) -> Tensor:  # noqa: ARG001 - the op's schema

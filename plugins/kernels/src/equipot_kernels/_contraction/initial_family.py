@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from equipot_kernels._build.registry import INTEGER, POINTER
-from equipot_kernels._build.vectors import ATOMS, CHUNK, check_sizes, prelude
+from equipot_kernels._build.vectors import ATOMS, CHUNK, FENCE, GROUPS, check_sizes, groups_and_blocks, prelude
 from equipot_kernels._contraction.contraction_family import outer_blocks
 from equipot_kernels._contraction.environment_family import check_blocks
 
@@ -27,24 +27,37 @@ UNITS: dict[str, list[Any]] = {
     "backward": [INTEGER, *[POINTER] * 3, INTEGER, *[POINTER] * 4, INTEGER],
 }
 
+FORCES = ("apply", "outer", "backward")
+
 _APPLY = """
+template <int M, int G, int Q> static inline void block(const T* m, const T* y, const T* w, I stride, T* out,
+                                                          bool far) {{
+  V s[G * Q] = {{}};
+  for (int i = 0; i < {dim_in}; i++) {{
+    V x[G];
+    UNROLL for (int a = 0; a < G; a++) x[a] = y[a * {dim_in} + i] * load<M>(w + a * stride + BLOCK[i] * U);
+    UNROLL for (int k = 0; k < Q; k++) {{
+      const V v = load<M>(m + (i * {dim_out} + k) * U);
+      UNROLL for (int a = 0; a < G; a++) s[a * Q + k] += v * x[a];
+    }}
+  }}
+  UNROLL for (int a = 0; a < G; a++)
+    UNROLL for (int k = 0; k < Q; k++) stream<M>(out + (a * {dim_out} + k) * U, s[a * Q + k], far);
+}}
 extern "C" void apply(I n_atoms, const T* matrices, const T* y, const T* w, I stride, const I* ptr, T* out,
                       I threads) {{
+  const bool far = ptr[n_atoms] * I({dim_out} * U * sizeof(T)) > CACHED;
 {atoms}
-    const T* m = matrices + n * {dim_in} * {dim_out} * U;
-    {chunk}
-      for (I e = ptr[n]; e < ptr[n + 1]; e++) {{
+    over_groups<{group}>(ptr[n], ptr[n + 1], [&](auto edges, I e) __attribute__((always_inline)) {{
+      {chunk}
+        constexpr int G = decltype(edges)::number;
+        const T* m = matrices + n * {dim_in} * {dim_out} * U + c;
         const T *a = y + e * {dim_in}, *b = w + e * stride + c;
-        V x[{dim_in}];
-        for (int i = 0; i < {dim_in}; i++) x[i] = a[i] * load<M>(b + BLOCK[i] * U);
         T* q = out + e * {dim_out} * U + c;
-        for (int k = 0; k < {dim_out}; k++) {{
-          V s = {{}};
-          for (int i = 0; i < {dim_in}; i++) s += load<M>(m + (i * {dim_out} + k) * U + c) * x[i];
-          store<M>(q + k * U, s);
-        }}
-      }}
+{calls}
+      }});
     }});
+{fence}
   }}
 }}
 """
@@ -54,15 +67,16 @@ template <int M, int R, int Q, int FROM> static inline void block(const T* y, co
                                                                   I last, T* out) {{
   V sums[R * Q] = {{}};
   for (I e = first; e < last; e++) {{
-    V right[Q];
-    for (int k = 0; k < Q; k++) right[k] = load<M>(g + (e * {dim_out} + k) * U);
-    for (int i = 0; i < R; i++) {{
-      const V left = y[e * {dim_in} + FROM + i] * load<M>(w + e * stride + BLOCK[FROM + i] * U);
-      for (int k = 0; k < Q; k++) sums[i * Q + k] += left * right[k];
+    V left[R];
+    UNROLL for (int i = 0; i < R; i++)
+      left[i] = y[e * {dim_in} + FROM + i] * load<M>(w + e * stride + BLOCK[FROM + i] * U);
+    UNROLL for (int k = 0; k < Q; k++) {{
+      const V right = load<M>(g + (e * {dim_out} + k) * U);
+      UNROLL for (int i = 0; i < R; i++) sums[i * Q + k] += left[i] * right;
     }}
   }}
-  for (int i = 0; i < R; i++)
-    for (int k = 0; k < Q; k++) store<M>(out + (i * {dim_out} + k) * U, sums[i * Q + k]);
+  UNROLL for (int i = 0; i < R; i++)
+    UNROLL for (int k = 0; k < Q; k++) store<M>(out + (i * {dim_out} + k) * U, sums[i * Q + k]);
 }}
 extern "C" void outer(I n_atoms, const T* y, const T* w, I stride, const T* g, const I* ptr, T* out, I threads) {{
 {atoms}
@@ -76,28 +90,40 @@ extern "C" void outer(I n_atoms, const T* y, const T* w, I stride, const T* g, c
 """
 
 _BACKWARD = """
+template <int M, int G, int R, int FROM> static inline void block(const T* m, const T* y, const T* w, I stride,
+                                                                  const T* g, V* of_y, V* of_w) {{
+  V z[G * R] = {{}};
+  for (int k = 0; k < {dim_out}; k++) {{
+    V right[G];
+    UNROLL for (int a = 0; a < G; a++) right[a] = load<M>(g + (a * {dim_out} + k) * U);
+    UNROLL for (int i = 0; i < R; i++) {{
+      const V v = load<M>(m + ((FROM + i) * {dim_out} + k) * U);
+      UNROLL for (int a = 0; a < G; a++) z[a * R + i] += v * right[a];
+    }}
+  }}
+  UNROLL for (int a = 0; a < G; a++)
+    UNROLL for (int i = 0; i < R; i++) {{
+      of_w[a * {blocks} + BLOCK[FROM + i]] += y[a * {dim_in} + FROM + i] * z[a * R + i];
+      of_y[a * {dim_in} + FROM + i] += load<M>(w + a * stride + BLOCK[FROM + i] * U) * z[a * R + i];
+    }}
+}}
 extern "C" void backward(I n_atoms, const T* matrices, const T* y, const T* w, I stride, const T* g, const I* ptr,
                          T* gy, T* gw, I threads) {{
 {atoms}
     const T* m = matrices + n * {dim_in} * {dim_out} * U;
-    for (I e = ptr[n]; e < ptr[n + 1]; e++) {{
-      const T *a = y + e * {dim_in}, *b = w + e * stride;
-      V of_y[{dim_in}] = {{}};
+    over_groups<{group}>(ptr[n], ptr[n + 1], [&](auto edges, I e) __attribute__((always_inline)) {{
+      constexpr int G = decltype(edges)::number;
+      const T *a = y + e * {dim_in}, *b = w + e * stride, *h = g + e * {dim_out} * U;
+      V of_y[G * {dim_in}] = {{}};
       {chunk}
-        V right[{dim_out}], of_w[{blocks}] = {{}};
-        for (int k = 0; k < {dim_out}; k++) right[k] = load<M>(g + (e * {dim_out} + k) * U + c);
-        for (int i = 0; i < {dim_in}; i++) {{
-          V z = {{}};
-          for (int k = 0; k < {dim_out}; k++) z += load<M>(m + (i * {dim_out} + k) * U + c) * right[k];
-          of_w[BLOCK[i]] += a[i] * z;
-          of_y[i] += load<M>(b + BLOCK[i] * U + c) * z;
-        }}
+        V of_w[G * {blocks}] = {{}};
+{calls}
         if (gw)
-          for (int j = 0; j < {blocks}; j++) store<M>(gw + (e * {blocks} + j) * U + c, of_w[j]);
+          for (int j = 0; j < G * {blocks}; j++) store<M>(gw + (e * {blocks} + j) * U + c, of_w[j]);
       }});
       if (gy)
-        for (int i = 0; i < {dim_in}; i++) gy[e * {dim_in} + i] = sum(of_y[i]);
-    }}
+        for (int i = 0; i < G * {dim_in}; i++) gy[e * {dim_in} + i] = sum(of_y[i]);
+    }});
   }}
 }}
 """
@@ -113,17 +139,31 @@ def check(spec: Mapping[str, Any]) -> None:
     check_blocks(spec.get("blocks"))
 
 
+def sizes(spec: Mapping[str, Any]) -> dict[str, int]:  # noqa: ARG001 - as all families have it
+    """Numbers that the shapes of results depend on."""
+    return {}
+
+
 def source(spec: Mapping[str, Any], unit: str) -> str:
     """The C++ source text of a unit."""
     sizes, dim_out = spec["blocks"], spec["dim_out"]
     block_of = list(itertools.chain.from_iterable([block] * size for block, size in enumerate(sizes)))
-    calls = [
-        f"      block<M, {rows}, {columns}, {i}>(y, w + c, stride, g + {k} * U + c, a, b, "
-        f"o + ({i} * {dim_out} + {k}) * U + c);"
-        for i, k, rows, columns in outer_blocks(len(block_of), dim_out)
-    ]
+    dim_in = len(block_of)
+    values: dict[str, Any] = {"dim_in": dim_in, "dim_out": dim_out, "blocks": len(sizes)}
+    if unit == "outer":
+        calls = [
+            f"      block<M, {rows}, {columns}, {i}>(y, w + c, stride, g + {k} * U + c, a, b, "
+            f"o + ({i} * {dim_out} + {k}) * U + c);"
+            for i, k, rows, columns in outer_blocks(dim_in, dim_out)
+        ]
+    else:
+        values["group"], blocks = groups_and_blocks(dim_out if unit == "apply" else dim_in)
+        call = {
+            "apply": "        block<M, G, {1}>(m + {0} * U, a, b, stride, q + {0} * U, far);",
+            "backward": "        block<M, G, {1}, {0}>(m + c, a, b + c, stride, h + c, of_y, of_w);",
+        }[unit]
+        calls = [call.format(*block) for block in blocks]
     text = {"apply": _APPLY, "outer": _OUTER, "backward": _BACKWARD}[unit]
-    head = prelude(spec["dtype"], spec["channels"])
+    head = prelude(spec["dtype"], spec["channels"]) + GROUPS
     table = f"static constexpr int BLOCK[] = {{{', '.join(map(str, block_of))}}};\n"
-    values = {"dim_in": len(block_of), "dim_out": dim_out, "blocks": len(sizes), "calls": "\n".join(calls)}
-    return head + table + text.format(**values, atoms=ATOMS, chunk=CHUNK)
+    return head + table + text.format(**values, calls="\n".join(calls), atoms=ATOMS, chunk=CHUNK, fence=FENCE)

@@ -60,6 +60,8 @@ UNITS: dict[str, list[Any]] = {
     "table_double_gradient": [INTEGER, *[POINTER] * 12, INTEGER],
 }
 
+FORCES = tuple(name for name in UNITS if name.removeprefix("table_").startswith(("forward", "backward")))
+
 
 def check(spec: Mapping[str, Any]) -> None:
     """Check a spec.
@@ -68,6 +70,11 @@ def check(spec: Mapping[str, Any]) -> None:
         KernelError: If it is not valid.
     """
     check_spec(spec)
+
+
+def sizes(spec: Mapping[str, Any]) -> dict[str, int]:
+    """Numbers that the shapes of results depend on."""
+    return {"dim_out": plan_of(spec).dim_out}
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:

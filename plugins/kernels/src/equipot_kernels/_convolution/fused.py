@@ -77,7 +77,7 @@ class FusedConvolution(KernelSlot):
         if handle is None or features.device.type != "cpu":
             return self.reference(features, radial, edges)
         lists = edge_lists(edges, features.shape[0])
-        if isinstance(radial, SplineRadial):
+        if isinstance(radial, SplineRadial) and radial.tabulates(edges):
             row, place = radial.locate(edges)
             table = radial.table(edges).flatten(0, 1)
             rest = (row, edges.index, *lists, radial.num_knots, handle)

@@ -18,20 +18,6 @@ enum {{ DIM_IN = {dim_in}, DIM_EDGE = {dim_edge}, DIM_OUT = {dim_out}, WEIGHTS =
 static inline void fetch(const T* p, int n) {{
   for (int k = 0; k < n; k += 64 / int(sizeof(T))) __builtin_prefetch(p + k, 0, 2);
 }}
-// Write data that is not read again soon: whole lines bypass the caches and are not read first.
-#if defined(__clang__)
-#define STREAM(p, v) __builtin_nontemporal_store(v, (V*)(p))
-#elif defined(__AVX512F__) && {wanted_bytes} >= 64
-#define STREAM(p, v) __builtin_ia32_movntp{letter}512(p, v)
-#elif defined(__AVX__) && {wanted_bytes} >= 32
-#define STREAM(p, v) __builtin_ia32_movntp{letter}256(p, v)
-#else
-#define STREAM(p, v) __builtin_memcpy(p, &v, sizeof(V))
-#endif
-template <int M> static inline void stream(T* p, V v) {{
-  if (M == W && (__UINTPTR_TYPE__)p % sizeof(V) == 0) STREAM(p, v);
-  else store<M>(p, v);
-}}
 template <int L> struct Sum {{
   typedef T Half __attribute__((vector_size(L / 2 * sizeof(T))));
   typedef T Whole __attribute__((vector_size(L * sizeof(T))));
@@ -55,6 +41,7 @@ struct Tile {{
   T f[W], h[W]; // place between two knots, cotangent of the place
   I edge[W];
   int count;
+  bool far; // whether gradients of weights bypass the caches
 }};
 static inline void transpose(T* target, const T* rows, const Tile& t) {{
   if (t.count < W) __builtin_memset(target, 0, DIM_EDGE * W * sizeof(T));
@@ -68,7 +55,7 @@ extern "C" void {name}({arguments}, I threads) {{
   #pragma omp parallel for num_threads(int(threads)) schedule(dynamic, 4) if (threads > 1)
   for (I i = 0; i < {number}; i++) {{
     Tile t;
-{before}    for (I next = {first}[i]; next < {first}[i + 1];) {{
+{far}{before}    for (I next = {first}[i]; next < {first}[i + 1];) {{
       int n = 0;
       for (; next < {first}[i + 1] && n < W; next++) {{
         const I e = {edge};
@@ -97,8 +84,6 @@ def prelude(plan: Plan) -> str:
     most = max(block.mul for block in plan.blocks)
     wanted = next(width for width in (4, 8, 16) if width >= min(most, 16))  # lanes that the widest block fills
     return vector_types(plan.c_type, wanted) + _PRELUDE.format(
-        wanted_bytes=wanted * plan.dtype.itemsize,
-        letter="s" if plan.c_type == "float" else "d",
         dim_in=plan.dim_in,
         dim_edge=plan.dim_edge,
         dim_out=plan.dim_out,
@@ -130,6 +115,7 @@ def loop_function(
         before=before,
         fill=fill,
         body=body,
+        far=f"    t.far = {first}[{number}] * I(WEIGHTS * sizeof(T)) > CACHED;\n" if streams else "",
         after="    __atomic_thread_fence(__ATOMIC_SEQ_CST);\n" if streams else "",
     )
 

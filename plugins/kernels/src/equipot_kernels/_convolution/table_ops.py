@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from equipot_kernels._build import registry
 from equipot_kernels._build.torch_ops import call, define, derivative_of, differentiate, needed, save_tensors
 from equipot_kernels._convolution.family import backward_unit
 from equipot_kernels._convolution.ops import conv_forward, forward_fake
@@ -80,8 +79,7 @@ def _backward_cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _table_rows(row: Tensor, n_rows: int, num_knots: int, kernel: int) -> tuple[Tensor, Tensor]:
     """Where the edges of each row of the table begin in the second tensor, and the edges ordered by row."""
     first, order = row.new_empty(n_rows + 1), row.new_empty(row.shape[0])
-    unit = registry.function(kernel, "table_rows")  # takes no number of threads
-    unit(row.shape[0], row.data_ptr(), num_knots, n_rows, first.data_ptr(), order.data_ptr())
+    call(kernel, "table_rows", row.shape[0], row, num_knots, n_rows, first, order, threads=False)
     return first, order
 
 

@@ -109,7 +109,7 @@ def _backward_chunk(block: BlockPlan, couplings: Couplings, weights: Weights, ou
             chunk += join(f"        const V q{j} = {turned.contracted(index, path, j)};" for j in path.values(1))
         by_weight = plus(f"y[{j} * W] * q{j}" for j in path.values(1))
         if "w" in outputs:
-            chunk += f"        stream<M>(t.gw[e] + {path.weight} + c, {by_weight});\n"
+            chunk += f"        stream<M>(t.gw[e] + {path.weight} + c, {by_weight}, t.far);\n"
         if "r" in outputs:
             chunk += f"        dr += d * ({by_weight});\n"
         if "y" in outputs:
@@ -203,7 +203,7 @@ def _double_send_chunk(block: BlockPlan, couplings: Couplings, weights: Weights)
             for j in path.values(1):
                 terms.append(f"hy[{j} * W] * ({turned.contracted(index, path, j)})")
                 terms.append(f"y[{j} * W] * ({also_turned.contracted(index, path, j)})")
-            chunk += f"        stream<M>(t.gw[e] + {path.weight} + c, {plus(terms)});\n"
+            chunk += f"        stream<M>(t.gw[e] + {path.weight} + c, {plus(terms)}, t.far);\n"
         for i in path.values(0):
             first, second = (couplings.transposed(index, path, i, array, "g") for array in "ab")
             chunk += f"        s{i} += h * ({first}) + w * ({second});\n"

@@ -23,6 +23,8 @@ UNITS: dict[str, list[Any]] = {
     "scatter": [INTEGER, INTEGER, *[POINTER] * 7, INTEGER, INTEGER],
 }
 
+FORCES = ("evaluate", "contract")
+
 _BASIS = """
 struct Basis {
   T b[4];
@@ -104,6 +106,11 @@ def check(spec: Mapping[str, Any]) -> None:
         KernelError: If it is not valid.
     """
     check_sizes(dict(spec), {"channels": 65536})
+
+
+def sizes(spec: Mapping[str, Any]) -> dict[str, int]:  # noqa: ARG001 - as all families have it
+    """Numbers that the shapes of results depend on."""
+    return {}
 
 
 def source(spec: Mapping[str, Any], unit: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,12 +13,19 @@ from equipot_kernels._build import registry
 from equipot_kernels._spline.ops import spline_evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from equipot.nn.edges import Edges
 
 KERNEL_DTYPES = (torch.float32, torch.float64)
 """Data types for which there are kernels."""
+
+EDGES_PER_KNOT = 8
+"""In train mode, calls with fewer edges for each knot of each pair of types evaluate the exact function.
+
+A knot costs as much as several edges: value, slope and the gradients of both are computed in float64. Measured
+steps with the table are faster from about 7 edges per knot on.
+"""
 
 _FIRST_KNOT = 1e-6
 """Where the knot x = 0 is evaluated, because autograd cannot differentiate formulas like sin(x)/x at 0."""
@@ -47,7 +56,7 @@ def values_and_slopes(
     return values, slopes
 
 
-def power_coefficients(values: torch.Tensor, slopes: torch.Tensor) -> torch.Tensor:
+def power_coefficients(values: torch.Tensor, slopes: torch.Tensor, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     r"""Cubic Hermite interpolation in the power basis.
 
     Between knots k and k+1, with f from 0 to 1: :math:`w = c_0 + f (c_1 + f (c_2 + f c_3))`.
@@ -55,17 +64,20 @@ def power_coefficients(values: torch.Tensor, slopes: torch.Tensor) -> torch.Tens
     Args:
         values: At the knots, float64, shape [num_knots, dim].
         slopes: Derivatives times the distance of the knots, same shape.
+        dtype: Data type of the result, to which coefficients are rounded once.
 
     Returns:
         Coefficients [num_knots, 4, dim]; the last row, which applies beyond the last knot, is zero.
 
     Source: de Boor, A Practical Guide to Splines (1978), ch. IV.
     """
-    step = values[1:] - values[:-1]
-    second = 3.0 * step - 2.0 * slopes[:-1] - slopes[1:]
-    third = slopes[:-1] + slopes[1:] - 2.0 * step
-    rows = torch.stack([values[:-1], slopes[:-1], second, third], dim=1)
-    return torch.cat([rows, torch.zeros_like(rows[:1])])
+    # Each slice is taken once, because every one costs a pass over zeros in the gradient.
+    value, slope, end = values[:-1], slopes[:-1], slopes[1:]
+    step = values[1:] - value
+    third = torch.sub(slope + end, step, alpha=2.0)
+    second = step - slope - third
+    rows = torch.stack([part.to(dtype) for part in (value, slope, second, third)], dim=1)
+    return torch.nn.functional.pad(rows, (0, 0, 0, 0, 0, 1))
 
 
 def interpolate(table: torch.Tensor, row: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
@@ -84,13 +96,35 @@ def interpolate(table: torch.Tensor, row: torch.Tensor, fraction: torch.Tensor) 
     return c0 + f * (c1 + f * (c2 + f * c3))
 
 
+_recorded_edges: contextvars.ContextVar[int | None] = contextvars.ContextVar("edges", default=None)
+_recorded_tables: contextvars.ContextVar[Mapping[int, torch.Tensor] | None] = contextvars.ContextVar(
+    "tables", default=None
+)
+
+
+@contextlib.contextmanager
+def recording(num_edges: int, tables: Mapping[int, torch.Tensor]) -> Iterator[None]:
+    """While the block runs, splines behave as for a batch of so many edges, and take their kept tables from here.
+
+    Args:
+        num_edges: Number of edges of the batch.
+        tables: The table of each spline in eval mode, by the ``id`` of the module.
+    """
+    tokens = _recorded_edges.set(num_edges), _recorded_tables.set(tables)
+    try:
+        yield
+    finally:
+        _recorded_edges.reset(tokens[0])
+        _recorded_tables.reset(tokens[1])
+
+
 class SplineRadial(RadialFunction):
     """A radial function that is evaluated on knots once, and interpolated for the edges.
 
     The knots are evenly spaced from x = 0 to x = 1. Row k of the table holds the cubic between knots k and
     k+1; the last row is zero and is used for all lengths beyond the cutoff radius. In train mode the table is
-    rebuilt in each call, and gradients reach the weights through it; in eval mode it is kept until the
-    weights change.
+    rebuilt in each call, and gradients reach the weights through it; a call with so few edges that this would
+    take longer evaluates the exact function instead. In eval mode the table is kept until the weights change.
 
     Args:
         source: The exact function; its parameters and buffers keep their names.
@@ -142,6 +176,15 @@ class SplineRadial(RadialFunction):
             self._kept = None
         return super().train(mode)
 
+    def tabulates(self, edges: Edges) -> bool:
+        """Whether a call uses the table, see ``pays``; a recording is made for another number of edges than its own."""
+        count = _recorded_edges.get()
+        return self.pays(edges.x.shape[0] if count is None else count)
+
+    def pays(self, num_edges: int) -> bool:
+        """Whether the table is used: always in eval mode, in train mode for so many edges that making it pays."""
+        return not self.training or num_edges >= EDGES_PER_KNOT * self.num_knots * self.num_pairs
+
     def table(self, edges: Edges) -> torch.Tensor:
         """Coefficients for one call.
 
@@ -153,6 +196,11 @@ class SplineRadial(RadialFunction):
         """
         if self.training:
             return edges.once((self, "table"), self.build)
+        tables = _recorded_tables.get()
+        return self.kept_table() if tables is None else tables[id(self)]
+
+    def kept_table(self) -> torch.Tensor:
+        """The coefficients in eval mode, made again if the weights have changed."""
         state = tuple((tensor.data_ptr(), tensor._version) for tensor in self.sources())  # noqa: SLF001 - torch has no public name for it
         if self._kept is None or self._kept[0] != state:
             with torch.no_grad():
@@ -178,6 +226,9 @@ class SplineRadial(RadialFunction):
 
     def forward(self, edges: Edges) -> torch.Tensor:
         """Values of the edges of a call, shape [n_edges, dim]."""
+        if not self.tabulates(edges):
+            exact: torch.Tensor = self.source(edges)
+            return exact
         table, (row, place) = self.table(edges).flatten(0, 1), self.locate(edges)
         if not self.on_kernels or table.device.type != "cpu" or table.dtype not in KERNEL_DTYPES:
             return interpolate(table, row, place)
@@ -203,15 +254,15 @@ class SplineRadial(RadialFunction):
 
     def build(self) -> torch.Tensor:
         """Make the table from the weights, differentiable in them."""
-        pairs = [self.coefficients(pair_type) for pair_type in range(self.num_pairs)]
-        return torch.stack(pairs).to(self.value_dtype()).contiguous()
+        pairs = [self.coefficients(pair_type, self.value_dtype()) for pair_type in range(self.num_pairs)]
+        return torch.stack(pairs) if len(pairs) > 1 else pairs[0].unsqueeze(0)
 
-    def coefficients(self, pair_type: int = 0) -> torch.Tensor:
-        """The part of the table for one pair of types in float64, shape [num_knots, 4, dim]."""
+    def coefficients(self, pair_type: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        """The part of the table for one pair of types, computed in float64, shape [num_knots, 4, dim]."""
         device = next(iter(self.sources())).device
         x = torch.linspace(0.0, 1.0, self.num_knots, dtype=torch.float64, device=device)
         evaluated_at = x.clamp_min(_FIRST_KNOT)
         values, slopes = values_and_slopes(self.source, evaluated_at, pair_type)
         values = values + slopes * (x - evaluated_at).unsqueeze(1)
-        coefficients = power_coefficients(values, slopes / (self.num_knots - 1))
+        coefficients = power_coefficients(values, slopes / (self.num_knots - 1), dtype)
         return coefficients if torch.is_grad_enabled() else coefficients.detach()

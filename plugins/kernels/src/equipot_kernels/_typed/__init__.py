@@ -1,0 +1,1 @@
+"""Linear maps whose matrix depends on the type of the atom."""
