@@ -1,5 +1,7 @@
 import dataclasses
+import json
 import math
+from importlib.resources import files
 
 import pytest
 import torch
@@ -256,7 +258,12 @@ def test_a_file_can_name_parts_of_options_and_nothing_else(target):
 
 @pytest.mark.parametrize(
     ("preset", "num_layers", "l_max", "scalars", "channels", "num_weights"),
-    [("S", 1, 1, 32, 16, 14720), ("m", 2, 2, 64, 32, 62560), ("L", 2, 3, 128, 64, 179168)],
+    [
+        ("S", 1, 1, 32, 16, 14720),
+        ("m", 2, 2, 64, 32, 62560),
+        ("L", 2, 3, 128, 64, 179168),
+        ("XL", 3, 3, 128, 64, 237984),
+    ],
 )
 def test_presets(preset, num_layers, l_max, scalars, channels, num_weights):
     options = {name: value for name, value in BASE.items() if name not in ("l_max", "radial_chemical_embed")}
@@ -277,4 +284,13 @@ def test_options_win_over_the_preset():
     assert (recipe.l_max, recipe.parity, recipe.radial_chemical_embed) == (1, True, SPLINE)
     with pytest.raises(ConfigError) as error:
         PresetAllegroModel(**BASE, preset="XXL")
-    assert str(error.value) == "PresetAllegroModel.preset: unknown preset, got 'XXL'; presets: S, M, L"
+    assert str(error.value) == "PresetAllegroModel.preset: unknown preset, got 'XXL'; did you mean 'XL'?"
+
+
+def test_costs_of_all_presets_are_measured():
+    stored = json.loads(files("equipot_allegro").joinpath("preset_costs.json").read_text(encoding="utf-8"))
+    costs = stored["PresetAllegroModel"]["presets"]
+    assert list(costs) == ["S", "M", "L", "XL"]
+    for name, found in costs.items():
+        recipe = PresetAllegroModel(type_names=["C"], r_max=4.0, avg_num_neighbors=8.0, preset=name)
+        assert sum(weight.numel() for weight in recipe.build().parameters()) == found["parameters"][0]

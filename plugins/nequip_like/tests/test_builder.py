@@ -1,4 +1,6 @@
 import dataclasses
+import json
+from importlib.resources import files
 
 import pytest
 import torch
@@ -180,3 +182,12 @@ def test_unknown_preset():
     with pytest.raises(ConfigError) as error:
         PresetNequIPGNNModel(**BASE, preset="XXL")
     assert str(error.value) == "PresetNequIPGNNModel.preset: unknown preset, got 'XXL'; did you mean 'XL'?"
+
+
+def test_costs_of_all_presets_are_measured():
+    stored = json.loads(files("equipot_nequip").joinpath("preset_costs.json").read_text(encoding="utf-8"))
+    costs = stored["PresetNequIPGNNModel"]["presets"]
+    assert list(costs) == ["S", "M", "L", "XL"]
+    for name, found in costs.items():
+        recipe = PresetNequIPGNNModel(type_names=["C"], r_max=4.0, avg_num_neighbors=8.0, preset=name)
+        assert sum(weight.numel() for weight in recipe.build().parameters()) == found["parameters"][0]

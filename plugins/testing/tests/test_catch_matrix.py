@@ -8,11 +8,13 @@ import pytest
 from broken_toys import LIMIT, TOYS, row_of, unharmed
 from broken_toys.pairs import Coulomb, pair_potential_of
 from broken_toys.stats import Sound
+from broken_toys.targets import Sound as SoundTarget
 from broken_toys.terms import ByHand, Dispersion, options_of
 
 from equipot_testing._checklist import PREFIX
 from equipot_testing.conformance import (
     EnergyTermConformance,
+    ExportTargetConformance,
     ModelBuilderConformance,
     PairPotentialConformance,
     StatsManagerConformance,
@@ -50,6 +52,14 @@ class TestHealthyTermFromPositions(EnergyTermConformance):
 class TestSoundStatistics(StatsManagerConformance):
     target = Sound
     reads = ("total_energy",)
+
+
+class TestSoundTarget(ExportTargetConformance):
+    target = SoundTarget
+
+
+class TestCoresOwnTarget(ExportTargetConformance):
+    name = "ase"
 
 
 # -------------------------------------------------------------------------------- broken

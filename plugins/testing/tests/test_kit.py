@@ -210,4 +210,4 @@ def test_a_third_party_needs_five_lines(tmp_path):
         [*command, "-m", "slow", "--collect-only"], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert "::test_import_has_no_side_effects\n" in done.stdout
-    assert "1/16 tests collected" in done.stdout
+    assert f"1/{len(ModifierConformance.checks())} tests collected" in done.stdout

@@ -435,7 +435,7 @@ def test_problems_of_options_come_at_once(tmp_path):
 def test_converter_and_frames_that_did_not_converge(tmp_path, capsys):
     path, out = data_files.outcar(tmp_path, failed=[1], smearing=0.02), tmp_path / "a.lmdb"
     assert convert([str(path), str(out)]) == 2
-    assert "1 of 3 frames did not converge" in capsys.readouterr().err
+    assert "error: --unconverged: 1 of 3 frames did not converge" in capsys.readouterr().err
     assert not out.exists()
     assert convert([str(path), str(out), "--unconverged", "drop"]) == 0
     stored = LMDBDataset(str(out))
@@ -515,9 +515,20 @@ def test_weights_of_frames_that_are_read_on_each_access(tmp_path, molecules):
         assert restored.raw(index)["forces_weight"].tolist() == pytest.approx(expected[index])
 
 
+def test_converter_with_names_of_atoms(tmp_path, capsys):
+    path, out = tmp_path / "a.xyz", tmp_path / "a.lmdb"
+    path.write_text("1\nProperties=species:S:1:pos:R:3 energy=-1\nOW 0 0 0\n" * 3)
+    assert convert([str(path), str(out)]) == 2
+    assert "for example --species OW=O" in capsys.readouterr().err
+    assert convert([str(path), str(out), "--species", "OW=O", "--ase-args", "index=:2"]) == 0
+    assert [atoms.get_chemical_formula() for atoms in map(LMDBDataset(str(out)).atoms, range(2))] == ["O", "O"]
+    assert convert([str(path), str(out), "--ase-args", "frames=0"]) == 2
+    assert "error: --ase-args.frames: unknown argument" in capsys.readouterr().err
+
+
 def test_names_of_atoms_in_a_data_set(tmp_path):
     path = tmp_path / "a.xyz"
     path.write_text("1\nProperties=species:S:1:pos:R:3 energy=-1\nOW 0 0 0\n")
     assert ASEDataset(str(path), species={"OW": "O"}).atoms(0).get_chemical_symbols() == ["O"]
-    with pytest.raises(DataError, match=r"data.species: {OW: O}"):
+    with pytest.raises(DataError, match=r"for example species: {OW: O}"):
         ASEDataset(str(path)).atoms(0)

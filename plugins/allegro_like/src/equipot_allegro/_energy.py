@@ -241,3 +241,7 @@ class AllegroEnergy(EnergyModule):
         # Each pair of atoms has an edge in both directions, hence the √2.
         atomic_energy = zeros.index_add(0, edges.centre, edge_energy) * normalization / math.sqrt(2.0)
         return {"atomic_energy": atomic_energy.squeeze(1)}
+
+    def last_layer(self) -> torch.nn.Parameter:
+        """The last weights of the readout, which has no bias."""
+        return self.readout.last_weights

@@ -1,11 +1,11 @@
-"""The Allegro model in three sizes."""
+"""The Allegro model in four sizes."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
-from equipot.model import FROM_PRESET, apply_preset
+from equipot.model import FROM_PRESET, Presets, apply_preset
 from equipot_allegro._builder import AllegroModel, Layers, LMax
 from equipot_allegro._embedding import TwoBodyBesselScalarEmbed, TwoBodyScalarEmbed, Width
 
@@ -14,16 +14,19 @@ PRESETS: dict[str, dict[str, Any]] = {
     "S": {**_SHARED, "num_layers": 1, "l_max": 1, "num_scalar_features": 32, "num_tensor_features": 16},
     "M": {**_SHARED, "num_layers": 2, "l_max": 2, "num_scalar_features": 64, "num_tensor_features": 32},
     "L": {**_SHARED, "num_layers": 2, "l_max": 3, "num_scalar_features": 128, "num_tensor_features": 64},
+    "XL": {**_SHARED, "num_layers": 3, "l_max": 3, "num_scalar_features": 128, "num_tensor_features": 64},
 }
 """Options of each size, which are equipot's own choice; the reference implementation has no presets."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PresetAllegroModel(AllegroModel):
-    """AllegroModel in one of three sizes; options that are given explicitly override the preset."""
+    """AllegroModel in one of four sizes; options that are given explicitly override the preset."""
+
+    presets: ClassVar[Presets] = PRESETS
 
     preset: str
-    """Size: S, M or L, in upper or lower case."""
+    """Size: S, M, L or XL, in upper or lower case."""
 
     num_layers: Layers = FROM_PRESET
     """Number of tensor layers; default: the preset's."""
@@ -49,5 +52,5 @@ class PresetAllegroModel(AllegroModel):
         Raises:
             ConfigError: On an unknown preset, or with every problem found.
         """
-        apply_preset(self, PRESETS)
+        apply_preset(self)
         super().__post_init__()

@@ -84,10 +84,13 @@ class NequIPEnergy(EnergyModule):
         directions = data["edge_vectors"] / data["edge_lengths"].unsqueeze(1)
         attributes = self.spherical(directions).to(dtype)
         edges = Edges(data["edge_index"], data["normalized_edge_lengths"], attributes)
-        one_hot = torch.nn.functional.one_hot(atom_types, self.num_types).to(dtype)
-        types = (one_hot, self.type_embedding.weight)
+        types = (atom_types, self.type_embedding.weight)
         normalization = self.normalization.index_select(0, atom_types).unsqueeze(1)
         features = self.type_embedding(atom_types)
         for layer in self.layers:
             features = layer(features, normalization, types, edges)
         return {"atomic_energy": self.readout(features).squeeze(1)}
+
+    def last_layer(self) -> torch.nn.Parameter:
+        """The last weights of the readout, which has no bias."""
+        return self.readout.last_weights

@@ -96,7 +96,7 @@ class InteractionLayer(torch.nn.Module):
         Args:
             features: Shape [n_atoms, layout_in.dim].
             normalization: 1/√(average number of neighbours of the atom's type), shape [n_atoms, 1].
-            types: One-hot types [n_atoms, n_types] and the table of the type embedding.
+            types: Types of the atoms [n_atoms] and the table of the type embedding.
             edges: The edges of the call, with their spherical harmonics.
 
         Returns:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
-from equipot.model import FROM_PRESET, apply_preset
+from equipot.model import FROM_PRESET, Presets, apply_preset
 from equipot_nequip._builder import Layers, NequIPGNNModel, Width
 
 SHARED: dict[str, Any] = {
@@ -26,6 +26,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PresetNequIPGNNModel(NequIPGNNModel):
     """NequIPGNNModel in one of four sizes; options that are given too win over the preset."""
+
+    presets: ClassVar[Presets] = PRESETS
 
     preset: str
     """Size: S, M, L or XL, in either case."""
@@ -57,5 +59,5 @@ class PresetNequIPGNNModel(NequIPGNNModel):
         Raises:
             ConfigError: On an unknown preset, or with every problem found.
         """
-        apply_preset(self, PRESETS)
+        apply_preset(self)
         super().__post_init__()

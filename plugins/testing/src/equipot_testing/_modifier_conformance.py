@@ -18,7 +18,7 @@ from equipot_testing._checklist import after
 from equipot_testing._global_state import check_global_state_kept
 from equipot_testing._model_kit import cloned
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
-from equipot_testing.checks import check_equal, check_outputs_equal, check_that
+from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
 from equipot_testing.frames import batch_of, standard_structures
 from equipot_testing.toy import ToyModel
 
@@ -146,7 +146,7 @@ class ModifierConformance(Conformance):
     def test_energies(self) -> None:
         """Energies stay the same bit for bit, or change, as declared.
 
-        Tolerance: none, bit for bit; ``keeps_energies`` says which.
+        Tolerance: none, bit for bit; ``keeps_energies`` says which. 1e-12 for an automatic modifier.
         Why: a modifier that adds outputs must not change the model.
         Goes wrong: another order of summation; a cast.
         """
@@ -154,10 +154,32 @@ class ModifierConformance(Conformance):
         result = self.modified(model).eval()
         before, after = model(self.batch(model)), result(self.batch(result))
         for key in ("atomic_energy", "total_energy"):
-            if self.keeps_energies:
+            if self.entry().automatic:
+                check_close(f"the modifier must keep {key}", after[key], before[key], tolerance=1e-12)
+            elif self.keeps_energies:
                 check_equal(f"the modifier must keep {key}", after[key], before[key])
             else:
                 check_that(not torch.equal(after[key], before[key]), f"the modifier must change {key}")
+
+    @after("argument_not_changed", "energies")
+    def test_automatic(self) -> None:
+        """A modifier that is applied without being asked for keeps all outputs, their gradients, and what is stored.
+
+        Tolerance: 1e-9, in float64.
+        Why: nobody asked for it, so nobody looks for it when a training comes out differently.
+        Goes wrong: an approximation; a second derivative that is only right for energies.
+        """
+        if not self.entry().automatic:
+            return
+        model = self.model()
+        result = self.modified(model)
+        check_that(result.modifiers == model.modifiers, "an automatic modifier must not be recorded with the model")
+        keys = (list(one.state_dict()) for one in (model, result))
+        check_that(next(keys) == next(keys), "an automatic modifier must keep the keys of the state dict")
+        before, after = (_trained(one, self.batch(model)) for one in (model, result))
+        check_that(before.keys() == after.keys(), "an automatic modifier must keep all outputs and gradients")
+        for key, value in before.items():
+            check_close(f"an automatic modifier must keep {key}", after[key], value, tolerance=1e-9)
 
     def test_provides(self) -> None:
         """The modified model has the outputs that the declaration promises.
@@ -253,10 +275,30 @@ def _apply_undeclared(entry: ModifierEntry, function: Any, model: GraphModel, op
     if problems:
         raise ConfigError(problems)
     result: GraphModel = function(**checked)
-    if result is not model:
+    if result is not model and entry.persistent:
         given = {name: value for name, value in checked.items() if name != "model"}
         result.modifiers = (*model.modifiers, AppliedModifier(entry.name, given, "undeclared", "0"))
     return result
+
+
+def _trained(model: GraphModel, batch: Graph) -> dict[str, torch.Tensor]:
+    """Outputs in train mode, gradients by positions, and gradients of a loss on all of them by the parameters."""
+    positions = batch["positions"].clone().requires_grad_()
+    outputs = model({**batch, "positions": positions})
+    (slope,) = torch.autograd.grad(outputs["total_energy"].sum(), positions, create_graph=True)
+    found = {**outputs, "the gradient by positions": slope}
+    loss = sum(value.square().sum() for value in found.values() if value.is_floating_point())
+    found |= _gradients(model, loss, "with positions")
+    plain = model(batch)
+    loss = sum(value.square().sum() for value in plain.values() if value.is_floating_point())
+    return found | _gradients(model, loss, "as in training")
+
+
+def _gradients(model: GraphModel, loss: Any, how: str) -> dict[str, torch.Tensor]:
+    trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    along = torch.autograd.grad(loss, list(trained.values()), allow_unused=True) if trained else ()
+    pairs = zip(trained, along, strict=True)
+    return {f"the gradient by {name} {how}": one for name, one in pairs if one is not None}
 
 
 def _slots(model: GraphModel) -> list[object]:

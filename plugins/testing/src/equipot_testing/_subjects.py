@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot.errors import ConfigError, PluginError, did_you_mean, problem
-from equipot.plugins import KINDS, PARTS, plugins, use_file
+from equipot.plugins import PARTS, plugins, use_file
 from equipot_testing._base import Conformance
 from equipot_testing.conformance import (
     EnergyTermConformance,
+    ExportTargetConformance,
     ModelBuilderConformance,
     ModifierConformance,
     PairPotentialConformance,
@@ -36,6 +37,7 @@ KITS: dict[str, type[Conformance]] = {
     "energy_terms": EnergyTermConformance,
     "modifiers": ModifierConformance,
     "stats_managers": StatsManagerConformance,
+    "export_targets": ExportTargetConformance,
     PARTS: PartConformance,
 }
 """Kind of declaration to conformance class."""
@@ -208,7 +210,7 @@ def _declared_by(
 ) -> Iterable[Subject]:
     if record is None:
         return
-    for kind in (*KINDS, PARTS):
+    for kind in KITS:
         for declared in plugins().available(kind):
             if declared.plugin == record.id and (kind, declared.entry.name) not in done:
                 yield _subject(declared, options)

@@ -34,7 +34,8 @@ def check_close(law: str, actual: torch.Tensor, expected: torch.Tensor, *, toler
         return
     if not bool(torch.isfinite(actual).all()):
         raise AssertionError(f"{law}: values are not finite")
-    difference = float((actual.to(torch.float64) - expected.to(torch.float64)).abs().max())
+    actual, expected = actual.to(torch.float64), expected.to(torch.float64)
+    difference = float((actual - expected).abs().max())
     allowed = tolerance * max(1.0, float(expected.abs().max()))
     if not difference <= allowed:
         raise AssertionError(f"{law}: differs by {difference:.3g}, allowed {allowed:.3g}")

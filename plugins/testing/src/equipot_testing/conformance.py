@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from equipot_testing._energy_term_conformance import EnergyTermConformance
+from equipot_testing._export_conformance import ExportTargetConformance
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._modifier_conformance import ModifierConformance
 from equipot_testing._pair_conformance import PairPotentialConformance
@@ -20,6 +21,7 @@ from equipot_testing._stats_conformance import StatsManagerConformance
 
 __all__ = [
     "EnergyTermConformance",
+    "ExportTargetConformance",
     "ModelBuilderConformance",
     "ModifierConformance",
     "PairPotentialConformance",

@@ -1,4 +1,4 @@
-"""A tiny equivariant model that needs no plugin: what modifiers and pair potentials are tested on."""
+"""Tiny equivariant models that need no plugin: what modifiers, pair potentials and engines are tested on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from equipot.graph import Graph
 from equipot.model import BuildContext, EnergyModule, ModelBuilder, pair_index
 from equipot.nn.cutoff import polynomial_cutoff
+from equipot.nn.exchange import GhostExchange
 
 
 class ToyEnergy(EnergyModule):
@@ -60,3 +61,35 @@ class ToyModel(ModelBuilder):
     def build_energy(self, context: BuildContext) -> EnergyModule:
         """Make the energy module."""
         return ToyEnergy(context)
+
+
+class ToyMessagesEnergy(ToyEnergy):
+    """Two layers: the first layer's energies of neighbours change the second's edges."""
+
+    locality = "hops(2)"
+
+    def __init__(self, context: BuildContext) -> None:
+        """Draw the weights.
+
+        Args:
+            context: Types, dtype and generator.
+        """
+        super().__init__(context)
+        self.exchange = GhostExchange()
+
+    def forward(self, data: Graph) -> Graph:
+        """Unscaled atomic energies, [n_atoms]."""
+        first = super().forward(data)["atomic_energy"]
+        features = self.exchange(first.unsqueeze(1)).squeeze(1)
+        centre, neighbour = data["edge_index"][0], data["edge_index"][1]
+        edges = self.envelope(data).to(first.dtype) * features.index_select(0, neighbour)
+        return {"atomic_energy": first + torch.tanh(torch.zeros_like(first).index_add(0, centre, edges))}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToyMessages(ToyModel):
+    """A tiny message-passing model, which calls ``equipot.nn.exchange`` between its two layers."""
+
+    def build_energy(self, context: BuildContext) -> EnergyModule:
+        """Make the energy module."""
+        return ToyMessagesEnergy(context)

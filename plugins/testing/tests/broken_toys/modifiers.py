@@ -5,7 +5,8 @@ import copy
 import torch
 
 from broken_toys.toy import caught_by, toys_of
-from equipot.model import EnergyModule
+from equipot.declarations import ModifierEntry
+from equipot.model import Derivatives, EnergyModule
 from equipot_testing.conformance import ModifierConformance
 from equipot_testing.toy import ToyEnergy
 
@@ -121,8 +122,31 @@ def precise(model):
     return model if model.derivatives is None else model.replace(derivatives=None)
 
 
+class RoundedForces(Derivatives):
+    """Forces in single precision."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.provides = inner, inner.provides
+
+    def forward(self, data, gradients):
+        found = self.inner(data, gradients)
+        return {**found, "forces": found["forces"].to(torch.float32).to(torch.float64)}
+
+
+@caught_by("automatic", "an automatic modifier must keep forces: differs by")
+def unasked(model):
+    """Is applied without being asked for, and rounds the forces."""
+    if isinstance(model.derivatives, RoundedForces):
+        return model
+    return model.replace(derivatives=RoundedForces(model.derivatives))
+
+
 def kit_of(function):
     attributes = {"target": staticmethod(function), "model_options": {"do_derivatives": True}}
+    if function is unasked:
+        facts = {"name": function.__name__, "target": "undeclared.function", "summary": ""}
+        attributes["entry"] = lambda _: ModifierEntry(**facts, persistent=False, automatic=True)
     return type(f"Kit_{function.__name__}", (ModifierConformance,), attributes)
 
 

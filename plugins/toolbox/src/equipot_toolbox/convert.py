@@ -1,4 +1,8 @@
-"""``python -m equipot_toolbox.convert DATA… OUT.lmdb``: convert labelled data to one LMDB file."""
+"""``python -m equipot_toolbox.convert DATA… OUT.lmdb``: store structures in one LMDB file, for sets larger than memory.
+
+``LMDBDataset`` reads it frame by frame; every number of a structure has the key of the original. For data that fit into
+memory, ``equipot data convert`` writes the labels alone to NPZ, extended XYZ or a database.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from equipot.commands import named_values, option_names
 from equipot.data import ConvergedFrames, read_placed
 from equipot.errors import EquipotError
+
+_NAMES = {"data.unconverged": "--unconverged", "species": "--species", "ase_args": "--ase-args"}
+"""Options of configs that this command has as well."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,14 +34,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--unconverged", choices=("error", "drop", "use"), default="error", help="frames that did not converge"
     )
+    parser.add_argument(
+        "--species",
+        action="append",
+        default=[],
+        metavar="NAME=ELEMENT",
+        help="element of a name of atoms that is not a symbol, e.g. OW=O; may be repeated",
+    )
+    parser.add_argument(
+        "--ase-args",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="format, index and further arguments of the reader, e.g. index=:100; may be repeated",
+    )
     given = parser.parse_args(arguments)
     if Path(given.out).suffix != ".lmdb":
         parser.error(f"the last argument must be a file name that ends in .lmdb, got {given.out!r}")
     from equipot_toolbox._lmdb_dataset import write_lmdb
 
     try:
-        frames = ConvergedFrames(read_placed(given.data), given.unconverged)
-        count = write_lmdb(given.out, (atoms for _, atoms in frames))
+        species = named_values(given.species, "--species", "OW=O")
+        ase_args = named_values(given.ase_args, "--ase-args", "index=:100")
+        with option_names(_NAMES):
+            frames = ConvergedFrames(read_placed(given.data, ase_args, species), given.unconverged)
+            count = write_lmdb(given.out, (atoms for _, atoms in frames))
     except EquipotError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - command line output
         return 2

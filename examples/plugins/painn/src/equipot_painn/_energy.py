@@ -134,3 +134,7 @@ class PaiNNEnergy(EnergyModule):
             scalars, vectors = mix(scalars + own * to_scalars, vectors + own.unsqueeze(1) * to_vectors)
             spoken = scalars
         return {"atomic_energy": self.readout(scalars).squeeze(1)}
+
+    def last_layer(self) -> torch.nn.Parameter:
+        """The last weights of the readout, which has no bias."""
+        return self.readout.last_weights

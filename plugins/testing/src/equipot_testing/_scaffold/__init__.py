@@ -31,7 +31,7 @@ class Kind:
     """What differs between the kinds of plugin."""
 
     declares: str
-    """A key of ``equipot.plugins.KINDS``."""
+    """A key of ``equipot.plugins.HOOKS``."""
     module: str
     """Module of the package that the author writes."""
     title: str
@@ -48,6 +48,7 @@ KINDS: dict[str, Kind] = {
     "pair-potential": Kind("pair_potentials", "potential", "Pair potential", "${function}_energy"),
     "modifier": Kind("modifiers", "modifier", "Modifier", "${component}"),
     "stats-manager": Kind("stats_managers", "manager", "Statistics manager", "${component}Collector.update"),
+    "export-target": Kind("export_targets", "engine", "Engine", "${camel}.refusals", needs_forces=True),
 }
 """What can be written, by the value of ``--kind``."""
 
@@ -143,7 +144,7 @@ def _values(words: list[str], kind: str) -> dict[str, str]:
     """What the placeholders stand for."""
     facts = KINDS[kind]
     function, camel = "_".join(words), "".join(word.capitalize() for word in words)
-    component = function if kind == "modifier" else camel
+    component = function if kind in ("modifier", "export-target") else camel
     requirements = ["equipot[testing]", *(["equipot-force-stress"] if facts.needs_forces else [])]
     return {
         "distribution": "equipot-" + "-".join(words),

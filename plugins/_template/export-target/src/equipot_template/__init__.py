@@ -1,0 +1,1 @@
+"""Engine template for equipot; the parts are in ``equipot_template.engine``."""
