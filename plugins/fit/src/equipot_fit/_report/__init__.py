@@ -1,0 +1,7 @@
+"""The report about a run: ``report.html`` and the numbers in it, ``report.json``."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

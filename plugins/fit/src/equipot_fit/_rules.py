@@ -1,0 +1,409 @@
+"""Rules of thumb by which a plan is made: every number that it rests on, and small functions of the facts.
+
+Each function gives a choice with its reason in one sentence, which the plan writes above the choice. ``_rules_text``
+says all rules in words, with these numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from equipot_fit._facts import Facts
+from equipot_fit._geometry import RADII
+
+T = TypeVar("T")
+Family = Literal["nequip", "allegro"]
+PresetName = Literal["S", "M", "L", "XL"]
+
+
+@dataclass(frozen=True)
+class Choice(Generic[T]):
+    """What was chosen, and why."""
+
+    value: T
+    reason: str
+
+
+# ------------------------------------------------------------------------------ time
+
+SHORTEST, LONGEST = 10, 120
+"""Minutes, if none are given: at least and at most."""
+
+TYPICAL_MINUTES, TYPICAL_ATOMS = 15.0, 10_000
+"""Minutes for labelled atoms of this number, all frames together; the time grows with the square root of it."""
+
+
+def default_minutes(facts: Facts) -> Choice[float]:
+    """Minutes of training where none are given."""
+    atoms = facts.n_frames * facts.n_atoms.median
+    minutes = 5.0 * round(TYPICAL_MINUTES * math.sqrt(atoms / TYPICAL_ATOMS) / 5.0)
+    return Choice(
+        min(max(minutes, SHORTEST), LONGEST), f"no time was given; for {atoms:.0f} labelled atoms this is a start"
+    )
+
+
+# ------------------------------------------------------------------------------ split
+
+VALIDATION, FEWEST_VALIDATION, MOST_VALIDATION = 0.1, 5, 500
+"""Part of the frames that validates, and its least and largest number."""
+
+LARGEST_PART = 0.2
+"""A small set gives at most this part of its frames to validation."""
+
+TEST, TEST_FROM, MOST_TEST = 0.1, 200, 1000
+"""Part of the frames that tests, how many frames there must be for that, and its largest number."""
+
+FEWEST_BLOCKS = 20
+"""Blocks of a trajectory: enough for each part of the split to get some."""
+
+BLOCK_MEMORIES = 2
+"""Length of a block in memories of the trajectory, so that most of its frames have forgotten those of the next."""
+
+FRAMES_OF_A_KIND = 5
+"""Frames for each composition and config type from which on these are spread evenly."""
+
+
+class Split(NamedTuple):
+    """Numbers of frames, isolated atoms not counted."""
+
+    train: int
+    val: int
+    test: int
+
+
+def split_sizes(facts: Facts, *, own_test: bool) -> Choice[Split]:
+    """Numbers of frames that train, validate and test.
+
+    Args:
+        facts: Of the data.
+        own_test: Whether files are given for testing.
+    """
+    number = facts.n_frames
+    wanted = min(max(round(VALIDATION * number), FEWEST_VALIDATION), MOST_VALIDATION)
+    val = max(1, min(wanted, int(LARGEST_PART * number)))
+    test = 0 if own_test or number < TEST_FROM else min(round(TEST * number), MOST_TEST)
+    left = number - val - test
+    reason = f"of {number} frames {left} train and {val} validate"
+    if test:
+        reason += f"; {test} are kept for an honest test"
+    elif own_test:
+        reason += f"; {facts.n_test_frames} frames of {', '.join(facts.test_files)} test"
+    else:
+        reason += f"; none test: below {TEST_FROM} frames all are needed to learn"
+    if facts.isolated:
+        reason += "; isolated atoms always train"
+    return Choice(Split(left, val, test), reason)
+
+
+def split_rule(facts: Facts) -> Choice[str]:
+    """How frames are dealt out, as ``data.split_dataset.by``."""
+    length = min(BLOCK_MEMORIES * facts.memory, facts.n_frames // FEWEST_BLOCKS)
+    if facts.memory > 1 and length > 1:
+        reason = f"the frames are steps of trajectories that remember some {facts.memory} frames"
+        return Choice(
+            f"block:{length}", f"{reason}: {length} of them stay together, so that no part knows the next one"
+        )
+    if facts.kinds > 1 and facts.n_frames >= FRAMES_OF_A_KIND * facts.kinds:
+        return Choice("composition", f"each part gets its share of {facts.kinds} kinds (compositions and config types)")
+    return Choice("random", "the frames are neither steps of a trajectory nor of a few kinds")
+
+
+# ------------------------------------------------------------------------------ labels and loss
+
+LEAST_PART = 0.05
+"""A label that fewer of the frames have is not learnt: it would tell more of where it is than of the physics."""
+
+JUDGED_FROM = 0.5
+"""A label that fewer of the frames have does not choose the best weights, since small validation sets may lack it."""
+
+ENERGY_WEIGHT, STRESS_WEIGHT = 1.0, 10.0
+"""Weights of energies and stress in the loss; that of forces is 1."""
+
+FINAL_ENERGY_WEIGHT, FINAL_FROM = 10.0, 20
+"""Weight of the energies while the learning rate declines, for frames of more atoms than the second."""
+
+HUBER_PART, HUBER_OTHERS = 0.04, 0.1
+"""Errors of forces count linearly beyond this part of the rms force; those of energies per atom and of stress beyond
+this part of the number for forces, as core's losses have it."""
+
+
+def learnt_labels(facts: Facts) -> Choice[list[str]]:
+    """Labels in the loss."""
+    enough = max(2.0, LEAST_PART * facts.n_frames)
+    used = [label for label in ("total_energy", "forces", "stress") if facts.labels.get(label, 0) >= enough]
+    if not set(used) & {"total_energy", "forces"}:  # few labels are better than none
+        used = [label for label in ("total_energy", "forces") if label in facts.labels]
+    if "forces" not in used:
+        used = [label for label in used if label != "stress"]
+    counts = ", ".join(f"{label} in {facts.labels[label]}" for label in facts.labels)
+    left = [label for label in facts.labels if label not in used]
+    return Choice(used, f"of {facts.n_frames} frames: {counts}" + (f"; {', '.join(left)} are left out" if left else ""))
+
+
+def loss_weights(facts: Facts, labels: list[str], *, final: bool = False) -> Choice[dict[str, float]]:
+    """Weights of the terms of the loss.
+
+    Args:
+        facts: Of the data.
+        labels: Those in the loss.
+        final: While the learning rate declines.
+    """
+    atoms = facts.n_atoms.median
+    raised = atoms > FINAL_FROM
+    energy = FINAL_ENERGY_WEIGHT if final and raised else ENERGY_WEIGHT
+    weights = {"total_energy": energy, "forces": 1.0, "stress": STRESS_WEIGHT}
+    reason = f"frames have {atoms:.0f} atoms: "
+    reason += "energies weigh more while the learning rate declines" if raised else "energies weigh the same throughout"
+    return Choice({label: weights[label] for label in labels}, reason)
+
+
+def huber(facts: Facts, labels: list[str]) -> Choice[float | None]:
+    """Size of errors of forces from which on these count linearly in the loss; None without forces."""
+    if "forces" not in labels or not facts.forces_rms:
+        return Choice(None, "errors count squared")
+    delta = rounded(HUBER_PART * facts.forces_rms)
+    reason = f"forces have {facts.forces_rms:.3g} {facts.unit}/Å; errors beyond {delta:g} count linearly"
+    return Choice(delta, reason)
+
+
+def rounded(value: float) -> float:
+    """The nearest of 1, 2, 3, 5 times a power of ten, by ratio.
+
+    Example:
+        >>> [rounded(value) for value in (1.4, 84.0, 0.26)]
+        [1.0, 100.0, 0.3]
+    """
+    power = 10.0 ** math.floor(math.log10(value))
+    best = min((1.0, 2.0, 3.0, 5.0, 10.0), key=lambda one: abs(math.log(value / (one * power))))
+    return float(f"{best * power:.1g}")
+
+
+# ------------------------------------------------------------------------------ radius
+
+ENOUGH_NEIGHBORS = 20.0
+"""Neighbours of an atom that message passing needs: two shells of most crystals, all near groups of a molecule."""
+
+ENOUGH_LOCAL = 40.0
+"""The same for strictly local models, which see no further than this."""
+
+SECOND_SHELL = 1.5
+"""Nearest distances within which the second shell of neighbours is."""
+
+MOST_OF_A_MOLECULE = 0.5
+"""A molecule has few atoms: this part of the others is enough."""
+
+
+def radius(facts: Facts, family: Family) -> Choice[float]:
+    """The cutoff radius r_max in Å: the smallest that sees enough."""
+    found = facts.surroundings
+    wanted = ENOUGH_LOCAL if family == "allegro" else ENOUGH_NEIGHBORS
+    if facts.periodic == "none":
+        wanted = min(wanted, MOST_OF_A_MOLECULE * (facts.n_atoms.median - 1.0))
+    shell = (SECOND_SHELL if facts.periodic == "all" else 1.0) * found.nearest
+    fitting = [one for one in RADII if found.neighbors.get(one, 0.0) >= wanted and one >= shell]
+    r_max = fitting[0] if fitting else RADII[-1]
+    neighbors = f"{found.neighbors.get(r_max, 0.0):.3g} neighbours within {r_max:g} Å"
+    if not fitting:
+        return Choice(r_max, f"the largest radius that is tried: an atom has {neighbors}")
+    return Choice(r_max, f"an atom has {neighbors} ({wanted:.3g} are enough)")
+
+
+# ------------------------------------------------------------------------------ model
+
+MANY_ATOMS = 1000
+"""Atoms of a frame of middle size from which on the strictly local family is taken."""
+
+STEPS_WANTED = 4000
+"""Optimizer steps that a model should get; of the sizes, the largest that gets them is taken."""
+
+TAIL, AROUND = 0.1, 45.0
+"""Part of the time that is not spent on steps (validation, refit), and seconds of start, planning, package and report
+in a training of any length."""
+
+MANY_ELEMENTS, WIDE = 8, 32
+"""With more elements than the first, models have at least so many scalar features."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of a model, and what a training step is expected to cost, with kernels."""
+
+    options: Mapping[str, Any]
+    fixed: float
+    """Seconds of a step that do not depend on the batch."""
+    per_edge: float
+    """Seconds for each edge of the batch."""
+
+    @property
+    def width(self) -> int:
+        """Scalar features."""
+        return int(self.options.get("num_features", self.options.get("num_scalar_features", 0)))
+
+    def seconds(self, edges: float) -> float:
+        """Expected seconds of a step.
+
+        Args:
+            edges: Of a batch.
+        """
+        return self.fixed + self.per_edge * edges
+
+
+def _nequip(layers: int, l_max: int, features: int, width: int) -> dict[str, Any]:
+    return {
+        "num_layers": layers,
+        "l_max": l_max,
+        "parity": False,
+        "num_features": features,
+        "radial_mlp_width": width,
+    }
+
+
+def _allegro(layers: int, l_max: int, scalars: int, tensors: int) -> dict[str, Any]:
+    return {
+        "num_layers": layers,
+        "l_max": l_max,
+        "parity": False,
+        "num_scalar_features": scalars,
+        "num_tensor_features": tensors,
+    }
+
+
+SIZES: dict[str, tuple[Size, ...]] = {
+    "nequip": (
+        Size(_nequip(2, 1, 16, 32), 0.016, 7e-6),
+        Size(_nequip(3, 1, 32, 32), 0.033, 8e-6),
+        Size(_nequip(3, 2, 16, 32), 0.034, 15e-6),
+        Size(_nequip(3, 2, 32, 64), 0.035, 40e-6),
+        Size(_nequip(4, 2, 64, 64), 0.050, 180e-6),
+        Size(_nequip(4, 3, 64, 64), 0.080, 400e-6),
+    ),
+    "allegro": (
+        Size(_allegro(1, 1, 32, 8), 0.023, 13e-6),
+        Size(_allegro(2, 2, 32, 16), 0.024, 39e-6),
+        Size(_allegro(2, 2, 64, 32), 0.032, 58e-6),
+        Size(_allegro(2, 3, 128, 64), 0.035, 135e-6),
+    ),
+}
+"""Sizes of both families, from small to large. Costs are medians of CPU times of steps on one core of an AMD EPYC
+server, with kernels, for batches of 358 edges (ethanol) and 1862 edges (water); where only the first was timed (the
+fifth of the NequIP-like family, the last of the other) or none (the sixth), the rest is extrapolated."""
+
+
+def family(facts: Facts, asked: Family | None) -> Choice[Family]:
+    """The family of the model."""
+    if asked is not None:
+        return Choice(asked, "asked for")
+    if facts.n_atoms.median >= MANY_ATOMS:
+        return Choice("allegro", f"frames have {facts.n_atoms.median:.0f} atoms: a strictly local model can be divided")
+    return Choice(
+        "nequip", f"learns more from few frames; frames have {facts.n_atoms.median:.0f} atoms, no need to divide"
+    )
+
+
+def sizes(facts: Facts, family: Family) -> tuple[Size, ...]:
+    """Sizes that are tried, from small to large."""
+    if len(facts.elements) <= MANY_ELEMENTS:
+        return SIZES[family]
+    return tuple(one for one in SIZES[family] if one.width >= WIDE)
+
+
+def steps_in(minutes: float, seconds: float) -> int:
+    """Optimizer steps in a time.
+
+    Args:
+        minutes: Of the whole training.
+        seconds: Of a step.
+    """
+    return max(int((60.0 * minutes * (1.0 - TAIL) - AROUND) / seconds), 1)
+
+
+# ------------------------------------------------------------------------------ batches and training
+
+EDGES_PER_STEP, MOST_FRAMES, MOST_ENERGIES = 800, 5, 32
+"""Edges that a batch should have, most frames of it, and the same where energies alone are learnt."""
+
+MANY_FRAMES, MORE_FRAMES = 10_000, 16
+"""With more frames than the first, batches may have so many."""
+
+LEARNING_RATE, NARROW = 0.03, 16
+"""Of Adam in float32 for models of so many scalar features; it falls with the root of their number."""
+
+PRESET_LEARNING_RATE = 0.01
+"""For presets, whose widths are from 64 to 128."""
+
+ENERGY_LEARNING_RATE = 0.002
+"""Where energies alone are learnt, whose gradients are noisier."""
+
+WARMUP_PART, MOST_WARMUP = 0.02, 200
+"""Part of the steps in which the learning rate rises, and at most how many."""
+
+SHORT_EMA, LONG_EMA, LONG_FROM = 0.99, 0.999, 5000
+"""Decay of the average of the weights below and from this number of steps."""
+
+VALIDATIONS, VALIDATION_SHARE, EVALUATION_COST = 50, 0.1, 0.35
+"""Number of validations of a training, the part of its time that they may take, and what a frame costs there in terms
+of what it costs in a training step."""
+
+
+def batch_size(facts: Facts, r_max: float, train: int, *, forces: bool) -> Choice[int]:
+    """Frames of a batch."""
+    edges = facts.edges_per_frame(r_max)
+    most = MORE_FRAMES if facts.n_frames > MANY_FRAMES else MOST_FRAMES
+    if not forces:
+        most = MOST_ENERGIES
+    size = max(1, min(round(EDGES_PER_STEP / edges), most, max(1, train // 4)))
+    kind = "" if forces else "; a frame has one label"
+    return Choice(size, f"a frame of middle size has {edges:.0f} edges within {r_max:g} Å{kind}")
+
+
+def learning_rate(width: int, *, forces: bool) -> Choice[float]:
+    """Learning rate of Adam.
+
+    Args:
+        width: Scalar features of the model; 0 if a preset says.
+        forces: Whether forces are learnt.
+    """
+    if not forces:
+        return Choice(ENERGY_LEARNING_RATE, "energies alone give noisier gradients than forces")
+    if not width:
+        return Choice(PRESET_LEARNING_RATE, "of presets, whose sizes differ")
+    rate = rounded(LEARNING_RATE * math.sqrt(NARROW / width))
+    return Choice(rate, f"found by trial for {NARROW} features; the model has {width}")
+
+
+def warmup_steps(steps: int) -> int:
+    """Steps in which the learning rate rises."""
+    return min(max(round(WARMUP_PART * steps), 1), MOST_WARMUP)
+
+
+def ema_decay(steps: int) -> Choice[float]:
+    """Decay of the average of the weights."""
+    decay = LONG_EMA if steps >= LONG_FROM else SHORT_EMA
+    return Choice(decay, f"about {steps} steps: the average is over the last {1.0 / (1.0 - decay):.0f}")
+
+
+def validation_interval(steps: int, split: Split, batch: int) -> Choice[dict[str, Any]]:
+    """Options of the trainer that say when to validate."""
+    fair = EVALUATION_COST * split.val / (VALIDATION_SHARE * batch)
+    interval = max(math.ceil(max(steps / VALIDATIONS, fair)), 1)
+    epoch = math.ceil(split.train / batch)
+    reason = f"every {interval} steps or so: about {max(steps // interval, 1)} times; an epoch has {epoch}"
+    if interval < epoch:
+        return Choice({"check_val_every_n_epoch": None, "val_check_interval": interval}, reason)
+    return Choice({"check_val_every_n_epoch": max(round(interval / epoch), 1)}, reason)
+
+
+# ------------------------------------------------------------------------------ close contacts
+
+
+def repulsion(facts: Facts) -> Choice[bool]:
+    """Whether pairs repel each other as ZBL says, besides what is learnt."""
+    contact = facts.surroundings.contact
+    if math.isinf(contact):
+        return Choice(
+            True, "no two atoms are near each other in the data, which cannot teach the model that they repel"
+        )
+    return Choice(True, f"the closest atoms are at {contact:.2f} sums of covalent radii; nearer ones must repel too")

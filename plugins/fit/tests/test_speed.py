@@ -1,0 +1,50 @@
+"""Measured times of steps."""
+
+import pytest
+
+from equipot.errors import ConfigError
+from equipot_fit._speed import Measured, StepTime, step_seconds, timing_config
+
+
+def test_the_timed_run_has_no_schedule_and_the_config_stays(config):
+    made = timing_config(config, 1.0)
+    assert "lr_scheduler" in config["training_module"]
+    assert "lr_scheduler" not in made["training_module"]
+    assert made["trainer"]["callbacks"] == [{"_target_": "equipot_fit.StepTimer", "seconds": 1.0}]
+    assert made["training_module"]["model"] == config["training_module"]["model"]
+
+
+def test_what_was_measured_is_remembered(config, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "equipot_fit._speed.step_seconds", lambda config, seconds: calls.append(1) or StepTime(1.0, 1.0, 1.0)
+    )
+    measured = Measured()
+    assert measured(config) is measured({**config, "trainer": {}})
+    assert len(calls) == 1
+    measured({**config, "data": {}})
+    assert len(calls) == 2
+
+
+@pytest.mark.slow
+def test_times_are_measured_on_the_data(config):
+    found = step_seconds(config, seconds=0.2)
+    assert 0.0 < found.step < 10.0
+    assert 0.0 < found.validation < 60.0
+    assert found.start_up > 0.0
+    assert found.warm_up >= 0.0
+    assert found.last_layer == 4
+    assert found.frames == {"train": 6, "val": 3, "test": 3}
+
+
+def test_a_config_that_cannot_run_says_why(config):
+    config["training_module"]["model"]["r_max"] = -1.0
+    with pytest.raises(ConfigError, match=r"r_max"):
+        step_seconds(config)
+
+
+def test_a_signal_ends_the_command(config, monkeypatch):
+    monkeypatch.setattr("equipot_fit._speed.call", lambda *arguments: 130)
+    with pytest.raises(SystemExit) as stop:
+        step_seconds(config)
+    assert stop.value.code == 130

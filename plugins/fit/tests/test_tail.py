@@ -1,0 +1,65 @@
+"""What a budget has room for after the training."""
+
+import pytest
+
+from equipot_fit import _tail as tail
+from equipot_fit._speed import StepTime
+
+FAST = StepTime(step=0.02, validation=0.2, start_up=2.0, last_layer=16, frames={"train": 800, "val": 100, "test": 100})
+
+
+@pytest.fixture(autouse=True)
+def _a_compiler(monkeypatch):
+    monkeypatch.setattr(tail, "compiler", lambda: True)
+
+
+def test_much_time_has_room_for_everything():
+    found = tail.tail_of(3600.0, FAST)
+    assert found.compiles
+    assert found.refit_frames == 800
+    assert found.skipped == {}
+    assert tail.PACKAGE + tail.REPORT + tail.COMPILE < found.seconds < 0.1 * 3600
+
+
+def test_little_time_has_no_room_for_a_compile_and_says_so():
+    found = tail.tail_of(300.0, FAST)
+    assert not found.compiles
+    assert "80 s, more than 10% of the time" in found.skipped["compile"]
+    assert 20 <= found.refit_frames < 800
+    evaluations = (FAST.last_layer + 2) * (found.refit_frames + 100) * 0.002
+    assert evaluations <= tail.REFIT_PART * 300.0
+    assert found.seconds < 0.2 * 300
+
+
+@pytest.mark.parametrize(("slowed", "times"), [(0.5, 1.0), (2.0, 2.0), (100.0, tail.MOST_SLOWED)])
+def test_a_busy_machine_gets_more_time_for_what_follows(slowed, times):
+    more = tail.tail_of(3600.0, FAST, slowed).seconds - tail.tail_of(3600.0, FAST).seconds
+    assert more == pytest.approx((times - 1.0) * (tail.PACKAGE + tail.REPORT + tail.COMPILE))
+
+
+def test_a_slow_model_is_not_refitted():
+    slow = StepTime(step=2.0, validation=60.0, start_up=2.0, last_layer=64, frames=FAST.frames)
+    found = tail.tail_of(600.0, slow)
+    assert found.refit_frames == 0
+    assert "more time than the budget" in found.skipped["refit"]
+
+
+def test_a_model_without_a_last_layer_is_not_refitted():
+    other = StepTime(step=0.02, validation=0.2, start_up=2.0, last_layer=0, frames=FAST.frames)
+    assert "does not say" in tail.tail_of(3600.0, other).skipped["refit"]
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch):
+    monkeypatch.setattr(tail, "compiler", lambda: False)
+    found = tail.tail_of(3600.0, FAST)
+    assert not found.compiles
+    assert found.skipped["compile"] == "there is no C++ compiler"
+
+
+def test_a_compiler_is_looked_for_on_the_path(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert not tail.compiler()
+    (tmp_path / "g++").touch(mode=0o755)
+    assert tail.compiler()
