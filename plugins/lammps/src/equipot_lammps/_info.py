@@ -1,0 +1,61 @@
+"""What ``equipot lammps info`` shows."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from equipot.artifacts import inspect_file
+from equipot.errors import problem
+from equipot_lammps._build import is_complete
+from equipot_lammps._errors import LammpsError
+from equipot_lammps._wheels import build_folder
+
+
+def lines(path: Path | None) -> list[str]:
+    """The state of the pair style, and how a file is used.
+
+    Args:
+        path: A file compiled for LAMMPS; None to show the state only.
+
+    Raises:
+        LammpsError: If LAMMPS is not installed, or the file is for another engine.
+        ArtifactError: If the file cannot be read.
+    """
+    folder = build_folder()
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("lammps", "torch"))
+    ready = is_complete(folder)
+    state = f"ready in {folder}" if ready else "not built for these versions; run: equipot lammps build"
+    shown = [f"wheels: {versions}", f"pair_style equipot: {state}"]
+    kernels = sorted(one.stem.removeprefix("libequipot_ops_") for one in folder.glob("libequipot_ops_*.so"))
+    if ready:
+        shown.append(f"libraries of kernels: {', '.join(kernels) or 'none'}")
+    return shown if path is None else [*shown, "", *_of_file(path)]
+
+
+def _of_file(path: Path) -> list[str]:
+    manifest = inspect_file(path).manifest
+    target = None if manifest is None else manifest.compiled.get("target")
+    if manifest is None or target != "lammps":
+        hint = "compile it with: equipot compile MODEL OUT.equipot.pt2 --target lammps"
+        raise LammpsError(problem(str(path), "is not compiled for LAMMPS", got=target, hint=hint))
+    model: dict[str, Any] = manifest.model
+    types = " ".join(model["type_names"])
+    return [
+        f"units {model['units']}",
+        "pair_style equipot",
+        f"pair_coeff * * {path} {types}",
+        "",
+        f"# the words after the file: the model's types ({types}), one for each of LAMMPS' atom types, in their order",
+        f"# {_locality(model)}",
+    ]
+
+
+def _locality(model: dict[str, Any]) -> str:
+    reach = max([model["r_max"], *(radius for _, radius in model["edge_sets"])])
+    if model["locality"] == "strict":
+        return f"strictly local within {reach:g} Å: any number of MPI processes"
+    hops = int(model["locality"][5:-1])
+    shell = f"ghost shells of {hops} × {reach:g} Å on several"
+    return f"{hops} message layers of {reach:g} Å: no ghost atoms on one MPI process, {shell}"

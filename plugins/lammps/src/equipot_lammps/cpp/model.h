@@ -1,0 +1,42 @@
+// The compiled model: the only part that knows torch.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "facts.h"
+#include "frame.h"
+
+namespace equipot {
+
+/// Outputs for one frame, in the model's energy unit and Å; they are valid until the next call.
+struct Outputs {
+  const double *energies;                 ///< of each atom; zero for ghosts
+  const double *forces;                   ///< 3 for each atom
+  const double *virial;                   ///< 9, as -dE/d(strain)
+  std::vector<const double *> gradients;  ///< dE/d(edge vector) for each edge set, 3 for each edge; empty if not asked
+};
+
+class Model {
+ public:
+  /// Load a file with the libraries of the kernels that it calls, which lie in `libraries`.
+  /// Throws Problem if it cannot be used here.
+  Model(const std::string &path, const std::string &libraries);
+  ~Model();
+
+  const Facts &facts() const { return facts_; }
+  bool has_edge_forces() const;
+  void set_threads(int threads);
+
+  /// Evaluate a frame with at least one atom.
+  Outputs run(const Frame &frame, bool with_gradients);
+
+ private:
+  struct Torch;
+  std::string path_;
+  Facts facts_;
+  std::unique_ptr<Torch> torch_;
+};
+
+}  // namespace equipot

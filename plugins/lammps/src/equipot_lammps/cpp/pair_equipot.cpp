@@ -1,0 +1,261 @@
+#include "pair_equipot.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <thread>
+#include <unordered_map>
+
+#include "atom.h"
+#include "comm.h"
+#include "domain.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+namespace LAMMPS_NS {
+namespace {
+
+constexpr double KCAL_PER_MOL_IN_EV = 0.0433641153087705;  // 4184 J / (N_A e), CODATA 2018
+constexpr const char *ME = "pair_style equipot";
+
+std::string own_folder() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<void *>(&own_folder), &info) || !info.dli_fname) return ".";
+  std::string path = info.dli_fname;
+  return path.find('/') == std::string::npos ? "." : path.substr(0, path.rfind('/'));
+}
+
+}  // namespace
+
+PairEquipot::PairEquipot(LAMMPS *lmp) : Pair(lmp) {
+  restartinfo = 0;  // the model's file may have moved: give pair_style and pair_coeff again
+  one_coeff = 1;
+  manybody_flag = 1;
+  single_enable = 0;
+  no_virial_fdotr_compute = 1;
+  centroidstressflag = CENTROID_NOTAVAIL;
+}
+
+PairEquipot::~PairEquipot() {
+  if (copymode || !allocated) return;
+  memory->destroy(setflag);
+  memory->destroy(cutsq);
+}
+
+void PairEquipot::settings(int narg, char **arg) {
+  if (narg % 2) error->all(FLERR, "{}: options are max_force VALUE|none and max_temperature VALUE|none", ME);
+  for (int k = 0; k < narg; k += 2) {
+    double *limit = !strcmp(arg[k], "max_force")         ? &limits_.max_force
+                    : !strcmp(arg[k], "max_temperature") ? &limits_.max_temperature
+                                                         : nullptr;
+    if (!limit) error->all(FLERR, "{}: unknown option '{}'; options are max_force and max_temperature", ME, arg[k]);
+    bool none = !strcmp(arg[k + 1], "none");
+    *limit = none ? std::numeric_limits<double>::infinity() : utils::numeric(FLERR, arg[k + 1], false, lmp);
+    if (!(*limit > 0.0)) error->all(FLERR, "{}: {} must be greater than 0, got {}", ME, arg[k], arg[k + 1]);
+  }
+}
+
+void PairEquipot::coeff(int narg, char **arg) {
+  int n = atom->ntypes;
+  if (narg != 3 + n || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
+    error->all(FLERR, "{}: write pair_coeff * * FILE.equipot.pt2 and one type name for each of the {} atom types", ME, n);
+  if (!allocated) allocate_types();
+  load(arg[2]);
+  map_types(arg + 3);
+}
+
+void PairEquipot::allocate_types() {
+  int n = atom->ntypes + 1;
+  memory->create(setflag, n, n, "pair:setflag");
+  memory->create(cutsq, n, n, "pair:cutsq");
+  allocated = 1;
+}
+
+/// Load the model on all ranks; a rank that alone cannot stops the others.
+void PairEquipot::load(const std::string &path) {
+  std::string wrong;
+  try {
+    model_ = std::make_unique<equipot::Model>(path, own_folder());
+    maker_ = std::make_unique<equipot::FrameMaker>(model_->facts());
+  } catch (const std::exception &problem) {
+    wrong = problem.what();
+  }
+  int failed = !wrong.empty(), total = 0;
+  MPI_Allreduce(&failed, &total, 1, MPI_INT, MPI_SUM, world);
+  if (total == comm->nprocs) error->all(FLERR, "{}: {}", ME, wrong);
+  if (failed) error->one(FLERR, "{}: {}", ME, wrong);
+  bool metal = model_->facts().metal, here = !strcmp(update->unit_style, "metal");
+  if (!here && strcmp(update->unit_style, "real") != 0)
+    error->all(FLERR, "{}: needs units metal or real, not {}", ME, update->unit_style);
+  ev_ = metal ? 1.0 : KCAL_PER_MOL_IN_EV;
+  factor_ = metal == here ? 1.0 : metal ? 1.0 / KCAL_PER_MOL_IN_EV : KCAL_PER_MOL_IN_EV;
+}
+
+void PairEquipot::map_types(char **arg) {
+  int n = atom->ntypes;
+  type_of_.assign(n + 1, -1);
+  for (int i = 1; i <= n; i++) {
+    if (!strcmp(arg[i - 1], "NULL")) continue;
+    type_of_[i] = model_->facts().type_of(arg[i - 1]);
+    if (type_of_[i] < 0)
+      error->all(FLERR, "{}: the model has no type '{}'; it has: {}", ME, arg[i - 1], model_->facts().listed_types());
+  }
+  for (int i = 1; i <= n; i++)
+    for (int j = 1; j <= n; j++) setflag[i][j] = type_of_[i] >= 0 && type_of_[j] >= 0;
+}
+
+double PairEquipot::init_one(int i, int j) {
+  if (!setflag[i][j]) return 0.0;
+  return model_->facts().pair_radius(type_of_[i], type_of_[j]);
+}
+
+void PairEquipot::init_style() {
+  if (!model_) error->all(FLERR, "{}: there is no model yet; give pair_coeff", ME);
+  check_setup();
+  model_->set_threads(comm->nthreads);
+  folded_ = comm->nprocs == 1 && atom->tag_enable;
+  bool wide = !folded_ && model_->facts().hops > 1;
+  neighbor->add_request(this, NeighConst::REQ_FULL | (wide ? NeighConst::REQ_GHOST : 0));
+  if (wide) widen_ghost_shell();
+}
+
+void PairEquipot::check_setup() {
+  if (!force->newton_pair && comm->nprocs > 1) error->all(FLERR, "{}: needs newton on with several MPI ranks", ME);
+  if (neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol > 0)
+    error->all(FLERR, "{}: neigh_modify exclude takes neighbours away that the model needs", ME);
+  bool bonded = atom->nbonds > 0;
+  for (int k = 1; k < 4; k++)
+    if (bonded && force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
+      error->all(FLERR, "{}: special_bonds takes bonded neighbours away that the model needs; give it factors of 1", ME);
+}
+
+/// Message passing over several ranks: all atoms within the layers' reach must be ghosts.
+void PairEquipot::widen_ghost_shell() {
+  const auto &facts = model_->facts();
+  if (comm->mode != Comm::SINGLE) error->all(FLERR, "{}: message passing over several ranks needs comm_modify mode single", ME);
+  double need = facts.hops * facts.reach() + neighbor->skin;
+  if (comm->cutghostuser >= need) return;
+  comm->cutghostuser = need;
+  if (comm->me == 0)
+    utils::logmesg(lmp, "{}: {} message layers over {} ranks: ghost shell of {:.4g} A\n", ME, facts.hops, comm->nprocs, need);
+}
+
+void PairEquipot::find_owners() {
+  std::unordered_map<tagint, int> local;
+  local.reserve(atom->nlocal);
+  for (int i = 0; i < atom->nlocal; i++) local[atom->tag[i]] = i;
+  owners_.resize(atom->nghost);
+  for (int j = 0; j < atom->nghost; j++) {
+    auto found = local.find(atom->tag[atom->nlocal + j]);
+    if (found == local.end()) error->one(FLERR, "{}: ghost atom {} has no owner", ME, atom->tag[atom->nlocal + j]);
+    owners_[j] = found->second;
+  }
+}
+
+equipot::Frame PairEquipot::make_frame() {
+  equipot::Atoms atoms{atom->x, atom->type, &type_of_, atom->nlocal, atom->nlocal + atom->nghost};
+  int rows = list->inum + (!folded_ && model_->facts().hops > 1 ? list->gnum : 0);
+  equipot::Neighbours neighbours{rows, list->ilist, list->numneigh, list->firstneigh, NEIGHMASK};
+  if (!folded_) return maker_->spread(atoms, neighbours);
+  if (neighbor->ago == 0 || owners_.size() != static_cast<size_t>(atom->nghost)) find_owners();
+  return maker_->folded(atoms, neighbours, {domain->h, domain->h_inv, domain->periodicity}, owners_);
+}
+
+void PairEquipot::compute(int eflag, int vflag) {
+  ev_init(eflag, vflag);
+  check_speeds();
+  if (atom->nlocal == 0) return;
+  try {
+    equipot::Frame frame = make_frame();
+    if (frame.n_owned == 0) return;
+    if (vflag_atom && !model_->has_edge_forces()) throw equipot::Problem("the file has no edge_forces, which a virial per atom needs");
+    equipot::Outputs outputs = model_->run(frame, vflag_atom);
+    check_outputs(frame, outputs);
+    add_forces(frame, outputs);
+    add_energies(frame, outputs);
+    add_virials(frame, outputs);
+  } catch (const equipot::Problem &problem) {
+    stop(problem.what());
+  }
+}
+
+/// End all ranks. What a rank printed last is lost if another one ends them first, so there is time to pass it on.
+void PairEquipot::stop(const std::string &what) {
+  if (comm->nprocs > 1) {
+    std::fprintf(stderr, "ERROR: %s: %s\n", ME, what.c_str());
+    std::fflush(stderr);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  }
+  error->one(FLERR, "{}: {}", ME, what);
+}
+
+void PairEquipot::check_speeds() {
+  if (!std::isfinite(limits_.max_temperature)) return;
+  for (int i = 0; i < atom->nlocal; i++) {
+    const double *v = atom->v[i];
+    double mass = atom->rmass ? atom->rmass[i] : atom->mass[atom->type[i]];
+    double kinetic = mass * (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) * force->mvv2e;
+    double kelvin = kinetic / (3.0 * force->boltz);
+    if (!(kelvin <= limits_.max_temperature))
+      stop(fmt::format("step {}: atom {} moves with a kinetic energy of {:.3g} K, more than max_temperature {:g}",
+                       update->ntimestep, atom->tag_enable ? atom->tag[i] : i, kelvin, limits_.max_temperature));
+  }
+}
+
+void PairEquipot::check_outputs(const equipot::Frame &frame, const equipot::Outputs &outputs) {
+  std::string what;
+  int found = equipot::first_runaway(frame, outputs, ev_, limits_, what);
+  if (found < 0) return;
+  int i = frame.atoms[found];
+  const double *x = atom->x[i];
+  stop(fmt::format("step {}: atom {} at ({:.4g}, {:.4g}, {:.4g}) A {}; the time step is too long, atoms are too close, or the "
+                   "structure is far from the training data", update->ntimestep, atom->tag_enable ? atom->tag[i] : i, x[0],
+                   x[1], x[2], what));
+}
+
+void PairEquipot::add_forces(const equipot::Frame &frame, const equipot::Outputs &outputs) {
+  for (size_t i = 0; i < frame.atoms.size(); i++) {
+    double *f = atom->f[frame.atoms[i]];
+    for (int k = 0; k < 3; k++) f[k] += factor_ * outputs.forces[3 * i + k];
+  }
+}
+
+void PairEquipot::add_energies(const equipot::Frame &frame, const equipot::Outputs &outputs) {
+  for (size_t i = 0; i < frame.n_owned; i++) {
+    double energy = factor_ * outputs.energies[i];
+    if (eflag_global) eng_vdwl += energy;
+    if (eflag_atom) eatom[frame.atoms[i]] += energy;
+  }
+}
+
+/// The virial of an edge is -r x dE/dr; half of it belongs to each of its atoms.
+void PairEquipot::add_virials(const equipot::Frame &frame, const equipot::Outputs &outputs) {
+  static const int row[6] = {0, 1, 2, 0, 0, 1}, column[6] = {0, 1, 2, 1, 2, 2};
+  if (vflag_global)
+    for (int k = 0; k < 6; k++) virial[k] += factor_ * outputs.virial[3 * row[k] + column[k]];
+  if (!vflag_atom) return;
+  for (size_t s = 0; s < frame.sets.size(); s++) {
+    const equipot::Edges &edges = frame.sets[s];
+    for (size_t e = 0; e < edges.centre.size(); e++) {
+      const double *r = &edges.vectors[3 * e], *g = outputs.gradients[s] + 3 * e;
+      double *centre = vatom[frame.atoms[edges.centre[e]]], *neighbour = vatom[frame.atoms[edges.neighbour[e]]];
+      for (int k = 0; k < 6; k++) {
+        double part = -0.25 * factor_ * (r[row[k]] * g[column[k]] + r[column[k]] * g[row[k]]);
+        centre[k] += part;
+        neighbour[k] += part;
+      }
+    }
+  }
+}
+
+}  // namespace LAMMPS_NS
