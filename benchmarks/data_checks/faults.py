@@ -116,6 +116,18 @@ def _transposed(frames: list[Atoms], _: Generator) -> list[Atoms] | None:
     return [copy(a, cell=a.cell.array.T) for a in frames]
 
 
+def _without_cell(frames: list[Atoms], _: Generator) -> list[Atoms] | None:
+    if not all(a.pbc.all() for a in frames):
+        return None
+    return [copy(a, cell=np.zeros((3, 3)), pbc=False, stress=None) for a in frames]
+
+
+def _not_periodic(frames: list[Atoms], _: Generator) -> list[Atoms] | None:
+    if not all(a.pbc.all() for a in frames):
+        return None
+    return [copy(a, pbc=False, stress=None) for a in frames]
+
+
 def _fractional(frames: list[Atoms], _: Generator) -> list[Atoms] | None:
     if not all(a.pbc.all() for a in frames):
         return None
@@ -153,20 +165,22 @@ WHOLE: dict[str, tuple[Callable[[list[Atoms], Generator], list[Atoms] | None], t
     ),
     "sign of the forces": (lambda frames, _: [copy(a, forces=-forces(a)) for a in frames], ("forces-sign",), ""),
     "sign of the energies": (lambda frames, _: [copy(a, energy=-energy(a)) for a in frames], ("forces-sign",), ""),
-    "energies per atom": (_per_atom, ("energy-per-atom", "forces-unit"), "per atom"),
+    "energies per atom": (_per_atom, ("energy-per-atom", "energy-size", "forces-unit"), "per atom"),
     "two levels of theory": (_levels, ("energy-levels",), ""),
     "forces of the previous frame": (_previous, ("forces-unrelated",), "previous frame"),
     "forces sorted by element": (_sorted, ("forces-unrelated", "forces-torque"), "order of"),
     "forces shuffled": (_shuffled, ("forces-unrelated", "forces-torque"), ""),
     "forces rotated": (_rotated, ("forces-unrelated", "forces-torque"), ""),
-    "forces of half the atoms zero": (_lower_half, ("forces-zeroed",), ""),
+    "forces of half the atoms zero": (_lower_half, ("forces-zeroed", "forces-of-fixed-atoms"), ""),
     "positions in Bohr": (
         lambda frames, _: [copy(a, positions=a.positions / units.Bohr, cell=a.cell.array / units.Bohr) for a in frames],
-        ("positions-unit",),
+        ("positions-unit", "positions-too-far"),
         "Bohr",
     ),
     "fractional positions": (_fractional, ("positions-unit",), "fractions"),
-    "cells transposed": (_transposed, ("cell-transposed", "forces-unrelated"), "column"),
+    "cells transposed": (_transposed, ("cell-transposed", "cell-overlap", "forces-unrelated"), "column"),
+    "cells lost": (_without_cell, ("cell-lost",), ""),
+    "cells not periodic": (_not_periodic, ("pbc-missing",), ""),
     "sign of the stress": (_stressed(lambda a: -stress(a)), ("stress-sign",), ""),
     "stress in kbar": (_stressed(lambda a: stress(a) / GPA * 10), ("stress-unit",), "kbar"),
     "stress in kbar, of VASP": (_stressed(lambda a: -stress(a) / GPA * 10), ("stress-unit",), "kbar and positive"),
@@ -207,6 +221,14 @@ def _other_one(frames: list[Atoms], index: int, _: Generator) -> list[Atoms] | N
     return _one(frames, index, forces=forces(same[len(same) // 2])) if same else None
 
 
+def _turned_one(frames: list[Atoms], index: int, _: Generator) -> list[Atoms]:
+    """The largest force of a frame points the other way."""
+    wrong = forces(frames[index])
+    atom = int(np.linalg.norm(wrong, axis=1).argmax())
+    wrong[atom] = -wrong[atom]
+    return _one(frames, index, forces=wrong)
+
+
 def _outlier(frames: list[Atoms], index: int, _: Generator) -> list[Atoms]:
     return _one(frames, index, energy=energy(frames[index]) + 10.0)
 
@@ -226,9 +248,10 @@ def _element_one(frames: list[Atoms], index: int, _: Generator) -> list[Atoms] |
 
 SINGLE: dict[str, tuple[Callable[[list[Atoms], int, Generator], list[Atoms] | None], tuple[str, ...]]] = {
     "one frame: forces shuffled": (_shuffled_one, ("forces-misplaced", "forces-torque")),
+    "one frame: one force turned": (_turned_one, ("forces-sum", "forces-misplaced", "forces-torque")),
     "one frame: forces of another": (_other_one, ("forces-misplaced", "forces-torque")),
-    "one frame: energy off by 10 eV": (_outlier, ("energy-outlier",)),
-    "one frame: cohesive energy": (_cohesive_one, ("energy-outlier",)),
+    "one frame: energy off by 10 eV": (_outlier, ("energy-outlier", "energy-far-off")),
+    "one frame: cohesive energy": (_cohesive_one, ("energy-outlier", "energy-far-off")),
     "one frame: an element mislabelled": (_element_one, ("element-label",)),
 }
 """Faults of one frame: how to plant them and which codes find them."""
@@ -240,6 +263,15 @@ def _unconverged(frames: list[Atoms], rng: Generator) -> Planted:
         copy(a, energy=energy(a) + (rng.uniform(0.2, 3.0) if index in wrong else 0.0)) for index, a in enumerate(frames)
     ]
     return Planted(made, ("energy-raised", "energy-outlier"), indices=wrong)
+
+
+def _from_other_method(frames: list[Atoms]) -> dict[str, Planted]:
+    """A true fault of frames that have the energies of two methods."""
+    planted = {}
+    if all("other_energy" in a.info for a in frames):
+        made = [copy(a, energy=a.info["other_energy"]) if index % 2 else a for index, a in enumerate(frames)]
+        planted["half of the energies of another method"] = Planted(made, ("energy-levels",))
+    return planted
 
 
 def plant(frames: list[Atoms], rng: Generator) -> dict[str, Planted]:
@@ -254,4 +286,4 @@ def plant(frames: list[Atoms], rng: Generator) -> dict[str, Planted]:
         if (made := change(frames, index, rng)) is not None:
             planted[name] = Planted(made, codes, indices=(index,))
     planted["1 in 20 energies not converged"] = _unconverged(frames, rng)
-    return planted
+    return planted | _from_other_method(frames)

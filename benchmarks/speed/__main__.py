@@ -2,41 +2,56 @@
 
     python benchmarks/speed compare [CASE ...] [--peer-python PYTHON] [--out FOLDER]
     python benchmarks/speed memory | scaling | start | steps | others [...]
+    python benchmarks/speed rows [ROW ...]
+    python benchmarks/speed tables
 
 ``compare`` makes the peer's environment (or takes the interpreter given), runs both sides in turns in
 processes of their own with the same allocator and threads, refuses to compare times before the outputs
 agree, prints ratios with their spread, and writes ``compare.json`` and ``compare.png``. The others
 measure memory per edge, time per atom and threads, the way from a checkpoint to the first step,
-where the time of a step goes, and models of MACE and SevenNet of comparable size. See docs/explanation/performance.md.
+where the time of a step goes, and models of MACE and SevenNet of comparable size. ``rows`` measures
+the tables of the page on performance, one file for each, and ``tables`` fills the page from those in
+``benchmarks/results``. See docs/explanation/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import report
+import rows
 import sizes
 import start
 import steps
 from cases import CASES
-from compare import GROUPS, Settings, machine, run_case, run_others
+from compare import GROUPS, VARIANTS, Settings, machine, run_case, run_others
 from interleave import ALLOCATORS
 from peers import peer_python
 
+WHAT = ("compare", "memory", "scaling", "start", "steps", "others", "rows", "tables")
+RESULTS = Path(__file__).parents[1] / "results"
+DOCS = Path(__file__).parents[2] / "docs" / "results" / "speed"
 WORK = Path(__file__).parents[2] / ".cache" / "benchmarks"
-VARIANTS = ("core", "fused", "splines")
 OTHERS = ("mace", "sevenn")
 
 
 def main() -> None:
     """Parse the arguments and run."""
     args = _parser().parse_args()
-    if unknown := [name for name in args.cases if name not in CASES]:
-        sys.exit(f"no such cases: {', '.join(unknown)}; there are {', '.join(CASES)}")
+    if args.what == "tables":
+        for path in rows.tables(RESULTS, DOCS):
+            print(path)
+        return
+    known: Collection[str] = rows.ROWS if args.what == "rows" else CASES
+    args.cases = args.cases or (list(known) if args.what == "rows" else ["nequip"])
+    if unknown := [name for name in args.cases if name not in known]:
+        sys.exit(f"no such cases: {', '.join(unknown)}; there are {', '.join(known)}")
     own = args.what in ("scaling", "start", "steps", "others")
     settings = Settings(
         work=WORK,
@@ -53,6 +68,12 @@ def main() -> None:
     )
     args.out.mkdir(parents=True, exist_ok=True)
     facts = {"machine": machine(), "threads": args.threads, "allocator": args.allocator, "rounds": args.rounds}
+    if args.what == "rows":
+        for name in args.cases:
+            measured = {**facts, "row": name, "command": _command(), "results": rows.measure(name, settings)}
+            (args.out / f"row_{name}.json").write_text(json.dumps(measured, indent=1) + "\n")
+        print(f"\nwritten to {args.out}; now: python benchmarks/speed tables")
+        return
     results: list[dict[str, Any]] = []
     for name in args.cases:
         results.append(_measure(args, name, settings))
@@ -61,6 +82,14 @@ def main() -> None:
     if args.what == "compare":
         report.plot(results, args.out / "compare.png")
     print(f"\nwritten: {args.out / args.what}.json")
+
+
+def _command() -> str:
+    """What was typed, without paths of this machine."""
+    words = sys.argv[1:]
+    hidden = {number + 1 for number, word in enumerate(words) if word in ("--peer-python", "--out")}
+    shown = ["PATH" if number in hidden else word for number, word in enumerate(words)]
+    return shlex.join(["python", "benchmarks/speed", *shown])
 
 
 def _measure(args: argparse.Namespace, name: str, settings: Settings) -> dict[str, Any]:
@@ -87,8 +116,8 @@ def _measure(args: argparse.Namespace, name: str, settings: Settings) -> dict[st
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks/speed", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", choices=("compare", "memory", "scaling", "start", "steps", "others"))
-    parser.add_argument("cases", nargs="*", default=["nequip"], metavar="CASE", help=f"of {', '.join(CASES)}")
+    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; rows: {', '.join(rows.ROWS)}")
     parser.add_argument("--peer-python", help="interpreter with nequip and nequip-allegro; default: one is made")
     parser.add_argument("--alone", action="store_true", help="no peer: times only, no check against it")
     parser.add_argument("--peer-eager", action="store_true", help="do not compile the peer's models: less to wait")

@@ -41,6 +41,8 @@ ALLEGRO: dict[str, Any] = {
     "per_type_energy_shifts": 0.0,
     "per_type_energy_scales": 1.0,
 }
+SMALL: dict[str, Any] = {"r_max": 4.0, "avg_num_neighbors": 10.0}
+"""What models of small molecules have in common."""
 PRESET: dict[str, Any] = {"type_embed_num_features": 32, "radial_mlp_width": 128}
 
 
@@ -54,7 +56,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     """Hyperparameters that differ from ``NEQUIP`` or ``ALLEGRO``."""
     system: str = "water"
-    """``water`` (64 molecules in a periodic cell) or ``molecules`` (32 molecules of ethanol)."""
+    """A key of ``systems.SYSTEMS``."""
 
     @property
     def type_names(self) -> list[str]:
@@ -65,7 +67,7 @@ class Case:
     def hyperparameters(self) -> dict[str, Any]:
         """All options, as both sides take them."""
         base = NEQUIP if self.model == "nequip" else ALLEGRO
-        neighbors = {} if self.system == "water" else {"avg_num_neighbors": 7.9}
+        neighbors = {} if self.system == "water" else {"avg_num_neighbors": 7.9}  # ethanol's
         return {**base, "type_names": self.type_names, **neighbors, **self.options}
 
 
@@ -80,11 +82,17 @@ CASES: dict[str, Case] = {
         Case("nequip-M", "nequip", {**PRESET, "num_layers": 4, "l_max": 2, "num_features": [128, 64, 32]}),
         Case("nequip-float64", "nequip", {"model_dtype": "float64"}),
         Case("nequip-molecules", "nequip", system="molecules"),
+        Case("nequip-small", "nequip", {**SMALL, "num_layers": 4}, "small"),
+        Case("nequip-fixed", "nequip", {**SMALL, "num_layers": 4}, "three_atoms"),
+        Case("nequip-ethanol", "nequip", {"r_max": 4.0, "num_layers": 4}, "ethanol"),
         Case("allegro", "allegro"),
         Case("allegro-l1", "allegro", {"l_max": 1}),
         Case("allegro-l3", "allegro", {"l_max": 3}),
         Case("allegro-parity", "allegro", {"parity": True}),
         Case("allegro-float64", "allegro", {"model_dtype": "float64"}),
         Case("allegro-molecules", "allegro", system="molecules"),
+        Case("allegro-small", "allegro", SMALL, "small"),
+        Case("allegro-fixed", "allegro", SMALL, "three_atoms"),
+        Case("allegro-ethanol", "allegro", {"r_max": 4.0}, "ethanol"),
     )
 }

@@ -13,18 +13,22 @@ import systems
 from cases import Case
 from interleave import Worker, in_turns, ratio, summary
 
-INFERENCE = ("core", "core-aoti", "fused", "fused-aoti", "splines", "splines-aoti")
-TRAINING = ("core-train", "fused-train", "splines-train")
-DYNAMICS = ("core-ase", "fused-ase", "splines-ase", "splines-jit")
-GROUPS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "model": ("aoti", ("eager", "aoti"), INFERENCE),
-    "train": ("train", ("train",), TRAINING),
-    "ase": ("ase", ("ase",), DYNAMICS),
+VARIANTS = ("core", "fused", "splines", "default")
+GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "model": (("eager", "aoti"), tuple(f"{one}{how}" for one in VARIANTS for how in ("", "-aoti"))),
+    "train": (("train", "train_compiled"), tuple(f"{one}-train" for one in VARIANTS)),
+    "ase": (("ase_eager", "ase"), tuple(f"{one}-{how}" for one in VARIANTS for how in ("ase", "jit"))),
 }
-"""What is timed: the peer's mode that ratios refer to, the peer's modes and ours."""
+"""What is timed: the peer's modes and ours. Ratios refer to the peer's fastest mode of the group in that run."""
+
+COMPILED = ("aoti", "train_compiled", "ase")
+"""The peer's modes that take minutes to prepare."""
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
 """Largest difference of forces allowed, relative to their root mean square, for exact modes."""
+
+LOSS_TOLERANCE = 1e-4
+"""Largest relative difference of the losses of training steps."""
 
 SPLINE_TOLERANCE = 1e-4
 """The same with radial splines; what is reached is reported."""
@@ -61,24 +65,91 @@ def run_case(case: Case, settings: Settings) -> dict[str, Any]:
 def run_others(case: Case, settings: Settings, pythons: dict[str, str]) -> dict[str, Any]:
     """Models of comparable size with other mathematics than ours: times only, nothing to agree on."""
     modes = [(side, "eager") for side in pythons]
-    modes += [("equipot", mode) for mode in INFERENCE if _is_wanted(mode, settings)]
+    modes += [("equipot", mode) for mode in GROUPS["model"][1] if _is_wanted(mode, settings)]
     return _run(case, settings, {**pythons, "equipot": settings.ours_python}, modes, check=False)
+
+
+def run_ops(case: Case, settings: Settings) -> dict[str, Any]:
+    """How many torch ops a call of each eager mode runs: one call, no times."""
+    pythons = {"nequip": settings.peer_python} if settings.peer_python else {}
+    modes = [one for one in _modes(case, settings) if not (one[0] == "nequip" and one[1] in COMPILED)]
+    files, sizes = _files(case, settings, case.name)
+    workers = _workers({**pythons, "equipot": settings.ours_python}, files, settings)
+    found = {}
+    for side, mode in modes:
+        workers[side].ask("prepare", mode)
+        found[f"{side}/{mode}"] = workers[side].ask("ops", mode)
+    versions = {side: worker.versions for side, worker in workers.items()}
+    _stop(workers)
+    return {
+        "case": case.name,
+        "sizes": sizes,
+        "versions": versions,
+        "ops": {key: one["ops"] for key, one in found.items()},
+        "names": {key: one["names"] for key, one in found.items()},
+    }
+
+
+def run_threads(case: Case, settings: Settings, modes: list[str]) -> dict[str, Any]:
+    """Our modes with one and with two threads in turns, in processes of their own; wall times."""
+    files, sizes = _files(case, settings, case.name)
+    workers: dict[str, Worker] = {}
+    for threads in (1, 2):
+        workers |= _workers({"equipot": settings.ours_python}, files, settings, threads, f"_{threads}")
+    found = {}
+    for mode in modes:
+        pairs = [(side, mode) for side in workers]
+        for side, _ in pairs:
+            workers[side].ask("prepare", mode)
+        calls = {f"{side}/{mode}": _calls(workers, f"{side}/{mode}", settings.seconds) for side, _ in pairs}
+        times = in_turns(workers, pairs, settings.rounds, calls)
+        one, two = (times[f"equipot_{threads}/{mode}"] for threads in (1, 2))
+        found[mode] = {
+            "one_ms": summary([row["wall"] for row in one]),
+            "two_ms": summary([row["wall"] for row in two]),
+            "ratio": ratio(one, two, "wall"),
+        }
+    _stop(workers)
+    return {"case": case.name, "sizes": sizes, "threads_of": found}
+
+
+def _files(case: Case, settings: Settings, name: str) -> tuple[dict[str, Path], dict[str, int]]:
+    """The files that workers read, and the sizes of the batch."""
+    folder = settings.work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("peer_weights.pt"):
+        old.unlink()
+    files = {"case": folder / "case.json", "batch": folder / "batch.npz", "folder": folder}
+    options = case.hyperparameters
+    sizes = systems.write(files["batch"], systems.SYSTEMS[case.system](), case.type_names, options["r_max"])
+    files["case"].write_text(json.dumps({**asdict(case), "hyperparameters": options}))
+    return files, sizes
+
+
+def _workers(
+    pythons: dict[str, str], files: dict[str, Path], settings: Settings, threads: int | None = None, suffix: str = ""
+) -> dict[str, Worker]:
+    common: dict[str, Any] = {
+        "threads": threads or settings.threads,
+        "allocator": settings.allocator,
+        "log": files["folder"] / "log.txt",
+    }
+    return {f"{side}{suffix}": Worker(side, python, files, **common) for side, python in pythons.items()}
+
+
+def _stop(workers: dict[str, Worker]) -> None:
+    for worker in workers.values():
+        worker.stop()
 
 
 def _run(
     case: Case, settings: Settings, pythons: dict[str, str], modes: list[tuple[str, str]], *, check: bool
 ) -> dict[str, Any]:
-    folder = settings.work / (case.name if check else f"{case.name}_others")
-    folder.mkdir(parents=True, exist_ok=True)
-    stale = [] if settings.keep_compiled else [*folder.glob("*.equipot.pt2")]
-    for old in (*stale, *folder.glob("peer_weights.pt")):
+    files, sizes = _files(case, settings, case.name if check else f"{case.name}_others")
+    folder = files["folder"]
+    for old in [] if settings.keep_compiled else [*folder.glob("*.equipot.pt2")]:
         old.unlink()
-    files = {"case": folder / "case.json", "batch": folder / "batch.npz", "folder": folder}
-    options = case.hyperparameters
-    sizes = systems.write(files["batch"], systems.system(case.system), case.type_names, options["r_max"])
-    files["case"].write_text(json.dumps({**asdict(case), "hyperparameters": options}))
-    common: dict[str, Any] = {"threads": settings.threads, "allocator": settings.allocator, "log": folder / "log.txt"}
-    workers = {side: Worker(side, python, files, **common) for side, python in pythons.items()}
+    workers = _workers(pythons, files, settings)
     prepared = {f"{side}/{mode}": workers[side].ask("prepare", mode) for side, mode in modes}
     failed = {key: answer["error"] for key, answer in prepared.items() if "error" in answer}
     for key, reason in failed.items():
@@ -87,12 +158,11 @@ def _run(
     agreement = _agreement(case, workers, modes, folder) if check else {}
     calls = {key: _calls(workers, key, settings.seconds) for key in (f"{side}/{mode}" for side, mode in modes)}
     times = in_turns(workers, modes, settings.rounds, calls)
-    for worker in workers.values():
-        worker.stop()
+    _stop(workers)
     return {
         "case": case.name,
         "sizes": sizes,
-        "hyperparameters": options,
+        "hyperparameters": case.hyperparameters,
         "versions": {side: worker.versions for side, worker in workers.items()},
         "prepare_seconds": {key: answer.get("seconds") for key, answer in prepared.items()},
         "failed": failed,
@@ -110,12 +180,11 @@ def _modes(case: Case, settings: Settings) -> list[tuple[str, str]]:
     """Sides and modes in the order of a round."""
     modes = []
     for group in settings.groups:
-        if group == "ase" and case.system != "water":
+        if group == "ase" and len(systems.SYSTEMS[case.system]()) > 1:
             continue
-        _, peers, ours = GROUPS[group]
+        peers, ours = GROUPS[group]
         if settings.peer_python:
-            eager_only = not settings.peer_compiled
-            modes += [("nequip", mode) for mode in peers if not (eager_only and mode in ("aoti", "ase"))]
+            modes += [("nequip", mode) for mode in peers if settings.peer_compiled or mode not in COMPILED]
         modes += [("equipot", mode) for mode in ours if _is_wanted(mode, settings)]
     return modes
 
@@ -135,20 +204,23 @@ def _calls(workers: dict[str, Worker], key: str, seconds: float) -> int:
 def _agreement(
     case: Case, workers: dict[str, Worker], modes: list[tuple[str, str]], folder: Path
 ) -> dict[str, dict[str, float]]:
-    """Largest differences from the peer's eager model; raises if an exact mode differs."""
-    if ("nequip", "eager") not in modes:
-        return {}
+    """Largest differences from the peer's eager model; raises if an exact mode, or a loss, differs."""
     outputs = {}
     for side, mode in modes:
-        if mode.endswith(("ase", "jit", "train")):
+        if "ase" in mode or mode.endswith("jit"):
             continue
         path = folder / "outputs.npz"
         workers[side].ask("outputs", mode, path=str(path))
         outputs[f"{side}/{mode}"] = dict(np.load(path))
+    _check_losses(case, {key: float(one["loss"]) for key, one in outputs.items() if "loss" in one})
+    if ("nequip", "eager") not in modes:
+        return {}
     reference = outputs["nequip/eager"]
     scale = float(np.sqrt(np.square(reference["forces"]).mean()))
     found = {}
     for key, one in outputs.items():
+        if "loss" in one:
+            continue
         difference = float(np.abs(one["forces"] - reference["forces"]).max())
         energy = float(np.abs(one["total_energy"] - reference["total_energy"]).max() / len(reference["forces"]))
         found[key] = {"forces": difference, "relative_forces": difference / scale, "energy_per_atom": energy}
@@ -161,16 +233,24 @@ def _agreement(
     return found
 
 
+def _check_losses(case: Case, losses: dict[str, float]) -> None:
+    expected = losses.get("nequip/train")
+    for key, loss in losses.items():
+        if expected is not None and abs(loss - expected) > LOSS_TOLERANCE * abs(expected):
+            raise SystemExit(f"{case.name}, {key}: the loss is {loss}, the peer's {expected}; no times are compared")
+
+
 def _ratios(times: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
     """Ours against the peer's best of the same kind."""
     found = {}
-    for best, peers, ours in GROUPS.values():
-        reference = next((key for key in (f"nequip/{best}", f"nequip/{peers[0]}") if key in times), "")
+    for peers, ours in GROUPS.values():
+        there = [times[f"nequip/{mode}"] for mode in peers if f"nequip/{mode}" in times]
+        if not there:
+            continue
+        best = min(there, key=lambda rows: summary([row["cpu"] for row in rows])["median"])
         for mode in ours:
-            if reference in times and f"equipot/{mode}" in times:
-                found[mode] = {
-                    clock: ratio(times[reference], times[f"equipot/{mode}"], clock) for clock in ("cpu", "wall")
-                }
+            if f"equipot/{mode}" in times:
+                found[mode] = {clock: ratio(best, times[f"equipot/{mode}"], clock) for clock in ("cpu", "wall")}
     return found
 
 

@@ -14,6 +14,8 @@ STEPS = 5
 def trajectory(batch: dict[str, np.ndarray], calculator: Any) -> Callable[[], dict[str, np.ndarray]]:
     """A function that does ``STEPS`` steps of 0.5 fs, started at 300 K.
 
+    Each call begins with the same frame: with nearly random weights, a molecule may fly apart after a while.
+
     Args:
         batch: One frame.
         calculator: Of ASE.
@@ -23,11 +25,13 @@ def trajectory(batch: dict[str, np.ndarray], calculator: Any) -> Callable[[], di
 
     atoms = Atoms(batch["atomic_numbers"], batch["positions"], cell=batch["cell"][0], pbc=batch["pbc"][0])
     thermal = np.sqrt(300.0 * units.kB / atoms.get_masses())[:, None]
-    atoms.set_velocities(thermal * np.random.default_rng(3).normal(size=(len(atoms), 3)))
+    velocities = thermal * np.random.default_rng(3).normal(size=(len(atoms), 3))
     atoms.calc = calculator
     dynamics = VelocityVerlet(atoms, timestep=0.5 * units.fs)
 
     def run() -> dict[str, np.ndarray]:
+        atoms.positions = batch["positions"]
+        atoms.set_velocities(velocities)
         dynamics.run(STEPS)
         return {"positions": atoms.positions.copy()}
 

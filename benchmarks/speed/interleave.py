@@ -23,11 +23,18 @@ ALLOCATORS: dict[str, dict[str, str]] = {
 """Settings of glibc's allocator, on both sides: as it is, or keeping memory instead of returning it."""
 
 
-def environment(threads: int, allocator: str) -> dict[str, str]:
-    """Variables for a side's process."""
+def environment(threads: int, allocator: str, python: str = sys.executable) -> dict[str, str]:
+    """Variables for a side's process.
+
+    Args:
+        threads: Of the process.
+        allocator: Key of ``ALLOCATORS``.
+        python: Its interpreter; one of another environment does not get our PYTHONPATH.
+    """
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     own = {"CUDA_VISIBLE_DEVICES": "", "OMP_WAIT_POLICY": "PASSIVE", "NEQUIP_NL": "matscipy"}
-    cleared = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
+    dropped = ("MALLOC_",) if sys.executable == python else ("MALLOC_", "PYTHONPATH")
+    cleared = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
     return {**cleared, **limits, **own, **ALLOCATORS[allocator], "EQUIPOT_MALLOC": "default"}
 
 
@@ -46,7 +53,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=log.open("a"),
             text=True,
-            env=environment(threads, allocator),
+            env=environment(threads, allocator, python),
             cwd=HERE,
         )
         self.versions = self._read()["ready"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,27 @@ import numpy as np
 import torch
 from side import BaseSide
 
-FUSED, SPLINES = "enable_FusedKernels", "enable_RadialSplines"
-MODIFIERS: dict[str, dict[str, list[str]]] = {
+Modifiers = list[tuple[str, dict[str, Any]]]
+
+KERNELS: Modifiers = [("enable_FusedKernels", {"programs": False})]
+PROGRAMS: Modifiers = [("enable_FusedKernels", {})]
+MODIFIERS: dict[str, dict[str, Modifiers]] = {
+    "default": {"inference": [], "training": []},
     "core": {"inference": [], "training": []},
-    "fused": {"inference": [FUSED], "training": [FUSED]},
-    "splines": {"inference": [SPLINES, FUSED], "training": ["train_with_RadialSplines", FUSED]},
+    "fused": {"inference": KERNELS, "training": KERNELS},
+    "splines": {
+        "inference": [("enable_RadialSplines", {}), *PROGRAMS],
+        "training": [("train_with_RadialSplines", {}), *PROGRAMS],
+    },
 }
-"""Modifiers of each variant."""
+"""Modifiers of each variant; ``default`` is what the installed packages do by themselves."""
 
 
 class Side(BaseSide):
     """Modes: VARIANT (eager), VARIANT-aoti, VARIANT-train, VARIANT-ase (compiled), VARIANT-jit (eager in ASE).
 
-    Variants are ``core``, ``fused`` (exact kernels) and ``splines`` (kernels and radial splines).
+    Variants are ``core``, ``fused`` (exact kernels alone), ``splines`` (radial splines with kernels and programs) and
+    ``default`` (what happens without any option: exact kernels and programs).
     """
 
     DISTRIBUTIONS = ("equipot",)
@@ -58,6 +67,7 @@ class Side(BaseSide):
     def prepare(self, mode: str) -> Callable[[], Any]:
         """A function that evaluates once."""
         variant, _, kind = mode.partition("-")
+        os.environ["EQUIPOT_AUTOMATIC_MODIFIERS"] = str(int(variant == "default"))  # also those of the calculator
         if kind == "train":
             return self._train(self._modified(variant, "training"))
         model = self._modified(variant, "inference")
@@ -67,11 +77,15 @@ class Side(BaseSide):
         return self._call(compiled) if kind == "aoti" else self._ase(compiled)
 
     def _modified(self, variant: str, use: str) -> Any:
-        from equipot.model import apply_modifier
+        import equipot.model
 
         model = self.model
-        for name in MODIFIERS[variant][use]:
-            model = apply_modifier(model, name)
+        for name, options in MODIFIERS[variant][use]:
+            model = equipot.model.apply_modifier(model, name, options)
+        if variant == "default":
+            model = equipot.model.apply_automatic(model)[0]
+        if model.evaluator is not None:
+            model.evaluator.begin_training()  # from the first call on, not from the tenth
         return model
 
     def _compiled(self, model: Any, variant: str) -> Any:

@@ -24,7 +24,11 @@ INPUTS = [
 
 
 class Side(BaseSide):
-    """Modes: ``eager``, ``aoti`` (its nequip-compile), ``train``, ``ase`` (compiled, whole calculator)."""
+    """Its modes.
+
+    ``eager``, ``aoti`` (its nequip-compile), ``train``, ``train_compiled`` (its compiled training), ``ase_eager`` and
+    ``ase`` (the whole calculator, with the compiled file).
+    """
 
     DISTRIBUTIONS = ("nequip", "nequip-allegro", "e3nn")
 
@@ -34,8 +38,8 @@ class Side(BaseSide):
         self.model = self._build()
         torch.save(dict(self.model.state_dict()), folder / "peer_weights.pt")
 
-    def _build(self) -> torch.nn.Module:
-        options = dict(self.case["hyperparameters"])
+    def _build(self, compile_mode: str = "eager") -> torch.nn.Module:
+        options = {**self.case["hyperparameters"], "compile_mode": compile_mode}
         if self.case["model"] == "nequip":
             from nequip.model import NequIPGNNModel
 
@@ -61,7 +65,15 @@ class Side(BaseSide):
 
     def prepare(self, mode: str) -> Callable[[], Any]:
         """A function that evaluates once."""
-        return {"eager": self._eager, "aoti": self._aoti, "train": self._train, "ase": self._ase}[mode]()
+        modes = {
+            "eager": self._eager,
+            "aoti": self._aoti,
+            "train": self._train,
+            "train_compiled": lambda: self._train("compile"),
+            "ase_eager": self._ase_eager,
+            "ase": self._ase,
+        }
+        return modes[mode]()
 
     def _eager(self) -> Callable[[], dict[str, np.ndarray]]:
         data = self._data()
@@ -128,8 +140,8 @@ class Side(BaseSide):
         data = {key: value for key, value in self._data_with_cell().items() if key in target["input"]}
         return lambda: _outputs(model(data))
 
-    def _train(self) -> Callable[[], dict[str, np.ndarray]]:
-        model = self._build()
+    def _train(self, compile_mode: str = "eager") -> Callable[[], dict[str, np.ndarray]]:
+        model = self._build(compile_mode)
         model.load_state_dict(self.model.state_dict())
         model.train()
         data = self._data()
@@ -146,6 +158,20 @@ class Side(BaseSide):
             return {"loss": loss.detach().numpy()}
 
         return step
+
+    def _ase_eager(self) -> Callable[[], Any]:
+        from dynamics import trajectory
+        from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
+        from nequip.integrations.ase import NequIPCalculator
+
+        options = self.case["hyperparameters"]
+        names = options["type_names"]
+        species = {name: name for name in names}
+        transforms = [
+            ChemicalSpeciesToAtomTypeMapper(model_type_names=names, chemical_species_to_atom_type_map=species),
+            NeighborListTransform(r_max=options["r_max"]),
+        ]
+        return trajectory(self.batch, NequIPCalculator(self.model, device="cpu", transforms=transforms))
 
     def _ase(self) -> Callable[[], Any]:
         from dynamics import trajectory

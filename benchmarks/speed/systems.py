@@ -1,7 +1,8 @@
-"""Frames that both sides get: a box of water of any size, or a batch of molecules, with their edges."""
+"""Frames that both sides get: a box of water of any size, or molecules, with their edges."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,43 @@ def _rotations(quaternions: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.array(rows), 2, 0)
 
 
-def system(name: str) -> list[Any]:
-    """The frames of a case, as ASE Atoms."""
-    if name == "water":
-        return [water()]
+def cluster(seed: int, n_atoms: int = 15, edge: float = 5.0) -> Any:
+    """A made-up molecule: atoms C, H, O at random places that are at least 1.1 Å apart, about 155 edges below 4 Å."""
+    from ase import Atoms
+
+    random = np.random.default_rng(seed)
+    positions: list[np.ndarray] = []
+    while len(positions) < n_atoms:
+        place = random.uniform(0.0, edge, 3)
+        if all(np.linalg.norm(place - other) > 1.1 for other in positions):
+            positions.append(place)
+    return Atoms(random.choice(["C", "H", "O"], n_atoms), positions)
+
+
+def ethanol(count: int) -> list[Any]:
+    """Frames of ethanol, nine atoms each."""
     from ase.io import read
 
-    return read(ETHANOL, ":32")
+    frames: list[Any] = read(ETHANOL, f":{count}")
+    return frames
+
+
+def three_atoms() -> list[Any]:
+    """One molecule of water: so small that only the fixed cost of a call is left."""
+    from ase import Atoms
+
+    return [Atoms("OHH", MONOMER)]
+
+
+SYSTEMS: dict[str, Callable[[], list[Any]]] = {
+    "water": lambda: [water()],
+    "molecules": lambda: ethanol(32),
+    "ethanol": lambda: ethanol(1),
+    "small": lambda: [cluster(seed) for seed in range(5)],
+    "three_atoms": three_atoms,
+}
+"""Frames of each system, as ASE Atoms: 64 molecules of water in a periodic cell, 32 and one of ethanol, five made-up
+molecules of 15 atoms, one molecule of water alone."""
 
 
 def lattice(n_atoms: int) -> tuple[int, int, int]:

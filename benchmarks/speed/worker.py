@@ -2,12 +2,13 @@
 
     PYTHON worker.py SIDE CASE.json BATCH.npz FOLDER
 
-Commands are JSON on the standard input: ``{"do": "prepare" | "run" | "outputs" | "stop", "mode": NAME}``.
+Commands are JSON on the standard input: ``{"do": "prepare" | "run" | "ops" | "outputs" | "stop", "mode": NAME}``.
 Answers are JSON lines that start with ``@``, since libraries print too.
 """
 
 from __future__ import annotations
 
+import collections
 import importlib
 import json
 import sys
@@ -33,6 +34,22 @@ def timed(call: Callable[[], Any], calls: int) -> dict[str, float]:
     }
 
 
+def count_ops(call: Callable[[], Any]) -> dict[str, Any]:
+    """How many torch ops one call runs, backward passes included, and the most frequent ones.
+
+    Ops that call others count as these. The profiler sees them without changing how a call is computed.
+    """
+    import torch
+
+    call()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        call()
+    ops = [event for event in profile.events() if "::" in event.name and not event.name.startswith("autograd::")]
+    callers = {id(event.cpu_parent) for event in ops if event.cpu_parent is not None}
+    names = collections.Counter(event.name for event in ops if id(event) not in callers)
+    return {"ops": names.total(), "names": dict(names.most_common(12))}
+
+
 class Server:
     """Prepares modes on demand and runs them."""
 
@@ -52,6 +69,8 @@ class Server:
             found = self.ready[mode]()
             np.savez(command["path"], **{key: np.asarray(value) for key, value in found.items()})
             return {}
+        if command["do"] == "ops":
+            return count_ops(self.ready[mode])
         times = timed(self.ready[mode], command["calls"])
         steps = getattr(self.ready[mode], "steps", 1)
         return {clock: value / steps for clock, value in times.items()}

@@ -1,0 +1,154 @@
+"""What is compared: ``equipot fit`` with its time alone, and the recipes of two peers on the same frames.
+
+The peers get the split that ``equipot fit`` made, the same wall time (their whole process) and the same threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import models
+import numpy as np
+from data import Data
+from sets import Set
+
+PREDICT = Path(__file__).parents[1] / "pareto" / "predict.py"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A recipe as its program documents it."""
+
+    title: str
+    model: models.Model
+    r_max: float | None = None
+    """Cutoff in Å; default: that of the set."""
+    batch: int | None = None
+
+
+PEERS = {
+    "nequip": Peer("nequip, tutorial", models.RECIPES["nequip"]),
+    "mace": Peer("MACE, default", models.RECIPES["mace"], 5.0, 10),
+}
+"""Layers and widths of nequip's tutorial configs, and the defaults of ``mace_run_train``."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training."""
+
+    data: Data
+    files: dict[str, Path]
+    """``train`` and the test sets."""
+    work: Path
+    """An empty folder."""
+    minutes: float
+    threads: int
+    seed: int = 1
+    pythons: dict[str, str] = field(default_factory=dict)
+
+
+Runner = Callable[[Job], dict[str, Any]]
+
+
+def run_fit(job: Job) -> dict[str, Any]:
+    """``equipot fit`` on the file, and its errors on the test sets as ``equipot eval`` gives them."""
+    equipot = str(Path(sys.executable).with_name("equipot"))
+    run = job.work / "run"
+    command = [equipot, "fit", job.files["train"], "--minutes", job.minutes, "--seed", job.seed, "--output", run]
+    seconds = _called(command, job)
+    errors = {}
+    for name in job.data.tests:
+        out = job.work / f"eval_{len(errors)}"
+        _called([equipot, "eval", run / "model.equipot.zip", job.files[name], "--out", out], job)
+        found = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+        errors[name] = {
+            "energy_mae": found["per_atom_energy_mae_mev"],
+            "energy_rmse": found["per_atom_energy_rmse_mev"],
+            "forces_mae": found.get("forces_mae_mev_per_angstrom"),
+            "forces_rmse": found.get("forces_rmse_mev_per_angstrom"),
+            "stress_mae": found.get("stress_mae_mev_per_angstrom3"),
+        }
+    return {"seconds": seconds, "errors": errors, "fit": json.loads((run / "fit.json").read_text(encoding="utf-8"))}
+
+
+def run_peer(peer: Peer, job: Job, split: dict[str, Path]) -> dict[str, Any]:
+    """A peer's recipe on the same training and validation frames.
+
+    Args:
+        peer: The recipe.
+        job: What to train on, and for how long.
+        split: ``train`` and ``val``.
+    """
+    python = job.pythons.get(peer.model.program)
+    if python is None:
+        raise ValueError(f"needs --python {peer.model.program}=INTERPRETER")
+    frames = Set(
+        job.data.title, list(job.data.symbols), peer.r_max or job.data.r_max, peer.batch or job.data.batch, 1.0, dict
+    )
+    command = peer.model.prepare(peer.model, frames, split, job.work, python)
+    start = time.monotonic()
+    with (job.work / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=job.work, stdout=log, stderr=log, env=_environment(job.threads, ours=False)
+        )
+        try:
+            process.wait(timeout=60 * job.minutes)
+            if process.returncode:
+                raise RuntimeError(f"the training ended with code {process.returncode}, see {job.work / 'log.txt'}")
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            process.kill()
+            process.wait()
+    seconds = time.monotonic() - start
+    best, epochs = peer.model.finish(job.work, python)
+    errors = {}
+    for name in job.data.tests:
+        out = job.work / "predicted.npz"
+        _called([python, PREDICT, peer.model.program, best, job.files[name], out], job, ours=False)
+        errors[name] = _errors(job.files[name], out)
+    return {"seconds": seconds, "epochs": epochs, "errors": errors}
+
+
+def _errors(test: Path, predicted: Path) -> dict[str, float]:
+    from ase.io import read
+
+    frames, found = read(test, ":"), np.load(predicted)
+    energies = np.array([atoms.get_potential_energy() for atoms in frames])
+    counts = np.array([len(atoms) for atoms in frames])
+    off = 1e3 * (found["energies"] - energies) / counts
+    forces = 1e3 * (found["forces"] - np.concatenate([atoms.get_forces() for atoms in frames]))
+    return {
+        "energy_mae": float(np.abs(off).mean()),
+        "energy_rmse": float(np.sqrt((off**2).mean())),
+        "forces_mae": float(np.abs(forces).mean()),
+        "forces_rmse": float(np.sqrt((forces**2).mean())),
+    }
+
+
+def _called(command: list[Any], job: Job, *, ours: bool = True) -> float:
+    """Run a command that must succeed; returns its wall time in s."""
+    start = time.monotonic()
+    done = subprocess.run(
+        [str(word) for word in command], cwd=job.work, capture_output=True, text=True, check=False,
+        env=_environment(job.threads, ours=ours),
+    )  # fmt: skip
+    (job.work / "commands.log").open("a").write(done.stdout + done.stderr)
+    if done.returncode:
+        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
+        raise RuntimeError(f"{Path(str(command[0])).name} {command[1]} ended with {done.returncode}: {last}")
+    return time.monotonic() - start
+
+
+def _environment(threads: int, *, ours: bool) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if ours or key != "PYTHONPATH"}
+    return {**kept, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
