@@ -7,6 +7,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # With coverage:  make test PYTEST=".venv/bin/python -m coverage run -m pytest", then make coverage
 PYTEST ?= $(BIN)/python -m pytest
+# Processes that share the tests, a file at a time, so that what a file's tests have in common is made once. One core
+# each; WORKERS=0 runs all tests in one process.
+WORKERS ?= logical
+SHARED := -n $(WORKERS) --maxprocesses 4 --dist loadfile
 # nequip and nequip-allegro, for `make parity` alone.
 PEER ?= .cache/peer
 # The models of tests and demo are small: more threads only make them slower.
@@ -31,14 +35,14 @@ $(STAMP): requirements-dev.txt constraints.txt $(PROJECTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $(STAMP)
 
-demo: install ## Train, compile and use a tiny model
+demo: install ## Fit a potential to frames of ethanol in three minutes, and use it
 	$(BIN)/python examples/demo.py
 
 test: install ## Run the test suite, without the slow tests
-	$(PYTEST) -m "not slow and not nightly" $(PYTEST_ARGS)
+	$(PYTEST) $(SHARED) -m "not slow and not nightly" $(PYTEST_ARGS)
 
 test-slow: install ## Run the slow tests only
-	$(PYTEST) -m "slow and not nightly" $(PYTEST_ARGS)
+	$(PYTEST) $(SHARED) -m "slow and not nightly" $(PYTEST_ARGS)
 
 test-nightly: install ## Run the tests that take minutes each
 	$(PYTEST) -m "nightly" $(PYTEST_ARGS)
@@ -50,12 +54,13 @@ test-crash: install ## Kill trainings at random instants and resume them, on two
 	$(PYTEST) -s -m nightly core/tests/train/test_crash.py $(PYTEST_ARGS)
 
 LOWEST := .cache/lowest
+# Without the plugins for other programs, which have requirements of their own.
 test-lowest: install ## Run core's tests with the lowest versions that the packages admit
 	test -x $(LOWEST)/bin/python || "$(PYTHON)" -m venv $(LOWEST)
 	$(BIN)/python tools/lowest_versions.py > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt \
-		$$(sed -n 's/^-e /-e /p' requirements-dev.txt) pytest pytest-timeout hypothesis jsonschema
-	$(LOWEST)/bin/python -m pytest -W default -m "not slow and not nightly" core $(PYTEST_ARGS)
+		$$(grep '^-e ' requirements-dev.txt | grep -v 'engines\|lammps\|simulate') pytest pytest-timeout pytest-xdist hypothesis jsonschema
+	$(LOWEST)/bin/python -m pytest -W default $(SHARED) -m "not slow and not nightly" core $(PYTEST_ARGS)
 
 coverage: install ## Combine what test runs measured and print the total
 	$(BIN)/python -m coverage combine --quiet

@@ -199,7 +199,15 @@ def test_unwrapped_atoms_are_right_or_refused(calculator):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("calculator", ["allegro", "kernels and splines", "compiled"], indirect=True)
+@pytest.mark.parametrize(
+    "calculator",
+    [
+        pytest.param("allegro", marks=pytest.mark.nightly),
+        "kernels and splines",
+        pytest.param("compiled", marks=pytest.mark.nightly),
+    ],
+    indirect=True,
+)
 def test_a_hundred_thousand_atoms(calculator):
     cell = bulk("CO", "rocksalt", a=4.2, cubic=True)
     atoms = cell.repeat((24, 23, 23))
@@ -298,6 +306,11 @@ def in_threads(work, n_threads=8):
         raise failed[0]
 
 
+def agree(found, expected):
+    """Whether two results agree to rounding: after some calls a model may be computed by a program."""
+    return np.shape(found) == np.shape(expected) and np.allclose(found, expected, rtol=1e-13, atol=1e-13)
+
+
 FRAMES: list[Atoms] = [molecule("CH3OH"), molecule("H2O"), molecule("CH4"), crystal()] * 2
 
 
@@ -318,16 +331,16 @@ def test_threads_give_the_numbers_of_one(calculator, own):
     def work(index):
         atoms, right = frames[index], expected[index]
         for step in range(15):
-            assert atoms.get_potential_energy() == right["energy"]
-            assert np.array_equal(atoms.get_forces(), right["forces"])
-            assert atoms.get_properties(["energy"])["energy"] == right["energy"]
+            assert agree(atoms.get_potential_energy(), right["energy"])
+            assert agree(atoms.get_forces(), right["forces"])
+            assert agree(atoms.get_properties(["energy"])["energy"], right["energy"])
             if atoms.pbc.all():
-                assert np.array_equal(atoms.get_stress(), right["stress"])
+                assert agree(atoms.get_stress(), right["stress"])
             kept = atoms.calc.get_property("energies", atoms, allow_calculation=False)
-            assert kept is None or np.array_equal(kept, right["energies"])
+            assert kept is None or agree(kept, right["energies"])
             try:
                 atoms.calc.calculate(atoms)
-                assert atoms.calc.results["energy"] == right["energy"]
+                assert agree(atoms.calc.results["energy"], right["energy"])
                 assert np.array_equal(atoms.calc.atoms.positions, atoms.positions)
             except ConfigError as error:
                 refused.append(error)

@@ -52,7 +52,7 @@ ATTRIBUTES = {
         "options": {**SMALL, "num_layers": 2, "avg_num_neighbors": {"H": 9.0, "C": 12.0, "O": 15.0}},
         **ELSEWHERE,
     },
-    "PresetNequIPGNNModel": {"options": {**SMALL, "preset": "S", "avg_num_neighbors": 12.0}},
+    "PresetNequIPGNNModel": {"options": {**SMALL, "preset": "S", "avg_num_neighbors": 12.0}, **ELSEWHERE},
     # The other embedding than in the plugin's own test; splines keep their weights in float64.
     "AllegroModel": {
         "options": {**SMALL_ALLEGRO, "l_max": 1, "radial_chemical_embed": SPLINE},
@@ -60,6 +60,7 @@ ATTRIBUTES = {
         **ELSEWHERE,
     },
     "PresetAllegroModel": {"options": {**SMALL_ALLEGRO, "preset": "S"}, **ELSEWHERE},
+    "Morse": {},
     "ZBL": {"options": {"units": "metal", "chemical_species": ["H", "C", "O"]}},
     "PaiNNModel": {
         "options": {"num_layers": 1, "num_features": 4, "num_bessels": 3, "avg_num_neighbors": 12.0},
@@ -120,9 +121,9 @@ def test_each_declaration_keeps_the_rules_of_its_kind(declared):
 
 
 def test_every_kind_of_component_has_a_kit():
-    """Aliases and commands are no components: what they name is tested where it is. Parts have a kit, used below."""
+    """Aliases and commands name what is tested where it is. Parts and engines have kits, used below."""
     assert KITS.keys() == KINDS.keys()
-    assert HOOKS.keys() - KINDS.keys() == {"parts", "target_aliases", "commands"}
+    assert HOOKS.keys() - KINDS.keys() == {"parts", "export_targets", "target_aliases", "commands"}
 
 
 @pytest.mark.parametrize("path", plugins().names("parts"))
@@ -134,6 +135,17 @@ def test_each_part_keeps_the_rules_of_its_kind(path):
     kit.test_no_open_options()
     if not path.startswith("equipot."):
         kit.test_imports_core_only()
+    kit.test_declaration_imports_no_torch()
+
+
+@pytest.mark.parametrize("name", plugins().names("export_targets"))
+def test_each_engine_keeps_the_rules_of_its_kind(name):
+    """Its own tests run the rest of the kit, with the engine itself."""
+    kit = type("Kit", (conformance.ExportTargetConformance,), {"name": name})()
+    for check in ("facts", "localities", "missing_outputs", "inputs", "units_and_species", "metadata"):
+        getattr(kit, f"test_{check}")()
+    kit.test_options_documented()
+    kit.test_no_open_options()
     kit.test_declaration_imports_no_torch()
 
 

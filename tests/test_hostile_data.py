@@ -11,6 +11,7 @@ import pytest
 from equipot_test_support import ROOT, data_files, hostile_data
 from equipot_test_support.data_fuzz import MEMORY, SECONDS_EACH
 
+RUN, NO_FILE = ("run-frc-1.xyz", "run-1.cell", "run.out"), ("pipe", "folder")
 HARMLESS = {
     ("extxyz", "comment quote"): "a quote that is not closed ends with the line",
     ("extxyz", "comment numbers"): "the energy is infinite, which the check of the labels reports",
@@ -19,6 +20,14 @@ HARMLESS = {
     ("db", "fewer columns"): "the column is not read",
     ("outputs", "gaussian-out stated"): "an element that no model has as a type",
     ("outputs", "gaussian-out nul"): "the text is not read there",
+    ("cp2k runs", "run-frc-1.xyz empty"): "frames without forces, which is said",
+    ("cp2k runs", "run-frc-1.xyz nan"): "the forces are NaN, which the check of the labels reports",
+    ("cp2k runs", "run-frc-1.xyz repeated"): "what follows the last step is not read",
+    ("cp2k runs", "run-1.cell many"): "the line ends with the same cell",
+    ("cp2k runs", "run.out energies"): "cycles that converged are not remembered",
+    **{("cp2k runs", f"{name} {kind}"): "no file, so that it is not read" for name in RUN for kind in NO_FILE},
+    ("cp2k runs", "run.out elsewhere"): "no output of this run",
+    ("cp2k runs", "long line"): "no output of this run",
 }
 """Files that give frames, and why that is right."""
 
@@ -57,6 +66,7 @@ def test_hostile_files_are_refused(results, family, capsys):
         assert not result["seen"], name
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_mutated_files_give_frames_or_one_line(tmp_path, capsys):
     fuzz(tmp_path, capsys, 120)

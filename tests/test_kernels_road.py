@@ -1,4 +1,5 @@
-"""Kernels of equipot-kernels under models of other plugins: the conformance kit, compiled files, a fresh process."""
+"""Kernels of equipot-kernels under models of other plugins: the conformance kit, and compiled files, which run in a
+fresh process and in one that knows nothing of equipot."""
 
 import json
 import os
@@ -8,9 +9,12 @@ import sys
 import pytest
 import torch
 
-from equipot.artifacts import load_model, write_package
-from equipot.compile import compile_model
-from equipot.model import NequIPGNNModel, apply_modifier
+from equipot.artifacts import load_compiled, load_model, write_package
+from equipot.compile import ExportTarget, compile_model
+from equipot.model import AllegroModel, NequIPGNNModel, apply_modifier
+from equipot_allegro import TwoBodyBesselScalarEmbed
+from equipot_kernels._native.library import native_library
+from equipot_kernels._typed.fused import FusedPerTypeLinear
 from equipot_testing.conformance import ModelBuilderConformance
 from equipot_testing.frames import batch_of, standard_structures
 
@@ -65,6 +69,7 @@ def nequip(dtype="float32", **options):
 def test_forces_do_not_depend_on_kernels(parity):
     model = nequip("float64", parity=parity, num_features=3, l_max=1)
     fused = apply_modifier(model, "enable_FusedKernels")
+    assert sum(isinstance(part, FusedPerTypeLinear) for part in fused.modules()) == OPTIONS["num_layers"] - 1
     batch = batch_of(standard_structures(2).values(), model.info)
     found, expected = fused(batch), model(batch)
     for key in ("total_energy", "forces", "virial", "stress"):
@@ -80,13 +85,36 @@ def test_packages_do_not_depend_on_kernels(tmp_path):
     torch.testing.assert_close(loaded(batch)["forces"], model(batch)["forces"], rtol=1e-11, atol=1e-12)
 
 
+class WithoutPython(ExportTarget):
+    """An engine for which the kernels must be in the file."""
+
+    native = True
+
+
+def compile_for_engine(model, folder):
+    """A model and its compiled file, which holds the code of its kernels."""
+    path = folder / "model.equipot.pt2"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("equipot.compile._aotinductor.find_target", lambda _: WithoutPython())
+        compile_model(model, path, target="an engine")
+    return model, path
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """A model on kernels and splines, and its compiled file."""
-    path = tmp_path_factory.mktemp("kernels") / "model.equipot.pt2"
     model = apply_modifier(apply_modifier(nequip(), "enable_FusedKernels"), "enable_RadialSplines", {"tolerance": 1e-4})
-    compile_model(model, path)
-    return model, path
+    return compile_for_engine(model, tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    """The same for a strictly local model in float64, without splines."""
+    embed = TwoBodyBesselScalarEmbed(num_bessels=4)
+    sizes = {"l_max": 1, "num_layers": 2, "num_scalar_features": 4, "num_tensor_features": 3}
+    options = {"type_names": ["H", "O"], "r_max": 4.0, "model_dtype": "float64", "avg_num_neighbors": 9.0}
+    model = AllegroModel(**options, **sizes, radial_chemical_embed=embed).build().eval()
+    return compile_for_engine(apply_modifier(model, "enable_FusedKernels"), tmp_path_factory.mktemp("exact"))
 
 
 def run_fresh(path, **environment):
@@ -114,3 +142,57 @@ def test_compiled_model_without_the_plugin_says_what_to_install(compiled):
     message = done.stderr.splitlines()[-1]
     assert "it calls kernels of equipot-kernels" in message
     assert "pip install 'equipot-kernels>=" in message
+
+
+ENGINE = """
+import ctypes, sys, torch
+
+job = torch.load(sys.argv[1], weights_only=True)
+library = ctypes.CDLL(job["library"])
+library.equipot_load_kernels.restype = ctypes.c_char_p
+for path in job["files"]:
+    wrong = library.equipot_load_kernels(path.encode())
+    assert not wrong, wrong
+for path, inputs in job["files"].items():
+    run = torch._C._aoti.AOTIModelPackageLoader(path, "model", False, 1, -1).run
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        job["results"].append([run(frame) for frame in inputs])
+assert not [name for name in sys.modules if name.startswith("equipot")]
+torch.save(job["results"], sys.argv[1])
+"""
+"""What an engine does, with torch's loader of compiled files alone."""
+
+
+@pytest.mark.slow
+def test_files_run_where_nothing_of_equipot_is(compiled, exact, kernel_folder, tmp_path):
+    """Two files in one process, in either order of threads: the numbers of the compiled model in Python."""
+    models = [load_compiled(path) for _, path in (compiled, exact)]
+    batches = [
+        [batch_of([one], model.info) for one in standard_structures(len(model.info.type_names)).values()]
+        for model in models
+    ]
+    inputs = [
+        [[batch[key].contiguous() for key in model.info.inputs] for batch in given]
+        for model, given in zip(models, batches, strict=True)
+    ]
+    files = {str(path): given for (_, path), given in zip((compiled, exact), inputs, strict=True)}
+    library = str(native_library(kernel_folder / "native"))
+    torch.save({"library": library, "files": files, "results": []}, tmp_path / "job.pt")
+    call = [sys.executable, "-c", ENGINE, str(tmp_path / "job.pt")]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    results = torch.load(tmp_path / "job.pt", weights_only=True)
+    for model, given, found, tolerance in zip(models, batches, (results[:2], results[2:]), (1e-5, 1e-12), strict=True):
+        for batch, *outputs in zip(given, *found, strict=True):
+            expected = model(batch)
+            for one in outputs:
+                for name, value in zip(expected, one, strict=True):
+                    torch.testing.assert_close(value, expected[name], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.slow
+def test_a_file_lists_the_code_of_its_kernels(compiled):
+    entry = load_compiled(compiled[1]).manifest.compiled["kernels"]["enable_FusedKernels"]
+    assert "kernels.txt" in entry["files"]
+    assert [name for name in entry["files"] if name.startswith("convolution_table_forward-")]

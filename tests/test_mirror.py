@@ -18,17 +18,20 @@ ELSEWHERE = {
     # Commands: the tests run them by name, as users do.
     "equipot._cli.*": "core/tests/cli/test_main.py",
     "equipot_from_nequip._command": "plugins/from_nequip/tests/test_import.py",
+    "equipot_fit._report._report_command": "plugins/fit/tests/report/test_write.py",
+    "equipot_lammps._command": "plugins/lammps/tests/test_check.py",
     "equipot_testing._*_command": "plugins/testing/tests/test_subjects.py",
     # The host is one object; a test sees it as a whole.
     "equipot._host.*": "core/tests/test_plugins.py",
     # Parts of a stored model, a data module or a loss, which tests only see at work.
     "equipot.config._cross_checks": "core/tests/config/test_check.py",
     "equipot.data._*": "core/tests/data/test_module.py",
-    "equipot.train.options": "core/tests/train/test_parts.py",
+    # Parts of a run, which tests see as a whole.
+    "equipot.train._environment": "core/tests/config/test_resolve.py",
+    "equipot.train._quiet": "core/tests/train/test_run.py",
+    "equipot.train._trainer": "core/tests/train/test_run.py",
     # The counters of Lightning's loops: a resumed run shows whether they are right.
     "equipot.train._position": "core/tests/train/test_resume.py",
-    # A namespace: it finds what plugins register when a name is asked for.
-    "equipot.energy_terms": "examples/plugins/d3/tests/test_d3.py",
     # Parts of models and config translations, tested through the whole.
     "equipot_allegro._energy": "plugins/allegro_like/tests/test_builder.py",
     "equipot_allegro._two_body": "plugins/allegro_like/tests/test_builder.py",
@@ -36,11 +39,16 @@ ELSEWHERE = {
     "equipot_nequip._interaction": "plugins/nequip_like/tests/test_builder.py",
     "equipot_*._presets": "plugins/allegro_like/tests/test_builder.py",
     "equipot_force_stress._modifier": "plugins/force_stress/tests/test_force_stress.py",
+    "equipot_engines._batches": "plugins/engines/tests/test_torch_sim.py",
+    "equipot_engines._calculators": "plugins/engines/tests/test_torch_sim.py",
     "equipot_from_nequip._facts": "plugins/from_nequip/tests/test_import.py",
     "equipot_from_nequip._options": "plugins/from_nequip/tests/test_configs.py",
     "equipot_from_nequip._resolvers": "plugins/from_nequip/tests/test_configs.py",
     "equipot_kernels._prebuild": "plugins/kernels/tests/test_modifier.py",
+    "equipot_kernels._program.*": "plugins/kernels/tests/program/test_evaluator.py",
     "equipot_toolbox.*": "plugins/toolbox/tests/test_plugin.py",
+    # Folders, signals, progress and state of simulations, which tests see at work.
+    "equipot_simulate._*": "plugins/simulate/tests/test_md.py",
     # Every check of the kit is tested by the broken toys that it must catch.
     "equipot_testing._*": "plugins/testing/tests/test_catch_matrix.py",
 }

@@ -31,7 +31,20 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"equipot-nequip": "nequip_like", "equipot-allegro": "allegro_like"}
 """Distributions whose folder below ``plugins`` is not called like the plugin."""
 
-PLUGIN_IDS = ("nequip", "zbl", "force_stress", "allegro", "kernels", "from_nequip", "toolbox", "testing")
+PLUGIN_IDS = (
+    "nequip",
+    "zbl",
+    "force_stress",
+    "allegro",
+    "kernels",
+    "from_nequip",
+    "toolbox",
+    "fit",
+    "lammps",
+    "engines",
+    "simulate",
+    "testing",
+)
 
 
 def _distribution(plugin_id):
@@ -40,6 +53,9 @@ def _distribution(plugin_id):
 
 
 PLUGINS = dict(map(_distribution, PLUGIN_IDS))
+NOT_STANDARD = ("equipot-testing", "equipot-lammps", "equipot-engines")
+"""What the extra ``standard`` leaves out: for authors, or of use with another program alone."""
+
 OURS = {"equipot": ("core", "equipot", "core"), **PLUGINS}
 """Distribution to its folder, its package and the id of its entry point."""
 
@@ -81,7 +97,7 @@ def test_plugins_have_cores_version(dist):
 
 def test_extra_and_citation_have_cores_version():
     standard = {str(Requirement(line)) for line in project("equipot")["optional-dependencies"]["standard"]}
-    assert standard == {f"{dist}=={version()}" for dist in PLUGINS if dist != "equipot-testing"}
+    assert standard == {f"{dist}=={version()}" for dist in PLUGINS if dist not in NOT_STANDARD}
     assert f"\nversion: {version()}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
@@ -177,7 +193,7 @@ def test_wheel_holds_the_package_and_nothing_else(dist, dists):
     wanted = {
         path.relative_to(source).as_posix()
         for path in (source / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "_prebuilt"} & set(path.parts)
     }
     stem = f"{dist.replace('-', '_')}-{version()}"
     info = f"{stem}.dist-info"
@@ -198,7 +214,8 @@ def test_wheel_holds_the_package_and_nothing_else(dist, dists):
 def installed(dists, tmp_path_factory) -> Path:
     """``bin`` of a fresh environment with our wheels; third parties are borrowed from this one, our own are not."""
     base = tmp_path_factory.mktemp("installed")
-    return clean_environment(base, dists, f"equipot[standard,testing]=={version()}")
+    others = [f"{dist}=={version()}" for dist in NOT_STANDARD]
+    return clean_environment(base, dists, f"equipot[standard]=={version()}", *others)
 
 
 @pytest.mark.slow
@@ -285,7 +302,7 @@ def short_road(installed, tmp_path) -> Path:
 @pytest.mark.slow
 def test_installed_wheels_go_the_short_road(installed, short_road):
     results = json.loads((short_road / "run/results.json").read_text(encoding="utf-8"))
-    assert set(results) == {"train", "val", "test"}
+    assert set(results) == {"train", "val", "test", "automatic_modifiers"}
     assert 0 < results["test"]["test0_epoch/forces_mae"] < math.inf
 
     wrote = run(installed / "equipot-package", "build", "run/best.ckpt", "model.equipot.zip", cwd=short_road)
@@ -295,7 +312,7 @@ def test_installed_wheels_go_the_short_road(installed, short_road):
 
     report = json.loads(run(installed / "equipot", "inspect", "--json", "model.equipot.zip", cwd=short_road))
     assert report["verdict"] == "safe"
-    needed = ("equipot-nequip", "equipot-zbl", "equipot-force-stress")  # of the seven that are installed
+    needed = ("equipot-nequip", "equipot-zbl", "equipot-force-stress")  # of all that are installed
     assert report["manifest"]["plugins"] == dict.fromkeys(needed, version())
 
     answer = json.loads(run(installed / "python", "-c", CALCULATE, cwd=short_road))

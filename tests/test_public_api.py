@@ -31,7 +31,7 @@ CHANGES = {
         lambda new: new["modules"]["equipot.model"].pop("PairEnergy"),
         "equipot.model.PairEnergy is gone",
     ),
-    "module gone": (lambda new: new["modules"].pop("equipot.ase"), "equipot.ase.EquipotCalculator is gone"),
+    "module gone": (lambda new: new["modules"].pop("equipot.nn.cutoff"), "equipot.nn.cutoff.polynomial_cutoff is gone"),
     "field of a declaration gone": (
         lambda new: new["modules"]["equipot.declarations"]["ModifierEntry"]["fields"].remove("provides"),
         "equipot.declarations.ModifierEntry: the field provides is gone",

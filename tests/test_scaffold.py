@@ -24,6 +24,7 @@ NAMES = {
     "pair-potential": "tiny-pair",
     "modifier": "tiny-wall",
     "stats-manager": "tiny-stats",
+    "export-target": "tiny-engine",
 }
 
 
@@ -56,7 +57,8 @@ def code_lines(path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "most"), [("pair-potential", 25), ("modifier", 40), ("stats-manager", 40), ("model-builder", 55)]
+    ("kind", "most"),
+    [("pair-potential", 25), ("modifier", 40), ("stats-manager", 40), ("export-target", 40), ("model-builder", 55)],
 )
 def test_a_plugin_is_short(kind, most):
     """The pair potential with its formula, a function of two lines; the others with the physics of their example."""
@@ -89,7 +91,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clean(written, tmp_path_factory):
-    """``bin`` of a fresh environment with wheels of core, the four packages and what their tests require."""
+    """``bin`` of a fresh environment with wheels of core, the packages and what their tests require."""
     base = tmp_path_factory.mktemp("clean")
     build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", base / "wheels"]
     for folder in (ROOT / "core", *(ROOT / "plugins" / name for name in BROUGHT), *written.values()):
@@ -116,7 +118,7 @@ def test_an_installed_core_writes_the_same(clean, tmp_path, kind):
 
 @pytest.mark.slow
 def test_their_tests_pass(clean, written, tmp_path):
-    """All four packages' tests in one run, as a stranger's environment has them."""
+    """All packages' tests in one run, as a stranger's environment has them."""
     tests = [folder / "tests" for folder in written.values()]
     options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-m", "not slow", f"--rootdir={tmp_path}"]
     output = run(clean / "python", "-m", "pytest", *options, *tests, cwd=tmp_path)

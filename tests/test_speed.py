@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from equipot.ase import EquipotCalculator
-from equipot.ase._skin import SkinNeighbors
+from equipot.ase import EquipotCalculator, SkinNeighbors
 from equipot.data import frame_from_atoms
 from equipot.data.transforms import default_transforms
 from equipot.model import NequIPGNNModel, apply_modifier

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
-TEST_STEPS = ("tests", "slow", "slow_tests", "lowest")
+TEST_STEPS = ("tests", "slow", "lowest")
 OUTCOMES = ("passed", "failed", "skipped")
 
 

@@ -1,8 +1,9 @@
 """Build what is published: wheels that are the same byte for byte wherever they are built, and a bill of materials.
 
-`python tools/release.py [FOLDER]` builds a wheel of every distribution from a clean copy of the last commit, writes
-their SHA-256 to SHA256SUMS, and the software bill of materials (CycloneDX JSON) of the environment it runs in to
-equipot.cdx.json. Needs `build` and `hatchling`; `cyclonedx-bom` (`--sbom-python`) in an environment of its own.
+`python tools/release.py [FOLDER]` takes a clean copy of the last commit, compiles the kernels of equipot-kernels in it,
+builds a wheel of every distribution, writes their SHA-256 to SHA256SUMS, and the software bill of materials (CycloneDX
+JSON) of the environment it runs in to equipot.cdx.json. Needs `build` and `hatchling`; `cyclonedx-bom`
+(`--sbom-python`) in an environment of its own. Equal wheels need equal compilers, see `tools/prebuild_kernels.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ ROOT = Path(__file__).resolve().parent.parent
 def projects(root: Path) -> list[Path]:
     """Folders of the distributions that are published: core and the first-party plugins."""
     return [root / "core", *sorted(path.parent for path in root.glob("plugins/[!_]*/pyproject.toml"))]
+
+
+def prebuild_kernels(root: Path) -> None:
+    """Compile the kernels that the wheel of equipot-kernels brings.
+
+    Args:
+        root: A checkout, whose own tool and sources are used.
+    """
+    subprocess.run([sys.executable, str(root / "tools" / "prebuild_kernels.py")], check=True)
 
 
 def build_wheels(root: Path, out: Path) -> list[Path]:
@@ -67,7 +77,9 @@ def main() -> int:
     out = Path(args.folder).resolve()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        wheels = build_wheels(checkout(Path(temporary)), out)
+        root = checkout(Path(temporary))
+        prebuild_kernels(root)
+        wheels = build_wheels(root, out)
     (out / "SHA256SUMS").write_text(sums(wheels), encoding="utf-8")
     print(f"{len(wheels)} wheels and SHA256SUMS in {out}")
     if args.sbom_python:

@@ -113,9 +113,29 @@ class DataChecksDirective(TextDirective):
         for check in CHECKS.values():
             if check.severity == self.arguments[0]:
                 lines += [f"**`{check.code}`**: {check.title}", ""]
-                parts = {"law": check.law, "speaks if": check.threshold, "why": check.why, "what to do": check.remedy}
+                parts = {"law": check.law, "speaks if": check.threshold, "why": check.why, "what to do": check.advice}
                 lines += [*(f"- *{name}*: {text}" for name, text in parts.items()), ""]
         return lines
+
+
+class DefaultsDirective(TextDirective):
+    """``{equipot-defaults}``: what a short config need not write, for one with a split and a new model."""
+
+    optional_arguments = 0
+
+    def lines(self) -> list[str]:
+        """A table of the defaults."""
+        from equipot.config._defaults import additions
+
+        model = {"_target_": "equipot.model.NequIPGNNModel", "r_max": 5.0}
+        short = {"data": {"split_dataset": {"file_path": "data.extxyz"}}, "training_module": {"model": model}}
+        rows = [[f"`{path}`", f"`{_yaml(one.value)}`", one.reason] for path, one in additions(short).items()]
+        return _markdown_table(["left out", "default", "why"], sorted(rows))
+
+
+def _yaml(value: Any) -> str:
+    """A value on one line of YAML."""
+    return value if isinstance(value, str) else json.dumps(value).replace('"', "")
 
 
 class PluginsDirective(TextDirective):
@@ -140,6 +160,7 @@ HOOKS: dict[str, tuple[str, str, str]] = {
     "modifiers": ("a function `(model, *, option: type = default) -> model`", "ModifierConformance", "modifier"),
     "stats_managers": ("a subclass of `equipot.data.StatsManager`", "StatsManagerConformance", "stats-manager"),
     "parts": ("the class, by the path that users write", "PartConformance", ""),
+    "export_targets": ("a subclass of `equipot.compile.ExportTarget`", "ExportTargetConformance", "export-target"),
     "target_aliases": ("what the name stands for", "", ""),
     "commands": ("a `click.Command` object", "", ""),
 }
@@ -262,22 +283,19 @@ def _rooms(contracts: Path, package: Path) -> Iterator[list[str]]:
 
 
 class ResultsDirective(TextDirective):
-    """``{equipot-results}``: tables from ``docs/results/*.json``, each with the command that made it."""
+    """``{equipot-results} [FOLDER]``: tables from ``docs/results/FOLDER/*.json``, each with its command."""
 
     def lines(self) -> list[str]:
         """Markdown to parse."""
         lines: list[str] = []
-        for path in sorted((Path(self.env.srcdir) / "results").glob("*.json")):
+        for path in sorted(Path(self.env.srcdir, "results", *self.arguments).glob("*.json")):
             result = json.loads(path.read_text(encoding="utf-8"))
             self.env.note_dependency(str(path))
             lines += [f"**{result['title']}**", "", result["description"], ""]
             lines += _markdown_table(result["columns"], [[str(cell) for cell in row] for row in result["rows"]])
             versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-            lines += [
-                "",
-                f"Made with `{result['command']}` on {result['machine']}; seed {result['seed']}; {versions}.",
-                "",
-            ]
+            facts = [result["machine"], *([f"seed {result['seed']}"] if "seed" in result else []), versions]
+            lines += ["", f"Made with `{result['command']}` on {'; '.join(filter(None, facts))}.", ""]
         return lines or ["No results are stored."]
 
 
@@ -304,6 +322,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equipot-options", OptionsDirective)
     app.add_directive("equipot-fields", FieldsDirective)
     app.add_directive("equipot-data-checks", DataChecksDirective)
+    app.add_directive("equipot-defaults", DefaultsDirective)
     app.add_directive("equipot-registered", PluginsDirective)
     app.add_directive("equipot-aliases", AliasesDirective)
     app.add_directive("equipot-rooms", RoomsDirective)

@@ -40,10 +40,12 @@ class Trainings:
     Args:
         folder: With ``config.yaml`` and its data.
         overrides: Of Hydra.
+        program: What runs, given all arguments, in the folder; default: ``equipot train config.yaml``.
     """
 
-    def __init__(self, folder, overrides=()):
+    def __init__(self, folder, overrides=(), program=None):
         self.folder = Path(folder)
+        self.program = program or _train
         self.overrides = [f"+data.cache_dir={STATISTICS}", *overrides]
         _warm()
 
@@ -77,11 +79,9 @@ class Trainings:
             sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-            from equipot._cli.main import main
-
             if kill and kill[0] != "processor time":
                 _arm(*kill)
-            code = main(["train", "config.yaml", *arguments])
+            code = self.program(arguments)
         except BaseException:  # noqa: BLE001 - must not go on as the tests' own process
             import traceback
 
@@ -94,6 +94,12 @@ class Trainings:
     def log(self):
         """What all processes printed."""
         return (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+
+
+def _train(arguments):
+    from equipot._cli.main import main
+
+    return main(["train", "config.yaml", *arguments])
 
 
 def _warm():

@@ -18,6 +18,10 @@ from ase.io.jsonio import encode
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.units import Bohr, GPa, Hartree, bar
 
+from equipot.data import collect_frames
+from equipot.data._frames import label_contract
+from equipot.data._stored import Storage
+from equipot.data._writers import write_packed
 from equipot_test_support.water import random_labels
 
 
@@ -110,12 +114,13 @@ def outcar(folder, *, failed=(), version=6, smearing=0.0, spin=False):
     return path
 
 
-def vasprun(folder, *, failed=(), smearing=0.0, pressure=0.0):
+def vasprun(folder, *, failed=(), last_step=(), smearing=0.0, pressure=0.0):
     """VASP's XML, as far as it is read; e_0_energy of whole steps is wrong, as in some versions.
 
     Args:
         folder: Where to write.
         failed: Numbers of the steps that do not converge.
+        last_step: Numbers of the steps that converge with the last electronic step that is allowed.
         smearing: What the extrapolated energy is above the free one, in eV.
         pressure: PSTRESS in kbar.
     """
@@ -136,8 +141,11 @@ def vasprun(folder, *, failed=(), smearing=0.0, pressure=0.0):
     steps = ""
     for number, one in enumerate(frames()):
         results, outer = one.calc.results, pressure * GPa / 10 * one.get_volume()
-        cycle = energies(results["energy"] - smearing, results["energy"])
-        cycles = f"<scstep>{cycle}</scstep>" * (4 if number in failed else 3)
+        changes = [0.3, 0.02] + ([0.001, 0.0] if number in failed else [0.00005, 0.0] if number in last_step else [0.0])
+        cycles = "".join(
+            f"<scstep>{energies(results['energy'] - smearing + change, results['energy'] + change)}</scstep>"
+            for change in changes
+        )
         forces = f'<varray name="forces">{rows(results["forces"])}</varray>'
         stress = f'<varray name="stress">{rows(-voigt_6_to_full_3x3_stress(results["stress"]) / GPa * 10)}</varray>'
         whole = energies(results["energy"] - smearing + outer, 0.0)
@@ -146,7 +154,8 @@ def vasprun(folder, *, failed=(), smearing=0.0, pressure=0.0):
     path = folder / "vasprun.xml"
     path.write_text(
         f'<?xml version="1.0"?><modeling><kpoints>{points}</kpoints><parameters><i name="ENCUT">400</i>'
-        f'<separator name="electronic"><i type="int" name="NELM">4</i></separator>'
+        f'<separator name="electronic"><i type="int" name="NELM">4</i>'
+        '<i name="EDIFF">      0.00010000</i></separator>'
         f'<i name="PSTRESS">{pressure}</i></parameters>'
         f'<atominfo><array name="atoms"><set>{species}</set></array></atominfo>'
         + structure(atoms, ' name="initialpos"')
@@ -319,6 +328,47 @@ def cp2k(folder, *, failed=(), version=2024):
     return path
 
 
+def cp2k_run(folder, *, failed=(), forces=True, cells=True, output=True, relaxation=False):
+    """The files of molecular dynamics or of a relaxation with CP2K; gives that of the positions.
+
+    Args:
+        folder: Where to write.
+        failed: Numbers of the steps that do not converge, which the main output says.
+        forces: Whether there is a file of forces.
+        cells: Whether there is a file of cells.
+        output: Whether there is the main output.
+        relaxation: Whether lines of comment are without time, as in relaxations.
+    """
+    parts = {"pos": [], "frc": [], "cell": ["#   Step   Time [fs]       Ax [Angstrom]  ...      Volume [Angstrom^3]"]}
+    printed = [" CP2K| version string:      CP2K version 2024.1", " GLOBAL| Project name              run"]
+    for name, row in zip("abc", frames()[0].cell.array, strict=True):
+        components = " ".join(f"{x:.3f}" for x in row)
+        printed += [f" CELL| Vector {name} [angstrom]:   {components}   |{name}| =  {np.linalg.norm(row):.6f}"]
+    printed += [" CELL| Periodicity                                    XYZ"]
+    for number, atoms in enumerate(frames()):
+        results, step = atoms.calc.results, 5 * number
+        energy = results["energy"] / Hartree
+        time = "" if relaxation else f" time = {step / 2:12.3f},"
+        title = [f"{len(atoms):8d}", f" i = {step:8d},{time} E = {energy:20.10f}"]
+        for part, rows in (("pos", atoms.positions), ("frc", results["forces"] * Bohr / Hartree)):
+            parts[part] += title
+            parts[part] += [
+                f"  {symbol} " + " ".join(f"{x:19.10f}" for x in row)
+                for symbol, row in zip(atoms.symbols, rows, strict=True)
+            ]
+        row = [*atoms.cell.array.ravel(), atoms.get_volume()]
+        parts["cell"] += [f"{step:8d} {step / 2:12.3f} " + " ".join(f"{x:.10f}" for x in row)]
+        printed += ["  *** SCF run NOT converged ***"] if number in failed else []
+        printed += [f" ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:       {energy:.15f}"]
+    written = {"run-pos-1.xyz": parts["pos"]}
+    written |= {"run-frc-1.xyz": parts["frc"]} if forces else {}
+    written |= {"run-1.cell": parts["cell"]} if cells else {}
+    written |= {"run.out": printed} if output else {}
+    for name, lines in written.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return folder / "run-pos-1.xyz"
+
+
 def aims(folder, *, failed=(), dynamics=False):
     """What FHI-aims prints in a relaxation or in molecular dynamics, as far as it is read.
 
@@ -406,7 +456,7 @@ def _compressed(path, suffix, compress):
 CORE = {
     "extxyz": extxyz, "traj": traj, "db": sqlite, "json": json_rows, "aselmdb": aselmdb, "vasp-out": outcar,
     "vasp-xml": vasprun, "espresso-out": espresso, "gaussian-out": gaussian, "orca-output": orca, "castep-md": castep,
-    "runnerdata": runner, "gz": gz, "xz": xz, "cp2k-output": cp2k, "aims-output": aims,
+    "runnerdata": runner, "gz": gz, "xz": xz, "cp2k-output": cp2k, "cp2k-trajectory": cp2k_run, "aims-output": aims,
 }  # fmt: skip
 """Functions that write a file of a format into a folder and give its path."""
 
@@ -424,10 +474,25 @@ def npz(folder, change=lambda content: content, **options):
     path = folder / "a.npz"
     with zipfile.ZipFile(path, "w", **options) as archive:
         for name, array in arrays().items():
-            content = io.BytesIO()
-            np.save(content, array)
-            archive.writestr(f"{name}.npy", change(content.getvalue()))
+            archive.writestr(f"{name}.npy", change(npy(array)))
     return path
+
+
+def packed_arrays():
+    """The arrays of a packed archive as ``equipot data convert`` writes it, by name."""
+    contract = label_contract(None)
+    collection = collect_frames(((f"frame {index}", atoms) for index, atoms in enumerate(frames())), contract)
+    made = io.BytesIO()
+    write_packed(made, Storage.of(collection, "metal").frames(collection))
+    made.seek(0)
+    return dict(np.load(made))
+
+
+def npy(array):
+    """The bytes of an NPY file."""
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
 
 
 def arrays():

@@ -1,12 +1,14 @@
 """Read mutated data files until the time is up: ``python -m equipot_test_support.data_fuzz SEED SECONDS FOLDER``.
 
 Each file either gives frames or a DataError; it starts no program, opens no connection, no file to write, and no file
-but itself; it takes less than ten seconds and half a gibibyte. The last file stays in the folder, for a crash of the
-interpreter. Prints the number of files read, by format and outcome, as JSON.
+but itself (or those beside it that belong to the same run); it takes less than ten seconds and half a gibibyte. The
+last file stays in the folder, for a crash of the interpreter. Prints the number of files read, by format and outcome,
+as JSON.
 """
 
 import collections
 import faulthandler
+import functools
 import gzip
 import io
 import json
@@ -26,8 +28,9 @@ from pathlib import Path
 
 import numpy as np
 
-from equipot.data import collect_frames, read_placed
+from equipot.data import collect_frames
 from equipot.data._frames import label_contract
+from equipot.data._regular import collect_files
 from equipot.errors import DataError
 from equipot_test_support import data_files
 
@@ -165,15 +168,38 @@ _CHANGES = [_flip, _flip, _cut, _remove, _repeat, _overwrite, _insert, _number, 
 def originals(folder):
     """What is mutated: name, name of the file, the bytes to change, and how a file is made of the changed bytes."""
     for kind, make in {**data_files.CORE, **data_files.TOOLBOX}.items():
-        path = make(folder)
-        yield kind, path.name, path.read_bytes(), bytes
+        if kind != "cp2k-trajectory":
+            path = make(folder)
+            yield kind, path.name, path.read_bytes(), bytes
+    yield from _runs(folder.parent)
     plain = data_files.extxyz(folder).read_bytes()
     yield "gz inside", "a.extxyz.gz", plain, gzip.compress
     yield "xz inside", "a.xyz.xz", plain, lzma.compress
     yield from _inside_containers(folder)
 
 
+def _runs(folder):
+    """Each file of a run of CP2K, with the others beside it as they are."""
+    for kind in ("trajectory", "frc-1.xyz", "1.cell", "out"):
+        (folder / f"cp2k-{kind}").mkdir()
+        read_with = data_files.cp2k_run(folder / f"cp2k-{kind}")
+        path = read_with if kind == "trajectory" else next(read_with.parent.glob(f"run?{kind}"))
+        yield f"cp2k-{kind}", f"cp2k-{kind}/{path.name}", path.read_bytes(), bytes
+
+
+def _packed(array, content):
+    """A packed archive in which the bytes of one array are others."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, one in data_files.packed_arrays().items():
+            archive.writestr(f"{name}.npy", content if name == array else data_files.npy(one))
+    return made.getvalue()
+
+
 def _inside_containers(folder):
+    for array in ("equipot_frames", "num_atoms", "positions", "frame/energy", "atoms/forces", "texts/units"):
+        content = data_files.npy(data_files.packed_arrays()[array])
+        yield f"packed {array}", "packed.npz", content, functools.partial(_packed, array)
     scratch = folder / "inside"
     scratch.mkdir()
     rows = json.loads(data_files.json_rows(scratch).read_text())
@@ -260,19 +286,28 @@ def _column(database, column, content):
     return copy.read_bytes()
 
 
+_READ_WITH = {"run-frc-1.xyz": "run-pos-1.xyz", "run-1.cell": "run-pos-1.xyz", "run.out": "run-pos-1.xyz"}
+"""Which file is given to read another one."""
+
+
+def allowed(path):
+    """What may be opened to read a file: itself, or the folder of a run."""
+    return str(path.parent if path.name in ("run-pos-1.xyz", *_READ_WITH) else path)
+
+
 def read(path):
     """Read a file as training does."""
+    path = path.with_name(_READ_WITH.get(path.name, path.name))
     suffix = path.suffix
-    if suffix in (".npz", ".h5", ".lmdb"):
+    if suffix in (".npz", ".h5", ".lmdb") and not path.name.startswith("packed"):
         import equipot_toolbox as toolbox
 
         source = {".npz": toolbox.NPZDataset, ".h5": toolbox.HDF5Dataset, ".lmdb": toolbox.LMDBDataset}[suffix](
             str(path)
         )
         placed = ((source.place(index), source.atoms(index)) for index in range(len(source)))
-    else:
-        placed = read_placed([str(path)])
-    return collect_frames(placed, label_contract(None))
+        return collect_frames(placed, label_contract(None))
+    return collect_files([str(path)], label_contract(None))
 
 
 def run(seed, seconds, folder):
@@ -301,7 +336,7 @@ def run(seed, seconds, folder):
             faulthandler.dump_traceback_later(SECONDS_EACH, exit=True)
             armed = now
         (folder / "case").write_text(case)
-        watch.file = str(path)
+        watch.file = allowed(path)
         try:
             read(path)
             counts[f"{kind}: frames"] += 1

@@ -96,3 +96,8 @@ def found(frames, labels=None, **asked):
 def warned(frames, labels=None, **asked):
     """Codes of errors and warnings."""
     return {code for code, one in found(frames, labels, **asked).items() if one.severity != "note"}
+
+
+def planted(frames, change, *indices):
+    """Frames of which those with these indices (or all) are changed."""
+    return [change(one) if not indices or index in indices else one for index, one in enumerate(frames)]

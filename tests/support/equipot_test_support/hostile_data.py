@@ -11,6 +11,7 @@ import json
 import lzma
 import os
 import pickle
+import re
 import socket
 import sqlite3
 import struct
@@ -25,7 +26,7 @@ import numpy as np
 
 from equipot.errors import DataError
 from equipot_test_support import data_files
-from equipot_test_support.data_fuzz import SECONDS_EACH, Watch, read
+from equipot_test_support.data_fuzz import SECONDS_EACH, Watch, allowed, read
 
 HUGE = 10**12
 FRAME = "3\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.5{}\n" + "H 0 0 0 0 0 1\nO 0 0 1 0 0 1\nH 0 1 1 0 0 1\n"
@@ -443,6 +444,152 @@ def archives(folder):
     yield "twice", archive("twice", {"energies": good["E"]})
 
 
+def packed_archives(folder):
+    """Packed NPZ archives whose arrays do not fit together, or whose header lies."""
+    good = data_files.packed_arrays()
+
+    def archive(name, changes):
+        path = folder / f"packed {name.replace('/', ' ')}.npz"
+        with zipfile.ZipFile(path, "w") as made:
+            for key, content in {**good, **changes}.items():
+                if content is not None:
+                    raw = content if isinstance(content, bytes) else data_files.npy(content)
+                    made.writestr(f"{key}.npy", raw)
+        return path
+
+    headers = {
+        "version": b'{"version": 2, "texts": {}}',
+        "words": b"hello",
+        "list": b"[1]",
+        "deep": b"[" * 10**5,
+        "no texts": b'{"version": 1}',
+        "fewer texts": b'{"version": 1, "texts": {"units": []}}',
+        "other texts": b'{"version": 1, "texts": {"more": ["a"]}}',
+        "number": b'{"version": 1, "texts": {"units": 5}}',
+        "bytes": b"\xff\xfe",
+        "nothing": b"",
+    }
+    changes = {f"header {name}": {"equipot_frames": np.frombuffer(one, np.uint8)} for name, one in headers.items()}
+    counts = {
+        "huge": [HUGE, 3, 3],
+        "negative": [-3, 6, 6],
+        "zero": [0, 3, 6],
+        "other": [3, 3, 2],
+        "wrapping": [2**62, 2**62, 2**62, 2**62, 9],
+        "nan": [3.0, np.nan, 3.0],
+        "table": [[3], [3], [3]],
+        "none": [],
+    }
+    changes |= {f"counts {name}": {"num_atoms": np.array(one)} for name, one in counts.items()}
+    wrong = {
+        "positions": good["positions"][:-1],
+        "cell": good["cell"][:, :2],
+        "pbc": good["pbc"].astype(float),
+        "atomic_numbers": np.full(9, 500),
+        "frame/energy": good["frame/energy"][:2],
+        "atoms/forces": good["atoms/forces"][:, :2],
+        "texts/units": np.array([1, 99, -1]),
+        "frame/stress": np.zeros((3, 10**5)),
+        "atoms/numbers": np.full(9, 500),
+        "atoms/positions": np.zeros((9, 3)),
+    }
+    changes |= {f"array {name}": {name: one} for name, one in wrong.items()}
+    changes |= {f"no {name}": {name: None} for name in ("num_atoms", "positions", "texts/units")}
+    changes |= {
+        "scalar": {"frame/energy": np.array(1.0)},
+        "scalars": {name: np.array(1.0) for name in ("positions", "num_atoms")},
+        "present rows": {"present/atoms/forces": np.array([True])},
+        "present numbers": {"present/atoms/forces": np.array([5, -1, 7])},
+        "objects": {"frame/energy": _npy((3,), "|O", pickle.dumps(_Canary()))},
+        "rows": {"atoms/forces": _npy((HUGE, 3), "<f8", bytes(216))},
+    }
+    for name, change in changes.items():
+        yield name, archive(name, change)
+    whole = archive("whole", {}).read_bytes()
+    yield "cut", _file(folder, "packed cut.npz", whole[:-100])
+    yield "checksum", _file(folder, "packed checksum.npz", whole.replace(good["positions"].tobytes(), bytes(216)))
+
+
+def cp2k_runs(folder):
+    """Runs of CP2K with a file beside the positions that is hostile, of another run, or no file."""
+    secret = _file(folder, "secret", b"root:x:0:0\n" * 99)
+    texts = {name: (data_files.cp2k_run(folder).with_name(name)).read_text() for name in CP2K_RUN}
+
+    def made(name, file, change):
+        (folder / name).mkdir()
+        path = data_files.cp2k_run(folder / name)
+        change(path.with_name(file))
+        return name, path
+
+    forces, cells, output = CP2K_RUN[1:]
+    energy = next(line for line in texts[output].splitlines() if "ENERGY|" in line)
+    lost = "  *** SCF run NOT converged ***\n"
+    contents = {
+        forces: {
+            "count": texts[forces].replace("       3\n", f"{HUGE}\n"),
+            "digits": texts[forces].replace("       3\n", "9" * 5000 + "\n"),
+            "columns": texts[forces].replace("\n  H", "\n  H 1 2"),
+            "elements": texts[forces].replace("  O ", "  C "),
+            "energies": texts[forces].replace("E = ", "E = -1"),
+            "rubbish": texts[forces] + "rubbish\n",
+            "empty": "",
+            "nan": re.sub(r"(  O\s+)\S+", r"\1nan", texts[forces]),
+            "repeated": texts[forces] * 20_000,
+        },
+        cells: {
+            "unit": texts[cells].replace("Angstrom", "bohr"),
+            "twice": texts[cells] + texts[cells].replace(" 5.", " 6."),
+            "step": texts[cells].replace("       5 ", "9" * 400),
+            "nan": texts[cells].replace("5.0000000000", "nan"),
+            "flat": texts[cells].replace("5.0000000000", "0.0000000000"),
+            "empty": "",
+            "many": texts[cells] + texts[cells].splitlines()[-1] * 100_000,
+        },
+        output: {
+            "energies": texts[output] + f"{energy}\n" * 100_000,
+            "words": texts[output] + lost + " ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]: low\n",
+            "brackets": texts[output] + " ENERGY| Total FORCE_EVAL ( QS ) energy [" * 30_000 + "\n",
+            "cycles": texts[output] + f"{lost}{energy}9\n" * 100_000,
+        },
+    }
+    for file, changes in contents.items():
+        for name, text in changes.items():
+            yield made(f"{file} {name}", file, lambda path, text=text: path.write_text(text))
+        yield made(f"{file} nul", file, lambda path: path.write_bytes(path.read_bytes().replace(b"1", b"\0")))
+        yield made(f"{file} elsewhere", file, lambda path: _away(path).symlink_to(secret))
+        yield made(f"{file} pipe", file, lambda path: os.mkfifo(_away(path)))
+        yield made(f"{file} folder", file, lambda path: _away(path).mkdir())
+    for file in (forces, cells):
+        bomb = gzip.compress(bytes(GIBIBYTE // 16))
+        packed = f"{file}.gz"
+        yield made(f"{file} bomb", file, lambda path, to=packed, one=bomb: _away(path).with_name(to).write_bytes(one))
+    long = folder / "long line"
+    long.mkdir()
+    path = data_files.cp2k_run(long)
+    with (long / "another.log").open("wb") as file:
+        file.truncate(GIBIBYTE)
+    yield "long line", path
+    yield _many_cycles(folder / "many cycles", texts)
+
+
+def _many_cycles(folder, texts):
+    """As many geometries as cycles that did not converge, each with an energy of its own."""
+    folder.mkdir()
+    path = data_files.cp2k_run(folder, cells=False)
+    numbers = range(10_000)
+    lines = [f"1\n i = {number}, E = -{number}.5\nH 0 0 0\n" for number in numbers]
+    path.write_text("".join(lines))
+    path.with_name(CP2K_RUN[1]).write_text("".join(lines))
+    head = texts[CP2K_RUN[3]].partition(" ENERGY|")[0]
+    lost = "  *** SCF run NOT converged ***\n ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:  -{}.5\n"
+    path.with_name(CP2K_RUN[3]).write_text(head + "".join(lost.format(number) for number in numbers))
+    return "many cycles", path
+
+
+CP2K_RUN = ("run-pos-1.xyz", "run-frc-1.xyz", "run-1.cell", "run.out")
+"""The files of a run."""
+
+
 def _npy(shape, kind, content):
     head = repr({"descr": kind, "fortran_order": False, "shape": shape}).encode()
     head += b" " * (-(len(head) + 11) % 64) + b"\n"
@@ -721,6 +868,8 @@ FAMILIES = {
     "json": json_databases,
     "lmdb": lmdb_files,
     "npz": archives,
+    "packed npz": packed_archives,
+    "cp2k runs": cp2k_runs,
     "hdf5": hdf5_files,
     "outputs": outputs,
     "deepmd": deepmd_folders,
@@ -753,7 +902,7 @@ def main(folder):
         faulthandler.dump_traceback_later(2 * SECONDS_EACH, exit=True)
         _peak()
         before, start = _peak(), time.monotonic()
-        watch.file, outcome = str(path), "frames"
+        watch.file, outcome = allowed(path), "frames"
         try:
             read(path)
         except DataError as error:
@@ -762,6 +911,7 @@ def main(folder):
             outcome = traceback.format_exc()
         watch.file = None
         size = path.stat().st_size if path.is_file() else 0
+        size += sum(one.stat().st_size for one in path.parent.iterdir()) if family == "cp2k runs" else 0
         found.append(
             {
                 "family": family,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from equipot import hookimpl
-from equipot.declarations import ModelBuilderEntry
+from equipot.declarations import ModelBuilderEntry, PairPotentialEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,4 +18,12 @@ def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
         name="InvariantModel",
         target="equipot_invariant.builder.InvariantModel",
         summary="Squashed sums of radial functions, for tests",
+    )
+
+
+@hookimpl
+def equipot_pair_potentials() -> Iterator[PairPotentialEntry]:
+    """Declare the pair potential."""
+    yield PairPotentialEntry(
+        name="Morse", target="equipot_invariant.morse.Morse", summary="Bound pairs of any element, for tests"
     )

@@ -1,0 +1,81 @@
+"""The benchmark of ``equipot fit``: what its table shows, and how a peer's errors are counted."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+FOLDERS = ("speed", "pareto", "one_command")
+
+
+@pytest.fixture
+def suite(monkeypatch):
+    """A module of the benchmark by its name."""
+    for folder in FOLDERS:
+        monkeypatch.syspath_prepend(str(BENCHMARKS / folder))
+    own = {path.stem for folder in FOLDERS for path in (BENCHMARKS / folder).glob("[!_]*.py")}
+    for name in own & sys.modules.keys():
+        monkeypatch.delitem(sys.modules, name)
+    yield __import__
+    for name in own & sys.modules.keys():
+        del sys.modules[name]
+
+
+def result(program, seed, energy, forces, seconds=170.0):
+    errors = {"test": {"energy_mae": energy, "forces_mae": forces}}
+    machine = {"cpu": "a CPU", "date": "2026-01-01"}
+    return {
+        "set": "our_ethanol", "program": program, "minutes": 3.0, "seed": seed, "seconds": seconds,
+        "errors": errors, "machine": machine, "threads": 2,
+    }  # fmt: skip
+
+
+def test_the_table_has_medians_and_ranges_over_seeds(suite, tmp_path):
+    table = suite("table")
+    assert table.write(tmp_path / "nothing", tmp_path / "docs") == []
+    for seed, (energy, forces) in enumerate([(1.0, 30.0), (3.0, 20.0), (2.0, 40.0)]):
+        (tmp_path / f"{seed}.json").write_text(json.dumps(result("fit", seed, energy, forces)))
+    (tmp_path / "peer.json").write_text(json.dumps(result("nequip", 0, 9.0, 90.0)))
+    (path,) = table.write(tmp_path, tmp_path / "docs")
+    made = json.loads(path.read_text())
+    fit, peer = made["rows"]
+    assert fit[1:] == ["test", "equipot fit", "3", "2.00 (1.00-3.00)", "30.0 (20.0-40.0)", "170 (170-170)", "3"]
+    assert peer[2:6] == ["nequip, tutorial", "3", "9.00", "90.0"]
+    assert "our_water" in made["description"]
+    assert "our_ethanol" not in made["description"]
+
+
+def test_errors_of_a_peer(suite, tmp_path):
+    atoms = Atoms("H2", [[0, 0, 0], [0, 0, 1]])
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.zeros((2, 3)))
+    write(tmp_path / "test.extxyz", [atoms, atoms])
+    forces = np.array([[0.3, 0, 0]] * 4)
+    np.savez(tmp_path / "predicted.npz", energies=[1.2, 0.6], forces=forces)
+    found = suite("programs")._errors(tmp_path / "test.extxyz", tmp_path / "predicted.npz")
+    assert found["energy_mae"] == pytest.approx(150.0)
+    assert found["energy_rmse"] == pytest.approx(1e3 * np.sqrt((0.1**2 + 0.2**2) / 2))
+    assert found["forces_mae"] == pytest.approx(100.0)
+    assert found["forces_rmse"] == pytest.approx(300.0 / np.sqrt(3))
+
+
+def test_training_and_test_frames_of_our_sets_differ(suite, tmp_path):
+    data = suite("data")
+    files = data.write_files("our_water", tmp_path)
+    train, test = (read(files[part], ":") for part in ("train", "test"))
+    assert sum(len(one) == 1 for one in train) == 2
+    known = {one.positions.tobytes() for one in train}
+    assert test
+    assert not any(one.positions.tobytes() in known for one in test)
+
+
+def test_a_peer_without_an_interpreter_is_refused(suite, tmp_path):
+    programs, data = suite("programs"), suite("data")
+    job = programs.Job(data.SETS["our_ethanol"], {}, tmp_path, 0.1, 1)
+    with pytest.raises(ValueError, match="needs --python mace=INTERPRETER"):
+        programs.run_peer(programs.PEERS["mace"], job, {})
