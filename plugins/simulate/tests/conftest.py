@@ -28,10 +28,10 @@ def copper(tmp_path_factory):
     """A package whose pairs are bound by Morse's potential, in float64."""
     from equipot.artifacts import write_package
     from equipot.model import InvariantModel
-    from equipot.pair_potentials import Morse
+    from equipot.pair_potentials import BoundPairs
 
     options = {"r_max": 5.5, "seed": 3, "model_dtype": "float64", "avg_num_neighbors": 12.0}
-    model = InvariantModel(type_names=["Cu", "H"], per_type_energy_scales=1e-6, pair_potential=Morse(), **options)
+    model = InvariantModel(type_names=["Cu", "H"], per_type_energy_scales=1e-6, pair_potential=BoundPairs(), **options)
     path = tmp_path_factory.mktemp("model") / "copper.equipot.zip"
     write_package(model.build().eval(), path)
     return path

@@ -25,5 +25,7 @@ def equipot_model_builders() -> Iterator[ModelBuilderEntry]:
 def equipot_pair_potentials() -> Iterator[PairPotentialEntry]:
     """Declare the pair potential."""
     yield PairPotentialEntry(
-        name="Morse", target="equipot_invariant.morse.Morse", summary="Bound pairs of any element, for tests"
+        name="BoundPairs",
+        target="equipot_invariant.bound_pairs.BoundPairs",
+        summary="Bound pairs of any element, for tests",
     )

@@ -10,7 +10,7 @@ from equipot.model import AnalyticPairPotential
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Morse(AnalyticPairPotential):
+class BoundPairs(AnalyticPairPotential):
     """Morse's function of the distance, the same for all elements.
 
     Source: Morse, Phys. Rev. 34, 57 (1929), DOI 10.1103/PhysRev.34.57.
