@@ -186,7 +186,7 @@ def _hops(model: GraphModel) -> Iterator[str]:
     for (name, part), locality in zip(model.components(), model.localities(), strict=True):
         own = name != "energy" and part.r_max is not None
         sets = {model.info.edge_set_names.index(name) if own else 0}
-        if name != "energy" and {"atomic_energy", *model.energy.provides} & set(part.requires):
+        if name != "energy" and set(model.energy.provides) & set(part.requires):
             sets.add(0)  # what it reads of the energy module depends on the model's own edges
         hops = int(locality[5:-1]) if locality.startswith("hops(") else 1
         joined = [group for group in groups if group[0] & sets]

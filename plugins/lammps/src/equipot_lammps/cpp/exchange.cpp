@@ -16,9 +16,9 @@ namespace {
 
 constexpr const char *ME = "pair_style equipot";
 
-// What an exchange costs, in units of one edge of a small model; measured with benchmarks/lammps.py.
-constexpr double NUMBERS_PER_EDGE = 100.0;  // numbers packed, sent and unpacked in the time of one edge
-constexpr double EDGES_PER_MESSAGE = 20.0;  // edges computed while a message is under way
+// What an exchange costs in units of one edge, which takes about 1 microsecond in a small model and more in others.
+constexpr double NUMBERS_PER_EDGE = 100.0;  // packed, sent and unpacked in the time of one edge
+constexpr double EDGES_PER_MESSAGE = 20.0;  // computed while a message is under way
 constexpr double MESSAGES = 6.0;            // in each direction of each axis
 
 /// Volume of a rank's part of the box with a shell around it, Å³; there are no ghosts beyond open ends.
@@ -40,38 +40,46 @@ void PairEquipot::choose_ghosts() {
   if (comm->nprocs == 1 && atom->tag_enable && asked_ == Ghosts::automatic) ghosts_ = Ghosts::none;
   if (asked_ == Ghosts::layers && facts.hops > 1 && facts.exchanges.empty())
     error->all(FLERR, "{}: ghosts layers: the model exchanges no features between its layers; use ghosts shell", ME);
-  if (ghosts_ == Ghosts::automatic) ghosts_ = !facts.exchanges.empty() && exchange_pays() ? Ghosts::layers : Ghosts::shell;
+  Work work = predicted_work();
+  if (ghosts_ == Ghosts::automatic)
+    ghosts_ = !facts.exchanges.empty() && work.exchange < work.ghosts ? Ghosts::layers : Ghosts::shell;
   if (ghosts_ == Ghosts::layers && facts.exchanges.empty()) ghosts_ = Ghosts::shell;  // one layer: both are the same
   if (ghosts_ == Ghosts::none || facts.hops == 1) return;
   double shell = (ghosts_ == Ghosts::layers ? facts.reach() : facts.wide_shell()) + neighbor->skin;
   if (ghosts_ == Ghosts::layers) prepare_exchange();
   if (ghosts_ == Ghosts::shell) widen_ghost_shell(shell);
-  say_ghosts(shell);
+  say_ghosts(shell, work);
 }
 
-/// Whether exchanges are expected to take less time than the edges of ghosts, for atoms spread evenly in the box.
-bool PairEquipot::exchange_pays() const {
+/// What a rank has to do, in edges, if atoms are spread evenly in the box.
+PairEquipot::Work PairEquipot::predicted_work() const {
   const auto &facts = model_->facts();
   double density = static_cast<double>(atom->natoms) / (domain->prd[0] * domain->prd[1] * domain->prd[2]);
-  double own = volume_with(0.0, *comm, *domain), edges = 0.0, numbers = 0.0;
+  double own = volume_with(0.0, *comm, *domain);
+  Work work;
   for (const auto &walk : facts.walks)
     for (size_t set : walk.sets) {
-      double radius = facts.radius(set);
-      double per_atom = density * 4.0 / 3.0 * M_PI * radius * radius * radius;
-      edges += per_atom * density * (volume_with((walk.hops - 1) * radius, *comm, *domain) - own);
+      double radius = facts.radius(set), per_atom = density * 4.0 / 3.0 * M_PI * radius * radius * radius;
+      work.own += per_atom * density * own;
+      work.ghosts += per_atom * density * (volume_with((walk.hops - 1) * radius, *comm, *domain) - own);
     }
   double ghosts = density * (volume_with(facts.reach() + neighbor->skin, *comm, *domain) - own);
-  for (int width : facts.exchanges) numbers += 2.0 * width * ghosts;
-  return numbers / NUMBERS_PER_EDGE + 2.0 * MESSAGES * EDGES_PER_MESSAGE * facts.exchanges.size() < edges;
+  for (int width : facts.exchanges)
+    work.exchange += 2.0 * (width * ghosts / NUMBERS_PER_EDGE + MESSAGES * EDGES_PER_MESSAGE);
+  return work;
 }
 
-void PairEquipot::say_ghosts(double shell) {
+void PairEquipot::say_ghosts(double shell, const Work &work) {
   const auto &facts = model_->facts();
-  const char *way = ghosts_ == Ghosts::layers ? "features of ghosts exchanged between layers"
-                    : facts.exchanges.empty() ? "edges of ghosts computed, as the model exchanges no features"
-                                              : "edges of ghosts computed";
-  std::string text = fmt::format("{}: {} message layers over {} rank{}: {}, ghost shell of {:.4g} A\n", ME, facts.hops,
-                                 comm->nprocs, comm->nprocs > 1 ? "s" : "", way, shell);
+  double times = work.own > 0.0 ? work.ghosts / work.own : 0.0;  // as many edges as own atoms have
+  std::string way =
+      ghosts_ == Ghosts::layers
+          ? fmt::format("ghosts layers: features are exchanged, ghost shell of {:.4g} A; edges of ghosts would be about {:.2g} "
+                        "times those of own atoms", shell, times)
+          : fmt::format("ghosts shell: edges of ghosts are computed{}, about {:.2g} times those of own atoms; ghost shell of "
+                        "{:.4g} A", facts.exchanges.empty() ? " as the model exchanges no features" : "", times, shell);
+  std::string text = fmt::format("{}: {} message layers over {} rank{}: {}\n", ME, facts.hops, comm->nprocs,
+                                 comm->nprocs > 1 ? "s" : "", way);
   if (comm->me == 0 && text != said_) utils::logmesg(lmp, text);
   said_ = text;
 }

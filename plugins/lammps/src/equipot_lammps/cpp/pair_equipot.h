@@ -37,6 +37,10 @@ class PairEquipot : public Pair, private equipot::Exchange {
     shell,      ///< edges of their own
     none        ///< there are none: edges to images have cell shifts
   };
+  /// What a rank has to do, in edges.
+  struct Work {
+    double own = 0.0, ghosts = 0.0, exchange = 0.0;
+  };
 
   void allocate_types();
   void map_types(char **arg);
@@ -44,8 +48,8 @@ class PairEquipot : public Pair, private equipot::Exchange {
   void check_setup();
   void read_option(const char *name, const char *value);
   void choose_ghosts();
-  bool exchange_pays() const;
-  void say_ghosts(double shell);
+  Work predicted_work() const;
+  void say_ghosts(double shell, const Work &work);
   void widen_ghost_shell(double shell);
   void prepare_exchange();
   void forward(double *rows, int width) override;
