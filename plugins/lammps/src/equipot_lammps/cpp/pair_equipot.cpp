@@ -181,7 +181,9 @@ void PairEquipot::compute(int eflag, int vflag) {
     if (frame.n_owned == 0 && !exchanging) return;
     if (vflag_atom && !model_->has_edge_forces()) throw equipot::Problem("the file has no edge_forces, which a virial per atom needs");
     frame_ = &frame;
+    width_ = 0;
     equipot::Outputs outputs = model_->run(frame, vflag_atom, exchanging ? this : nullptr);
+    if (exchanging && !width_) throw equipot::Problem("the model did not exchange features; build the pair style and the file again");
     check_outputs(frame, outputs);
     add_forces(frame, outputs);
     add_energies(frame, outputs);

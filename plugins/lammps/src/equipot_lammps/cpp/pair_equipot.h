@@ -76,7 +76,7 @@ class PairEquipot : public Pair, private equipot::Exchange {
 
   const equipot::Frame *frame_ = nullptr;  // that which is being evaluated
   std::vector<double> values_;             // what is exchanged, for each of LAMMPS' atoms
-  int width_ = 0;                          // numbers for each of them
+  int width_ = 0;                          // numbers for each of them; 0 before the first exchange of a step
 };
 
 }  // namespace LAMMPS_NS
