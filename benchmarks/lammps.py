@@ -3,7 +3,8 @@
 python benchmarks/lammps.py MODEL.equipot.pt2 … --output docs/results/engines/lammps_performance.json
 
 The files are compiled for LAMMPS and have two types; their pair style is built with ``equipot lammps build``. Each time
-is the least of several repeats.
+is the least of several repeats, in which all ways take turns: other jobs then slow all of them down. Models that
+exchange features of ghosts run on 2 processes both with exchanges (``layers``) and with edges of ghosts (``shell``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from ase import Atoms
 from ase.md.verlet import VelocityVerlet
 
+from equipot.artifacts import inspect_file
 from equipot.ase import EquipotCalculator
 from equipot.files import write_json
 from equipot_lammps._check import built_pair_style
@@ -36,39 +38,57 @@ def lattice(n: int) -> Structure:
     return Structure(points + noise, np.eye(3) * n * DISTANCE, (True,) * 3, random.integers(0, 2, n**3).tolist())
 
 
-def in_lammps(model: Path, structure: Structure, ranks: int, steps: int, repeats: int) -> float:
-    """Milliseconds per step, output and neighbour lists included."""
+def in_lammps(model: Path, structure: Structure, ranks: int, ghosts: str, steps: int) -> tuple[float, int]:
+    """Milliseconds per step, output and neighbour lists included, and LAMMPS' ghosts on a process."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder / "a.data", structure, 2)
         script = f"""{header(structure, "metal")}read_data a.data
 mass 1 1.008
 mass 2 15.999
-pair_style equipot
+pair_style equipot ghosts {ghosts}
 pair_coeff * * {model.resolve()} H O
 velocity all create 300 1
 fix move all nve
 timestep 0.0002
 run 2
-{f"run {steps}{chr(10)}" * repeats}"""
+run {steps}
+"""
         printed = run_script(script, folder, ranks=ranks, plugins=built_pair_style())
-    times = [float(one) for one in re.findall(r"Loop time of (\S+) on", printed)][1:]
-    return 1000.0 * min(times) / steps
+    times, counts = (re.findall(text, printed) for text in (r"Loop time of (\S+) on", r"Nghost: +(\S+) ave"))
+    return 1000.0 * float(times[-1]) / steps, round(float(counts[-1]))
 
 
-def in_ase(model: Path, structure: Structure, steps: int, repeats: int) -> float:
+def in_ase(model: Path, structure: Structure, steps: int) -> float:
     """Milliseconds per step."""
     symbols = [["H", "O"][kind] for kind in structure.types]
     atoms = Atoms(symbols, positions=structure.positions, cell=structure.cell, pbc=True)
     atoms.calc = EquipotCalculator(model, skin=2.0, allow_native=True)
     mover = VelocityVerlet(atoms, timestep=0.2 * ase.units.fs)
     mover.run(2)
-    times = []
+    start = time.perf_counter()
+    mover.run(steps)
+    return 1000.0 * (time.perf_counter() - start) / steps
+
+
+def measure(model: Path, n: int, steps: int, repeats: int) -> dict[str, str | float]:
+    """A row of the results: milliseconds per step, and ghosts on each of 2 processes."""
+    structure = lattice(n)
+    manifest = inspect_file(model).manifest
+    exchanges = manifest is not None and manifest.compiled["metadata"]["equipot_exchanges"]
+    ways = {"lammps on 1": (1, "auto"), "lammps on 2": (2, "auto")}
+    if exchanges:
+        ways = {"lammps on 1": (1, "auto"), "lammps on 2, layers": (2, "layers"), "lammps on 2, shell": (2, "shell")}
+    row: dict[str, str | float] = {"model": model.name.split(".")[0], "atoms": n**3}
+    times: dict[str, list[float]] = {}
     for _ in range(repeats):
-        start = time.perf_counter()
-        mover.run(steps)
-        times.append(time.perf_counter() - start)
-    return 1000.0 * min(times) / steps
+        times.setdefault("ase", []).append(in_ase(model, structure, steps))
+        for name, (ranks, ghosts) in ways.items():
+            found, count = in_lammps(model, structure, ranks, ghosts, steps)
+            times.setdefault(name, []).append(found)
+            if ranks > 1:
+                row[f"ghosts: {name}"] = count
+    return row | {name: round(min(found), 2) for name, found in times.items()}
 
 
 def main() -> None:
@@ -83,15 +103,7 @@ def main() -> None:
     rows = []
     for model in options.models:
         for n in options.sizes:
-            structure = lattice(n)
-            row = {
-                "model": model.name.split(".")[0],
-                "atoms": n**3,
-                "ase": in_ase(model, structure, options.steps, options.repeats),
-            }
-            for ranks in (1, 2):
-                row[f"lammps on {ranks}"] = in_lammps(model, structure, ranks, options.steps, options.repeats)
-            rows.append({key: round(value, 2) if isinstance(value, float) else value for key, value in row.items()})
+            rows.append(measure(model, n, options.steps, options.repeats))
             print(rows[-1])
     write_json(
         options.output, {"unit": "ms per step", "steps": options.steps, "repeats": options.repeats, "rows": rows}

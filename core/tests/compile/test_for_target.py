@@ -12,7 +12,7 @@ from equipot.graph import collate
 from equipot.model import EnergyTerm, EnergyTermModule
 from equipot.pair_potentials import ZBL
 from equipot_testing.conformance import ExportTargetConformance
-from equipot_testing.toy import ToyMessages, ToyModel
+from equipot_testing.toy import ToyMessages, ToyMessagesEnergy, ToyModel
 
 ENERGIES = ("atomic_energy", "total_energy")
 
@@ -33,9 +33,9 @@ class Engine(ExportTarget):
 class Term(EnergyTermModule):
     """Reads what it is told to."""
 
-    def __init__(self, reads, r_max):
+    def __init__(self, reads, r_max, locality):
         super().__init__()
-        self.requires, self.r_max = (*reads, "atom_types"), r_max
+        self.requires, self.r_max, self.locality = (*reads, "atom_types"), r_max, locality
 
     def forward(self, data):
         return torch.zeros(len(data["atom_types"]), dtype=torch.float64)
@@ -45,12 +45,29 @@ class Term(EnergyTermModule):
 class Reads(EnergyTerm):
     fields: tuple[str, ...] = ()
     radius: float | None = None
+    locality: str = "strict"
 
     def own_r_max(self):
         return self.radius
 
     def build(self, context):
-        return Term(self.fields, self.radius)
+        return Term(self.fields, self.radius, self.locality)
+
+
+class TellingEnergy(ToyMessagesEnergy):
+    """Gives terms something to read."""
+
+    provides = ("told",)
+
+    def forward(self, data):
+        found = super().forward(data)
+        return {**found, "told": found["atomic_energy"]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Telling(ToyModel):
+    def build_energy(self, context):
+        return TellingEnergy(context)
 
 
 def toy(recipe=ToyModel, **options):
@@ -236,6 +253,8 @@ def test_what_stands_in_the_file():
         "equipot_edge_sets": "far 5.5",
         "equipot_units": "metal",
         "equipot_locality": "strict",
+        "equipot_hops": "1:0 1:1",
+        "equipot_exchanges": "",
         "equipot_dtype": "float64",
         "equipot_inputs": inputs + "edge_index:far edge_cell_shift:far owned",
         "equipot_outputs": "virial atomic_energy total_energy edge_forces edge_forces:far forces",
@@ -243,6 +262,22 @@ def test_what_stands_in_the_file():
         "equipot_kernels": "enable_FusedKernels other",
         "engine_layers": "1",
     }
+
+
+@pytest.mark.parametrize(
+    ("recipe", "terms", "hops"),
+    [
+        (ToyMessages, {"far": Reads(radius=5.5)}, "2:0 1:1"),
+        (ToyModel, {"far": Reads(radius=5.5, locality="hops(3)"), "near": Reads(locality="hops(2)")}, "2:0 3:1"),
+        # what the term reads of atoms depends on the model's own edges
+        (Telling, {"far": Reads(radius=5.5), "read": Reads(radius=6.0, fields=("told",))}, "2:0:2 1:1"),
+    ],
+)
+def test_the_hops_of_each_set_of_edges_stand_in_the_file(recipe, terms, hops):
+    model = toy(recipe, energy_terms=terms)
+    found = metadata_of(for_target(model, "ase", find_target("ase")), "abc", {}, (12, 1))
+    assert found["equipot_hops"] == hops
+    assert found["equipot_exchanges"] == "12 1"
 
 
 def test_what_is_not_known_is_said_too():

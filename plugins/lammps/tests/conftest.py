@@ -1,13 +1,15 @@
 """The pair style is built once and kept between runs of the tests; two models are compiled once in each."""
 
+import functools
 from pathlib import Path
 
 import pytest
 
 from equipot.artifacts import write_package
+from equipot.ase import EquipotCalculator
 from equipot.compile import compile_model
 from equipot.energy_terms import D3Dispersion
-from equipot.model import InvariantModel, NequIPGNNModel, apply_modifier
+from equipot.model import AllegroModel, InvariantModel, NequIPGNNModel, apply_modifier
 from equipot.pair_potentials import ZBL
 
 ELEMENTS = {"type_names": ["H", "O"], "seed": 2, "avg_num_neighbors": 9.0}
@@ -25,9 +27,16 @@ def strict():
 def hops():
     """Two message layers on compiled kernels, a pair potential, and a term with edges and hops of its own.
 
-    The radii are short: on several ranks the ghost shell of message passing is what costs.
+    The radii are short: with edges of ghosts, their shell is what costs.
     """
     return apply_modifier(message_passing("float64"), "enable_FusedKernels")
+
+
+def tensors():
+    """A strictly local model of tensor products on compiled kernels."""
+    sizes = {"l_max": 1, "num_layers": 2, "num_scalar_features": 4, "num_tensor_features": 2, "num_bessels": 4}
+    model = AllegroModel(**ELEMENTS, **sizes, r_max=3.0, model_dtype="float64").build().eval()
+    return apply_modifier(model, "enable_FusedKernels")
 
 
 def splines():
@@ -50,7 +59,7 @@ def single():
     return model.build("real").eval()
 
 
-MODELS = {"strict": strict, "hops": hops, "single": single, "splines": splines}
+MODELS = {"strict": strict, "hops": hops, "tensors": tensors, "single": single, "splines": splines}
 
 
 @pytest.fixture
@@ -86,3 +95,14 @@ def files(kernel_folder, tmp_path_factory):
         return made[kind]
 
     return path
+
+
+@pytest.fixture(scope="session")
+def reference(files):
+    """A calculator on the model before it was compiled: ``reference(kind)``."""
+
+    @functools.cache
+    def calculator(kind):
+        return EquipotCalculator(str(files(kind)).replace(".pt2", ".zip"), max_force=None)
+
+    return calculator

@@ -26,16 +26,27 @@ def test_a_package_is_not_for_lammps(package_file):
 
 def test_the_reach_is_said():
     facts = {"r_max": 4.0, "edge_sets": [("far", 6.0)], "locality": "hops(3)"}
-    assert "3 message layers of 6 Å" in _info._locality(facts)
-    assert "any number of MPI processes" in _info._locality({**facts, "locality": "strict"})
+    metadata = {"equipot_hops": "3:0 1:1", "equipot_exchanges": ""}
+    assert "3 message layers: " in _info._locality(facts, metadata)
+    assert _info._locality(facts, metadata).endswith("ghost shells of 12 Å on several")
+    exchanging = _info._locality(facts, {**metadata, "equipot_exchanges": "8"})
+    assert exchanging.endswith("ghost shells of 12 Å, or of 6 Å with features exchanged between layers, on several")
+    assert "any number of MPI processes" in _info._locality({**facts, "locality": "strict"}, metadata)
+
+
+def test_all_ways_are_checked():
+    assert _check._ways({"equipot_exchanges": "8"}, 2) == ("layers", "shell")
+    assert _check._ways({"equipot_exchanges": "8"}, 1) == ("auto",)
+    assert _check._ways({"equipot_exchanges": ""}, 2) == ("auto",)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_golden_frames_in_lammps(kept, style, files, capsys, ranks):
-    assert main(["lammps", "check", str(files("strict")), "--ranks", str(ranks)]) == 0
+@pytest.mark.parametrize(("kind", "ranks"), [("strict", 1), ("strict", 2), ("hops", 2)])
+def test_golden_frames_in_lammps(kept, style, files, capsys, kind, ranks):
+    assert main(["lammps", "check", str(files(kind)), "--ranks", str(ranks)]) == 0
     printed = capsys.readouterr().out
-    assert "reproduces the golden frames (atom, molecule, triclinic)" in printed
+    ways = " with ghosts layers and shell" if kind == "hops" else ""
+    assert f"reproduces the golden frames (atom, molecule, triclinic){ways}\n" in printed
     assert "virials of atoms: largest relative deviation" in printed
     record_capability(
         "LAMMPS",
@@ -65,7 +76,7 @@ def test_lines_of_a_script(kept, style, files, capsys):
     printed = capsys.readouterr().out
     assert f"pair_coeff * * {files('hops')} H O" in printed
     assert "libraries of kernels: enable_FusedKernels" in printed
-    assert "2 message layers of 3.2 Å" in printed
+    assert "ghost shells of 6.4 Å, or of 3.2 Å with features exchanged between layers, on several" in printed
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@ import pytest
 
 from equipot.compile import ExportTarget
 from equipot.model import ModelInfo
+from equipot.nn.exchange import CalledExchange
 from equipot.plugins import plugins
 from equipot_lammps import LammpsTarget
+from equipot_testing.toy import ToyMessages, ToyModel
 
 INPUTS = ("positions", "cell", "pbc", "atom_types", "batch", "num_atoms", "edge_index", "edge_cell_shift")
 
@@ -29,6 +31,14 @@ def test_charges_and_spins_are_not_given():
     assert target.optional_inputs == ()
     assert target.units == ("metal", "real")
     assert target.refusals(info()) == []
+
+
+def test_message_passing_exchanges_features():
+    options = {"type_names": ["H", "C"], "r_max": 4.0, "model_dtype": "float64"}
+    found = LammpsTarget().adapted(ToyMessages(**options).build().eval())
+    assert any(isinstance(module, CalledExchange) for module in found.modules())
+    model = ToyModel(**options).build().eval()
+    assert LammpsTarget().adapted(model) is model
 
 
 @pytest.mark.parametrize("name", ["NULL", "#1", "water O", "$x"])

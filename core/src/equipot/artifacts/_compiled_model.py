@@ -23,6 +23,7 @@ from equipot.graph import Graph, edge_set_key
 from equipot.model._context import ModelInfo
 from equipot.model._inputs import check_batch, field_of
 from equipot.neighbors import add_neighbors
+from equipot.nn import exchange as _exchange  # noqa: F401 - it defines ops that files for engines call
 
 _CAPABILITIES = ("DEFAULT", "NO AVX", "AVX2", "AVX512")
 _DTYPES = {"float64": torch.float64, "int64": torch.int64, "bool": torch.bool}

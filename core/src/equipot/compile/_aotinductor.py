@@ -93,7 +93,7 @@ def compile_model(
         "inputs": list(ready.info.inputs),
         "outputs": list(ready.outputs),
         "kernels": {name: {**entry, "files": list(code.get(name, {}))} for name, entry in kernels.items()},
-        "metadata": metadata_of(ready, golden.digest(frames), kernels),
+        "metadata": metadata_of(ready, golden.digest(frames), kernels, exported.exchanges),
     }
     manifest = dataclasses.replace(stored.manifest, model=ready.info.to_dict(), compiled=facts)
     with tempfile.TemporaryDirectory() as folder:

@@ -24,6 +24,7 @@ from equipot.errors import ArtifactError, problem
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, collate, per_what
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
+from equipot.nn.exchange import exchange
 
 _FORBIDDEN_SIZES = {0, 1, 2, 3, 9}
 """Sizes that must not be traced: small ones and fixed sizes of inputs, for which torch would mistake them."""
@@ -40,6 +41,8 @@ class Exported:
     """Names of the results, in order."""
     sample: tuple[torch.Tensor, ...]
     """The arguments it was traced with."""
+    exchanges: tuple[int, ...] = ()
+    """Width of the features in each call of ``equipot::exchange``, in order."""
 
 
 def export_model(
@@ -79,7 +82,8 @@ def export_model(
             program = torch.export.export(traced, sample, dynamic_shapes=dynamic_shapes(inputs), strict=False)
     except Exception as error:
         raise ArtifactError(_failure(error)) from error
-    return Exported(program, inputs, outputs, sample)
+    calls = [node for node in program.graph.nodes if node.target is exchange.default]
+    return Exported(program, inputs, outputs, sample, tuple(int(call.meta["val"].shape[1]) for call in calls))
 
 
 def dynamic_shapes(inputs: tuple[str, ...]) -> tuple[dict[int, torch.export.Dim], ...]:

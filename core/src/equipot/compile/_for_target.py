@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,9 @@ def for_target(model: GraphModel, name: str, target: ExportTarget) -> ForTarget:
     return ForTarget(name, target, ready, adapted, info, outputs)
 
 
-def metadata_of(ready: ForTarget, golden_digest: str, kernels: Mapping[str, Any]) -> dict[str, str]:
+def metadata_of(
+    ready: ForTarget, golden_digest: str, kernels: Mapping[str, Any], exchanges: Sequence[int] = ()
+) -> dict[str, str]:
     """What an engine without Python must know, in plain words: the metadata that AOTInductor stores in the file.
 
     ``equipot_format`` is the version of this list, ``equipot_target`` the name of the engine. ``equipot_type_names``,
@@ -101,10 +103,17 @@ def metadata_of(ready: ForTarget, golden_digest: str, kernels: Mapping[str, Any]
     energies (lengths are always in Å), ``equipot_locality`` ``strict``, ``hops(k)`` or ``global``, ``equipot_dtype``
     that of the features (inputs and outputs are float64), ``equipot_golden`` the SHA-256 of the golden frames' tensors.
 
+    ``equipot_hops`` says which edges a process with ghost atoms needs: in ``K:SET:SET`` the sets of edges that the same
+    components read, by number, the model's own being 0, and K, the hops along them that matter. It needs edges of atoms
+    less than K hops from its own. ``equipot_exchanges`` are the widths of the features in the file's calls of the op
+    ``equipot::exchange``, in order. If there are any, an engine that fills the features of ghosts from their owners
+    needs edges of its own atoms only.
+
     Args:
         ready: The model and its engine.
         golden_digest: SHA-256 of the golden frames.
         kernels: As in the manifest.
+        exchanges: Of the exported model.
 
     Raises:
         PluginError: If the engine's own metadata are not texts by name, or a name is taken.
@@ -121,6 +130,8 @@ def metadata_of(ready: ForTarget, golden_digest: str, kernels: Mapping[str, Any]
         "edge_sets": " ".join(f"{name} {float(radius)!r}" for name, radius in info.edge_sets),
         "units": info.units,
         "locality": info.locality,
+        "hops": " ".join(_hops(ready.model)),
+        "exchanges": " ".join(map(str, exchanges)),
         "dtype": info.model_dtype,
         "inputs": " ".join(info.inputs),
         "outputs": " ".join(ready.outputs),
@@ -165,6 +176,24 @@ def _refusals(where: str, model: GraphModel, target: ExportTarget) -> Iterator[s
         yield problem(where, what, got=list(model.info.outputs), hint=hint if set(missing) & set(_FORCES) else "")
     if "edge_forces" in target.outputs and "forces" not in missing:
         yield from (f"{where}: {text}" for text in edge_force_refusals(model))
+
+
+def _hops(model: GraphModel) -> Iterator[str]:
+    """Sets of edges that are read together, with the hops along them that matter; nothing for a global model."""
+    if model.info.locality == "global":
+        return
+    groups: list[tuple[set[int], int]] = []
+    for (name, part), locality in zip(model.components(), model.localities(), strict=True):
+        own = name != "energy" and part.r_max is not None
+        sets = {model.info.edge_set_names.index(name) if own else 0}
+        if name != "energy" and set(model.energy.provides) & set(part.requires):
+            sets.add(0)  # what it reads of the energy module depends on the model's own edges
+        hops = int(locality[5:-1]) if locality.startswith("hops(") else 1
+        joined = [group for group in groups if group[0] & sets]
+        groups = [group for group in groups if not group[0] & sets]
+        groups.append((sets.union(*(one for one, _ in joined)), max([hops, *(one for _, one in joined)])))
+    for sets, hops in sorted(groups, key=lambda group: min(group[0])):
+        yield ":".join(map(str, [hops, *sorted(sets)]))
 
 
 def _outputs(target: ExportTarget, model: GraphModel) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Modules that a kernel plugin may replace by faster ones.
+"""Modules that a plugin may replace: by faster ones, or by those of an engine.
 
 A modifier calls ``replace_slots(model.energy, make)`` with a function that knows for which slot classes there are
 kernels; it depends neither on names nor on the structure of a model.

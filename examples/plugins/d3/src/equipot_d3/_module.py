@@ -17,6 +17,7 @@ from tad_dftd3.reference import Reference
 from tad_mctc.data.radii import COV_D3
 
 from equipot.model import EnergyTermModule
+from equipot.nn.exchange import GhostExchange
 from equipot.units import UNIT_SYSTEMS, Units
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class D3Module(EnergyTermModule):
         self.num_types = len(numbers)
         self.to_energy = HARTREE / UNIT_SYSTEMS[units].energy_in_ev
         self.s6, self.s8 = parameters["s6"], parameters["s8"]
+        self.exchange = GhostExchange()
         z = torch.tensor(numbers)
         reference = Reference(dtype=torch.float64)
         radii, r4r2 = COV_D3(dtype=torch.float64)[z], R4R2(dtype=torch.float64)[z]
@@ -77,7 +79,8 @@ class D3Module(EnergyTermModule):
         switch = self._switch(data["edge_lengths"])
         zeros = torch.zeros(types.shape[0], dtype=torch.float64, device=r.device)
         counts = exp_count(r, self.get_buffer("radii").index_select(0, pair)) * switch
-        weights = self._weights(zeros.index_add(0, centre, counts), types)
+        coordination = self.exchange(zeros.index_add(0, centre, counts).unsqueeze(1))
+        weights = self._weights(coordination, types)
         c6 = self.get_buffer("reference_c6").index_select(0, pair)
         c6 = (c6 * weights.index_select(0, neighbour).unsqueeze(1)).sum(2)
         c6 = (c6 * weights.index_select(0, centre)).sum(1)
@@ -90,10 +93,11 @@ class D3Module(EnergyTermModule):
     def _weights(self, coordination: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
         """Normalised Gaussian weights of the reference systems of each atom, [n_atoms, 7].
 
+        ``coordination`` are the atoms' coordination numbers, [n_atoms, 1].
         As a softmax, which is finite however far a coordination number is from all references.
         """
         reference = self.get_buffer("reference_cn").index_select(0, types)
-        exponents = -_WEIGHT_STEEPNESS * (coordination.unsqueeze(1) - reference).square()
+        exponents = -_WEIGHT_STEEPNESS * (coordination - reference).square()
         return torch.softmax(exponents.masked_fill(reference < 0.0, -math.inf), dim=1)
 
     def _switch(self, lengths: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from equipot.graph import Graph
 from equipot.model import BuildContext, EnergyModule
 from equipot.nn.edges import Edges
 from equipot.nn.embedding import TypeEmbedding
+from equipot.nn.exchange import GhostExchange
 from equipot.nn.init import normal_parameter
 from equipot.nn.mlp import ScalarMLP
 from equipot.nn.radial import RadialEmbedding
@@ -118,21 +119,24 @@ class PaiNNEnergy(EnergyModule):
             Message(context, self.radial, num_features, first=layer == 0) for layer in range(num_layers)
         )
         self.mixes = torch.nn.ModuleList(Mix(context, num_features) for _ in range(num_layers))
+        self.exchange = GhostExchange()
         self.readout = ScalarMLP((num_features, num_features, 1), **random)
 
     def forward(self, data: Graph) -> Graph:
         """Compute unscaled atomic energies [n_atoms]."""
         types = data["atom_types"]
-        own, spoken = self.received(types), self.sent(types)
+        own = self.received(types)
         directions = (data["edge_vectors"] / data["edge_lengths"].unsqueeze(1)).to(own.dtype)
         edges = Edges(data["edge_index"], data["normalized_edge_lengths"], directions)
         scalars = torch.zeros_like(own)
         vectors = own.new_zeros(own.shape[0], 3, own.shape[1])
+        spoken, carried = self.sent(types), vectors
         for message, mix in zip(self.messages, self.mixes, strict=True):
-            to_scalars, to_vectors = message(spoken, vectors, self.factor, edges)
+            if not message.first:  # what neighbours on other processes say
+                spoken, carried = self.exchange(scalars), self.exchange(vectors.flatten(1)).view_as(vectors)
+            to_scalars, to_vectors = message(spoken, carried, self.factor, edges)
             # The atom's own type decides what it makes of what it hears.
             scalars, vectors = mix(scalars + own * to_scalars, vectors + own.unsqueeze(1) * to_vectors)
-            spoken = scalars
         return {"atomic_energy": self.readout(scalars).squeeze(1)}
 
     def last_layer(self) -> torch.nn.Parameter:

@@ -34,6 +34,13 @@ class Reader {
     return found;
   }
 
+  int number(const std::string &key, const std::string &word, int least) const {
+    if (word.empty() || word.size() > 6 || word.find_first_not_of("0123456789") != std::string::npos ||
+        std::stoi(word) < least)
+      damaged(key, text(key));
+    return std::stoi(word);
+  }
+
   double radius(const std::string &key, const std::string &word) const {
     size_t end = 0;
     double value = 0.0;
@@ -82,6 +89,25 @@ int read_hops(const Reader &reader, const std::string &path) {
   return hops;
 }
 
+/// Words "HOPS:SET:SET…", with each set in one of them.
+std::vector<Walk> read_walks(const Reader &reader, size_t n_sets) {
+  std::vector<Walk> walks;
+  std::vector<int> seen(n_sets, 0);
+  for (const auto &word : reader.words("hops")) {
+    std::istringstream in(word);
+    std::string part;
+    std::getline(in, part, ':');
+    Walk walk{reader.number("hops", part, 1), {}};
+    while (std::getline(in, part, ':')) {
+      walk.sets.push_back(reader.number("hops", part, 0));
+      if (walk.sets.back() >= n_sets || seen[walk.sets.back()]++) reader.damaged("hops", reader.text("hops"));
+    }
+    walks.push_back(walk);
+  }
+  if (std::count(seen.begin(), seen.end(), 0)) reader.damaged("hops", reader.text("hops"));
+  return walks;
+}
+
 void check_fields(const Facts &facts, const std::string &path) {
   std::set<std::string> known = {"positions", "cell",       "pbc",   "atom_types",     "batch",
                                  "num_atoms", "edge_index", "owned", "edge_cell_shift"};
@@ -111,7 +137,8 @@ Facts read_facts(const Metadata &metadata, const std::string &path) {
   if (units != "metal" && units != "real") reader.damaged("units", units);
   facts.metal = units == "metal";
   facts.hops = read_hops(reader, path);
-  facts.strict = reader.text("locality") == "strict";
+  facts.walks = read_walks(reader, 1 + facts.edge_sets.size());
+  for (const auto &word : reader.words("exchanges")) facts.exchanges.push_back(reader.number("exchanges", word, 1));
   facts.dtype = reader.text("dtype");
   facts.torch = reader.own("torch");
   facts.inputs = reader.words("inputs");
@@ -138,10 +165,21 @@ double Facts::pair_radius(int first, int second) const {
   return radius;
 }
 
+double Facts::radius(size_t set) const {
+  return set ? edge_sets[set - 1].radius : *std::max_element(cutoffs.begin(), cutoffs.end());
+}
+
 double Facts::reach() const {
-  double radius = *std::max_element(cutoffs.begin(), cutoffs.end());
-  for (const auto &set : edge_sets) radius = std::max(radius, set.radius);
-  return radius;
+  double found = 0.0;
+  for (size_t set = 0; set <= edge_sets.size(); set++) found = std::max(found, radius(set));
+  return found;
+}
+
+double Facts::wide_shell() const {
+  double found = 0.0;
+  for (const auto &walk : walks)
+    for (size_t set : walk.sets) found = std::max(found, walk.hops * radius(set));
+  return found;
 }
 
 std::string Facts::listed_types() const {

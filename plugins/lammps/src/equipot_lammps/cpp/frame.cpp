@@ -1,14 +1,34 @@
 #include "frame.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace equipot {
+namespace {
 
-FrameMaker::FrameMaker(const Facts &facts) : n_types_(facts.type_names.size()), hops_(facts.hops) {
+void sort_by_centre(Edges &edges) {
+  std::vector<size_t> order(edges.centre.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return edges.centre[a] < edges.centre[b]; });
+  Edges sorted;
+  for (size_t e : order) {
+    sorted.centre.push_back(edges.centre[e]);
+    sorted.neighbour.push_back(edges.neighbour[e]);
+    sorted.shift.insert(sorted.shift.end(), &edges.shift[3 * e], &edges.shift[3 * e] + 3);
+    sorted.vectors.insert(sorted.vectors.end(), &edges.vectors[3 * e], &edges.vectors[3 * e] + 3);
+  }
+  edges = std::move(sorted);
+}
+
+}  // namespace
+
+FrameMaker::FrameMaker(const Facts &facts) : n_types_(facts.type_names.size()), walks_(facts.walks) {
   std::vector<double> own;
   for (double radius : facts.cutoffs) own.push_back(radius * radius);
   squares_.push_back(own);
   for (const auto &set : facts.edge_sets) squares_.emplace_back(n_types_ * n_types_, set.radius * set.radius);
+  for (size_t set = 0; set < squares_.size(); set++) all_sets_.push_back(set);
 }
 
 void FrameMaker::start(Frame &frame, const Atoms &atoms) {
@@ -31,10 +51,11 @@ void FrameMaker::mark_rows(const Neighbours &neighbours, int n_all) {
   for (int k = 0; k < neighbours.n_rows; k++) has_row_[neighbours.rows[k]] = 1;
 }
 
-/// All edges of a centre, given by its place in the frame. `place(j)` gives the frame's atom of LAMMPS' atom j and its
+/// All edges of some sets of a centre, given by its place in the frame. `place(j)` gives the frame's atom of LAMMPS' atom j and its
 /// shift; it is asked only for neighbours that are near enough.
 template <class Place>
-void FrameMaker::add_edges(Frame &frame, const Atoms &atoms, const Neighbours &neighbours, int centre, Place place) {
+void FrameMaker::add_edges(Frame &frame, const Atoms &atoms, const Neighbours &neighbours, int centre,
+                           const std::vector<size_t> &sets, Place place) {
   int i = frame.atoms[centre];
   if (!has_row_[i]) throw Problem("an atom of the ghost shell has no neighbour list; use a larger comm_modify cutoff");
   const double *xi = atoms.x[i];
@@ -45,7 +66,7 @@ void FrameMaker::add_edges(Frame &frame, const Atoms &atoms, const Neighbours &n
     if (type < 0) continue;
     double vector[3] = {atoms.x[j][0] - xi[0], atoms.x[j][1] - xi[1], atoms.x[j][2] - xi[2]};
     double square = vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2];
-    for (size_t s = 0; s < squares_.size(); s++) {
+    for (size_t s : sets) {
       if (!(square < squares_[s][row + type])) continue;
       Image image = place(j);
       Edges &edges = frame.sets[s];
@@ -76,26 +97,62 @@ Frame FrameMaker::folded(const Atoms &atoms, const Neighbours &neighbours, const
              std::round(inverse[1] * d[1] + inverse[3] * d[2]), std::round(inverse[2] * d[2])}};
   };
   for (size_t centre = 0; centre < frame.n_owned; centre++)
-    add_edges(frame, atoms, neighbours, static_cast<int>(centre), place);
+    add_edges(frame, atoms, neighbours, static_cast<int>(centre), all_sets_, place);
+  return frame;
+}
+
+Frame FrameMaker::of_owned(const Atoms &atoms, const Neighbours &neighbours) {
+  Frame frame;
+  start(frame, atoms);
+  mark_rows(neighbours, atoms.n_all);
+  for (size_t centre = 0; centre < frame.n_owned; centre++)
+    add_ghost_edges(frame, atoms, neighbours, static_cast<int>(centre), all_sets_);
   return frame;
 }
 
 Frame FrameMaker::spread(const Atoms &atoms, const Neighbours &neighbours) {
-  Frame frame;
-  start(frame, atoms);
-  mark_rows(neighbours, atoms.n_all);
-  auto place = [&](int j) -> Image {
-    if (slot_[j] < 0) add_atom(frame, atoms, j);
-    return {slot_[j], {0.0, 0.0, 0.0}};
-  };
-  size_t begin = 0;
-  for (int depth = 0; depth < hops_; depth++) {  // the atoms from begin to end are this number of hops away
-    size_t end = frame.atoms.size();
-    for (size_t centre = begin; centre < end; centre++)
-      add_edges(frame, atoms, neighbours, static_cast<int>(centre), place);
-    begin = end;
+  Frame frame = of_owned(atoms, neighbours);
+  if (frame.types.empty()) {
+    frame.positions.assign(3, 0.0);
+    frame.types.push_back(0);
   }
   return frame;
+}
+
+Frame FrameMaker::widely_spread(const Atoms &atoms, const Neighbours &neighbours) {
+  Frame frame = of_owned(atoms, neighbours);
+  for (const auto &walk : walks_) widen(frame, atoms, neighbours, walk);
+  for (auto &edges : frame.sets)
+    if (!std::is_sorted(edges.centre.begin(), edges.centre.end())) sort_by_centre(edges);
+  return frame;
+}
+
+/// Add the edges of ghosts, hop by hop; those of the local atoms are there.
+void FrameMaker::widen(Frame &frame, const Atoms &atoms, const Neighbours &neighbours, const Walk &walk) {
+  std::vector<char> has_edges(frame.n_owned, 1);
+  std::vector<size_t> seen(frame.sets.size(), 0);  // edges of each set whose neighbours have been looked at
+  for (int hop = 1; hop < walk.hops; hop++) {
+    has_edges.resize(frame.atoms.size(), 0);
+    std::vector<int> centres;
+    for (size_t set : walk.sets) {
+      const auto &found = frame.sets[set].neighbour;
+      for (; seen[set] < found.size(); seen[set]++)
+        if (!has_edges[found[seen[set]]]) {
+          has_edges[found[seen[set]]] = 1;
+          centres.push_back(static_cast<int>(found[seen[set]]));
+        }
+    }
+    std::sort(centres.begin(), centres.end());
+    for (int centre : centres) add_ghost_edges(frame, atoms, neighbours, centre, walk.sets);
+  }
+}
+
+void FrameMaker::add_ghost_edges(Frame &frame, const Atoms &atoms, const Neighbours &neighbours, int centre,
+                                 const std::vector<size_t> &sets) {
+  add_edges(frame, atoms, neighbours, centre, sets, [&](int j) -> Image {
+    if (slot_[j] < 0) add_atom(frame, atoms, j);
+    return {slot_[j], {0.0, 0.0, 0.0}};
+  });
 }
 
 }  // namespace equipot

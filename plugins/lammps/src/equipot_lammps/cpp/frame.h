@@ -17,7 +17,7 @@ struct Edges {
 };
 
 struct Frame {
-  std::vector<int> atoms;  ///< index in LAMMPS of each atom of the frame, owned ones first
+  std::vector<int> atoms;  ///< index in LAMMPS of each atom of the frame, owned ones first; a stand-in has none
   size_t n_owned = 0;
   std::vector<double> positions;  ///< Å, 3 for each atom
   std::vector<int64_t> types;
@@ -58,9 +58,13 @@ class FrameMaker {
   /// `owners` is the local atom of each ghost.
   Frame folded(const Atoms &atoms, const Neighbours &neighbours, const Box &box, const std::vector<int> &owners);
 
-  /// The local atoms and all ghosts that they see through the model's layers, without a cell.
-  /// Edges are those of each atom that is fewer hops away than the model has layers.
+  /// The local atoms and the ghosts that they see, without a cell; edges are those of the local atoms.
+  /// Without any, there is an atom that stands in, so that the model is evaluated all the same.
   Frame spread(const Atoms &atoms, const Neighbours &neighbours);
+
+  /// The local atoms and all ghosts that they see through the model's layers, without a cell.
+  /// Edges of a set are those of each atom that is fewer hops away along it than the model's layers go.
+  Frame widely_spread(const Atoms &atoms, const Neighbours &neighbours);
 
  private:
   struct Image {
@@ -70,12 +74,18 @@ class FrameMaker {
 
   void start(Frame &frame, const Atoms &atoms);
   void add_atom(Frame &frame, const Atoms &atoms, int i);
+  Frame of_owned(const Atoms &atoms, const Neighbours &neighbours);
+  void widen(Frame &frame, const Atoms &atoms, const Neighbours &neighbours, const Walk &walk);
+  void add_ghost_edges(Frame &frame, const Atoms &atoms, const Neighbours &neighbours, int centre,
+                       const std::vector<size_t> &sets);
   template <class Place>
-  void add_edges(Frame &frame, const Atoms &atoms, const Neighbours &neighbours, int centre, Place place);
+  void add_edges(Frame &frame, const Atoms &atoms, const Neighbours &neighbours, int centre,
+                 const std::vector<size_t> &sets, Place place);
   void mark_rows(const Neighbours &neighbours, int n_all);
 
   size_t n_types_;
-  int hops_;
+  std::vector<Walk> walks_;
+  std::vector<size_t> all_sets_;
   std::vector<std::vector<double>> squares_;  ///< squared radius of each set, by centre and neighbour type
   std::vector<int> slot_;                     ///< place in the frame of each of LAMMPS' atoms, or -1
   std::vector<char> has_row_;

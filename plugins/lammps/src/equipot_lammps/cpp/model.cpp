@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/headeronly/version.h>
+#include <torch/library.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -50,6 +51,42 @@ void load_kernels(const std::string &modifier, const std::string &path, const st
   if (const char *wrong = load(path.c_str())) throw Problem(path + ": its kernels cannot be loaded: " + wrong);
 }
 
+// ---------------------------------------------------------------- exchange of ghosts
+
+thread_local Exchange *running = nullptr;  // that of the model which is being evaluated
+
+at::Tensor exchanged(const at::Tensor &given, void (Exchange::*way)(double *, int)) {
+  if (!running) return given.clone(at::MemoryFormat::Contiguous);
+  auto rows = given.to(at::kDouble, false, true).contiguous();
+  (running->*way)(rows.data_ptr<double>(), static_cast<int>(rows.numel() / rows.size(0)));
+  return rows.to(given.scalar_type());
+}
+
+at::Tensor exchange(const at::Tensor &features) { return exchanged(features, &Exchange::forward); }
+at::Tensor exchange_reverse(const at::Tensor &gradients) { return exchanged(gradients, &Exchange::reverse); }
+
+/// Make the ops known to torch; a process that has imported equipot knows their schemas already.
+void register_exchange() {
+  static torch::Library schemas(torch::Library::FRAGMENT, "equipot", std::nullopt, __FILE__, __LINE__);
+  static torch::Library functions(torch::Library::IMPL, "equipot", c10::DispatchKey::CPU, __FILE__, __LINE__);
+  static bool done = false;
+  if (done) return;
+  auto &known = c10::Dispatcher::singleton();
+  if (!known.findSchema({"equipot::exchange", ""})) schemas.def("exchange(Tensor features) -> Tensor");
+  if (!known.findSchema({"equipot::exchange_reverse", ""})) schemas.def("exchange_reverse(Tensor gradients) -> Tensor");
+  functions.impl("exchange", &exchange);
+  functions.impl("exchange_reverse", &exchange_reverse);
+  done = true;
+}
+
+/// Sets what the ops do during an evaluation.
+struct Running {
+  explicit Running(Exchange *exchange) { running = exchange; }
+  ~Running() { running = nullptr; }
+};
+
+// ----------------------------------------------------------------------------- inputs
+
 template <class T>
 at::Tensor tensor(const std::vector<T> &values, at::IntArrayRef shape, at::ScalarType type) {
   auto made = at::empty(shape, type);
@@ -67,7 +104,7 @@ at::Tensor edge_index(const Edges &edges) {
 }
 
 at::Tensor owned(const Frame &frame) {
-  auto made = at::zeros({static_cast<int64_t>(frame.atoms.size())}, at::kBool);
+  auto made = at::zeros({static_cast<int64_t>(frame.types.size())}, at::kBool);
   made.narrow(0, 0, static_cast<int64_t>(frame.n_owned)).fill_(true);
   return made;
 }
@@ -85,7 +122,7 @@ at::Tensor pbc(const Frame &frame) {
 }
 
 at::Tensor input(const std::string &name, const Frame &frame, const Facts &facts) {
-  auto n = static_cast<int64_t>(frame.atoms.size());
+  auto n = static_cast<int64_t>(frame.types.size());
   if (name == "positions") return tensor(frame.positions, {n, 3}, at::kDouble);
   if (name == "atom_types") return tensor(frame.types, {n}, at::kLong);
   if (name == "batch") return at::zeros({n}, at::kLong);
@@ -116,6 +153,7 @@ struct Model::Torch {
 Model::Model(const std::string &path, const std::string &libraries)
     : path_(path), facts_(read_facts(metadata_of(path), path)), torch_(std::make_unique<Torch>()) {
   check_torch(facts_, path);
+  if (!facts_.exchanges.empty()) register_exchange();
   for (const auto &modifier : facts_.kernels) load_kernels(modifier, path, libraries);
   try {
     torch_->loader = std::make_unique<Loader>(path);
@@ -134,8 +172,9 @@ bool Model::has_edge_forces() const {
 
 void Model::set_threads(int threads) { at::set_num_threads(std::max(threads, 1)); }
 
-Outputs Model::run(const Frame &frame, bool with_gradients) {
+Outputs Model::run(const Frame &frame, bool with_gradients, Exchange *exchange) {
   c10::InferenceMode guard;
+  Running exchanging(exchange);
   std::vector<at::Tensor> inputs;
   for (const auto &name : facts_.inputs) inputs.push_back(input(name, frame, facts_));
   std::vector<at::Tensor> found;

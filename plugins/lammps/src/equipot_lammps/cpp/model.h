@@ -18,6 +18,17 @@ struct Outputs {
   std::vector<const double *> gradients;  ///< dE/d(edge vector) for each edge set, 3 for each edge; empty if not asked
 };
 
+/// What an engine does for the ghosts of a frame between the layers of a model: the ops equipot::exchange and
+/// equipot::exchange_reverse. There are `width` numbers for each atom of the frame, in `rows`.
+class Exchange {
+ public:
+  virtual void forward(double *rows, int width) = 0;  ///< rows of ghosts become those of their owners
+  virtual void reverse(double *rows, int width) = 0;  ///< rows of ghosts are added to their owners', and become zero
+
+ protected:
+  ~Exchange() = default;
+};
+
 class Model {
  public:
   /// Load a file with the libraries of the kernels that it calls, which lie in `libraries`.
@@ -29,8 +40,8 @@ class Model {
   bool has_edge_forces() const;
   void set_threads(int threads);
 
-  /// Evaluate a frame with at least one atom.
-  Outputs run(const Frame &frame, bool with_gradients);
+  /// Evaluate a frame with at least one atom. Without an exchange, features of ghosts are what the frame gives.
+  Outputs run(const Frame &frame, bool with_gradients, Exchange *exchange);
 
  private:
   struct Torch;

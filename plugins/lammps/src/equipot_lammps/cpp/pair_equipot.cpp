@@ -53,16 +53,25 @@ PairEquipot::~PairEquipot() {
 }
 
 void PairEquipot::settings(int narg, char **arg) {
-  if (narg % 2) error->all(FLERR, "{}: options are max_force VALUE|none and max_temperature VALUE|none", ME);
-  for (int k = 0; k < narg; k += 2) {
-    double *limit = !strcmp(arg[k], "max_force")         ? &limits_.max_force
-                    : !strcmp(arg[k], "max_temperature") ? &limits_.max_temperature
-                                                         : nullptr;
-    if (!limit) error->all(FLERR, "{}: unknown option '{}'; options are max_force and max_temperature", ME, arg[k]);
-    bool none = !strcmp(arg[k + 1], "none");
-    *limit = none ? std::numeric_limits<double>::infinity() : utils::numeric(FLERR, arg[k + 1], false, lmp);
-    if (!(*limit > 0.0)) error->all(FLERR, "{}: {} must be greater than 0, got {}", ME, arg[k], arg[k + 1]);
+  if (narg % 2)
+    error->all(FLERR, "{}: options are max_force VALUE|none, max_temperature VALUE|none and ghosts auto|layers|shell", ME);
+  for (int k = 0; k < narg; k += 2) read_option(arg[k], arg[k + 1]);
+}
+
+void PairEquipot::read_option(const char *name, const char *value) {
+  if (!strcmp(name, "ghosts")) {
+    if (strcmp(value, "auto") != 0 && strcmp(value, "layers") != 0 && strcmp(value, "shell") != 0)
+      error->all(FLERR, "{}: ghosts must be auto, layers or shell, got '{}'", ME, value);
+    asked_ = *value == 'a' ? Ghosts::automatic : *value == 'l' ? Ghosts::layers : Ghosts::shell;
+    return;
   }
+  double *limit = !strcmp(name, "max_force")         ? &limits_.max_force
+                  : !strcmp(name, "max_temperature") ? &limits_.max_temperature
+                                                     : nullptr;
+  if (!limit) error->all(FLERR, "{}: unknown option '{}'; options are max_force, max_temperature and ghosts", ME, name);
+  bool none = !strcmp(value, "none");
+  *limit = none ? std::numeric_limits<double>::infinity() : utils::numeric(FLERR, value, false, lmp);
+  if (!(*limit > 0.0)) error->all(FLERR, "{}: {} must be greater than 0, got {}", ME, name, value);
 }
 
 void PairEquipot::coeff(int narg, char **arg) {
@@ -121,33 +130,22 @@ double PairEquipot::init_one(int i, int j) {
 
 void PairEquipot::init_style() {
   if (!model_) error->all(FLERR, "{}: there is no model yet; give pair_coeff", ME);
+  choose_ghosts();
   check_setup();
   model_->set_threads(comm->nthreads);
-  folded_ = comm->nprocs == 1 && atom->tag_enable;
-  bool wide = !folded_ && model_->facts().hops > 1;
+  bool wide = ghosts_ == Ghosts::shell && model_->facts().hops > 1;
   neighbor->add_request(this, NeighConst::REQ_FULL | (wide ? NeighConst::REQ_GHOST : 0));
-  if (wide) widen_ghost_shell();
 }
 
 void PairEquipot::check_setup() {
-  if (!force->newton_pair && comm->nprocs > 1) error->all(FLERR, "{}: needs newton on with several MPI ranks", ME);
+  if (!force->newton_pair && ghosts_ != Ghosts::none)
+    error->all(FLERR, "{}: needs newton on with several MPI ranks, or with ghosts on one", ME);
   if (neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol > 0)
     error->all(FLERR, "{}: neigh_modify exclude takes neighbours away that the model needs", ME);
   bool bonded = atom->nbonds > 0;
   for (int k = 1; k < 4; k++)
     if (bonded && force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
       error->all(FLERR, "{}: special_bonds takes bonded neighbours away that the model needs; give it factors of 1", ME);
-}
-
-/// Message passing over several ranks: all atoms within the layers' reach must be ghosts.
-void PairEquipot::widen_ghost_shell() {
-  const auto &facts = model_->facts();
-  if (comm->mode != Comm::SINGLE) error->all(FLERR, "{}: message passing over several ranks needs comm_modify mode single", ME);
-  double need = facts.hops * facts.reach() + neighbor->skin;
-  if (comm->cutghostuser >= need) return;
-  comm->cutghostuser = need;
-  if (comm->me == 0)
-    utils::logmesg(lmp, "{}: {} message layers over {} ranks: ghost shell of {:.4g} A\n", ME, facts.hops, comm->nprocs, need);
 }
 
 void PairEquipot::find_owners() {
@@ -164,9 +162,11 @@ void PairEquipot::find_owners() {
 
 equipot::Frame PairEquipot::make_frame() {
   equipot::Atoms atoms{atom->x, atom->type, &type_of_, atom->nlocal, atom->nlocal + atom->nghost};
-  int rows = list->inum + (!folded_ && model_->facts().hops > 1 ? list->gnum : 0);
+  bool wide = ghosts_ == Ghosts::shell && model_->facts().hops > 1;
+  int rows = list->inum + (wide ? list->gnum : 0);
   equipot::Neighbours neighbours{rows, list->ilist, list->numneigh, list->firstneigh, NEIGHMASK};
-  if (!folded_) return maker_->spread(atoms, neighbours);
+  if (wide) return maker_->widely_spread(atoms, neighbours);
+  if (ghosts_ != Ghosts::none) return maker_->spread(atoms, neighbours);
   if (neighbor->ago == 0 || owners_.size() != static_cast<size_t>(atom->nghost)) find_owners();
   return maker_->folded(atoms, neighbours, {domain->h, domain->h_inv, domain->periodicity}, owners_);
 }
@@ -174,12 +174,16 @@ equipot::Frame PairEquipot::make_frame() {
 void PairEquipot::compute(int eflag, int vflag) {
   ev_init(eflag, vflag);
   check_speeds();
-  if (atom->nlocal == 0) return;
+  bool exchanging = ghosts_ == Ghosts::layers;  // in which a rank without atoms takes part too
+  if (atom->nlocal == 0 && !exchanging) return;
   try {
     equipot::Frame frame = make_frame();
-    if (frame.n_owned == 0) return;
+    if (frame.n_owned == 0 && !exchanging) return;
     if (vflag_atom && !model_->has_edge_forces()) throw equipot::Problem("the file has no edge_forces, which a virial per atom needs");
-    equipot::Outputs outputs = model_->run(frame, vflag_atom);
+    frame_ = &frame;
+    width_ = 0;
+    equipot::Outputs outputs = model_->run(frame, vflag_atom, exchanging ? this : nullptr);
+    if (exchanging && !width_) throw equipot::Problem("the model did not exchange features; build the pair style and the file again");
     check_outputs(frame, outputs);
     add_forces(frame, outputs);
     add_energies(frame, outputs);
