@@ -24,7 +24,8 @@ class PluginRecord:
     api: str
     target: str
     state: str = "installed"
-    """``ok``, ``failed``, ``refused`` (API), ``disabled`` or ``ambiguous`` (two plugins, one id)."""
+    """``ok``, ``failed``, ``refused`` (API), ``disabled``, ``ambiguous`` (two plugins, one id) or ``faulty`` (a target
+    is not of the kind that it is declared as)."""
     error: str | None = None
     declares: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
