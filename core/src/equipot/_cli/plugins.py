@@ -36,7 +36,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
 @click.pass_context
 def list_command(context: click.Context, *, as_json: bool) -> None:
     """Show a table of all plugins, what each declares, and its state."""
-    host = _checked(plugins())
+    host = checked(plugins())
     if as_json or (context.parent is not None and context.parent.params.get("as_json")):  # of plugins --json list
         print(json.dumps(listing(host), indent=2))
     else:
@@ -44,7 +44,7 @@ def list_command(context: click.Context, *, as_json: bool) -> None:
         show_plugin_warnings()
 
 
-def _checked(host: PluginHost) -> PluginHost:
+def checked(host: PluginHost) -> PluginHost:
     """The host, after the records say which targets are certainly of the wrong kind."""
     for record in host.records:
         declared = [one for kind in HOOKS for one in host.declarations(kind) if one.plugin == record.id]
@@ -82,7 +82,7 @@ def info_command(*, name: str, as_json: bool) -> None:
 
     ID is the plugin's id in the list of 'equipot plugins', or its distribution.
     """
-    host = _checked(plugins())
+    host = checked(plugins())
     found = [facts(host, record) for record in host.records if name in (record.id, record.distribution)]
     if not found:
         raise ConfigError(unknown("equipot plugins info", name, [record.id for record in host.records], "plugin"))
