@@ -376,6 +376,17 @@ def registered_attribute(kind: str, module: str, name: str) -> Any:
     return plugins().load(kind, name)
 
 
+def registered_names(kind: str, module: str) -> list[str]:
+    """Public names of a module and the registered names of a kind, for the module's ``__dir__``."""
+    own = sys.modules[module]
+    try:
+        registered = plugins().names(kind)
+    except PluginError:  # a misspelled switch must not break completion
+        registered = []
+    public = getattr(own, "__all__", None) or [name for name in vars(own) if name.startswith("__")]
+    return sorted({*public, *registered})
+
+
 @functools.cache
 def known_plugins() -> dict[str, dict[str, str]]:
     """Kind to registered name to distribution, of known plugins that may not be installed."""
