@@ -1,8 +1,11 @@
 """Faults of plugins stay inside: each is reported in exact words, and stops neither another plugin nor the help."""
 
+import builtins
+import multiprocessing
 import os
 import random
 import re
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -62,7 +65,7 @@ def test_a_plugin_that_fails_is_named_and_stops_nothing(install, capsys, source,
     assert f"warning: plugin 'faulty' (faulty-dist 1.2.3) is failed: {error}" in shown.err.splitlines()
     assert main(["plugins"]) == 0
     assert "faulty-dist" in capsys.readouterr().out
-    assert plugins().load("pair_potentials", "Sound")(9.0) == 3.0
+    assert plugins().lookup("pair_potentials", "Sound").entry.target == "math.sqrt"
     assert main(["plugins", "info", "faulty"]) == 0
     shown = capsys.readouterr().out
     assert f"state: failed\nerror: {error}\n" in shown
@@ -129,6 +132,45 @@ SIDE_EFFECTS = {
         "importing it changed torch's default dtype; undone",
     ),
     "changes the folder": ("import os\nos.chdir('/')", "importing it changed the current folder; undone"),
+    "replaces a function of torch": (
+        "import torch\ntorch.relu = torch.nn.functional.relu6",
+        "importing it replaced torch.relu; undone",
+    ),
+    "wraps a function of torch": (
+        "import functools, torch\ntorch.linalg.norm = functools.wraps(torch.linalg.norm)(lambda *a: 2 * len(a))",
+        "importing it replaced torch.linalg.norm; undone",
+    ),
+    "replaces methods": (
+        "import torch\ntorch.Tensor.relu = torch.Tensor.tanh\ntorch.nn.Module.eval = lambda module: module",
+        "importing it replaced torch.Tensor.relu, torch.nn.Module.eval; undone",
+    ),
+    "replaces a class": (
+        "import torch\nclass Linear(torch.nn.Linear):\n    pass\ntorch.nn.Linear = Linear",
+        "importing it replaced torch.nn.Linear; undone",
+    ),
+    "replaces and deletes functions of numpy": (
+        "import numpy\nnumpy.sum = sum\ndel numpy.linalg.inv",
+        "importing it replaced numpy.sum, numpy.linalg.inv; undone",
+    ),
+    "replaces a builtin": ("import builtins\nbuiltins.sorted = list", "importing it replaced builtins.sorted; undone"),
+    "handles signals": (
+        "import signal\nsignal.signal(signal.SIGTERM, print)\nsignal.signal(signal.SIGUSR2, signal.SIG_IGN)",
+        "importing it changed the handlers of SIGTERM, SIGUSR2; undone",
+    ),
+    "writes to file descriptor 1": ("import os\nos.write(1, b'below Python')", "importing it printed 'below Python'"),
+    "redirects output": (
+        "import os\nnowhere = os.open(os.devnull, os.O_WRONLY)\nos.dup2(nowhere, 1)\nos.close(nowhere)",
+        "importing it redirected standard output; undone",
+    ),
+    "closes messages": ("import os\nos.close(2)", "importing it redirected standard error; undone"),
+    "starts a thread": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(0.2,), name='sleeper').start()",
+        "importing it left threads running (sleeper), so that forking is unsafe",
+    ),
+    "chooses how processes start": (
+        "import multiprocessing\nmultiprocessing.set_start_method('spawn', force=True)",
+        "importing it changed the start method of processes; undone",
+    ),
 }
 
 
@@ -141,6 +183,11 @@ def state():
         "torch": torch.get_rng_state().tolist(),
         "dtype": torch.get_default_dtype(),
         "folder": Path.cwd(),
+        "functions": [torch.relu, torch.linalg.norm, torch.nn.Linear, np.sum, np.linalg.inv, builtins.sorted],
+        "methods": [vars(torch.nn.Module)["eval"], "relu" in vars(torch.Tensor)],
+        "handlers": [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGUSR2)],
+        "streams": [os.fstat(number).st_ino for number in (1, 2)],
+        "processes": multiprocessing.get_start_method(allow_none=True),
     }
 
 
@@ -166,6 +213,7 @@ def __getattr__(name):
         return thing
     raise AttributeError(name)
 """
+THING = "from equipot.model import PairPotential\nclass thing(PairPotential):\n    pass\n"
 
 
 @pytest.mark.usefixtures("fresh_plugins")
@@ -173,11 +221,11 @@ def __getattr__(name):
 def test_seeds_and_dtype_are_kept_when_a_component_is_imported(install, tmp_path, monkeypatch, caplog, target):
     (tmp_path / "late_package.py").write_text(LAZY_PACKAGE, encoding="utf-8")
     monkeypatch.delitem(sys.modules, "late_part", raising=False)
-    source = "import random, torch\nrandom.seed(4711)\ntorch.set_default_dtype(torch.float64)\nprint('hi')\nthing = 1\n"
-    (tmp_path / "late_part.py").write_text(source, encoding="utf-8")
+    source = "import random, torch\nrandom.seed(4711)\ntorch.set_default_dtype(torch.float64)\nprint('hi')\n"
+    (tmp_path / "late_part.py").write_text(source + THING, encoding="utf-8")
     install("late-dist", "late", f"import late_package\n{declaring('Late', target)}")
     before = state()
-    assert plugins().load("pair_potentials", "Late") == 1
+    assert plugins().load("pair_potentials", "Late").__name__ == "thing"
     assert state() == before
     reported = "; ".join(record.getMessage() for record in caplog.records)
     assert reported == "; ".join(

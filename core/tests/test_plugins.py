@@ -41,7 +41,8 @@ def test_a_plugin_is_found_declared_and_looked_up(install):
     assert record.declares == {"pair_potentials": ["Nice", "Nicer"]}
     declared = host.lookup("pair_potentials", "Nice")
     assert (declared.distribution, declared.version, declared.plugin) == ("nice-potentials", "1.2.3", "nice")
-    assert host.load("pair_potentials", "Nice")(9.0) == 3.0
+    with pytest.raises(PluginError, match=r"'math.sqrt', the target of pair potential 'Nice', must be a class, got"):
+        host.load("pair_potentials", "Nice")
     assert "Nice" in host.names("pair_potentials")
 
 
@@ -395,7 +396,7 @@ def test_a_part_is_known_by_the_path_of_its_target(install):
         ("loss", "lightning.pytorch.callbacks.Timer", "does not derive from equipot.train.Loss"),
         ("transform", "enum.Enum", "does not derive from equipot.data.transforms.Transform"),
         ("metrics", "torchmetrics.R2Score", "does not derive from equipot.train.Measure"),
-        ("field", "os.system", "'os.system' of field 'os.system' is not a class"),
+        ("field", "os.system", "the target of field 'os.system', must be a class, got"),
         ("callback", "os.nothing", "cannot import 'os.nothing' of callback 'os.nothing'"),
     ],
 )

@@ -35,6 +35,7 @@ def equipot_commands() -> Iterator[CommandEntry]:
         ("plugins info", "plugins.info_command", "Everything about one plugin"),
         ("describe", "components.describe", "Options of an installed component"),
         ("schema", "components.schema", "JSON Schema of the installed components"),
+        ("doctor", "doctor.command", "Examine this installation, for reports of bugs"),
         ("completion", "completion.command", "Script for completing commands in bash, zsh or fish"),
     ):
         yield CommandEntry(name=name, target=f"equipot._cli.{module}", summary=summary)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator
+import importlib.util
+import pkgutil
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -37,3 +39,24 @@ def _named(path: str, role: str = "") -> Iterator[None]:
     except BaseException as error:
         what = f"{path!r} {role}" if role else repr(path)
         raise PluginError(f"cannot import {what}: {type(error).__name__}: {error}") from error
+
+
+def public_module(package: str, name: str) -> ModuleType:
+    """A public module of a package, for the package's ``__getattr__``.
+
+    Raises:
+        AttributeError: If there is none.
+    """
+    path = f"{package}.{name}"
+    if name.startswith("_") or importlib.util.find_spec(path) is None:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return importlib.import_module(path)
+
+
+def public_modules(path: Iterable[str]) -> list[str]:
+    """Names of the public modules of a package, for the package's ``__dir__``; imports none of them.
+
+    Args:
+        path: The package's ``__path__``.
+    """
+    return [one.name for one in pkgutil.iter_modules(path) if not one.name.startswith("_")]

@@ -55,6 +55,20 @@ def handled(receive: Callable[[int, FrameType | None], object] = _interrupt) -> 
             signal.signal(one, signal.SIG_DFL if handler is None else handler)
 
 
+@contextlib.contextmanager
+def interrupts_named(plugin: str) -> Iterator[None]:
+    """Let an interruption that leaves the block say that this plugin was being imported.
+
+    Args:
+        plugin: With its distribution and version.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted) as error:
+        error.args = (f"{error} while importing {plugin}".strip(),)
+        raise
+
+
 def ignore_further() -> None:
     """Let what is left of a command end in peace, until its ``handled`` block is over."""
     if threading.current_thread() is threading.main_thread():

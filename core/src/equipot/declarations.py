@@ -254,8 +254,13 @@ class CommandEntry(Entry):
     target: str
     """Dotted path of the ``click.Command`` object, e.g. ``equipot_from_nequip._command.command``."""
 
+    diagnosis: str = ""
+    """Dotted path of a function ``() -> tuple[dict[str, str], list[str]]`` that ``equipot doctor`` calls: facts about
+    this machine by name, and what is broken, one sentence each that says what to do. Empty if there is none."""
+
     def __post_init__(self) -> None:
         """Raise a ValueError if the name is not of that form or the target not a dotted path."""
         if not re.fullmatch(r"[a-z][a-z0-9]*([- ][a-z0-9]+)*", self.name):
             raise ValueError(f"{type(self).__name__}.name: not lower-case words joined by hyphens, got {self.name!r}")
-        self._check_path("target")
+        for path in ("target", *(["diagnosis"] if self.diagnosis else [])):
+            self._check_path(path)

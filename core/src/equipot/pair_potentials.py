@@ -2,6 +2,7 @@
 
 from functools import partial
 
-from equipot.plugins import registered_attribute
+from equipot.plugins import registered_attribute, registered_names
 
 __getattr__ = partial(registered_attribute, "pair_potentials", __name__)
+__dir__ = partial(registered_names, "pair_potentials", __name__)

@@ -15,6 +15,7 @@ from equipot._host.host import (
     plugins,
     public_target,
     registered_attribute,
+    registered_names,
     use_file,
 )
 from equipot._host.local_file import VERSION as LOCAL_FILE
@@ -36,5 +37,6 @@ __all__ = [
     "plugins",
     "public_target",
     "registered_attribute",
+    "registered_names",
     "use_file",
 ]

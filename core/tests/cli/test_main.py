@@ -83,7 +83,7 @@ def a_host_with(*commands):
         ("equipot._cli.not_there.command", "cannot import 'equipot._cli.not_there.command' of command 'broken': "),
         (
             "equipot._cli.check.split_arguments",
-            "the target of the command 'broken' must be a click.Command, got function",
+            "the target of command 'broken', must be a click.Command, got function",
         ),
     ],
 )

@@ -76,8 +76,9 @@ def _run(command: click.Command, program: str, argv: Sequence[str] | None) -> in
     except click.ClickException as error:
         say(_usage_error(error, program), error=True)
         return EXIT_ERROR
-    except (KeyboardInterrupt, click.Abort):
-        print("interrupted", file=sys.stderr)
+    except (KeyboardInterrupt, click.Abort) as error:
+        said = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+        say(f"interrupted {said or ''}".rstrip(), error=True)
         return EXIT_INTERRUPTED
     except OSError as error:
         if error.filename is None:

@@ -56,11 +56,7 @@ class DeclaredGroup(click.Group):
         """Import the command that the first argument names, or suggest the nearest name or what to install."""
         host, name = plugins(), f"{self.prefix}{args[0]}"
         if name in host.names("commands"):
-            command = host.load("commands", name)
-            if not isinstance(command, click.Command):
-                got = type(command).__name__
-                raise PluginError(f"the target of the command {name!r} must be a click.Command, got {got}")
-            return args[0], with_switches(command), args[1:]
+            return args[0], with_switches(host.load("commands", name)), args[1:]
         if ctx.resilient_parsing:
             return None, None, args[1:]
         hint = host.install_hint("commands", name)

@@ -12,6 +12,7 @@ import click
 from equipot._cli.common import print_table, show_plugin_warnings
 from equipot._cli.main import DeclaredGroup
 from equipot._host.declaration import singular
+from equipot._host.sources import fault_in_source
 from equipot.commands import complete_plugins
 from equipot.declarations import PartEntry
 from equipot.errors import ConfigError, unknown
@@ -35,12 +36,21 @@ def command(context: click.Context, *, as_json: bool) -> None:
 @click.pass_context
 def list_command(context: click.Context, *, as_json: bool) -> None:
     """Show a table of all plugins, what each declares, and its state."""
-    host = plugins()
+    host = checked(plugins())
     if as_json or (context.parent is not None and context.parent.params.get("as_json")):  # of plugins --json list
         print(json.dumps(listing(host), indent=2))
     else:
         _print_table(host)
         show_plugin_warnings()
+
+
+def checked(host: PluginHost) -> PluginHost:
+    """The host, after the records say which targets are certainly of the wrong kind."""
+    for record in host.records:
+        declared = [one for kind in HOOKS for one in host.declarations(kind) if one.plugin == record.id]
+        if record.state == "ok" and (faults := [text for one in declared if (text := fault_in_source(one))]):
+            record.state, record.error = "faulty", "; ".join(faults)
+    return host
 
 
 def listing(host: PluginHost) -> list[dict[str, Any]]:
@@ -72,7 +82,7 @@ def info_command(*, name: str, as_json: bool) -> None:
 
     ID is the plugin's id in the list of 'equipot plugins', or its distribution.
     """
-    host = plugins()
+    host = checked(plugins())
     found = [facts(host, record) for record in host.records if name in (record.id, record.distribution)]
     if not found:
         raise ConfigError(unknown("equipot plugins info", name, [record.id for record in host.records], "plugin"))

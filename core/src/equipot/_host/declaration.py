@@ -12,7 +12,16 @@ from typing import Any
 
 from equipot._host.guard import guarded
 from equipot._importing import load_object
-from equipot.declarations import PART_KINDS, Entry, PartEntry
+from equipot._interrupts import interrupts_named
+from equipot.declarations import (
+    PART_KINDS,
+    CommandEntry,
+    Entry,
+    ModelBuilderEntry,
+    ModifierEntry,
+    PartEntry,
+    TargetAliasEntry,
+)
 from equipot.errors import PluginError
 
 logger = logging.getLogger(__name__)
@@ -65,12 +74,13 @@ def load_target(declaration: Declaration) -> Any:
     module_name, _, name = target.rpartition(".")
     loaded = name in vars(sys.modules.get(module_name, object))  # false for packages that export lazily
     notes: list[str] = []
+    package = target.partition(".")[0]
     try:
         # The guard compares all random generators, which is too slow for targets that are imported already.
-        with contextlib.nullcontext() if loaded else guarded(notes, declaring=False):
+        guard = contextlib.nullcontext() if loaded else guarded(notes, declaring=False, package=package)
+        with guard, interrupts_named(declaration.label):
             found = load_object(target, f"of {declaration.role}")
-        if isinstance(declaration.entry, PartEntry):
-            _check_part(found, declaration.entry, declaration.role)
+        _check_kind(found, declaration.entry, f"{target!r}, the target of {declaration.role},")
     except PluginError as error:
         raise PluginError(f"{declaration.label}: {error}") from error.__cause__
     finally:
@@ -79,13 +89,28 @@ def load_target(declaration: Declaration) -> Any:
     return found
 
 
-def _check_part(found: object, entry: PartEntry, role: str) -> None:
-    """Refuse a target that is not a class, or does not derive from the class of its kind."""
-    if not inspect.isclass(found):
-        raise PluginError(f"{entry.target!r} of {role} is not a class")
-    base = PART_KINDS[entry.kind]
-    if base and not issubclass(found, load_object(base)):
-        raise PluginError(f"{entry.target!r} of {role} does not derive from {base}")
+def _check_kind(found: object, entry: Entry, where: str) -> None:
+    """Refuse a target of another kind than the declaration says."""
+    got = f"the class {found.__name__}" if inspect.isclass(found) else type(found).__name__
+    if isinstance(entry, TargetAliasEntry):
+        return
+    if isinstance(entry, ModifierEntry):
+        if not callable(found) or inspect.isclass(found):
+            raise PluginError(f"{where} must be a function, got {got}")
+    elif isinstance(entry, CommandEntry):
+        if not isinstance(found, load_object("click.Command")):
+            raise PluginError(f"{where} must be a click.Command, got {got}")
+    elif not inspect.isclass(found):
+        raise PluginError(f"{where} must be a class, got {got}")
+    elif (base := base_of(entry)) and not issubclass(found, load_object(base)):
+        raise PluginError(f"{where} does not derive from {base}")
+
+
+def base_of(entry: Entry) -> str:
+    """Dotted path of the class that a target must derive from; empty if there is none."""
+    if isinstance(entry, ModelBuilderEntry):
+        return "equipot.model.ModelRecipe"  # core's own recipes start with a stored model, which no builder does
+    return PART_KINDS[entry.kind] if isinstance(entry, PartEntry) else entry.base
 
 
 def warn_if_deprecated(declaration: Declaration) -> Declaration:

@@ -24,11 +24,14 @@ class PluginRecord:
     api: str
     target: str
     state: str = "installed"
-    """``ok``, ``failed``, ``refused`` (API), ``disabled`` or ``ambiguous`` (two plugins, one id)."""
+    """``ok``, ``failed``, ``refused`` (API), ``disabled``, ``ambiguous`` (two plugins, one id) or ``faulty`` (a target
+    is not of the kind that it is declared as)."""
     error: str | None = None
     declares: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Side effects of importing it, see ``equipot._host.guard``."""
+    seconds: float = 0.0
+    """Time that importing its declarations took."""
 
     @property
     def package(self) -> str:
@@ -45,8 +48,9 @@ def entry_points() -> Iterator[tuple[PluginRecord, metadata.EntryPoint]]:
     """All plugin entry points for any version of the API, without duplicates."""
     prefix = "equipot.plugins.v"
     seen = set()
-    for group in sorted(name for name in metadata.entry_points().groups if name.startswith(prefix)):
-        for entry_point in metadata.entry_points(group=group):
+    installed = metadata.entry_points()  # once: it reads the files of every distribution
+    for group in sorted(name for name in installed.groups if name.startswith(prefix)):
+        for entry_point in installed.select(group=group):
             name, version = (entry_point.dist.name, entry_point.dist.version) if entry_point.dist else ("unknown", "0")
             key = (group, name, entry_point.name, entry_point.value)
             if key not in seen:

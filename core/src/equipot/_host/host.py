@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from types import ModuleType
@@ -31,7 +32,7 @@ from equipot._host.declaration import (
 from equipot._host.discovery import API_MAJOR, PluginRecord, entry_points, unmet_requirement
 from equipot._host.guard import guarded
 from equipot._importing import load_module
-from equipot._interrupts import Interrupted
+from equipot._interrupts import Interrupted, interrupts_named
 from equipot.declarations import (
     CommandEntry,
     EnergyTermEntry,
@@ -137,9 +138,11 @@ class PluginHost:
 
     def _load(self, record: PluginRecord, load: Callable[[], ModuleType]) -> None:
         module = None
+        start = time.perf_counter()
         try:
-            with guarded(record.notes, declaring=True):
-                module = load()
+            with guarded(record.notes, declaring=True, package=record.package):
+                with interrupts_named(f"plugin {record.label}"):
+                    module = load()
                 declared = self._register(record, module)
         except (KeyboardInterrupt, Interrupted):
             raise
@@ -149,6 +152,8 @@ class PluginHost:
             record.state, record.error = "failed", f"{type(error).__name__}: {error}".strip(": ")
             logger.warning("plugin %s failed to load: %s", record.label, record.error)
             return
+        finally:
+            record.seconds = time.perf_counter() - start
         self._add(record, declared)
 
     def _register(self, record: PluginRecord, module: ModuleType) -> list[Declaration]:
@@ -369,6 +374,17 @@ def registered_attribute(kind: str, module: str, name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
     return plugins().load(kind, name)
+
+
+def registered_names(kind: str, module: str) -> list[str]:
+    """Public names of a module and the registered names of a kind, for the module's ``__dir__``."""
+    own = sys.modules[module]
+    try:
+        registered = plugins().names(kind)
+    except PluginError:  # a misspelled switch must not break completion
+        registered = []
+    public = getattr(own, "__all__", None) or [name for name in vars(own) if name.startswith("__")]
+    return sorted({*public, *registered})
 
 
 @functools.cache

@@ -134,10 +134,7 @@ def _declared(declared: Declaration, path: str, place: str, kinds: tuple[str, ..
     if kinds and declared.fine_kind not in kinds:
         hint = f"it is declared as {_one_of([declared.fine_kind])}"
         raise TargetError(problem(place, f"must be {_one_of(kinds)}", got=path, hint=hint))
-    found = load_target(declared)
-    if declared.kind != "modifiers" and not inspect.isclass(found):
-        raise TargetError(problem(place, f"is not a class, but {declared.label} declares it", got=path))
-    return found
+    return load_target(declared)
 
 
 def _undeclared(path: str, place: str, owner: PluginRecord) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import lazy_loader
 
-_exported, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_exported, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
@@ -18,3 +18,9 @@ def __getattr__(name: str) -> Any:
     from equipot.plugins import registered_attribute
 
     return registered_attribute("model_builders", __name__, name)
+
+
+def __dir__() -> list[str]:
+    from equipot.plugins import registered_names
+
+    return registered_names("model_builders", __name__)

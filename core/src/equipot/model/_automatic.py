@@ -76,7 +76,7 @@ def apply_automatic(
     """
     applied: dict[str, str] = {}
     unavailable: dict[str, str] = {}
-    for declared in _automatic(torch.device(device).type, compile_mode) if _switched_on() and enabled else []:
+    for declared in fitting(torch.device(device).type, compile_mode) if switched_on() and enabled else []:
         name = declared.entry.name
         version = f"{declared.distribution} {declared.version}"
         if any(hint.name == name for hint in model.hints):
@@ -100,8 +100,8 @@ def apply_automatic(
     return model, AutomaticModifiers(applied, unavailable)
 
 
-def _automatic(device: str, compile_mode: str) -> list[Declaration]:
-    """The declarations, sorted by name, so that the choice does not depend on the order of plugins."""
+def fitting(device: str, compile_mode: str) -> list[Declaration]:
+    """Automatic modifiers that fit, sorted by name, so that the choice does not depend on the order of plugins."""
     found: list[Declaration] = []
     for declared in plugins().available("modifiers"):
         entry: Any = declared.entry
@@ -112,7 +112,8 @@ def _automatic(device: str, compile_mode: str) -> list[Declaration]:
     return found
 
 
-def _switched_on() -> bool:
+def switched_on() -> bool:
+    """Whether the environment variable lets automatic modifiers be applied."""
     value = os.environ.get(SWITCH, "1")
     if value not in ("0", "1", ""):
         raise ConfigError(problem(SWITCH, "must be 0 or 1", got=value))

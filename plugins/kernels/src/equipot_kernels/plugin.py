@@ -47,4 +47,5 @@ def equipot_commands() -> Iterator[CommandEntry]:
         name="kernels",
         target="equipot_kernels._command.command",
         summary="Show which compiled kernels this machine uses",
+        diagnosis="equipot_kernels._command.diagnosis",
     )

@@ -23,15 +23,31 @@ def lines(path: Path | None) -> list[str]:
         LammpsError: If LAMMPS is not installed, or the file is for another engine.
         ArtifactError: If the file cannot be read.
     """
-    folder = build_folder()
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("lammps", "torch"))
-    ready = is_complete(folder)
-    state = f"ready in {folder}" if ready else "not built for these versions; run: equipot lammps build"
-    shown = [f"wheels: {versions}", f"pair_style equipot: {state}"]
-    kernels = sorted(one.stem.removeprefix("libequipot_ops_") for one in folder.glob("libequipot_ops_*.so"))
-    if ready:
-        shown.append(f"libraries of kernels: {', '.join(kernels) or 'none'}")
+    shown = [f"{name}: {fact}" for name, fact in _state().items()]
     return shown if path is None else [*shown, "", *_of_file(path)]
+
+
+def diagnosis() -> tuple[dict[str, str], list[str]]:
+    """Whether the pair style is built; nothing counts as broken, since everything else works without it."""
+    try:
+        return _state(), []
+    except LammpsError as error:
+        return {"wheels": str(error)}, []
+
+
+def _state() -> dict[str, str]:
+    folder = build_folder()
+    ready = is_complete(folder)
+    facts = {
+        "wheels": ", ".join(f"{name} {metadata.version(name)}" for name in ("lammps", "torch")),
+        "pair_style equipot": f"ready in {folder}"
+        if ready
+        else "not built for these versions; run: equipot lammps build",
+    }
+    if ready:
+        kernels = sorted(one.stem.removeprefix("libequipot_ops_") for one in folder.glob("libequipot_ops_*.so"))
+        facts["libraries of kernels"] = ", ".join(kernels) or "none"
+    return facts
 
 
 def _of_file(path: Path) -> list[str]:

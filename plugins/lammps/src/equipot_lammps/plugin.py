@@ -28,4 +28,5 @@ def equipot_commands() -> Iterator[CommandEntry]:
         name="lammps",
         target="equipot_lammps._command.command",
         summary="Build pair_style equipot, and check or show files for it",
+        diagnosis="equipot_lammps._info.diagnosis",
     )

@@ -60,6 +60,17 @@ def available() -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
+def unloadable(level: str) -> list[str]:
+    """Names and reasons of the kernels of a level that cannot be loaded; torch must be imported."""
+    found = []
+    for path in sorted((FOLDER / level).glob("*.so")):
+        try:
+            ctypes.CDLL(str(path))
+        except OSError as error:
+            found.append(f"{path.name}: {error}")
+    return found
+
+
 def load(name: str, key: str) -> tuple[ctypes.CDLL, str] | None:
     """The library of a source.
 
