@@ -274,9 +274,8 @@ def _shaped(label: str, value: Any, n_atoms: int, where: str) -> Array:
         return (array if array.size == 9 else voigt_6_to_full_3x3_stress(array.ravel())).reshape(1, 3, 3)
     per_atom, row = FIELDS[label].per == "atom", row_shape(label)
     shape = (n_atoms if per_atom else 1, *row)
-    alike = {shape, (n_atoms, 1)} if per_atom and not row else {shape}
-    if not per_atom:
-        alike |= {row, (math.prod(row),)}  # some files keep all numbers of a frame in one row
+    flat = (shape[0], math.prod(row))  # files of text have all numbers of an atom or frame in one row
+    alike = {shape, flat} if per_atom else {shape, flat, row, flat[1:]}
     if array.shape in alike or (shape == (1,) and array.size == 1):
         return array.reshape(shape)
     raise DataError(problem(where, f"{label} must have the shape {row if row and not per_atom else shape}", got=array.shape))
