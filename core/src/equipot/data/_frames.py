@@ -278,7 +278,9 @@ def _shaped(label: str, value: Any, n_atoms: int, where: str) -> Array:
     alike = {shape, flat} if per_atom else {shape, flat, row, flat[1:]}
     if array.shape in alike or (shape == (1,) and array.size == 1):
         return array.reshape(shape)
-    raise DataError(problem(where, f"{label} must have the shape {row if row and not per_atom else shape}", got=array.shape))
+    raise DataError(
+        problem(where, f"{label} must have the shape {row if row and not per_atom else shape}", got=array.shape)
+    )
 
 
 def _no_stress(atoms: Atoms) -> str | None:

@@ -21,6 +21,9 @@ from equipot.fields import FIELDS, LABELS, OPTIONAL_INPUTS, mask_key, row_shape,
 from equipot.graph import Graph
 
 _COLUMN = re.compile(r"([A-Za-z_]\w*):([SRIL]):([1-9]\d{0,2})(?::|$)")
+_RENAMED = {"charge": "charges"}
+"""Columns that ASE reads under another name."""
+
 _VOIGT = (0, 4, 8, 5, 2, 1)
 _TENSORS = ("stress", "virial")
 _FLAT = 1e-6
@@ -289,6 +292,7 @@ def _columns(properties: str) -> dict[str, tuple[int, int]] | None:
         if column is None:
             return None
         name, kind, width = column.group(1), column.group(2), int(column.group(3))
+        name = _RENAMED.get(name, name)
         if (at == 0) != (name == "species" and kind == "S" and width == 1) or (at and kind != "R") or name in found:
             return None
         if at:
