@@ -185,7 +185,7 @@ def _plain(text: str) -> str:
 
 
 def _relative(text: str, unit: str) -> float | None:
-    """A unit in the unit of a field, whatever that measures; only itself if it has parts without a known name."""
+    """A unit in the unit of a field; only itself if it has parts without a known name."""
     plain, wanted = _plain(text), _parsed(unit)
     if plain.split() == _plain(unit).split():
         return 1.0

@@ -57,8 +57,8 @@ VANISHES = define(
         severity="note",
         title="A label is exactly zero in some frames",
         law="Dipoles, charges and the like vanish by symmetry only.",
-        threshold="All numbers of a label that is no energy, force or stress are exactly zero in a frame of more than "
-        "one atom, and not in all frames of the set.",
+        threshold="All numbers of a label are exactly zero in a frame of more than one atom, and not in all frames of "
+        "the set; energies, forces and stress have checks of their own.",
         why="Zero that stands for 'not computed' is learnt as a value.",
         remedy="If the frames have no such symmetry, remove the label from them: a missing label is masked.",
     )
