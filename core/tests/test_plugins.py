@@ -517,7 +517,7 @@ def test_a_field_declared_otherwise_is_refused_with_both_distributions_named(ins
         ({"per": "graph"}, "FieldEntry 'dipole'.per: must be 'frame', 'atom' or 'edge'"),
         ({"per": "atom"}, "with n_frames, n_atoms or n_edges in the shape, got 'atom' and ('n_frames', 3)"),
         ({"irreps": "vector"}, "FieldEntry 'dipole'.irreps: must be irreps of e3nn such as '1o', got 'vector'"),
-        ({"unit": "meV"}, "FieldEntry 'dipole'.unit: must have energies in eV, as the unit system"),
+        ({"unit": "meV"}, "FieldEntry 'dipole'.unit: must have energies in eV (of any unit system), got"),
         ({"ase_property": "di-pole"}, "FieldEntry 'dipole'.ase_property: not a Python identifier, got 'di-pole'"),
         ({"dtype": "int64"}, "FieldEntry 'dipole'.label: a label is float64"),
         ({"shape": (3, "n_frames")}, "FieldEntry 'dipole'.label: a label is float64, per frame or atom, with numbers"),

@@ -193,9 +193,7 @@ class FieldEntry(Entry):
         if self.ase_property is not None and not self.ase_property.isidentifier():
             raise ValueError(f"{where}.ase_property: not a Python identifier, got {self.ase_property!r}")
         if re.search(r"meV|cal|kJ|[Hh]artree|[Rr]ydberg", self.unit):
-            raise ValueError(
-                f"{where}.unit: must have energies in eV, as the unit system is applied, got {self.unit!r}"
-            )
+            raise ValueError(f"{where}.unit: must have energies in eV (of any unit system), got {self.unit!r}")
         if self.extensive and self.per != "frame":
             raise ValueError(f"{where}.extensive: only a field per frame adds up over parts, got one per {self.per}")
         if self.label:
