@@ -57,6 +57,15 @@ _TABLE = (
     Field("virial", "frame", ("n_frames", 3, 3), "float64", "eV", "0e + 2e", "-dE/d(strain) = -stress * volume"),
     Field("stress_mask", "frame", ("n_frames",), "bool", "", None, "True where the frame has a stress"),
     Field("edge_forces", "edge", ("n_edges", 3), "float64", "eV/Å", "1o", "dE/d(edge_vectors)"),
+    Field(
+        "node_features",
+        "atom",
+        ("n_atoms", "n_features"),
+        "model_dtype",
+        "",
+        None,
+        "features of atoms, whose irreps are those of EnergyModule.features",
+    ),
     Field("total_charge", "frame", ("n_frames",), "float64", "e", "0e", "net charge"),
     Field("spin_multiplicity", "frame", ("n_frames",), "int64", "", "0e", "2S + 1"),
 )

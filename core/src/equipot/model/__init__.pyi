@@ -2,6 +2,7 @@ import typing
 
 from ._automatic import AutomaticModifiers as AutomaticModifiers
 from ._automatic import apply_automatic as apply_automatic
+from ._boundary import BOUNDARIES as BOUNDARIES
 from ._components import AnalyticPairPotential as AnalyticPairPotential
 from ._components import Derivatives as Derivatives
 from ._components import EdgeSetGradient as EdgeSetGradient
@@ -9,6 +10,7 @@ from ._components import EnergyGradients as EnergyGradients
 from ._components import EnergyModule as EnergyModule
 from ._components import EnergyTerm as EnergyTerm
 from ._components import EnergyTermModule as EnergyTermModule
+from ._components import OutputHead as OutputHead
 from ._components import PairEnergy as PairEnergy
 from ._components import PairPotential as PairPotential
 from ._context import BuildContext as BuildContext
