@@ -123,7 +123,7 @@ def test_each_declaration_keeps_the_rules_of_its_kind(declared):
 def test_every_kind_of_component_has_a_kit():
     """Aliases and commands name what is tested where it is. Parts and engines have kits, used below."""
     assert KITS.keys() == KINDS.keys()
-    assert HOOKS.keys() - KINDS.keys() == {"parts", "export_targets", "target_aliases", "commands"}
+    assert HOOKS.keys() - KINDS.keys() == {"parts", "fields", "export_targets", "target_aliases", "commands"}
 
 
 @pytest.mark.parametrize("path", plugins().names("parts"))

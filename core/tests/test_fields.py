@@ -1,8 +1,12 @@
+import subprocess
+import sys
+
 import pytest
 
 from equipot.errors import DataError
 from equipot.fields import FIELDS, LABELS, MODEL_INPUTS, mask_key
 from equipot.graph import edge_set_key, per_what
+from equipot.plugins import plugins, use_file
 
 
 def test_every_field_says_what_it_is():
@@ -18,6 +22,49 @@ def test_physical_fields_have_units_and_irreps():
         assert FIELDS[key].irreps == "1o"
     assert FIELDS["stress"].unit == "eV/Å³"
     assert FIELDS["forces"].unit == "eV/Å"
+
+
+DIPOLE = """
+from equipot import hookimpl
+from equipot.declarations import FieldEntry
+from equipot.fields import FIELDS
+
+KNOWN = len(FIELDS)
+
+@hookimpl
+def equipot_fields():
+    yield FieldEntry(
+        key="dipole", per="frame", shape=("n_frames", 3), unit="e Å", irreps="1o", meaning="dipole moment", label=True
+    )
+"""
+
+
+@pytest.fixture
+def dipole_file(tmp_path, monkeypatch):
+    path = tmp_path / "dipole_of_a_file.py"
+    path.write_text(DIPOLE, encoding="utf-8")
+    monkeypatch.setattr("equipot._host.host._files", [])
+    yield path
+    sys.modules.pop("dipole_of_a_file", None)
+    plugins.cache_clear()
+
+
+def test_the_table_is_live(dipole_file):
+    assert "dipole" not in FIELDS
+    use_file(str(dipole_file))
+    assert FIELDS["dipole"].unit == "e Å"
+    assert per_what("dipole") == "frame"
+    assert per_what("dipole_mask") == "frame"
+    assert list(LABELS)[-1] == "dipole"
+    assert set(FIELDS) >= {*LABELS, "positions"}
+    # A file that reads the table while it is loaded sees what is known so far.
+    assert len(FIELDS) - 1 == sys.modules["dipole_of_a_file"].KNOWN
+
+
+def test_the_table_needs_no_torch():
+    code = "import sys; from equipot.fields import FIELDS; print(len(FIELDS) > 20, 'torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["True", "False"]
 
 
 def test_labels_and_inputs_are_fields():

@@ -160,6 +160,7 @@ HOOKS: dict[str, tuple[str, str, str]] = {
     "modifiers": ("a function `(model, *, option: type = default) -> model`", "ModifierConformance", "modifier"),
     "stats_managers": ("a subclass of `equipot.data.StatsManager`", "StatsManagerConformance", "stats-manager"),
     "parts": ("the class, by the path that users write", "PartConformance", ""),
+    "fields": ("empty: a field is data, not code", "", ""),
     "export_targets": ("a subclass of `equipot.compile.ExportTarget`", "ExportTargetConformance", "export-target"),
     "target_aliases": ("what the name stands for", "", ""),
     "commands": ("a `click.Command` object", "", ""),
@@ -197,7 +198,7 @@ class HookDirective(TextDirective):
             lines += [f"**Tested by** `equipot_testing.conformance.{kit}`.", ""]
         if scaffold:
             lines += [f"**Start one** with `equipot plugins new NAME --kind {scaffold}`.", ""]
-        second = "kind" if kind == "parts" else "target"
+        second = {"parts": "kind", "fields": "per"}.get(kind, "target")
         rows = [
             [f"`{item.entry.name}`", f"`{getattr(item.entry, second)}`", item.distribution, item.entry.summary]
             for item in plugins().available(kind)

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from equipot.declarations import (
     CommandEntry,
     ExportTargetEntry,
+    FieldDtype,
+    FieldEntry,
     ModelBuilderEntry,
     ModifierEntry,
     PartEntry,
+    PerWhat,
     StatsManagerEntry,
     TargetAliasEntry,
 )
@@ -99,6 +102,76 @@ def equipot_parts() -> Iterator[PartEntry]:
         ("metrics", "train.EnergyOnlyMetrics", "Errors of energies"),
     ):
         yield PartEntry(kind=kind, target=f"equipot.{name}", summary=summary)
+
+
+@hookimpl
+def equipot_fields() -> Iterator[FieldEntry]:
+    """Core's data fields: the geometry, energies and their derivatives, and properties of a frame."""
+    for key, per, shape, dtype, unit, irreps, meaning in _FIELDS:
+        yield FieldEntry(
+            key=key,
+            per=per,
+            shape=shape,
+            dtype=dtype,
+            unit=unit,
+            irreps=irreps,
+            meaning=meaning,
+            label=key in _LABELS,
+            ase_property=_LABELS.get(key),
+            extensive=key in ("total_energy", "virial", "total_charge"),
+        )
+
+
+_FIELDS: tuple[tuple[str, PerWhat, tuple[str | int, ...], FieldDtype, str, str | None, str], ...] = (
+    ("positions", "atom", ("n_atoms", 3), "float64", "Å", "1o", "Cartesian positions"),
+    ("cell", "frame", ("n_frames", 3, 3), "float64", "Å", None, "cell vectors as rows; zeros where there is none"),
+    ("pbc", "frame", ("n_frames", 3), "bool", "", None, "periodic along each cell vector"),
+    ("atomic_numbers", "atom", ("n_atoms",), "int64", "", "0e", "nuclear charge Z"),
+    ("atom_types", "atom", ("n_atoms",), "int64", "", "0e", "index into the model's type_names"),
+    ("batch", "atom", ("n_atoms",), "int64", "", None, "index of the atom's frame"),
+    ("num_atoms", "frame", ("n_frames",), "int64", "", None, "number of atoms of each frame"),
+    ("owned", "atom", ("n_atoms",), "bool", "", None, "False for ghost atoms: no energy of their own"),
+    ("edge_index", "edge", (2, "n_edges"), "int64", "", None, "[0] centre, in ascending order; [1] neighbour"),
+    ("edge_cell_shift", "edge", ("n_edges", 3), "float64", "", None, "integer cell shift S of the neighbour"),
+    ("edge_vectors", "edge", ("n_edges", 3), "float64", "Å", "1o", "from the centre to the neighbour's image"),
+    ("edge_lengths", "edge", ("n_edges",), "float64", "Å", "0e", "length of edge_vectors"),
+    ("normalized_edge_lengths", "edge", ("n_edges",), "float64", "", "0e", "edge_lengths / cutoff of the types"),
+    ("total_energy", "frame", ("n_frames",), "float64", "eV", "0e", "potential energy of the frame"),
+    ("forces", "atom", ("n_atoms", 3), "float64", "eV/Å", "1o", "-dE/d(positions)"),
+    (
+        "stress",
+        "frame",
+        ("n_frames", 3, 3),
+        "float64",
+        "eV/Å³",
+        "0e + 2e",
+        "dE/d(strain) / volume, positive under tension",
+    ),
+    ("atomic_energy", "atom", ("n_atoms",), "float64", "eV", "0e", "energy assigned to the atom"),
+    ("virial", "frame", ("n_frames", 3, 3), "float64", "eV", "0e + 2e", "-dE/d(strain) = -stress * volume"),
+    ("stress_mask", "frame", ("n_frames",), "bool", "", None, "True where the frame has a stress"),
+    ("edge_forces", "edge", ("n_edges", 3), "float64", "eV/Å", "1o", "dE/d(edge_vectors)"),
+    (
+        "node_features",
+        "atom",
+        ("n_atoms", "n_features"),
+        "model_dtype",
+        "",
+        None,
+        "features of the builder, with the irreps that EnergyModule.features names",
+    ),
+    ("total_charge", "frame", ("n_frames",), "float64", "e", "0e", "net charge"),
+    ("spin_multiplicity", "frame", ("n_frames",), "int64", "", "0e", "2S + 1"),
+)
+
+_LABELS: dict[str, str | None] = {
+    "total_energy": "energy",
+    "forces": "forces",
+    "stress": "stress",
+    "atomic_energy": "energies",
+    "virial": None,
+}
+"""Core's labels and their keys in the results of ASE's calculators."""
 
 
 @hookimpl

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
+
+PerWhat = Literal["frame", "atom", "edge"]
+"""What a data field has one row for."""
+
+FieldDtype = Literal["float64", "model_dtype", "int64", "bool"]
+"""Type of the numbers of a data field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +129,83 @@ class ModifierEntry(Entry):
         for path in ("kernel_loader", "kernel_code", "native_library"):
             if getattr(self, path):
                 self._check_path(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldEntry(Entry):
+    """Declares a data field: a row of the table ``equipot.fields.FIELDS``.
+
+    Two plugins may declare the same field if they agree in everything but the words of ``meaning``.
+    """
+
+    name: str = field(init=False, default="", repr=False)
+    """The key."""
+
+    target: str = field(init=False, default="", repr=False)
+    """Empty: a field is data, not code."""
+
+    summary: str = field(init=False, default="", compare=False, repr=False)
+    """The meaning."""
+
+    key: str
+    """Key in frames and batches, and name of the label in configs: a Python identifier, e.g. ``dipole``."""
+
+    per: PerWhat
+    """Whether it has a row per frame, atom or edge."""
+
+    shape: tuple[str | int, ...]
+    """Shape, with the symbols n_frames, n_atoms and n_edges, e.g. ``("n_frames", 3)``; another symbol is a size that
+    depends on the model."""
+
+    dtype: FieldDtype = "float64"
+    """Type of the numbers; labels are float64."""
+
+    unit: str
+    """Unit, e.g. ``e Å``; empty for numbers without one."""
+
+    irreps: str | None
+    """e3nn irreps of a physical tensor, None for indices and flags. With a shape of (3,) or (3, 3) per row, components
+    are Cartesian, in the order x, y, z; with any other, they are in e3nn's order."""
+
+    meaning: str = field(compare=False)
+    """One line for lists and tables."""
+
+    label: bool = False
+    """Whether data may have it as a label, which models learn. The mask ``<key>_mask`` is per frame or atom."""
+
+    ase_property: str | None = None
+    """Its key in ``Calculator.results`` of ASE, e.g. ``dipole``, ``charges``; None: it has none."""
+
+    extensive: bool = False
+    """Per frame: whether it adds up over parts that do not interact, as energies do."""
+
+    def __post_init__(self) -> None:
+        """Raise a ValueError if the parts contradict each other."""
+        where, rows = f"{type(self).__name__} {self.key!r}", f"n_{self.per}s"
+        if not self.key.isidentifier():
+            raise ValueError(f"{where}.key: not a Python identifier, got {self.key!r}")
+        if self.per not in get_args(PerWhat) or rows not in self.shape:
+            text = "must be 'frame', 'atom' or 'edge', with n_frames, n_atoms or n_edges in the shape"
+            raise ValueError(f"{where}.per: {text}, got {self.per!r} and {self.shape!r}")
+        if self.irreps is not None and not re.fullmatch(_IRREPS, self.irreps):
+            raise ValueError(f"{where}.irreps: must be irreps of e3nn such as '1o', got {self.irreps!r}")
+        if self.extensive and self.per != "frame":
+            raise ValueError(f"{where}.extensive: only a field per frame adds up over parts, got one per {self.per}")
+        if self.label:
+            self._check_label(where)
+        for derived, value in (("name", self.key), ("summary", self.meaning)):
+            object.__setattr__(self, derived, value)
+
+    def _check_label(self, where: str) -> None:
+        fixed = all(isinstance(size, int) and size > 0 for size in self.shape[1:])
+        if self.per == "edge" or self.dtype != "float64" or not fixed:
+            text = "a label is float64, per frame or atom, with numbers after n_frames or n_atoms in its shape"
+            raise ValueError(f"{where}.label: {text}, got {self.dtype} of shape {self.shape!r}")
+        if self.key.endswith(("_mask", "_weight")):
+            raise ValueError(f"{where}.key: masks and weights of labels end like this, got {self.key!r}")
+
+
+_IRREPS = r"(\d+x)?\d+[eo]( ?\+ ?(\d+x)?\d+[eo])*"
 
 
 @dataclass(frozen=True, kw_only=True)

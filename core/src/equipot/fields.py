@@ -7,73 +7,51 @@ data give weights, ``<label>_weight`` (float64, one per row of the mask) says ho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping
 
-PerWhat = Literal["frame", "atom", "edge"]
+from equipot.declarations import FieldEntry, PerWhat
+from equipot.plugins import fields_host
 
-
-@dataclass(frozen=True)
-class Field:
-    """One row of the table."""
-
-    key: str
-    per: PerWhat
-    shape: tuple[str | int, ...]
-    """Shape, with the symbols n_frames, n_atoms and n_edges."""
-    dtype: Literal["float64", "model_dtype", "int64", "bool"]
-    unit: str
-    irreps: str | None
-    """e3nn irreps of a physical tensor, None for indices and flags."""
-    meaning: str
+__all__ = [
+    "FIELDS",
+    "LABELS",
+    "MODEL_INPUTS",
+    "OPTIONAL_INPUTS",
+    "FieldEntry",
+    "PerWhat",
+    "mask_key",
+    "weight_key",
+]
 
 
-_TABLE = (
-    Field("positions", "atom", ("n_atoms", 3), "float64", "Å", "1o", "Cartesian positions"),
-    Field("cell", "frame", ("n_frames", 3, 3), "float64", "Å", None, "cell vectors as rows; zeros where there is none"),
-    Field("pbc", "frame", ("n_frames", 3), "bool", "", None, "periodic along each cell vector"),
-    Field("atomic_numbers", "atom", ("n_atoms",), "int64", "", "0e", "nuclear charge Z"),
-    Field("atom_types", "atom", ("n_atoms",), "int64", "", "0e", "index into the model's type_names"),
-    Field("batch", "atom", ("n_atoms",), "int64", "", None, "index of the atom's frame"),
-    Field("num_atoms", "frame", ("n_frames",), "int64", "", None, "number of atoms of each frame"),
-    Field("owned", "atom", ("n_atoms",), "bool", "", None, "False for ghost atoms: no energy of their own"),
-    Field("edge_index", "edge", (2, "n_edges"), "int64", "", None, "[0] centre, in ascending order; [1] neighbour"),
-    Field("edge_cell_shift", "edge", ("n_edges", 3), "float64", "", None, "integer cell shift S of the neighbour"),
-    Field("edge_vectors", "edge", ("n_edges", 3), "float64", "Å", "1o", "from the centre to the neighbour's image"),
-    Field("edge_lengths", "edge", ("n_edges",), "float64", "Å", "0e", "length of edge_vectors"),
-    Field("normalized_edge_lengths", "edge", ("n_edges",), "float64", "", "0e", "edge_lengths / cutoff of the types"),
-    Field("total_energy", "frame", ("n_frames",), "float64", "eV", "0e", "potential energy of the frame"),
-    Field("atomic_energy", "atom", ("n_atoms",), "float64", "eV", "0e", "energy assigned to the atom"),
-    Field("forces", "atom", ("n_atoms", 3), "float64", "eV/Å", "1o", "-dE/d(positions)"),
-    Field(
-        "stress",
-        "frame",
-        ("n_frames", 3, 3),
-        "float64",
-        "eV/Å³",
-        "0e + 2e",
-        "dE/d(strain) / volume, positive under tension",
-    ),
-    Field("virial", "frame", ("n_frames", 3, 3), "float64", "eV", "0e + 2e", "-dE/d(strain) = -stress * volume"),
-    Field("stress_mask", "frame", ("n_frames",), "bool", "", None, "True where the frame has a stress"),
-    Field("edge_forces", "edge", ("n_edges", 3), "float64", "eV/Å", "1o", "dE/d(edge_vectors)"),
-    Field(
-        "node_features",
-        "atom",
-        ("n_atoms", "n_features"),
-        "model_dtype",
-        "",
-        None,
-        "features of atoms, whose irreps are those of EnergyModule.features",
-    ),
-    Field("total_charge", "frame", ("n_frames",), "float64", "e", "0e", "net charge"),
-    Field("spin_multiplicity", "frame", ("n_frames",), "int64", "", "0e", "2S + 1"),
-)
+class _Rows(Mapping[str, FieldEntry]):
+    """Rows that the plugin host has, which loads the plugins when they are first asked for."""
 
-FIELDS: dict[str, Field] = {field.key: field for field in _TABLE}
+    def __init__(self, attribute: str) -> None:
+        self._attribute = attribute
 
-LABELS: tuple[str, ...] = ("total_energy", "forces", "stress", "atomic_energy", "virial")
-"""Fields that may be labels; the mask ``<label>_mask`` of each is per frame or per atom, as the field."""
+    def __getitem__(self, key: str) -> FieldEntry:
+        return self._rows()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows())
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows()
+
+    def _rows(self) -> dict[str, FieldEntry]:
+        found: dict[str, FieldEntry] = getattr(fields_host(), self._attribute)
+        return found
+
+
+FIELDS: Mapping[str, FieldEntry] = _Rows("fields")
+"""The table of data fields by key: core's rows, then those of the installed plugins. Ask it, and keep no copy of it."""
+
+LABELS: Mapping[str, FieldEntry] = _Rows("labels")
+"""The fields that may be labels; the mask ``<label>_mask`` of each is per frame or per atom, as the field."""
 
 MODEL_INPUTS: tuple[str, ...] = (
     "positions",

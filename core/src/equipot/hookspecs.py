@@ -15,6 +15,7 @@ from equipot.declarations import (
     CommandEntry,
     EnergyTermEntry,
     ExportTargetEntry,
+    FieldEntry,
     ModelBuilderEntry,
     ModifierEntry,
     PairPotentialEntry,
@@ -105,6 +106,23 @@ def equipot_parts() -> Iterable[PartEntry]:
         >>> entry = PartEntry(kind="loss", target="my_package.LogCoshLoss", summary="Mean of log cosh of the errors")
         >>> entry.name
         'my_package.LogCoshLoss'
+    """
+    return ()
+
+
+@hookspec
+def equipot_fields() -> Iterable[FieldEntry]:
+    """Declare data fields: what frames may have as labels, and what models give. Since 0.1.
+
+    The rows join the one table ``equipot.fields.FIELDS``. A label can then be read, weighted, checked, averaged,
+    trained on and evaluated by its key, without more code.
+
+    Example:
+        >>> from equipot.declarations import FieldEntry
+        >>> entry = FieldEntry(
+        ...     key="dipole", per="frame", shape=("n_frames", 3), unit="e Å", irreps="1o",
+        ...     meaning="dipole moment", label=True, ase_property="dipole",
+        ... )
     """
     return ()
 

@@ -6,6 +6,7 @@ Lengths are always in Å. A model's energies are in the unit of its training dat
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,3 +33,21 @@ UNIT_SYSTEMS: dict[Units, UnitSystem] = {
     "metal": UnitSystem("metal", "eV", "Å", 1.0),
     "real": UnitSystem("real", "kcal/mol", "Å", KCAL_PER_MOL_IN_EV),
 }
+
+
+def factor_to_ev(unit: str, units: Units) -> float:
+    """Factor from a field's unit in a model's unit system to the one that is written, in which energies are in eV.
+
+    Args:
+        unit: Of a field, e.g. ``eV/Å``; eV stands for the unit of energy of the system.
+        units: Unit system of the model.
+
+    Example:
+        >>> factor_to_ev("eV/Å", "real") == KCAL_PER_MOL_IN_EV, factor_to_ev("e Å", "real")
+        (True, 1.0)
+    """
+    power = 0
+    for number, part in enumerate(unit.split("/")):
+        for digit in re.findall(r"eV([²³]?)", part):
+            power += {"": 1, "²": 2, "³": 3}[digit] * (-1 if number else 1)
+    return UNIT_SYSTEMS[units].energy_in_ev ** power

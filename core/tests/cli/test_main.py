@@ -165,6 +165,14 @@ def test_describe(capsys):
     assert "Largest decay" in capsys.readouterr().out
 
 
+def test_describe_a_field(capsys):
+    assert main(["describe", "forces"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("forces  (equipot ")
+    for line in ("-dE/d(positions)", "float64 in eV/Å", "irreps              1o", "data.labels: {forces: KEY}"):
+        assert line in out
+
+
 def test_describe_an_engine(capsys):
     assert main(["describe", "ase"]) == 0
     lines = capsys.readouterr().out.splitlines()

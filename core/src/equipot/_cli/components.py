@@ -14,12 +14,13 @@ from equipot.commands import complete_names
 from equipot.plugins import plugins
 
 _TARGETS = "export_targets"
+_FIELDS = "fields"
 
 
 def _complete_describable(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     return [
         *complete_names()(context, parameter, incomplete),
-        *complete_names(_TARGETS)(context, parameter, incomplete),
+        *complete_names(_TARGETS, _FIELDS)(context, parameter, incomplete),
     ]
 
 
@@ -28,8 +29,8 @@ def _complete_describable(context: click.Context, parameter: click.Parameter, in
 def describe(name: str | None) -> None:
     """Show the options of an installed component with type, default, unit and meaning.
 
-    NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL), or a target of 'equipot compile' (ase). Without
-    it: a table of everything that configs may name, and of the targets, with its kind.
+    NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL), a target of 'equipot compile' (ase), or a data
+    field (forces). Without it: a table of everything that configs may name, of the targets, and of the fields.
     """
     import inspect
 
@@ -39,12 +40,16 @@ def describe(name: str | None) -> None:
 
     if name is None:
         found = sorted(declarations(), key=lambda one: (one.fine_kind, one.path))
-        named = [*((one, one.path) for one in found), *((one, one.entry.name) for one in plugins().available(_TARGETS))]
+        named = [(one, one.path) for one in found]
+        named += [(one, one.entry.name) for kind in (_TARGETS, _FIELDS) for one in plugins().available(kind)]
         rows = [(singular(one.fine_kind), path, one.distribution, one.entry.summary) for one, path in named]
         print_table(rows, header=("kind", "name", "distribution", "summary"))
         return
     if name in plugins().names(_TARGETS):
         _describe_target(name)
+        return
+    if name in plugins().names(_FIELDS):
+        _describe_field(name)
         return
     for component in find(name):
         print(f"{component.path}  ({component.origin})")
@@ -74,6 +79,23 @@ def _describe_target(name: str) -> None:
         ("needs the outputs", ", ".join(target.outputs) or "none: takes all that the model has"),
         ("gives the inputs", ", ".join((*target.inputs, *target.optional_inputs)) or "those of every model"),
         ("runs without Python", "yes" if target.native else "no"),
+    )
+    print_table(rows)
+
+
+def _describe_field(name: str) -> None:
+    """What a data field is, and whether data may have it as a label."""
+    entry, declared = plugins().fields[name], plugins().lookup(_FIELDS, name)
+    print(f"{name}  ({declared.distribution} {declared.version})")
+    print(entry.meaning)
+    rows = (
+        ("a row per", entry.per),
+        ("shape", f"[{', '.join(map(str, entry.shape))}]"),
+        ("numbers", f"{entry.dtype}{f' in {entry.unit}' if entry.unit else ''}"),
+        ("irreps", entry.irreps or "none"),
+        ("adds up over parts", "yes" if entry.extensive else "no"),
+        ("may be a label", f"yes: data.labels: {{{name}: KEY}}" if entry.label else "no"),
+        ("property of ASE", entry.ase_property or "none"),
     )
     print_table(rows)
 

@@ -13,7 +13,7 @@ from equipot._cli.common import print_table, show_plugin_warnings
 from equipot._cli.main import DeclaredGroup
 from equipot._host.declaration import singular
 from equipot.commands import complete_plugins
-from equipot.declarations import PartEntry
+from equipot.declarations import FieldEntry, PartEntry
 from equipot.errors import ConfigError, unknown
 from equipot.plugins import HOOKS, PluginHost, PluginRecord, plugins
 
@@ -90,6 +90,7 @@ def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
         kind: {
             item.entry.name: {
                 **({"kind": item.entry.kind} if isinstance(item.entry, PartEntry) else {}),
+                **(field_facts(item.entry) if isinstance(item.entry, FieldEntry) else {}),
                 **{key: getattr(item.entry, key) for key in ("summary", "target", "deprecated")},
             }
             for item in host.declarations(kind)
@@ -109,6 +110,12 @@ def facts(host: PluginHost, record: PluginRecord) -> dict[str, Any]:
         "notes": record.notes,
         "declares": {kind: names for kind, names in declared.items() if names},
     }
+
+
+def field_facts(entry: FieldEntry) -> dict[str, Any]:
+    """What a data field is, without its meaning."""
+    keys = ("per", "shape", "dtype", "unit", "irreps", "label", "ase_property", "extensive")
+    return {key: getattr(entry, key) for key in keys}
 
 
 def _metadata(distribution: str) -> dict[str, Any]:
@@ -131,9 +138,17 @@ def _print(key: str, value: Any) -> None:
             print(f"{kind.replace('_', ' ')}:")
             for name, entry in names.items():
                 deprecated = f"; deprecated: {entry['deprecated']}" if entry["deprecated"] else ""
-                note = singular(entry["kind"]) if "kind" in entry else entry["target"] or "no target"
-                print(f"  {name}: {entry['summary']} ({note}){deprecated}")
+                print(f"  {name}: {entry['summary']} ({_note(entry)}){deprecated}")
     elif isinstance(value, list):
         print(f"{key}: {'; '.join(value)}") if value else None
     elif value:
         print(f"{key}: {value}")
+
+
+def _note(entry: dict[str, Any]) -> str:
+    """The kind of a part, what a field is per, the target of others."""
+    if "per" in entry:
+        return ", ".join(
+            ["label" if entry["label"] else "field", f"per {entry['per']}", *filter(None, [entry["unit"]])]
+        )
+    return singular(entry["kind"]) if "kind" in entry else entry["target"] or "no target"

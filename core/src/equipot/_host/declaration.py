@@ -56,7 +56,7 @@ class Declaration:
     def path(self) -> str:
         """The ``_target_`` by which configs name it, e.g. ``equipot.pair_potentials.ZBL``."""
         namespace = NAMESPACES.get(self.kind)
-        return f"{namespace}.{self.entry.name}" if namespace else self.entry.target
+        return f"{namespace}.{self.entry.name}" if namespace else self.entry.target or self.entry.name
 
 
 def load_target(declaration: Declaration) -> Any:
@@ -114,4 +114,6 @@ def singular(kind: str) -> str:
     """
     if kind in PART_KINDS:
         return kind.replace("_", " ")
-    return {"target_aliases": "target alias"}.get(kind, kind.removesuffix("s").replace("_", " "))
+    return {"target_aliases": "target alias", "fields": "data field"}.get(
+        kind, kind.removesuffix("s").replace("_", " ")
+    )

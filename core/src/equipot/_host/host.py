@@ -6,6 +6,8 @@ Plugins are entry points in the group ``equipot.plugins.v1``. They are loaded on
 
 from __future__ import annotations
 
+import contextvars
+import dataclasses
 import functools
 import json
 import logging
@@ -37,6 +39,7 @@ from equipot.declarations import (
     EnergyTermEntry,
     Entry,
     ExportTargetEntry,
+    FieldEntry,
     ModelBuilderEntry,
     ModifierEntry,
     PairPotentialEntry,
@@ -60,14 +63,18 @@ KINDS: dict[str, type[Entry]] = {
 PARTS = "parts"
 """Kind of the declarations of classes that configs name by their path."""
 
+DATA_FIELDS = "fields"
+"""Kind of the declarations of data fields."""
+
 HOOKS: dict[str, type[Entry]] = {
     **KINDS,
     PARTS: PartEntry,
+    DATA_FIELDS: FieldEntry,
     "export_targets": ExportTargetEntry,
     "target_aliases": TargetAliasEntry,
     "commands": CommandEntry,
 }
-"""All kinds of declarations: components with short names, parts, engines, names of other programs, commands."""
+"""All kinds of declarations: components with short names, parts, fields, engines, names of other programs, commands."""
 
 CORE = "equipot"
 """The distribution whose declarations come first; plugins cannot reuse its names."""
@@ -89,6 +96,10 @@ class PluginHost:
 
     def __init__(self, switch: str = "", *, strict: bool = False, files: Iterable[str] = ()) -> None:
         self.records: list[PluginRecord] = []
+        self.fields: dict[str, FieldEntry] = {}
+        """Data fields by key, core's first: the rows of ``equipot.fields.FIELDS``."""
+        self.labels: dict[str, FieldEntry] = {}
+        """Those of the fields that may be labels."""
         self._declared: dict[str, dict[str, list[Declaration]]] = {kind: {} for kind in HOOKS}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
@@ -96,14 +107,21 @@ class PluginHost:
         self._excluded = {name[1:] for name in names if name.startswith("-")}
         self._included = names - {f"-{name}" for name in self._excluded}
         self._strict = strict
+        token = _loading.set(self)
+        try:
+            self._load(files)
+        finally:
+            _loading.reset(token)
+
+    # ------------------------------------------------------------------ loading
+
+    def _load(self, files: Iterable[str]) -> None:
         self._load_all()
         ids = sorted({record.id for record in self.records})
         for name in sorted(self._included - {*ids, "none"}):  # misspelled, so that fewer plugins than asked for loaded
             raise PluginError(unknown("EQUIPOT_PLUGINS", name, ids, "plugin"))
         for path in files:
             self._load_file(path)
-
-    # ------------------------------------------------------------------ loading
 
     def _load_all(self) -> None:
         found = sorted(
@@ -127,7 +145,7 @@ class PluginHost:
             elif reason := unmet_requirement(entry_point):
                 record.state, record.error = "refused", reason
             else:
-                self._load(record, entry_point.load)
+                self._load_plugin(record, entry_point.load)
             if self._strict and record.error:
                 raise PluginError(f"plugin {record.label}: {record.error}")
 
@@ -135,7 +153,7 @@ class PluginHost:
         wanted = plugin_id in self._included or not self._included
         return plugin_id == "core" or (wanted and plugin_id not in self._excluded)
 
-    def _load(self, record: PluginRecord, load: Callable[[], ModuleType]) -> None:
+    def _load_plugin(self, record: PluginRecord, load: Callable[[], ModuleType]) -> None:
         module = None
         try:
             with guarded(record.notes, declaring=True):
@@ -184,8 +202,12 @@ class PluginHost:
         for item in declared:
             record.declares.setdefault(item.kind, []).append(item.entry.name)
             known = self._declared[item.kind].setdefault(item.entry.name, [])
-            if not known or item.kind != PARTS:  # a path means the same class, whoever declares it
+            if not known or item.kind not in (PARTS, DATA_FIELDS):  # those are the same, whoever declares them
                 known.append(item)
+            if isinstance(item.entry, FieldEntry):
+                self.fields.setdefault(item.entry.key, item.entry)
+                if item.entry.label:
+                    self.labels.setdefault(item.entry.key, item.entry)
         for note in record.notes:
             logger.warning("plugin %s: %s", record.label, note)
 
@@ -201,7 +223,9 @@ class PluginHost:
                         raise PluginError(
                             f"equipot_{kind} must yield {entry_type.__name__}, got {type(entry).__name__}"
                         )
-                    if record.distribution != CORE and entry.name in self.core_names(kind):
+                    if isinstance(entry, FieldEntry):
+                        self._check_field(entry)
+                    elif record.distribution != CORE and entry.name in self.core_names(kind):
                         raise PluginError(
                             f"declares the {singular(kind)} {entry.name!r}, a name of core's; choose another"
                         )
@@ -209,9 +233,19 @@ class PluginHost:
                         raise PluginError(f"equipot_{kind} yields the name {entry.name!r} twice")
                     names.add(entry.name)
                     if os.environ.get("EQUIPOT_TRACE_PLUGINS", "") not in ("", "0"):
-                        text = f"{record.id}: equipot_{kind} declares {entry.name} -> {entry.target}"
+                        means = entry.target or entry.summary
+                        text = f"{record.id}: equipot_{kind} declares {entry.name} -> {means}"
                         print(f"equipot plugins: {text}", file=sys.stderr)  # noqa: T201 - asked for by the user
                     yield Declaration(kind, entry, record.id, record.distribution, record.version)
+
+    def _check_field(self, entry: FieldEntry) -> None:
+        """Refuse a field that is declared otherwise already."""
+        for other in self._declared[DATA_FIELDS].get(entry.key, []):
+            names = [one.name for one in dataclasses.fields(entry) if one.compare]
+            both = {name: (getattr(entry, name), getattr(other.entry, name)) for name in names}
+            if named := [f"{name} {here!r}, there {there!r}" for name, (here, there) in both.items() if here != there]:
+                text = f"declares the data field {entry.key!r} otherwise than {other.label}: {'; '.join(named)}"
+                raise PluginError(f"{text}; agree on one declaration, or choose another key")
 
     # ------------------------------------------------------------------ look-up
 
@@ -319,6 +353,14 @@ def plugins() -> PluginHost:
         strict=os.environ.get("EQUIPOT_STRICT_PLUGINS", "") not in ("", "0"),
         files=tuple(_files),
     )
+
+
+_loading: contextvars.ContextVar[PluginHost | None] = contextvars.ContextVar("host that is loading", default=None)
+
+
+def fields_host() -> PluginHost:
+    """The host to ask for data fields: while one loads, code that a plugin imports sees the fields known so far."""
+    return _loading.get() or plugins()
 
 
 _files: list[str] = []

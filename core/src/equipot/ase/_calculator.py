@@ -36,7 +36,7 @@ from equipot.model._automatic import AutomaticModifiers, apply_automatic
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.options import from_mapping
-from equipot.units import UNIT_SYSTEMS
+from equipot.units import UNIT_SYSTEMS, factor_to_ev
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
 class EquipotCalculator(Calculator):
     """Energies, forces and stress of a model in ASE.
 
-    ``implemented_properties`` are those that the model has; a stress also needs a periodic frame. ``stresses`` are
+    ``implemented_properties`` are those that the model has, with those of its heads under the names that their fields
+    have in ASE (``get_dipole_moment()``, ``get_charges()``, ``results["…"]``); a stress also needs a periodic frame. ``stresses`` are
     those of atoms, whose sum is the stress: half of an edge's share goes to either end
     (``equipot.model.atomic_virials``).
 
@@ -254,7 +255,7 @@ class EquipotCalculator(Calculator):
             results["stress"] = full_3x3_to_voigt_6_stress(outputs["stress"][0].numpy() * factor)
         for name, key in self._of_heads.items():
             value = outputs[key][0] if FIELDS[key].per == "frame" else outputs[key]
-            results[name] = value.numpy() * factor ** energy_power(FIELDS[key].unit)
+            results[name] = value.numpy() * factor_to_ev(FIELDS[key].unit, self.info.units)
         return results
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:  # noqa: FBT001, FBT002 - ASE's signature
@@ -296,7 +297,7 @@ class EquipotCalculator(Calculator):
 def _ase_properties(info: ModelInfo) -> dict[str, str]:
     """The name under which ASE knows each output of a head, and the output; those without a name are left out."""
     named = ((FIELDS[key].ase_property, key) for key in info.outputs if key in FIELDS)
-    return {name: key for name, key in named if name and name not in _OF_ENERGIES}
+    return {name: key for name, key in named if name and name not in EquipotCalculator.implemented_properties}
 
 
 def _loaded(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from equipot.errors import DataError, problem
-from equipot.fields import FIELDS, Field
+from equipot.fields import FIELDS, FieldEntry
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
 from equipot.model._boundary import check_boundary
 from equipot.model._context import ModelInfo
 
 
-def field_of(key: str) -> Field:
+def field_of(key: str) -> FieldEntry:
     """The row of the table of fields for an input, whose key may name an edge set."""
     return FIELDS[key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]]
 
