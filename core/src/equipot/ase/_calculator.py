@@ -54,8 +54,8 @@ class EquipotCalculator(Calculator):
     """Energies, forces and stress of a model in ASE.
 
     ``implemented_properties`` are those that the model has, with those of its heads under the names that their fields
-    have in ASE (``get_dipole_moment()``, ``get_charges()``, ``results["…"]``); a stress also needs a periodic frame. ``stresses`` are
-    those of atoms, whose sum is the stress: half of an edge's share goes to either end
+    have in ASE (``get_dipole_moment()``, ``get_charges()``, ``results["…"]``); a stress also needs a periodic frame.
+    ``stresses`` are those of atoms, whose sum is the stress: half of an edge's share goes to either end
     (``equipot.model.atomic_virials``).
 
     Calculators can be pickled and copied: a compiled model travels as the absolute path and the digest of its file,
@@ -255,7 +255,8 @@ class EquipotCalculator(Calculator):
             results["stress"] = full_3x3_to_voigt_6_stress(outputs["stress"][0].numpy() * factor)
         for name, key in self._of_heads.items():
             value = outputs[key][0] if FIELDS[key].per == "frame" else outputs[key]
-            results[name] = value.numpy() * factor_to_ev(FIELDS[key].unit, self.info.units)
+            scale = factor_to_ev(FIELDS[key].unit, self.info.units)
+            results[name] = value.numpy() * scale if value.is_floating_point() else value.numpy()
         return results
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:  # noqa: FBT001, FBT002 - ASE's signature

@@ -167,13 +167,7 @@ def _refusals(where: str, model: GraphModel, target: ExportTarget) -> Iterator[s
     if model.info.units not in target.units:
         hint = f"it serves models in {' or '.join(target.units)} units"
         yield problem(where, "cannot serve the model's unit system", got=model.info.units, hint=hint)
-    for name, head in model.heads() if "owned" in target.inputs else ():
-        if whole := [key for key in head.provides if FIELDS[key].per == "frame" and key not in head.sums]:
-            what = f"cannot serve the head {name!r} ({type(head).__name__}), which predicts {whole} of whole frames"
-            yield problem(where, what, hint="its frames come in parts, with ghost atoms")
-    for name, served in () if target.checks_boundary else model.info.boundary:
-        what = f"cannot serve the component {name!r}, which is for {' or '.join(served)} only"
-        yield problem(where, what, hint="it does not check the boundary conditions of its frames")
+    yield from _refused_parts(where, model, target)
     missing = [key for key in target.outputs if key not in (*model.info.outputs, "stress_mask", "edge_forces")]
     if missing:
         hint = "apply the modifier enable_ForceStressOutput (--modifiers enable_ForceStressOutput)"
@@ -181,6 +175,17 @@ def _refusals(where: str, model: GraphModel, target: ExportTarget) -> Iterator[s
         yield problem(where, what, got=list(model.info.outputs), hint=hint if set(missing) & set(_FORCES) else "")
     if "edge_forces" in target.outputs and "forces" not in missing:
         yield from (f"{where}: {text}" for text in edge_force_refusals(model))
+
+
+def _refused_parts(where: str, model: GraphModel, target: ExportTarget) -> Iterator[str]:
+    """Heads of whole frames where frames come in parts, and components for certain boundary conditions only."""
+    for name, head in model.heads() if "owned" in target.inputs else ():
+        if whole := [key for key in head.provides if FIELDS[key].per == "frame" and key not in head.sums]:
+            what = f"cannot serve the head {name!r} ({type(head).__name__}), which predicts {whole} of whole frames"
+            yield problem(where, what, hint="it has frames in parts, with ghost atoms")
+    for name, served in () if target.checks_boundary else model.info.boundary:
+        what = f"cannot serve the component {name!r}, which is for {' or '.join(served)} only"
+        yield problem(where, what, hint="it does not check the boundary conditions of its frames")
 
 
 def _outputs(target: ExportTarget, model: GraphModel) -> tuple[str, ...]:

@@ -47,8 +47,8 @@ class ExportTarget:
     """Localities of models that it can serve: ``strict``, ``hops`` for message passing, ``global``."""
 
     checks_boundary: ClassVar[bool] = False
-    """Whether it refuses frames with boundary conditions that ``info.boundary`` excludes; otherwise models with terms or
-    heads for certain boundary conditions only are refused."""
+    """Whether it refuses frames with boundary conditions that ``info.boundary`` excludes; otherwise models with terms
+    or heads for certain boundary conditions only are refused."""
 
     native: ClassVar[bool] = False
     """Whether it has no Python: the code of kernels must then travel in the file."""

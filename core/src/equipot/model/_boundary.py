@@ -57,6 +57,6 @@ def check_boundary(pbc: torch.Tensor, limits: Limits, where: str) -> None:
     for name, served in limits:
         for index, kind in enumerate(kinds):
             if kind not in served:
-                what = f"{name!r} is for {' or '.join(served)} only, but frame {index} of the batch is a {kind}"
+                what = f"{name!r} is for {' or '.join(served)} only, but frame {index} has the pbc of a {kind}"
                 hint = "a frame is a molecule, wire, slab or bulk if it is periodic in 0, 1, 2 or 3 directions"
-                raise DataError(problem(where, what, got=f"pbc {pbc[index].tolist()}", hint=hint))
+                raise DataError(problem(where, what, got=pbc[index].tolist(), hint=hint))

@@ -111,8 +111,8 @@ class OutputHead(torch.nn.Module, ABC):
     """Fields that it predicts, declared with the hook ``equipot_fields``; per atom or per frame."""
 
     sums: tuple[str, ...] = ()
-    """Those per frame of which it returns the parts of the atoms, shape [n_atoms, ...], for the model to add up. A field
-    per frame that is returned whole cannot be predicted in parts of a frame, as engines with ghost atoms do."""
+    """Those per frame of which it returns the parts of the atoms, shape [n_atoms, ...], for the model to add up.
+    Engines with ghost atoms, which have a frame in parts, can use no others."""
 
     locality: Locality = "strict"
     """How far away atoms influence an atom's prediction, beyond the fields that it reads; as for EnergyModule."""

@@ -1,7 +1,7 @@
 """GraphModel: the one class of all models, made of named slots.
 
-Geometry -> energy module -> scale_shift -> energy_terms -> total -> outputs, derivatives. Plugins fill the slots; modules
-are never rewritten by name. Derivatives are taken with respect to edge vectors.
+Geometry -> energy module -> scale_shift -> energy_terms -> total -> outputs and derivatives. Plugins fill the slots;
+modules are never rewritten by name. Derivatives are taken with respect to edge vectors.
 """
 
 from __future__ import annotations
