@@ -76,6 +76,8 @@ def add_Charges(model: GraphModel, *, seed: int = 5) -> GraphModel:  # noqa: N80
         model: A model whose builder has features.
         seed: Of the initial weights.
     """
+    if "charges" in model.outputs:
+        return model
     head = Charges(model.energy.features or "", next(model.energy.parameters()).dtype, seed)
     return model.replace(outputs={**dict(model.heads()), "charges": head})
 
@@ -86,4 +88,6 @@ def add_Uncertainty(model: GraphModel) -> GraphModel:  # noqa: N802 - as modifie
     Args:
         model: Any model.
     """
+    if "uncertainty" in model.outputs:
+        return model
     return model.replace(outputs={**dict(model.heads()), "uncertainty": Uncertainty()})
