@@ -89,8 +89,9 @@ def find_subjects(
         PluginError: If there is no such plugin, or it cannot be loaded.
         ConfigError: If no component is left, or options are given for several.
     """
-    if kind and kind not in KITS:
-        raise ConfigError(problem("--kind", "unknown kind of declaration", got=kind, hint=f"kinds: {list(KITS)}"))
+    kinds = [*KITS, OutputHeadConformance.kind]
+    if kind and kind not in kinds:
+        raise ConfigError(problem("--kind", "unknown kind of declaration", got=kind, hint=f"kinds: {kinds}"))
     path = Path(subject) if os.sep in subject or subject.startswith(".") or subject.endswith(".py") else None
     written = _written_kits(path) if path is not None else []
     required = not written or any(_is_missing(one) for one in written)
