@@ -152,6 +152,15 @@ _FIELDS: tuple[tuple[str, PerWhat, tuple[str | int, ...], FieldDtype, str, str |
     ("virial", "frame", ("n_frames", 3, 3), "float64", "eV", "0e + 2e", "-dE/d(strain) = -stress * volume"),
     ("stress_mask", "frame", ("n_frames",), "bool", "", None, "True where the frame has a stress"),
     ("edge_forces", "edge", ("n_edges", 3), "float64", "eV/Å", "1o", "dE/d(edge_vectors)"),
+    (
+        "node_features",
+        "atom",
+        ("n_atoms", "n_features"),
+        "model_dtype",
+        "",
+        None,
+        "features of the builder, with the irreps that EnergyModule.features names",
+    ),
     ("total_charge", "frame", ("n_frames",), "float64", "e", "0e", "net charge"),
     ("spin_multiplicity", "frame", ("n_frames",), "int64", "", "0e", "2S + 1"),
 )

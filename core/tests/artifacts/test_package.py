@@ -3,12 +3,14 @@ import zipfile
 import pytest
 import torch
 
+from equipot._cli.main import main
 from equipot.artifacts import _archive as archive
 from equipot.artifacts import _golden as golden
-from equipot.artifacts import load_model, read_package, verify, write_package
+from equipot.artifacts import load_model, read_manifest, read_package, verify, write_package
 from equipot.ase import EquipotCalculator
 from equipot.errors import ArtifactError, PluginError
 from equipot.graph import collate
+from equipot.model import apply_modifier
 from equipot_test_support.forgery import Forgery, members_of
 from equipot_testing.toy import ToyModel
 
@@ -68,6 +70,32 @@ def test_golden_frames_are_a_crystal_a_molecule_and_an_atom(package_file):
 
 def test_verify_replays_exactly(package_file):
     assert set(verify(package_file).values()) == {0.0}
+
+
+def test_heads_are_stored_with_the_model(make_model, tmp_path, heads_plugin, capsys):
+    model = apply_modifier(make_model(), "add_Charges", {"seed": 9})
+    path = tmp_path / "model.equipot.zip"
+    write_package(model, path)
+    loaded = load_model(path)
+    assert loaded.info == model.info
+    batch = collate(list(golden.random_frames(model.info, 5).values()))
+    assert torch.equal(loaded(batch)["dipole"], model(batch)["dipole"])
+    assert "dipole" in read_package(path).golden[0].outputs
+    assert main(["inspect", str(path)]) == 0
+    shown = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert shown["outputs"][-2:] == ["charges", "dipole"]
+    assert "equipot-heads" in " ".join(shown["plugins"])
+
+
+def test_limits_of_boundary_conditions_are_stored(make_model, tmp_path):
+    model = make_model()
+    model.energy_terms["pair_potential"].boundary = ("molecule",)
+    path = tmp_path / "model.equipot.zip"
+    write_package(model.replace(), path)
+    assert read_manifest(path).model["boundary"] == [["pair_potential", ["molecule"]]]
+    assert all(not frame.inputs["pbc"].any() for frame in read_package(path).golden)
+    with pytest.raises(ArtifactError, match="the model built is not the one described: boundary is"):
+        load_model(path)  # the class itself states none
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -194,6 +194,42 @@ def test_kcal_per_mol_become_electronvolts(model):
     assert np.abs(calculate_numerical_forces(atoms, eps=1e-4) - atoms.get_forces()).max() < 2e-7
 
 
+def test_what_heads_predict_has_the_names_of_ase(make_model, heads_plugin):
+    model = apply_modifier(apply_modifier(make_model(), "add_Charges"), "add_Uncertainty")
+    atoms = molecule("CH3OH")
+    atoms.calc = EquipotCalculator(model)
+    assert atoms.calc.implemented_properties[-3:] == ["charges", "dipole", "energy_std"]
+    charges, dipole = atoms.get_charges(), atoms.get_dipole_moment()
+    assert charges.shape == (6,)
+    assert np.allclose(dipole, charges @ atoms.positions, rtol=1e-12, atol=1e-12)
+    in_ev = atoms.calc.results["energy_std"]
+    assert in_ev > 0.0
+    atoms.calc.info = dataclasses.replace(model.info, units="real")
+    atoms.rattle(1e-12)
+    atoms.get_potential_energy()
+    assert atoms.calc.results["energy_std"] == pytest.approx(in_ev * KCAL_PER_MOL_IN_EV, rel=1e-9)
+    assert np.allclose(atoms.get_dipole_moment(), dipole, atol=1e-9)
+    atoms.calc = EquipotCalculator(make_model())
+    with pytest.raises(PropertyNotImplementedError):
+        atoms.get_dipole_moment()
+
+
+def test_frames_that_a_component_does_not_serve_are_refused(make_model):
+    class Molecules(EnergyTermModule):
+        requires = ("atom_types",)
+        boundary = ("molecule",)
+
+        def forward(self, data):
+            return torch.zeros(len(data["atom_types"]), dtype=torch.float64)
+
+    atoms = crystal()
+    atoms.calc = EquipotCalculator(make_model().replace(energy_terms={"isolated": Molecules()}))
+    with pytest.raises(DataError, match="'isolated' is for molecule only, but frame 0 has the pbc of a bulk"):
+        atoms.get_potential_energy()
+    atoms.pbc = False
+    atoms.get_potential_energy()
+
+
 def test_numbers_that_are_not_finite_stop_the_run(model):
     calculator = EquipotCalculator(model)
     with torch.no_grad():

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import re
 
 import pytest
@@ -9,10 +10,10 @@ from equipot.compile import ExportTarget, export_model, for_target, metadata_of
 from equipot.compile._for_target import find_target
 from equipot.errors import ConfigError, PluginError, PluginNotFoundError
 from equipot.graph import collate
-from equipot.model import EnergyTerm, EnergyTermModule
+from equipot.model import EnergyTerm, EnergyTermModule, apply_modifier
 from equipot.pair_potentials import ZBL
 from equipot_testing.conformance import ExportTargetConformance
-from equipot_testing.toy import ToyMessages, ToyMessagesEnergy, ToyModel
+from equipot_testing.toy import ToyFeatures, ToyMessages, ToyMessagesEnergy, ToyModel
 
 ENERGIES = ("atomic_energy", "total_energy")
 
@@ -236,6 +237,58 @@ def test_an_engine_that_asks_for_nothing_gets_all_there_is():
     assert for_target(trapped, "ase", find_target("ase")).info.outputs == trapped.info.outputs
     energies = for_target(toy(do_derivatives=False), "ase", find_target("ase"))
     assert energies.info.outputs == ENERGIES
+
+
+# ------------------------------------------------------------------------- heads, boundary conditions
+
+
+class Dipoles(Engine):
+    outputs = (*Engine.outputs, "dipole")
+
+
+class Whole(Engine):
+    outputs = (*Engine.outputs, "energy_std")
+
+
+def with_heads(*names):
+    return functools.reduce(apply_modifier, names, toy(ToyFeatures))
+
+
+@pytest.mark.usefixtures("heads_plugin")
+def test_heads_that_an_engine_does_not_read_are_left_out():
+    model = with_heads("add_Charges", "add_Uncertainty")
+    assert for_target(model, "engine", Engine()).model.heads() == []
+    ready = for_target(model, "engine", Dipoles())
+    assert [name for name, _ in ready.model.heads()] == ["charges"]
+    assert ready.outputs[-1] == "dipole"
+    everything = for_target(model, "ase", find_target("ase"))
+    assert sorted(everything.info.outputs) == sorted((*model.info.outputs, "edge_forces"))
+
+
+@pytest.mark.usefixtures("heads_plugin")
+def test_a_head_of_whole_frames_is_refused_where_they_come_in_parts():
+    expected = r"cannot serve the head 'uncertainty' \(Uncertainty\), which predicts \['energy_std'\] of whole frames"
+    with pytest.raises(ConfigError, match=expected):
+        for_target(with_heads("add_Uncertainty"), "engine", Whole())
+
+
+@pytest.mark.usefixtures("heads_plugin")
+def test_a_head_must_be_local_enough_for_the_engine():
+    model = with_heads("add_Charges")
+    model.outputs["charges"].locality = "hops(1)"
+    for_target(model, "engine", Engine())
+    with pytest.raises(ConfigError, match=r"component 'charges' \(Charges\), whose locality is 'hops\(1\)'"):
+        for_target(model, "engine", Dipoles())
+
+
+def test_an_engine_that_does_not_check_boundary_conditions_cannot_serve_limits():
+    model = toy()
+    term = Term((), None)
+    term.boundary = ("bulk",)
+    model = model.replace(energy_terms={"crystal": term})
+    assert for_target(model, "ase", find_target("ase")).info.boundary == (("crystal", ("bulk",)),)
+    with pytest.raises(ConfigError, match="cannot serve the component 'crystal', which is for bulk only"):
+        for_target(model, "engine", Engine())
 
 
 # ----------------------------------------------------------------------------------- metadata

@@ -9,12 +9,56 @@ import pytest
 from equipot._cli.common import run
 from equipot._cli.main import main
 from equipot._host.attribution import faults_named, name_plugin
-from equipot.compile import compile_model
-from equipot.errors import ConfigError, PluginError
+from equipot.artifacts import random_frames
+from equipot.compile import compile_model, export_model
+from equipot.errors import ArtifactError, ConfigError, PluginError
 from equipot.model import apply_modifier
 from equipot.plugins import plugins
 from equipot_testing.frames import batch_of, standard_structures
 from equipot_testing.toy import ToyModel
+
+LOOKING = """
+from equipot import hookimpl
+from equipot.declarations import FieldEntry, ModifierEntry
+
+
+@hookimpl
+def equipot_fields():
+    yield FieldEntry(key="sign", per="atom", shape=("n_atoms",), unit="", irreps="0e", meaning="of the energy")
+
+
+@hookimpl
+def equipot_modifiers():
+    yield ModifierEntry(name="look_at_values", target=f"{__name__}.look_at_values", summary="Looks", persistent=True)
+
+
+def look(values):
+    return 1.0 if values.sum().item() > 0 else 2.0
+
+
+def look_at_values(model, *, part: str):
+    import copy
+
+    from equipot.model import OutputHead
+
+    class Head(OutputHead):
+        requires, provides = ("atomic_energy",), ("sign",)
+
+        def forward(self, data):
+            return {"sign": look(data["atomic_energy"]) * data["atomic_energy"]}
+
+    if part == "outputs":
+        return model.replace(outputs={"head": Head()})
+
+    class Energy(type(model.energy)):
+        def forward(self, data):
+            found = super().forward(data)
+            return {"atomic_energy": look(found["atomic_energy"]) * found["atomic_energy"]}
+
+    energy = copy.copy(model.energy)
+    energy.__class__ = Energy
+    return model.replace(energy=energy)
+"""
 
 SOURCE = '''
 import dataclasses
@@ -177,6 +221,22 @@ def test_compiling_names_plugin_file_and_line_in_one_message(install, tmp_path):
     assert str(caught.value) == f"{where}: {place}: RuntimeError: in the energy"
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert not any(tmp_path.glob("*.pt2"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_plugins")
+@pytest.mark.parametrize("part", ["energy", "outputs"])
+def test_what_cannot_be_exported_is_named_with_plugin_file_and_line(install, tmp_path, part, make_model):
+    """The builder and the head work, but not while they are exported: they look at values."""
+    module = install("looking-dist", "looking", LOOKING)
+    loaded = plugins().load("modifiers", "look_at_values")
+    model = loaded(make_model(), part=part)
+    model(next(iter(random_frames(model.info).values())))
+    with pytest.raises(ArtifactError) as caught:
+        export_model(model)
+    line = next(number for number, text in enumerate(LOOKING.splitlines(), 1) if ".item()" in text)
+    place = f"{tmp_path / module}.py, line {line}, in look (return 1.0 if values.sum().item() > 0 else 2.0)"
+    assert str(caught.value).startswith(f"compile: plugin 'looking' (looking-dist 1.2.3): {place} cannot be exported: ")
 
 
 @pytest.mark.usefixtures("fresh_plugins")

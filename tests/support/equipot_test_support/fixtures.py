@@ -116,6 +116,18 @@ def own_labels(install):
 
 
 @pytest.fixture
+def heads_plugin(install):
+    """A plugin with fields, and with modifiers that add heads, see ``equipot_test_support.heads``."""
+    from equipot.plugins import plugins
+    from equipot_test_support.heads import PLUGIN
+
+    install("equipot-heads", "heads", PLUGIN)
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
+
+
+@pytest.fixture
 def missing_plugin(monkeypatch):
     """The builder ``CubeModel`` is known to be that of the distribution equipot-cube, which is not installed."""
     from equipot.plugins import PluginHost

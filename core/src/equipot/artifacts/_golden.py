@@ -18,6 +18,7 @@ import torch
 from equipot.artifacts._encoding import canonical_json, parse_json, read_metadata, read_tensors
 from equipot.errors import ArtifactError, DataError, problem
 from equipot.graph import Graph, non_finite
+from equipot.model._boundary import BOUNDARIES, is_served
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.model._inputs import check_batch, field_of
@@ -275,6 +276,9 @@ def from_bytes(raw: bytes, where: str) -> list[GoldenFrame]:
 def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
     """Small random frames with a model's atom types: a triclinic crystal, a molecule and a single atom.
 
+    Where the model does not serve their boundary conditions, they are periodic in the nearest number of directions that
+    it serves, under the same names.
+
     Args:
         info: Types, cutoffs and edge sets of the model.
         seed: Gives other frames for other values.
@@ -290,14 +294,16 @@ def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
     cell = torch.eye(3, dtype=torch.float64) + 0.25 * (torch.rand(3, 3, generator=generator, dtype=torch.float64) - 0.5)
     cell *= (5 * 3.0 * distance**3 / float(torch.linalg.det(cell).abs())) ** (1 / 3)
     crystal = _place(5, cell, distance, generator)
-    no_cell = torch.zeros(3, 3, dtype=torch.float64)
-    molecule = _place(many, torch.eye(3, dtype=torch.float64) * distance * (3.0 * many) ** (1 / 3), distance, generator)
+    bulk, isolated = _nearest_served(info, 3), _nearest_served(info, 0)
+    side = distance * (3.0 * many) ** (1 / 3)
+    vacuum = torch.eye(3, dtype=torch.float64) * (side + 1.1 * info.r_max if isolated else 0.0)
+    molecule = _place(many, torch.eye(3, dtype=torch.float64) * side, distance, generator)
     atom = torch.zeros(1, 3, dtype=torch.float64)
     types = torch.randint(n_types, (5,), generator=generator)
     frames = {
-        "triclinic": frame_of(crystal, cell, types, info, periodic=True),
-        "molecule": frame_of(molecule, no_cell, torch.arange(many) % n_types, info, periodic=False),
-        "atom": frame_of(atom, no_cell, torch.tensor([n_types - 1]), info, periodic=False),
+        "triclinic": frame_of(crystal, cell if bulk else 0.0 * cell, types, info, periodic=bulk),
+        "molecule": frame_of(molecule, vacuum, torch.arange(many) % n_types, info, periodic=isolated),
+        "atom": frame_of(atom, vacuum, torch.tensor([n_types - 1]), info, periodic=isolated),
     }
     if "owned" in info.inputs:
         some = torch.arange(many) % 3 != 1
@@ -306,8 +312,14 @@ def random_frames(info: ModelInfo, seed: int = 0) -> dict[str, Graph]:
     return frames
 
 
+def _nearest_served(info: ModelInfo, periodic: int) -> int:
+    """The number of periodic directions nearest to the given one that all components of the model serve."""
+    served = [number for number in range(len(BOUNDARIES)) if is_served(info.boundary, number)]
+    return min(served, key=lambda number: abs(number - periodic))
+
+
 def frame_of(
-    positions: torch.Tensor, cell: torch.Tensor, atom_types: torch.Tensor, info: ModelInfo, *, periodic: bool
+    positions: torch.Tensor, cell: torch.Tensor, atom_types: torch.Tensor, info: ModelInfo, *, periodic: int
 ) -> Graph:
     """A frame with all inputs of a model.
 
@@ -316,12 +328,12 @@ def frame_of(
         cell: Å, shape [3, 3].
         atom_types: Shape [n_atoms].
         info: Cutoffs, edge sets and inputs of the model.
-        periodic: Whether along all three cell vectors, or none.
+        periodic: Along how many of the cell vectors.
     """
     frame = {
         "positions": positions,
         "cell": cell.unsqueeze(0),
-        "pbc": torch.full((1, 3), periodic),
+        "pbc": (torch.arange(3) < periodic).unsqueeze(0),
         "atom_types": atom_types,
         "batch": torch.zeros_like(atom_types),
         "num_atoms": torch.tensor([positions.shape[0]]),

@@ -131,8 +131,12 @@ def _upgraded(plain: dict[str, Any], where: str) -> dict[str, Any]:
     return {**plain, "format_version": version}
 
 
-class ModelFacts(TypedDict):
-    """``Manifest.model`` in a file: the entries of ``ModelInfo``, all of them."""
+class _OptionalFacts(TypedDict, total=False):
+    boundary: list[tuple[str, list[str]]]
+
+
+class ModelFacts(_OptionalFacts):
+    """``Manifest.model`` in a file: the entries of ``ModelInfo``, with limits of boundary conditions only if any."""
 
     type_names: list[str]
     chemical_species: list[str] | None

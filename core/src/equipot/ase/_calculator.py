@@ -30,13 +30,13 @@ from equipot.ase._turns import Turns
 from equipot.data._frames import LabelSource, finite_positions, frame_from_atoms
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import ConfigError, DataError, problem
-from equipot.fields import OPTIONAL_INPUTS
+from equipot.fields import FIELDS, OPTIONAL_INPUTS
 from equipot.graph import Graph
 from equipot.model._automatic import AutomaticModifiers, apply_automatic
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.options import from_mapping
-from equipot.units import UNIT_SYSTEMS
+from equipot.units import UNIT_SYSTEMS, in_ev
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,9 @@ _READ: dict[str, Callable[[Any], Any]] = {
 class EquipotCalculator(Calculator):
     """Energies, forces and stress of a model in ASE.
 
-    ``implemented_properties`` are those that the model has; a stress also needs a periodic frame. ``stresses`` are
-    those of atoms, whose sum is the stress: half of an edge's share goes to either end
+    ``implemented_properties`` are those that the model has, with those of its heads under the names that their fields
+    have in ASE (``get_dipole_moment()``, ``get_charges()``, ``results["…"]``); a stress also needs a periodic frame.
+    ``stresses`` are those of atoms, whose sum is the stress: half of an edge's share goes to either end
     (``equipot.model.atomic_virials``).
 
     Calculators can be pickled and copied: a compiled model travels as the absolute path and the digest of its file,
@@ -118,7 +119,8 @@ class EquipotCalculator(Calculator):
         own = [name for name in ("forces", "stress") if name in self.info.outputs]
         self._no_stresses = stresses_refusal(self.model)
         more = [] if self._no_stresses else ["stresses"]
-        self.implemented_properties = ["energy", "free_energy", "energies", *own, *more]  # type: ignore[misc]
+        self._of_heads = _ase_properties(self.info)
+        self.implemented_properties = ["energy", "free_energy", "energies", *own, *more, *self._of_heads]  # type: ignore[misc]
         self._mapper = ChemicalSpeciesToAtomTypeMapper(list(self.info.type_names), _symbol_to_type(self.info, types))
         self.neighbors = SkinNeighbors(self.info, skin)
         self._contract = {key: LabelSource(key) for key in OPTIONAL_INPUTS if key in self.info.inputs}
@@ -251,6 +253,10 @@ class EquipotCalculator(Calculator):
             results["forces"] = outputs["forces"].numpy() * factor
         if "stress" in outputs and bool(outputs["stress_mask"][0]):
             results["stress"] = full_3x3_to_voigt_6_stress(outputs["stress"][0].numpy() * factor)
+        for name, key in self._of_heads.items():
+            value = outputs[key][0] if FIELDS[key].per == "frame" else outputs[key]
+            scale = in_ev(FIELDS[key].unit, self.info.units)
+            results[name] = value.numpy() * scale if value.is_floating_point() else value.numpy()
         return results
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:  # noqa: FBT001, FBT002 - ASE's signature
@@ -287,6 +293,12 @@ class EquipotCalculator(Calculator):
         """Whether the last frame differs from this one, or lacks one of the properties."""
         with self._turns.one():
             return bool(self.check_state(atoms)) or not self._results.keys() >= set(properties)
+
+
+def _ase_properties(info: ModelInfo) -> dict[str, str]:
+    """The name under which ASE knows each output of a head, and the output; those without a name are left out."""
+    named = ((FIELDS[key].ase_property, key) for key in info.outputs if key in FIELDS)
+    return {name: key for name, key in named if name and name not in EquipotCalculator.implemented_properties}
 
 
 def _loaded(

@@ -10,11 +10,12 @@ from typing import Any
 from equipot._host.attribution import faults_named
 from equipot.compile._target import ExportTarget
 from equipot.errors import ConfigError, PluginError, problem
-from equipot.fields import OPTIONAL_INPUTS
+from equipot.fields import FIELDS, OPTIONAL_INPUTS
 from equipot.graph import edge_set_key
 from equipot.model._context import ModelInfo
 from equipot.model._edge_forces import edge_force_refusals, with_edge_forces
 from equipot.model._graph_model import GraphModel
+from equipot.model._outputs import NODE_FEATURES
 from equipot.plugins import plugins
 
 FURTHER_INPUTS = ("owned",)
@@ -35,7 +36,7 @@ class ForTarget:
     name: str
     target: ExportTarget
     model: GraphModel
-    """With edge forces, if they are among the outputs."""
+    """With edge forces, if they are among the outputs, and without the heads that the engine does not read."""
     adapted: GraphModel
     """The same in the form that the engine runs."""
     info: ModelInfo
@@ -70,6 +71,7 @@ def for_target(model: GraphModel, name: str, target: ExportTarget) -> ForTarget:
     """
     _check_target(name, target)
     where = f"compile.target {name}"
+    model = _with_heads_for(model, target)
     with faults_named(where):
         problems = [*_refusals(where, model, target), *target.refusals(model.info)]
     if problems:
@@ -152,19 +154,28 @@ def _check_target(name: str, target: ExportTarget) -> None:
         raise PluginError(problem(f"{where}.outputs", f"must name {list(_ENERGIES)}", got=list(target.outputs)))
 
 
+def _with_heads_for(model: GraphModel, target: ExportTarget) -> GraphModel:
+    """The model without heads that predict nothing that the engine reads."""
+    read = {name: head for name, head in model.heads() if not target.outputs or {*head.provides} & {*target.outputs}}
+    return model if len(read) == len(model.heads()) else model.replace(outputs=read)
+
+
 def _refusals(where: str, model: GraphModel, target: ExportTarget) -> Iterator[str]:
     """What does not follow from ``info`` alone: components that are not local enough, outputs that are missing."""
-    for (name, part), locality in zip(model.components(), model.localities(), strict=True):
+    parts = [*zip(model.components(), model.localities(), strict=True)]
+    parts += [((name, head), head.locality) for name, head in model.heads()]
+    for (name, part), locality in parts:
         if locality.partition("(")[0] not in target.localities:
             what = f"cannot serve the component {name!r} ({type(part).__name__}), whose locality is {locality!r}"
             yield problem(where, what, hint=f"it serves models of locality {' or '.join(target.localities)}")
     for key in model.info.inputs:
         if key in OPTIONAL_INPUTS and key not in target.optional_inputs:
-            by = ", ".join(repr(name) for name, part in model.components() if key in part.requires)
+            by = ", ".join(repr(name) for (name, part), _ in parts if key in part.requires)
             yield problem(where, f"cannot give the input {key!r}, which the component {by} needs")
     if model.info.units not in target.units:
         hint = f"it serves models in {' or '.join(target.units)} units"
         yield problem(where, "cannot serve the model's unit system", got=model.info.units, hint=hint)
+    yield from _refused_parts(where, model, target)
     missing = [key for key in target.outputs if key not in (*model.info.outputs, "stress_mask", "edge_forces")]
     if missing:
         hint = "apply the modifier enable_ForceStressOutput (--modifiers enable_ForceStressOutput)"
@@ -182,7 +193,7 @@ def _hops(model: GraphModel) -> Iterator[str]:
     for (name, part), locality in zip(model.components(), model.localities(), strict=True):
         own = name != "energy" and part.r_max is not None
         sets = {model.info.edge_set_names.index(name) if own else 0}
-        if name != "energy" and set(model.energy.provides) & set(part.requires):
+        if name != "energy" and {*model.energy.provides, NODE_FEATURES} & {*part.requires}:
             sets.add(0)  # what it reads of the energy module depends on the model's own edges
         hops = int(locality[5:-1]) if locality.startswith("hops(") else 1
         joined = [group for group in groups if group[0] & sets]
@@ -190,6 +201,17 @@ def _hops(model: GraphModel) -> Iterator[str]:
         groups.append((sets.union(*(one for one, _ in joined)), max([hops, *(one for _, one in joined)])))
     for sets, hops in sorted(groups, key=lambda group: min(group[0])):
         yield ":".join(map(str, [hops, *sorted(sets)]))
+
+
+def _refused_parts(where: str, model: GraphModel, target: ExportTarget) -> Iterator[str]:
+    """Heads of whole frames where frames come in parts, and components for certain boundary conditions only."""
+    for name, head in model.heads() if "owned" in target.inputs else ():
+        if whole := [key for key in head.provides if FIELDS[key].per == "frame" and key not in head.sums]:
+            what = f"cannot serve the head {name!r} ({type(head).__name__}), which predicts {whole} of whole frames"
+            yield problem(where, what, hint="it has frames in parts, with ghost atoms")
+    for name, served in () if target.checks_boundary else model.info.boundary:
+        what = f"cannot serve the component {name!r}, which is for {' or '.join(served)} only"
+        yield problem(where, what, hint="it does not check the boundary conditions of its frames")
 
 
 def _outputs(target: ExportTarget, model: GraphModel) -> tuple[str, ...]:

@@ -40,11 +40,15 @@ class ExportTarget:
 
     outputs: ClassVar[tuple[str, ...]] = ()
     """What a file must give, in this order, with ``atomic_energy`` and ``total_energy``; ``edge_forces`` stands for
-    those of all edge sets, and ``stress`` brings ``stress_mask``. Empty: all that the model has, and its edge forces
-    if it can give them."""
+    those of all edge sets, and ``stress`` brings ``stress_mask``. Heads whose fields are not named are left out. Empty:
+    all that the model has, and its edge forces if it can give them."""
 
     localities: ClassVar[tuple[str, ...]] = ("strict", "hops", "global")
     """Localities of models that it can serve: ``strict``, ``hops`` for message passing, ``global``."""
+
+    checks_boundary: ClassVar[bool] = False
+    """Whether it refuses frames with boundary conditions that ``info.boundary`` excludes; otherwise models with terms
+    or heads for certain boundary conditions only are refused."""
 
     native: ClassVar[bool] = False
     """Whether it has no Python: the code of kernels must then travel in the file."""
@@ -88,3 +92,4 @@ class AseTarget(ExportTarget):
     """Python: the ASE calculator, and all that calls a compiled model with frames or batches of any size."""
 
     optional_inputs = OPTIONAL_INPUTS
+    checks_boundary = True

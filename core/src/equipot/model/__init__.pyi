@@ -2,6 +2,7 @@ import typing
 
 from ._automatic import AutomaticModifiers as AutomaticModifiers
 from ._automatic import apply_automatic as apply_automatic
+from ._boundary import BOUNDARIES as BOUNDARIES
 from ._components import AnalyticPairPotential as AnalyticPairPotential
 from ._components import Derivatives as Derivatives
 from ._components import EdgeSetGradient as EdgeSetGradient
@@ -9,6 +10,7 @@ from ._components import EnergyGradients as EnergyGradients
 from ._components import EnergyModule as EnergyModule
 from ._components import EnergyTerm as EnergyTerm
 from ._components import EnergyTermModule as EnergyTermModule
+from ._components import OutputHead as OutputHead
 from ._components import PairEnergy as PairEnergy
 from ._components import PairPotential as PairPotential
 from ._context import BuildContext as BuildContext
@@ -25,6 +27,7 @@ from ._modification import modify as modify
 from ._modifiers import apply_modifier as apply_modifier
 from ._modifiers import apply_modifiers as apply_modifiers
 from ._modifiers import reapply as reapply
+from ._outputs import features_of as features_of
 from ._presets import FROM_PRESET as FROM_PRESET
 from ._presets import Presets as Presets
 from ._presets import apply_preset as apply_preset

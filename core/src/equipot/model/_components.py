@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 
 from equipot.graph import Graph
+from equipot.model._boundary import BOUNDARIES
 from equipot.model._context import BuildContext, Locality
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot.options import Options
@@ -27,13 +28,21 @@ class EnergyModule(torch.nn.Module, ABC):
     ``forward`` gets a dict with the fields in ``requires`` and returns a dict with
     ``"atomic_energy"``, shape [n_atoms], in the model's dtype, plus the fields in ``provides``.
     An atom without edges must get exactly 0.
+
+    A module with ``features`` takes the keyword ``features: bool = False`` too, ``forward(data, *, features=False)``:
+    with True, which a model asks for if a term or head requires ``node_features``, it returns them in addition, shape
+    [n_atoms, dim], in the model's dtype.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("edge_vectors", "edge_lengths", "edge_index", "atom_types")
     """Fields of ``equipot.fields`` that the forward pass reads."""
 
     provides: ClassVar[tuple[str, ...]] = ()
-    """Further fields that it returns, for energy terms that require them."""
+    """Further fields that it always returns, for energy terms and heads that require them."""
+
+    features: str | None = None
+    """Irreps of the field ``node_features``, e.g. ``64x0e+32x1o``, as ``str(FeatureLayout)`` writes them; None: it has
+    none. Columns are those of ``equipot.nn.irreps.FeatureLayout``: scalars first, and channels last in each block."""
 
     locality: Locality = "global"
     """``strict`` (only atoms within r_max matter), ``hops(k)`` (k message layers) or ``global``."""
@@ -72,6 +81,10 @@ class EnergyTermModule(torch.nn.Module, ABC):
     locality: Locality = "strict"
     """As for EnergyModule."""
 
+    boundary: tuple[str, ...] = BOUNDARIES
+    """Frames that it is made for: some of ``molecule``, ``wire``, ``slab`` and ``bulk``, which are periodic in 0, 1, 2
+    and 3 directions. The model refuses others by name."""
+
     @abstractmethod
     def forward(self, data: Graph) -> torch.Tensor:
         """Energy of the term.
@@ -81,6 +94,42 @@ class EnergyTermModule(torch.nn.Module, ABC):
 
         Returns:
             Energies to add to each atom, float64, shape [n_atoms].
+        """
+
+
+class OutputHead(torch.nn.Module, ABC):
+    """Predicts further properties from what a model has computed: charges, a dipole moment, an uncertainty.
+
+    A head never changes energies or forces. It does not see what other heads predict.
+    """
+
+    requires: tuple[str, ...] = ("node_features",)
+    """Fields that it reads: inputs of the model, geometry of its own edges, what its energy module provides,
+    ``node_features``, and ``atomic_energy`` and ``total_energy`` as the model gives them."""
+
+    provides: tuple[str, ...] = ()
+    """Fields that it predicts, declared with the hook ``equipot_fields``; per atom or per frame."""
+
+    sums: tuple[str, ...] = ()
+    """Those per frame of which it returns the parts of the atoms, shape [n_atoms, ...], for the model to add up.
+    Engines with ghost atoms, which have a frame in parts, can use no others."""
+
+    locality: Locality = "strict"
+    """How far away atoms influence an atom's prediction, beyond the fields that it reads; as for EnergyModule."""
+
+    boundary: tuple[str, ...] = BOUNDARIES
+    """As for EnergyTermModule."""
+
+    @abstractmethod
+    def forward(self, data: Graph) -> Graph:
+        """Predict.
+
+        Args:
+            data: The fields in ``requires``; geometry in Å, float64, features in the model's dtype.
+
+        Returns:
+            The fields in ``provides``, in the shape of the field or, for those in ``sums``, [n_atoms, ...]. The model
+            converts floating point numbers to the field's dtype.
         """
 
 

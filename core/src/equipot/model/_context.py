@@ -10,6 +10,7 @@ import torch
 
 from equipot import containers
 from equipot.errors import ConfigError, problem, unknown
+from equipot.model._boundary import Limits
 from equipot.units import Units
 
 Locality = str
@@ -72,6 +73,8 @@ class ModelInfo:
     """Name and radius in Å of further edge sets that energy terms need."""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    boundary: Limits = ()
+    """Name of each term or head that serves only some boundary conditions, and these (``equipot.model.BOUNDARIES``)."""
 
     @property
     def atomic_numbers(self) -> tuple[int, ...] | None:
@@ -89,8 +92,9 @@ class ModelInfo:
         return ("", *(name for name, _ in self.edge_sets))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers for a manifest."""
-        return dict(containers.plain(dataclasses.asdict(self)))
+        """Plain containers for a manifest; without limits, nothing about boundary conditions, as in older files."""
+        plain = dict(containers.plain(dataclasses.asdict(self)))
+        return plain if self.boundary else {key: value for key, value in plain.items() if key != "boundary"}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> ModelInfo:

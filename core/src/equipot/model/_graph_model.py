@@ -1,14 +1,14 @@
 """GraphModel: the one class of all models, made of named slots.
 
-Geometry -> energy module -> scale_shift -> energy_terms -> total -> derivatives. Plugins fill the slots; modules are
-never rewritten by name. Derivatives are taken with respect to edge vectors.
+Geometry -> energy module -> scale_shift -> energy_terms -> total -> outputs and derivatives. Plugins fill the slots;
+modules are never rewritten by name. Derivatives are taken with respect to edge vectors.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, final
 
 import torch
@@ -17,13 +17,23 @@ from equipot._host.attribution import name_plugin
 from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import MODEL_INPUTS, OPTIONAL_INPUTS
 from equipot.graph import Graph, compute_edge_vectors, edge_set_key
-from equipot.model._components import Derivatives, EdgeSetGradient, EnergyGradients, EnergyModule, EnergyTermModule
+from equipot.model._boundary import check_boundary, limits_of
+from equipot.model._components import (
+    Derivatives,
+    EdgeSetGradient,
+    EnergyGradients,
+    EnergyModule,
+    EnergyTermModule,
+    OutputHead,
+)
 from equipot.model._context import ModelInfo
 from equipot.model._evaluator import Evaluator, is_plain
 from equipot.model._inputs import check_batch
+from equipot.model._outputs import NODE_FEATURES, head_problems, no_features, outputs_of_heads
 from equipot.model._scale_shift import ScaleShift
 from equipot.nn.slots import replace_slots
 
+_ENERGIES = ("atomic_energy", "total_energy")
 _FRONT_END = frozenset({*MODEL_INPUTS, "owned", "edge_vectors", "edge_lengths", "normalized_edge_lengths"})
 
 
@@ -44,7 +54,7 @@ class GraphModel(torch.nn.Module):
     """A potential: takes a batch, returns energies and their derivatives.
 
     ``model(batch)`` returns ``atomic_energy`` [n_atoms] and ``total_energy`` [n_frames] in float64, and the outputs of
-    the derivatives slot. In eval mode all outputs are detached.
+    the derivatives slot and of the heads. In eval mode all outputs are detached.
 
     Args:
         info: Types, cutoffs, dtype and units.
@@ -52,11 +62,13 @@ class GraphModel(torch.nn.Module):
         scale_shift: Scales and shifts of its energies.
         energy_terms: Named terms added to the atomic energies.
         derivatives: Turns gradients into forces and stress; None for energies only.
+        outputs: Named heads, which predict further properties.
         config: The config of the recipe, which is stored with the model.
         evaluator: Computes the same outputs in another way, where it can; it does not belong to the model.
 
     Raises:
-        ConfigError: If a component requires a field that nothing provides.
+        ConfigError: If a component requires a field that nothing provides, a head provides one that it may not, or no
+            frames have boundary conditions that all components serve.
     """
 
     cutoffs: torch.Tensor
@@ -69,6 +81,7 @@ class GraphModel(torch.nn.Module):
         scale_shift: ScaleShift,
         energy_terms: Mapping[str, EnergyTermModule] | None = None,
         derivatives: Derivatives | None = None,
+        outputs: Mapping[str, OutputHead] | None = None,
         config: dict[str, Any] | None = None,
         evaluator: Evaluator | None = None,
     ) -> None:
@@ -77,19 +90,26 @@ class GraphModel(torch.nn.Module):
         self.scale_shift = scale_shift
         self.energy_terms = torch.nn.ModuleDict(dict(energy_terms or {}))
         self.derivatives = derivatives
+        self.outputs = torch.nn.ModuleDict(dict(outputs or {}))
         self.config: dict[str, Any] = config or {}
         self.modifiers: tuple[AppliedModifier, ...] = ()
         self.hints: tuple[AppliedModifier, ...] = ()
         self.evaluator = evaluator
         cutoffs = info.cutoffs or [[info.r_max] * len(info.type_names)] * len(info.type_names)
         self.register_buffer("cutoffs", torch.tensor(cutoffs, dtype=torch.float64), persistent=False)
+        self._features = any(NODE_FEATURES in part.requires for _, part in [*self.components()[1:], *self.heads()])
         self._check_fields()
         self.info = dataclasses.replace(
             info,
             locality=_joint_locality(self.localities()),
             edge_sets=self._edge_sets(),
             inputs=self._inputs(),
-            outputs=("atomic_energy", "total_energy", *(derivatives.provides if derivatives else ())),
+            outputs=(
+                *_ENERGIES,
+                *(derivatives.provides if derivatives else ()),
+                *(key for _, head in self.heads() for key in head.provides),
+            ),
+            boundary=limits_of((name, part.boundary) for name, part in [*self.components()[1:], *self.heads()]),
         )
 
     def replace(self, **slots: Any) -> GraphModel:
@@ -98,13 +118,14 @@ class GraphModel(torch.nn.Module):
         The evaluator is kept unless the energy changes.
 
         Args:
-            **slots: New values of ``energy``, ``scale_shift``, ``energy_terms``, ``derivatives``, ``evaluator``.
+            **slots: New values of ``energy``, ``scale_shift``, ``energy_terms``, ``derivatives``, ``outputs``,
+                ``evaluator``.
 
         Returns:
             A new GraphModel in the same train or eval mode; this one is unchanged.
         """
         of_energy = {"energy", "scale_shift", "energy_terms"}
-        known = {*of_energy, "derivatives", "evaluator"}
+        known = {*of_energy, "derivatives", "outputs", "evaluator"}
         if unknown := sorted(slots.keys() - known):
             raise TypeError(f"GraphModel.replace: no slots {unknown}; slots are {sorted(known)}")
         current = {name: getattr(self, name) for name in known}
@@ -117,7 +138,7 @@ class GraphModel(torch.nn.Module):
             if isinstance(slot, torch.nn.Module):
                 slot.train(self.training)
         new.training = self.training
-        new.energy_terms.training = self.training
+        new.energy_terms.training = new.outputs.training = self.training
         new.to(next(iter(self.state_dict().values())).device)
         return new
 
@@ -139,20 +160,30 @@ class GraphModel(torch.nn.Module):
         """Name and module of its parts that compute energies: ``energy`` first, then the energy terms."""
         return [("energy", self.energy), *self.energy_terms.items()]
 
+    def heads(self) -> list[tuple[str, Any]]:
+        """Name and module of its heads, which take no part in energies and forces."""
+        return list(self.outputs.items())
+
     def _check_fields(self) -> None:
         provided = {*_FRONT_END, *OPTIONAL_INPUTS}
         problems = []
+        if NODE_FEATURES in self.energy.provides:
+            hint = "state their irreps in 'features' instead"
+            problems.append(problem("model.energy", "names node_features in 'provides'", hint=hint))
         for name, component in self.components():
-            if missing := sorted(set(component.requires) - provided):
-                what = f"requires the fields {missing} that nothing provides"
-                problems.append(problem(f"model.{name}", what, hint=f"available: {sorted(provided)}"))
+            problems += _missing(f"model.{name}", component, provided, self.energy)
             if name == "energy":
-                provided |= set(self.energy.provides)
+                provided |= {*self.energy.provides, *([NODE_FEATURES] if self.energy.features else ())}
+        for name, head in self.heads():
+            problems += _missing(f"model.outputs.{name}", head, provided | {*_ENERGIES}, self.energy)
+        derived = self.derivatives.provides if self.derivatives else ()
+        problems += head_problems(dict(self.heads()), {*provided, *derived})
         if problems:
             raise ConfigError(problems)
 
     def _inputs(self) -> tuple[str, ...]:
-        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for _, part in self.components())]
+        parts = [part for _, part in [*self.components(), *self.heads()]]
+        extra = [key for key in OPTIONAL_INPUTS if any(key in part.requires for part in parts)]
         fields = ("edge_index", "edge_cell_shift")
         sets = [edge_set_key(key, name) for name, _ in self._edge_sets() for key in fields]
         return (*MODEL_INPUTS, *extra, *sets)
@@ -167,8 +198,11 @@ class GraphModel(torch.nn.Module):
             The fields in ``info.outputs``; with a stress also ``stress_mask``.
 
         Raises:
-            DataError: If the model fails because a field of the batch is missing or malformed.
+            DataError: If the model fails because a field of the batch is missing or malformed, or a component does not
+                serve the boundary conditions of a frame.
         """
+        if self.info.boundary and is_plain(data):
+            check_boundary(data["pbc"], self.info.boundary, "the model")
         try:
             outputs = self._evaluate({key: data[key] for key in (*self.info.inputs, "owned") if key in data})
         except Exception as error:
@@ -258,8 +292,11 @@ class GraphModel(torch.nn.Module):
 
     def _energies(self, data: Graph, geometry: dict[str, Graph]) -> Graph:
         available = {**data, **self._derived(data, geometry[""], None)}
-        produced = self.energy({key: available[key] for key in self.energy.requires})
+        given = {key: available[key] for key in self.energy.requires}
+        produced = self.energy(given, features=True) if self._features else self.energy(given)
         available.update({key: produced[key] for key in self.energy.provides})
+        if self._features:
+            available[NODE_FEATURES] = produced[NODE_FEATURES]
         atomic_energy = self.scale_shift(produced["atomic_energy"], data["atom_types"])
         for name, module in self.energy_terms.items():
             term: Any = module
@@ -270,7 +307,10 @@ class GraphModel(torch.nn.Module):
         if "owned" in data:
             atomic_energy = atomic_energy * data["owned"]
         frames = torch.zeros(data["num_atoms"].shape[0], dtype=atomic_energy.dtype, device=atomic_energy.device)
-        return {"atomic_energy": atomic_energy, "total_energy": frames.index_add(0, data["batch"], atomic_energy)}
+        energies = {"atomic_energy": atomic_energy, "total_energy": frames.index_add(0, data["batch"], atomic_energy)}
+        if not self.outputs:
+            return energies
+        return energies | outputs_of_heads(dict(self.heads()), {**available, **energies})
 
     def _derived(self, data: Graph, view: Graph, r_max: float | None) -> Graph:
         """Lengths in Å and relative to the cutoff, for one edge set."""
@@ -281,6 +321,16 @@ class GraphModel(torch.nn.Module):
             centre, neighbour = view["edge_index"][0], view["edge_index"][1]
             cutoff = self.cutoffs[types.index_select(0, centre), types.index_select(0, neighbour)]
         return {**view, "edge_lengths": lengths, "normalized_edge_lengths": lengths / cutoff}
+
+
+def _missing(where: str, component: Any, provided: set[str], energy: EnergyModule) -> Iterator[str]:
+    """The fields that a component requires and nobody provides."""
+    missing = sorted(set(component.requires) - provided)
+    if NODE_FEATURES in missing:
+        yield no_features(where, energy)
+    elif missing:
+        what = f"requires the fields {missing} that nothing provides"
+        yield problem(where, what, hint=f"available: {sorted(provided)}")
 
 
 def _joint_locality(localities: list[str]) -> str:

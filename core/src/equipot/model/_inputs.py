@@ -7,6 +7,7 @@ import torch
 from equipot.errors import DataError, problem
 from equipot.fields import FIELDS, FieldEntry
 from equipot.graph import EDGE_SET_SEPARATOR, Graph, edge_set_key
+from equipot.model._boundary import check_boundary
 from equipot.model._context import ModelInfo
 
 
@@ -17,6 +18,8 @@ def field_of(key: str) -> FieldEntry:
 
 def check_batch(batch: Graph, info: ModelInfo, where: str) -> None:
     """Require tensors of the right kind and shape for all inputs, indices in range, and edges sorted by centre.
+
+    The boundary conditions of the frames must be ones that the model serves.
 
     Args:
         batch: The batch, which may hold anything.
@@ -36,6 +39,7 @@ def check_batch(batch: Graph, info: ModelInfo, where: str) -> None:
         _check_shape(key, batch[key], sizes)
     _check_range("atom_types", batch["atom_types"], len(info.type_names))
     _check_range("batch", batch["batch"], sizes["frame"])
+    check_boundary(batch["pbc"], info.boundary, where)
     for name in info.edge_set_names:
         key = edge_set_key("edge_index", name)
         _check_range(key, batch[key], sizes["atom"])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from equipot._host.attribution import naming_plugins
 from equipot.errors import ConfigError, problem, problems_of
-from equipot.model._components import EnergyModule, EnergyTerm, EnergyTermModule, PairPotential
+from equipot.model._components import EnergyModule, EnergyTerm, EnergyTermModule, OutputHead, PairPotential
 from equipot.model._context import DTYPES, BuildContext, ModelInfo, TypeCutoffs, resolve_cutoffs, species_of_types
 from equipot.model._graph_model import GraphModel
 from equipot.model._modifiers import add_derivatives
@@ -59,6 +59,9 @@ class ModelBuilder(Options, ModelRecipe):
 
     Subclasses are ``@dataclass(frozen=True, kw_only=True)``; their fields are the hyperparameters.
     """
+
+    node_features: ClassVar[str] = ""
+    """What the field ``node_features`` of its models holds, in words; empty if they have none."""
 
     type_names: Annotated[list[str], Field(min_length=1, max_length=1000)]
     """Names of the atom types, usually chemical symbols; their order is the model's. Configs may write ``auto`` for the
@@ -118,6 +121,15 @@ class ModelBuilder(Options, ModelRecipe):
         Returns:
             The module with its initial weights.
         """
+
+    def build_outputs(self, context: BuildContext, energy: EnergyModule) -> Mapping[str, OutputHead]:
+        """Make the heads that all its models have, by name; most builders leave heads to modifiers and have none.
+
+        Args:
+            context: As for ``build_energy``.
+            energy: The module that ``build_energy`` made, which says its ``features``.
+        """
+        return {}
 
     def type_cutoffs(self) -> TypeCutoffs | None:
         """Cutoffs by pair of types, for builders that have them: ``{centre: {neighbour: Å}}``."""
@@ -212,8 +224,15 @@ class ModelBuilder(Options, ModelRecipe):
             scales_trainable=self.per_type_energy_scales_trainable,
             shifts_trainable=self.per_type_energy_shifts_trainable,
         )
-        energy, config = self.build_energy(context), to_config(self)
-        return GraphModel(info=info, energy=energy, scale_shift=scale_shift, energy_terms=terms, config=config)
+        energy = self.build_energy(context)
+        return GraphModel(
+            info=info,
+            energy=energy,
+            scale_shift=scale_shift,
+            energy_terms=terms,
+            outputs=self.build_outputs(context, energy),
+            config=to_config(self),
+        )
 
     def _radius_problems(self, modules: dict[str, EnergyTermModule]) -> list[str]:
         """Terms whose options and module disagree about the cutoff radius."""

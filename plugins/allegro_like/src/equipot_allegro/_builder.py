@@ -31,6 +31,8 @@ class AllegroModel(ModelBuilder):
 
     citations = ("Musaelian et al., Nat. Commun. 14, 579 (2023), doi:10.1038/s41467-023-36329-y",)
 
+    node_features = "sums over an atom's edges: scalars of the last layer, then the tensors that it received"
+
     l_max: LMax
     """Largest angular momentum l of tensors and spherical harmonics; the cost grows quickly with it."""
 

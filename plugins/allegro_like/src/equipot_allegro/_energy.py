@@ -210,6 +210,11 @@ class AllegroEnergy(EnergyModule):
             layer = AllegroLayer(pair, spherical.layout, num_scalars_in=num_scalars, options=options, **ends)
             self.layers.append(layer)
             num_scalars += options.num_scalars
+        self.features = str(
+            FeatureLayout(
+                [(options.num_scalars, Irrep(0, 1)), *((options.num_channels, one.irrep) for one in layouts[-2].blocks)]
+            )
+        )
         self.readout = ScalarMLP(
             options.readout.dims(num_scalars, 1),
             nonlinearity=options.readout.nonlinearity,
@@ -218,8 +223,12 @@ class AllegroEnergy(EnergyModule):
             generator=options.generator,
         )
 
-    def forward(self, data: Graph) -> Graph:
-        """Compute unscaled atomic energies [n_atoms]."""
+    def forward(self, data: Graph, *, features: bool = False) -> Graph:
+        """Compute unscaled atomic energies [n_atoms].
+
+        Features are sums over the edges of an atom: of the scalars of the last layer, and of the tensors that it
+        multiplied, since its own are scalars only.
+        """
         atom_types, dtype = data["atom_types"], self.normalization.dtype
         directions = data["edge_vectors"] / data["edge_lengths"].unsqueeze(1)
         index = data["edge_index"]
@@ -234,13 +243,29 @@ class AllegroEnergy(EnergyModule):
         # The first tensors are the attributes times weights; the first layer receives these weights.
         first, env_weights, tensors = self.two_body(edges).split(self.two_body_sizes, dim=1)
         scalars = [first]
+        before = tensors
         for layer in self.layers:
+            before = tensors
             scalars, tensors, env_weights = layer(scalars, tensors, env_weights, edges, normalization)
         edge_energy = self.readout(*scalars)
         zeros = torch.zeros(normalization.shape, dtype=dtype, device=edge_energy.device)
         # Each pair of atoms has an edge in both directions, hence the √2.
         atomic_energy = zeros.index_add(0, edges.centre, edge_energy) * normalization / math.sqrt(2.0)
-        return {"atomic_energy": atomic_energy.squeeze(1)}
+        found = {"atomic_energy": atomic_energy.squeeze(1)}
+        if features:
+            if len(self.layers) == 1:
+                before = self._first_tensors(before, edges)
+            of_edges = torch.cat([scalars[-1], before.flatten(1)], dim=1)
+            sums = torch.zeros(normalization.shape[0], of_edges.shape[1], dtype=dtype, device=of_edges.device)
+            found["node_features"] = sums.index_add(0, edges.centre, of_edges) * normalization
+        return found
+
+    def _first_tensors(self, weights: torch.Tensor, edges: Edges) -> torch.Tensor:
+        """What the first layer multiplies: the attributes times weights, shape [n_edges, dim, num_channels]."""
+        by_block = weights.unflatten(1, (-1, self.num_channels)).split(1, dim=1)
+        blocks = zip(by_block, self.spherical.layout.blocks, strict=True)
+        repeated = torch.cat([one.expand(-1, block.irrep.dim, -1) for one, block in blocks], dim=1)
+        return edges.attributes.unsqueeze(2) * repeated
 
     def last_layer(self) -> torch.nn.Parameter:
         """The last weights of the readout, which has no bias."""

@@ -74,7 +74,11 @@ class MLIAPModel(_Unified):  # type: ignore[misc, valid-type] # it is not known 
             if not isinstance(self.calculator.model, GraphModel):
                 hint = "give the package or checkpoint that it was compiled from"
                 raise ConfigError(problem(f"{_WHERE}.model", "must not be compiled", hint=hint))
-            self._prepared = with_edge_forces(self.calculator.model.replace(evaluator=None)).to(self.calculator.device)
+            alone = self.calculator.model.replace(evaluator=None, outputs={})
+            if alone.info.boundary:
+                what = f"has terms for certain boundary conditions only {dict(alone.info.boundary)}"
+                raise ConfigError(problem(f"{_WHERE}.model", what, hint="LAMMPS does not say which a frame has"))
+            self._prepared = with_edge_forces(alone).to(self.calculator.device)
         return self._prepared
 
     def compute_gradients(self, data: Any) -> None:

@@ -72,12 +72,12 @@ def reference(exact: GraphModel) -> GraphModel:
 
 
 def probe(model: GraphModel) -> GraphModel:
-    """An independent copy of a model in eval mode that predicts forces, without energy terms.
+    """An independent copy of a model in eval mode that predicts forces, without energy terms and heads.
 
     Args:
         model: Any model; it is not changed.
     """
-    return copy.deepcopy(model).replace(energy_terms={}, derivatives=_Forces()).eval()
+    return copy.deepcopy(model).replace(energy_terms={}, derivatives=_Forces(), outputs={}).eval()
 
 
 def frames_of(info: ModelInfo, num_knots: int) -> list[Graph]:
@@ -129,7 +129,7 @@ def pairs_between_knots(info: ModelInfo, num_knots: int) -> Graph:
     side = math.ceil(n ** (1 / 3))
     places = torch.cartesian_prod(*[torch.arange(side, dtype=torch.float64)] * 3)[:n] * spacing
     positions = torch.stack([places, places + vectors], dim=1).reshape(-1, 3)
-    return frame_of(positions, torch.zeros(3, 3, dtype=torch.float64), types.reshape(-1), info, periodic=False)
+    return frame_of(positions, torch.zeros(3, 3, dtype=torch.float64), types.reshape(-1), info, periodic=0)
 
 
 def _forces(model: GraphModel, frame: Graph) -> torch.Tensor:

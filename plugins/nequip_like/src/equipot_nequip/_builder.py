@@ -34,6 +34,8 @@ class NequIPGNNModel(ModelBuilder):
 
     citations = ("Batzner et al., Nat. Commun. 13, 2453 (2022), doi:10.1038/s41467-022-29939-5",)
 
+    node_features = "scalars of the last layer, then scalars and tensors of the layer before it"
+
     avg_num_neighbors: float | dict[str, float] | None = None
     """Average number of neighbours of an atom, one or one per type; required, usually a training data statistic."""
 

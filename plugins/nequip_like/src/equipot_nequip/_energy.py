@@ -66,10 +66,13 @@ class NequIPEnergy(EnergyModule):
         self.register_buffer("normalization", avg_num_neighbors.rsqrt().to(options.dtype), persistent=False)
         self.layers = torch.nn.ModuleList()
         layout = FeatureLayout([(options.embedding_dim, Irrep(0, 1))])
+        layouts = []
         for index, wanted in enumerate(feature_layouts):
             layer = InteractionLayer(layout, wanted, options, self_connection=index > 0)
             self.layers.append(layer)
             layout = layer.layout_out
+            layouts.append(layout)
+        self.features = str(FeatureLayout((one.mul, one.irrep) for last in layouts[-2:] for one in last.blocks))
         width = readout.hidden_layers_width or layout.dim
         self.readout = ScalarMLP(
             (layout.dim, *[width] * readout.hidden_layers_depth, 1),
@@ -78,18 +81,24 @@ class NequIPEnergy(EnergyModule):
             generator=options.generator,
         )
 
-    def forward(self, data: Graph) -> Graph:
-        """Compute unscaled atomic energies [n_atoms]."""
+    def forward(self, data: Graph, *, features: bool = False) -> Graph:
+        """Compute unscaled atomic energies [n_atoms].
+
+        Features are the scalars of the last layer, then what that layer received: the layer has no others itself.
+        """
         atom_types, dtype = data["atom_types"], self.normalization.dtype
         directions = data["edge_vectors"] / data["edge_lengths"].unsqueeze(1)
         attributes = self.spherical(directions).to(dtype)
         edges = Edges(data["edge_index"], data["normalized_edge_lengths"], attributes)
         types = (atom_types, self.type_embedding.weight)
         normalization = self.normalization.index_select(0, atom_types).unsqueeze(1)
-        features = self.type_embedding(atom_types)
+        states = [self.type_embedding(atom_types)]
         for layer in self.layers:
-            features = layer(features, normalization, types, edges)
-        return {"atomic_energy": self.readout(features).squeeze(1)}
+            states.append(layer(states[-1], normalization, types, edges))
+        found = {"atomic_energy": self.readout(states[-1]).squeeze(1)}
+        if features:
+            found["node_features"] = torch.cat([states[-1], *states[1:-1][-1:]], dim=1)  # both begin with 0e
+        return found
 
     def last_layer(self) -> torch.nn.Parameter:
         """The last weights of the readout, which has no bias."""

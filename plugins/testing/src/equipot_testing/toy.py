@@ -40,14 +40,18 @@ class ToyEnergy(EnergyModule):
         types, (centre, neighbour) = data["atom_types"], data["edge_index"]
         return pair_index(types.index_select(0, centre), types.index_select(0, neighbour), self.num_types)
 
-    def forward(self, data: Graph) -> Graph:
-        """Unscaled atomic energies, [n_atoms]."""
+    def sums(self, data: Graph) -> torch.Tensor:
+        """Sum over the neighbours of each atom, and vector sum, [n_atoms, 4]."""
         dtype = self.weights.dtype
         weights = self.weights.index_select(0, self.pairs(data)) * self.envelope(data).to(dtype).unsqueeze(1)
         centre, n_atoms = data["edge_index"][0], data["atom_types"].shape[0]
         vectors = data["edge_vectors"].to(dtype) * weights[:, 1:]
         zeros = torch.zeros(n_atoms, 4, dtype=dtype, device=weights.device)
-        sums = zeros.index_add(0, centre, torch.cat([weights[:, :1], vectors], dim=1))
+        return zeros.index_add(0, centre, torch.cat([weights[:, :1], vectors], dim=1))
+
+    def forward(self, data: Graph) -> Graph:
+        """Unscaled atomic energies, [n_atoms]."""
+        sums = self.sums(data)
         return {"atomic_energy": torch.tanh(sums[:, 0]) + torch.tanh(sums[:, 1:].square().sum(1))}
 
 
@@ -61,6 +65,29 @@ class ToyModel(ModelBuilder):
     def build_energy(self, context: BuildContext) -> EnergyModule:
         """Make the energy module."""
         return ToyEnergy(context)
+
+
+class ToyFeaturesEnergy(ToyEnergy):
+    """The same energies, and the sums as features of atoms."""
+
+    features = "1x0e+1x1o"
+
+    def forward(self, data: Graph, *, features: bool = False) -> Graph:
+        """Unscaled atomic energies, [n_atoms], and on request the sums."""
+        sums = self.sums(data)
+        found = {"atomic_energy": torch.tanh(sums[:, 0]) + torch.tanh(sums[:, 1:].square().sum(1))}
+        return found | ({"node_features": sums} if features else {})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToyFeatures(ToyModel):
+    """A tiny equivariant model with features of atoms: a scalar and a vector."""
+
+    node_features = "a sum over neighbours, and a vector sum"
+
+    def build_energy(self, context: BuildContext) -> EnergyModule:
+        """Make the energy module."""
+        return ToyFeaturesEnergy(context)
 
 
 class ToyMessagesEnergy(ToyEnergy):

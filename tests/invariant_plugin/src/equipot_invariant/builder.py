@@ -32,10 +32,11 @@ class InvariantEnergy(EnergyModule):
         self.out = normal(context.num_types, num_channels)
         self.factor = 1.0 / math.sqrt(num_radial * avg_num_neighbors)
         frequencies = math.pi * torch.arange(1, num_radial + 1, dtype=torch.float64)
+        self.features = f"{num_channels}x0e"
         self.register_buffer("frequencies", frequencies, persistent=False)
 
-    def forward(self, data: Graph) -> Graph:
-        """Unscaled atomic energies, shape [n_atoms]."""
+    def forward(self, data: Graph, *, features: bool = False) -> Graph:
+        """Unscaled atomic energies, shape [n_atoms]; on request the squashed sums of each atom as features."""
         (centre, neighbour), types = data["edge_index"], data["atom_types"]
         x = data["normalized_edge_lengths"].unsqueeze(1)
         radial = torch.sin(self.frequencies * x) / data["edge_lengths"].unsqueeze(1) * polynomial_cutoff(x, 6.0)
@@ -43,12 +44,16 @@ class InvariantEnergy(EnergyModule):
         edges = torch.einsum("er,erc->ec", radial.to(self.weights.dtype), self.weights.index_select(0, pair))
         density = torch.zeros(types.shape[0], self.weights.shape[2], dtype=edges.dtype, device=edges.device)
         density = density.index_add(0, centre, self.factor * edges)
-        return {"atomic_energy": (torch.tanh(density) * self.out.index_select(0, types)).sum(1)}
+        squashed = torch.tanh(density)
+        found = {"atomic_energy": (squashed * self.out.index_select(0, types)).sum(1)}
+        return found | ({"node_features": squashed} if features else {})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InvariantModel(ModelBuilder):
     """A small invariant model."""
+
+    node_features = "squashed sums over neighbours"
 
     num_radial: Annotated[int, Field(ge=1, le=4096)] = 8
     """Number of radial functions."""

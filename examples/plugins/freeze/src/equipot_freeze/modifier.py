@@ -12,7 +12,7 @@ from equipot.errors import ConfigError, unknown
 if TYPE_CHECKING:
     from equipot.model import GraphModel
 
-SLOTS = ("energy", "scale_shift", "energy_terms")
+SLOTS = ("energy", "scale_shift", "energy_terms", "outputs")
 
 
 def freeze_Parameters(  # noqa: N802 - named like the modifiers of the field

@@ -121,9 +121,10 @@ class PaiNNEnergy(EnergyModule):
         self.mixes = torch.nn.ModuleList(Mix(context, num_features) for _ in range(num_layers))
         self.exchange = GhostExchange()
         self.readout = ScalarMLP((num_features, num_features, 1), **random)
+        self.features = f"{num_features}x0e+{num_features}x1o"
 
-    def forward(self, data: Graph) -> Graph:
-        """Compute unscaled atomic energies [n_atoms]."""
+    def forward(self, data: Graph, *, features: bool = False) -> Graph:
+        """Compute unscaled atomic energies [n_atoms], and on request the scalars and vectors of the last layer."""
         types = data["atom_types"]
         own = self.received(types)
         directions = (data["edge_vectors"] / data["edge_lengths"].unsqueeze(1)).to(own.dtype)
@@ -137,7 +138,10 @@ class PaiNNEnergy(EnergyModule):
             to_scalars, to_vectors = message(spoken, carried, self.factor, edges)
             # The atom's own type decides what it makes of what it hears.
             scalars, vectors = mix(scalars + own * to_scalars, vectors + own.unsqueeze(1) * to_vectors)
-        return {"atomic_energy": self.readout(scalars).squeeze(1)}
+        found = {"atomic_energy": self.readout(scalars).squeeze(1)}
+        if features:
+            found["node_features"] = torch.cat([scalars, vectors.flatten(1)], dim=1)
+        return found
 
     def last_layer(self) -> torch.nn.Parameter:
         """The last weights of the readout, which has no bias."""

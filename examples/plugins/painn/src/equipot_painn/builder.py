@@ -20,6 +20,8 @@ class PaiNNModel(ModelBuilder):
     Source: Schütt, Unke, Gastegger (2021), arXiv:2102.03150.
     """
 
+    node_features = "scalars and vectors after the last layer"
+
     num_layers: Count = 3
     """Number of message layers; an atom's energy depends on atoms up to num_layers · r_max away."""
 
