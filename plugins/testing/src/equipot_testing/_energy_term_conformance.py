@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from equipot.errors import ConfigError
 from equipot_testing._checklist import NotApplicable
 from equipot_testing._model_conformance import ModelBuilderConformance
+from equipot_testing._model_kit import five_types
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_that
@@ -13,7 +17,10 @@ from equipot_testing.frames import batch_of
 from equipot_testing.toy import ToyModel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from equipot.model import EnergyTerm, GraphModel, ModelBuilder
+    from equipot_testing.frames import Structure
 
 
 class EnergyTermConformance(ModelBuilderConformance):
@@ -48,14 +55,22 @@ class EnergyTermConformance(ModelBuilderConformance):
         """The tiny model with the term."""
         return ToyModel(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
 
+    def bare_model(self) -> GraphModel:
+        """The tiny model with energies of the term alone."""
+        model = self.model()
+        with torch.no_grad():
+            for weight in model.energy.parameters():
+                weight.zero_()
+        return model
+
     def _rebuilt(self, model: GraphModel) -> GraphModel:
         """The tiny model itself: it is not declared, so it cannot be rebuilt."""
         return model
 
-    def _own_part(self, **changes: Any) -> Any:
+    def _own_part(self, structures: Iterable[Structure] = (), **changes: Any) -> Any:
         """Atomic energies with the term minus those without it, eV, shape [n_atoms]."""
-        model, bare = self.model(**changes), self.model(energy_terms={}, **changes)
-        batch = batch_of(self.structures().values(), model.info)
+        model, bare = self.model(**changes), self.model(**{**changes, "energy_terms": {}})
+        batch = batch_of(structures or self.structures().values(), model.info)
         return model(batch)["atomic_energy"] - bare(batch)["atomic_energy"]
 
     # ----------------------------------------------------------------- checks
@@ -71,6 +86,36 @@ class EnergyTermConformance(ModelBuilderConformance):
         check_that(bool(part.any()), "the term must add energy to some atom of bulk, slab, wire or molecule")
         other = self._own_part(per_type_energy_scales=3.0, per_type_energy_shifts=-7.0)
         check_close("scales and shifts must not act on the term", other, part, tolerance=TIGHT)
+
+    def test_five_types(self) -> None:
+        """In a model of five types, a pair of atoms has the energy that the term gives it in a model of its two types.
+
+        Tolerance: 1e-9, relative to the largest value or 1; does not apply to terms with weights to train, or that
+        refuse these types.
+        Why: the term is about elements, not about places in a list; data sets have up to 89 elements.
+        Goes wrong: an index of types clamped to the size of a table; constants taken by index instead of by element.
+        """
+        names = five_types(self.type_names)
+        try:
+            whole = self._own_part(self._pairs_of_types(len(names)), **self._of_types(names)).reshape(-1, 2)
+        except ConfigError as error:
+            raise NotApplicable(f"the term refuses the types {names}: {error.problems[0]}") from None
+        if any(one.requires_grad for one in self.model().energy_terms.parameters()):
+            raise NotApplicable("the term has weights, which need not be the same in a model of other types")
+        for index in range(1, len(names)):
+            two = (names[0], names[index])
+            expected = self._own_part(self._pairs_of_types(2), **self._of_types(two)).reshape(-1, 2)
+            rows = [len(names) * own + other for own in (0, index) for other in (0, index)]
+            law = f"{'-'.join(two)} in a model of {len(names)} types: energies must be those in a model of these two"
+            check_close(law, whole[rows], expected, tolerance=TIGHT)
+
+    def _of_types(self, names: Sequence[str]) -> dict[str, Any]:
+        """Options of the tiny model with other types, and the term for their elements."""
+        has_species = "chemical_species" in self.options
+        return {
+            **self.options_of_types(names),
+            "energy_terms": {"term": self.term(**({"chemical_species": list(names)} if has_species else {}))},
+        }
 
     def test_unknown_option(self) -> None:
         """An unknown option is refused with an error that names it.

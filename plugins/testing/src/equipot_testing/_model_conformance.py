@@ -13,7 +13,8 @@ import torch
 from equipot.errors import ConfigError
 from equipot.model import with_edge_forces
 from equipot_testing._checklist import NotApplicable, after, slow
-from equipot_testing._model_engineering import ModelEngineeringChecks, close_outputs
+from equipot_testing._model_calls import ModelCallChecks
+from equipot_testing._model_engineering import close_outputs
 from equipot_testing._model_kit import called
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing._tracing import exported, runner, traced
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from equipot.model import GraphModel
 
 
-class ModelBuilderConformance(ModelEngineeringChecks):
+class ModelBuilderConformance(ModelCallChecks):
     """The checks of a model builder.
 
     Example:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from equipot_testing._checklist import after
 from equipot_testing._global_state import check_global_state_kept
 from equipot_testing._model_kit import called, parameters_of
-from equipot_testing._model_physics import ModelPhysicsChecks
+from equipot_testing._model_sites import ModelSiteChecks
 from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
 from equipot_testing.frames import batch_of, bulk, lone_atom, molecule
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from equipot.graph import Graph
 
 
-class ModelEngineeringChecks(ModelPhysicsChecks):
+class ModelEngineeringChecks(ModelSiteChecks):
     """Modes, gradients, strides, fields, seeds, dtypes, devices, global state."""
 
     def test_train_equals_eval(self) -> None:

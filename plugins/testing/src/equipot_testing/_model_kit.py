@@ -13,7 +13,7 @@ from equipot_testing.checks import check_equal, check_outputs_equal, check_that
 from equipot_testing.frames import Structure, batch_of, bulk, lone_atom, molecule, served, standard_structures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from equipot.graph import Graph
     from equipot.model import GraphModel, ModelBuilder
@@ -33,12 +33,12 @@ class ModelKit(Conformance):
 
     def base_options(self) -> dict[str, Any]:
         """Options that every model builder has, as the kit sets them: float64, shifts in eV and scales by type."""
-        names = list(self.type_names)
+        return {"r_max": self.r_max, "seed": 3, "model_dtype": "float64", **self.options_of_types(self.type_names)}
+
+    def options_of_types(self, names: Sequence[str]) -> dict[str, Any]:
+        """Options of a model with these types."""
         return {
-            "type_names": names,
-            "r_max": self.r_max,
-            "seed": 3,
-            "model_dtype": "float64",
+            "type_names": list(names),
             "per_type_energy_shifts": {name: -1.5 - 2.25 * index for index, name in enumerate(names)},
             "per_type_energy_scales": {name: 1.0 + 0.5 * index for index, name in enumerate(names)},
         }
@@ -52,13 +52,17 @@ class ModelKit(Conformance):
         """The model with forces and stress, in eval mode."""
         return self.recipe(**changes).build().eval()
 
+    def bare_model(self) -> GraphModel:
+        """The model with energies of the component alone."""
+        return self.model()
+
     def structures(self) -> dict[str, Structure]:
         """Bulk, slab, wire, molecule and lone atom with all types."""
         return standard_structures(len(self.type_names))
 
     def shift_of(self, model: GraphModel, atom_type: int) -> float:
         """The model's energy of the isolated atom, E0, eV."""
-        return model.scale_shift.values("shifts")[self.type_names[atom_type]]
+        return model.scale_shift.values("shifts")[model.info.type_names[atom_type]]
 
     # ----------------------------------------------------------------- checks
 
@@ -152,6 +156,12 @@ class ModelKit(Conformance):
                 gradients = torch.autograd.grad(loss, parameters_of(model), allow_unused=True)
                 finite = all(gradient is None or bool(torch.isfinite(gradient).all()) for gradient in gradients)
                 check_that(finite, f"{name}: gradients of the weights must be finite")
+
+
+def five_types(names: Sequence[str]) -> tuple[str, ...]:
+    """These types and others, at least five."""
+    others = [name for name in ("N", "Cu", "Si", "H", "C") if name not in names]
+    return (*names, *others[: max(0, 5 - len(names))])
 
 
 def called(law: str, model: Callable[[Graph], Graph], batch: Graph) -> Graph:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
 
+from equipot.errors import ConfigError
 from equipot.model import EnergyTermModule
 from equipot.nn.irreps import FeatureLayout
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices, turned_block, turned_tensors, turned_vectors
-from equipot_testing._model_kit import ModelKit
+from equipot_testing._ghosts import reach_of
+from equipot_testing._model_kit import ModelKit, five_types, parameters_of
 from equipot_testing.checks import check_close, check_equal, check_that
-from equipot_testing.frames import batch_of, bulk, cluster, molecule
+from equipot_testing.frames import batch_of, bulk, cluster, crystals, molecule, slab
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from equipot.graph import Graph
+    from equipot.model import GraphModel
     from equipot_testing.frames import Structure
 
 TIGHT = 1e-9
@@ -45,6 +52,26 @@ class ModelSymmetryChecks(ModelKit):
                 for key in ("total_energy", "stress", "virial"):
                     check_close(f"{law}: {key}", together[key][index : index + 1], alone[key], tolerance=TIGHT)
                 start = stop
+
+    @after("batch_equals_singles")
+    def test_cells_of_different_volume(self) -> None:
+        """In a batch of cells of different volume, each frame has the stress that it has alone.
+
+        Tolerance: 1e-9, relative to the largest value or 1; volumes of 23, 117 and 770 Å³, in two orders.
+        Why: data sets mix cells under pressure with supercells; a stress over the volume of another frame trains a
+        wrong equation of state, and shows neither in single frames nor in batches of equal cells.
+        Goes wrong: the volume of the first frame, or the mean, for all; a cell smaller than the cutoff radius, whose
+        atoms see more than one image of each other.
+        """
+        model, structures = self.model(), crystals(len(self.type_names))
+        for ordered in (structures, structures[::-1]):
+            together = model(batch_of(ordered, model.info))
+            for index, structure in enumerate(ordered):
+                law = f"a cell of {structure.volume:.0f} Å³ among cells of other volumes"
+                alone = model(structure.graph(model.info))
+                for key in ("stress", "virial", "total_energy"):
+                    words = f"{law}: {key} must be that of the frame alone"
+                    check_close(words, together[key][index : index + 1], alone[key], tolerance=TIGHT)
 
     @after("batch_equals_singles")
     def test_permutation(self) -> None:
@@ -120,6 +147,38 @@ class ModelSymmetryChecks(ModelKit):
             law = f"atoms replaced by periodic images: {key} must not change"
             check_close(law, output[key], before[key], tolerance=TIGHT)
 
+    @after("batch_equals_singles", "image_wrapping")
+    def test_pbc_flags(self) -> None:
+        """Periodic images out of reach change nothing: a molecule in a large cell is the molecule, whatever its flags.
+
+        Tolerance: 1e-9, relative to the largest value or 1; all eight flags, and a layer with a vacuum as slab and as
+        bulk. Does not apply to global models, such as electrostatics, for which distant images may count.
+        Why: the same data come with different flags: molecules in boxes, layers with a vacuum that is periodic too.
+        Goes wrong: flags, cell vectors or the volume read as features of a frame; images found from the cell instead of
+        from the edges.
+        """
+        model = self.model()
+        if model.info.locality == "global":
+            raise NotApplicable("the model is declared global")
+        size = 4 * reach_of(model.info)
+        free = molecule(len(self.type_names))
+        box = torch.diag(torch.tensor([size, 1.1 * size, 1.2 * size], dtype=torch.float64))
+        everywhere = itertools.product((False, True), repeat=3)
+        boxed = {
+            f"a molecule in a large cell, pbc {pbc}": dataclasses.replace(free, cell=box, pbc=pbc) for pbc in everywhere
+        }
+        layer = slab(len(self.type_names))
+        layer = dataclasses.replace(
+            layer, cell=torch.cat([layer.cell[:2], size * layer.cell[2:] / layer.cell[2].norm()])
+        )
+        boxed["a slab with a large vacuum that is periodic too"] = dataclasses.replace(layer, pbc=(True, True, True))
+        expected = {True: model(free.graph(model.info)), False: model(layer.graph(model.info))}
+        for name, structure in boxed.items():
+            output = model(structure.graph(model.info))
+            for key in ("atomic_energy", "total_energy", "forces", "virial"):
+                words = f"{name}: {key} must be that without periodic images"
+                check_close(words, output[key], expected["molecule" in name][key], tolerance=TIGHT)
+
     @after("batch_equals_singles")
     def test_extensivity(self) -> None:
         """A supercell and two distant molecules have the sum of the energies and the same forces.
@@ -191,18 +250,56 @@ class ModelSymmetryChecks(ModelKit):
         Goes wrong: ``atom_types[centre]`` instead of ``atom_types[neighbour]``; the two rows of ``edge_index``
         exchanged; one embedding for all types.
         """
-        model, n_types = self.model(), len(self.type_names)
+        table = self._energies_of_pairs(self.model())
+        _check_types_differ(table, "its neighbour", self.type_names)
+        _check_types_differ(table.T, "the atom itself", self.type_names)
+
+    @after("types_matter")
+    def test_five_types(self) -> None:
+        """In a model of five types, each type has energies of its own, which depend on weights that can be trained.
+
+        Tolerance: as for ``types_matter``; does not apply to builders that refuse these types.
+        Why: data sets have up to 89 elements; a fourth type that is taken for the third gives a smooth, symmetric and
+        wrong potential.
+        Goes wrong: an index of types clamped to the size of a table; a table that is filled for the first types only.
+        """
+        names = five_types(self.type_names)
+        try:
+            model = self.model(**self.options_of_types(names))
+        except ConfigError as error:
+            raise NotApplicable(f"the builder refuses the types {names}: {error.problems[0]}") from None
+        table = self._energies_of_pairs(model)
+        _check_types_differ(table, "its neighbour", names)
+        _check_types_differ(table.T, "the atom itself", names)
+        own = model.train()(batch_of(self._pairs_of_types(len(names))[:: len(names) + 1], model.info))["total_energy"]
+        for name, energy in zip(names, own, strict=True):
+            gradients = torch.autograd.grad(energy, parameters_of(model), retain_graph=True, allow_unused=True)
+            trained = any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+            check_that(trained, f"five types: no weight changes the energy of {name}, so it cannot be trained")
+
+    def _pairs_of_types(self, n_types: int) -> list[Structure]:
+        """Two atoms of each ordered pair of types, half a radius apart."""
         places = [[0.0, 0.0, 0.0], [0.5 * self.r_max, 0.1, -0.2]]
-        dimers = [cluster(places, [own, other]) for own in range(n_types) for other in range(n_types)]
-        output = model(batch_of(dimers, model.info))["atomic_energy"][::2].reshape(n_types, n_types)
-        shifts = torch.tensor([self.shift_of(model, own) for own in range(n_types)], dtype=torch.float64)
+        return [cluster(places, [own, other]) for own in range(n_types) for other in range(n_types)]
+
+    def _energies_of_pairs(self, model: GraphModel) -> torch.Tensor:
+        """Energy of an atom of each type (row) with a neighbour of each type (column), without scales and shifts."""
+        names = model.info.type_names
+        dimers = self._pairs_of_types(len(names))
+        output = model(batch_of(dimers, model.info))["atomic_energy"][::2].reshape(len(names), len(names))
+        shifts = torch.tensor([self.shift_of(model, own) for own in range(len(names))], dtype=torch.float64)
         scales = model.scale_shift.values("scales")
-        factors = torch.tensor([scales[name] for name in self.type_names], dtype=torch.float64)
-        energies = (output - shifts[:, None]) / factors[:, None]
-        allowed = 1e-12 * float(energies.abs().max())
-        for what, table in (("its neighbour", energies), ("the atom itself", energies.T)):
-            least = float((table[:, :, None] - table[:, None, :]).abs().amax(0)[~torch.eye(n_types).bool()].min())
-            check_that(least > allowed, f"the energy of an atom must depend on the type of {what}, it does not")
+        factors = torch.tensor([scales[name] for name in names], dtype=torch.float64)
+        return (output - shifts[:, None]) / factors[:, None]
+
+
+def _check_types_differ(table: torch.Tensor, what: str, names: Sequence[str]) -> None:
+    """Fail if two columns of a table of energies are the same."""
+    allowed = 1e-12 * float(table.abs().max())
+    differences = (table[:, :, None] - table[:, None, :]).abs().amax(0)
+    for one, other in itertools.combinations(range(len(names)), 2):
+        words = f"the energy of an atom must depend on the type of {what}, it is the same for {names[one]}"
+        check_that(float(differences[one, other]) > allowed, f"{words} and {names[other]}")
 
 
 class _Probe(EnergyTermModule):

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from equipot.errors import ConfigError
 from equipot.model import BuildContext, PairEnergy, PairPotential, resolve_cutoffs
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot_testing._base import Conformance
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices
-from equipot_testing._model_kit import called, cloned
+from equipot_testing._model_kit import called, cloned, five_types
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing._tracing import runner, traced
 from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
@@ -20,6 +21,8 @@ from equipot_testing.frames import Structure, batch_of, bulk, cluster, lone_atom
 from equipot_testing.toy import ToyModel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from equipot.model import GraphModel
     from equipot.units import Units
 
@@ -57,9 +60,9 @@ class PairPotentialConformance(Conformance):
         potential: PairPotential = self.component()(**{**self.options, **changes})
         return potential
 
-    def context(self) -> BuildContext:
-        """The model for which the pair function is built."""
-        names = self.type_names
+    def context(self, names: Sequence[str] = ()) -> BuildContext:
+        """The model for which the pair function is built, of the kit's types or of others."""
+        names = tuple(names) or self.type_names
         return BuildContext(
             type_names=names,
             chemical_species=names,
@@ -172,6 +175,35 @@ class PairPotentialConformance(Conformance):
             together[some],
             tolerance=1e-14,
         )
+
+    @after("symmetric", "pairs_independent")
+    def test_five_types(self) -> None:
+        """In a model of five types, a pair of elements has the energy that it has in a model of these two.
+
+        Tolerance: 1e-14, relative to the largest energy or 1; does not apply to potentials with weights to train, or
+        that refuse these types.
+        Why: the potential is about elements, not about places in a list; data sets have up to 89 elements.
+        Goes wrong: an index of types clamped to the size of a table; constants taken by index instead of by element.
+        """
+        names = five_types(self.type_names)
+        try:
+            whole = self._function_of(names)
+        except ConfigError as error:
+            raise NotApplicable(f"the potential refuses the types {names}: {error.problems[0]}") from None
+        if any(one.requires_grad for one in whole.parameters()):
+            raise NotApplicable("the potential has weights, which need not be the same in a model of other types")
+        r = torch.linspace(*self.distances, 5, dtype=torch.float64)
+        centre, neighbour = torch.cartesian_prod(torch.arange(2), torch.arange(2)).repeat_interleave(len(r), 0).T
+        for index in range(1, len(names)):
+            two = (names[0], names[index])
+            expected = self._function_of(two)(r.repeat(4), centre, neighbour)
+            law = f"{'-'.join(two)} in a model of {len(names)} types: energies must be those in a model of these two"
+            check_close(law, whole(r.repeat(4), index * centre, index * neighbour), expected, tolerance=1e-14)
+
+    def _function_of(self, names: Sequence[str]) -> PairEnergy:
+        """The pair function in a model of these types."""
+        changes = {"chemical_species": list(names)} if "chemical_species" in self.options else {}
+        return self.potential(**changes).build_pair_energy(self.context(names))
 
     @after("pairs_independent")
     def test_gradient(self) -> None:

@@ -179,6 +179,20 @@ def molecule(n_types: int, *, n_atoms: int = 5, seed: int = 14) -> Structure:
     return random_structure(n_atoms, n_types, seed=seed, pbc=(False, False, False), cell=region)
 
 
+def crystals(n_types: int) -> list[Structure]:
+    """Crystals whose cells differ in volume and shape: one smaller than any cutoff radius, one larger."""
+    cells = (
+        ((2.6, 0.0, 0.0), (0.4, 2.9, 0.0), (0.3, -0.5, 3.1)),
+        CELL,
+        ((9.1, 0.0, 0.0), (0.0, 8.3, 0.0), (0.0, 0.0, 10.2)),
+    )
+    pbc = (True, True, True)
+    return [
+        random_structure(n_atoms, n_types, seed=16, pbc=pbc, cell=torch.tensor(cell, dtype=torch.float64))
+        for n_atoms, cell in zip((2, 6, 9), cells, strict=True)
+    ]
+
+
 def lone_atom(atom_type: int = 0) -> Structure:
     """One atom without neighbours, away from the origin."""
     return Structure(

@@ -1,6 +1,7 @@
 """Broken pair potentials."""
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 
@@ -12,10 +13,14 @@ from equipot_testing.conformance import PairPotentialConformance
 class Coulomb(PairEnergy):
     """A healthy one."""
 
-    charges = (1.0, 2.0, 3.0)
+    charges: ClassVar = {"H": 1.0, "C": 2.0, "O": 3.0, "N": 4.0, "Cu": 5.0}
+
+    def __init__(self, names=("H", "C", "O")):
+        super().__init__()
+        self.names = names
 
     def forward(self, r, type_i, type_j):
-        charges = torch.tensor(self.charges, dtype=torch.float64)
+        charges = torch.tensor([self.charges[name] for name in self.names], dtype=torch.float64)
         return charges[type_i] * charges[type_j] / r
 
 
@@ -63,13 +68,21 @@ class Infinite(Coulomb):
 class Counting(Coulomb):
     """Counts its calls in a buffer."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, names):
+        super().__init__(names)
         self.register_buffer("calls", torch.zeros((), dtype=torch.float64))
 
     def forward(self, r, type_i, type_j):
         self.calls += 1
         return super().forward(r, type_i, type_j)
+
+
+@caught_by("five_types", "H-O in a model of 5 types: energies must be those in a model of these two: differs by")
+class ByIndex(Coulomb):
+    """Has charges by the place in the list of types, whatever the element."""
+
+    def forward(self, r, type_i, type_j):
+        return (1.0 + type_i) * (1.0 + type_j) / r
 
 
 @caught_by("trace", "traced model.*: fails with RuntimeError")
@@ -86,7 +99,7 @@ def pair_potential_of(function):
         """A pair potential."""
 
         def build_pair_energy(self, context) -> PairEnergy:
-            return function()
+            return function(context.type_names)
 
     return Pairs
 
