@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,3 +302,68 @@ def test_a_unit_that_the_file_states_is_an_option_too(run, data):
 def test_values_of_another_form(run, data, words, message):
     code, _, err = run("model.equipot.zip", "data.extxyz", *words)
     assert (code, message in err) == (2, True)
+
+
+# --------------------------------------------------------------------------- elsewhere
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--workers", 2], "--workers: needs --out DIR, where predictions are kept and the same command goes on"),
+        (["--scheduler", "tcp://a:1"], "--scheduler: needs --out DIR"),
+        (["--workers", 2, "--out", "o", "--species", "C1=C"], "--species: cannot be given together with --workers"),
+        (["--scheduler", "a", "--out", "o", "--ase-args", "index=:2"], "--ase-args: cannot be given together with"),
+    ],
+)
+def test_what_cannot_be_computed_elsewhere(run, data, package_file, words, message):
+    code, _, err = run(package_file, data, *words)
+    assert code == 2
+    assert message in err
+
+
+def test_the_command_that_computes_is_a_plugins(run, data, package_file, monkeypatch):
+    """Core sends each file there, with the options of the model, and compares the records."""
+    from equipot.plugins import PluginHost
+
+    calculator, calls = EquipotCalculator(package_file), []
+
+    class Predict:
+        def main(self, words, **_):
+            calls.append(words)
+            sys.stdout.write("not for the standard output")
+            folder = Path(words[words.index("--output") + 1], "records")
+            folder.mkdir(parents=True)
+            for number, atoms in enumerate(read(words[1], ":")):
+                calculator.calculate(atoms)
+                results = {name: np.asarray(value).tolist() for name, value in calculator.results.items()}
+                record = {"index": number, "status": "ok", "results": results}
+                (folder / f"{number:06d}.json").write_text(json.dumps(record))
+            return 0
+
+    names, load = PluginHost.names, PluginHost.load
+    monkeypatch.setattr(PluginHost, "names", lambda host, kind: [*names(host, kind), "predict"])
+    mine = lambda host, kind, name: Predict() if name == "predict" else load(host, kind, name)  # noqa: E731
+    monkeypatch.setattr(PluginHost, "load", mine)
+    _, plain, _ = run(package_file, data, "--labels", *NAMED, "--json")
+    code, out, err = run(
+        package_file, data, "--labels", *NAMED, "--json", "--workers", 3, "--out", "o", "--weights", "raw"
+    )
+    assert code == 0, err
+    assert "not for the standard output" in err
+    found, expected = json.loads(out), json.loads(plain)
+    assert found["forces_rmse_mev_per_angstrom"] == pytest.approx(expected["forces_rmse_mev_per_angstrom"], rel=1e-9)
+    assert found["stress_rmse_mev_per_angstrom3"] == pytest.approx(expected["stress_rmse_mev_per_angstrom3"], rel=1e-9)
+    (words,) = calls
+    assert words[-2:] == ["--workers", "3"]
+    assert words[words.index("--weights") + 1] == "raw"
+
+
+def test_without_such_a_plugin(run, data, package_file, monkeypatch):
+    from equipot.plugins import PluginHost
+
+    names = PluginHost.names
+    monkeypatch.setattr(PluginHost, "names", lambda host, kind: [one for one in names(host, kind) if one != "predict"])
+    code, _, err = run(package_file, data, "--workers", 2, "--out", "o")
+    assert code == 2
+    assert "--workers: needs a plugin with the command predict; pip install equipot-simulate" in err

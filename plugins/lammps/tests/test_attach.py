@@ -82,6 +82,55 @@ def test_forces_energy_and_pressure_are_those_of_ase(start, structure, make_mode
     )
 
 
+@pytest.mark.parametrize("units", ["metal", "real"])
+def test_virials_of_atoms_are_those_of_ase(start, structure, make_model, units):
+    model = make_model()
+    lmp = start(units)
+    attach(lmp, model, ["C", "H", "O"], per_atom=True)
+    lmp.commands_string("compute s all stress/atom NULL fix\nthermo_style custom step pe press\nrun 0")
+    atoms, ev = calculated(structure, model), {"metal": 1.0, "real": KCAL_PER_MOL_IN_EV}[units]
+    found = lmp.numpy.extract_compute("s", 1, 2)[:27][np.argsort(lmp.numpy.extract_atom("id")[:27])]
+    expected = atoms.get_stresses()[:, [0, 1, 2, 5, 4, 3]] * atoms.get_volume() * PRESSURE[units] / ev
+    assert np.abs(expected).max() > 100.0
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9 * np.abs(expected).max())
+    assert -found[:, :3].sum() / 3.0 / atoms.get_volume() == pytest.approx(lmp.get_thermo("press"), rel=1e-9)
+    record_capability(
+        "LAMMPS",
+        f"fix external, virials of atoms, units {units}",
+        version=VERSION,
+        command="equipot_lammps.attach(lmp, model, types, per_atom=True)",
+    )
+
+
+def test_virials_of_atoms_that_there_are_not_are_refused(start, make_model, tmp_path):
+    """They would be zeros in LAMMPS."""
+    model = make_model()
+    lmp = new_lammps()
+    lmp.commands_string(
+        "units metal\nboundary f f f\natom_modify map array\nregion box block 0 9 0 9 0 9\ncreate_box 1 box\n"
+        "create_atoms 1 single 4 4 4\ncreate_atoms 1 single 4 4 5.2\nmass 1 12\npair_style zero 5.0\npair_coeff * *"
+    )
+    attached = attach(lmp, model, ["C"], per_atom=True)
+    with pytest.raises(LammpsError, match="step 0: stresses of atoms need a periodic box; per_atom='energies'"):
+        lmp.command("run 0")
+    attached.detach()
+    attach(lmp, model, ["C"], per_atom="energies")
+    lmp.commands_string("compute e all pe/atom\nrun 0")
+    energies = lmp.numpy.extract_compute("e", 1, 1)[:2]
+    assert energies.sum() == pytest.approx(lmp.get_thermo("pe"), rel=1e-12)
+    lmp.close()
+    calculator = EquipotCalculator(model)
+    calculator.implemented_properties = ["energy", "forces", "stress"]
+    calculator._no_stresses = "it is no sum over edges"
+    lmp = start()
+    with pytest.raises(LammpsError, match="this model has no stresses.*it is no sum over edges.*per_atom='energies'"):
+        attach(lmp, calculator, ["C", "H", "O"], per_atom=True)
+    attach(lmp, calculator, ["C", "H", "O"])
+    calculator.implemented_properties = ["energy", "forces"]
+    with pytest.raises(LammpsError, match="this model has no stress"):
+        attach(lmp, calculator, ["C", "H", "O"])
+
+
 @pytest.mark.slow
 def test_dynamics_barostat_and_minimisation(start, make_model):
     lmp = start()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -101,3 +102,16 @@ def several(place):
 def environment():
     """For programs that tests start."""
     return {**os.environ, "EQUIPOT_AUTOMATIC_MODIFIERS": "0"}
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The option that names a cluster with one worker of two threads."""
+    pytest.importorskip("distributed", reason="needs distributed")
+    from distributed import LocalCluster
+
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, local_directory=scratch) as made,
+    ):
+        yield ["--scheduler", made.scheduler_address]

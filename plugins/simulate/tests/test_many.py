@@ -6,11 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import read, write
@@ -20,23 +18,10 @@ from equipot.errors import ConfigError
 from equipot_simulate._many import records
 from equipot_simulate._many_files import write_tables
 from equipot_simulate._many_options import Many, many_of
-from equipot_simulate._replay import key_of
 from equipot_simulate._tasks import PredictTask, RelaxTask, arrive
 from equipot_test_support.engines import record_capability
 
 pytest.importorskip("distributed", reason="needs distributed")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """The option that names a cluster with one worker of two threads."""
-    from distributed import LocalCluster
-
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, local_directory=scratch) as made,
-    ):
-        yield ["--scheduler", made.scheduler_address]
 
 
 def record(capability, command, options, deviation=None):
@@ -101,12 +86,6 @@ def test_records_that_cannot_be_read_are_missing(tmp_path):
     assert list(records(tmp_path)) == [1]
 
 
-def test_frames_are_told_apart():
-    base = (np.array([1, 8]), np.zeros((2, 3)), np.eye(3))
-    assert key_of(*base) == key_of(base[0].astype(np.int32), *base[1:])
-    assert len({key_of(*base), key_of(base[0], base[1] + 1e-9, base[2]), key_of(base[0], base[1], 2 * base[2])}) == 3
-
-
 # ------------------------------------------------------------------------ with a cluster
 
 
@@ -156,25 +135,21 @@ def test_dynamics_of_many_go_on(several, cluster):
 
 
 @pytest.mark.slow
-def test_predictions_and_errors_equal_those_of_eval(several, cluster):
-    from ase.calculators.singlepoint import SinglePointCalculator
+def test_predictions_equal_those_one_by_one(several, cluster):
+    several.ok("predict", *cluster, folder="all")
+    calculator = EquipotCalculator(several.model)
+    for index, atoms in enumerate(read("cu.extxyz", ":")):
+        made = json.loads(Path(f"all/records/{index:06d}.json").read_text())["results"]
+        assert made["energy"] == pytest.approx(calculator.get_potential_energy(atoms), abs=1e-12)
+    record("predictions of many structures", "predict", "--scheduler ADDRESS")
 
-    random, frames = np.random.default_rng(0), read("cu.extxyz", ":")
-    for atoms in frames:
-        atoms.calc = SinglePointCalculator(atoms, energy=-8.0 + random.normal(), forces=random.normal(size=(4, 3)))
-    write("cu.extxyz", frames)
-    found = several.ok("predict", "--errors", *cluster, folder="all")["errors"]
-    code, out, _ = several.call("eval", "--json")
-    expected = json.loads(out)
-    assert code == 0
-    numbers = {key: value for key, value in expected.items() if isinstance(value, float)}
-    assert len(numbers) >= 6
-    assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=1e-9)
-    for index, atoms in enumerate(read("all/structures.extxyz", ":")):
-        assert atoms.get_potential_energy() == pytest.approx(
-            EquipotCalculator(several.model).get_potential_energy(frames[index]), abs=1e-6
-        )
-    record("predictions and errors of many structures", "predict", "--errors --scheduler ADDRESS")
+
+@pytest.mark.slow
+def test_a_second_run_with_other_frames_or_weights_is_refused(several, cluster):
+    several.ok("predict", "--frame", 1, *cluster, folder="all")
+    for options, what in ((["--frame", 2], "frames"), (["--frame", 1, "--weights", "raw"], "options")):
+        text = several.error("predict", *options, *cluster, "--output", "all", "--resume")
+        assert f"the run to go on with has other {what}" in text
 
 
 @pytest.mark.slow

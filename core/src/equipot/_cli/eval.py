@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from equipot import files
+from equipot._cli._eval_elsewhere import Elsewhere, elsewhere_options, predictions
 from equipot._cli._eval_labels import as_in_training, chosen_labels, origin_of_labels
 from equipot._cli.common import Weights, automatic_option, say, weights_option
 from equipot.commands import Command, SeveralValues, option_names
@@ -40,6 +41,13 @@ class _Arguments:
     allow_native: bool
     reading: GivenReading
     automatic_modifiers: bool
+    elsewhere: Elsewhere
+
+    def of_model(self) -> list[str]:
+        """How the model is loaded, as options."""
+        automatic = "--automatic-modifiers" if self.automatic_modifiers else "--no-automatic-modifiers"
+        native = ["--allow-native"] if self.allow_native else []
+        return ["--device", self.device, "--weights", self.weights, automatic, *native]
 
 
 @click.command(cls=Command)
@@ -68,6 +76,7 @@ class _Arguments:
 @click.option("--device", default="cpu", help="Device to run on: cpu (default) or cuda.")
 @weights_option
 @automatic_option
+@elsewhere_options
 @click.option("--allow-native", is_flag=True, help="Also load a compiled file that you did not build yourself.")
 def command(**given: Any) -> None:
     """Compare a model with labelled data: errors in meV and Å, in all and by element, config type, file and frame.
@@ -79,9 +88,12 @@ def command(**given: Any) -> None:
     """
     names = ("label_weights", "unconverged", "species", "ase_args")
     reading = reading_of(**{name: given.pop(name) for name in names})
-    arguments = _Arguments(**given, reading=reading)
+    elsewhere = Elsewhere(workers=given.pop("workers"), scheduler=given.pop("scheduler"))
+    arguments = _Arguments(**given, reading=reading, elsewhere=elsewhere)
     if arguments.batch_size < 1:
         raise ConfigError(problem("--batch-size", "must be at least 1", got=arguments.batch_size))
+    if elsewhere.option:
+        _check_elsewhere(arguments)
     named = named_labels(arguments.labels)
     folder = None if arguments.out is None else _folder(arguments.out)
     _check_outputs(arguments, folder)
@@ -107,13 +119,19 @@ def _evaluated(
     from equipot.allocator import keep_memory
     from equipot.artifacts._loading import load
     from equipot.artifacts._training_labels import training_labels
-    from equipot.evaluate import evaluate
+    from equipot.evaluate import StoredPredictions
     from equipot.model._automatic import AutomaticModifiers, apply_automatic
     from equipot.model._graph_model import GraphModel
 
     keep_memory()
     _progress.show()
     loaded = load(arguments.model, arguments.device, weights=arguments.weights, allow_native=arguments.allow_native)
+    trained = training_labels(arguments.model)
+    if arguments.elsewhere.option:
+        where, folder = arguments.elsewhere, Path(str(arguments.out))
+        records = predictions(where, arguments.model, arguments.data, folder, arguments.of_model())
+        stored: Any = StoredPredictions(loaded.info, records)
+        return trained, _compared(stored, arguments, named, trained, batch_size=1, device="cpu"), {}
     automatic = AutomaticModifiers()
     if isinstance(loaded, GraphModel):
         loaded, automatic = apply_automatic(loaded, arguments.device, enabled=arguments.automatic_modifiers)
@@ -122,22 +140,44 @@ def _evaluated(
     evaluator = loaded.evaluator if isinstance(loaded, GraphModel) else None
     if evaluator is not None:
         evaluator.tell = functools.partial(say, error=True)
-    trained = training_labels(arguments.model)
-    with option_names(NAMES):
-        found = evaluate(
-            loaded,
-            arguments.data,
-            labels=chosen_labels(named, trained),
-            mask_nan=trained is not None and trained.mask_nan,
-            reading=as_in_training(arguments.reading, trained),
-            batch_size=arguments.batch_size,
-            device=arguments.device,
-            progress=functools.partial(_progress.track, what="evaluating"),
-        )
+    found = _compared(loaded, arguments, named, trained, batch_size=arguments.batch_size, device=arguments.device)
     computed: dict[str, Any] = {"automatic_modifiers": automatic.to_dict()}
     if evaluator is not None and evaluator.fallbacks:
         computed["fallbacks"] = list(evaluator.fallbacks)
     return trained, found, computed
+
+
+def _compared(
+    model: Any,
+    arguments: _Arguments,
+    named: dict[str, Any],
+    trained: TrainingLabels | None,
+    **how: Any,
+) -> Evaluation:
+    from equipot import _progress
+    from equipot.evaluate import evaluate
+
+    with option_names(NAMES):
+        return evaluate(
+            model,
+            arguments.data,
+            labels=chosen_labels(named, trained),
+            mask_nan=trained is not None and trained.mask_nan,
+            reading=as_in_training(arguments.reading, trained),
+            progress=functools.partial(_progress.track, what="evaluating"),
+            **how,
+        )
+
+
+def _check_elsewhere(arguments: _Arguments) -> None:
+    """Refuse what the command that computes elsewhere cannot do."""
+    option = arguments.elsewhere.option
+    if arguments.out is None:
+        raise ConfigError(problem(option, "needs --out DIR, where predictions are kept and the same command goes on"))
+    for name, value in (("--species", arguments.reading.species), ("--ase-args", arguments.reading.ase_args)):
+        if value:
+            hint = "equipot data convert writes a file that needs neither"
+            raise ConfigError(problem(name, f"cannot be given together with {option}", hint=hint))
 
 
 # ---------------------------------------------------------------------------- outputs

@@ -7,12 +7,13 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import ase.units
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
+from ase.calculators.calculator import PropertyNotImplementedError
 
 from equipot.artifacts import load
 from equipot.ase import EquipotCalculator
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from equipot.model import GraphModel, ModelInfo
 
 Array = npt.NDArray[np.float64]
+PerAtom = Literal[False, True, "energies"]
+"""What single atoms get: nothing, energies and virials, or energies."""
 
 _WHERE = "equipot_lammps.attach"
 _EV: dict[Units, float] = {"metal": 1.0, "real": KCAL_PER_MOL_IN_EV}
@@ -50,7 +53,7 @@ class Attached:
     symbols: tuple[str, ...]
     """Chemical element of each of LAMMPS' atom types."""
     units: Units
-    per_atom: bool
+    per_atom: PerAtom
     error: Exception | None = None
     """Why a run was stopped, until ``raise_error``."""
     _step: int = 0
@@ -91,11 +94,12 @@ class Attached:
         order = np.argsort(tag)  # LAMMPS changes the order of its atoms from time to time
         atoms = self._atoms(n_local, x, order)
         ev = _EV[self.units]
-        wanted = ["energy", "forces"]
-        if self.per_atom and atoms.pbc.any() and "stresses" in self.calculator.implemented_properties:
-            wanted.append("stresses")
+        wanted = ["energy", "forces", *(["stresses"] if self.per_atom is True else [])]
         self.calculator.calculate(atoms, wanted)
         results = self.calculator.results
+        if missing := set(wanted) - results.keys():
+            what = f"{', '.join(missing)} of atoms need a periodic box"
+            raise LammpsError(f"{what}; per_atom='energies' gives energies alone")
         f[order] = results["forces"] / ev
         self.lmp.fix_external_set_energy_global(self.fix, results["energy"] / ev)
         virial = _virial(atoms, results) / ev
@@ -122,7 +126,7 @@ class Attached:
         energies = np.empty(len(order))
         energies[order] = results["energies"] / ev
         self.lmp.fix_external_set_energy_peratom(self.fix, energies.tolist())
-        if "stresses" in results:
+        if self.per_atom is True:
             virials = np.empty((len(order), 6))
             # ASE's order is xx yy zz yz xz xy
             virials[order] = -results["stresses"][:, [0, 1, 2, 5, 4, 3]] * atoms.get_volume() / ev
@@ -134,7 +138,7 @@ def attach(
     model: str | Path | GraphModel | CompiledModel | EquipotCalculator,
     types: Sequence[str],
     *,
-    per_atom: bool = False,
+    per_atom: PerAtom = False,
     **options: Any,
 ) -> Attached:
     """Let a model give the forces of a LAMMPS object, for dynamics, minimisation and ``fix box/relax``.
@@ -149,14 +153,16 @@ def attach(
         lmp: A ``lammps.lammps`` object (``equipot_lammps.new_lammps`` makes one) with ``units metal`` or ``real``.
         model: A ``.ckpt``, ``.equipot.zip`` or ``.equipot.pt2`` file, a model, or a calculator.
         types: The model's type for each of LAMMPS' atom types, as in ``pair_coeff``: type names or chemical elements.
-        per_atom: Also give energies and virials of single atoms, for ``compute pe/atom`` and ``stress/atom``.
+        per_atom: Also give energies and virials of single atoms, for ``compute pe/atom`` and ``stress/atom``;
+            ``energies`` gives energies alone, also of a model or in a box that has no virials of atoms.
         **options: Of ``EquipotCalculator``: ``device``, ``skin``, ``weights``, ``allow_native``, ``max_force``, …
 
     Returns:
         The model at work, with ``detach``.
 
     Raises:
-        LammpsError: If LAMMPS has several MPI processes, other units, or a type is unknown.
+        LammpsError: If LAMMPS has several MPI processes, other units, a type is unknown, or the model has no forces,
+            no stress for a periodic box, or no virials of atoms if they are asked for.
         ArtifactError: If the file cannot be used.
 
     Example::
@@ -176,6 +182,7 @@ def attach(
         what = f"must have one name for each of LAMMPS' {lmp.extract_global('ntypes')} atom types"
         raise LammpsError(problem(f"{_WHERE}.types", what, got=list(types)))
     calculator = _calculator(model, types, options)
+    _check_outputs(calculator, per_atom, periodic=any(lmp.extract_box()[5]))
     symbols = tuple(_symbol_of(name, calculator.info) for name in types)
     attached = Attached(lmp, calculator, f"equipot_{next(_numbers)}", symbols, units, per_atom)
     lmp.command(f"fix {attached.fix} all external pf/callback 1 1")
@@ -184,6 +191,18 @@ def attach(
     for name in _RUNNERS:
         setattr(lmp, name, _raising(getattr(lmp, name), attached))
     return attached
+
+
+def _check_outputs(calculator: EquipotCalculator, per_atom: PerAtom, *, periodic: bool) -> None:
+    """Refuse a model that lacks what LAMMPS would otherwise take as zero."""
+    needed = ["forces", *(["stress"] if periodic else []), *(["stresses"] if per_atom is True else [])]
+    for name in needed:
+        if name not in calculator.implemented_properties:
+            try:
+                calculator.get_property(name, Atoms())
+            except PropertyNotImplementedError as error:
+                hint = "; per_atom='energies' gives energies of atoms alone" if name == "stresses" else ""
+                raise LammpsError(f"{_WHERE}: {error}{hint}") from None
 
 
 def _raising(method: Callable[..., Any], attached: Attached) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import pickle
@@ -10,6 +11,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from equipot.errors import ConfigError, DataError, problem
 from equipot.files import write_json
@@ -58,7 +61,12 @@ def run_many(
     Returns:
         Exit code: 0, 1 if structures failed, that of a signal if one came.
     """
-    plan = {"command": type(task).__name__.removesuffix("Task").lower(), **source, "options": task.options()}
+    plan = {
+        "command": type(task).__name__.removesuffix("Task").lower(),
+        **source,
+        "frames": _digest(frames),
+        "options": {**task.options(), "weights": model.weights, "types": model.types},
+    }
     _require_same(folder / _PLAN, json.loads(json.dumps(plan)))
     calculator = model.calculator(*needed)
     (folder / _RECORDS).mkdir(exist_ok=True)
@@ -74,6 +82,15 @@ def run_many(
 
 
 # ------------------------------------------------------------------------ what is there
+
+
+def _digest(frames: Sequence[Atoms]) -> str:
+    """Tells structures apart that come from one file, such as a chosen frame or a repeated cell."""
+    digest = hashlib.sha256()
+    for atoms in frames:
+        for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
+            digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
+    return digest.hexdigest()
 
 
 def _require_same(path: Path, plan: dict[str, Any]) -> None:
