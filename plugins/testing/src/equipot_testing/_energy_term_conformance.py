@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from equipot.model import BOUNDARIES
 from equipot_testing._checklist import NotApplicable
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import batch_of
-from equipot_testing.toy import ToyModel
+from equipot_testing.frames import Structure, batch_of, random_structure
+from equipot_testing.toy import ToyFeatures
 
 if TYPE_CHECKING:
     from equipot.model import EnergyTerm, GraphModel, ModelBuilder
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class EnergyTermConformance(ModelBuilderConformance):
     """The checks of an energy term.
 
-    The term is added to a tiny model that passes all checks, so that every failure is due to the term.
+    The term is added to a tiny model with features that passes all checks, so that every failure is due to the term.
+    Structures whose boundary conditions the term does not serve are left out.
 
     Example:
         >>> class TestDispersion(EnergyTermConformance):
@@ -46,7 +48,19 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     def recipe(self, **changes: Any) -> ModelBuilder:
         """The tiny model with the term."""
-        return ToyModel(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
+        return ToyFeatures(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
+
+    def structures(self) -> dict[str, Structure]:
+        """Bulk, slab, wire, molecule and lone atom, as far as the term serves them; others of those instead."""
+        limits, kept = self.model().info.boundary, {}
+        for name, structure in super().structures().items():
+            if all(BOUNDARIES[sum(structure.pbc)] in served for _, served in limits):
+                kept[name] = structure
+        kinds = list(kept.values())
+        for count in range(len(super().structures()) - len(kept)):
+            pbc, size = kinds[count % len(kinds)].pbc, 4 + 2 * count
+            kept[f"more {count + 1}"] = random_structure(size, len(self.type_names), seed=40 + count, pbc=pbc)
+        return kept
 
     def _rebuilt(self, model: GraphModel) -> GraphModel:
         """The tiny model itself: it is not declared, so it cannot be rebuilt."""
