@@ -46,6 +46,10 @@ class BuildContext:
     generator: torch.Generator = field(default_factory=torch.Generator)
     """Source of every random initial weight."""
 
+    node_features: str | None = None
+    """For energy terms: irreps of the field ``node_features``, as ``EnergyModule.features``; None if the builder has
+    none, and while the energy module is built."""
+
     @property
     def num_types(self) -> int:
         """Number of atom types."""

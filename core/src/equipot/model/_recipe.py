@@ -214,7 +214,9 @@ class ModelBuilder(Options, ModelRecipe):
             units=units,
             generator=torch.Generator().manual_seed(self.seed),
         )
-        terms: dict[str, EnergyTermModule] = {name: term.build(context) for name, term in self._terms().items()}
+        energy = self.build_energy(context)
+        of_terms = dataclasses.replace(context, node_features=energy.features)
+        terms: dict[str, EnergyTermModule] = {name: term.build(of_terms) for name, term in self._terms().items()}
         if problems := self._radius_problems(terms):
             raise ConfigError(problems)
         scale_shift = ScaleShift(
@@ -224,7 +226,6 @@ class ModelBuilder(Options, ModelRecipe):
             scales_trainable=self.per_type_energy_scales_trainable,
             shifts_trainable=self.per_type_energy_shifts_trainable,
         )
-        energy = self.build_energy(context)
         return GraphModel(
             info=info,
             energy=energy,

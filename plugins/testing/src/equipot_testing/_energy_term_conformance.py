@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from equipot.errors import ConfigError
+from equipot.model import BOUNDARIES
 from equipot_testing._checklist import NotApplicable
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._model_kit import five_types
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import batch_of
-from equipot_testing.toy import ToyModel
+from equipot_testing.frames import Structure, batch_of, random_structure
+from equipot_testing.toy import ToyFeatures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class EnergyTermConformance(ModelBuilderConformance):
     """The checks of an energy term.
 
-    The term is added to a tiny model that passes all checks, so that every failure is due to the term.
+    The term is added to a tiny model with features that passes all checks, so that every failure is due to the term.
+    Structures whose boundary conditions the term does not serve are left out.
 
     Example:
         >>> class TestDispersion(EnergyTermConformance):
@@ -53,7 +55,19 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     def recipe(self, **changes: Any) -> ModelBuilder:
         """The tiny model with the term."""
-        return ToyModel(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
+        return ToyFeatures(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
+
+    def structures(self) -> dict[str, Structure]:
+        """Bulk, slab, wire, molecule and lone atom, as far as the term serves them; others of those instead."""
+        limits, kept = self.model().info.boundary, {}
+        for name, structure in super().structures().items():
+            if all(BOUNDARIES[sum(structure.pbc)] in served for _, served in limits):
+                kept[name] = structure
+        kinds = list(kept.values())
+        for count in range(len(super().structures()) - len(kept)):
+            pbc, size = kinds[count % len(kinds)].pbc, 4 + 2 * count
+            kept[f"more {count + 1}"] = random_structure(size, len(self.type_names), seed=40 + count, pbc=pbc)
+        return kept
 
     def bare_model(self) -> GraphModel:
         """The tiny model with energies of the term alone."""

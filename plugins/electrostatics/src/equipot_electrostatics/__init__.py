@@ -1,0 +1,5 @@
+"""Long-range electrostatics of latent charges for equipot models."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
