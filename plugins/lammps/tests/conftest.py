@@ -34,7 +34,8 @@ def hops():
 
 def tensors():
     """A strictly local model of tensor products on compiled kernels."""
-    sizes = {"l_max": 1, "num_layers": 2, "num_scalar_features": 4, "num_tensor_features": 2, "num_bessels": 4}
+    widths = dict.fromkeys([f"{part}_mlp_hidden_layers_width" for part in ("scalar_embed", "allegro", "readout")], 8)
+    sizes = {"l_max": 1, "num_layers": 2, "num_scalar_features": 4, "num_tensor_features": 2, **widths}
     model = AllegroModel(**ELEMENTS, **sizes, r_max=3.0, model_dtype="float64").build().eval()
     return apply_modifier(model, "enable_FusedKernels")
 

@@ -65,11 +65,11 @@ timestep {TIME_STEP * (1000 if units == "real" else 1)}
 """
 
 
-def output(name, first=0):
+def output(name, first=0, every=50):
     return f"""thermo_style custom step etotal pe press
 thermo 1
 thermo_modify format float %.17g
-dump d all custom 50 {word(name)}.{first}.dump id type xu yu zu vx vy vz fx fy fz
+dump d all custom {every} {word(name)}.{first}.dump id type xu yu zu vx vy vz fx fy fz
 dump_modify d sort id format float %.17g
 """
 

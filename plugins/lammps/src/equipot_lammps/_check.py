@@ -93,9 +93,7 @@ def _replayed(path: Path, frames: list[GoldenFrame], info: ModelInfo, ranks: int
     return replay(lambda inputs: by_inputs[id(inputs)], frames)
 
 
-def _in_lammps(
-    path: Path, frames: list[GoldenFrame], info: ModelInfo, ranks: int, ghosts: str
-) -> Mapping[str, Graph]:
+def _in_lammps(path: Path, frames: list[GoldenFrame], info: ModelInfo, ranks: int, ghosts: str) -> Mapping[str, Graph]:
     structures = {
         frame.name: Structure(
             frame.inputs["positions"].numpy(),

