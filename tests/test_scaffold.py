@@ -25,6 +25,9 @@ NAMES = {
     "modifier": "tiny-wall",
     "stats-manager": "tiny-stats",
     "export-target": "tiny-engine",
+    "energy-term": "tiny-term",
+    "command": "tiny-command",
+    "parts": "tiny-loss",
 }
 
 
@@ -58,7 +61,16 @@ def code_lines(path):
 
 @pytest.mark.parametrize(
     ("kind", "most"),
-    [("pair-potential", 25), ("modifier", 40), ("stats-manager", 40), ("export-target", 40), ("model-builder", 55)],
+    [
+        ("pair-potential", 25),
+        ("modifier", 40),
+        ("stats-manager", 40),
+        ("export-target", 40),
+        ("energy-term", 45),
+        ("command", 35),
+        ("parts", 45),
+        ("model-builder", 55),
+    ],
 )
 def test_a_plugin_is_short(kind, most):
     """The pair potential with its formula, a function of two lines; the others with the physics of their example."""
