@@ -11,13 +11,15 @@ import click
 from equipot._cli.common import print_table
 from equipot._host.declaration import singular
 from equipot.commands import complete_names
-from equipot.plugins import plugins
+from equipot.errors import EquipotError
+from equipot.plugins import HOOK_NAMES, plugins
 
 _TARGETS = "export_targets"
 
 
 def _complete_describable(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     return [
+        *(name for name in HOOK_NAMES if name.startswith(incomplete)),
         *complete_names()(context, parameter, incomplete),
         *complete_names(_TARGETS)(context, parameter, incomplete),
     ]
@@ -28,11 +30,13 @@ def _complete_describable(context: click.Context, parameter: click.Parameter, in
 def describe(name: str | None) -> None:
     """Show the options of an installed component with type, default, unit and meaning.
 
-    NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL), or a target of 'equipot compile' (ase). Without
-    it: a table of everything that configs may name, and of the targets, with its kind.
+    NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL), or a target of 'equipot compile' (ase). For
+    authors of plugins, it may also be a hook (equipot_modifiers), a base class (EnergyTerm) or a field of the data
+    (forces). Without it: a table of everything that configs may name, and of the targets, with its kind.
     """
     import inspect
 
+    from equipot._cli._describe_authors import show
     from equipot.config._components import find
     from equipot.config._targets import declarations
     from equipot.describe import describe_options
@@ -46,7 +50,13 @@ def describe(name: str | None) -> None:
     if name in plugins().names(_TARGETS):
         _describe_target(name)
         return
-    for component in find(name):
+    try:
+        components = find(name)
+    except EquipotError:
+        if show(name):
+            return
+        raise
+    for component in components:
         print(f"{component.path}  ({component.origin})")
         summary = (inspect.getdoc(component.target) or "").split("\n\n")[0]
         print(" ".join(summary.split()))
