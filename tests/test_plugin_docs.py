@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
+import equipot.nn
 from equipot._cli.common import run
+from equipot._importing import public_modules
 from equipot.plugins import HOOK_NAMES, PluginHost, plugins, use_file
 from equipot_test_support.scripts import load_script
 
@@ -146,3 +148,21 @@ def test_the_stability_page_shows_what_is_said():
 
 def test_a_host_without_plugins_knows_every_hook():
     assert {f"equipot_{kind}" for kind in PluginHost("none")._declared} == set(HOOK_NAMES)
+
+
+AUTHORS = ("explanation/slots.md", "reference/building-blocks.md", "how-to/kit-from-python.md", "how-to/e3nn-users.md")
+
+
+@pytest.mark.parametrize("page", AUTHORS)
+def test_python_on_the_pages_for_authors_runs(page, capsys):
+    names = {"__name__": "page"}
+    found = blocks(DOCS / page, "python")
+    assert found
+    for source in found:
+        exec(compile(source, page, "exec"), names)  # noqa: S102 - our own page
+    capsys.readouterr()
+
+
+def test_the_page_of_building_blocks_names_all_of_them():
+    text = (DOCS / "reference" / "building-blocks.md").read_text(encoding="utf-8")
+    assert [name for name in public_modules(equipot.nn.__path__) if f"| `equipot.nn.{name}` |" not in text] == []

@@ -236,10 +236,10 @@ class ResultsDirective(TextDirective):
 
 
 class CommandDirective(SphinxDirective):
-    """``{equipot-command} NAME [ACTION]``: the help text of a command, or of one of its actions."""
+    """``{equipot-command} NAME [ACTION [ACTION]]``: the help text of a command, or of one of its actions."""
 
     required_arguments = 1
-    optional_arguments = 1
+    optional_arguments = 2
 
     def run(self) -> list[nodes.Node]:
         """The help as a literal block, 90 columns wide wherever it is built."""
