@@ -8,8 +8,13 @@ import click
 import pytest
 import yaml
 
+import equipot.nn
 from equipot._cli.common import run
+from equipot._importing import public_modules
 from equipot.plugins import HOOK_NAMES, PluginHost, plugins, use_file
+from equipot_test_support.scripts import load_script
+
+hook_pages = load_script("tools/hook_pages.py")
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -36,8 +41,8 @@ def blocks(page, language):
 @pytest.mark.parametrize("hook", HOOK_NAMES)
 def test_every_hook_has_a_page(hook):
     page = DOCS / "reference" / "hooks" / f"{hook}.md"
-    assert page.is_file(), f"write {page.relative_to(ROOT)}: a title and the directive equipot-hook"
-    assert f"```{{equipot-hook}} {hook}\n" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    assert text == hook_pages.text_of(hook, text), "python tools/hook_pages.py"
     assert f"](hooks/{hook}.md)" in (DOCS / "reference" / "plugins.md").read_text(encoding="utf-8")
 
 
@@ -190,7 +195,7 @@ def test_the_head_of_the_page_passes_its_own_tests(charges_file):
 
 
 def test_the_command_of_the_page_works(capsys):
-    (source,) = blocks(DOCS / "reference" / "hooks" / "equipot_commands.md", "python")
+    *_, source = blocks(DOCS / "reference" / "hooks" / "equipot_commands.md", "python")
     made = {}
     exec(source, made)  # noqa: S102 - our own page
     assert run(made["command"], "equipot show", ["Morse", "--elements", "H", "O"]) == 0
@@ -226,3 +231,21 @@ def test_the_stability_page_shows_what_is_said():
 
 def test_a_host_without_plugins_knows_every_hook():
     assert {f"equipot_{kind}" for kind in PluginHost("none")._declared} == set(HOOK_NAMES)
+
+
+AUTHORS = ("explanation/slots.md", "reference/building-blocks.md", "how-to/kit-from-python.md", "how-to/e3nn-users.md")
+
+
+@pytest.mark.parametrize("page", AUTHORS)
+def test_python_on_the_pages_for_authors_runs(page, capsys):
+    names = {"__name__": "page"}
+    found = blocks(DOCS / page, "python")
+    assert found
+    for source in found:
+        exec(compile(source, page, "exec"), names)  # noqa: S102 - our own page
+    capsys.readouterr()
+
+
+def test_the_page_of_building_blocks_names_all_of_them():
+    text = (DOCS / "reference" / "building-blocks.md").read_text(encoding="utf-8")
+    assert [name for name in public_modules(equipot.nn.__path__) if f"| `equipot.nn.{name}` |" not in text] == []

@@ -26,6 +26,9 @@ NAMES = {
     "output-head": "tiny-vector",
     "stats-manager": "tiny-stats",
     "export-target": "tiny-engine",
+    "energy-term": "tiny-term",
+    "command": "tiny-command",
+    "parts": "tiny-loss",
 }
 
 
@@ -65,6 +68,9 @@ def code_lines(path):
         ("stats-manager", 40),
         ("export-target", 40),
         ("output-head", 60),
+        ("energy-term", 45),
+        ("command", 35),
+        ("parts", 45),
         ("model-builder", 55),
     ],
 )

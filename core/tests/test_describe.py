@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 from typing import Annotated
 
 import pytest
@@ -11,8 +12,9 @@ from pydantic import Field
 from equipot._cli.main import main
 from equipot.config._components import components
 from equipot.config._schema import component_schema
-from equipot.describe import OptionDoc, describe_options
+from equipot.describe import OptionDoc, describe_hook, describe_options
 from equipot.model import AnalyticPairPotential, builder
+from equipot.plugins import HOOK_NAMES
 
 LATER = {"optimizer": {"params"}, "parameter_groups": {"params"}, "scheduler": {"optimizer"}}
 """What parts of a kind get from the training module, not from a config."""
@@ -104,3 +106,41 @@ def test_the_command_prints_units(capsys):
     assert " Å " in radius
     assert main(["schema", "NequIPGNNModel"]) == 0
     assert "r_max" in json.loads(capsys.readouterr().out)["properties"]
+
+
+# ------------------------------------------------------------------------------ for authors of plugins
+
+
+@pytest.mark.parametrize("hook", HOOK_NAMES)
+def test_every_hook_is_described(hook, capsys):
+    found = describe_hook(hook)
+    compile(found.example, hook, "exec")
+    assert found.doc.startswith("Declare ")
+    assert [one for one in found.fields if not one.doc] == []
+    assert main(["describe", hook]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{hook}  (hook)\nDeclare ")
+    assert f"yields {found.entry}:" in out
+
+
+def test_a_base_class_is_described_with_what_is_to_write(capsys):
+    assert main(["describe", "equipot.model.PairPotential"]) == 0
+    out = capsys.readouterr().out
+    assert "build_pair_energy(context: BuildContext) -> PairEnergy  (to write)" in out
+    assert "expected_units() -> Units | None  (may be overridden)" in out
+    assert re.search(r"^polynomial_cutoff_p +float +6\.0", out, re.MULTILINE)
+    assert main(["describe", "EnergyModule"]) == 0
+    assert capsys.readouterr().out.startswith("equipot.model.EnergyModule  (base class)\nThe builder's part of a model")
+
+
+def test_a_field_is_described(capsys):
+    assert main(["describe", "forces"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("forces  (field of the data)\n")
+    assert re.search(r"^shape +\[n_atoms, 3\]$", out, re.MULTILINE)
+    assert re.search(r"^unit +eV/Å$", out, re.MULTILINE)
+
+
+def test_what_is_nothing_of_these_is_an_error(capsys):
+    assert main(["describe", "equipot_modifier"]) == 2
+    assert "equipot_modifier: unknown component" in capsys.readouterr().err

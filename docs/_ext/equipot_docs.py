@@ -153,71 +153,6 @@ class PluginsDirective(TextDirective):
         return _markdown_table(["name", "kind", "distribution", "summary"], rows)
 
 
-HOOKS: dict[str, tuple[str, str, str]] = {
-    "model_builders": ("a subclass of `equipot.model.ModelBuilder`", "ModelBuilderConformance", "model-builder"),
-    "pair_potentials": ("a subclass of `equipot.model.PairPotential`", "PairPotentialConformance", "pair-potential"),
-    "energy_terms": ("a subclass of `equipot.model.EnergyTerm`", "EnergyTermConformance", ""),
-    "modifiers": ("a function `(model, *, option: type = default) -> model`", "ModifierConformance", "modifier"),
-    "stats_managers": ("a subclass of `equipot.data.StatsManager`", "StatsManagerConformance", "stats-manager"),
-    "parts": ("the class, by the path that users write", "PartConformance", ""),
-    "fields": ("empty: a field is data, not code", "", ""),
-    "export_targets": ("a subclass of `equipot.compile.ExportTarget`", "ExportTargetConformance", "export-target"),
-    "target_aliases": ("what the name stands for", "", ""),
-    "commands": ("a `click.Command` object", "", ""),
-}
-"""By hook: what a target is, the class of the kit that tests it, and the kind for ``equipot plugins new``."""
-
-
-class HookDirective(TextDirective):
-    """``{equipot-hook} NAME``: the reference of a hook."""
-
-    required_arguments = 1
-    optional_arguments = 0
-
-    def lines(self) -> list[str]:
-        """Markdown to parse."""
-        from equipot.describe import describe_options
-        from equipot.plugins import HOOKS as DECLARATIONS
-        from equipot.plugins import NAMESPACES, plugins
-
-        kind = self.arguments[0].removeprefix("equipot_")
-        target, kit, scaffold = HOOKS[kind]
-        entry = DECLARATIONS[kind]
-        lines = ["```{eval-rst}", f".. autofunction:: equipot.hookspecs.{self.arguments[0]}", "```", ""]
-        lines += [f"**Yields** `equipot.declarations.{entry.__name__}`; its `target` is {target}.", ""]
-        rows = [
-            [f"`{one.name}`", f"`{one.annotation}`", f"`{one.default}`" if one.default else "required", one.doc]
-            for one in describe_options(entry)
-        ]
-        lines += [*_markdown_table(["field", "type", "default", "meaning"], rows), ""]
-        if kind in NAMESPACES:
-            lines += [f"**In configs** a declared name is `{NAMESPACES[kind]}.NAME`.", ""]
-        if kind == "parts":
-            lines += ["**In configs** a part is named by its `target`.", ""]
-        if kit:
-            lines += [f"**Tested by** `equipot_testing.conformance.{kit}`.", ""]
-        if scaffold:
-            lines += [f"**Start one** with `equipot plugins new NAME --kind {scaffold}`.", ""]
-        second = {"parts": "kind", "fields": "per"}.get(kind, "target")
-        rows = [
-            [f"`{item.entry.name}`", f"`{getattr(item.entry, second)}`", item.distribution, item.entry.summary]
-            for item in plugins().available(kind)
-        ]
-        lines += ["**Declared by installed plugins:**" if rows else "No installed plugin declares one.", ""]
-        return lines + (_markdown_table(["name", second, "distribution", "summary"], rows) if rows else [])
-
-
-class PartKindsDirective(TextDirective):
-    """``{equipot-part-kinds}``: the kinds of parts and their classes."""
-
-    def lines(self) -> list[str]:
-        """Markdown to parse."""
-        from equipot.declarations import PART_KINDS
-
-        rows = [[f"`{kind}`", f"`{base}`" if base else "any class"] for kind, base in PART_KINDS.items()]
-        return _markdown_table(["kind", "derives from"], rows)
-
-
 class PublicNamesDirective(TextDirective):
     """``{equipot-public-names}``: the recorded public names, module by module."""
 
@@ -301,10 +236,10 @@ class ResultsDirective(TextDirective):
 
 
 class CommandDirective(SphinxDirective):
-    """``{equipot-command} NAME [ACTION]``: the help text of a command, or of one of its actions."""
+    """``{equipot-command} NAME [ACTION [ACTION]]``: the help text of a command, or of one of its actions."""
 
     required_arguments = 1
-    optional_arguments = 1
+    optional_arguments = 2
 
     def run(self) -> list[nodes.Node]:
         """The help as a literal block, 90 columns wide wherever it is built."""
@@ -329,7 +264,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equipot-rooms", RoomsDirective)
     app.add_directive("equipot-results", ResultsDirective)
     app.add_directive("equipot-command", CommandDirective)
-    app.add_directive("equipot-hook", HookDirective)
-    app.add_directive("equipot-part-kinds", PartKindsDirective)
     app.add_directive("equipot-public-names", PublicNamesDirective)
     return {"parallel_read_safe": True}

@@ -97,3 +97,97 @@ def _docs(target: Any) -> dict[str, str]:
 
 def _params(found: Any) -> dict[str, str]:
     return {option.arg_name: " ".join((option.description or "").split()) for option in found.params}
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodDoc:
+    """A method of a base class that the author of a plugin writes or may override."""
+
+    name: str
+    signature: str
+    """Arguments and result as in source code."""
+    doc: str
+    """Its docstring."""
+    required: bool
+    """Whether a subclass must have it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassDoc:
+    """A public class of core that plugins derive from or use."""
+
+    path: str
+    doc: str
+    """Its docstring."""
+    methods: list[MethodDoc]
+    """Public ones that it defines itself, those to write first."""
+    options: list[OptionDoc]
+
+
+@dataclasses.dataclass(frozen=True)
+class HookDoc:
+    """A hook that plugins implement."""
+
+    name: str
+    doc: str
+    """What is declared, in one paragraph."""
+    example: str
+    """Lines of Python, without prompts."""
+    entry: str
+    """Dotted path of the declarations that it yields."""
+    fields: list[OptionDoc]
+    """Of such a declaration."""
+    base: ClassDoc | None
+    """The class that targets derive from; None if there is none."""
+    namespace: str
+    """Module under which configs find declared names; empty if there is none."""
+
+
+def describe_hook(name: str) -> HookDoc:
+    """Read a hook from its specification.
+
+    Args:
+        name: With its prefix, e.g. ``equipot_modifiers``.
+    """
+    from equipot import hookspecs
+    from equipot._importing import load_object
+    from equipot.plugins import HOOKS, NAMESPACES
+
+    kind = name.removeprefix("equipot_")
+    entry = HOOKS[kind]
+    text, _, example = (inspect.getdoc(getattr(hookspecs, name)) or "").partition("Example:")
+    code = [line[4:] for line in inspect.cleandoc(example).splitlines() if line.startswith((">>> ", "... "))]
+    return HookDoc(
+        name=name,
+        doc=" ".join(text.split()),
+        example="\n".join(code),
+        entry=f"equipot.declarations.{entry.__name__}",
+        fields=describe_options(entry),
+        base=describe_class(load_object(entry.base), entry.base) if entry.base else None,
+        namespace=NAMESPACES.get(kind, ""),
+    )
+
+
+def describe_class(target: type, path: str) -> ClassDoc:
+    """Read a class: its docstring, its own public methods and its options.
+
+    Args:
+        target: The class.
+        path: Dotted path by which it is imported.
+    """
+    abstract: frozenset[str] = getattr(target, "__abstractmethods__", frozenset())
+    methods = [
+        MethodDoc(name, _signature(value), inspect.getdoc(value) or "", name in abstract)
+        for name, value in vars(target).items()
+        if inspect.isfunction(value) and (not name.startswith("_") or name in abstract)
+    ]
+    options = describe_options(target) if dataclasses.is_dataclass(target) else []
+    doc = inspect.cleandoc(vars(target).get("__doc__") or "")
+    return ClassDoc(path, doc, sorted(methods, key=lambda one: not one.required), options)
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    """Arguments without ``self``, in source form."""
+    found = inspect.signature(function)
+    arguments = [one for name, one in found.parameters.items() if name != "self"]
+    return str(found.replace(parameters=arguments)).replace("'", "")

@@ -46,7 +46,8 @@ def test_a_whole_package_is_written(tmp_path, kind, example):
         assert not re.search(r"\$\{?(?!training_data_stats)[a-z_]+", text), f"{name} has a placeholder left"
         if name.endswith(".py"):
             compile(text, name, "exec")
-    assert f'name="{made.component}"' in files["src/equipot_my_thing/plugin.py"]
+    written = "target" if kind == "parts" else "name"
+    assert f'{written}="{made.component}"' in files["src/equipot_my_thing/plugin.py"]
     assert f'name = "{made.component}"' in files["tests/test_conformance.py"]
     source = files[made.source]
     if example:
@@ -63,6 +64,9 @@ def test_names_of_several_words(tmp_path):
     assert made.to_write == "lennard_jones_energy"
     made = new_plugin("soft_wall2", "modifier", tmp_path)
     assert (made.distribution, made.component) == ("equipot-soft-wall2", "soft_wall2")
+    made = new_plugin("count-rings", "command", tmp_path)
+    assert (made.component, made.to_write) == ("count-rings", "count_rings_number")
+    assert new_plugin("log-cosh", "parts", tmp_path).component == "equipot_log_cosh.loss.LogCosh"
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,7 @@ def test_names_of_several_words(tmp_path):
         ("zbl", "modifier", "NAME: the name 'zbl' belongs to equipot-zbl, got 'zbl'; choose another"),
         ("graph-model", "model-builder", "NAME: the name 'GraphModel' belongs to equipot, got 'graph_model'"),
         ("allegro-model", "model-builder", "NAME: the name 'AllegroModel' belongs to equipot-allegro"),
+        ("train", "command", "NAME: the name 'train' belongs to equipot, got 'train'; choose another"),
         ("mean", "stats-manager", "NAME: the name 'Mean' belongs to equipot, got 'mean'"),
         ("morse", "potential", "equipot plugins new: --kind: unknown, got 'potential'; one of model-builder, pair-po"),
     ],

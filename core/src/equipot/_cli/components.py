@@ -11,7 +11,8 @@ import click
 from equipot._cli.common import print_table
 from equipot._host.declaration import singular
 from equipot.commands import complete_names
-from equipot.plugins import plugins
+from equipot.errors import EquipotError
+from equipot.plugins import HOOK_NAMES, plugins
 
 _TARGETS = "export_targets"
 _FIELDS = "fields"
@@ -19,6 +20,7 @@ _FIELDS = "fields"
 
 def _complete_describable(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     return [
+        *(name for name in HOOK_NAMES if name.startswith(incomplete)),
         *complete_names()(context, parameter, incomplete),
         *complete_names(_TARGETS, _FIELDS)(context, parameter, incomplete),
     ]
@@ -30,10 +32,12 @@ def describe(name: str | None) -> None:
     """Show the options of an installed component with type, default, unit and meaning.
 
     NAME is a short name (ZBL) or a path (equipot.pair_potentials.ZBL), a target of 'equipot compile' (ase), or a data
-    field (forces). Without it: a table of everything that configs may name, of the targets, and of the fields.
+    field (forces). For authors of plugins, it may also be a hook (equipot_modifiers) or a base class (EnergyTerm).
+    Without it: a table of everything that configs may name, of the targets, and of the fields.
     """
     import inspect
 
+    from equipot._cli._describe_authors import show
     from equipot.config._components import find
     from equipot.config._targets import declarations
     from equipot.describe import describe_options
@@ -51,7 +55,13 @@ def describe(name: str | None) -> None:
     if name in plugins().names(_FIELDS):
         _describe_field(name)
         return
-    for component in find(name):
+    try:
+        components = find(name)
+    except EquipotError:
+        if show(name):
+            return
+        raise
+    for component in components:
         print(f"{component.path}  ({component.origin})")
         summary = (inspect.getdoc(component.target) or "").split("\n\n")[0]
         print(" ".join(summary.split()))

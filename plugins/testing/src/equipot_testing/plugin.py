@@ -20,6 +20,11 @@ def equipot_commands() -> Iterator[CommandEntry]:
         summary="Write a new plugin: an installable package with tests",
     )
     yield CommandEntry(
+        name="plugins index",
+        target="equipot_testing._index_command.command",
+        summary="Make a page and JSON of plugins from their wheels",
+    )
+    yield CommandEntry(
         name="plugins check",
         target="equipot_testing._check_command.command",
         summary="Run the conformance kit on a plugin and report in plain words",

@@ -46,10 +46,13 @@ KINDS: dict[str, Kind] = {
         "model_builders", "builder", "Model builder", "${component}Energy.forward", needs_forces=True
     ),
     "pair-potential": Kind("pair_potentials", "potential", "Pair potential", "${function}_energy"),
+    "energy-term": Kind("energy_terms", "term", "Energy term", "${function}_energy", needs_forces=True),
     "modifier": Kind("modifiers", "modifier", "Modifier", "${component}"),
     "output-head": Kind("modifiers", "head", "Output head", "${camel}Head.forward", needs_forces=True),
     "stats-manager": Kind("stats_managers", "manager", "Statistics manager", "${component}Collector.update"),
     "export-target": Kind("export_targets", "engine", "Engine", "${camel}.refusals", needs_forces=True),
+    "command": Kind("commands", "command", "Command", "${function}_number"),
+    "parts": Kind("parts", "loss", "Loss", "${function}_value"),
 }
 """What can be written, by the value of ``--kind``."""
 
@@ -61,7 +64,7 @@ class NewPlugin:
     folder: Path
     distribution: str
     component: str
-    """Registered name."""
+    """Registered name, or the path of a part."""
     source: str
     """The module that the author writes, below ``folder``."""
     to_write: str
@@ -145,7 +148,14 @@ def _values(words: list[str], kind: str) -> dict[str, str]:
     """What the placeholders stand for."""
     facts = KINDS[kind]
     function, camel = "_".join(words), "".join(word.capitalize() for word in words)
-    component = {"modifier": function, "export-target": function, "output-head": f"add_{function}"}.get(kind, camel)
+    components = {
+        "command": "-".join(words),
+        "parts": f"equipot_{function}.{facts.module}.{camel}",
+        "modifier": function,
+        "export-target": function,
+        "output-head": f"add_{function}",
+    }
+    component = components.get(kind, camel)
     requirements = ["equipot[testing]", *(["equipot-force-stress"] if facts.needs_forces else [])]
     return {
         "distribution": "equipot-" + "-".join(words),
@@ -156,7 +166,7 @@ def _values(words: list[str], kind: str) -> dict[str, str]:
         "camel": camel,
         "function": function,
         "statistic": f"{function}_forces_max",
-        "summary": f"{facts.title} {component}",
+        "summary": f"{facts.title} {component.rpartition('.')[2]}",
         "core": ".".join(__version__.split(".")[:2]),
         "test_requirements": ", ".join(f'"{one}"' for one in requirements),
     }

@@ -1,0 +1,1 @@
+"""Command template for equipot; the parts are in ``equipot_template.command``."""

@@ -1,0 +1,5 @@
+from equipot_testing.conformance import EnergyTermConformance
+
+
+class TestTemplate(EnergyTermConformance):
+    name = "Template"

@@ -1,0 +1,1 @@
+"""Loss Template for equipot; the parts are in ``equipot_template.loss``."""
