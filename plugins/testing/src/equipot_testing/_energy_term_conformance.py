@@ -9,11 +9,12 @@ from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import batch_of
+from equipot_testing.frames import batch_of, structures_for
 from equipot_testing.toy import ToyModel
 
 if TYPE_CHECKING:
     from equipot.model import EnergyTerm, GraphModel, ModelBuilder
+    from equipot_testing.frames import Structure
 
 
 class EnergyTermConformance(ModelBuilderConformance):
@@ -47,6 +48,10 @@ class EnergyTermConformance(ModelBuilderConformance):
     def recipe(self, **changes: Any) -> ModelBuilder:
         """The tiny model with the term."""
         return ToyModel(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
+
+    def structures(self) -> dict[str, Structure]:
+        """Bulk, slab, wire, molecule and lone atom, as far as the term serves them, and at least four frames."""
+        return structures_for(self.model().info)
 
     def _rebuilt(self, model: GraphModel) -> GraphModel:
         """The tiny model itself: it is not declared, so it cannot be rebuilt."""
