@@ -133,14 +133,6 @@ def test_a_base_class_is_described_with_what_is_to_write(capsys):
     assert capsys.readouterr().out.startswith("equipot.model.EnergyModule  (base class)\nThe builder's part of a model")
 
 
-def test_a_field_is_described(capsys):
-    assert main(["describe", "forces"]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("forces  (field of the data)\n")
-    assert re.search(r"^shape +\[n_atoms, 3\]$", out, re.MULTILINE)
-    assert re.search(r"^unit +eV/Å$", out, re.MULTILINE)
-
-
 def test_what_is_nothing_of_these_is_an_error(capsys):
     assert main(["describe", "equipot_modifier"]) == 2
     assert "equipot_modifier: unknown component" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from broken_toys import LIMIT, TOYS, heads, row_of, unharmed
 from broken_toys.pairs import Coulomb, pair_potential_of
 from broken_toys.stats import Sound
 from broken_toys.targets import Sound as SoundTarget
-from broken_toys.terms import ByHand, Dispersion, options_of
+from broken_toys.terms import ByHand, Dispersion, OfCrystals, OfMolecules, options_of
 
 from equipot_testing._checklist import PREFIX
 from equipot_testing.conformance import (
@@ -38,6 +38,16 @@ class TestHealthyPairPotential(PairPotentialConformance):
 
 class TestHealthyTermOfOwnRadius(EnergyTermConformance):
     target = options_of(Dispersion)
+    test_trace = None  # the other term's
+
+
+class TestHealthyTermOfMolecules(EnergyTermConformance):
+    target = options_of(OfMolecules)
+    test_trace = None  # the other term's
+
+
+class TestHealthyTermOfCrystals(EnergyTermConformance):
+    target = options_of(OfCrystals)
     test_trace = None  # the other term's
 
 

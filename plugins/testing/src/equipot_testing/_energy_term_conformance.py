@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from equipot.errors import ConfigError
-from equipot.model import BOUNDARIES
 from equipot_testing._checklist import NotApplicable
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._model_kit import five_types
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import Structure, batch_of, random_structure
+from equipot_testing.frames import batch_of, structures_for
 from equipot_testing.toy import ToyFeatures
 
 if TYPE_CHECKING:
@@ -57,18 +56,6 @@ class EnergyTermConformance(ModelBuilderConformance):
         """The tiny model with the term."""
         return ToyFeatures(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
 
-    def structures(self) -> dict[str, Structure]:
-        """Bulk, slab, wire, molecule and lone atom, as far as the term serves them; others of those instead."""
-        limits, kept = self.model().info.boundary, {}
-        for name, structure in super().structures().items():
-            if all(BOUNDARIES[sum(structure.pbc)] in served for _, served in limits):
-                kept[name] = structure
-        kinds = list(kept.values())
-        for count in range(len(super().structures()) - len(kept)):
-            pbc, size = kinds[count % len(kinds)].pbc, 4 + 2 * count
-            kept[f"more {count + 1}"] = random_structure(size, len(self.type_names), seed=40 + count, pbc=pbc)
-        return kept
-
     def bare_model(self) -> GraphModel:
         """The tiny model with energies of the term alone."""
         model = self.model()
@@ -76,6 +63,10 @@ class EnergyTermConformance(ModelBuilderConformance):
             for weight in model.energy.parameters():
                 weight.zero_()
         return model
+
+    def structures(self) -> dict[str, Structure]:
+        """Bulk, slab, wire, molecule and lone atom, as far as the term serves them, and at least four frames."""
+        return structures_for(self.model().info)
 
     def _rebuilt(self, model: GraphModel) -> GraphModel:
         """The tiny model itself: it is not declared, so it cannot be rebuilt."""

@@ -12,7 +12,7 @@ from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._model_symmetry import ModelSymmetryChecks
 from equipot_testing.checks import check_close, check_equal, check_that
 from equipot_testing.finite_difference import fd_forces, fd_strain_gradient
-from equipot_testing.frames import Structure, cluster, lone_atom
+from equipot_testing.frames import Structure, cluster, lone_atom, served
 
 if TYPE_CHECKING:
     from equipot.model import GraphModel
@@ -36,6 +36,7 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         Goes wrong: no cutoff function, or one without zero slope; features of far neighbours that bypass it.
         """
         model = self.model()
+        _needs_molecules(model)
         n_types = len(self.type_names)
         radii = {self.r_max, *(radius for _, radius in model.info.edge_sets)}
         for radius, centre, probe in itertools.product(sorted(radii), range(n_types), range(n_types)):
@@ -75,6 +76,8 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
                 alone.positions, alone.types, 3.1 * _reach(model) * torch.eye(3, dtype=torch.float64), (True,) * 3
             )
             for where, structure in (("without a cell", alone), ("in a large periodic cell", boxed)):
+                if not served([structure], model.info):
+                    continue
                 output = model(structure.graph(model.info))
                 law = f"isolated atom of type {name} {where}"
                 expected = torch.tensor([self.shift_of(model, atom_type)], dtype=torch.float64)
@@ -96,6 +99,7 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         check_that(found is not None, f"locality must be 'strict', 'hops(k)' or 'global', got {locality!r}")
         if locality == "global":
             raise NotApplicable("the model is declared global")
+        _needs_molecules(model)
         hops = 1 if locality == "strict" else int(locality[5:-1])
         n_atoms, spacing = hops + 3, 0.8 * _reach(model)
         chain = cluster(
@@ -127,7 +131,7 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         structures = self.structures()
         _check_forces(model, structures, "with asymmetric cutoffs, ")
         _check_stress(model, structures, "with asymmetric cutoffs, ")
-        for centre, row in enumerate(model.info.cutoffs or ()):
+        for centre, row in enumerate(model.info.cutoffs or ()) if served([lone_atom()], model.info) else ():
             for probe, radius in enumerate(row):
                 check_smooth(model, centre, probe, radius)
 
@@ -135,6 +139,12 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         """Radii in Å by centre, or by centre and neighbour, that are not symmetric."""
         first, second, last = self.type_names[0], self.type_names[1], self.type_names[-1]
         return {first: {second: 0.7 * self.r_max}, last: 0.85 * self.r_max}
+
+
+def _needs_molecules(model: GraphModel) -> None:
+    """Skip a check whose structures are molecules for a model that serves none."""
+    if not served([lone_atom()], model.info):
+        raise NotApplicable("the model serves no molecules")
 
 
 def _reach(model: GraphModel) -> float:

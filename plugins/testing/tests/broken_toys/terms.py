@@ -32,6 +32,18 @@ class Dispersion(EnergyTermModule):
         return _sum(data, energies)
 
 
+class OfMolecules(Dispersion):
+    """The same for molecules only, as it should be."""
+
+    boundary = ("molecule",)
+
+
+class OfCrystals(Dispersion):
+    """The same for crystals only, as it should be."""
+
+    boundary = ("bulk",)
+
+
 class ByHand(EnergyTermModule):
     """Computes vectors from positions, cells and shifts that it declares, as it should be."""
 
