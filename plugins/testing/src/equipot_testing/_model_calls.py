@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from equipot_testing._model_engineering import ModelEngineeringChecks, close_outputs
 from equipot_testing._model_kit import called, cloned
 from equipot_testing.checks import check_outputs_equal, check_that
-from equipot_testing.frames import lone_atom, molecule
+from equipot_testing.frames import batch_of, lone_atom, molecule, placed
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -39,7 +39,7 @@ class ModelCallChecks(ModelEngineeringChecks):
         Goes wrong: a counter after which something is computed anew or approximated; a buffer that fills up.
         """
         model = self.model()
-        graph = molecule(len(self.type_names), n_atoms=3).graph(model.info)
+        graph = batch_of(placed([molecule(len(self.type_names), n_atoms=3)], model.info), model.info)
         first, energies_only = model(graph), model.replace(derivatives=None)
         with torch.no_grad():
             for _ in range(CALLS):
@@ -70,7 +70,7 @@ class ModelCallChecks(ModelEngineeringChecks):
         }
         before = "nothing"
         for name, structure in sequence.items():
-            graph = structure.graph(model.info)
+            graph = batch_of(placed([structure], model.info), model.info)
             law = f"{name} after {before}, as if it were the first frame"
             check_outputs_equal(law, called(law, model, graph), copy.deepcopy(fresh)(graph))
             before = name
@@ -83,7 +83,8 @@ class ModelCallChecks(ModelEngineeringChecks):
         Goes wrong: a tensor stored as an attribute in one method and read in another.
         """
         model, n_types = self.model(), len(self.type_names)
-        frames = [molecule(n_types).graph(model.info), molecule(n_types, seed=31).graph(model.info)]
+        both = placed([molecule(n_types), molecule(n_types, seed=31)], model.info)
+        frames = [structure.graph(model.info) for structure in both]
         expected = [model(cloned(frame)) for frame in frames]
         for number, output in enumerate(_at_the_same_time(model, frames)):
             close_outputs(

@@ -15,7 +15,7 @@ from equipot_testing._global_state import check_global_state_kept
 from equipot_testing._model_kit import called, parameters_of
 from equipot_testing._model_sites import ModelSiteChecks
 from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
-from equipot_testing.frames import batch_of, bulk, lone_atom, molecule
+from equipot_testing.frames import batch_of, bulk, lone_atom, molecule, served
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -49,7 +49,8 @@ class ModelEngineeringChecks(ModelSiteChecks):
         Goes wrong: ``detach`` or ``.data`` in the forward pass; a custom backward that cannot be differentiated.
         """
         model = self.model().train()
-        batch = batch_of([bulk(len(self.type_names)), lone_atom(), molecule(len(self.type_names))], model.info)
+        frames = [bulk(len(self.type_names)), lone_atom(), molecule(len(self.type_names))]
+        batch = batch_of(served(frames, model.info), model.info)
         weights = parameters_of(model)
         check_that(bool(weights), "the model has nothing to train")
         generator = torch.Generator().manual_seed(21)
