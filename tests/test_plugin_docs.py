@@ -145,6 +145,50 @@ def test_the_labels_of_the_page_work(tmp_path, monkeypatch, capsys):
         plugins.cache_clear()
 
 
+@pytest.fixture
+def charges_file(tmp_path, monkeypatch):
+    """The plugin of the page about heads, used as a local file; gives the other blocks of code."""
+    source, *others = blocks(DOCS / "how-to" / "heads-of-your-own.md", "python")
+    (tmp_path / "charges.py").write_text(source, encoding="utf-8")
+    monkeypatch.setattr("equipot._host.host._files", [])
+    use_file(str(tmp_path / "charges.py"))
+    yield others
+    sys.modules.pop("charges", None)
+    plugins.cache_clear()
+
+
+def test_the_head_of_the_page_works(charges_file):
+    from ase.build import molecule
+
+    from equipot.ase import EquipotCalculator
+    from equipot.model import NequIPGNNModel, modify
+    from equipot.train import EnergyForceLoss
+
+    (config,) = (yaml.safe_load(text) for text in blocks(DOCS / "how-to" / "heads-of-your-own.md", "yaml"))
+    options = config["training_module"]
+    given = options["model"]
+    assert (given.pop("_target_"), given["model"].pop("_target_")[-14:]) == ("equipot.model.modify", "NequIPGNNModel")
+    model = modify(**{**given, "model": NequIPGNNModel(**given["model"])}).build()
+    assert options["loss"].pop("_target_") == "equipot.train.EnergyForceLoss"
+    assert "charges" in EnergyForceLoss(**options["loss"]).labels
+    atoms = molecule("CH3OH")
+    atoms.calc = EquipotCalculator(model)
+    exec(charges_file[0], {"atoms": atoms})  # noqa: S102 - our own page
+    assert abs(atoms.get_charges().sum()) < 1e-6
+    assert atoms.get_charges().std() > 0.0
+
+
+@pytest.mark.slow
+def test_the_head_of_the_page_passes_its_own_tests(charges_file):
+    from equipot_testing.run import run_checks
+
+    made = {}
+    exec(charges_file[1], made)  # noqa: S102 - our own page
+    for kit in (made["TestCharges"], made["TestAddCharges"]):
+        slow = {f"test_{check.name}": None for check in kit.checks() if check.slow}
+        assert [one for one in run_checks(type(kit.__name__, (kit,), slow)) if one.broken] == []
+
+
 def test_the_command_of_the_page_works(capsys):
     (source,) = blocks(DOCS / "reference" / "hooks" / "equipot_commands.md", "python")
     made = {}

@@ -528,3 +528,26 @@ def test_an_edited_file_is_refused_although_it_is_allowed(pt2, tmp_path):
     archive.write_members(tmp_path / "a.equipot.pt2", members)
     with pytest.raises(ArtifactError, match="manifest.model.units: is not what the golden frames were made with"):
         load(tmp_path / "a.equipot.pt2", allow_native=True)
+
+
+@pytest.mark.slow
+def test_heads_and_limits_of_boundary_conditions_in_a_compiled_file(make_model, tmp_path, heads_plugin):
+    """Outputs come by name, under the names of ASE, and frames that a head does not serve are refused."""
+    model = apply_modifier(make_model(), "add_Charges")
+    model.outputs["charges"].boundary = ("molecule",)
+    model = model.replace()
+    path = tmp_path / "model.equipot.pt2"
+    manifest = compile_model(model, path)
+    assert manifest.compiled["outputs"] == list(dict.fromkeys(manifest.compiled["outputs"]))
+    assert {"charges", "dipole", "forces"} <= set(manifest.compiled["outputs"])
+    loaded = load(path)
+    assert loaded.info.boundary == (("charges", ("molecule",)),)
+    atoms = molecule("CH3OH")
+    atoms.calc = EquipotCalculator(path)
+    dipole, charges, forces = atoms.get_dipole_moment(), atoms.get_charges(), atoms.get_forces()
+    eager = EquipotCalculator(model)
+    assert np.allclose(dipole, eager.get_property("dipole", atoms), rtol=1e-10, atol=1e-12)
+    assert np.allclose(charges, eager.get_property("charges", atoms), rtol=1e-10, atol=1e-12)
+    assert np.allclose(forces, EquipotCalculator(make_model()).get_forces(atoms), rtol=1e-10, atol=1e-12)
+    with pytest.raises(DataError, match="'charges' is for molecule only, but frame 0 has the pbc of a bulk"):
+        EquipotCalculator(path).get_potential_energy(crystal())
