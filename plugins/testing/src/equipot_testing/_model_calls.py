@@ -36,7 +36,7 @@ class ModelCallChecks(ModelEngineeringChecks):
 
         Tolerance: none, bit for bit; a frame of three atoms, most calls without forces.
         Why: molecular dynamics makes millions of calls, and tests make one or two.
-        Goes wrong: a counter after which something is computed anew or approximated; a buffer that fills up.
+        Goes wrong: a counter after which something is computed again or approximated; a buffer that fills up.
         """
         model = self.model()
         graph = batch_of(placed([molecule(len(self.type_names), n_atoms=3)], model.info), model.info)
@@ -47,7 +47,7 @@ class ModelCallChecks(ModelEngineeringChecks):
         check_outputs_equal(f"the same frame after {CALLS} calls", model(graph), first)
 
     def test_interleaved_frames(self) -> None:
-        """A frame has the same energies and forces whatever frames came before it.
+        """A frame has the same energies and forces after any other frames.
 
         Tolerance: none, bit for bit; against a copy of the model that has not been called.
         Why: committees, Monte Carlo and parallel dynamics compute different frames in turn with one model.

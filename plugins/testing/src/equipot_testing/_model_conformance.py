@@ -184,7 +184,7 @@ class ModelBuilderConformance(ModelCallChecks):
 
         Tolerance: none; does not apply if no tested option is an object. Give it as in a config, with ``_target_``.
         Why: models are made from configs, and stored with them; a misspelled option deep inside would silently leave
-        the default in use, and an object that is no config cannot be stored.
+        the default in use, and other objects cannot be stored.
         Goes wrong: an option that takes a module or function of torch; a class with ``**kwargs``; a plain class instead
         of one derived from ``equipot.options.Options``.
         """

@@ -44,7 +44,7 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         """Energy and forces are continuous when an atom crosses a cutoff radius, including those of energy terms.
 
         Tolerance: jumps of at most 1e-4 of the energy and 1e-3 of the force at half the radius. How many further
-        derivatives are continuous is measured and told; ``continuous_derivatives`` asks for a number of them.
+        derivatives are continuous is measured and reported; ``continuous_derivatives`` asks for a number of them.
         Why: otherwise each crossing adds or removes energy in molecular dynamics, and the temperature drifts.
         Goes wrong: no cutoff function, or one without zero slope; features of far neighbours that bypass it.
         """
@@ -54,15 +54,15 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         for radius, centre, probe in itertools.product(sorted(radii), range(n_types), range(n_types)):
             check_smooth(model, centre, probe, radius)
         ends = {radius: order_of_smoothness(model, radius) for radius in sorted(radii)}
-        told = []
+        reported = []
         for radius, power in ends.items():
             if power is not None:
                 found, wanted = continuous_up_to(power), self.continuous_derivatives
-                told.append(
+                reported.append(
                     f"energies end as (R - r)^{power:.1f} at R = {radius:g} Å: {found} derivatives are continuous"
                 )
-                check_that(found >= wanted, f"{told[-1]}, {wanted} are declared")
-        self.note = "; ".join(told)
+                check_that(found >= wanted, f"{reported[-1]}, {wanted} are declared")
+        self.note = "; ".join(reported)
 
     @after("batch_equals_singles", "smooth_at_cutoff")
     def test_forces(self) -> None:

@@ -150,7 +150,7 @@ class ModelSymmetryChecks(ModelKit):
 
     @after("batch_equals_singles", "image_wrapping")
     def test_pbc_flags(self) -> None:
-        """Periodic images out of reach change nothing: a molecule in a large cell is the molecule, whatever its flags.
+        """Periodic images out of reach change nothing: a molecule in a large cell is the molecule, with any flags.
 
         Tolerance: 1e-9, relative to the largest value or 1; all eight flags, and a layer with a vacuum as slab and as
         bulk. Does not apply to global models, such as electrostatics, for which distant images may count.
