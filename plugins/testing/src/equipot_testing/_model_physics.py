@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOSE = 2e-6
 """Relative tolerance of comparisons with finite differences."""
 
-NEAR = 5e-4
+NEAR = 4e-3
 """Distance from the cutoff radius at which the order of smoothness is measured, relative to the radius."""
 
 EDGE = 1e-5
@@ -221,7 +221,7 @@ def check_smooth(model: GraphModel, centre: int, probe: int, radius: float) -> N
 
 
 def order_of_smoothness(model: GraphModel, radius: float) -> float | None:
-    """The power with which energies vanish towards a cutoff radius, for the pair of types that ends least smoothly.
+    """The power with which energies vanish towards a cutoff radius, of all pairs of types together.
 
     What goes on beyond the radius is extrapolated from there and subtracted.
 
@@ -233,22 +233,24 @@ def order_of_smoothness(model: GraphModel, radius: float) -> float | None:
         k where the energy is a (R - r)^k just inside; None if nothing ends there.
     """
     info, n_types = model.info, len(model.info.type_names)
-    places = (-2, -1, 1, 2, 3, 4)
+    places = (-2, -1, 1, 2, 3, 4, 5, 6)
     probes = [
         cluster([[0.0, 0.0, 0.0], [-1.1, 0.5, 0.1], [(1 + NEAR * place) * radius, 0.0, 0.0]], [own, own, other])
         for own, other in itertools.product(range(n_types), repeat=2)
         for place in places
     ]
-    energies = model(batch_of(placed(probes, info), info))["total_energy"].reshape(-1, len(places))
-    beyond = torch.tensor([[20.0, -45.0, 36.0, -10.0], [10.0, -20.0, 15.0, -4.0]], dtype=torch.float64)
-    excess = (energies[:, :2] - energies[:, 2:] @ beyond.T).abs()
-    ends = excess[:, 1] > 1e-12 * (1 + energies.abs().amax(1))
-    return float(torch.log2(excess[ends, 0] / excess[ends, 1]).min()) if bool(ends.any()) else None
+    energies = model(batch_of(placed(probes, info), info))["atomic_energy"].reshape(-1, len(places), 3)
+    powers = torch.tensor(places, dtype=torch.float64)[:, None] ** torch.arange(6)
+    beyond = torch.linalg.solve(powers[2:].T, powers[:2].T)
+    excess = (energies[:, :2] - torch.einsum("psa,st->pta", energies[:, 2:], beyond)).abs().sum((0, 2))
+    ends = float(excess[1]) > 1e-11 * (1 + float(energies.abs().max()))
+    return float(torch.log2(excess[0] / excess[1])) if ends else None
 
 
 def continuous_up_to(power: float) -> int:
-    """Number of continuous derivatives of (R - r)^power, of which 0.1 are within the error of the measurement."""
-    return max(0, math.ceil(power - 0.1) - 1)
+    """Number of continuous derivatives of (R - r)^power, which is measured to about 0.1."""
+    nearest = round(power)
+    return max(0, nearest - 1 if abs(power - nearest) < 0.25 else math.floor(power))
 
 
 def _check_jump(law: str, what: str, jump: float, allowed: float) -> None:
