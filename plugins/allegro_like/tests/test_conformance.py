@@ -2,7 +2,6 @@ from typing import ClassVar
 
 import pytest
 
-from equipot_allegro import TwoBodyBesselScalarEmbed
 from equipot_testing.conformance import ModelBuilderConformance
 
 
@@ -10,7 +9,7 @@ class TestAllegroModel(ModelBuilderConformance):
     name = "AllegroModel"
     options: ClassVar = {
         "l_max": 2,
-        "radial_chemical_embed": TwoBodyBesselScalarEmbed(num_bessels=4),
+        "radial_chemical_embed": {"_target_": "equipot_allegro.TwoBodyBesselScalarEmbed", "num_bessels": 4},
         "scalar_embed_mlp_hidden_layers_width": 8,
         "num_scalar_features": 6,
         "num_tensor_features": 3,

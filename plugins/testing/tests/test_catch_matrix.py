@@ -6,16 +6,27 @@ from pathlib import Path
 
 import pytest
 from broken_toys import LIMIT, TOYS, heads, row_of, unharmed
+from broken_toys.modifiers import adapting, freezing, thawed
 from broken_toys.pairs import Coulomb, pair_potential_of
 from broken_toys.stats import Sound
 from broken_toys.targets import Sound as SoundTarget
-from broken_toys.terms import ByHand, Dispersion, OfCrystals, OfMolecules, options_of
+from broken_toys.terms import (
+    ByHand,
+    Dispersion,
+    FromCharges,
+    FromFeatures,
+    InCrystals,
+    InMolecules,
+    WithCharges,
+    options_of,
+)
 
 from equipot_testing._checklist import PREFIX
 from equipot_testing.conformance import (
     EnergyTermConformance,
     ExportTargetConformance,
     ModelBuilderConformance,
+    ModifierConformance,
     PairPotentialConformance,
     StatsManagerConformance,
 )
@@ -41,16 +52,6 @@ class TestHealthyTermOfOwnRadius(EnergyTermConformance):
     test_trace = None  # the other term's
 
 
-class TestHealthyTermOfMolecules(EnergyTermConformance):
-    target = options_of(OfMolecules)
-    test_trace = None  # the other term's
-
-
-class TestHealthyTermOfCrystals(EnergyTermConformance):
-    target = options_of(OfCrystals)
-    test_trace = None  # the other term's
-
-
 class TestHealthyTermFromPositions(EnergyTermConformance):
     target = options_of(ByHand)
 
@@ -69,6 +70,39 @@ class TestHealthyHeadForMolecules(heads.Kit):
 
 class TestHealthyModelWithFeatures(ModelBuilderConformance):
     target = ToyFeatures
+
+
+class TestHealthyTermFromFeatures(EnergyTermConformance):
+    target = options_of(FromFeatures)
+    test_trace = None  # the other term's
+
+
+class TestHealthyTermFromCharges(WithCharges):
+    target = options_of(FromCharges)
+    test_trace = None
+
+
+class TestHealthyTermInCrystals(EnergyTermConformance):
+    target = options_of(InCrystals)
+    test_trace = None
+
+
+class TestHealthyTermInMolecules(EnergyTermConformance):
+    target = options_of(InMolecules)
+    test_trace = None
+
+
+class TestFreezing(ModifierConformance):
+    target = staticmethod(freezing)
+    model_options = {"do_derivatives": True}  # noqa: RUF012 - read only
+    trains = ("energy.weights",)
+    model = thawed
+
+
+class TestAdapting(ModifierConformance):
+    target = staticmethod(adapting)
+    model_options = {"do_derivatives": True}  # noqa: RUF012 - read only
+    renames = True
 
 
 class TestSoundStatistics(StatsManagerConformance):

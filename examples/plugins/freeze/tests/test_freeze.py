@@ -14,7 +14,7 @@ class TestFreezeParameters(ModifierConformance):
     name = "freeze_Parameters"
     options: ClassVar = {"parts": ["scale_shift"]}
     model_options: ClassVar = {"do_derivatives": False, "per_type_energy_scales": 2.0, **TRAINABLE}
-    changes = ("scale_shift.",)
+    trains = ("scale_shift.",)
 
     def trainable(self, model) -> list[str]:
         return [name for name, parameter in model.named_parameters() if parameter.requires_grad]

@@ -62,7 +62,7 @@ class Conformance:
     """The class or function itself, if no plugin declares it."""
 
     options: ClassVar[Mapping[str, Any]] = {}
-    """Options with which it is tested."""
+    """Options with which it is tested, in Python or as in a config: mappings with ``_target_`` stand for objects."""
 
     basics: ClassVar[tuple[str, ...]] = ()
     """Checks that must pass for later ones to mean anything."""
@@ -98,6 +98,28 @@ class Conformance:
         from equipot.plugins import plugins
 
         return self.target if self.target is not None else plugins().load(self.registry(), self.name)
+
+    def made_options(self) -> dict[str, Any]:
+        """The options, with nested components made as configs make them.
+
+        Raises:
+            AssertionError: If a config could not name one of them.
+        """
+        from equipot.config import TargetError, resolve_target
+        from equipot.containers import rewritten
+        from equipot.options import from_mapping
+
+        def made(value: Any, path: str) -> Any:
+            if not isinstance(value, dict) or "_target_" not in value:
+                return value
+            try:
+                target = resolve_target(value["_target_"], path)
+            except TargetError as error:
+                raise AssertionError(f"options as in a config: {error}") from None
+            return from_mapping(target, {key: item for key, item in value.items() if key != "_target_"}, path)
+
+        options: dict[str, Any] = rewritten(dict(self.options), leave=made)
+        return options
 
     def declaring_module(self) -> str | None:
         """The module whose hooks declare the component; None if no installed plugin does."""

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from equipot.errors import ConfigError
+from equipot.model import BuildContext
 from equipot_testing._checklist import NotApplicable
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._model_kit import five_types
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
+from equipot_testing._stand_ins import tiny_model_for
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import batch_of, structures_for
-from equipot_testing.toy import ToyFeatures
+from equipot_testing.frames import batch_of, placed
+from equipot_testing.toy import ToyModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,6 +43,7 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     # checks that only apply to builders
     test_types_matter = None  # type: ignore[assignment]
+    test_node_features = None  # type: ignore[assignment]
     test_energy_only = None  # type: ignore[assignment]
     test_seed = None  # type: ignore[assignment]
     test_model_dtype = None  # type: ignore[assignment]
@@ -49,12 +52,23 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     def term(self, **changes: Any) -> EnergyTerm:
         """The options under test."""
-        term: EnergyTerm = self.component()(**{**self.options, **changes})
+        term: EnergyTerm = self.component()(**{**self.made_options(), **changes})
         return term
 
     def recipe(self, **changes: Any) -> ModelBuilder:
-        """The tiny model with the term."""
-        return ToyFeatures(**{**self.base_options(), "energy_terms": {"term": self.term()}, **changes})
+        """The tiny model with the term, which provides stand-ins for fields that the term requires."""
+        options = {**self.base_options(), "energy_terms": {"term": self.term()}, **changes}
+        info = ToyModel(**options).info()
+        radii = torch.full((len(info.type_names),) * 2, info.r_max, dtype=torch.float64)
+        context = BuildContext(
+            type_names=info.type_names,
+            chemical_species=info.chemical_species,
+            r_max=info.r_max,
+            cutoffs=radii,
+            model_dtype=torch.float64,
+        )
+        requires = [key for term in options["energy_terms"].values() for key in term.build(context).requires]
+        return tiny_model_for(requires)(**options)
 
     def bare_model(self) -> GraphModel:
         """The tiny model with energies of the term alone."""
@@ -64,18 +78,15 @@ class EnergyTermConformance(ModelBuilderConformance):
                 weight.zero_()
         return model
 
-    def structures(self) -> dict[str, Structure]:
-        """Bulk, slab, wire, molecule and lone atom, as far as the term serves them, and at least four frames."""
-        return structures_for(self.model().info)
-
     def _rebuilt(self, model: GraphModel) -> GraphModel:
         """The tiny model itself: it is not declared, so it cannot be rebuilt."""
         return model
 
     def _own_part(self, structures: Iterable[Structure] = (), **changes: Any) -> Any:
         """Atomic energies with the term minus those without it, eV, shape [n_atoms]."""
-        model, bare = self.model(**changes), self.model(**{**changes, "energy_terms": {}})
-        batch = batch_of(structures or self.structures().values(), model.info)
+        model = self.model(**changes)
+        bare = model.replace(energy_terms={})
+        batch = batch_of(placed(structures or self.structures().values(), model.info), model.info)
         return model(batch)["atomic_energy"] - bare(batch)["atomic_energy"]
 
     # ----------------------------------------------------------------- checks
@@ -95,8 +106,8 @@ class EnergyTermConformance(ModelBuilderConformance):
     def test_five_types(self) -> None:
         """In a model of five types, a pair of atoms has the energy that the term gives it in a model of its two types.
 
-        Tolerance: 1e-9, relative to the largest value or 1; does not apply to terms with weights to train, or that
-        refuse these types.
+        Tolerance: 1e-9, relative to the largest value or 1; does not apply to terms with weights to train, that
+        read what the model computes, or that refuse these types.
         Why: the term is about elements, not about places in a list; data sets have up to 89 elements.
         Goes wrong: an index of types clamped to the size of a table; constants taken by index instead of by element.
         """
@@ -105,8 +116,11 @@ class EnergyTermConformance(ModelBuilderConformance):
             whole = self._own_part(self._pairs_of_types(len(names)), **self._of_types(names)).reshape(-1, 2)
         except ConfigError as error:
             raise NotApplicable(f"the term refuses the types {names}: {error.problems[0]}") from None
-        if any(one.requires_grad for one in self.model().energy_terms.parameters()):
+        model = self.model()
+        if any(one.requires_grad for one in model.energy_terms.parameters()):
             raise NotApplicable("the term has weights, which need not be the same in a model of other types")
+        if model.energy.provides or any("node_features" in one.requires for one in model.energy_terms.values()):
+            raise NotApplicable("the term reads what the model computes, which differs in a model of other types")
         for index in range(1, len(names)):
             two = (names[0], names[index])
             expected = self._own_part(self._pairs_of_types(2), **self._of_types(two)).reshape(-1, 2)

@@ -58,6 +58,7 @@ class OutputHeadConformance(ModelBuilderConformance):
     test_symmetric_structures = None  # type: ignore[assignment]
     test_many_neighbours = None  # type: ignore[assignment]
     test_pbc_flags = None  # type: ignore[assignment]
+    test_boundary_conditions = None  # type: ignore[assignment]
     test_energy_only = None  # type: ignore[assignment]
     test_seed = None  # type: ignore[assignment]
     test_model_dtype = None  # type: ignore[assignment]
@@ -66,6 +67,7 @@ class OutputHeadConformance(ModelBuilderConformance):
     test_package = None  # type: ignore[assignment]
     test_compile = None  # type: ignore[assignment]
     test_unknown_option = None  # type: ignore[assignment]
+    test_nested_options = None  # type: ignore[assignment]
     test_wrong_type = None  # type: ignore[assignment]
 
     def entry(self) -> ModifierEntry:

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from equipot_testing._model_engineering import ModelEngineeringChecks, close_outputs
 from equipot_testing._model_kit import called, cloned
 from equipot_testing.checks import check_outputs_equal, check_that
-from equipot_testing.frames import lone_atom, molecule
+from equipot_testing.frames import batch_of, lone_atom, molecule, placed
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -36,10 +36,10 @@ class ModelCallChecks(ModelEngineeringChecks):
 
         Tolerance: none, bit for bit; a frame of three atoms, most calls without forces.
         Why: molecular dynamics makes millions of calls, and tests make one or two.
-        Goes wrong: a counter after which something is computed anew or approximated; a buffer that fills up.
+        Goes wrong: a counter after which something is computed again or approximated; a buffer that fills up.
         """
         model = self.model()
-        graph = molecule(len(self.type_names), n_atoms=3).graph(model.info)
+        graph = batch_of(placed([molecule(len(self.type_names), n_atoms=3)], model.info), model.info)
         first, energies_only = model(graph), model.replace(derivatives=None)
         with torch.no_grad():
             for _ in range(CALLS):
@@ -47,7 +47,7 @@ class ModelCallChecks(ModelEngineeringChecks):
         check_outputs_equal(f"the same frame after {CALLS} calls", model(graph), first)
 
     def test_interleaved_frames(self) -> None:
-        """A frame has the same energies and forces whatever frames came before it.
+        """A frame has the same energies and forces after any other frames.
 
         Tolerance: none, bit for bit; against a copy of the model that has not been called.
         Why: committees, Monte Carlo and parallel dynamics compute different frames in turn with one model.
@@ -70,21 +70,22 @@ class ModelCallChecks(ModelEngineeringChecks):
         }
         before = "nothing"
         for name, structure in sequence.items():
-            graph = structure.graph(model.info)
+            graph = batch_of(placed([structure], model.info), model.info)
             law = f"{name} after {before}, as if it were the first frame"
             check_outputs_equal(law, called(law, model, graph), copy.deepcopy(fresh)(graph))
             before = name
 
     def test_two_threads(self) -> None:
-        """Two frames computed at the same time in two threads have the energies and forces that they have alone.
+        """Two frames computed at the same time in two threads have the energies that they have alone.
 
-        Tolerance: 1e-10 in float64; the threads take turns after every operation.
+        Tolerance: 1e-10 in float64, without forces; the threads take turns after every operation.
         Why: servers and parallel screening call one model from several threads; a mix-up gives plausible numbers.
         Goes wrong: a tensor stored as an attribute in one method and read in another.
         """
-        model, n_types = self.model(), len(self.type_names)
-        frames = [molecule(n_types).graph(model.info), molecule(n_types, seed=31).graph(model.info)]
-        expected = [model(cloned(frame)) for frame in frames]
+        model, n_types = self.model().replace(derivatives=None), len(self.type_names)
+        both = placed([molecule(n_types), molecule(n_types, seed=31)], model.info)
+        frames = [structure.graph(model.info) for structure in both]
+        expected = [output for frame in frames for output in _at_the_same_time(model, [cloned(frame)])]
         for number, output in enumerate(_at_the_same_time(model, frames)):
             close_outputs(
                 f"frame {number + 1} of two that two threads compute at the same time", output, expected[number]

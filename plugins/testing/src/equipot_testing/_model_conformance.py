@@ -12,6 +12,7 @@ import torch
 
 from equipot.errors import ConfigError
 from equipot.model import with_edge_forces
+from equipot.options import Options
 from equipot_testing._checklist import NotApplicable, after, slow
 from equipot_testing._model_calls import ModelCallChecks
 from equipot_testing._model_engineering import close_outputs
@@ -176,6 +177,25 @@ class ModelBuilderConformance(ModelCallChecks):
         Goes wrong: a builder that is not a frozen dataclass.
         """
         check_unknown_option_refused(self.recipe)
+
+    @after("unknown_option")
+    def test_nested_options(self) -> None:
+        """Options that are objects consist of checked options, as in configs: an unknown one inside is refused by name.
+
+        Tolerance: none; does not apply if no tested option is an object. Give it as in a config, with ``_target_``.
+        Why: models are made from configs, and stored with them; a misspelled option deep inside would silently leave
+        the default in use, and other objects cannot be stored.
+        Goes wrong: an option that takes a module or function of torch; a class with ``**kwargs``; a plain class instead
+        of one derived from ``equipot.options.Options``.
+        """
+        plain = (bool, int, float, str, list, tuple, dict, type(None))
+        nested = {name: value for name, value in self.made_options().items() if not isinstance(value, plain)}
+        if not nested:
+            raise NotApplicable("no option that is tested is an object")
+        for name, value in nested.items():
+            words = f"option {name}: a {type(value).__name__} cannot be written to a config"
+            check_that(isinstance(value, Options), f"{words}; it must derive from equipot.options.Options")
+            check_unknown_option_refused(type(value), what=f"an unknown option inside {name}")
 
     def test_wrong_type(self) -> None:
         """A wrong value raises a ConfigError that names the option.

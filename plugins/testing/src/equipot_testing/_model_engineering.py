@@ -49,8 +49,8 @@ class ModelEngineeringChecks(ModelSiteChecks):
         Goes wrong: ``detach`` or ``.data`` in the forward pass; a custom backward that cannot be differentiated.
         """
         model = self.model().train()
-        n_types = len(self.type_names)
-        batch = batch_of(served([bulk(n_types), lone_atom(), molecule(n_types)], model.info), model.info)
+        frames = [bulk(len(self.type_names)), lone_atom(), molecule(len(self.type_names))]
+        batch = batch_of(served(frames, model.info), model.info)
         weights = parameters_of(model)
         check_that(bool(weights), "the model has nothing to train")
         generator = torch.Generator().manual_seed(21)

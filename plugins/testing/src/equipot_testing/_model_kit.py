@@ -13,10 +13,10 @@ from equipot_testing.checks import check_equal, check_outputs_equal, check_that
 from equipot_testing.frames import Structure, batch_of, bulk, lone_atom, molecule, served, standard_structures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from equipot.graph import Graph
-    from equipot.model import GraphModel, ModelBuilder
+    from equipot.model import GraphModel, ModelBuilder, ModelInfo
 
 
 class ModelKit(Conformance):
@@ -45,7 +45,7 @@ class ModelKit(Conformance):
 
     def recipe(self, **changes: Any) -> ModelBuilder:
         """The builder with the kit's base options, the plugin's and the check's, in this order."""
-        recipe: ModelBuilder = self.component()(**{**self.base_options(), **self.options, **changes})
+        recipe: ModelBuilder = self.component()(**{**self.base_options(), **self.made_options(), **changes})
         return recipe
 
     def model(self, **changes: Any) -> GraphModel:
@@ -57,8 +57,8 @@ class ModelKit(Conformance):
         return self.model()
 
     def structures(self) -> dict[str, Structure]:
-        """Bulk, slab, wire, molecule and lone atom with all types."""
-        return standard_structures(len(self.type_names))
+        """Bulk, slab, wire, molecule and lone atom with all types, as far as the model serves them."""
+        return served_by_name(standard_structures(len(self.type_names)), self.model().info)
 
     def shift_of(self, model: GraphModel, atom_type: int) -> float:
         """The model's energy of the isolated atom, E0, eV."""
@@ -156,6 +156,11 @@ class ModelKit(Conformance):
                 gradients = torch.autograd.grad(loss, parameters_of(model), allow_unused=True)
                 finite = all(gradient is None or bool(torch.isfinite(gradient).all()) for gradient in gradients)
                 check_that(finite, f"{name}: gradients of the weights must be finite")
+
+
+def served_by_name(structures: Mapping[str, Structure], info: ModelInfo) -> dict[str, Structure]:
+    """Those of the structures whose boundary conditions a model serves."""
+    return {name: one for name, one in structures.items() if served([one], info)}
 
 
 def five_types(names: Sequence[str]) -> tuple[str, ...]:

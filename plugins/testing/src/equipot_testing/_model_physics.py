@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from equipot_testing._checklist import NotApplicable, after
+from equipot_testing._model_kit import served_by_name
 from equipot_testing._model_symmetry import ModelSymmetryChecks
 from equipot_testing.checks import check_close, check_equal, check_that
 from equipot_testing.finite_difference import fd_forces, fd_strain_gradient
-from equipot_testing.frames import Structure, cluster, lone_atom, served
+from equipot_testing.frames import Structure, batch_of, cluster, lone_atom, placed
 
 if TYPE_CHECKING:
     from equipot.model import GraphModel
 
 LOOSE = 2e-6
 """Relative tolerance of comparisons with finite differences."""
+
+NEAR = 4e-3
+"""Distance from the cutoff radius at which the order of smoothness is measured, relative to the radius."""
 
 EDGE = 1e-5
 """Distance from the cutoff radius at which smoothness is tested, relative to the radius."""
@@ -27,11 +32,19 @@ EDGE = 1e-5
 class ModelPhysicsChecks(ModelSymmetryChecks):
     """Derivatives, smoothness, locality, isolated atoms."""
 
+    continuous_derivatives: ClassVar[int] = 1
+    """How many derivatives of the energy are declared to be continuous at cutoff radii: 1 for forces, 2 for force
+    constants too."""
+
+    note: str = ""
+    """What a check that passes has measured."""
+
     @after("batch_equals_singles")
     def test_smooth_at_cutoff(self) -> None:
         """Energy and forces are continuous when an atom crosses a cutoff radius, including those of energy terms.
 
-        Tolerance: jumps of at most 1e-4 of the energy and 1e-3 of the force at half the radius.
+        Tolerance: jumps of at most 1e-4 of the energy and 1e-3 of the force at half the radius. How many further
+        derivatives are continuous is measured and reported; ``continuous_derivatives`` asks for a number of them.
         Why: otherwise each crossing adds or removes energy in molecular dynamics, and the temperature drifts.
         Goes wrong: no cutoff function, or one without zero slope; features of far neighbours that bypass it.
         """
@@ -41,6 +54,16 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         radii = {self.r_max, *(radius for _, radius in model.info.edge_sets)}
         for radius, centre, probe in itertools.product(sorted(radii), range(n_types), range(n_types)):
             check_smooth(model, centre, probe, radius)
+        ends = {radius: order_of_smoothness(model, radius) for radius in sorted(radii)}
+        reported = []
+        for radius, power in ends.items():
+            if power is not None:
+                found, wanted = continuous_up_to(power), self.continuous_derivatives
+                reported.append(
+                    f"energies end as (R - r)^{power:.1f} at R = {radius:g} Å: {found} derivatives are continuous"
+                )
+                check_that(found >= wanted, f"{reported[-1]}, {wanted} are declared")
+        self.note = "; ".join(reported)
 
     @after("batch_equals_singles", "smooth_at_cutoff")
     def test_forces(self) -> None:
@@ -75,9 +98,8 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
             boxed = Structure(
                 alone.positions, alone.types, 3.1 * _reach(model) * torch.eye(3, dtype=torch.float64), (True,) * 3
             )
-            for where, structure in (("without a cell", alone), ("in a large periodic cell", boxed)):
-                if not served([structure], model.info):
-                    continue
+            places = {"without a cell": alone, "in a large periodic cell": boxed}
+            for where, structure in served_by_name(places, model.info).items():
                 output = model(structure.graph(model.info))
                 law = f"isolated atom of type {name} {where}"
                 expected = torch.tensor([self.shift_of(model, atom_type)], dtype=torch.float64)
@@ -106,6 +128,7 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
             [[spacing * index, 0.1 * (index % 2), 0.0] for index in range(n_atoms)],
             [index % len(self.type_names) for index in range(n_atoms)],
         )
+        (chain,) = placed([chain], model.info)
         displacement = torch.zeros(n_atoms, 3, dtype=torch.float64)
         displacement[-1] = torch.tensor([-0.1, 0.2, 0.1], dtype=torch.float64)
         before, moved = model(chain.graph(model.info)), model(chain.moved(displacement).graph(model.info))
@@ -194,7 +217,7 @@ def check_smooth(model: GraphModel, centre: int, probe: int, radius: float) -> N
         return cluster([*behind, [distance, 0.0, 0.0]], [centre, probe, third, probe])
 
     near, further_in, inside, outside = (
-        model(at(distance).graph(info))
+        model(batch_of(placed([at(distance)], info), info))
         for distance in (0.5 * radius, (1 - 3 * EDGE) * radius, (1 - EDGE) * radius, (1 + EDGE) * radius)
     )
     law = f"smoothness of {info.type_names[centre]}-{info.type_names[probe]} at the cutoff radius {radius:g} Å"
@@ -203,6 +226,39 @@ def check_smooth(model: GraphModel, centre: int, probe: int, radius: float) -> N
     _check_jump(law, "energy", jump, 1e-4 * scale)
     scale = float(near["forces"].abs().max()) + 1e-6
     _check_jump(law, "forces", float((inside["forces"] - outside["forces"]).abs().max()), 1e-3 * scale)
+
+
+def order_of_smoothness(model: GraphModel, radius: float) -> float | None:
+    """The power with which energies vanish towards a cutoff radius, of all pairs of types together.
+
+    What goes on beyond the radius is extrapolated from there and subtracted.
+
+    Args:
+        model: In eval mode.
+        radius: Cutoff radius in Å.
+
+    Returns:
+        k where the energy is a (R - r)^k just inside; None if nothing ends there.
+    """
+    info, n_types = model.info, len(model.info.type_names)
+    places = (-2, -1, 1, 2, 3, 4, 5, 6)
+    probes = [
+        cluster([[0.0, 0.0, 0.0], [-1.1, 0.5, 0.1], [(1 + NEAR * place) * radius, 0.0, 0.0]], [own, own, other])
+        for own, other in itertools.product(range(n_types), repeat=2)
+        for place in places
+    ]
+    energies = model(batch_of(placed(probes, info), info))["atomic_energy"].reshape(-1, len(places), 3)
+    powers = torch.tensor(places, dtype=torch.float64)[:, None] ** torch.arange(6)
+    beyond = torch.linalg.solve(powers[2:].T, powers[:2].T)
+    excess = (energies[:, :2] - torch.einsum("psa,st->pta", energies[:, 2:], beyond)).abs().sum((0, 2))
+    ends = float(excess[1]) > 1e-11 * (1 + float(energies.abs().max()))
+    return float(torch.log2(excess[0] / excess[1])) if ends else None
+
+
+def continuous_up_to(power: float) -> int:
+    """Number of continuous derivatives of (R - r)^power, which is measured to about 0.1."""
+    nearest = round(power)
+    return max(0, nearest - 1 if abs(power - nearest) < 0.25 else math.floor(power))
 
 
 def _check_jump(law: str, what: str, jump: float, allowed: float) -> None:

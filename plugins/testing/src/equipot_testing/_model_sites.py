@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 import torch
 
+from equipot.errors import DataError
 from equipot.graph import edge_set_key
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices
 from equipot_testing._model_kit import called, parameters_of
 from equipot_testing._model_physics import ModelPhysicsChecks
 from equipot_testing._model_symmetry import TIGHT
+from equipot_testing._refusals import check_refused
 from equipot_testing._symmetric import symmetric_structures
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import Structure, batch_of, cluster
+from equipot_testing.frames import Structure, batch_of, cluster, placed, served, standard_structures
 
 if TYPE_CHECKING:
     from equipot.model import GraphModel
@@ -36,8 +40,9 @@ class ModelSiteChecks(ModelPhysicsChecks):
         Goes wrong: the length of a sum of vectors without a small constant under the root; angles by ``acos``;
         a division by such a length.
         """
-        symmetric = symmetric_structures(len(self.type_names))
         model = self.model()
+        every = symmetric_structures(len(self.type_names))
+        symmetric = {name: one for name, one in every.items() if served([one.structure], model.info)}
         for how, matrix in (("", torch.eye(3, dtype=torch.float64)), (", turned", orthogonal_matrices()["rotation"])):
             batch = batch_of([one.structure.mapped(matrix) for one in symmetric.values()], model.info)
             sizes = [len(one.structure) for one in symmetric.values()]
@@ -54,6 +59,31 @@ class ModelSiteChecks(ModelPhysicsChecks):
             gradients = torch.autograd.grad(loss, parameters_of(model), allow_unused=True)
             finite = all(gradient is None or bool(torch.isfinite(gradient).all()) for gradient in gradients)
             check_that(finite, f"symmetric structures{how}: gradients of the weights must be finite")
+
+    @after("batch_equals_singles")
+    def test_boundary_conditions(self) -> None:
+        """Frames are served or refused as declared, and cell vectors along which they are not periodic are not read.
+
+        Tolerance: 1e-9, relative to the largest value or 1; slab, wire and molecule with other cell vectors.
+        Why: such vectors only span a vacuum, of which each program takes another one; with a wrong treatment of the
+        boundary, energies of adsorption depend on it.
+        Goes wrong: three-dimensional sums for a slab; the volume of a cell with vacuum; a boundary condition that is
+        declared but not implemented.
+        """
+        model = self.model()
+        for name, structure in standard_structures(len(self.type_names)).items():
+            graph = structure.graph(model.info)
+            if not served([structure], model.info):
+                refused = functools.partial(model, graph)
+                check_refused(f"a {name}, as declared,", refused, structure.boundary, errors=(DataError,))
+                continue
+            output = called(f"{name}, which is declared", model, graph)
+            free = ~torch.tensor(structure.pbc)
+            cell = structure.cell + free[:, None] * torch.tensor([[9.0, 1.0, 0.0], [0.0, 11.0, 1.0], [1.0, 0.0, 13.0]])
+            other = model(dataclasses.replace(structure, cell=cell).graph(model.info))
+            for key in ("atomic_energy", "total_energy", "forces", "virial"):
+                words = f"{name} with another vacuum: {key} must not change"
+                check_close(words, other[key], output[key], tolerance=TIGHT)
 
     @after("batch_equals_singles", "permutation", "symmetric_structures")
     def test_many_neighbours(self) -> None:
@@ -79,6 +109,8 @@ class ModelSiteChecks(ModelPhysicsChecks):
         dense = Structure(
             places, torch.zeros(4, dtype=torch.int64), 2 * half * torch.eye(3, dtype=torch.float64), (True,) * 3
         )
+        if not served([dense], model.info):
+            return
         output = called("a crystal with more than 200 neighbours", model, dense.graph(model.info))
         finite = all(bool(torch.isfinite(value).all()) for value in output.values())
         check_that(finite, "a crystal with more than 200 neighbours: outputs must be finite")
@@ -93,7 +125,7 @@ class ModelSiteChecks(ModelPhysicsChecks):
         distances = radius * (0.5 + 0.4 * torch.rand(NEIGHBOURS, 1, generator=generator, dtype=torch.float64))
         places = torch.cat([torch.zeros(1, 3), distances * directions / directions.norm(dim=1, keepdim=True)])
         types = torch.arange(NEIGHBOURS + 1) % len(self.type_names)
-        graph = cluster(places.tolist(), types.tolist()).graph(model.info)
+        graph = batch_of(placed([cluster(places.tolist(), types.tolist())], model.info), model.info)
         for key in model.info.edge_set_names:
             kept = (graph[edge_set_key("edge_index", key)][0] == 0) & (key == name)
             for field in ("edge_index", "edge_cell_shift"):

@@ -14,9 +14,9 @@ from equipot.nn.irreps import FeatureLayout
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices, turned_block, turned_tensors, turned_vectors
 from equipot_testing._ghosts import reach_of
-from equipot_testing._model_kit import ModelKit, five_types, parameters_of
+from equipot_testing._model_kit import ModelKit, five_types, parameters_of, served_by_name
 from equipot_testing.checks import check_close, check_equal, check_that
-from equipot_testing.frames import batch_of, bulk, cluster, crystals, molecule, served, slab
+from equipot_testing.frames import batch_of, bulk, cluster, crystals, molecule, placed, served, slab
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,8 @@ class ModelSymmetryChecks(ModelKit):
         Goes wrong: the volume of the first frame, or the mean, for all; a cell smaller than the cutoff radius, whose
         atoms see more than one image of each other.
         """
-        model, structures = self.model(), crystals(len(self.type_names))
+        model = self.model()
+        structures = placed(crystals(len(self.type_names)), model.info)
         for ordered in (structures, structures[::-1]):
             together = model(batch_of(ordered, model.info))
             for index, structure in enumerate(ordered):
@@ -81,7 +82,7 @@ class ModelSymmetryChecks(ModelKit):
         Why: engines reorder atoms; if the order matters, the energy is not well defined.
         Goes wrong: the index of an atom as a feature; the assumption that the first neighbour is the nearest.
         """
-        model, structure = self.model(), next(iter(self.structures().values()))
+        model, structure = self.model(), max(self.structures().values(), key=len)
         order = torch.randperm(len(structure), generator=torch.Generator().manual_seed(5))
         before, after_ = model(structure.graph(model.info)), model(structure.permuted(order).graph(model.info))
         law = "permutation of atoms"
@@ -149,7 +150,7 @@ class ModelSymmetryChecks(ModelKit):
 
     @after("batch_equals_singles", "image_wrapping")
     def test_pbc_flags(self) -> None:
-        """Periodic images out of reach change nothing: a molecule in a large cell is the molecule, whatever its flags.
+        """Periodic images out of reach change nothing: a molecule in a large cell is the molecule, with any flags.
 
         Tolerance: 1e-9, relative to the largest value or 1; all eight flags, and a layer with a vacuum as slab and as
         bulk. Does not apply to global models, such as electrostatics, for which distant images may count.
@@ -161,7 +162,7 @@ class ModelSymmetryChecks(ModelKit):
         if model.info.locality == "global":
             raise NotApplicable("the model is declared global")
         size = 4 * reach_of(model.info)
-        free = molecule(len(self.type_names))
+        (free,) = placed([molecule(len(self.type_names))], model.info)
         box = torch.diag(torch.tensor([size, 1.1 * size, 1.2 * size], dtype=torch.float64))
         everywhere = itertools.product((False, True), repeat=3)
         boxed = {
@@ -172,12 +173,14 @@ class ModelSymmetryChecks(ModelKit):
             layer, cell=torch.cat([layer.cell[:2], size * layer.cell[2:] / layer.cell[2].norm()])
         )
         boxed["a slab with a large vacuum that is periodic too"] = dataclasses.replace(layer, pbc=(True, True, True))
-        expected = {True: model(free.graph(model.info)), False: model(layer.graph(model.info))}
-        for name, structure in boxed.items():
-            output = model(structure.graph(model.info))
+        for name, structure in served_by_name(boxed, model.info).items():
+            original = free if "molecule" in name else layer
+            if not served([original], model.info):
+                continue
+            output, expected = model(structure.graph(model.info)), model(original.graph(model.info))
             for key in ("atomic_energy", "total_energy", "forces", "virial"):
                 words = f"{name}: {key} must be that without periodic images"
-                check_close(words, output[key], expected["molecule" in name][key], tolerance=TIGHT)
+                check_close(words, output[key], expected[key], tolerance=TIGHT)
 
     @after("batch_equals_singles")
     def test_extensivity(self) -> None:
@@ -187,10 +190,25 @@ class ModelSymmetryChecks(ModelKit):
         Why: energies per atom must not depend on the size of the simulation cell.
         Goes wrong: a mean over atoms instead of a sum; a division by ``num_atoms``.
         """
-        model, structure = self.model(), bulk(len(self.type_names), n_atoms=4)
-        for counts in ((2, 1, 1), (1, 2, 2)) if served([structure], model.info) else ():
+        model = self.model()
+        n_types = len(self.type_names)
+        for structure in served([bulk(n_types, n_atoms=4)], model.info):
+            self._check_supercells(model, structure)
+        if model.info.locality == "global":
+            return  # molecules with a charge or a dipole moment act on each other at any distance
+        pair = [molecule(n_types), molecule(n_types, seed=31)]
+        if not served(pair, model.info):
+            return
+        one, other = pair
+        far = other.moved(torch.tensor([60.0, 5.0, 0.0], dtype=torch.float64))
+        parts = torch.cat([model(part.graph(model.info))["atomic_energy"] for part in pair])
+        both = model(_together(one, far).graph(model.info))["atomic_energy"]
+        check_close("two molecules 60 Å apart: each must have the energy it has alone", both, parts, tolerance=TIGHT)
+
+    def _check_supercells(self, model: GraphModel, structure: Structure) -> None:
+        single = model(structure.graph(model.info))
+        for counts in ((2, 1, 1), (1, 2, 2)):
             copies = counts[0] * counts[1] * counts[2]
-            single = model(structure.graph(model.info))
             output = model(structure.repeated(counts).graph(model.info))
             law = f"supercell of {copies} cells"
             energy = copies * single["total_energy"]
@@ -199,15 +217,6 @@ class ModelSymmetryChecks(ModelKit):
             forces = single["forces"].repeat(copies, 1)
             check_close(f"{law}: forces must repeat", output["forces"], forces, tolerance=TIGHT)
             check_close(f"{law}: stress must not change", output["stress"], single["stress"], tolerance=TIGHT)
-        if model.info.locality == "global":
-            return  # molecules with a charge or a dipole moment act on each other at any distance
-        one, other = molecule(len(self.type_names)), molecule(len(self.type_names), seed=31)
-        if not served([one], model.info):
-            return
-        far = other.moved(torch.tensor([60.0, 5.0, 0.0], dtype=torch.float64))
-        parts = torch.cat([model(part.graph(model.info))["atomic_energy"] for part in (one, other)])
-        both = model(_together(one, far).graph(model.info))["atomic_energy"]
-        check_close("two molecules 60 Å apart: each must have the energy it has alone", both, parts, tolerance=TIGHT)
 
     @after("batch_equals_singles", "permutation", "rotation_and_inversion")
     def test_node_features(self) -> None:
@@ -275,7 +284,8 @@ class ModelSymmetryChecks(ModelKit):
         table = self._energies_of_pairs(model)
         _check_types_differ(table, "its neighbour", names)
         _check_types_differ(table.T, "the atom itself", names)
-        own = model.train()(batch_of(self._pairs_of_types(len(names))[:: len(names) + 1], model.info))["total_energy"]
+        same = placed(self._pairs_of_types(len(names))[:: len(names) + 1], model.info)
+        own = model.train()(batch_of(same, model.info))["total_energy"]
         for name, energy in zip(names, own, strict=True):
             gradients = torch.autograd.grad(energy, parameters_of(model), retain_graph=True, allow_unused=True)
             trained = any(gradient is not None and bool(gradient.any()) for gradient in gradients)
@@ -289,7 +299,7 @@ class ModelSymmetryChecks(ModelKit):
     def _energies_of_pairs(self, model: GraphModel) -> torch.Tensor:
         """Energy of an atom of each type (row) with a neighbour of each type (column), without scales and shifts."""
         names = model.info.type_names
-        dimers = self._pairs_of_types(len(names))
+        dimers = placed(self._pairs_of_types(len(names)), model.info)
         output = model(batch_of(dimers, model.info))["atomic_energy"][::2].reshape(len(names), len(names))
         shifts = torch.tensor([self.shift_of(model, own) for own in range(len(names))], dtype=torch.float64)
         scales = model.scale_shift.values("scales")

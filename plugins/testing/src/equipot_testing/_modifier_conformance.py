@@ -46,6 +46,12 @@ class ModifierConformance(Conformance):
     changes: ClassVar[tuple[str, ...]] = ()
     """Prefixes of the state-dict keys it replaces."""
 
+    renames: ClassVar[bool] = False
+    """Whether tensors come back under other keys, as with adapters around layers; then it must be persistent."""
+
+    trains: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of the names of parameters that it freezes or thaws."""
+
     keeps_energies: ClassVar[bool] = True
     """Whether the energies stay the same, bit for bit."""
 
@@ -61,7 +67,7 @@ class ModifierConformance(Conformance):
 
     def modified(self, model: GraphModel, **options: Any) -> GraphModel:
         """The modifier's result."""
-        given = {**self.options, **options}
+        given = {**self.made_options(), **options}
         if self.target is None:
             return apply_modifier(model, self.name, given)
         return apply_undeclared(self.entry(), self.component(), model, given)
@@ -100,9 +106,9 @@ class ModifierConformance(Conformance):
         check_outputs_equal("the argument's outputs must not be changed", model(batch), before)
 
     def test_shares_tensors(self) -> None:
-        """Every tensor that is kept is the same object, under the same key.
+        """Every tensor that is kept uses the same memory in the same way, and has the same key unless ``renames``.
 
-        Tolerance: none.
+        Tolerance: none; address, shape, strides and dtype. The object may be another, as of a parameter that is frozen.
         Why: an existing optimiser or average would update an unused copy, and stored weights could not be loaded.
         Goes wrong: ``copy.deepcopy``; a wrapper module that adds a level to the keys.
         """
@@ -111,13 +117,18 @@ class ModifierConformance(Conformance):
         check_that(result is not model, "the modifier must act on the model it is tested with")
         old, new = _tensors(model), _tensors(result)
         kept = [key for key in old if not key.startswith(self.changes)] if self.changes else list(old)
-        lost = [key for key in kept if key not in new]
-        check_that(not lost, f"state-dict keys must survive, these do not: {lost}")
-        copied = [key for key in kept if new[key] is not old[key]]
-        check_that(not copied, f"surviving tensors must be shared, these are copies: {copied}")
+        if self.renames:
+            check_that(self.entry().persistent, "a modifier that renames tensors must be declared persistent")
+            memory = {_memory(value) for value in new.values()}
+            copied = [key for key in kept if _memory(old[key]) not in memory]
+        else:
+            lost = [key for key in kept if key not in new]
+            check_that(not lost, f"state-dict keys must survive, these do not: {lost}")
+            copied = [key for key in kept if _memory(new[key]) != _memory(old[key])]
+        check_that(not copied, f"surviving tensors must share memory, these are copies: {copied}")
 
     def test_keeps_modes(self) -> None:
-        """Train or eval mode and ``requires_grad`` stay.
+        """Train or eval mode and ``requires_grad`` stay, the latter except where ``trains`` says.
 
         Tolerance: none.
         Why: a frozen embedding would silently be trained again.
@@ -130,7 +141,7 @@ class ModifierConformance(Conformance):
             check_that(not wrong, f"training={training} must be kept, it is not by {wrong}")
             before, after = _requires_grad(model), _requires_grad(result)
             lost = [key for key, value in before.items() if key in after and after[key] != value]
-            lost = [key for key in lost if not (self.changes and key.startswith(self.changes))]
+            lost = [key for key in lost if not key.startswith((*self.changes, *self.trains))]
             check_that(not lost, f"requires_grad must be kept, it is not for {lost}")
 
     def test_idempotent(self) -> None:
@@ -308,6 +319,11 @@ def _slots(model: GraphModel) -> list[object]:
 
 def _tensors(model: GraphModel) -> dict[str, torch.Tensor]:
     return dict(model.state_dict(keep_vars=True))
+
+
+def _memory(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Where and how a tensor is stored; of an empty one, only its kind."""
+    return tensor.data_ptr() if tensor.numel() else 0, tensor.dtype, tensor.shape, tensor.stride()
 
 
 def _requires_grad(model: GraphModel) -> dict[str, bool]:

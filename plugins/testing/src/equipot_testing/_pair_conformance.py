@@ -57,7 +57,7 @@ class PairPotentialConformance(Conformance):
 
     def potential(self, **changes: Any) -> PairPotential:
         """The options under test."""
-        potential: PairPotential = self.component()(**{**self.options, **changes})
+        potential: PairPotential = self.component()(**{**self.made_options(), **changes})
         return potential
 
     def context(self, names: Sequence[str] = ()) -> BuildContext:

@@ -38,13 +38,17 @@ def check_refused(
 
 
 def check_unknown_option_refused(
-    make: Callable[..., Any], *, errors: tuple[type[EquipotError | TypeError], ...] = (ConfigError, TypeError)
+    make: Callable[..., Any],
+    *,
+    what: str = "an unknown option",
+    errors: tuple[type[EquipotError | TypeError], ...] = (ConfigError, TypeError),
 ) -> None:
     """Fail unless an option that no component has is refused by an error that names it.
 
     Args:
         make: Takes options by name.
+        what: Starts the message.
         errors: Kinds of errors that are accepted; a dataclass raises a TypeError.
     """
     option = "surely_not_an_option"
-    check_refused("an unknown option", lambda: make(**{option: 1}), option, errors=errors)
+    check_refused(what, lambda: make(**{option: 1}), option, errors=errors)

@@ -47,7 +47,7 @@ class StatsManagerConformance(Conformance):
 
     def manager(self) -> StatsManager:
         """The manager under test."""
-        manager: StatsManager = self.component()(**self.options)
+        manager: StatsManager = self.component()(**self.made_options())
         return manager
 
     def frames(self, seed: int = 1) -> list[Graph]:

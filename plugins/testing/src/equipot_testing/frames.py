@@ -14,6 +14,7 @@ import torch
 
 from equipot.graph import Graph, collate, edge_set_key
 from equipot.model import BOUNDARIES
+from equipot_testing._checklist import NotApplicable
 from equipot_testing.neighbors import brute_force_neighbors
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Structure:
             info: Types, radii and named edge sets of the model.
 
         Returns:
-            A batch of one frame, edges found by brute force.
+            A batch of one frame, edges found by brute force; neutral and a singlet, if the model reads that.
         """
         n_atoms = len(self)
         numbers = torch.tensor(info.atomic_numbers or tuple(range(1, len(info.type_names) + 1)), dtype=torch.int64)
@@ -104,6 +105,8 @@ class Structure:
         radii: dict[str, float | np.ndarray] = {"": info.r_max, **dict(info.edge_sets)}
         if info.cutoffs is not None:
             radii[""] = np.array(info.cutoffs)[self.types.numpy()[:, None], self.types.numpy()[None, :]]
+        neutral = {"total_charge": torch.zeros(1, dtype=torch.float64), "spin_multiplicity": torch.ones(1).long()}
+        graph |= {key: value for key, value in neutral.items() if key in info.inputs}
         for name, radius in radii.items():
             centre, neighbour, shift = brute_force_neighbors(
                 self.positions.detach().numpy(), self.cell.detach().numpy(), np.array(self.pbc), radius
@@ -131,6 +134,31 @@ def served(structures: Iterable[Structure], info: ModelInfo) -> list[Structure]:
 def batch_of(structures: Iterable[Structure], info: ModelInfo) -> Graph:
     """One batch of several structures."""
     return collate([structure.graph(info) for structure in structures])
+
+
+def placed(structures: Iterable[Structure], info: ModelInfo) -> list[Structure]:
+    """The structures, those without a cell as a model serves them: in a large cell if it is periodic frames only.
+
+    Raises:
+        NotApplicable: If the model does not serve one of them, for which there is no other frame.
+    """
+    found = []
+    for given in structures:
+        structure = given
+        kind = next(kind for kind in BOUNDARIES if all(kind in allowed for _, allowed in info.boundary))
+        if not any(structure.pbc) and kind != "molecule":
+            reach = max([info.r_max, *(radius for _, radius in info.edge_sets)])
+            extent = float((structure.positions.amax(0) - structure.positions.amin(0)).max())
+            periodic = BOUNDARIES.index(kind)
+            structure = dataclasses.replace(
+                structure,
+                cell=(extent + 3.1 * reach) * torch.eye(3, dtype=torch.float64),
+                pbc=(periodic > 0, periodic > 1, periodic > 2),
+            )
+        if not served([structure], info):
+            raise NotApplicable(f"the model is not for a {structure.boundary}")
+        found.append(structure)
+    return found
 
 
 def random_structure(

@@ -6,6 +6,7 @@ import torch
 
 from broken_toys import (
     calculators,
+    calls,
     declared,
     derivatives,
     heads,
@@ -14,12 +15,27 @@ from broken_toys import (
     pairs,
     parts,
     stats,
+    surroundings,
     targets,
     terms,
 )
 from equipot_testing.run import run_checks
 
-MODULES = (models, derivatives, pairs, terms, heads, modifiers, stats, parts, targets, declared, calculators)
+MODULES = (
+    models,
+    surroundings,
+    calls,
+    derivatives,
+    pairs,
+    terms,
+    heads,
+    modifiers,
+    stats,
+    parts,
+    targets,
+    declared,
+    calculators,
+)
 TOYS = [toy for module in MODULES for toy in module.TOYS]
 
 LIMIT = 3

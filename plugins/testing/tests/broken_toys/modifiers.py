@@ -20,7 +20,7 @@ def in_place(model):
     return model.replace()
 
 
-@caught_by("shares_tensors", r"these are copies: \['energy.weights'\]")
+@caught_by("shares_tensors", r"must share memory, these are copies: \['energy.weights'\]")
 def copying(model):
     """Copies the energy module."""
     if model.derivatives is None:
@@ -83,6 +83,58 @@ class Scaled(ToyEnergy):
         return {"atomic_energy": super().forward(data)["atomic_energy"] * (1 + 1e-12)}
 
 
+def frozen(model, weights):
+    """A model whose energy module has these weights, without gradients, and no derivatives."""
+    energy = copy.copy(model.energy)
+    energy._parameters = {**energy._parameters, "weights": torch.nn.Parameter(weights, requires_grad=False)}
+    return model.replace(energy=energy, derivatives=None)
+
+
+def freezing(model):
+    """Freezes the weights, as it should be: a new parameter on the same memory."""
+    return model if model.derivatives is None else frozen(model, model.energy.weights.detach())
+
+
+@caught_by("shares_tensors", r"must share memory, these are copies: \['energy.weights'\]")
+def freezing_a_copy(model):
+    """Freezes a copy of the weights."""
+    return model if model.derivatives is None else frozen(model, model.energy.weights.detach().clone())
+
+
+@caught_by("shares_tensors", r"must share memory, these are copies: \['energy.weights'\]")
+def freezing_transposed(model):
+    """Freezes the weights on the same memory, but in another order."""
+    if model.derivatives is None:
+        return model
+    weights = model.energy.weights.detach()
+    return frozen(model, weights.view(weights.shape[1], -1).T)
+
+
+@caught_by("keeps_modes", r"requires_grad must be kept, it is not for \['energy.weights'\]")
+def freezing_silently(model):
+    """Freezes more than it declares."""
+    return freezing(model)
+
+
+def adapting(model):
+    """Puts the energy module into an adapter, as it should be."""
+    return model if model.derivatives is None else model.replace(energy=Renamed(model.energy), derivatives=None)
+
+
+@caught_by("shares_tensors", r"must share memory, these are copies: \['energy.weights'\]")
+def adapting_a_copy(model):
+    """Puts a copy of the energy module into an adapter."""
+    if model.derivatives is None:
+        return model
+    return model.replace(energy=Renamed(copy.deepcopy(model.energy)), derivatives=None)
+
+
+@caught_by("shares_tensors", "a modifier that renames tensors must be declared persistent")
+def adapting_for_now(model):
+    """Puts the energy module into an adapter that stored models do not have."""
+    return adapting(model)
+
+
 @caught_by("energies", "the modifier must keep atomic_energy")
 def another_model(model):
     """Changes the energies by rounding."""
@@ -142,11 +194,25 @@ def unasked(model):
     return model.replace(derivatives=RoundedForces(model.derivatives))
 
 
+def thawed(kit):
+    """The model to modify, with weights that are trained."""
+    model = ModifierConformance.model(kit)
+    model.energy.weights.requires_grad_(True)
+    return model
+
+
 def kit_of(function):
     attributes = {"target": staticmethod(function), "model_options": {"do_derivatives": True}}
     if function is unasked:
         facts = {"name": function.__name__, "target": "undeclared.function", "summary": ""}
         attributes["entry"] = lambda _: ModifierEntry(**facts, persistent=False, automatic=True)
+    if function.__name__.startswith(("freezing", "adapting")):
+        attributes["model"] = thawed
+        attributes["trains"] = () if function is freezing_silently else ("energy.weights",)
+        attributes["renames"] = function.__name__.startswith("adapting")
+    if function is adapting_for_now:
+        facts = {"name": function.__name__, "target": "undeclared.function", "summary": ""}
+        attributes["entry"] = lambda _: ModifierEntry(**facts, persistent=False)
     return type(f"Kit_{function.__name__}", (ModifierConformance,), attributes)
 
 

@@ -4,9 +4,11 @@ import dataclasses
 
 import torch
 
+from broken_toys.heads import FIELDS
 from broken_toys.toy import caught_by, toys_of
 from equipot.model import EnergyTerm, EnergyTermModule
 from equipot.nn.cutoff import polynomial_cutoff
+from equipot.plugins import plugins
 from equipot_testing.conformance import EnergyTermConformance
 
 RADIUS = 5.5
@@ -30,18 +32,6 @@ class Dispersion(EnergyTermModule):
     def forward(self, data):
         energies = self.radial(data["edge_lengths"]) * polynomial_cutoff(data["normalized_edge_lengths"], 6.0)
         return _sum(data, energies)
-
-
-class OfMolecules(Dispersion):
-    """The same for molecules only, as it should be."""
-
-    boundary = ("molecule",)
-
-
-class OfCrystals(Dispersion):
-    """The same for crystals only, as it should be."""
-
-    boundary = ("bulk",)
 
 
 class ByHand(EnergyTermModule):
@@ -157,6 +147,116 @@ class Jittery(Dispersion):
         return super().forward(data) * (1 + 1e-6 * torch.rand(1, dtype=torch.float64))
 
 
+class FromFeatures(Dispersion):
+    """Attraction that grows with the first feature of atoms, as it should be; it needs a model with features."""
+
+    requires = (*Dispersion.requires, "node_features")
+
+    def strength(self, data):
+        return data["node_features"][:, 0].to(torch.float64)
+
+    def forward(self, data):
+        return torch.tanh(self.strength(data)).square() * super().forward(data)
+
+
+class FromCharges(FromFeatures):
+    """Attraction that grows with charges which the model predicts, as it should be."""
+
+    requires = (*Dispersion.requires, "toy_charges")
+
+    def strength(self, data):
+        return data["toy_charges"].to(torch.float64)
+
+
+@caught_by("rotation_and_inversion", "energies must not change")
+class FirstComponent(FromFeatures):
+    """Takes a component of the model's vector features for a scalar."""
+
+    def strength(self, data):
+        return data["node_features"][:, 1].to(torch.float64)
+
+
+@caught_by("forces", "forces must be -dE/dR")
+class FixedCharges(FromCharges):
+    """Forgets that the charges of the model depend on positions."""
+
+    def strength(self, data):
+        return super().strength(data).detach()
+
+
+@caught_by("extensivity", "energy must be")
+class TotalCharge(FromCharges):
+    """Takes the charge of the frame for that of the atom."""
+
+    requires = (*FromCharges.requires, "batch", "num_atoms")
+
+    def strength(self, data):
+        charges = super().strength(data)
+        return charges.new_zeros(len(data["num_atoms"])).index_add(0, data["batch"], charges)[data["batch"]]
+
+
+class InCrystals(ByHand):
+    """For crystals only, as it should be."""
+
+    boundary = ("bulk",)
+
+
+class InMolecules(Dispersion):
+    """For molecules and slabs only, as it should be."""
+
+    boundary = ("molecule", "slab")
+
+
+@caught_by("boundary_conditions", "slab with another vacuum: atomic_energy must not change")
+class ByDensity(ByHand):
+    """Grows with the density of a cell, whose vacuum it counts."""
+
+    requires = (*ByHand.requires, "num_atoms")
+
+    def forward(self, data):
+        volume = torch.linalg.det(data["cell"]).abs()
+        has_cell = volume > 0
+        density = torch.where(has_cell, data["num_atoms"] / torch.where(has_cell, volume, 1.0), 0.0)
+        return super().forward(data) * (1 + density[data["batch"]])
+
+
+@caught_by("runs", "fails with IndexError: .*wire")
+class NoWires(Dispersion):
+    """Has no formula for wires, and does not say so."""
+
+    requires = (*Dispersion.requires, "pbc")
+
+    def forward(self, data):
+        if (data["pbc"].sum(1) == 1).any():
+            raise IndexError("no formula for a wire")
+        return super().forward(data)
+
+
+@caught_by("many_neighbours", "each of them must count|must be 0 by symmetry")
+class Strongest(Dispersion):
+    """Leaves out what adds little: all but the nearest neighbours where there are many."""
+
+    def forward(self, data):
+        lengths, centre = data["edge_lengths"], data["edge_index"][0]
+        counts = torch.zeros_like(lengths[: len(data["atom_types"])].new_zeros(len(data["atom_types"])))
+        counts = counts.index_add(0, centre, torch.ones_like(lengths))[centre]
+        cutoff = polynomial_cutoff(data["normalized_edge_lengths"], 6.0)
+        near = (counts < 150) | (lengths < 0.7 * RADIUS)
+        return _sum(data, self.radial(lengths) * cutoff * near)
+
+
+@caught_by("interleaved_frames", "another order after")
+class KeepsTypes(Dispersion):
+    """Looks up types only when the number of atoms changes, and so misses swaps."""
+
+    kept = None
+
+    def forward(self, data):
+        if self.kept is None or self.kept.shape != data["atom_types"].shape:
+            self.kept = data["atom_types"]
+        return super().forward(data) * (1 + 1e-3 * self.kept)
+
+
 def options_of(module):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Term(EnergyTerm):
@@ -174,8 +274,17 @@ def options_of(module):
     return Term
 
 
+class WithCharges(EnergyTermConformance):
+    """Declares a field for charges while it works."""
+
+    def recipe(self, **changes):
+        plugins().fields.update({field.key: field for field in FIELDS})
+        return super().recipe(**changes)
+
+
 def kit_of(module):
-    return type(f"Kit{module.__name__}", (EnergyTermConformance,), {"target": options_of(module)})
+    base = WithCharges if issubclass(module, FromCharges) else EnergyTermConformance
+    return type(f"Kit{module.__name__}", (base,), {"target": options_of(module)})
 
 
 TOYS = toys_of("energy term", __name__, kit_of)
