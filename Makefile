@@ -13,6 +13,8 @@ WORKERS ?= logical
 SHARED := -n $(WORKERS) --maxprocesses 4 --dist loadfile
 # nequip and nequip-allegro, for `make parity` alone.
 PEER ?= .cache/peer
+# ML-PEG, for `make ml-peg` and, if it is there, `make test-nightly`.
+ML_PEG ?= .cache/ml_peg
 # The models of tests and demo are small: more threads only make them slower.
 export OMP_NUM_THREADS ?= 1
 PROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml tests/*/pyproject.toml examples/plugins/*/pyproject.toml)
@@ -22,7 +24,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-nightly test-crash test-hostile test-lowest coverage parity lint types docs release ci clean
+.PHONY: help install demo test test-slow test-nightly test-crash test-hostile test-lowest coverage parity ml-peg lint types docs release ci clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -45,7 +47,7 @@ test-slow: install ## Run the slow tests only
 	$(PYTEST) $(SHARED) -m "slow and not nightly" $(PYTEST_ARGS)
 
 test-nightly: install ## Run the tests that take minutes each
-	$(PYTEST) -m "nightly" $(PYTEST_ARGS)
+	EQUIPOT_ML_PEG_PYTHON="$${EQUIPOT_ML_PEG_PYTHON:-$(wildcard $(ML_PEG)/bin/python)}" $(PYTEST) -m "nightly" $(PYTEST_ARGS)
 
 test-hostile: install ## Try hostile configs and files, and print how many were refused
 	PYTHONPATH=tests/support $(BIN)/python -m hostile
@@ -73,6 +75,13 @@ parity: install ## Run nequip and allegro again, compare, in a venv PEER
 	$(PEER)/bin/python tests/reference/make_allegro_reference.py --check
 	$(BIN)/python tests/reference/parity.py
 	EQUIPOT_NEQUIP_PYTHON=$(PEER)/bin/python $(PYTEST) plugins/from_nequip/tests/test_peer.py
+
+# Its own venv, since ML-PEG pins what others need newer; uv, since pip finds no set of versions in minutes.
+ml-peg: install ## Examine models with the physicality tests of ML-PEG, in a venv ML_PEG
+	test -x $(ML_PEG)/bin/python || "$(PYTHON)" -m venv $(ML_PEG)
+	$(ML_PEG)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' tests/ml_peg/requirements.txt)" uv
+	$(ML_PEG)/bin/python -m uv pip install --quiet --python $(ML_PEG)/bin/python -r tests/ml_peg/requirements.txt
+	$(BIN)/python tests/ml_peg/physicality.py --python $(ML_PEG)/bin/python --out docs/results/ml_peg/physicality.json
 
 lint: install ## Check style, spelling and import rules
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -196,3 +197,41 @@ def test_a_file_lists_the_code_of_its_kernels(compiled):
     entry = load_compiled(compiled[1]).manifest.compiled["kernels"]["enable_FusedKernels"]
     assert "kernels.txt" in entry["files"]
     assert [name for name in entry["files"] if name.startswith("convolution_table_forward-")]
+
+
+# ---------------------------------------------------------------------------- dynamics
+
+
+@pytest.mark.slow
+def test_dynamics_on_automatic_kernels_go_on_exactly(tmp_path, monkeypatch, capfd):
+    """In two parts, the second in another process, and in one: the same to the last bit, with new neighbour lists."""
+    import ase.io
+    import numpy as np
+    from ase.build import bulk
+
+    from equipot._cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EQUIPOT_AUTOMATIC_MODIFIERS", "1")
+    atoms = bulk("Cu", a=3.61, cubic=True).repeat((2, 2, 1))
+    atoms.rattle(0.1, seed=1)
+    ase.io.write("cu.extxyz", atoms)
+    options = {**OPTIONS, "per_type_energy_scales": 2.0, "model_dtype": "float64", "parity": False}
+    model = NequIPGNNModel(**options, type_names=["Cu"], r_max=3.5, seed=1).build()
+    write_package(model.eval(), "model.equipot.zip")
+    run = ["md", "model.equipot.zip", "cu.extxyz", "--ensemble", "npt", "--cell", "free", "--temperature", "2500"]
+    run += ["--timestep", "2", "--log-every", "1", "--every", "5"]
+    assert main([*run, "--steps", "24", "--output", "whole"]) == 0
+    assert main([*run, "--steps", "13", "--output", "parts"]) == 0
+    assert capfd.readouterr().err.count("automatic modifiers: enable_FusedKernels") == 2
+    command = [sys.executable, "-m", "equipot._cli.main", *run, "--steps", "24", "--output", "parts", "--resume"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "going on after step 13" in done.stdout
+    assert "automatic modifiers: enable_FusedKernels" in done.stderr
+    with np.load("whole/state.npz") as whole, np.load("parts/state.npz") as parts:
+        assert np.abs(whole["positions"] - atoms.positions).max() > 0.25  # half of the skin: the list was made again
+        for name in set(whole.files) - {"record"}:
+            assert np.array_equal(whole[name], parts[name]), name
+    for name in ("log.csv", "trajectory.extxyz", "final.extxyz"):
+        assert Path("whole", name).read_bytes() == Path("parts", name).read_bytes(), name
