@@ -52,8 +52,8 @@ class Charges(torch.nn.Module):
         """Charges in e, float64, shape [n_atoms, num_channels].
 
         Args:
-            data: ``node_features``, ``atom_types``, ``batch``, ``num_atoms``; with ``total_charge`` in e, the charges of
-                the first channel have this sum. All other sums are 0 if the charges are constrained.
+            data: ``node_features``, ``atom_types``, ``batch``, ``num_atoms``; with ``total_charge`` in e, the charges
+                of the first channel have this sum. All other sums are 0 if the charges are constrained.
         """
         scalars = data["node_features"].narrow(1, self.scalars.start, self.scalars.size)
         charges = _SCALE * self.network(scalars).to(torch.float64)

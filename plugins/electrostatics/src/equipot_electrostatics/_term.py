@@ -24,7 +24,8 @@ class LatentElectrostatics(EnergyTerm):
     """
 
     citations = (
-        "Cheng, Latent Ewald summation for machine learning of long-range interactions, npj Comput. Mater. 11, 80 (2025)",
+        "Cheng, Latent Ewald summation for machine learning of long-range interactions, npj Comput. Mater. 11, 80 "
+        "(2025), arXiv:2408.15165",
     )
 
     sigma: Annotated[float, Field(gt=0)] = 1.0

@@ -52,12 +52,14 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     def structures(self) -> dict[str, Structure]:
         """Bulk, slab, wire, molecule and lone atom, as far as the term serves them; others of those instead."""
-        limits, kept = self.model().info.boundary, {}
-        for name, structure in super().structures().items():
-            if all(BOUNDARIES[sum(structure.pbc)] in served for _, served in limits):
-                kept[name] = structure
+        limits, standard = self.model().info.boundary, super().structures()
+        kept = {
+            name: one
+            for name, one in standard.items()
+            if all(BOUNDARIES[sum(one.pbc)] in served for _, served in limits)
+        }
         kinds = list(kept.values())
-        for count in range(len(super().structures()) - len(kept)):
+        for count in range(len(standard) - len(kept)):
             pbc, size = kinds[count % len(kinds)].pbc, 4 + 2 * count
             kept[f"more {count + 1}"] = random_structure(size, len(self.type_names), seed=40 + count, pbc=pbc)
         return kept
