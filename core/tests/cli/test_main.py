@@ -165,6 +165,11 @@ def test_describe(capsys):
     assert "Largest decay" in capsys.readouterr().out
 
 
+def test_describe_says_what_the_features_of_a_builder_hold(capsys):
+    assert main(["describe", "InvariantModel"]) == 0
+    assert "\nnode features: squashed sums over neighbours\n" in capsys.readouterr().out
+
+
 def test_describe_a_field(capsys):
     assert main(["describe", "forces"]) == 0
     out = capsys.readouterr().out

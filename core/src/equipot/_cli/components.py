@@ -62,6 +62,7 @@ def describe(name: str | None) -> None:
             ],
             header=("option", "type", "default", "unit", "meaning"),
         )
+        _print_features(component.target)
         _print_presets(component.target)
 
 
@@ -98,6 +99,16 @@ def _describe_field(name: str) -> None:
         ("property of ASE", entry.ase_property or "none"),
     )
     print_table(rows)
+
+
+def _print_features(target: Any) -> None:
+    """What the node features of a builder hold, which heads and terms may require."""
+    import inspect
+
+    from equipot.model import ModelBuilder
+
+    if inspect.isclass(target) and issubclass(target, ModelBuilder):
+        print(f"node features: {target.node_features or 'none, so heads that require them cannot be added'}")
 
 
 def _print_presets(target: Any) -> None:

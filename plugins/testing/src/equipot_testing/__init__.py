@@ -13,5 +13,5 @@ from __future__ import annotations
 
 __all__ = ["KIT_VERSION"]
 
-KIT_VERSION = "1.1"
+KIT_VERSION = "1.2"
 """Version of the set of checks: the minor number grows with each new check, the major number with each stricter one."""
