@@ -4,15 +4,16 @@
 
 FOLDER is the one that ``make_sets.py`` wrote. The clock is that of the process: evaluations, gradients and steps of
 the optimiser, without reading data and building the model. The learning rate falls to 0 over that time, and the last
-weights count. ``--write`` adds the set to ``docs/results/electrostatics.json``.
+weights count. ``--write`` stores a table in ``docs/results/electrostatics``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
+import platform
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,19 @@ from equipot.files import write_json
 from equipot.graph import Graph, collate
 from equipot.model import GraphModel, NequIPGNNModel, apply_modifier
 
-RESULT = Path(__file__).parents[2] / "docs/results/electrostatics.json"
+RESULTS = Path(__file__).parents[2] / "docs/results/electrostatics"
 R_MAX = 5.0
 SIZES = {"num_layers": 2, "l_max": 1, "num_features": 16, "radial_mlp_width": 32}
-SETS = {
+SETS: dict[str, dict[str, Any]] = {
     "ions": {"types": ["H", "C", "N"], "train": 70, "batch": 7, "term": {"constraint": "total_charge"}},
     "salt": {"types": ["Na", "Cl"], "train": 16, "batch": 2, "term": {}},
 }
 """Types, training frames, frames of a step and options of the term; all other frames are for the test."""
+TITLES = {
+    "ions": "Ammonium and guanidinium, 6 to 12 Å apart",
+    "salt": "Molten sodium chloride, 64 atoms at 1200 K",
+}
+COLUMNS = {"energy_rmse": "energy RMSE, meV/atom", "forces_rmse": "force RMSE, meV/Å"}
 RATE = 0.01
 
 
@@ -108,18 +114,29 @@ def charges(model: GraphModel, name: str, frames: list[Graph]) -> dict[str, floa
 
 
 def measured(name: str, folder: Path, seconds: float) -> dict[str, Any]:
-    """Both models on a set."""
+    """Both models on a set, as a table for the documentation."""
     frames = frames_of(name, folder)
-    number = SETS[name]["train"]
-    result: dict[str, Any] = {"train_frames": number, "test_frames": len(frames) - number, "cpu_seconds": seconds}
-    for title, term in (("short-ranged", False), ("with the term", True)):
+    number, rows, learned = SETS[name]["train"], [], {}
+    for title, term in (("short-ranged", False), ("with LatentElectrostatics", True)):
         model = model_of(name, frames[:number], term=term)
         steps = train(model, frames[:number], SETS[name]["batch"], seconds)
-        result[title] = {"steps": steps, **errors(model, frames[number:])}
+        found = errors(model, frames[number:])
+        rows.append([title, steps, *(found[key] for key in COLUMNS)])
+        print(name, rows[-1], flush=True)
         if term:
-            result[title]["charges"] = charges(model, name, frames[number:])
-        print(name, title, result[title], flush=True)
-    return result
+            learned = charges(model, name, frames[number:])
+    shown = ", ".join(f"{symbol} {value}" for symbol, value in learned.items())
+    return {
+        "title": TITLES[name],
+        "description": f"GFN1-xTB; {number} frames for training, {len(frames) - number} for the test; {seconds:g} s of "
+        f"CPU time for each model. Mean learned charges in e: {shown}.",
+        "columns": ["model", "training steps", *COLUMNS.values()],
+        "rows": rows,
+        "command": "OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER "
+        f"--only {name} --seconds {seconds:g} --write",
+        "machine": f"1 core, {platform.machine()}, no GPU",
+        "versions": {one: version(one) for one in ("equipot", "torch")},
+    }
 
 
 def main() -> None:
@@ -133,13 +150,9 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in [given.only] if given.only else list(SETS):
         found = measured(name, given.folder, given.seconds)
-        found["command"] = (
-            f"OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER --only {name} "
-            f"--seconds {given.seconds:g} --write"
-        )
         if given.write:
-            kept = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
-            write_json(RESULT, {**kept, name: found})
+            RESULTS.mkdir(parents=True, exist_ok=True)
+            write_json(RESULTS / f"{name}.json", found)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ def test_values_go_to_rows_and_back():
     assert rows.scatter(found)[:, 0].tolist() == [1, 2, 0, 0, 0, 0, 7, 8, 9, 10]
 
 
-def test_without_members_rows_are_short():
-    rows = FrameRows(torch.zeros(5, dtype=torch.int64), torch.tensor([5]), torch.tensor([False]))
-    assert rows.width == 2
-    assert not rows.scatter(rows.gather(torch.ones(5, 1, dtype=torch.float64))).any()
+def test_without_members_they_are_empty():
+    batch, num_atoms = torch.zeros(5, dtype=torch.int64), torch.tensor([5])
+    assert FrameRows(batch, num_atoms, torch.tensor([False])).empty
+    assert not FrameRows(batch, num_atoms, torch.tensor([True])).empty
 
 
 def test_largest():
     assert largest(torch.tensor([3, 7, 1]), 2) == 7
-    assert largest(torch.tensor([0]), 2) == 2
+    assert largest(torch.tensor([1]), 2) == 1
     assert largest(torch.tensor([9], device="meta"), 2) == 2

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from equipot.model import BOUNDARIES
 from equipot_testing._checklist import NotApplicable
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import Structure, batch_of, random_structure
+from equipot_testing.frames import Structure, batch_of, random_structure, served
 from equipot_testing.toy import ToyFeatures
 
 if TYPE_CHECKING:
@@ -52,12 +51,8 @@ class EnergyTermConformance(ModelBuilderConformance):
 
     def structures(self) -> dict[str, Structure]:
         """Bulk, slab, wire, molecule and lone atom, as far as the term serves them; others of those instead."""
-        limits, standard = self.model().info.boundary, super().structures()
-        kept = {
-            name: one
-            for name, one in standard.items()
-            if all(BOUNDARIES[sum(one.pbc)] in served for _, served in limits)
-        }
+        info, standard = self.model().info, super().structures()
+        kept = {name: one for name, one in standard.items() if served([one], info)}
         kinds = list(kept.values())
         for count in range(len(standard) - len(kept)):
             pbc, size = kinds[count % len(kinds)].pbc, 4 + 2 * count
