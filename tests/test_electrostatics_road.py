@@ -1,7 +1,14 @@
 """The term LatentElectrostatics with builders that other plugins bring, and in files."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
 from equipot.artifacts import load_compiled, load_model, write_package
 from equipot.compile import compile_model
@@ -9,6 +16,8 @@ from equipot.energy_terms import LatentElectrostatics
 from equipot.errors import DataError
 from equipot.model import AllegroModel, NequIPGNNModel, PaiNNModel, apply_modifier
 from equipot_allegro import TwoBodyBesselScalarEmbed
+from equipot_test_support.commands import equipot
+from equipot_test_support.configs import short_run
 from equipot_testing.frames import batch_of, bulk, lone_atom, molecule, slab
 
 BASE = {"type_names": ["H", "C", "O"], "r_max": 4.0, "model_dtype": "float64", "seed": 4, "num_layers": 1}
@@ -104,3 +113,25 @@ def test_a_package_gives_the_charges(tmp_path):
     batch = batch_of([bulk(3)], shown.info)
     loaded = load_model(tmp_path / "model.equipot.zip")
     assert torch.equal(loaded(batch)["latent_charges"], shown(batch)["latent_charges"])
+
+
+@pytest.mark.slow
+def test_a_config_trains_on_frames_with_their_charge(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for index in range(12):
+        r = 4.5 + 0.3 * index
+        pair = Atoms("HC", [[0.0, 0.0, 0.0], [0.0, 0.0, r]], info={"total_charge": 2.0})
+        push = 14.399645 / r**2
+        forces = [[0.0, 0.0, -push], [0.0, 0.0, push]]
+        pair.calc = SinglePointCalculator(pair, energy=14.399645 / r, forces=forces)
+        write("ions.extxyz", pair, append=True)
+    term = {"_target_": "equipot.energy_terms.LatentElectrostatics", "constraint": "total_charge"}
+    options = {**BASE, "type_names": ["H", "C"], "num_features": 4, "num_bessels": 3}
+    painn = {"_target_": "equipot.model.PaiNNModel", **options, "energy_terms": {"electrostatics": term}}
+    config = short_run("ions.extxyz", painn, batch_size=4, train=8, val=2, test=2)
+    config["data"]["labels"] = {key: key for key in ("forces", "total_charge")} | {"total_energy": "energy"}
+    config["trainer"]["max_epochs"] = 20
+    Path("config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    equipot("train", "config.yaml", "--output", "run")
+    results = json.loads(Path("run/results.json").read_text(encoding="utf-8"))
+    assert results["test"]["test0_epoch/per_atom_energy_mae"] < 0.1  # eV; the energies range over 1 eV

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from equipot.graph import Graph
@@ -80,7 +82,9 @@ class LatentElectrostaticsModule(EnergyTermModule):
         constant: k in energy·Å.
     """
 
-    requires = ("node_features", "positions", "cell", "pbc", "atom_types", "batch", "num_atoms")
+    requires: ClassVar[tuple[str, ...]] = (
+        "node_features", "positions", "cell", "pbc", "atom_types", "batch", "num_atoms",
+    )  # fmt: skip
     locality = "global"
     boundary = ("molecule", "bulk")
 
