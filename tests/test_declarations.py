@@ -41,6 +41,19 @@ def _messages(_self):
     return plugins().load("model_builders", "NequIPGNNModel")(num_layers=1, model_dtype="float64", **options).build()
 
 
+def _charged(_self):
+    """A model with charges."""
+    options = {
+        "type_names": ["H", "C", "O"],
+        "r_max": 4.0,
+        "num_layers": 1,
+        "num_features": 4,
+        "model_dtype": "float64",
+    }
+    term = plugins().load("energy_terms", "LatentElectrostatics")()
+    return plugins().load("model_builders", "PaiNNModel")(energy_terms={"electrostatics": term}, **options).build()
+
+
 def _spread(_self):
     """A manager that has no statistics unless the user names some."""
     return DataStatisticsManager(metrics=[{"field": "forces", "metric": MeanAbsolute(), "name": "spread"}])
@@ -67,6 +80,11 @@ ATTRIBUTES = {
         **ELSEWHERE,
     },
     "D3Dispersion": {"options": {"functional": "pbe", "r_max": 5.0}, **ELSEWHERE},
+    "LatentElectrostatics": {
+        "options": {"num_channels": 2, "constraint": "none", "per_type_charges": False},
+        **ELSEWHERE,
+    },
+    "enable_LatentCharges": {"model": _charged},
     "freeze_Parameters": {
         "options": {"parts": ["scale_shift"]},
         "model_options": {"do_derivatives": False, "per_type_energy_shifts_trainable": True},

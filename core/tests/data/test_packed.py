@@ -121,6 +121,15 @@ def test_ranges_leave_masked_values_out(frames, packed):
                 assert (low[index], high[index]) == (float(present.min()), float(present.max()))
 
 
+def test_ranges_of_fields_without_masks(frames):
+    packer = Packer()
+    for index, one in enumerate(frames):
+        packer.add({**one, "total_charge": torch.tensor([float(index % 3)], dtype=torch.float64)})
+    has, low, high = packer.finish().ranges("total_charge")
+    assert has.all()
+    assert low.tolist() == high.tolist() == [index % 3 for index in range(len(frames))]
+
+
 def test_elements_are_counted_with_their_first_frame(frames, packed):
     found = packed.elements()
     for number in range(1, 9):

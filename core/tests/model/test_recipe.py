@@ -11,7 +11,7 @@ from equipot.model import AnalyticPairPotential, EnergyTerm, ModelBuilder, PairE
 from equipot.options import to_config
 from equipot.plugins import PluginHost
 from equipot_testing.frames import bulk
-from equipot_testing.toy import ToyEnergy, ToyModel
+from equipot_testing.toy import ToyEnergy, ToyFeatures, ToyModel
 
 
 def recipe(**options):
@@ -154,6 +154,26 @@ def test_a_term_whose_radius_is_not_what_it_said_is_refused():
 
     with pytest.raises(ConfigError, match=r"energy_terms.far: own_r_max\(\) is 6.0 but its module's r_max differs"):
         recipe(energy_terms={"far": Lying()}).build()
+
+
+def test_terms_are_told_the_features_and_do_not_change_the_weights_of_the_energy():
+    told = []
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Greedy(Wall):
+        """A potential that draws random numbers."""
+
+        def build_pair_energy(self, context):
+            told.append(context.node_features)
+            torch.rand(3, generator=context.generator)
+            return WallEnergy()
+
+    options = {"type_names": ["H", "C"], "r_max": 4.0}
+    bare = ToyFeatures(**options).build()
+    drawn = ToyFeatures(**options, pair_potential=Greedy()).build()
+    assert torch.equal(drawn.energy.weights, bare.energy.weights)
+    recipe(pair_potential=Greedy()).build()
+    assert told == ["1x0e+1x1o", None]
 
 
 def test_config_holds_every_option_in_plain_containers():

@@ -167,7 +167,9 @@ class PackedFrames(Sequence[Graph]):
         has, low, high = (np.zeros(len(self), kind) for kind in (bool, float, float))
         if label not in self.fields:
             return has, low, high
-        values, masks = self.fields[label].numpy(), self.fields[mask_key(label)].numpy()
+        values = self.fields[label].numpy()
+        mask = self.fields.get(mask_key(label))  # inputs of a frame, such as total_charge, have none
+        masks = np.ones(len(values), bool) if mask is None else mask.numpy()
         for start in range(0, len(self), _AT_ONCE):
             chosen = self.indices[start : start + _AT_ONCE]
             rows = self._rows(chosen) if per_atom else chosen

@@ -56,9 +56,13 @@ def smeared_potentials(
     periodic = pbc.any(1)
     molecules = FrameRows(batch, num_atoms, ~periodic)
     crystals = FrameRows(batch, num_atoms, periodic)
-    return _of_pairs(charges, positions, molecules, sigma) + _of_waves(
-        charges, positions, cell, periodic, batch, crystals, sigma=sigma, accuracy=accuracy
-    )
+    potentials = torch.zeros_like(charges)
+    if not molecules.empty:
+        potentials = potentials + _of_pairs(charges, positions, molecules, sigma)
+    if not crystals.empty:
+        geometry = (positions, cell, periodic, batch)
+        potentials = potentials + _of_waves(charges, *geometry, crystals, sigma=sigma, accuracy=accuracy)
+    return potentials
 
 
 def _of_pairs(charges: torch.Tensor, positions: torch.Tensor, rows: FrameRows, sigma: float) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 
@@ -10,16 +12,19 @@ def largest(counts: torch.Tensor, least: int) -> int:
 
     Args:
         counts: int64, shape [n].
-        least: Smallest size to return, at least 2: torch's compilers then need not ask whether the size is 1.
+        least: Smallest size while a model is exported, so that torch's compilers need not ask whether it is 0 or 1.
 
     Returns:
         A number; while a model is exported, a symbol that is known to be at least ``least``.
     """
     if counts.is_meta:  # it has no numbers
         return least
+    size: Any = counts.max().item()
+    if isinstance(size, int):
+        return size
     size = counts.clamp(min=least).max().item()
     torch.sym_constrain_range(size, min=least)
-    return size  # type: ignore[return-value] # not int(size), which would ask the symbol for its number
+    return size
 
 
 class FrameRows:
@@ -41,6 +46,7 @@ class FrameRows:
         place = torch.arange(n_atoms, device=batch.device) - first
         belongs = member.index_select(0, batch)
         self.index = batch * self.width + torch.where(belongs, place, torch.zeros_like(place))
+        self.empty = isinstance(self.width, int) and self.width == 0
         self.weight = belongs.to(torch.float64).unsqueeze(1)
 
     def gather(self, values: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from equipot.graph import Graph
@@ -52,8 +54,8 @@ class Charges(torch.nn.Module):
         """Charges in e, float64, shape [n_atoms, num_channels].
 
         Args:
-            data: ``node_features``, ``atom_types``, ``batch``, ``num_atoms``; with ``total_charge`` in e, the charges of
-                the first channel have this sum. All other sums are 0 if the charges are constrained.
+            data: ``node_features``, ``atom_types``, ``batch``, ``num_atoms``; with ``total_charge`` in e, the charges
+                of the first channel have this sum. All other sums are 0 if the charges are constrained.
         """
         scalars = data["node_features"].narrow(1, self.scalars.start, self.scalars.size)
         charges = _SCALE * self.network(scalars).to(torch.float64)
@@ -80,7 +82,9 @@ class LatentElectrostaticsModule(EnergyTermModule):
         constant: k in energy·Å.
     """
 
-    requires = ("node_features", "positions", "cell", "pbc", "atom_types", "batch", "num_atoms")
+    requires: ClassVar[tuple[str, ...]] = (
+        "node_features", "positions", "cell", "pbc", "atom_types", "batch", "num_atoms",
+    )  # fmt: skip
     locality = "global"
     boundary = ("molecule", "bulk")
 

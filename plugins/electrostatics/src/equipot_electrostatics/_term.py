@@ -20,12 +20,10 @@ class LatentElectrostatics(EnergyTerm):
 
     A small network makes charges of the scalar features that the builder has for each atom. They act on each other at
     any distance: with an Ewald sum in frames that are periodic in all directions, over all pairs in molecules. Slabs
-    and wires are refused. The charges are latent: they are what the energies and forces ask for, and no observable.
+    and wires are refused. The charges are latent: they are what energies and forces ask for; nothing measures them.
     """
 
-    citations = (
-        "Cheng, Latent Ewald summation for machine learning of long-range interactions, npj Comput. Mater. 11, 80 (2025)",
-    )
+    citations = ("Cheng, Latent Ewald summation, npj Comput. Mater. 11, 80 (2025), arXiv:2408.15165",)
 
     sigma: Annotated[float, Field(gt=0)] = 1.0
     """Width of the charges, Å: charges at a distance r interact as erf(r / √2 sigma) / r. What happens at shorter
@@ -36,7 +34,7 @@ class LatentElectrostatics(EnergyTerm):
 
     constraint: Literal["neutral", "total_charge", "none"] = "neutral"
     """Sum of the charges of a frame: ``neutral`` for 0; ``total_charge`` for the data's field of that name, which every
-    frame must then have; ``none`` for whatever the network gives. What is missing is spread evenly over the atoms. A
+    frame must then have; ``none`` for what the network gives. The difference is spread evenly over the atoms. A
     periodic frame with a net charge has a uniform background of the opposite charge."""
 
     per_type_charges: bool = True

@@ -35,12 +35,12 @@ def equipot_modifiers() -> Iterator[ModifierEntry]:
 
 @hookimpl
 def equipot_fields() -> Iterator[FieldEntry]:
-    """Declare the learned charges, which are no observable."""
+    """Declare the learned charges, which nothing measures."""
     yield FieldEntry(
         key="latent_charges",
         per="atom",
         shape=("n_atoms", "n_channels"),
         unit="e",
         irreps="0e",
-        meaning="charges that the electrostatic term has learned; no observable",
+        meaning="charges that the electrostatic term has learned; nothing measures them",
     )

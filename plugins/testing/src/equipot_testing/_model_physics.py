@@ -14,7 +14,7 @@ from equipot_testing._model_kit import served_by_name
 from equipot_testing._model_symmetry import ModelSymmetryChecks
 from equipot_testing.checks import check_close, check_equal, check_that
 from equipot_testing.finite_difference import fd_forces, fd_strain_gradient
-from equipot_testing.frames import Structure, batch_of, cluster, lone_atom, placed
+from equipot_testing.frames import Structure, batch_of, cluster, lone_atom, placed, served
 
 if TYPE_CHECKING:
     from equipot.model import GraphModel

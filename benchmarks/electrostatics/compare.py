@@ -1,0 +1,159 @@
+"""Train a model with and without the term LatentElectrostatics for the same CPU time, and compare on test frames.
+
+    OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER [--only ions] [--seconds 60] [--write]
+
+FOLDER is the one that ``make_sets.py`` wrote. The clock is that of the process: evaluations, gradients and steps of
+the optimiser, without reading data and building the model. The learning rate falls to 0 over that time, and the last
+weights count. ``--write`` stores a table in ``docs/results/electrostatics``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import torch
+
+from equipot.data import frame_from_atoms
+from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
+from equipot.energy_terms import LatentElectrostatics
+from equipot.files import write_json
+from equipot.graph import Graph, collate
+from equipot.model import GraphModel, NequIPGNNModel, apply_modifier
+
+RESULTS = Path(__file__).parents[2] / "docs/results/electrostatics"
+R_MAX = 5.0
+SIZES = {"num_layers": 2, "l_max": 1, "num_features": 16, "radial_mlp_width": 32}
+SETS: dict[str, dict[str, Any]] = {
+    "ions": {"types": ["H", "C", "N"], "train": 70, "batch": 7, "term": {"constraint": "total_charge"}},
+    "salt": {"types": ["Na", "Cl"], "train": 16, "batch": 2, "term": {}},
+}
+"""Types, training frames, frames of a step and options of the term; all other frames are for the test."""
+TITLES = {
+    "ions": "Ammonium and guanidinium, 6 to 12 Å apart",
+    "salt": "Molten sodium chloride, 64 atoms at 1200 K",
+}
+COLUMNS = {"energy_rmse": "energy RMSE, meV/atom", "forces_rmse": "force RMSE, meV/Å"}
+RATE = 0.01
+
+
+def frames_of(name: str, folder: Path) -> list[Graph]:
+    """All frames of a set with edges and labels."""
+    mapper = ChemicalSpeciesToAtomTypeMapper(model_type_names=SETS[name]["types"])
+    edges, frames = NeighborListTransform(r_max=R_MAX), []
+    for atoms in ase.io.read(folder / f"{name}.extxyz", ":"):
+        frame = edges(mapper(frame_from_atoms(atoms, {}, name)[0]))
+        frame["total_energy"] = torch.tensor([atoms.get_potential_energy()], dtype=torch.float64)
+        frame["forces"] = torch.from_numpy(atoms.get_forces())
+        frame["total_charge"] = torch.tensor([atoms.info.get("total_charge", 0.0)], dtype=torch.float64)
+        frames.append({key: value for key, value in frame.items() if not key.endswith("_mask")})
+    return frames
+
+
+def model_of(name: str, train: list[Graph], *, term: bool) -> GraphModel:
+    """A new model with the scales and shifts of the training frames."""
+    batch = collate(train)
+    energy = float((batch["total_energy"] / batch["num_atoms"]).mean())
+    return NequIPGNNModel(
+        type_names=SETS[name]["types"],
+        r_max=R_MAX,
+        avg_num_neighbors=batch["edge_index"].shape[1] / len(batch["atom_types"]),
+        per_type_energy_shifts=energy,
+        per_type_energy_scales=float(batch["forces"].square().mean().sqrt()),
+        energy_terms={"electrostatics": LatentElectrostatics(**SETS[name]["term"])} if term else {},
+        **SIZES,
+    ).build()
+
+
+def train(model: GraphModel, frames: list[Graph], size: int, seconds: float) -> int:
+    """Train for a CPU time; returns the number of steps."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    order = np.random.default_rng(5)
+    steps, spent = 0, 0.0
+    while spent < seconds:
+        batch = collate([frames[index] for index in order.choice(len(frames), size, replace=False)])
+        start = time.process_time()
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * 0.5 * (1.0 + math.cos(math.pi * spent / seconds))
+        outputs = model.train()(batch)
+        energy = (outputs["total_energy"] - batch["total_energy"]).square() / batch["num_atoms"]
+        loss = energy.mean() + (outputs["forces"] - batch["forces"]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        optimizer.step()
+        spent += time.process_time() - start
+        steps += 1
+    return steps
+
+
+def errors(model: GraphModel, frames: list[Graph]) -> dict[str, float]:
+    """Root mean square errors: energy in meV/atom, forces in meV/Å."""
+    batch = collate(frames)
+    outputs = model.eval()(batch)
+    energy = (outputs["total_energy"] - batch["total_energy"]) / batch["num_atoms"]
+    found = {"energy_rmse": energy, "forces_rmse": outputs["forces"] - batch["forces"]}
+    return {key: round(1000.0 * float(value.square().mean().sqrt()), 2) for key, value in found.items()}
+
+
+def charges(model: GraphModel, name: str, frames: list[Graph]) -> dict[str, float]:
+    """Mean learned charge of each type, e."""
+    batch = collate(frames)
+    found = apply_modifier(model, "enable_LatentCharges").eval()(batch)["latent_charges"]
+    return {
+        symbol: round(float(found[batch["atom_types"] == index].mean()), 3)
+        for index, symbol in enumerate(SETS[name]["types"])
+    }
+
+
+def measured(name: str, folder: Path, seconds: float) -> dict[str, Any]:
+    """Both models on a set, as a table for the documentation."""
+    frames = frames_of(name, folder)
+    number, rows, learned = SETS[name]["train"], [], {}
+    for title, term in (("short-ranged", False), ("with LatentElectrostatics", True)):
+        model = model_of(name, frames[:number], term=term)
+        steps = train(model, frames[:number], SETS[name]["batch"], seconds)
+        found = errors(model, frames[number:])
+        rows.append([title, steps, *(found[key] for key in COLUMNS)])
+        print(name, rows[-1], flush=True)
+        if term:
+            learned = charges(model, name, frames[number:])
+    shown = ", ".join(f"{symbol} {value}" for symbol, value in learned.items())
+    return {
+        "title": TITLES[name],
+        "description": f"GFN1-xTB; {number} frames for training, {len(frames) - number} for the test; {seconds:g} s of "
+        f"CPU time for each model. Mean learned charges in e: {shown}.",
+        "columns": ["model", "training steps", *COLUMNS.values()],
+        "rows": rows,
+        "command": "OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER "
+        f"--only {name} --seconds {seconds:g} --write",
+        "machine": f"1 core, {platform.machine()}, no GPU",
+        "versions": {one: version(one) for one in ("equipot", "torch")},
+    }
+
+
+def main() -> None:
+    """Measure, print, and store if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=list(SETS))
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in [given.only] if given.only else list(SETS):
+        found = measured(name, given.folder, given.seconds)
+        if given.write:
+            RESULTS.mkdir(parents=True, exist_ok=True)
+            write_json(RESULTS / f"{name}.json", found)
+
+
+if __name__ == "__main__":
+    main()
