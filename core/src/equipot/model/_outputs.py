@@ -11,7 +11,7 @@ from equipot.fields import FIELDS
 from equipot.graph import Graph
 from equipot.model._components import OutputHead
 
-NODE_FEATURES = "node_features"
+NODE_FEATURES, LAST_LAYER_FEATURES = "node_features", "last_layer_features"
 
 OF_ENERGIES = ("total_energy", "atomic_energy", "forces", "stress", "virial", "stress_mask", "edge_forces")
 """What only energies and their derivatives provide."""
