@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from equipot._cli.common import run
 from equipot.plugins import HOOK_NAMES, PluginHost, plugins, use_file
@@ -103,6 +104,44 @@ def test_the_local_file_of_the_page_works(tmp_path, monkeypatch):
         assert sum(one.numel() for one in model.parameters()) == 8
     finally:
         sys.modules.pop("my_model", None)
+        plugins.cache_clear()
+
+
+def test_the_labels_of_the_page_work(tmp_path, monkeypatch, capsys):
+    """The file declares the labels, and what the page writes in configs can be read, learnt and measured."""
+    import numpy as np
+    from ase.build import molecule
+    from ase.io import write
+
+    from equipot._cli.main import main
+    from equipot.data import ASEDataModule, DataStatisticsManager
+    from equipot.train import EnergyForceLoss, EnergyForceMetrics
+
+    page = DOCS / "how-to" / "labels-of-your-own.md"
+    (source,) = blocks(page, "python")
+    (tmp_path / "dipoles.py").write_text(source, encoding="utf-8")
+    read, learnt, statistics = (yaml.safe_load(text) for text in blocks(page, "yaml"))
+    monkeypatch.setattr("equipot._host.host._files", [])
+    try:
+        assert main(["describe", "dipole", "--plugin", str(tmp_path / "dipoles.py")]) == 0
+        assert "float64 in e Å" in capsys.readouterr().out
+        water = molecule("H2O")
+        water.info |= {"energy": -1.0, "mu": [0.0, 0.0, 1.85]}
+        water.arrays |= {"forces": np.ones((3, 3)), "q": np.array([-0.8, 0.4, 0.4])}
+        write(tmp_path / "a.extxyz", [water] * 3)
+        data = ASEDataModule(1, train_file_path=str(tmp_path / "a.extxyz"), labels=read["data"]["labels"])
+        frame = data.dataset("train").raw(0)
+        assert frame["dipole"].tolist() == [[0.0, 0.0, pytest.approx(0.385159, rel=1e-5)]]
+        assert frame["charges"].tolist() == [-0.8, 0.4, 0.4]
+        options = {name: dict(one) for name, one in learnt["training_module"].items()}
+        assert options["loss"].pop("_target_") == "equipot.train.EnergyForceLoss"
+        assert EnergyForceLoss(**options["loss"]).names[-2:] == ("dipole_mse", "weighted_sum")
+        assert options["val_metrics"].pop("_target_") == "equipot.train.EnergyForceMetrics"
+        assert "dipole_mae" in EnergyForceMetrics(**options["val_metrics"]).names
+        metrics = statistics["data"]["stats_manager"]["metrics"]
+        assert list(DataStatisticsManager(metrics=metrics).names()) == ["dipole_rms", "charges_std"]
+    finally:
+        sys.modules.pop("dipoles", None)
         plugins.cache_clear()
 
 

@@ -1,11 +1,13 @@
 """Programs of real models, run by the reference, against the models themselves."""
 
 import pytest
+import torch
 
 from equipot.model import AllegroModel, NequIPGNNModel, PaiNNModel, apply_modifier
 from equipot.pair_potentials import ZBL
 from equipot_allegro import TwoBodyBesselScalarEmbed, TwoBodySplineScalarEmbed
-from equipot_test_support.programs import SIZES, assert_inference_agrees, assert_training_agrees
+from equipot_kernels._program.evaluator import FIRST_CALL
+from equipot_test_support.programs import SIZES, assert_inference_agrees, assert_training_agrees, sized_batch
 
 BASE = {
     "type_names": ["C", "H", "O"],
@@ -77,3 +79,52 @@ def test_outputs_and_gradients_agree_with_the_model(name):
 @pytest.mark.parametrize("name", CASES)
 def test_inference_agrees_with_the_model(name):
     assert_inference_agrees({**MODELS, **SLOW}[name](), sizes=SIZES)
+
+
+WITH_HEADS = {
+    "nequip with one layer": lambda: nequip("add_Charges", num_layers=1),
+    "nequip with kernels": lambda: nequip("enable_FusedKernels", "add_Charges", **CUTOFFS),
+    "allegro": lambda: allegro("add_Charges", **CUTOFFS),
+    "allegro with kernels": lambda: allegro("add_Charges", "enable_FusedKernels", num_layers=2),
+    "allegro with kernels and one layer": lambda: allegro("enable_FusedKernels", "add_Charges"),
+    "painn": lambda: modified(MODELS["painn"](), ["add_Charges"]),
+    "painn, a head of energies": lambda: modified(MODELS["painn"](), ["add_Uncertainty"]),
+}
+FIRST, *OTHERS = WITH_HEADS
+
+
+@pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+@pytest.mark.usefixtures("heads_plugin")
+def test_programs_compute_heads_too(name):
+    model = WITH_HEADS[name]()
+    (_, head), *_ = model.heads()
+    assert_training_agrees(model, ("total_energy", "forces", *head.provides), sizes=SIZES)
+    assert_inference_agrees(model, sizes=SIZES, extra=("owned",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [nequip, allegro])
+@pytest.mark.usefixtures("heads_plugin")
+def test_heads_are_the_same_with_and_without_kernels(make):
+    """Outputs and gradients by kernels, and by the program that the evaluator makes at its tenth call."""
+    plain, fast = make("add_Charges"), make("enable_FusedKernels", "add_Charges")
+    for training in (False, True):
+        expected, weights = _step(plain.train(training))
+        for _ in range(FIRST_CALL + 2):
+            outputs, gradients = _step(fast.train(training))
+            assert outputs.keys() == expected.keys()
+            for name, value in {**outputs, **gradients}.items():
+                torch.testing.assert_close(value, {**expected, **weights}[name], rtol=1e-9, atol=1e-9)
+    assert fast.evaluator.fallbacks == ()
+
+
+def _step(model):
+    """Outputs, and in train mode the gradients of a loss on energies, forces and what the head predicts."""
+    outputs = model({key: value for key, value in sized_batch(model.info, "frames").items() if key != "owned"})
+    gradients = {}
+    if model.training:
+        loss = sum(outputs[key].square().sum() for key in ("total_energy", "forces", "charges", "dipole"))
+        names, weights = zip(*model.named_parameters(), strict=True)
+        found = torch.autograd.grad(loss, weights, allow_unused=True)
+        gradients = {name: value for name, value in zip(names, found, strict=True) if value is not None}
+    return {key: value.detach() for key, value in outputs.items()}, gradients

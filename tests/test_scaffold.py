@@ -23,6 +23,7 @@ NAMES = {
     "model-builder": "tiny-model",
     "pair-potential": "tiny-pair",
     "modifier": "tiny-wall",
+    "output-head": "tiny-vector",
     "stats-manager": "tiny-stats",
     "export-target": "tiny-engine",
 }
@@ -58,7 +59,14 @@ def code_lines(path):
 
 @pytest.mark.parametrize(
     ("kind", "most"),
-    [("pair-potential", 25), ("modifier", 40), ("stats-manager", 40), ("export-target", 40), ("model-builder", 55)],
+    [
+        ("pair-potential", 25),
+        ("modifier", 40),
+        ("stats-manager", 40),
+        ("export-target", 40),
+        ("output-head", 60),
+        ("model-builder", 55),
+    ],
 )
 def test_a_plugin_is_short(kind, most):
     """The pair potential with its formula, a function of two lines; the others with the physics of their example."""

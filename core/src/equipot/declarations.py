@@ -189,6 +189,8 @@ class FieldEntry(Entry):
             raise ValueError(f"{where}.per: {text}, got {self.per!r} and {self.shape!r}")
         if self.irreps is not None and not re.fullmatch(_IRREPS, self.irreps):
             raise ValueError(f"{where}.irreps: must be irreps of e3nn such as '1o', got {self.irreps!r}")
+        if self.ase_property is not None and not self.ase_property.isidentifier():
+            raise ValueError(f"{where}.ase_property: not a Python identifier, got {self.ase_property!r}")
         if self.extensive and self.per != "frame":
             raise ValueError(f"{where}.extensive: only a field per frame adds up over parts, got one per {self.per}")
         if self.label:

@@ -20,6 +20,7 @@ __all__ = [
     "FieldEntry",
     "PerWhat",
     "mask_key",
+    "row_shape",
     "weight_key",
 ]
 
@@ -67,6 +68,16 @@ MODEL_INPUTS: tuple[str, ...] = (
 
 OPTIONAL_INPUTS: tuple[str, ...] = ("total_charge", "spin_multiplicity")
 """Properties of a frame that a model may read in addition; every frame must then have them."""
+
+
+def row_shape(key: str) -> tuple[int, ...]:
+    """Shape of one row of a label or input: that of the field without its first axis.
+
+    Example:
+        >>> row_shape("stress"), row_shape("total_energy")
+        ((3, 3), ())
+    """
+    return tuple(int(size) for size in FIELDS[key].shape[1:])
 
 
 def mask_key(label: str) -> str:

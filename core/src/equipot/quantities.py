@@ -5,16 +5,18 @@ A quantity gives values for a batch, says whether they are per frame, atom or ed
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, overload
 
 import torch
 
 from equipot.errors import ConfigError, problem, unknown
 from equipot.fields import FIELDS, LABELS, PerWhat, mask_key, weight_key
 from equipot.graph import Graph, compute_edge_vectors, per_what
-from equipot.units import UNIT_SYSTEMS, Units
+from equipot.units import UNIT_SYSTEMS, Units, energy_power, in_ev
 
 
 class Values(NamedTuple):
@@ -240,13 +242,45 @@ def prediction_errors(
     return Errors(quantity.scaled(difference, batch), found.present, weights)
 
 
-COMPARED: dict[str, FieldValues] = {
-    "total_energy": FieldValues("total_energy"),
-    "per_atom_energy": PerAtomModifier("total_energy"),
-    "forces": FieldValues("forces"),
-    "stress": FieldValues("stress"),
-}
-"""Quantities that losses and metrics compare; the names of their terms begin with the key."""
+ENERGY, FORCES = "per_atom_energy", "forces"
+"""Quantities that tables show first and treat apart: energies belong to compositions, forces to elements."""
+
+
+class _ByName(Mapping[str, "FieldValues"]):
+    """Quantities by name: every label, and every label that adds up over parts divided by the number of atoms."""
+
+    def __getitem__(self, name: str) -> FieldValues:
+        if name in LABELS:
+            return FieldValues(name)
+        if name in (per_atom := _per_atom_names()):
+            return PerAtomModifier(per_atom[name])
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*LABELS, *_per_atom_names()))
+
+    def __len__(self) -> int:
+        return len(LABELS) + len(_per_atom_names())
+
+
+def _per_atom_names() -> dict[str, str]:
+    """Name of each quantity that is divided by the number of atoms, with its label."""
+    return {per_atom_name(label): label for label, field in LABELS.items() if field.extensive}
+
+
+def per_atom_name(label: str) -> str:
+    """Name of a label that is divided by the number of atoms.
+
+    Example:
+        >>> per_atom_name("total_energy")
+        'per_atom_energy'
+    """
+    return ENERGY if label == "total_energy" else f"per_atom_{label}"
+
+
+COMPARED: Mapping[str, FieldValues] = _ByName()
+"""Quantities that losses and metrics compare, with the labels of plugins; the names of their terms begin with the key.
+"""
 
 
 @dataclass(frozen=True)
@@ -260,19 +294,78 @@ class Reported:
     """Heading of its column."""
 
     unit: str
-    """Unit of the errors."""
+    """Unit of the errors, e.g. ``meV/Å``."""
 
     suffix: str
     """The unit as it appears in names of numbers."""
 
+    label: str
+    """The label that is compared."""
 
-REPORTED = (
-    Reported("per_atom_energy", "energy", "meV/atom", "mev"),
-    Reported("forces", "forces", "meV/Å", "mev_per_angstrom"),
-    Reported("stress", "stress", "meV/Å³", "mev_per_angstrom3"),
-)
+    def number(self, kind: str) -> str:
+        """Name of a number in files.
+
+        Example:
+            >>> REPORTED[1].number("mae")
+            'forces_mae_mev_per_angstrom'
+        """
+        return "_".join(filter(None, (self.name, kind, self.suffix)))
+
+    def factor(self, units: Units) -> float:
+        """What errors in a unit system are multiplied with, to be in the unit of the table."""
+        unit = FIELDS[self.label].unit
+        return in_ev(unit, units) * (1000.0 if _in_milli(unit) else 1.0)
+
+
+def _in_milli(unit: str) -> bool:
+    """Whether errors are shown in a thousandth of a unit, as meV and meV/Å are."""
+    return unit.startswith("eV") and energy_power(unit) == 1
+
+
+def _reported(label: str) -> Reported:
+    """How a label appears in tables: energies divided by the number of atoms, in meV; others as they are."""
+    unit = FIELDS[label].unit
+    shown = f"m{unit}" if _in_milli(unit) else unit
+    if label == "total_energy":
+        return Reported(ENERGY, "energy", f"{shown}/atom", _slug(shown), label)
+    return Reported(label, label.replace("_", " "), shown, _slug(shown), label)
+
+
+def _slug(unit: str) -> str:
+    """A unit in letters, digits and underscores.
+
+    Example:
+        >>> _slug("meV/Å³"), _slug("e Å")
+        ('mev_per_angstrom3', 'e_angstrom')
+    """
+    plain = unit.lower().replace("å", "angstrom").replace("²", "2").replace("³", "3").replace("/", "_per_")
+    return re.sub(r"\W+", "_", plain).strip("_")
+
+
+class _InTables(Sequence[Reported]):
+    """The labels in the order of tables: energy, forces, stress, then all others."""
+
+    def _rows(self) -> list[Reported]:
+        first = ("total_energy", "forces", "stress")
+        return [_reported(label) for label in (*first, *(one for one in LABELS if one not in first))]
+
+    @overload
+    def __getitem__(self, index: int) -> Reported: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Reported]: ...
+
+    def __getitem__(self, index: int | slice) -> Reported | list[Reported]:
+        return self._rows()[index]
+
+    def __len__(self) -> int:
+        return len(LABELS)
+
+
+REPORTED: Sequence[Reported] = _InTables()
+"""Quantities of tables of errors, with the labels of plugins."""
 
 
 def in_mev(units: Units) -> float:
-    """Factor that converts energies of a unit system to meV; it holds for every reported quantity."""
+    """Factor that converts energies of a unit system to meV."""
     return 1000.0 * UNIT_SYSTEMS[units].energy_in_ev

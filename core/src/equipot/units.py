@@ -35,19 +35,41 @@ UNIT_SYSTEMS: dict[Units, UnitSystem] = {
 }
 
 
-def factor_to_ev(unit: str, units: Units) -> float:
-    """Factor from a field's unit in a model's unit system to the one that is written, in which energies are in eV.
+_ENERGY = re.compile(r"/|(?<![A-Za-z])eV(?![A-Za-z])([²³]|\^?-?\d)?")
 
-    Args:
-        unit: Of a field, e.g. ``eV/Å``; eV stands for the unit of energy of the system.
-        units: Unit system of the model.
+
+def energy_power(unit: str) -> int:
+    """Power of the energy in a unit that is written with eV; what follows the first stroke is below it.
 
     Example:
-        >>> factor_to_ev("eV/Å", "real") == KCAL_PER_MOL_IN_EV, factor_to_ev("e Å", "real")
+        >>> energy_power("eV/Å"), energy_power("e Å"), energy_power("e²Å²/eV")
+        (1, 0, -1)
+    """
+    power, sign = 0, 1
+    for found in _ENERGY.finditer(unit):
+        if found.group() == "/":
+            sign = -1
+        else:
+            stated = {"²": "2", "³": "3", None: "1"}.get(found[1], found[1])
+            power += sign * int(str(stated).lstrip("^"))
+    return power
+
+
+def in_ev(unit: str, units: Units) -> float:
+    """What numbers of a unit system are multiplied with, to be in a unit that is written with eV.
+
+    Example:
+        >>> in_ev("eV/Å", "real") == KCAL_PER_MOL_IN_EV, in_ev("e Å", "real")
         (True, 1.0)
     """
-    power = 0
-    for number, part in enumerate(unit.split("/")):
-        for digit in re.findall(r"eV([²³]?)", part):
-            power += {"": 1, "²": 2, "³": 3}[digit] * (-1 if number else 1)
-    return UNIT_SYSTEMS[units].energy_in_ev ** power
+    return UNIT_SYSTEMS[units].energy_in_ev ** energy_power(unit)
+
+
+def unit_in(unit: str, units: Units) -> str:
+    """A unit that is written with eV in the words of a unit system.
+
+    Example:
+        >>> unit_in("eV/Å", "real"), unit_in("e Å", "real")
+        ('kcal/mol/Å', 'e Å')
+    """
+    return unit.replace("eV", UNIT_SYSTEMS[units].energy)

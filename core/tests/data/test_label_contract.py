@@ -102,7 +102,7 @@ def test_unknown_units_are_refused():
         ConfigError, match=r"labels.forces.unit: is not a known unit of forces, got 'N'; for example eV/Å"
     ):
         label_contract({"forces": {"key": "forces", "unit": "N"}}, "labels")
-    with pytest.raises(ConfigError, match=r"unit: is for energies, forces, stress and virial, got 'e'"):
+    with pytest.raises(ConfigError, match=r"unit: is for labels with a unit, not for total_charge, got 'e'"):
         label_contract({"total_energy": "energy", "total_charge": {"key": "charge", "unit": "e"}})
 
 

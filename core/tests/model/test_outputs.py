@@ -5,7 +5,16 @@ import torch
 
 from equipot.errors import ConfigError, PluginError
 from equipot.graph import collate
-from equipot.model import AllegroModel, GraphModel, NequIPGNNModel, OutputHead, PaiNNModel, apply_modifier
+from equipot.model import (
+    AllegroModel,
+    GraphModel,
+    NequIPGNNModel,
+    OutputHead,
+    PaiNNModel,
+    apply_modifier,
+    features_of,
+)
+from equipot.nn.irreps import FeatureLayout
 from equipot_allegro import TwoBodyBesselScalarEmbed
 from equipot_test_support.heads import Charges
 from equipot_testing.frames import batch_of, bulk, lone_atom, molecule, standard_structures
@@ -117,7 +126,7 @@ def test_heads_are_a_slot_like_others():
 def test_a_builder_may_have_heads_of_its_own():
     class Own(ToyFeatures):
         def build_outputs(self, context, energy):
-            return {"charges": Charges(energy.features, context.model_dtype, 3)}
+            return {"charges": Charges(FeatureLayout.parse(energy.features), context.model_dtype, 3)}
 
     assert "dipole" in Own(**BASE).build().info.outputs
 
@@ -150,6 +159,9 @@ def test_a_head_that_requires_features_of_a_builder_without_gets_one_error():
     with pytest.raises(ConfigError, match=expected) as found:
         model.replace(outputs={"charges": Head(requires=("node_features",))})
     assert len(found.value.problems) == 1
+    with pytest.raises(ConfigError, match="add_Charges: requires node_features, which the builder's ToyEnergy"):
+        apply_modifier(model, "add_Charges")
+    assert str(features_of(toy())) == "1x0e+1x1o"
 
 
 def test_an_energy_module_states_the_irreps_of_its_features():

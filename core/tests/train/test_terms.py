@@ -229,7 +229,7 @@ def test_coefficients_choose_labels():
     [
         (
             lambda: EnergyForceLoss(coeffs={"force": 1.0}),
-            "EnergyForceLoss.coeffs.force: unknown name; did you mean 'forces'",
+            "EnergyForceLoss.coeffs.force: unknown label; did you mean 'forces'",
         ),
         (
             lambda: EnergyForceLoss(coeffs={"forces": -1.0}),

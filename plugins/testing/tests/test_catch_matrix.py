@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from broken_toys import LIMIT, TOYS, row_of, unharmed
+from broken_toys import LIMIT, TOYS, heads, row_of, unharmed
 from broken_toys.pairs import Coulomb, pair_potential_of
 from broken_toys.stats import Sound
 from broken_toys.targets import Sound as SoundTarget
@@ -19,7 +19,7 @@ from equipot_testing.conformance import (
     PairPotentialConformance,
     StatsManagerConformance,
 )
-from equipot_testing.toy import ToyModel
+from equipot_testing.toy import ToyFeatures, ToyModel
 
 MATRIX = json.loads((Path(__file__).parents[3] / "docs/reference/catch_matrix.json").read_text(encoding="utf-8"))
 SEPARATE = {"import_has_no_side_effects", "trace"}
@@ -47,6 +47,18 @@ class TestHealthyTermFromPositions(EnergyTermConformance):
     @pytest.mark.slow
     def test_trace(self):
         super().test_trace()
+
+
+class TestHealthyHead(heads.Kit):
+    target = staticmethod(heads.modifier_of(heads.Charges))
+
+
+class TestHealthyHeadForMolecules(heads.Kit):
+    target = staticmethod(heads.modifier_of(heads.Shapes))
+
+
+class TestHealthyModelWithFeatures(ModelBuilderConformance):
+    target = ToyFeatures
 
 
 class TestSoundStatistics(StatsManagerConformance):

@@ -75,6 +75,46 @@ def install(tmp_path, monkeypatch):
         sys.modules.pop(module, None)
 
 
+OWN_LABELS = """
+from equipot import hookimpl
+from equipot.declarations import FieldEntry
+
+@hookimpl
+def equipot_fields():
+    yield FieldEntry(
+        key="dipole", per="frame", shape=("n_frames", 3), unit="e Å", irreps="1o", meaning="dipole moment",
+        label=True, ase_property="dipole", extensive=True,
+    )
+    yield FieldEntry(
+        key="charges", per="atom", shape=("n_atoms",), unit="e", irreps="0e", meaning="partial charges",
+        label=True, ase_property="charges",
+    )
+    yield FieldEntry(
+        key="polarizability", per="frame", shape=("n_frames", 3, 3), unit="Å³", irreps="0e + 2e",
+        meaning="polarizability volume", label=True, extensive=True,
+    )
+    yield FieldEntry(
+        key="shielding", per="atom", shape=("n_atoms", 3, 3), unit="ppm", irreps="0e + 1e + 2e",
+        meaning="shielding of the nuclei", label=True,
+    )
+    yield FieldEntry(
+        key="work_function", per="frame", shape=("n_frames",), unit="eV/e", irreps="0e", meaning="work function",
+        label=True,
+    )
+"""
+
+
+@pytest.fixture
+def own_labels(install):
+    """A plugin is installed that declares labels: dipole, charges, polarizability, shielding and work_function."""
+    from equipot.plugins import plugins
+
+    install("equipot-own-labels", "own_labels", OWN_LABELS)
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
+
+
 @pytest.fixture
 def heads_plugin(install):
     """A plugin with fields, and with modifiers that add heads, see ``equipot_test_support.heads``."""

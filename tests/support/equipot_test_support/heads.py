@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from equipot.model import OutputHead
+from equipot.model import OutputHead, features_of
 from equipot.nn.irreps import FeatureLayout, Irrep
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class Charges(OutputHead):
     provides = ("charges", "dipole")
     sums = ("dipole",)
 
-    def __init__(self, features: str, dtype: torch.dtype, seed: int) -> None:
+    def __init__(self, layout: FeatureLayout, dtype: torch.dtype, seed: int) -> None:
         super().__init__()
-        self.layout = FeatureLayout.parse(features)
+        self.layout = layout
         generator = torch.Generator().manual_seed(seed)
         widths = [self.layout.mul(irrep) for irrep in (Irrep(0, 1), Irrep(1, -1))]
         self.scalars, self.vectors = (
@@ -76,7 +76,9 @@ def add_Charges(model: GraphModel, *, seed: int = 5) -> GraphModel:  # noqa: N80
         model: A model whose builder has features.
         seed: Of the initial weights.
     """
-    head = Charges(model.energy.features or "", next(model.energy.parameters()).dtype, seed)
+    if "charges" in model.outputs:
+        return model
+    head = Charges(features_of(model, "add_Charges"), next(model.energy.parameters()).dtype, seed)
     return model.replace(outputs={**dict(model.heads()), "charges": head})
 
 
@@ -86,4 +88,6 @@ def add_Uncertainty(model: GraphModel) -> GraphModel:  # noqa: N802 - as modifie
     Args:
         model: Any model.
     """
+    if "uncertainty" in model.outputs:
+        return model
     return model.replace(outputs={**dict(model.heads()), "uncertainty": Uncertainty()})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipot._cli.common import print_table, say
 from equipot.fields import FIELDS
-from equipot.quantities import REPORTED
+from equipot.quantities import ENERGY
 
 if TYPE_CHECKING:
     from equipot.evaluate import Evaluation, Group
@@ -72,7 +72,7 @@ def _print_totals(found: Evaluation) -> None:
         if one.weights is not None:
             kinds = (f"{errors[f'weighted_{kind}']:.4g}" for kind in ("rmse", "mae"))
             rows.append(("  weighted", *kinds, "", "", str(one.quantity.unit)))
-        if one.name == REPORTED[0].name and found.without_composition is not None:
+        if one.name == ENERGY and found.without_composition is not None:
             rows.append(_total("  less composition", found.without_composition.errors))
     print_table(rows, header=("quantity", *_KINDS, "values", "unit"), numbers=(*_KINDS, "values"))
     if any(one.weights is not None for one in found.compared):
@@ -99,18 +99,16 @@ def _print_isolated(found: Evaluation) -> None:
 
 
 def _print_elements(found: Evaluation) -> None:
-    groups = [(name, group.errors) for name, group in found.by_element().items()]
-    if not groups:
-        return
-    ((quantity, errors),) = groups[0][1].items()
-    say(f"\nby element: {quantity}, {errors['unit']}")
-    groups.sort(key=lambda one: -float(one[1][quantity]["rmse"]))
-    rows = [
-        (name, *(f"{one[quantity][kind.lower()]:.4g}" for kind in _KINDS), str(one[quantity]["values"]))
-        for name, one in groups[:_SHOWN]
-    ]
-    print_table(rows, header=("element", *_KINDS, "values"), numbers=(*_KINDS, "values"))
-    _say_more(len(groups))
+    by_element = found.by_element()
+    for quantity in (one for one in found.compared if one.elements is not None):
+        groups = {name: one.errors[quantity.name] for name, one in by_element.items() if quantity.name in one.errors}
+        say(f"\nby element: {quantity.name}, {quantity.quantity.unit}")
+        worst = sorted(groups.items(), key=lambda one: -float(one[1]["rmse"]))
+        rows = [
+            (name, *(f"{one[kind.lower()]:.4g}" for kind in _KINDS), str(one["values"])) for name, one in worst[:_SHOWN]
+        ]
+        print_table(rows, header=("element", *_KINDS, "values"), numbers=(*_KINDS, "values"))
+        _say_more(len(groups))
 
 
 def _print_groups(what: str, groups: Mapping[str, Group], found: Evaluation) -> None:

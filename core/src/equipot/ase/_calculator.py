@@ -36,7 +36,7 @@ from equipot.model._automatic import AutomaticModifiers, apply_automatic
 from equipot.model._context import ModelInfo
 from equipot.model._graph_model import GraphModel
 from equipot.options import from_mapping
-from equipot.units import UNIT_SYSTEMS, factor_to_ev
+from equipot.units import UNIT_SYSTEMS, in_ev
 
 logger = logging.getLogger(__name__)
 
@@ -255,7 +255,7 @@ class EquipotCalculator(Calculator):
             results["stress"] = full_3x3_to_voigt_6_stress(outputs["stress"][0].numpy() * factor)
         for name, key in self._of_heads.items():
             value = outputs[key][0] if FIELDS[key].per == "frame" else outputs[key]
-            scale = factor_to_ev(FIELDS[key].unit, self.info.units)
+            scale = in_ev(FIELDS[key].unit, self.info.units)
             results[name] = value.numpy() * scale if value.is_floating_point() else value.numpy()
         return results
 

@@ -36,6 +36,10 @@ COEFFICIENTS = {
 }
 
 
+LABEL_OF = {"per_atom_energy_mae": "total_energy", "forces_mae": "forces", "stress_mae": "stress"}
+"""The label of each of these errors."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Default:
     """A value that a short config need not write."""
@@ -101,7 +105,26 @@ def _metrics(written: Written) -> Any:
 
 def _coefficients(written: Written) -> Any:
     found = COEFFICIENTS.get(str(written.value(f"{METRICS}._target_")), ABSENT)
-    return found if found is ABSENT else dict(found)
+    if found is ABSENT:
+        return ABSENT
+    further = _further_labels(written)
+    if not further:
+        return dict(found)
+    learnt = written.value(f"{LOSS}.coeffs")
+    own = {name: one for name, one in found.items() if LABEL_OF[name] in learnt}
+    return {**own, **{f"{label}_mae": 1.0 for label in further}}
+
+
+def _further_labels(written: Written) -> list[str]:
+    """Labels of the loss that neither it nor its metrics are named for, such as a dipole."""
+    coefficients = written.value(f"{LOSS}.coeffs")
+    named = ("total_energy", "forces", "stress")
+    usual = str(written.value(f"{METRICS}._target_")) in COEFFICIENTS
+    return [label for label in coefficients if label not in named] if usual and isinstance(coefficients, dict) else []
+
+
+def _labels_of_metrics(written: Written) -> Any:
+    return _further_labels(written) or ABSENT
 
 
 def _rate(written: Written) -> float:
@@ -149,6 +172,7 @@ DEFAULTS = (
     Default("training_module._target_", "equipot.train.EMALightningModule", "averaged weights have smaller errors"),
     Default("training_module.ema_decay", 0.99, "averages over about 100 steps"),
     Default(f"{METRICS}._target_", _metrics, "the labels of the loss"),
+    Default(f"{METRICS}.labels", _labels_of_metrics, "further labels of the loss"),
     Default(f"{METRICS}.coeffs", _coefficients, "mean absolute errors; stress is small in eV/Å³"),
     Default("training_module.optimizer._target_", "torch.optim.Adam", "the usual optimizer of the field"),
     Default("training_module.optimizer.lr", _rate, "0.01 for a new model, 0.001 for a trained one"),

@@ -11,6 +11,7 @@ from equipot.data._npz import read_npz
 from equipot.data._packed_npz import packed_archive
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
+from equipot.fields import LABELS
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,7 +32,7 @@ NPZ_KEYS = {
 """Names of arrays in the archives of sGDML, MD17 and rMD17."""
 
 _PER_FRAME = ("energy", "stress", "virial", "dipole")
-"""Labels that are per frame even if their first axis happens to have as many entries as there are atoms."""
+"""Names of values that are per frame even if their first axis happens to have as many entries as there are atoms."""
 
 
 def read_npz_frames(path: str) -> Iterator[Atoms]:
@@ -47,6 +48,12 @@ def read_npz_frames(path: str) -> Iterator[Atoms]:
         return packed.atoms()
     frames = ArrayFrames(read_npz(path), NPZ_KEYS, path, path)
     return (frames.atoms(index) for index in range(len(frames)))
+
+
+def _is_per_frame(name: str) -> bool:
+    """Whether a name is that of a value per frame, here or in ASE."""
+    known = (one.per for one in LABELS.values() if name in (one.key, one.ase_property))
+    return name in _PER_FRAME or next(known, "atom") == "frame"
 
 
 class ArrayFrames:
@@ -124,7 +131,7 @@ class ArrayFrames:
             if name in _GEOMETRY or not array.shape or array.shape[0] != self.n_frames:
                 continue
             value = np.asarray(array[index])
-            per_atom = value.ndim and value.shape[0] == self.n_atoms and name not in _PER_FRAME
+            per_atom = value.ndim and value.shape[0] == self.n_atoms and not _is_per_frame(name)
             if per_atom:
                 atoms.arrays[name] = value
             else:

@@ -17,7 +17,7 @@ from equipot.data._packed import PackedFrames
 from equipot.errors import problem
 from equipot.fields import FIELDS, mask_key
 from equipot.graph import Graph
-from equipot.units import UNIT_SYSTEMS, Units
+from equipot.units import UNIT_SYSTEMS, Units, unit_in
 
 _SHOWN = 5
 
@@ -194,10 +194,16 @@ class Census:
         """Whether any frame has the label, even if it is not used."""
         return any(row.sources or row.ignored or row.non_finite for row in self.rows(label))
 
-    def key_hint(self, *set_names: str) -> str:
-        """Advice on where labels may be: one line that names a key for each of them, and all keys of some sets."""
+    def key_hint(self, *set_names: str, wanted: Iterable[str] = ()) -> str:
+        """Advice on where labels may be: one line that names a key for each of them, and all keys of some sets.
+
+        Args:
+            *set_names: The sets.
+            wanted: Labels that are missed, besides those that ASE's calculators have.
+        """
         found = {key for name in set_names for key in self.sets[name].keys}
-        line = labels_line(found, {label: one.text() for label, one in self.contract.items() if self.has(label)})
+        read = {label: one.text() for label, one in self.contract.items() if self.has(label)}
+        line = labels_line(found, read, wanted)
         advice = f"write {line}; " if line else ""
         names = sorted(key.split(":", 1)[1] for key in found)
         return f"{advice}keys found: {', '.join(names) or 'none'}"
@@ -207,9 +213,11 @@ class Census:
         if rows is None or not rows.present:
             what = f"{label} is in none of the {counted.frames} {set_name} frames"
             if rows is None:
-                return [problem(where, f"{what}: data.labels does not name it", hint=self.key_hint(set_name))]
+                hint = self.key_hint(set_name, wanted=[label])
+                return [problem(where, f"{what}: data.labels does not name it", hint=hint)]
             what += "".join(f" ({count} ignored: {reason})" for reason, count in rows.ignored.items())
-            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=self.key_hint(set_name))]
+            hint = self.key_hint(set_name, wanted=[label])
+            return [problem(where, f"{what}; read from the key {rows.key!r}", hint=hint)]
         if rows.zero_candidates and rows.all_zero == rows.zero_candidates:
             what = f"{label} is zero in all {rows.all_zero} {set_name} frames of more than one atom"
             return [problem(where, what, hint="read the label from another key, or give it no weight")]
@@ -246,7 +254,7 @@ class Census:
         ]
         notes += [f"{len(row.non_finite)} with NaN or inf"] if row.non_finite else []
         notes += ["constant"] if row.constant else []
-        unit = FIELDS[label].unit.replace("eV", UNIT_SYSTEMS[self.units].energy)
+        unit = unit_in(FIELDS[label].unit, self.units)
         unit += f" (file: {row.unit})" if row.unit else ""
         counts = [str(row.present), str(row.missing), str(row.all_zero)]
         extremes = [f"{row.minimum:.6g}", f"{row.maximum:.6g}"] if row.present else ["", ""]

@@ -25,7 +25,7 @@ def check_labels(
     absent = [label for label in census.contract if label in wanted and not census.has(label)]
     for label in absent:
         what = f"no frame of {', '.join(files)} has the key {census.contract[label].key!r}"
-        hint = census.key_hint(*census.sets) if label == absent[-1] else ""  # one line for all labels
+        hint = census.key_hint(*census.sets, wanted=absent) if label == absent[-1] else ""  # one line for all labels
         problems.append(problem(f"data.labels.{label}", what, hint=hint))
     if problems:
         raise DataError("\n".join(problems))

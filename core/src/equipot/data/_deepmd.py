@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from equipot._progress import track
 from equipot.data._npz import read_npy
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
+from equipot.fields import LABELS, row_shape
 from equipot.files import open_regular
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ _TYPES, _NAMES = "type.raw", "type_map.raw"
 _WIDTHS = {"energy": 0, "virial": 9, "box": 9}
 """Numbers per frame; those of all other files are per atom."""
 _PER_ATOM = {"coord": 3, "force": 3, "atom_ener": 1, "real_atom_types": 1}
+_OWN = ("total_energy", "forces", "stress", "virial", "atomic_energy")
+"""Labels that have names of DeePMD-kit's own; others have files with their own name, or that of ASE."""
 
 
 def is_deepmd(path: Path) -> bool:
@@ -95,12 +99,13 @@ def _arrays(folder: Path, n_atoms: int, *, periodic: bool) -> dict[str, Array]:
     """The arrays of a set with one row per frame, checked against each other."""
     needed = ("coord", "box") if periodic else ("coord",)
     arrays: dict[str, Array] = {}
-    for name in (*_PER_ATOM, *_WIDTHS):
+    widths = {name: width * n_atoms for name, width in _PER_ATOM.items()} | _WIDTHS
+    widths |= {name: math.prod(row_shape(label)) * (n_atoms if per == "atom" else 1) for name, label, per in _further()}
+    for name, width in widths.items():
         path = _no_link(folder / f"{name}.npy")
         if name not in needed and not path.exists():
             continue
         array = read_npy(path, follow_links=False)
-        width = _WIDTHS.get(name) if name in _WIDTHS else _PER_ATOM[name] * n_atoms
         rows = len(arrays["coord"]) if "coord" in arrays else array.shape[:1][0] if array.ndim else 0
         if array.size != rows * (width or 1) or not rows:
             what = f"must have {width or 1} numbers for each of {rows} frames ({n_atoms} atoms)"
@@ -135,4 +140,19 @@ def _frame(row: dict[str, Array], numbers: Array, types: Array, where: str) -> A
             virial = row["virial"].astype(np.float64).reshape(3, 3)  # minus stress times volume, in eV
             results["stress"] = (-(virial + virial.T) / 2 / volume).ravel()[[0, 4, 8, 5, 2, 1]]
     atoms.calc = SinglePointCalculator(atoms, **results)
+    for name, label, per in _further():
+        if name in row:
+            value = row[name].astype(np.float64)
+            if per == "atom":
+                atoms.arrays[name] = value.reshape(-1, *row_shape(label))[there]
+            else:
+                atoms.info[name] = value.reshape(row_shape(label))
     return atoms
+
+
+def _further() -> Iterator[tuple[str, str, str]]:
+    """Names of files of other labels, each with the label and what it is per."""
+    for label, field in LABELS.items():
+        if label not in _OWN:
+            names = dict.fromkeys((label, field.ase_property or label))
+            yield from ((name, label, field.per) for name in names if name not in {**_PER_ATOM, **_WIDTHS})

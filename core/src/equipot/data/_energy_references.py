@@ -34,8 +34,7 @@ AUTO = "per_type_energy_shifts_auto"
 SAME_ENERGY = 1e-6
 """Energies of isolated atoms of one type that differ by more than this (in the data's unit) contradict each other."""
 
-_ENERGY = FieldValues("total_energy")
-_PER_ATOM = PerAtomModifier("total_energy")
+_ENERGY = "total_energy"
 
 
 APART = 6.0
@@ -164,7 +163,7 @@ class EnergyReferences:
 
     def update(self, batch: Graph) -> None:
         """Add compositions and energies of frames that are not isolated atoms."""
-        found, per_atom = _ENERGY.values(batch), _PER_ATOM.values(batch)
+        found, per_atom = FieldValues(_ENERGY).values(batch), PerAtomModifier(_ENERGY).values(batch)
         if found is None or per_atom is None:
             return
         self._mean.update(per_atom.rows[per_atom.present], per_atom.weights_of(per_atom.present))
@@ -180,7 +179,7 @@ class EnergyReferences:
 
     def update_isolated(self, frame: Graph) -> None:
         """Add the frame of an isolated atom."""
-        found = _ENERGY.values(frame)
+        found = FieldValues(_ENERGY).values(frame)
         if found is None or not bool(found.present[0]):
             return
         if _charges(frame, 1)[0]:

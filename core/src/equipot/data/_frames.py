@@ -7,6 +7,7 @@ calculator is called, so that ASE's constraints never change a force.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from equipot.data._label_hints import suggest_keys
 from equipot.data._remarks import check_unit_tags, unused_weights
 from equipot.data._streams import reading
 from equipot.errors import DataError, problem
-from equipot.fields import FIELDS, OPTIONAL_INPUTS, mask_key, weight_key
+from equipot.fields import FIELDS, OPTIONAL_INPUTS, mask_key, row_shape, weight_key
 from equipot.graph import Graph
 
 if TYPE_CHECKING:
@@ -271,10 +272,15 @@ def _shaped(label: str, value: Any, n_atoms: int, where: str) -> Array:
         if array.size not in (6, 9):
             raise DataError(problem(where, f"{label} must have 6 (Voigt), 9 or 3x3 numbers", got=array.shape))
         return (array if array.size == 9 else voigt_6_to_full_3x3_stress(array.ravel())).reshape(1, 3, 3)
-    shape = (n_atoms if FIELDS[label].per == "atom" else 1, *FIELDS[label].shape[1:])
-    if array.shape == shape or (shape == (1,) and array.size == 1):
+    per_atom, row = FIELDS[label].per == "atom", row_shape(label)
+    shape = (n_atoms if per_atom else 1, *row)
+    flat = (shape[0], math.prod(row))  # files of text have all numbers of an atom or frame in one row
+    alike = {shape, flat} if per_atom else {shape, flat, row, flat[1:]}
+    if array.shape in alike or (shape == (1,) and array.size == 1):
         return array.reshape(shape)
-    raise DataError(problem(where, f"{label} must have the shape {shape}", got=array.shape))
+    raise DataError(
+        problem(where, f"{label} must have the shape {row if row and not per_atom else shape}", got=array.shape)
+    )
 
 
 def _no_stress(atoms: Atoms) -> str | None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from equipot.data._label_units import EXAMPLES, Dimension, unit_value
+from equipot.data._label_units import Dimension, examples, unit_value
 from equipot.errors import ConfigError, problem, unknown
-from equipot.fields import LABELS, OPTIONAL_INPUTS
+from equipot.fields import FIELDS, LABELS, OPTIONAL_INPUTS
 from equipot.options import Options, from_mapping
-from equipot.units import UNIT_SYSTEMS, Units
+from equipot.plugins import DATA_FIELDS, plugins
+from equipot.units import Units, in_ev
 
 DEFAULT_LABELS: dict[str, str] = {"total_energy": "energy", "forces": "forces", "stress": "stress"}
 """Labels by the names of ASE's ``SinglePointCalculator``."""
@@ -29,8 +30,8 @@ class LabelOptions(Options):
     the virial ``-stress * volume`` (eV, as in QUIP)."""
 
     unit: str | None = None
-    """Unit in the file, e.g. ``Hartree``, ``kcal/mol/Å`` or ``GPa``, from which numbers are converted to those of
-    ``data.units``; by default they are in these already."""
+    """Unit in the file, e.g. ``Hartree``, ``kcal/mol/Å``, ``GPa`` or, of a dipole, ``Debye``, from which numbers are
+    converted to those of ``data.units``; by default they are in these already."""
 
     force_consistent: str | None = None
     """For ``total_energy``: key in calc.results of the energy whose derivatives the forces are. It is taken in frames
@@ -64,7 +65,7 @@ class LabelSource(LabelOptions):
     """Numbers of the file are multiplied with this."""
 
     unit_value: float = 1.0
-    """The unit that the numbers of the file are taken to have, in eV, eV/Å or eV/Å³."""
+    """The unit that the numbers of the file are taken to have, in that of the field."""
 
     weights: tuple[str, ...] = ()
     """Keys of weights, whose product is the label's weight."""
@@ -134,9 +135,9 @@ def _weighted(label: str, source: LabelSource, weights: Mapping[str, str]) -> La
 
 
 def _label_source(label: str, given: object, where: str, units: Units) -> LabelSource:
-    allowed = (*LABELS, *OPTIONAL_INPUTS)
-    if label not in allowed:
-        raise ConfigError(unknown(where, label, allowed, "label"))
+    if label not in LABELS and label not in OPTIONAL_INPUTS:
+        hint = plugins().install_hint(DATA_FIELDS, label)
+        raise ConfigError(unknown(where, label, (*LABELS, *OPTIONAL_INPUTS), "label", hint=hint))
     if not isinstance(given, (str, Mapping)):
         raise ConfigError(problem(where, "must be a string or a mapping", got=given))
     stated = {"key": given} if isinstance(given, str) else given
@@ -151,7 +152,7 @@ def _label_source(label: str, given: object, where: str, units: Units) -> LabelS
         hint = f"write {{key: {source.key}, convention: virial}}, or convention: stress if it is one"
         raise ConfigError(problem(where, what, hint=hint))
     value = _assumed(label, source, where, units)
-    factor = 1.0 if source.unit is None else value / UNIT_SYSTEMS[units].energy_in_ev
+    factor = 1.0 if source.unit is None else value / in_ev(unit_of(label, source.convention), units)
     return LabelSource(**dataclasses.asdict(source), factor=factor, unit_value=value)
 
 
@@ -161,21 +162,25 @@ def is_virial(key: str) -> bool:
 
 
 def dimension_of(label: str, convention: str = "stress") -> Dimension | None:
-    """What the numbers of a label in a file measure; None for charges and multiplicities."""
-    if label == "stress":
-        return "energy" if convention == "virial" else "stress"
-    return {"forces": "forces", "total_energy": "energy", "atomic_energy": "energy", "virial": "energy"}.get(label)  # type: ignore[return-value]
+    """What the numbers of a label in a file measure; None for inputs of models and for labels without a unit."""
+    unit = unit_of(label, convention) if label in LABELS else ""
+    return {"eV": "energy", "eV/Å": "forces", "eV/Å³": "stress", "Å": "length"}.get(unit, unit) or None
+
+
+def unit_of(label: str, convention: str) -> str:
+    """Unit of the numbers of a label in a file, written with eV."""
+    return "eV" if label == "stress" and convention == "virial" else FIELDS[label].unit
 
 
 def _assumed(label: str, source: LabelOptions, where: str, units: Units) -> float:
-    """The unit of a label's numbers in the file, in eV, eV/Å or eV/Å³."""
+    """The unit of a label's numbers in the file, in that of the field."""
     if source.unit is None:
-        return UNIT_SYSTEMS[units].energy_in_ev
+        return in_ev(unit_of(label, source.convention), units)
     dimension = dimension_of(label, source.convention)
     if dimension is None:
-        raise ConfigError(problem(f"{where}.unit", "is for energies, forces, stress and virial", got=source.unit))
+        raise ConfigError(problem(f"{where}.unit", f"is for labels with a unit, not for {label}", got=source.unit))
     if (value := unit_value(source.unit, dimension)) is None:
-        hint = f"for example {EXAMPLES[dimension]}"
+        hint = f"for example {examples(dimension)}"
         raise ConfigError(problem(f"{where}.unit", f"is not a known unit of {label}", got=source.unit, hint=hint))
     return value
 

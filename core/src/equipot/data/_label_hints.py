@@ -35,7 +35,7 @@ def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
         label: Name of a label.
         found: Keys as ``place:key``; values per atom are in ``arrays``.
     """
-    word, exact = _WORDS.get(label, (label, ()))
+    word, exact = _WORDS.get(label) or _own_words(label)
     per_atom = label in FIELDS and FIELDS[label].per == "atom"
     wrong = ("info",) if per_atom else ("arrays",)
     places: dict[str, str] = {}
@@ -61,12 +61,21 @@ def suggest_keys(label: str, found: Iterable[str]) -> list[str]:
     return sorted(places, key=likely)
 
 
-def suggested_labels(found: Iterable[str], kept: Mapping[str, str] | None = None) -> dict[str, Any]:
+def _own_words(label: str) -> tuple[str, tuple[str, ...]]:
+    """The same for other labels: their names, here and in ASE."""
+    field = FIELDS.get(label)
+    return label.lower(), () if field is None or field.ase_property is None else (field.ase_property.lower(),)
+
+
+def suggested_labels(
+    found: Iterable[str], kept: Mapping[str, str] | None = None, wanted: Iterable[str] = ()
+) -> dict[str, Any]:
     """A key for every label that keys of a file look like, as ``data.labels`` of a config has them.
 
     Args:
         found: Keys as ``place:key``.
         kept: Labels that are read already, with what the config says of them; they are not suggested.
+        wanted: Labels that are looked for besides those that ASE's calculators have.
 
     Example:
         >>> suggested_labels(["info:REF_energy", "arrays:REF_forces"])
@@ -75,7 +84,7 @@ def suggested_labels(found: Iterable[str], kept: Mapping[str, str] | None = None
     keys = sorted(found)
     entries: dict[str, Any] = {}
     prefix = re.split(r"(?i)energy", (kept or {}).get("total_energy", ""))[0]
-    for label in (one for one in DEFAULT_LABELS if one not in (kept or {})):
+    for label in (one for one in dict.fromkeys((*DEFAULT_LABELS, *wanted)) if one not in (kept or {})):
         candidates = suggest_keys(label, keys)
         virials = [key for key in suggest_keys("virial", keys) if is_virial(key)] if label == "stress" else []
         if virials and not candidates:
@@ -88,18 +97,19 @@ def suggested_labels(found: Iterable[str], kept: Mapping[str, str] | None = None
     return entries
 
 
-def labels_line(found: Iterable[str], kept: Mapping[str, str] | None = None) -> str:
+def labels_line(found: Iterable[str], kept: Mapping[str, str] | None = None, wanted: Iterable[str] = ()) -> str:
     """``labels: {...}`` with a key for every label that keys of a file look like; empty if there is none but ``kept``.
 
     Args:
         found: Keys as ``place:key``.
         kept: Labels that are read already, with what the config says of them.
+        wanted: As for ``suggested_labels``.
 
     Example:
         >>> labels_line(["info:REF_energy", "arrays:REF_forces", "info:REF_virial"])
         'labels: {total_energy: REF_energy, forces: REF_forces, stress: {key: REF_virial, convention: virial}}'
     """
-    new = suggested_labels(found, kept)
+    new = suggested_labels(found, kept, wanted)
     texts = {
         label: one if isinstance(one, str) else f"{{key: {one['key']}, convention: {one['convention']}}}"
         for label, one in new.items()

@@ -17,10 +17,13 @@ from equipot.data._frames import LabelContract, LabelReport, LabelSource, conver
 from equipot.data._packed import DERIVED, Array, SameButNumbers
 from equipot.data._regular_text import GROUPS, Table, Text
 from equipot.data._remarks import is_weight
-from equipot.fields import FIELDS, LABELS, OPTIONAL_INPUTS, mask_key, weight_key
+from equipot.fields import FIELDS, LABELS, OPTIONAL_INPUTS, mask_key, row_shape, weight_key
 from equipot.graph import Graph
 
 _COLUMN = re.compile(r"([A-Za-z_]\w*):([SRIL]):([1-9]\d{0,2})(?::|$)")
+_RENAMED = {"charge": "charges"}
+"""Columns that ASE reads under another name."""
+
 _VOIGT = (0, 4, 8, 5, 2, 1)
 _TENSORS = ("stress", "virial")
 _FLAT = 1e-6
@@ -63,9 +66,12 @@ class _Label:
 
     def _value(self, rows: Array, given: Mapping[str, list[float]]) -> Array:
         if self.column is not None:
-            shape = _row_shape(self.name)
+            shape = row_shape(self.name)
             return rows[:, self.column : self.column + math.prod(shape)].reshape(len(rows), *shape)
-        return _tensor(self.key, given[self.key]) if self.name in _TENSORS else np.array(given[self.key])
+        values = given[self.key]
+        if self.name in _TENSORS:
+            return _tensor(self.key, values)
+        return np.array(_by_rows(self.key, values)).reshape(1, *row_shape(self.name))
 
 
 @dataclass(frozen=True)
@@ -161,14 +167,20 @@ def _numbers() -> dict[str, int]:
 
 def _tensor(key: str, given: list[float]) -> Array:
     """Six (Voigt) or nine numbers as a matrix, as ASE and ``frame_from_atoms`` read them."""
-    if key in _TENSORS and len(given) == 9:  # nine numbers under these keys are columns
-        given = [given[index] for index in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
+    given = _by_rows(key, given)
     if key == "stress" and len(given) == 9:  # of a stress ASE keeps one half
         given = [given[index] for index in _VOIGT]
     if len(given) == 6:
         xx, yy, zz, yz, xz, xy = given
         given = [xx, xy, xz, xy, yy, yz, xz, yz, zz]
     return np.array(given).reshape(1, 3, 3)
+
+
+def _by_rows(key: str, given: list[float]) -> list[float]:
+    """Numbers of a matrix row by row: nine under the keys of tensors are columns."""
+    if key in _TENSORS and len(given) == 9:
+        return [given[index] for index in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
+    return given
 
 
 # ---------------------------------------------------------------------------------- how a plan is made
@@ -256,15 +268,10 @@ def _label(
         return None
     if FIELDS[name].per == "atom":
         column, there = columns.get(key, (None, 0))
-        return _Label(name, key, source, column, weights) if there == math.prod(_row_shape(name)) else None
-    counts = (6, 9) if name in _TENSORS else (1,)
+        return _Label(name, key, source, column, weights) if there == math.prod(row_shape(name)) else None
+    counts = (6, 9) if name in _TENSORS else (math.prod(row_shape(name)),)
     usable = len(text.numbers.get(key, [])) in counts and (name in LABELS or name in OPTIONAL_INPUTS)
     return _Label(name, key, source, None, weights) if usable else None
-
-
-def _row_shape(name: str) -> tuple[int, ...]:
-    """Shape of a field of one atom."""
-    return tuple(int(one) for one in FIELDS[name].shape[1:])
 
 
 def _is_there_twice(key: str, columns: Mapping[str, Any], text: Text) -> bool:
@@ -285,6 +292,7 @@ def _columns(properties: str) -> dict[str, tuple[int, int]] | None:
         if column is None:
             return None
         name, kind, width = column.group(1), column.group(2), int(column.group(3))
+        name = _RENAMED.get(name, name)
         if (at == 0) != (name == "species" and kind == "S" and width == 1) or (at and kind != "R") or name in found:
             return None
         if at:

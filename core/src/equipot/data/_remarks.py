@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from equipot.commands import setting
-from equipot.data._label_contract import FRAME, LabelContract, LabelSource, dimension_of
+from equipot.data._label_contract import FRAME, LabelContract, LabelSource, dimension_of, unit_of
 from equipot.data._label_units import Dimension, unit_value
 from equipot.errors import DataError, problem
-from equipot.units import UNIT_SYSTEMS
+from equipot.fields import LABELS
+from equipot.units import UNIT_SYSTEMS, in_ev, unit_in
 
 _TAG = re.compile(r"units?(?:$|[-_ .:])(?!cell)")
 _WEIGHT = re.compile(r"weight")
@@ -27,6 +28,7 @@ _QUANTITIES: dict[str, tuple[str, ...]] = {
     "pressure": ("stress",),
     "virial": ("virial", "stress"),
 }
+"""Words in keys that are about labels of core; those of other labels are their own names."""
 _LENGTHS = ("length", "position", "distance", "coord", "cell", "lattice", "pos")
 _SYSTEMS: dict[str, str] = {name: system.energy for name, system in UNIT_SYSTEMS.items()}
 
@@ -69,7 +71,7 @@ def check_unit_tags(
             (part, one, value) for part in parts for one in about if (value := unit_value(part, one[2])) is not None
         ]
         for part, one, value in stated:
-            _compare(key, part, *one, value, where)
+            _compare(key, part, one[0], one[1], value, where)
         if about and not stated:
             notes.append((UNKNOWN_UNIT, f"{key}={text[:40]!r} is not understood"))
     return notes
@@ -99,7 +101,7 @@ def _about(key: str, values: Collection[str], contract: LabelContract) -> list[_
     exact = [label for label in read if contract[label].key.split(":")[-1].lower() == stem]
     if not exact and stem in values:
         return []  # the unit of another value, which is not read
-    named = [label for word, labels in _QUANTITIES.items() if word in stem or not stem for label in labels]
+    named = [label for labels in _about_labels(stem) for label in labels]
     about: list[_About] = [
         (label, contract[label], read[label]) for label in dict.fromkeys(exact or named) if label in read
     ]
@@ -108,9 +110,17 @@ def _about(key: str, values: Collection[str], contract: LabelContract) -> list[_
     return about
 
 
-def _compare(
-    key: str, text: str, name: str, source: LabelSource | None, dimension: Dimension, stated: float, where: str
-) -> None:
+def _about_labels(text: str) -> Iterator[tuple[str, ...]]:
+    """The labels that words in a key are about; without any word, all of them."""
+    yield from (labels for word, labels in _QUANTITIES.items() if word in text or not text)
+    known = {label for labels in _QUANTITIES.values() for label in labels}
+    for label, field in LABELS.items():
+        names = {label.lower(), (field.ase_property or label).lower()}
+        if label not in known and (not text or any(re.search(rf"(^|[\W_]){one}s?($|[\W_])", text) for one in names)):
+            yield (label,)
+
+
+def _compare(key: str, text: str, name: str, source: LabelSource | None, stated: float, where: str) -> None:
     assumed = 1.0 if source is None else source.unit_value
     if abs(stated / assumed - 1.0) < 1e-4:
         return
@@ -118,15 +128,17 @@ def _compare(
     if source is not None:
         converted = dataclasses.replace(source, unit=text)
         hint = f"write {setting('labels', {name: converted.text()})}, or correct the file"
-    what = f"{key} says {text}, but {name} would be read as {_assumed(source, dimension, assumed)}"
+    what = f"{key} says {text}, but {name} would be read as {_assumed(name, source, assumed)}"
     raise DataError(problem(where, f"{what}: a factor of {stated / assumed:.6g}", hint=hint))
 
 
-def _assumed(source: LabelSource | None, dimension: Dimension, value: float) -> str:
-    if source is not None and source.unit is not None:
+def _assumed(name: str, source: LabelSource | None, value: float) -> str:
+    if source is None:
+        return "Å"
+    if source.unit is not None:
         return source.unit
-    energy = next(system.energy for system in UNIT_SYSTEMS.values() if system.energy_in_ev == value)
-    return {"energy": energy, "forces": f"{energy}/Å", "stress": f"{energy}/Å³", "length": "Å"}[dimension]
+    unit = unit_of(name, source.convention)
+    return next(unit_in(unit, system) for system in UNIT_SYSTEMS if in_ev(unit, system) == value)
 
 
 def unused_weights(held: Mapping[str, Mapping[str, Any]], contract: LabelContract) -> list[tuple[str, str]]:
@@ -148,7 +160,7 @@ def unused_weights(held: Mapping[str, Mapping[str, Any]], contract: LabelContrac
 
 def _weighed(key: str, place: str) -> str:
     """What weights are probably for, by their name and place."""
-    found = [labels[-1] for word, labels in _QUANTITIES.items() if word in key.lower()]
+    found = [labels[-1] for labels in _about_labels(key.lower())]
     label = "forces" if place == "arrays" else FRAME
     return {"atomic_energy": "total_energy"}.get(found[0], found[0]) if found else label
 

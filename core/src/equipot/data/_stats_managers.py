@@ -197,18 +197,15 @@ class StatsManager(ABC):
 class _EntriesManager(Options, StatsManager):
     """A manager whose statistics are entries and, if it has any, energy references."""
 
-    statistics: ClassVar[tuple[StatisticEntry, ...]] = ()
-    """The entries of managers that have the same for all data."""
-
     references: ClassVar[dict[str, Callable[[Sequence[str]], ReferenceCollector]]] = {}
     """Name to collector of the energy references, which many data sets do not determine."""
 
     type_names: tuple[str, ...] | None = None
     """Type names; by default those of the model."""
 
+    @abstractmethod
     def entries(self) -> list[StatisticEntry]:
         """The statistics."""
-        return list(self.statistics)
 
     @functools.cached_property
     def _entries(self) -> dict[str, StatisticEntry]:
@@ -269,13 +266,18 @@ _REFERENCES: dict[str, Callable[[Sequence[str]], ReferenceCollector]] = {
     "per_type_energy_shifts_min_norm": NearestToMean,
 }
 
-_PER_ATOM = PerAtomModifier("total_energy")
 
-_NEIGHBORS_AND_ENERGY = (
-    StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric="Mean"),
-    StatisticEntry(name="per_type_num_neighbors_mean", field=NumNeighbors(), metric="Mean", per_type=True),
-    StatisticEntry(name="per_atom_energy_mean", field=_PER_ATOM, metric="Mean"),
-)
+def _per_atom_energy(name: str, metric: str) -> StatisticEntry:
+    return StatisticEntry(name=name, field=PerAtomModifier("total_energy"), metric=metric)
+
+
+def _neighbors_and_energy() -> list[StatisticEntry]:
+    """What both managers have. Entries look fields up, so that none is made before it is needed."""
+    return [
+        StatisticEntry(name="num_neighbors_mean", field=NumNeighbors(), metric="Mean"),
+        StatisticEntry(name="per_type_num_neighbors_mean", field=NumNeighbors(), metric="Mean", per_type=True),
+        _per_atom_energy("per_atom_energy_mean", "Mean"),
+    ]
 
 
 class CommonDataStatisticsManager(_EntriesManager):
@@ -287,11 +289,14 @@ class CommonDataStatisticsManager(_EntriesManager):
     """
 
     references = _REFERENCES
-    statistics = (
-        *_NEIGHBORS_AND_ENERGY,
-        StatisticEntry(name="forces_rms", field="forces", metric="RootMeanSquare"),
-        StatisticEntry(name="per_type_forces_rms", field="forces", metric="RootMeanSquare", per_type=True),
-    )
+
+    def entries(self) -> list[StatisticEntry]:
+        """The statistics."""
+        return [
+            *_neighbors_and_energy(),
+            StatisticEntry(name="forces_rms", field="forces", metric="RootMeanSquare"),
+            StatisticEntry(name="per_type_forces_rms", field="forces", metric="RootMeanSquare", per_type=True),
+        ]
 
 
 class EnergyOnlyDataStatisticsManager(_EntriesManager):
@@ -303,11 +308,14 @@ class EnergyOnlyDataStatisticsManager(_EntriesManager):
     """
 
     references = _REFERENCES
-    statistics = (
-        *_NEIGHBORS_AND_ENERGY,
-        StatisticEntry(name="per_atom_energy_std", field=_PER_ATOM, metric="StandardDeviation"),
-        StatisticEntry(name="total_energy_std", field="total_energy", metric="StandardDeviation"),
-    )
+
+    def entries(self) -> list[StatisticEntry]:
+        """The statistics."""
+        return [
+            *_neighbors_and_energy(),
+            _per_atom_energy("per_atom_energy_std", "StandardDeviation"),
+            StatisticEntry(name="total_energy_std", field="total_energy", metric="StandardDeviation"),
+        ]
 
 
 def _batches(frames: Iterable[Graph]) -> Iterator[Graph]:

@@ -19,10 +19,11 @@ from equipot.data._regular import collect_files
 from equipot.data.checks import judge
 from equipot.data.transforms import default_transforms
 from equipot.errors import DataError, problem
-from equipot.evaluate._evaluation import FIELD_OF, FORCES, Compared, EvaluatedFrame, Evaluation
+from equipot.evaluate._evaluation import Compared, EvaluatedFrame, Evaluation
+from equipot.fields import LABELS
 from equipot.graph import Graph, collate, non_finite, split
 from equipot.model._graph_model import GraphModel
-from equipot.quantities import COMPARED, REPORTED, Reported, compare, in_mev
+from equipot.quantities import COMPARED, FORCES, REPORTED, Reported, compare
 from equipot.units import UNIT_SYSTEMS, Units
 
 _KEPT = ("total_energy", "forces", "stress", "stress_mask")
@@ -136,8 +137,8 @@ def evaluate_frames(
         if non_finite(outputs):
             raise DataError(_not_finite(outputs, batch, frames.places[start:]))
         for one, kept in pairs.items():
-            kept.extend(_compared(one, outputs, batch, start, in_mev(model.info.units)))
-        predictions += _by_frame(outputs, batch)
+            kept.extend(_compared(one, outputs, batch, start, one.factor(model.info.units)))
+        predictions += _by_frame(outputs, batch, contract)
     compared = [_joined(kept) for kept in pairs.values() if kept]
     if not compared:
         raise DataError(_no_labels(model, files or sorted(set(read.files)), read.collection))
@@ -240,9 +241,9 @@ def _without_isolated(one: Compared, isolated: Sequence[bool]) -> Compared:
     return one.select(~torch.tensor(isolated)[one.frames]) or one
 
 
-def _by_frame(outputs: Graph, batch: Graph) -> list[Graph]:
-    """What is kept of the predictions, by frame, on the CPU."""
-    kept = {key: outputs[key].detach().cpu() for key in _KEPT if key in outputs}
+def _by_frame(outputs: Graph, batch: Graph, labels: Iterable[str]) -> list[Graph]:
+    """What is kept of the predictions, by frame, on the CPU: the usual ones, and those that have labels."""
+    kept = {key: outputs[key].detach().cpu() for key in dict.fromkeys((*_KEPT, *labels)) if key in outputs}
     sizes = {key: batch[key].cpu() for key in ("batch", "num_atoms")}
     return [{key: frame[key] for key in kept} for frame in split({**sizes, **kept})]
 
@@ -252,7 +253,7 @@ def _by_frame(outputs: Graph, batch: Graph) -> list[Graph]:
 
 def _not_finite(outputs: Graph, batch: Graph, places: Sequence[str]) -> str:
     """The message about the first frame whose prediction is not finite."""
-    for place, predicted in zip(places, _by_frame(outputs, batch), strict=False):
+    for place, predicted in zip(places, _by_frame(outputs, batch, LABELS), strict=False):
         if bad := non_finite(predicted):
             return problem(place, f"the model gives non-finite {bad}")
     return problem(
@@ -263,7 +264,8 @@ def _not_finite(outputs: Graph, batch: Graph, places: Sequence[str]) -> str:
 def _no_labels(model: GraphModel | CompiledModel, paths: Sequence[str], read: FrameCollection) -> str:
     """The message for files without usable labels; it suggests keys of the files that look like labels."""
     found = dict.fromkeys(key for keys in read.keys for key in keys)
-    named = [f"{label}={keys[0]}" for label in DEFAULT_LABELS if (keys := suggest_keys(label, found))]
+    wanted = dict.fromkeys((*DEFAULT_LABELS, *(label for label in LABELS if label in model.info.outputs)))
+    named = [f"{label}={keys[0]}" for label in wanted if (keys := suggest_keys(label, found))]
     hint = f"name the keys: --labels {' '.join(named) or 'total_energy=KEY forces=KEY'}"
     what = f"has no label that the model predicts ({', '.join(model.info.outputs)})"
     return problem(", ".join(paths), what, hint=hint)
@@ -277,7 +279,7 @@ def _warnings(contract: LabelContract, read: FrameCollection) -> Iterator[str]:
     yield from _missing_weights(contract, read)
     used = {source.key.rpartition(":")[2] for source in contract.values()}
     present = read.labels
-    for label in FIELD_OF.values():
+    for label in (one.label for one in REPORTED):
         per_atom = [key for key in counts if label != FORCES or not key.startswith("info:")]
         unused = [name for name in suggest_keys(label, per_atom) if name not in used]
         if unused and (label == FORCES or (label in contract and label not in present)):

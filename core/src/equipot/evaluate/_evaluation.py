@@ -13,11 +13,7 @@ import torch
 from equipot.data._frames import LabelContract, LabelReport
 from equipot.fields import FIELDS
 from equipot.graph import Graph
-from equipot.quantities import REPORTED, Reported
-
-ENERGY, FORCES = REPORTED[0].name, REPORTED[1].name
-FIELD_OF = {one.name: "total_energy" if one.name == ENERGY else one.name for one in REPORTED}
-"""The label of each quantity in tables of errors."""
+from equipot.quantities import ENERGY, Reported
 
 WORST = 5
 """Frames that are listed for each quantity."""
@@ -44,7 +40,7 @@ class Compared:
 
     @property
     def name(self) -> str:
-        """``per_atom_energy``, ``forces`` or ``stress``."""
+        """``per_atom_energy``, ``forces``, ``stress``, or another label."""
         return self.quantity.name
 
     def errors(self) -> dict[str, float | int | str]:
@@ -102,7 +98,8 @@ class EvaluatedFrame:
     frame: Graph = field(repr=False)
     """Geometry, labels and masks, in the units of the model."""
     predictions: Graph = field(repr=False)
-    """``total_energy``, ``forces``, ``stress`` and ``stress_mask``, as far as the model predicts them."""
+    """``total_energy``, ``forces``, ``stress``, ``stress_mask`` and other labels that were looked for, as far as the
+    model predicts them."""
     reports: Mapping[str, LabelReport] = field(repr=False)
     """How each label was read."""
 
@@ -173,9 +170,9 @@ class Evaluation:
         """Errors under names such as ``forces_mae_mev_per_angstrom``, and all details, as plain containers."""
         plain: dict[str, Any] = {"n_frames": self.n_frames}
         for one in self.compared:
-            errors, suffix = one.errors(), one.quantity.suffix
+            errors = one.errors()
             kinds = ("rmse", "mae", "max", "weighted_rmse", "weighted_mae")
-            plain |= {f"{one.name}_{kind}_{suffix}": errors[kind] for kind in kinds if kind in errors}
+            plain |= {one.quantity.number(kind): errors[kind] for kind in kinds if kind in errors}
             plain[f"{one.name}_values"] = errors["values"]
         if not self.frames:
             return plain
@@ -201,7 +198,7 @@ class Evaluation:
         the number of frames with each key of weights, ``zero_weights`` that of frames or atoms of weight 0, which are
         part of no error.
         """
-        compared = {FIELD_OF[one.name] for one in self.compared}
+        compared = {one.quantity.label for one in self.compared}
         found = {}
         for label in sorted(self.contract, key=list(FIELDS).index):
             source = self.contract[label]
@@ -222,13 +219,13 @@ class Evaluation:
     # ---------------------------------------------------------------- groups
 
     def by_element(self) -> dict[str, Group]:
-        """Errors of forces by element."""
+        """Errors of forces and other labels of atoms by element."""
         from ase.data import chemical_symbols
 
-        forces = [one for one in self.compared if one.elements is not None]
-        numbers = sorted({int(number) for one in forces for number in one.elements.unique()})  # type: ignore[union-attr]
+        of_atoms = [one for one in self.compared if one.elements is not None]
+        numbers = sorted({int(number) for one in of_atoms for number in one.elements.unique()})  # type: ignore[union-attr]
         return {
-            chemical_symbols[number]: _group([(one, one.elements == number) for one in forces])  # type: ignore[misc]
+            chemical_symbols[number]: _group([(one, one.elements == number) for one in of_atoms])  # type: ignore[misc]
             for number in numbers
         }
 

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from equipot.evaluate._evaluation import ENERGY, Compared, EvaluatedFrame, Evaluation, error_numbers
-from equipot.fields import mask_key
+from equipot.evaluate._evaluation import Compared, EvaluatedFrame, Evaluation, error_numbers
+from equipot.fields import FIELDS, LABELS, mask_key
 from equipot.files import atomic
 from equipot.graph import Graph
+from equipot.quantities import ENERGY, Reported
+from equipot.units import energy_power
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 WRITTEN = {"total_energy": "energy", "forces": "forces", "stress": "stress"}
-"""Labels in files of predictions; their keys are ``label_NAME`` and ``equipot_NAME``."""
+"""Labels in files of predictions; their keys are ``label_NAME`` and ``equipot_NAME``. Others that are evaluated are
+there under their own names."""
 
 
 def write_predictions(found: Evaluation, path: str | Path) -> None:
     """Write all frames as extended XYZ, with labels and predictions in eV and Å, atomically.
 
     Labels are under ``label_energy``, ``label_forces`` and ``label_stress``, predictions under ``equipot_energy``,
-    ``equipot_forces`` and ``equipot_stress``; a label of an atom that has none is NaN. Stress is positive under
-    tension. ``source_file`` and ``source_frame`` (from 0) say where a frame comes from.
+    ``equipot_forces`` and ``equipot_stress``; other labels that were evaluated are under ``label_NAME`` and
+    ``equipot_NAME`` in their own units. A label of an atom that has none is NaN. Stress is positive under tension.
+    ``source_file`` and ``source_frame`` (from 0) say where a frame comes from.
 
     Args:
         found: Of ``evaluate``.
@@ -38,13 +42,14 @@ def write_predictions(found: Evaluation, path: str | Path) -> None:
     """
     from ase.io.extxyz import write_xyz
 
-    frames = (_atoms(one, found.energy_in_ev) for one in found.frames)
+    written = {**WRITTEN, **{label: label for label in found.contract if label in LABELS and label not in WRITTEN}}
+    frames = (_atoms(one, found.energy_in_ev, written) for one in found.frames)
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for frame in frames:
             write_xyz(file, [frame], write_results=False)
 
 
-def _atoms(one: EvaluatedFrame, factor: float) -> Atoms:
+def _atoms(one: EvaluatedFrame, energy_in_ev: float, written: Mapping[str, str]) -> Atoms:
     from ase import Atoms
 
     frame = one.frame
@@ -58,9 +63,9 @@ def _atoms(one: EvaluatedFrame, factor: float) -> Atoms:
         atoms.info["config_type"] = one.group
     atoms.info |= {"source_file": one.file, "source_frame": one.index}
     for prefix, values in (("label", frame), ("equipot", one.predictions)):
-        for field, name in WRITTEN.items():
-            if (value := _whole(values, field)) is not None:
-                _add(atoms, f"{prefix}_{name}", value * factor)
+        for label, name in written.items():
+            if (value := _whole(values, label)) is not None:
+                _add(atoms, f"{prefix}_{name}", label, value * energy_in_ev ** energy_power(FIELDS[label].unit))
     return atoms
 
 
@@ -75,8 +80,8 @@ def _whole(values: Graph, field: str) -> Any:
     return np.where(present.reshape(-1, *[1] * (rows.ndim - 1)), rows, np.nan)
 
 
-def _add(atoms: Atoms, name: str, value: Any) -> None:
-    if len(value) == len(atoms) and name.endswith("_forces"):
+def _add(atoms: Atoms, name: str, label: str, value: Any) -> None:
+    if FIELDS[label].per == "atom":
         atoms.arrays[name] = value
     else:
         atoms.info[name] = float(value[0]) if value.ndim == 1 else value[0]
@@ -107,7 +112,7 @@ def _rows(found: Evaluation) -> Iterator[dict[str, Any]]:
     left = found.energy_left_over()
     values = {one.name: _by_frame(one, one.predictions - one.labels) for one in found.compared}
     weights = {one.name: {} if one.weights is None else _by_frame(one, one.weights) for one in found.compared}
-    suffixes = {one.name: one.quantity.suffix for one in found.compared}
+    quantities = {one.name: one.quantity for one in found.compared}
     for index, one in enumerate(found.frames):
         row: dict[str, Any] = {
             "file": one.file,
@@ -122,7 +127,7 @@ def _rows(found: Evaluation) -> Iterator[dict[str, Any]]:
             row[f"energy_{prefix}_ev"] = "" if energy is None else float(energy[0]) * found.energy_in_ev
         for name, errors in values.items():
             if index in errors:
-                row |= _columns(name, suffixes[name], errors[index])
+                row |= _columns(quantities[name], errors[index])
             if index in weights[name]:
                 row[f"{name}_weight"] = float(weights[name][index].mean())
         if index in left:
@@ -130,11 +135,11 @@ def _rows(found: Evaluation) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _columns(name: str, suffix: str, errors: torch.Tensor) -> dict[str, float]:
-    if name == ENERGY:
-        return {f"{name}_error_{suffix}": float(errors[0])}
+def _columns(quantity: Reported, errors: torch.Tensor) -> dict[str, float]:
+    if quantity.name == ENERGY:
+        return {quantity.number("error"): float(errors[0])}
     numbers = error_numbers(errors)
-    return {f"{name}_{kind}_{suffix}": numbers[kind] for kind in ("rmse", "mae", "max")}
+    return {quantity.number(kind): numbers[kind] for kind in ("rmse", "mae", "max")}
 
 
 def _by_frame(one: Compared, numbers: torch.Tensor) -> dict[int, torch.Tensor]:

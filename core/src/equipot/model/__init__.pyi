@@ -27,6 +27,7 @@ from ._modification import modify as modify
 from ._modifiers import apply_modifier as apply_modifier
 from ._modifiers import apply_modifiers as apply_modifiers
 from ._modifiers import reapply as reapply
+from ._outputs import features_of as features_of
 from ._presets import FROM_PRESET as FROM_PRESET
 from ._presets import Presets as Presets
 from ._presets import apply_preset as apply_preset

@@ -29,7 +29,7 @@ from equipot.model._components import (
 from equipot.model._context import ModelInfo
 from equipot.model._evaluator import Evaluator, is_plain
 from equipot.model._inputs import check_batch
-from equipot.model._outputs import LAST_LAYER_FEATURES, NODE_FEATURES, head_problems, outputs_of_heads
+from equipot.model._outputs import LAST_LAYER_FEATURES, NODE_FEATURES, head_problems, no_features, outputs_of_heads
 from equipot.model._scale_shift import ScaleShift
 from equipot.nn.slots import replace_slots
 
@@ -334,9 +334,7 @@ def _missing(where: str, component: Any, provided: set[str], energy: EnergyModul
     """The fields that a component requires and nobody provides."""
     missing = sorted(set(component.requires) - provided)
     if lacking := [key for key in _FEATURES if key in missing]:
-        what = f"requires {lacking[0]}, which the builder's {type(energy).__name__} does not have"
-        hint = "take a builder that has them: 'equipot describe NAME' says which do"
-        yield problem(where, what, hint=hint)
+        yield no_features(where, energy, lacking[0])
     elif missing:
         what = f"requires the fields {missing} that nothing provides"
         yield problem(where, what, hint=f"available: {sorted(provided)}")

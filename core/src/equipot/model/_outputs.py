@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 
-from equipot.errors import PluginError, problem
+from equipot.errors import ConfigError, PluginError, problem
 from equipot.fields import FIELDS
 from equipot.graph import Graph
-from equipot.model._components import OutputHead
+from equipot.model._components import EnergyModule, OutputHead
+from equipot.nn.irreps import FeatureLayout
+
+if TYPE_CHECKING:
+    from equipot.model._graph_model import GraphModel
 
 NODE_FEATURES, LAST_LAYER_FEATURES = "node_features", "last_layer_features"
 
 OF_ENERGIES = ("total_energy", "atomic_energy", "forces", "stress", "virial", "stress_mask", "edge_forces")
 """What only energies and their derivatives provide."""
+
+
+def no_features(where: str, energy: EnergyModule, key: str = NODE_FEATURES) -> str:
+    """The problem of a component that requires features of a builder without."""
+    what = f"requires {key}, which the builder's {type(energy).__name__} does not have"
+    return problem(where, what, hint="take a builder that has them: 'equipot describe NAME' says which do")
+
+
+def features_of(model: GraphModel, where: str = "model") -> FeatureLayout:
+    """Layout of the field ``node_features`` of a model, for modifiers that add a head.
+
+    Args:
+        model: Any model.
+        where: Who needs them, as the error says.
+
+    Raises:
+        ConfigError: If its builder has none.
+    """
+    if model.energy.features is None:
+        raise ConfigError(no_features(where, model.energy))
+    return FeatureLayout.parse(model.energy.features)
 
 
 def head_problems(heads: Mapping[str, OutputHead], available: Collection[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from equipot.fields import mask_key
+from equipot.fields import LABELS, mask_key
 from equipot.graph import Graph, num_frames
 from equipot.train._measures import WEIGHTED_SUM
 
@@ -24,7 +24,7 @@ def not_finite(terms: Mapping[str, torch.Tensor], outputs: Graph, batch: Graph, 
 def _frames_not_finite(outputs: Graph, batch: Graph) -> list[int]:
     """Frames of a batch with a prediction or a present label that is NaN or infinite."""
     wrong = torch.zeros(num_frames(batch), dtype=torch.bool, device=batch["num_atoms"].device)
-    for key in ("total_energy", "forces", "stress"):
+    for key, field in LABELS.items():
         for source in (outputs, batch):
             if key not in source:
                 continue
@@ -32,7 +32,7 @@ def _frames_not_finite(outputs: Graph, batch: Graph) -> list[int]:
             rows = ~torch.isfinite(source[key].square()).reshape(source[key].shape[0], -1).all(1)
             if source is batch and mask_key(key) in batch:
                 rows = rows & batch[mask_key(key)]
-            if key == "forces":
+            if field.per == "atom":
                 wrong[batch["batch"][rows]] = True
             else:
                 wrong |= rows

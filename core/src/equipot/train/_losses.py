@@ -1,4 +1,4 @@
-"""Losses: weighted sums of mean squared errors of energies, forces and stress."""
+"""Losses: weighted sums of mean squared errors of energies, forces, stress and other labels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import abc
 import torch
 
 from equipot.errors import ConfigError, unknown
+from equipot.fields import LABELS
 from equipot.graph import Graph
 from equipot.train._measures import WEIGHTED_SUM, Loss, weight_problems, weighted_sum
 from equipot.train._terms import ErrorTerm, Term, TermMeasure
@@ -39,7 +40,7 @@ class SquaredErrorLoss(TermLoss, options=LossOptions):
     @property
     @abc.abstractmethod
     def compared(self) -> tuple[str, ...]:
-        """Labels that may have a weight."""
+        """Labels that have a weight unless ``coeffs`` says otherwise; it may name any other label of the table too."""
 
     def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
         """One term for each label with a weight."""
@@ -47,15 +48,14 @@ class SquaredErrorLoss(TermLoss, options=LossOptions):
         options = given if isinstance(given, LossOptions) else LossOptions(per_atom_energy=given.per_atom_energy)
         deltas = given.huber_of(self.compared)
         coeffs = dict.fromkeys(self.compared, 1.0) if options.coeffs is None else options.coeffs
-        problems = weight_problems(coeffs, self.compared, f"{name}.coeffs")
-        problems += [
-            unknown(f"{name}.huber", label, self.compared, "label") for label in deltas if label not in self.compared
-        ]
+        labels = dict.fromkeys((*self.compared, *(label for label in coeffs if label in LABELS)))
+        problems = weight_problems(coeffs, dict.fromkeys((*labels, *LABELS)), f"{name}.coeffs", "label")
+        problems += [unknown(f"{name}.huber", label, labels, "label") for label in deltas if label not in labels]
         if problems:
             raise ConfigError(problems)
         terms: dict[str, Term] = {}
         weights = {}
-        for label in self.compared:
+        for label in labels:
             if coeffs.get(label) or (label in coeffs and self.weights_optional):
                 quantity = "per_atom_energy" if label == "total_energy" and options.per_atom_energy else label
                 by_type = options.per_type_forces_coeffs if label == "forces" else None

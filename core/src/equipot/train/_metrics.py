@@ -1,10 +1,12 @@
-"""Metrics: mean, root mean square and largest errors of energies, forces and stress over an epoch."""
+"""Metrics: mean, root mean square and largest errors of energies, forces, stress and other labels over an epoch."""
 
 from __future__ import annotations
 
 import abc
 
-from equipot.errors import ConfigError
+from equipot.errors import ConfigError, unknown
+from equipot.fields import LABELS
+from equipot.quantities import ENERGY
 from equipot.train._measures import Metrics, weight_problems
 from equipot.train._terms import ErrorTerm, Term, TermMeasure
 from equipot.train.options import MetricsOptions
@@ -25,9 +27,13 @@ class ErrorMetrics(TermMeasure, Metrics, options=MetricsOptions):
 
     def make_terms(self) -> tuple[dict[str, Term], dict[str, float]]:
         """One term for each quantity, and the weights of single errors."""
-        kinds = ("rmse", "mae", "maxabserr")
-        terms = {name: ErrorTerm(name, kinds, **self.term_options(name)) for name in self.compared}
-        default = {f"{name}_rmse": 1.0 for name in self.compared if name != "per_atom_energy"}
+        kinds, where = ("rmse", "mae", "maxabserr"), f"{type(self).__name__}.labels"
+        further = self.options.labels or []
+        if problems := [unknown(where, name, LABELS, "label") for name in further if name not in LABELS]:
+            raise ConfigError(problems)
+        compared = dict.fromkeys((*self.compared, *further))
+        terms = {name: ErrorTerm(name, kinds, **self.term_options(name)) for name in compared}
+        default = {f"{name}_rmse": 1.0 for name in compared if name != ENERGY}
         coeffs = default if self.options.coeffs is None else self.options.coeffs
         names = [name for term in terms.values() for name in term.names]
         if problems := weight_problems(coeffs, names, f"{type(self).__name__}.coeffs"):

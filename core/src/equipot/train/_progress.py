@@ -14,7 +14,7 @@ import torch
 
 from equipot._processes import is_first, say
 from equipot.files import append_text
-from equipot.quantities import REPORTED, in_mev
+from equipot.quantities import REPORTED
 from equipot.train._checkpoints import RunCheckpoints
 from equipot.train._table import KINDS
 from equipot.units import Units
@@ -124,7 +124,7 @@ def _rates(trainer: lightning.Trainer) -> Iterable[float]:
 
 
 def errors(metrics: Mapping[str, Any], units: Units) -> list[str]:
-    """Errors of the validation sets, in meV: mean absolute ones where there are some, else root mean squares.
+    """Errors of the validation sets in the units of tables: mean absolute ones where there are some, else rms.
 
     Args:
         metrics: As logged.
@@ -135,7 +135,7 @@ def errors(metrics: Mapping[str, Any], units: Units) -> list[str]:
         for kind in KINDS:
             found = [(one, metrics.get(f"{name}_epoch/{one.name}_{kind}")) for one in REPORTED]
             shown = [
-                f"{one.title} {float(value) * in_mev(units):.4g} {one.unit}"
+                f"{one.title} {float(value) * one.factor(units):.4g} {one.unit}"
                 for one, value in found
                 if value is not None
             ]

@@ -1,11 +1,11 @@
-"""The table printed at the end of a run: errors in meV/atom, meV/Å and meV/Å³."""
+"""The table printed at the end of a run: errors in meV/atom, meV/Å, meV/Å³ and the units of other labels."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 
-from equipot.quantities import REPORTED, in_mev
+from equipot.quantities import REPORTED
 from equipot.units import Units
 
 KINDS = ("mae", "rmse")
@@ -22,16 +22,19 @@ def results_table(results: Mapping[str, Mapping[str, float]], units: Units) -> s
 
     logged = {key: value for stage in ("train", "val", "test") for key, value in results.get(stage, {}).items()}
     sets = list(dict.fromkeys(key.split("_epoch/")[0] for key in logged if key.startswith(("val", "test"))))
-    columns = {f"{one.name}_{kind}": f"{one.title} {kind.upper()}\n{one.unit}" for one in REPORTED for kind in KINDS}
+    columns = {f"{one.name}_{kind}": (one, kind) for one in REPORTED for kind in KINDS}
     keys = [key for key in columns if any(f"{name}_epoch/{key}" in logged for name in sets)]
     if not keys:
         return ""
     table = Table("set", title="Errors")
-    for key in keys:
-        table.add_column(columns[key], justify="right")
+    for one, kind in (columns[key] for key in keys):
+        table.add_column(f"{one.title} {kind.upper()}\n{one.unit}", justify="right")
     for name in sets:
-        values = [logged.get(f"{name}_epoch/{key}") for key in keys]
-        table.add_row(name, *("" if value is None else f"{value * in_mev(units):.4g}" for value in values))
+        values = {key: logged.get(f"{name}_epoch/{key}") for key in keys}
+        shown = (
+            "" if value is None else f"{value * columns[key][0].factor(units):.4g}" for key, value in values.items()
+        )
+        table.add_row(name, *shown)
     text = io.StringIO()
     Console(file=text, width=118, color_system=None).print(table)
     return text.getvalue().rstrip("\n")

@@ -27,8 +27,8 @@ class EnergyLossOptions(Options):
 
     huber: Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(gt=0)]] | None = None
     """Errors beyond this size count linearly instead of squared, so that few large ones do not decide: by label
-    (``total_energy``, per atom if energies are compared so; ``forces``; ``stress``), in its unit. A number is that of
-    forces, and a tenth of it holds for the other labels; default: none do."""
+    (``total_energy``, per atom if energies are compared so; ``forces``; ``stress``; …), in its unit. A number is that
+    of forces, and a tenth of it holds for energies and stress; other labels must be named. Default: none do."""
 
     def huber_of(self, labels: Iterable[str]) -> dict[str, float]:
         """The sizes by label.
@@ -44,10 +44,11 @@ class EnergyLossOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions(EnergyLossOptions):
-    """Options of losses that compare energies, forces and perhaps stress."""
+    """Options of losses that compare energies, forces and perhaps stress and other labels."""
 
     coeffs: dict[str, float] | None = field(default=None, kw_only=False)
-    """Weight of each label (``total_energy``, ``forces``, ``stress``), normalised to sum 1; default: 1 each."""
+    """Weight of each label (``total_energy``, ``forces``, ``stress``, or any other that is declared, e.g. ``dipole``),
+    normalised to sum 1; default: 1 for each of those that the loss is named for."""
 
     per_type_forces_coeffs: dict[str, float] | None = None
     """Weight of each type's mean squared force error; by default every atom has the same weight."""
@@ -59,6 +60,9 @@ class MetricsOptions(Options):
 
     coeffs: dict[str, float | None] | None = None
     """Weights in ``weighted_sum``, normalised to sum 1; default: 1 for the root mean square error of each label."""
+
+    labels: list[str] | None = None
+    """Further labels whose errors are measured, e.g. ``[dipole]``, besides those that the metrics are named for."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 from equipot.evaluate import Evaluation, evaluate_frames
 from equipot.files import write_json
 from equipot.model import apply_automatic
-from equipot.quantities import REPORTED
 from equipot_fit._commands import say
 from equipot_fit._package import PACKAGE
 from equipot_fit._report._run_folder import RunFolder
@@ -95,9 +94,8 @@ def say_errors(evaluated: tuple[str, Evaluation] | None, record: Mapping[str, An
 def _errors(evaluation: Evaluation) -> list[str]:
     """A line for each quantity."""
     lines = []
-    titles = {one.name: one for one in REPORTED}
     for one in evaluation.compared:
-        errors, quantity = one.errors(), titles[one.quantity.name]
+        errors, quantity = one.errors(), one.quantity
         values = f"RMSE {errors['rmse']:.4g}, MAE {errors['mae']:.4g} {quantity.unit}"
         lines.append(f"{quantity.title}: {values}")
     return lines

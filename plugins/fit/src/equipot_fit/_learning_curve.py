@@ -337,7 +337,7 @@ def point(folder: Path, size: int, seed: int) -> dict[str, Any]:
         raise DataError(problem(str(folder), f"the training has left no errors: {error}")) from None
     errors = {}
     for one in REPORTED:
-        names = {kind: f"{one.name}_{kind}_{one.suffix}" for kind in ("rmse", "mae")}
+        names = {kind: one.number(kind) for kind in ("rmse", "mae")}
         if all(isinstance(found.get(name), float) for name in names.values()):
             errors[one.name] = {kind: found[name] for kind, name in names.items()}
     return {

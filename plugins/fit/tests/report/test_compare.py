@@ -76,7 +76,7 @@ def test_wrong_arguments_are_one_line(given, message, capsys):
 
 def test_errors_are_read_by_set_and_quantity():
     results = {"val": {"val0_epoch/forces_mae": 0.1, "val0_epoch/other": 1.0, "val0_epoch/stress_rmse": 0.002}}
-    assert errors(results, 1000.0) == {
+    assert errors(results, "metal") == {
         "val0": {"forces": {"mae": 100.0}, "stress": {"rmse": 2.0}},
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from equipot.errors import ConfigError, problem, unknown
+from equipot.fields import LABELS
 from equipot_from_nequip._options import Options, without
 
 DROPPED = (
@@ -18,8 +19,6 @@ STRESS = {"VirialToStressTransform": ("virial", "virial"), "StressSignFlipTransf
 
 DEFAULTS = {"total_energy": "energy", "forces": "forces"}
 """Labels that need no mapping, and their keys in files."""
-
-LABELS = (*DEFAULTS, "stress", "virial", "atomic_energy")
 
 FIELDS = {"pos": "positions"}
 """Fields of nequip that have another name here."""

@@ -304,7 +304,8 @@ class Ageing(torch.nn.Module):
     def __init__(self, inner):
         super().__init__()
         self.inner, self.calls = inner, 0
-        self.requires, self.provides, self.locality = inner.requires, inner.provides, inner.locality
+        for name in ("requires", "provides", "features", "locality"):
+            setattr(self, name, getattr(inner, name))
 
     def forward(self, data):
         self.calls += 1

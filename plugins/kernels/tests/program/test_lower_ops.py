@@ -296,3 +296,22 @@ def test_what_cannot_be_repeated_is_refused(function, message):
 def test_the_refusal_names_the_line():
     with pytest.raises(NotTraceable, match=r"test_lower_ops\.py, line \d+: aten\.rand_like\.default draws"):
         program_of(lambda x: [torch.rand_like(x)], [X])
+
+
+def test_rows_that_are_given_in_the_second_phase_only_are_read_there():
+    """A matrix product needs them stored: the gradient of a sum over frames, read by atoms, times weights."""
+
+    def function(x, frame, weights, gradient):
+        return [2 * x, gradient.index_select(0, frame).reshape(-1, 1) @ weights.unsqueeze(0)]
+
+    specs = [X, Spec(("n",), INTEGER), Spec((5,), DOUBLE), Spec(("n", 3), DOUBLE)]
+    values = chosen_sizes(["n"])
+    runs = [record(lambda given: function(*given), specs, {"n": size}, handled) for size in values[0]]
+    lowering = Lowering(*runs, Symbols(values))
+    program = assemble(lowering, lowering.results, 1, specs, [0, 0, 0, 1])
+    check_program(program)
+    given = [made(spec, {"n": 4}, number) for number, spec in enumerate(specs)]
+    reference = Reference(program)
+    _, state = reference.forward(given[:3])
+    (found,) = reference.backward(state, given[3:])
+    torch.testing.assert_close(found, function(*given)[1])

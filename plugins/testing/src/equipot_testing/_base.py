@@ -52,6 +52,9 @@ class Conformance:
     kind: ClassVar[str]
     """A key of ``equipot.plugins.KINDS``, or ``parts``."""
 
+    declared_kind: ClassVar[str] = ""
+    """Kind of the declaration, if it is another one than ``kind``."""
+
     name: ClassVar[str] = ""
     """Registered name of the component; of a part, its path."""
 
@@ -85,11 +88,16 @@ class Conformance:
         """Its checks, the most informative first."""
         return checks_of(cls, Conformance, cls.basics)
 
+    @classmethod
+    def registry(cls) -> str:
+        """Kind under which plugins declare the component."""
+        return cls.declared_kind or cls.kind
+
     def component(self) -> Any:
         """The class or function under test."""
         from equipot.plugins import plugins
 
-        return self.target if self.target is not None else plugins().load(self.kind, self.name)
+        return self.target if self.target is not None else plugins().load(self.registry(), self.name)
 
     def declaring_module(self) -> str | None:
         """The module whose hooks declare the component; None if no installed plugin does."""
@@ -97,7 +105,7 @@ class Conformance:
 
         if self.target is not None:
             return None
-        declared = plugins().lookup(self.kind, self.name)
+        declared = plugins().lookup(self.registry(), self.name)
         if declared.version == LOCAL_FILE:
             return None
         return next(record.target for record in plugins().records if record.id == declared.plugin)

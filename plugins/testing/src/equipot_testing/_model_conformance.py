@@ -18,7 +18,7 @@ from equipot_testing._model_kit import called
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing._tracing import exported, runner, traced
 from equipot_testing.checks import check_close, check_outputs_equal, check_that
-from equipot_testing.frames import batch_of, bulk, lone_atom, molecule
+from equipot_testing.frames import batch_of, bulk, lone_atom, molecule, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,9 @@ class ModelBuilderConformance(ModelEngineeringChecks):
             "one lone atom": [lone_atom()],
             "one molecule": [molecule(n_types)],
         }.items():
-            batch = batch_of(structures, model.info)
+            if not (kept := served(structures, model.info)):
+                continue
+            batch = batch_of(kept, model.info)
             output = called(f"{law}, {name}", program, batch)
             close_outputs(f"{law}, {name}", output, model(batch))
 

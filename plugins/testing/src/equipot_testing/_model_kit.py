@@ -10,7 +10,7 @@ from equipot.fields import FIELDS
 from equipot.graph import num_atoms
 from equipot_testing._base import Conformance
 from equipot_testing.checks import check_equal, check_outputs_equal, check_that
-from equipot_testing.frames import Structure, batch_of, bulk, lone_atom, molecule, standard_structures
+from equipot_testing.frames import Structure, batch_of, bulk, lone_atom, molecule, served, standard_structures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +137,9 @@ class ModelKit(Conformance):
             "lone atoms around a bulk": [lone_atom(), bulk(n_types), lone_atom(1), molecule(n_types)],
         }
         for name, structures in batches.items():
-            batch = batch_of(structures, model.info)
+            if not (kept := served(structures, model.info)):
+                continue
+            batch = batch_of(kept, model.info)
             for training in (False, True):
                 mode = "train" if training else "eval"
                 output = called(f"{name} in {mode} mode", model.train(training), batch)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from equipot_testing._checklist import after
-from equipot_testing._equivariance import orthogonal_matrices, turned_tensors, turned_vectors
+from equipot.model import EnergyTermModule
+from equipot.nn.irreps import FeatureLayout
+from equipot_testing._checklist import NotApplicable, after
+from equipot_testing._equivariance import orthogonal_matrices, turned_block, turned_tensors, turned_vectors
 from equipot_testing._model_kit import ModelKit
 from equipot_testing.checks import check_close, check_equal, check_that
 from equipot_testing.frames import batch_of, bulk, cluster, molecule
@@ -144,6 +146,41 @@ class ModelSymmetryChecks(ModelKit):
         both = model(_together(one, far).graph(model.info))["atomic_energy"]
         check_close("two molecules 60 Å apart: each must have the energy it has alone", both, parts, tolerance=TIGHT)
 
+    @after("batch_equals_singles", "permutation", "rotation_and_inversion")
+    def test_node_features(self) -> None:
+        """Node features have the stated irreps, turn along, and change no energies where they are asked for.
+
+        Tolerance: 1e-9, relative to the largest value or 1; the layout must be written as ``str(FeatureLayout)``.
+        Why: heads of any plugin read them, and take columns for scalars or vectors as the irreps say.
+        Goes wrong: channels before components; vectors in another order than e3nn's; 1e stated for vectors; words in
+        the builder's ``node_features`` without features.
+        """
+        recipe, model = self.recipe(), self.model()
+        stated = model.energy.features
+        check_that(
+            bool(recipe.node_features) == bool(stated),
+            f"the builder must say in 'node_features' what its module's features hold, {recipe.node_features!r}, "
+            f"and the module their irreps in 'features', {stated!r}",
+        )
+        if stated is None:
+            raise NotApplicable("the builder has no node features")
+        layout = FeatureLayout.parse(stated)
+        check_that(str(layout) == stated, f"features must be written in the order of the columns, as {str(layout)!r}")
+        probe = _Probe()
+        probed = model.replace(energy_terms={**model.energy_terms, "probe": probe})
+        structures = list(self.structures().values())
+        batch = batch_of(structures, model.info)
+        energies, features = probed(batch)["total_energy"], probe.features
+        wanted = (len(batch["atom_types"]), layout.dim)
+        check_that(tuple(features.shape) == wanted, f"node features must have the shape {wanted}, got {features.shape}")
+        check_equal("asked for node features: energies must not change", energies, model(batch)["total_energy"])
+        for name, matrix in orthogonal_matrices().items():
+            probed(batch_of([structure.mapped(matrix) for structure in structures], model.info))
+            for block in layout.blocks:
+                law = f"node features, {name}: {block.mul}x{block.irrep} must turn along"
+                turned = turned_block(layout.view(features, block), block.irrep, matrix)
+                check_close(law, layout.view(probe.features, block), turned, tolerance=TIGHT)
+
     @after("batch_equals_singles", "permutation")
     def test_types_matter(self) -> None:
         """An atom's energy depends on its own type and on that of its neighbour.
@@ -166,6 +203,18 @@ class ModelSymmetryChecks(ModelKit):
         for what, table in (("its neighbour", energies), ("the atom itself", energies.T)):
             least = float((table[:, :, None] - table[:, None, :]).abs().amax(0)[~torch.eye(n_types).bool()].min())
             check_that(least > allowed, f"the energy of an atom must depend on the type of {what}, it does not")
+
+
+class _Probe(EnergyTermModule):
+    """A term that adds nothing, and keeps the features that it gets."""
+
+    requires = ("node_features",)
+    features = torch.zeros(0)
+
+    def forward(self, data: Graph) -> torch.Tensor:
+        """Zeros, [n_atoms]."""
+        self.features = data["node_features"].detach()
+        return torch.zeros(self.features.shape[0], dtype=torch.float64, device=self.features.device)
 
 
 def _together(one: Structure, other: Structure) -> Structure:

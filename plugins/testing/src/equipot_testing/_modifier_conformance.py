@@ -19,8 +19,8 @@ from equipot_testing._global_state import check_global_state_kept
 from equipot_testing._model_kit import cloned
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing.checks import check_close, check_equal, check_outputs_equal, check_that
-from equipot_testing.frames import batch_of, standard_structures
-from equipot_testing.toy import ToyModel
+from equipot_testing.frames import batch_of, served, standard_structures
+from equipot_testing.toy import ToyFeatures
 
 if TYPE_CHECKING:
     from equipot.graph import Graph
@@ -55,7 +55,7 @@ class ModifierConformance(Conformance):
         Override it for a modifier that needs a certain builder.
         """
         options = {"type_names": list(self.type_names), "r_max": 4.0, "model_dtype": "float64", **self.model_options}
-        model = ToyModel(**options).build()
+        model = ToyFeatures(**options).build()
         next(model.parameters()).requires_grad_(False)
         return model
 
@@ -64,11 +64,12 @@ class ModifierConformance(Conformance):
         given = {**self.options, **options}
         if self.target is None:
             return apply_modifier(model, self.name, given)
-        return _apply_undeclared(self.entry(), self.component(), model, given)
+        return apply_undeclared(self.entry(), self.component(), model, given)
 
     def batch(self, model: GraphModel) -> Graph:
-        """Bulk, slab, wire, molecule and lone atom."""
-        return batch_of(standard_structures(len(model.info.type_names)).values(), model.info)
+        """Those of bulk, slab, wire, molecule and lone atom that the modified model serves."""
+        structures = standard_structures(len(model.info.type_names)).values()
+        return batch_of(served(structures, self.modified(model).info), model.info)
 
     def entry(self) -> ModifierEntry:
         """Its declaration."""
@@ -267,7 +268,7 @@ class ModifierConformance(Conformance):
             self.modified(model)
 
 
-def _apply_undeclared(entry: ModifierEntry, function: Any, model: GraphModel, options: dict[str, Any]) -> GraphModel:
+def apply_undeclared(entry: ModifierEntry, function: Any, model: GraphModel, options: dict[str, Any]) -> GraphModel:
     """What ``apply_modifier`` does, for a function that no plugin declares."""
     if not isinstance(model, GraphModel):
         raise ConfigError(problem(f"modifier {entry.name}", "works on an eager GraphModel only", got=type(model)))

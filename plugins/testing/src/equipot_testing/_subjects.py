@@ -21,6 +21,7 @@ from equipot_testing.conformance import (
     ExportTargetConformance,
     ModelBuilderConformance,
     ModifierConformance,
+    OutputHeadConformance,
     PairPotentialConformance,
     PartConformance,
     StatsManagerConformance,
@@ -41,6 +42,9 @@ KITS: dict[str, type[Conformance]] = {
     PARTS: PartConformance,
 }
 """Kind of declaration to conformance class."""
+
+OF_ENERGIES = {"atomic_energy", "total_energy", "forces", "stress", "virial"}
+"""Outputs that modifiers of derivatives provide; a modifier that provides others adds a head."""
 
 _GIVEN = {"type_names", "r_max"}
 """Options of builders that the kit sets itself."""
@@ -85,8 +89,9 @@ def find_subjects(
         PluginError: If there is no such plugin, or it cannot be loaded.
         ConfigError: If no component is left, or options are given for several.
     """
-    if kind and kind not in KITS:
-        raise ConfigError(problem("--kind", "unknown kind of declaration", got=kind, hint=f"kinds: {list(KITS)}"))
+    kinds = [*KITS, OutputHeadConformance.kind]
+    if kind and kind not in kinds:
+        raise ConfigError(problem("--kind", "unknown kind of declaration", got=kind, hint=f"kinds: {kinds}"))
     path = Path(subject) if os.sep in subject or subject.startswith(".") or subject.endswith(".py") else None
     written = _written_kits(path) if path is not None else []
     required = not written or any(_is_missing(one) for one in written)
@@ -127,7 +132,7 @@ def _written_kits(path: Path) -> list[Subject]:
 def _is_missing(subject: Subject) -> bool:
     """Whether a conformance class is for a name that no installed plugin declares."""
     kit = subject.kit
-    return kit is not None and kit.target is None and kit.name not in plugins().names(kit.kind)
+    return kit is not None and kit.target is None and kit.name not in plugins().names(kit.registry())
 
 
 def _uses_fixtures(kit: type[Conformance]) -> bool:
@@ -212,27 +217,40 @@ def _declared_by(
         return
     for kind in KITS:
         for declared in plugins().available(kind):
-            if declared.plugin == record.id and (kind, declared.entry.name) not in done:
+            if declared.plugin != record.id:
+                continue
+            if (kind, declared.entry.name) not in done:
                 yield _subject(declared, options)
+            if _adds_a_head(declared) and (OutputHeadConformance.kind, declared.entry.name) not in done:
+                yield _subject(declared, options, OutputHeadConformance)
 
 
-def _subject(declared: Declaration, options: Mapping[str, Any]) -> Subject:
+def _adds_a_head(declared: Declaration) -> bool:
+    """Whether it is a modifier that provides more than energies and their derivatives."""
+    provided = set(getattr(declared.entry, "provides", ())) if declared.kind == "modifiers" else set()
+    return bool(provided - OF_ENERGIES)
+
+
+def _subject(declared: Declaration, options: Mapping[str, Any], base: type[Conformance] | None = None) -> Subject:
     kind, name = declared.kind, declared.entry.name
+    base = base or KITS[kind]
     owner = f"{declared.distribution} {declared.version}"
     if kind == PARTS:
         return Subject(kind, name, owner, type(f"Check{name.rpartition('.')[2]}", (PartConformance,), {"name": name}))
     chosen, unknown = _required_options(plugins().load(kind, name), options)
     if unknown:
         remark = f"needs the options {unknown}; give --name {name} --option {unknown[0]}=VALUE, or write a test"
-        return Subject(kind, name, owner, None, remark)
+        return Subject(base.kind, name, owner, None, remark)
     attributes: dict[str, Any] = {"name": name, "options": {**chosen, **options}}
-    if kind == "modifiers":
+    if base is ModifierConformance:
         attributes["model_options"] = {"do_derivatives": not getattr(declared.entry, "provides", ())}
     remark = f"options chosen by the check: {chosen}" if chosen else ""
-    kit = type(f"Check{name}", (KITS[kind],), attributes)
+    kit = type(f"Check{name}", (base,), attributes)
     if issubclass(kit, ModifierConformance) and (reason := _refusal(kit())):
-        return Subject(kind, name, owner, None, f"{reason}; give --option, or write a test whose model() it acts on")
-    return Subject(kind, name, owner, kit, remark)
+        return Subject(
+            base.kind, name, owner, None, f"{reason}; give --option, or write a test whose model() it acts on"
+        )
+    return Subject(base.kind, name, owner, kit, remark)
 
 
 def _refusal(kit: ModifierConformance) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from equipot_testing._energy_term_conformance import EnergyTermConformance
 from equipot_testing._export_conformance import ExportTargetConformance
+from equipot_testing._head_conformance import OutputHeadConformance
 from equipot_testing._model_conformance import ModelBuilderConformance
 from equipot_testing._modifier_conformance import ModifierConformance
 from equipot_testing._pair_conformance import PairPotentialConformance
@@ -24,6 +25,7 @@ __all__ = [
     "ExportTargetConformance",
     "ModelBuilderConformance",
     "ModifierConformance",
+    "OutputHeadConformance",
     "PairPotentialConformance",
     "PartConformance",
     "StatsManagerConformance",

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from equipot.graph import Graph, collate, edge_set_key
+from equipot.model import BOUNDARIES
 from equipot_testing.neighbors import brute_force_neighbors
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Structure:
     def volume(self) -> float:
         """Volume of the cell in Å³; 0 without a cell."""
         return float(torch.linalg.det(self.cell).abs())
+
+    @property
+    def boundary(self) -> str:
+        """Its boundary condition, one of ``equipot.model.BOUNDARIES``."""
+        return BOUNDARIES[sum(self.pbc)]
 
     def moved(self, displacement: torch.Tensor) -> Structure:
         """The structure with atoms displaced by [n_atoms, 3] or [3] Å."""
@@ -105,6 +111,11 @@ class Structure:
             graph[edge_set_key("edge_index", name)] = torch.from_numpy(np.stack([centre, neighbour]))
             graph[edge_set_key("edge_cell_shift", name)] = torch.from_numpy(shift).to(torch.float64)
         return graph
+
+
+def served(structures: Iterable[Structure], info: ModelInfo) -> list[Structure]:
+    """Those of the structures whose boundary conditions a model serves."""
+    return [one for one in structures if all(one.boundary in allowed for _, allowed in info.boundary)]
 
 
 def batch_of(structures: Iterable[Structure], info: ModelInfo) -> Graph:

@@ -4,10 +4,22 @@ import contextlib
 
 import torch
 
-from broken_toys import calculators, declared, derivatives, models, modifiers, pairs, parts, stats, targets, terms
+from broken_toys import (
+    calculators,
+    declared,
+    derivatives,
+    heads,
+    models,
+    modifiers,
+    pairs,
+    parts,
+    stats,
+    targets,
+    terms,
+)
 from equipot_testing.run import run_checks
 
-MODULES = (models, derivatives, pairs, terms, modifiers, stats, parts, targets, declared, calculators)
+MODULES = (models, derivatives, pairs, terms, heads, modifiers, stats, parts, targets, declared, calculators)
 TOYS = [toy for module in MODULES for toy in module.TOYS]
 
 LIMIT = 3

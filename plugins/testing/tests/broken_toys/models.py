@@ -8,7 +8,7 @@ from broken_toys.toy import caught_by, toys_of
 from equipot.model import EnergyModule, pair_index
 from equipot.nn.cutoff import polynomial_cutoff
 from equipot_testing.conformance import ModelBuilderConformance
-from equipot_testing.toy import ToyEnergy, ToyModel
+from equipot_testing.toy import ToyEnergy, ToyFeaturesEnergy, ToyModel
 
 
 @caught_by("runs", "reads the field 'positions', which its 'requires' does not name")
@@ -330,10 +330,28 @@ class ForgetfulConstant(ToyEnergy):
         return {"atomic_energy": self.constant * super().forward(data)["atomic_energy"]}
 
 
+@caught_by("node_features", "1x1e must turn along")
+class Mislabelled(ToyFeaturesEnergy):
+    """States pseudovectors where its features are vectors."""
+
+    features = "1x0e+1x1e"
+
+
+@caught_by("node_features", "energies must not change")
+class AskedTwice(ToyFeaturesEnergy):
+    """Gives other energies where it is asked for features."""
+
+    def forward(self, data, *, features=False):
+        found = super().forward(data, features=features)
+        return {**found, "atomic_energy": found["atomic_energy"] * (1.0 + 1e-9 * features)}
+
+
 def builder_of(energy):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Broken(ToyModel):
         """A toy model with a fault."""
+
+        node_features = "sums over neighbours" if energy.features else ""
 
         def build_energy(self, context) -> EnergyModule:
             return energy(context)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import equipot.train as core
 from equipot.errors import ConfigError, unknown
+from equipot.fields import LABELS
 from equipot.options import Options
 from equipot.train import Term, TermMeasure
 from equipot.train.options import EnergyLossOptions, LossOptions, MetricsOptions
@@ -64,9 +65,9 @@ class Extended(TermMeasure):
         """The terms of core and those of ``extra_metrics``."""
         name = type(self).__name__
         terms, weights = super().make_terms()  # type: ignore[safe-super]
-        wrong = [one for one in self.extra.ignore_nan or () if one not in self.compared]
-        if wrong:
-            raise ConfigError(unknown(f"{name}.ignore_nan.{one}", one, self.compared, "name") for one in wrong)
+        known = dict.fromkeys((*self.compared, *LABELS))
+        if wrong := [one for one in self.extra.ignore_nan or () if one not in known]:
+            raise ConfigError(unknown(f"{name}.ignore_nan.{one}", one, known, "name") for one in wrong)
         taken = [value for term in terms.values() for value in term.names]
         more, further = metric_terms(self.extra.extra_metrics or [], f"{name}.extra_metrics", taken)
         return terms | more, weights | further

@@ -22,9 +22,6 @@ from equipot.options import Configurable, Options
 LABEL_PREFIX = "original_dataset_"
 """Prefix of the names of labels in the files."""
 
-_RESULTS = {"total_energy": "energy", "atomic_energy": "energies", "forces": "forces", "stress": "stress"}
-"""Predictions that ASE reads as results of a calculator, and their names there."""
-
 
 @dataclass(frozen=True)
 class WriterOptions(Options):
@@ -95,7 +92,7 @@ class PredictionFiles:
         """
         self._check(outputs, batch)
         kept = {key: value.detach().cpu() for key, value in batch.items() if _is_kept(key)}
-        wanted = (*_RESULTS, *self.extra_fields, "stress_mask")
+        wanted = (*_in_results(), *self.extra_fields, "stress_mask")
         predicted = {key: value.detach().cpu() for key, value in outputs.items() if key in wanted}
         predicted |= {key: kept[key] for key in ("batch", "num_atoms")}
         return [self._one(*pair) for pair in zip(split(predicted), split(kept), strict=True)]
@@ -120,7 +117,7 @@ class PredictionFiles:
 
         symbols = frame["atomic_numbers"].numpy() if self.symbols is None else self.symbols[frame["atom_types"].numpy()]
         atoms = Atoms(symbols, frame["positions"].numpy(), cell=frame["cell"][0].numpy(), pbc=frame["pbc"][0].numpy())
-        results = {_RESULTS[key]: _value(key, predicted) for key in _RESULTS if _has(key, predicted)}
+        results = {name: _value(key, predicted) for key, name in _in_results().items() if _has(key, predicted)}
         atoms.calc = SinglePointCalculator(atoms, **results)
         for key in self.extra_fields:
             if _has(key, predicted):
@@ -144,6 +141,14 @@ class PredictionFiles:
 
 class _DiscardedError(Exception):
     """Makes ``atomic`` discard an unfinished file."""
+
+
+def _in_results() -> dict[str, str]:
+    """Predictions that ASE reads as results of a calculator, and their names there."""
+    from ase.calculators.calculator import all_properties
+
+    named = {key: row.ase_property for key, row in FIELDS.items()}
+    return {key: name for key, name in named.items() if name in all_properties}
 
 
 def _is_kept(key: str) -> bool:

@@ -16,7 +16,7 @@ from equipot.data._frames import LabelReport
 from equipot.data._packed import PackedFrames, Packer
 from equipot.fields import LABELS, mask_key
 from equipot.graph import per_what
-from equipot.units import UNIT_SYSTEMS, Units
+from equipot.units import Units, in_ev
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ class Block:
     pbc: BoolArray
     """Shape [n_frames, 3]."""
     labels: Mapping[str, FloatArray]
-    """Labels in eV, eV/Å and eV/Å³, one row for each frame or atom; NaN where masked or absent."""
+    """Labels in the units of their fields (eV, eV/Å, …), one row for each frame or atom; NaN where masked or absent."""
     compositions: Sequence[Composition]
     reports: Sequence[Mapping[str, LabelReport]]
     keys: Sequence[Sequence[str]]
@@ -133,8 +133,11 @@ def _block(collection: FrameCollection, indices: range, set_name: str, units: Un
     alone = marked.copy()
     for number in np.flatnonzero((counts == 1) & ~marked).tolist():
         alone[number] = is_alone(packed[number])
-    scale = UNIT_SYSTEMS[units].energy_in_ev
-    labels = {label: _values(fields, present, label, counts, scale) for label in LABELS if label in fields}
+    labels = {
+        label: _values(fields, present, label, counts, in_ev(field.unit, units))
+        for label, field in LABELS.items()
+        if label in fields
+    }
     return Block(
         set_name=set_name,
         places=[collection.places[index] for index in indices],
@@ -168,7 +171,7 @@ def _values(
     counts: IntArray,
     scale: float,
 ) -> FloatArray:
-    """A label in eV, NaN where it is masked, or the frame does not have it."""
+    """A label in the unit of its field, NaN where it is masked, or the frame does not have it."""
     values: FloatArray = fields[label] * scale
     mask = fields.get(mask_key(label))
     if mask is not None and not mask.all():

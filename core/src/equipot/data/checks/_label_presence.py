@@ -76,7 +76,7 @@ UNUSED = define(
         title="The file has further numbers that look like labels",
         law="It is known which labels are used and which are not.",
         threshold="A numeric key that is not read contains energy, force, stress, virial, dipole or polarizability, "
-        "and names neither a tolerance nor a weight.",
+        "and names neither a tolerance nor a weight; or it is the name of a label that a plugin declares.",
         why="Nothing of these numbers.",
         remedy=lambda: f"Name the key in {option('labels')} if it is the one to learn.",
     )
@@ -218,13 +218,18 @@ class Presence(LabelPass):
         read |= {name for label in self.asked.contract if not self._present[label] for name in self._similar(label)}
         left = {key for key in self._keys if key.split(":", 1)[1] not in read}
         for check, pattern in _UNUSED:
-            keys = sorted(key for key in left if pattern.search(key.split(":", 1)[1]))
+            keys = sorted(key for key in left if _is_like(key.split(":", 1)[1], check, pattern))
             left -= set(keys)
             if keys:
                 names = _listed(list(dict.fromkeys(key.split(":", 1)[1] for key in keys)))
                 count, place = max(self._keys[key] for key in keys), self._key_places[keys[0]]
                 message = f"{names}: in up to {count} of {self._frames} frames, and not read"
                 yield Finding(check=check, count=count, example=place, message=message, places=(place,))
+
+
+def _is_like(key: str, check: Check, pattern: re.Pattern[str]) -> bool:
+    """Whether a key looks like what a check is about; a label of a plugin may have any name."""
+    return check is UNUSED if key in LABELS else pattern.search(key) is not None
 
 
 def _shared(values: Sequence[_T]) -> Iterator[tuple[_T, IntArray]]:

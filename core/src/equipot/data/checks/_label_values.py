@@ -11,7 +11,9 @@ from equipot.commands import option
 from equipot.data.checks._block import Block, BoolArray, FloatArray
 from equipot.data.checks._catalogue import Check, Finding, define
 from equipot.data.checks._survey import Asked, LabelPass, Places
+from equipot.fields import FIELDS
 from equipot.graph import per_what
+from equipot.units import energy_power
 
 ALL_ZERO = define(
     Check(
@@ -49,14 +51,27 @@ FORCES_ZERO = define(
     )
 )
 
+VANISHES = define(
+    Check(
+        code="label-vanishes",
+        severity="note",
+        title="A label is exactly zero in some frames",
+        law="Dipoles, charges and the like vanish by symmetry only.",
+        threshold="All numbers of a label are exactly zero in a frame of more than one atom, and not in all frames of "
+        "the set; energies, forces and stress have checks of their own.",
+        why="Zero that stands for 'not computed' is learnt as a value.",
+        remedy="If the frames have no such symmetry, remove the label from them: a missing label is masked.",
+    )
+)
+
 CONSTANT = define(
     Check(
         code="label-constant",
         severity="warning",
         title="A label has the same value in all frames",
         law="Different structures have different energies.",
-        threshold="The numbers of energy, forces or stress are the same to the last digit in all of at least five "
-        "frames of more than one atom, and not zero.",
+        threshold="The numbers of energy, forces, stress or another label are the same to the last digit in all of at "
+        "least five frames of more than one atom, and not zero.",
         why="The model learns a constant.",
         remedy="Look whether the right key is read, and whether a script has written one result into all frames.",
     )
@@ -111,10 +126,16 @@ class Constant(LabelPass):
             if seen.zero.count == seen.frames:
                 yield seen.zero.finding(ALL_ZERO, f"{label} is zero in all {seen.frames} frames of {name}")
             elif seen.zero.count:
-                check = FORCES_ZERO if label == "forces" else SOME_ZERO
                 message = f"{label} is exactly zero in {seen.zero.count} of {seen.frames} frames of {name}"
-                yield seen.zero.finding(check, message)
+                yield seen.zero.finding(_zero_check(label), message)
             elif seen.constant and seen.frames >= 5:
                 message = f"{label} has the same value in all {seen.frames} frames of {name}"
                 places = (seen.place,)
                 yield Finding(check=CONSTANT, count=seen.frames, example=places[0], message=message, places=places)
+
+
+def _zero_check(label: str) -> Check:
+    """What it means that a label is zero in some frames."""
+    if label == "forces":
+        return FORCES_ZERO
+    return SOME_ZERO if energy_power(FIELDS[label].unit) else VANISHES

@@ -18,7 +18,7 @@ from equipot.data._frames import LabelContract
 from equipot.data.checks._block import Block, FloatArray, IntArray, blocks
 from equipot.data.checks._catalogue import Check, Finding
 from equipot.fields import FIELDS
-from equipot.units import UNIT_SYSTEMS, Units
+from equipot.units import Units, in_ev, unit_in
 
 MOST_LAZY = 100_000
 """Frames of which labels and compositions are seen where each is read from its file; of more, evenly drawn ones."""
@@ -63,13 +63,13 @@ class Asked:
         """A value with its unit, in the unit system of the data.
 
         Args:
-            value: In eV, eV/Å or eV/Å³.
+            value: In the unit of the field, e.g. eV, eV/Å or eV/Å³.
             label: Whose unit it has.
             per: Added to the unit, e.g. ``/atom``.
             digits: How many are shown.
         """
-        system = UNIT_SYSTEMS[self.units]
-        return f"{value / system.energy_in_ev:.{digits}g} {FIELDS[label].unit.replace('eV', system.energy)}{per}"
+        unit = FIELDS[label].unit
+        return f"{value / in_ev(unit, self.units):.{digits}g} {unit_in(unit, self.units)}{per}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equipot.fields import mask_key
-from equipot.quantities import in_mev
+from equipot.fields import FIELDS, mask_key
+from equipot.quantities import ENERGY, in_mev
 
 if TYPE_CHECKING:
     from equipot.data import FrameCollection
@@ -70,7 +70,7 @@ def _is_whole(frame: Graph, label: str) -> bool:
 def trivial_errors(found: Evaluation, compared: Compared, energies: Mapping[int, float]) -> Any:
     """Errors of the trivial predictor, in the unit of the quantity; None if it cannot be made.
 
-    Energies are those of the compositions, forces are zero, and so is the stress.
+    Energies are those of the compositions, forces are zero, and so are stress and all other vectors and tensors.
 
     Args:
         found: The evaluation.
@@ -78,8 +78,8 @@ def trivial_errors(found: Evaluation, compared: Compared, energies: Mapping[int,
         energies: Of ``element_energies``.
     """
     labels = compared.labels.numpy()
-    if compared.name != "per_atom_energy":
-        return -labels
+    if compared.name != ENERGY:
+        return -labels if FIELDS[compared.quantity.label].irreps not in (None, "0e") else None
     if not energies:
         return None
     factor = 1000.0 * found.energy_in_ev

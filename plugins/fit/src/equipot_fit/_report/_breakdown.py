@@ -75,7 +75,7 @@ def draw(data: Data) -> str:
     """Tables, and a picture of errors by force."""
     parts: list[object] = []
     if data["by_element"]:
-        parts.append(_elements(data["by_element"]))
+        parts += _elements(data["by_element"])
     for kind, title in (("by_config_type", "config type"), ("by_file", "file")):
         if len(data[kind]) > 1:
             parts.append(_groups(data[kind], title))
@@ -84,14 +84,19 @@ def draw(data: Data) -> str:
     return joined(parts or ["Energies alone, of one kind of frames: there is nothing to break down."])
 
 
-def _elements(groups: Data) -> Markup:
-    rows = [
-        (name, one["frames"], errors["mae"], errors["rmse"], errors["max"], errors["values"])
-        for name, one in list(groups.items())[:SHOWN]
-        for errors in one["errors"].values()
-    ]
-    header = ("element", "frames", "MAE, meV/Å", "RMSE, meV/Å", "largest, meV/Å", "values")
-    return table(header, rows, caption="Forces by element" + _more(groups))
+def _elements(groups: Data) -> list[Markup]:
+    """A table for each quantity of atoms."""
+    tables = []
+    for name in dict.fromkeys(name for one in groups.values() for name in one["errors"]):
+        having = {element: one for element, one in groups.items() if name in one["errors"]}
+        rows = []
+        for element, one in list(having.items())[:SHOWN]:
+            errors = one["errors"][name]
+            rows.append((element, one["frames"], *(errors[kind] for kind in ("mae", "rmse", "max", "values"))))
+        unit = next(one["errors"][name]["unit"] for one in having.values())
+        header = ("element", "frames", f"MAE, {unit}", f"RMSE, {unit}", f"largest, {unit}", "values")
+        tables.append(table(header, rows, caption=f"{name.capitalize()} by element{_more(having)}"))
+    return tables
 
 
 def _groups(groups: Data, title: str) -> Markup:

@@ -8,7 +8,8 @@ from typing import Any
 
 from equipot.containers import plain
 from equipot.errors import EquipotError
-from equipot.quantities import REPORTED, in_mev
+from equipot.quantities import REPORTED
+from equipot.units import Units
 from equipot_fit._report._run_folder import RunFolder
 from equipot_fit._report._section import Data, NotShownError
 from equipot_fit._report._subject import Subject
@@ -55,10 +56,10 @@ def summary(subject: Subject, name: str) -> Data:
     run = subject.run
     config_data = run.config.get("data")
     section = config_data if isinstance(config_data, dict) else {}
-    factor = in_mev("real" if section.get("units") == "real" else "metal")
+    units: Units = "real" if section.get("units") == "real" else "metal"
     found: Data = {
         "name": name, "path": str(run.path), "complete": bool(run.results), "seconds": run.seconds(),
-        "errors": errors(run.results, factor) | delivered(run.evaluation),
+        "errors": errors(run.results, units) | delivered(run.evaluation),
         "frames": {}, "files": {}, "split": {key: run.splits.get(key) for key in ("by",)} if run.splits else None,
         "counts": {}, "model": str(run.model_section.get("_target_", "")).rpartition(".")[2], "parameters": None,
         "r_max": None, "dtype": None, "epoch": None, "speed": None, "problem": "",
@@ -78,12 +79,12 @@ def summary(subject: Subject, name: str) -> Data:
     }  # fmt: skip
 
 
-def errors(results: Mapping[str, Any], factor: float) -> Data:
-    """Errors by set and quantity, in meV units, of what a run has logged at its end.
+def errors(results: Mapping[str, Any], units: Units) -> Data:
+    """Errors by set and quantity, in the units of tables, of what a run has logged at its end.
 
     Args:
         results: Of ``results.json``.
-        factor: To meV.
+        units: Unit system of the data.
     """
     found: Data = {}
     for part in PARTS:
@@ -93,7 +94,9 @@ def errors(results: Mapping[str, Any], factor: float) -> Data:
             for quantity in REPORTED:
                 for kind in ("mae", "rmse"):
                     if rest == f"{quantity.name}_{kind}" and isinstance(value, (int, float)):
-                        found.setdefault(name, {}).setdefault(quantity.name, {})[kind] = float(value) * factor
+                        found.setdefault(name, {}).setdefault(quantity.name, {})[kind] = float(value) * quantity.factor(
+                            units
+                        )
     return found
 
 
@@ -101,12 +104,12 @@ def delivered(evaluation: Mapping[str, Any]) -> Data:
     """Errors on the test set of the model that ``equipot fit`` has refitted and packaged, which count instead.
 
     Args:
-        evaluation: Of ``evaluation.json``, in meV already.
+        evaluation: Of ``evaluation.json``, in the units of tables already.
     """
     found: Data = {}
     for quantity in REPORTED:
         for kind in ("mae", "rmse"):
-            value = evaluation.get(f"{quantity.name}_{kind}_{quantity.suffix}")
+            value = evaluation.get(quantity.number(kind))
             if isinstance(value, (int, float)):
                 found.setdefault("test0", {}).setdefault(quantity.name, {})[kind] = float(value)
     return found

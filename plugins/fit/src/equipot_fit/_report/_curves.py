@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from equipot.quantities import REPORTED, in_mev
+from equipot.quantities import REPORTED
+from equipot.units import Units
 from equipot_fit._report._html import Markup, gallery, joined, number, paragraph
 from equipot_fit._report._pictures import BLACK, BLUE, ORANGE, PURPLE, logarithmic, panel, picture, style
 from equipot_fit._report._section import Data, NotShownError, Section
@@ -28,11 +29,11 @@ def data(subject: Subject) -> Data:
     """Curves by quantity, learning rates, and the best epoch."""
     run = subject.run
     section = run.config.get("data")
-    factor = in_mev("real" if isinstance(section, dict) and section.get("units") == "real" else "metal")
+    units: Units = "real" if isinstance(section, dict) and section.get("units") == "real" else "metal"
     rows = _training_rows(run.rows)
     curves = {}
     for one in REPORTED:
-        found = _quantity(rows, one.name, factor)
+        found = _quantity(rows, one.name, one.factor(units))
         if found:
             curves[one.name] = {"title": one.title, "unit": one.unit, **found}
     if not curves:

@@ -127,8 +127,9 @@ def _explained(data: Data) -> str:
         if "noise" in row
     }
     text = (
-        "Trivial: a predictor with an energy for each element, fitted to the compositions of the train set, and no "
-        "forces and stress. Spread: standard deviation of the labels. Isolated atoms are part of no error. "
+        "Trivial: a predictor with an energy for each element, fitted to the compositions of the train set, and zero "
+        "for forces, stress and other vectors and tensors. Spread: standard deviation of the labels. Isolated atoms "
+        "are part of no error. "
     )
     if noise:
         return f"{text}Noise is what the labels themselves show of it, a lower bound ({'; '.join(sorted(noise))})."

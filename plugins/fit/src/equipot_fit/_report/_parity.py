@@ -1,4 +1,4 @@
-"""Predictions against labels, as densities: energies without those of atoms, forces (also by element), stress."""
+"""Predictions against labels, as densities: energies without those of atoms, forces (also by element), and others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipot.quantities import ENERGY, FORCES
 from equipot_fit._report._baseline import element_energies
 from equipot_fit._report._html import Markup, gallery, joined, number, paragraph
 from equipot_fit._report._pictures import BLACK, density, panel, picture, style
@@ -31,7 +32,7 @@ def data(subject: Subject) -> Data:
             np.concatenate([getattr(one, key).numpy() for _, one in parts]) for key in ("labels", "predictions")
         )
         title, name = quantity.title, quantity.name
-        if quantity.name == "per_atom_energy":
+        if quantity.name == ENERGY:
             offsets = np.concatenate([_offsets(found, one, shifts) for found, one in parts])
             labels, predictions, title = labels - offsets, predictions - offsets, f"E − ΣE0 ({origin})"
         panels.append(_histogram(name, title, quantity.unit, labels, predictions))
@@ -61,7 +62,7 @@ def _by_element(judged: list[tuple[str, Evaluation]]) -> list[Data]:
     """Forces of each element, if there are several."""
     from ase.data import chemical_symbols
 
-    forces = [one for _, found in judged for one in found.compared if one.elements is not None]
+    forces = [one for _, found in judged for one in found.compared if one.name == FORCES]
     counts = Counter(int(symbol) for one in forces for symbol in one.elements.tolist())  # type: ignore[union-attr]
     if len(counts) < 2:
         return []
@@ -80,7 +81,8 @@ def _by_element(judged: list[tuple[str, Evaluation]]) -> list[Data]:
 
 def _histogram(name: str, title: str, unit: str, labels: Any, predictions: Any) -> Data:
     """Counts on a square grid; the unit becomes eV where numbers are large."""
-    factor, shown = (1e-3, unit.replace("meV", "eV")) if np.abs(labels).max() > 2000.0 else (1.0, unit)
+    large = "meV" in unit and np.abs(labels).max() > 2000.0
+    factor, shown = (1e-3, unit.replace("meV", "eV")) if large else (1.0, unit)
     error = predictions - labels
     low, high = (float(edge) for edge in (min(labels.min(), predictions.min()), max(labels.max(), predictions.max())))
     margin = 0.03 * (high - low) or 1.0

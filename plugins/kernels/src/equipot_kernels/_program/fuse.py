@@ -191,7 +191,7 @@ class Schedule:
             return
         self._demand(node, (self._phase, 0))
         if id(node) not in self._home:
-            self._point(node, (0, 0))  # an inline one, which reads only what is complete
+            self._point(node, (self._phase, 0))  # an inline one; what it reads may be given in this phase only
         phase, number = self._home[id(node)]
         loop = self.groups[phase][number]
         if isinstance(loop, Loop) and node not in loop.stored:
@@ -235,7 +235,6 @@ class Schedule:
     def _point(self, node: PointNode, after: Place) -> None:
         phase = after[0]
         if is_inline(node):
-            phase = max([0, *(self._after(load.node)[0] for load in node.loads)])
             found = [(self._after(load.node), False) for load in node.loads]
         else:
             found = [self._earliest(load, node.space, phase) for load in node.loads]

@@ -47,6 +47,7 @@ KINDS: dict[str, Kind] = {
     ),
     "pair-potential": Kind("pair_potentials", "potential", "Pair potential", "${function}_energy"),
     "modifier": Kind("modifiers", "modifier", "Modifier", "${component}"),
+    "output-head": Kind("modifiers", "head", "Output head", "${camel}Head.forward", needs_forces=True),
     "stats-manager": Kind("stats_managers", "manager", "Statistics manager", "${component}Collector.update"),
     "export-target": Kind("export_targets", "engine", "Engine", "${camel}.refusals", needs_forces=True),
 }
@@ -144,7 +145,7 @@ def _values(words: list[str], kind: str) -> dict[str, str]:
     """What the placeholders stand for."""
     facts = KINDS[kind]
     function, camel = "_".join(words), "".join(word.capitalize() for word in words)
-    component = function if kind in ("modifier", "export-target") else camel
+    component = {"modifier": function, "export-target": function, "output-head": f"add_{function}"}.get(kind, camel)
     requirements = ["equipot[testing]", *(["equipot-force-stress"] if facts.needs_forces else [])]
     return {
         "distribution": "equipot-" + "-".join(words),
