@@ -43,6 +43,7 @@ PLUGIN_IDS = (
     "lammps",
     "engines",
     "simulate",
+    "uncertainty",
     "testing",
 )
 
