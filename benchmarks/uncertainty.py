@@ -28,6 +28,12 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 from ase.io import read, write
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+
+from equipot.artifacts import load_model
+from equipot.ase import EquipotCalculator
+from equipot.model import GraphModel, apply_modifier
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "uncertainty.json"
@@ -128,15 +134,20 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         (folder / "config.yaml").write_text(text, encoding="utf-8")
         _equipot(folder, "train", "config.yaml", "--output", "run", "--overwrite")
     _equipot(folder, "uncertainty", "add", "run", "--force-directions", "16", "-o", "with_forces.equipot.zip")
-    _equipot(folder, "uncertainty", "add", "run", "-o", "with_std.equipot.zip")
     if not (folder / "hot.extxyz").stat().st_size:
         _heat(folder, case.heat or 1000.0)
-    judged = {}
-    for model in ("with_forces", "with_std"):
-        command = ("uncertainty", "eval", f"{model}.equipot.zip", "test.extxyz")
-        _equipot(folder, *command, "--out-of-domain", "hot.extxyz", "--out", f"{model}.json")
-        judged[model] = json.loads((folder / f"{model}.json").read_text(encoding="utf-8"))
+    command = ("uncertainty", "eval", "with_forces.equipot.zip", "test.extxyz", "--out-of-domain", "hot.extxyz")
+    _equipot(folder, *command, "--out", "judged.json")
+    judged = json.loads((folder / "judged.json").read_text(encoding="utf-8"))
     return {"set": name, "judged": judged, "cost": _costs(folder)}
+
+
+def _energies_only(model: GraphModel) -> GraphModel:
+    """The model with the same uncertainties of energies, and none of forces."""
+    state = dict(model.heads())["uncertainty"].state_dict()
+    made = apply_modifier(model, "add_LastLayerUncertainty", {"force_directions": 0})
+    dict(made.heads())["uncertainty"].load_state_dict({**state, "force_factor": state["force_factor"][:, :0]})
+    return made.eval()
 
 
 def _write(case: Case, folder: Path) -> None:
@@ -157,11 +168,6 @@ def _write(case: Case, folder: Path) -> None:
 
 def _heat(folder: Path, kelvin: float) -> None:
     """Frames of dynamics with the model at a higher temperature, one each 25 fs from 0.25 ps on, without labels."""
-    from ase.md.langevin import Langevin
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-
-    from equipot.ase import EquipotCalculator
-
     atoms = read(folder / "test.extxyz", 0)
     atoms.calc = EquipotCalculator(folder / "run" / "model.equipot.zip")
     rng = np.random.default_rng(4)
@@ -177,12 +183,11 @@ def _heat(folder: Path, kelvin: float) -> None:
 
 def _costs(folder: Path) -> dict[str, float]:
     """CPU seconds of a call of the calculator: without uncertainties, with that of energies, with that of forces."""
-    from equipot.ase import EquipotCalculator
-
-    files = {"bare": "run/model.equipot.zip", "energy": "with_std.equipot.zip", "forces": "with_forces.equipot.zip"}
+    forces = load_model(folder / "with_forces.equipot.zip")
+    models = {"bare": forces.replace(outputs={}), "energy": _energies_only(forces), "forces": forces}
     atoms = read(folder / "test.extxyz", 0)
-    calculators = {name: EquipotCalculator(folder / file) for name, file in files.items()}
-    times: dict[str, list[float]] = {name: [] for name in files}
+    calculators = {name: EquipotCalculator(model) for name, model in models.items()}
+    times: dict[str, list[float]] = {name: [] for name in models}
     rng = np.random.default_rng(5)
     for turn in range(80):
         atoms.positions += 0.001 * rng.standard_normal(atoms.positions.shape)
@@ -198,9 +203,8 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
     """The table of the docs page."""
     rows = []
     for one in results:
-        case, energy, forces = CASES[one["set"]], one["judged"]["with_std"], one["judged"]["with_forces"]
-        inside, inner = energy["in_domain"]["energy"], forces["in_domain"]["forces"]
-        cost = one["cost"]
+        case, found, cost = CASES[one["set"]], one["judged"], one["cost"]
+        inside, inner = found["in_domain"]["energy"], found["in_domain"]["forces"]
         rows.append(
             [
                 case.title,
@@ -209,9 +213,9 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
                 f"{inside['within_1']:.0%}, {inside['within_2']:.0%}",
                 f"{inner['rms_z']:.2f}",
                 case.hotter,
-                f"{energy['auroc']['energy_std per atom']:.3f}",
-                f"{energy['auroc']['atomic_energy_std']:.3f}",
-                f"{forces['auroc']['forces_std']:.3f}",
+                f"{found['auroc']['energy_std per atom']:.3f}",
+                f"{found['auroc']['atomic_energy_std']:.3f}",
+                f"{found['auroc']['forces_std']:.3f}",
                 f"{100 * (cost['energy'] / cost['bare'] - 1):+.0f} %",
                 f"{cost['forces'] / cost['bare']:.1f} ×",
             ]

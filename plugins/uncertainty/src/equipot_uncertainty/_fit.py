@@ -134,9 +134,8 @@ def _fit_forces(head: Any, covariance: Covariance, seen: Rows, options: FitOptio
     if not covariance.force_components or not len(errors):
         hint = "leave out the force directions"
         raise DataError(problem("training and validation set", "must both have forces", hint=hint))
-    projected = posterior(covariance.weighted(), SMALL).factor @ _directions(
-        head.num_features, head.force_factor.shape[1], options.seed
-    )
+    directions = _directions(head.num_features, head.force_factor.shape[1], options.seed)
+    projected = posterior(covariance.weighted(), SMALL).factor @ directions
     squares = (features @ projected).square().sum(1).reshape(-1, 3).mean(1).repeat_interleave(3)
     alpha = calibrated(squares, errors)
     head.force_factor.copy_(alpha * projected)
