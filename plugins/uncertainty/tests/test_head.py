@@ -9,7 +9,7 @@ from equipot.artifacts import load_model, write_package
 from equipot.errors import ConfigError
 from equipot.graph import collate
 from equipot.model import InvariantModel, NequIPGNNModel, apply_modifier
-from equipot_testing.conformance import ModifierConformance
+from equipot_testing.conformance import ModifierConformance, OutputHeadConformance
 from equipot_testing.frames import batch_of, molecule, standard_structures
 from equipot_testing.toy import ToyModel
 from equipot_uncertainty._fit import FitOptions, add_uncertainty
@@ -156,6 +156,15 @@ def test_refusals(model):
         apply_modifier(bare, "add_LastLayerUncertainty", {"force_directions": 4})
 
 
+def filled(model):
+    """The model with numbers in its head, as after a fit."""
+    head = dict(model.heads())[NAME]
+    generator = torch.Generator().manual_seed(1)
+    for buffer in (head.factor, head.atom_factor, head.force_factor):
+        buffer.copy_(torch.randn(buffer.shape, dtype=torch.float64, generator=generator))
+    return model
+
+
 class TestModifier(ModifierConformance):
     name = "add_LastLayerUncertainty"
     options = {"force_directions": 2}  # noqa: RUF012 - read only
@@ -168,9 +177,12 @@ class TestModifier(ModifierConformance):
         return made
 
     def modified(self, model, **options):
-        made = super().modified(model, **options)
-        head = dict(made.heads()).get(NAME)
-        generator = torch.Generator().manual_seed(1)
-        for buffer in (head.factor, head.atom_factor, head.force_factor):  # as after a fit
-            buffer.copy_(torch.randn(buffer.shape, dtype=torch.float64, generator=generator))
-        return made
+        return filled(super().modified(model, **options))
+
+
+class TestHead(OutputHeadConformance):
+    name = "add_LastLayerUncertainty"
+    options = {"features": "node", "force_directions": 1}  # noqa: RUF012 - read only
+
+    def model(self, **changes):
+        return filled(super().model(**changes))
