@@ -44,6 +44,7 @@ PLUGIN_IDS = (
     "engines",
     "simulate",
     "electrostatics",
+    "uncertainty",
     "testing",
 )
 

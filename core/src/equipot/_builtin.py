@@ -161,6 +161,15 @@ _FIELDS: tuple[tuple[str, PerWhat, tuple[str | int, ...], FieldDtype, str, str |
         None,
         "features of the builder, with the irreps that EnergyModule.features names",
     ),
+    (
+        "last_layer_features",
+        "atom",
+        ("n_atoms", "n_weights"),
+        "model_dtype",
+        "",
+        "0e",
+        "what multiplies the weights of the builder's last layer, EnergyModule.last_layer, in unscaled atomic energies",
+    ),
     ("total_charge", "frame", ("n_frames",), "float64", "e", "0e", "net charge"),
     ("spin_multiplicity", "frame", ("n_frames",), "int64", "", "0e", "2S + 1"),
 )

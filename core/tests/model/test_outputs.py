@@ -5,8 +5,17 @@ import torch
 
 from equipot.errors import ConfigError, PluginError
 from equipot.graph import collate
-from equipot.model import GraphModel, OutputHead, apply_modifier, features_of
+from equipot.model import (
+    AllegroModel,
+    GraphModel,
+    NequIPGNNModel,
+    OutputHead,
+    PaiNNModel,
+    apply_modifier,
+    features_of,
+)
 from equipot.nn.irreps import FeatureLayout
+from equipot_allegro import TwoBodyBesselScalarEmbed
 from equipot_test_support.heads import Charges
 from equipot_testing.frames import batch_of, bulk, lone_atom, molecule, standard_structures
 from equipot_testing.toy import ToyFeatures, ToyFeaturesEnergy, ToyModel
@@ -215,3 +224,45 @@ def test_a_head_that_returns_something_else_is_named(attributes, returned, expec
 def test_an_input_that_only_a_head_reads_is_an_input_of_the_model():
     model = toy().replace(outputs={"mine": Head(requires=("total_charge", "atom_types"))})
     assert "total_charge" in model.info.inputs
+
+
+# ------------------------------------------------------------------------------ features of the last layer
+
+
+class LastLayer(OutputHead):
+    """Energies of atoms once more, from what multiplies the weights of the last layer."""
+
+    requires = ("last_layer_features",)
+    provides = ("charges",)
+
+    def __init__(self, model):
+        super().__init__()
+        self.weights = model.energy.last_layer().detach().flatten()
+
+    def forward(self, data):
+        return {"charges": (data["last_layer_features"] @ self.weights).double()}
+
+
+@pytest.mark.parametrize("name", ["nequip", "deep", "allegro", "painn"])
+def test_energies_are_linear_in_the_last_layer(name):
+    common = {**BASE, "avg_num_neighbors": 8.0}
+    made = {
+        "nequip": lambda: NequIPGNNModel(**common, l_max=1, num_features=4),
+        "deep": lambda: NequIPGNNModel(**common, l_max=1, num_features=4, readout_mlp_hidden_layers_depth=2),
+        "allegro": lambda: AllegroModel(**common, l_max=1, radial_chemical_embed=TwoBodyBesselScalarEmbed()),
+        "painn": lambda: PaiNNModel(**common, num_features=6),
+    }[name]
+    model = made().build().eval()
+    batch = frames(model)
+    outputs = model.replace(outputs={"again": LastLayer(model)})(batch)
+    torch.testing.assert_close(outputs["charges"], model(batch)["atomic_energy"], rtol=1e-10, atol=1e-12)
+
+
+def test_features_of_the_last_layer_are_missing():
+    model = toy()
+    expected = "requires last_layer_features, which the builder's ToyFeaturesEnergy does not have"
+    with pytest.raises(ConfigError, match=expected):
+        model.replace(outputs={"charges": Head(requires=("last_layer_features",))})
+    model.energy.provides = ("last_layer_features",)
+    with pytest.raises(ConfigError, match="names last_layer_features in 'provides'; state 'has_last_layer_features'"):
+        model.replace(outputs={})

@@ -93,3 +93,13 @@ def test_columns_may_come_apart(dims):
     x = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     found = mlp(x[:, :1], x[:, 1:4], x[:, 4:])
     torch.testing.assert_close(found, mlp(x), rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("dims", [(4, 1), (4, 3, 2), (4, 5, 3, 2)])
+def test_outputs_are_linear_in_the_last_weights(dims):
+    mlp = make(dims)
+    x = torch.randn(7, 4, dtype=torch.float64)
+    whole, parts = mlp.last_inputs(x), mlp.last_inputs(x[:, :1], x[:, 1:])
+    assert whole.shape == (7, dims[-2])
+    torch.testing.assert_close(whole @ mlp.last_weights, mlp(x), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(parts, whole, rtol=1e-13, atol=1e-13)

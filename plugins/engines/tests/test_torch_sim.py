@@ -10,6 +10,7 @@ from torch_sim.models.interface import validate_model_outputs
 
 from equipot.ase import EquipotCalculator
 from equipot.errors import ConfigError, DataError
+from equipot.model import apply_modifier
 from equipot.units import KCAL_PER_MOL_IN_EV
 from equipot_engines import TorchSimModel
 
@@ -84,6 +85,20 @@ def test_other_units_become_ev(model, crystals):
     calculator.info = dataclasses.replace(calculator.info, units="real")
     found = TorchSimModel(calculator)(state)
     assert all(torch.allclose(found[key], value * KCAL_PER_MOL_IN_EV, rtol=1e-14) for key, value in expected.items())
+
+
+@pytest.mark.usefixtures("heads_plugin")
+def test_heads_predict_what_they_predict_in_ase(model, crystals):
+    frames = crystals(3)
+    with_head = apply_modifier(model, "add_Uncertainty").eval()
+    calculator = EquipotCalculator(with_head, skin=0.0)
+    found = TorchSimModel(with_head)(state_of(frames))
+    expected = [calculator.get_property("energy_std", one) for one in frames]
+    assert set(found) == {"energy", "forces", "stress", "energy_std"}
+    assert found["energy_std"].numpy() == pytest.approx(expected, rel=1e-12)
+    calculator.info = dataclasses.replace(calculator.info, units="real")
+    other = TorchSimModel(calculator)(state_of(frames))
+    torch.testing.assert_close(other["energy_std"], found["energy_std"] * KCAL_PER_MOL_IN_EV)
 
 
 def test_a_dict_is_a_state(model, crystals):

@@ -209,6 +209,20 @@ def test_a_runaway_is_one_line_and_leaves_its_files(place):
     assert log(place.path / "out")
 
 
+def test_a_run_stops_where_a_result_is_too_large(place):
+    """The crystal at rest has no forces; once it moves they grow."""
+    found = place.ok("md", *SHORT, "--steps", 40, "--stop-above", "forces=0.05", "energy_per_atom=1e3", folder="out")
+    assert found["status"] == "stopped"
+    assert 0 < found["steps"] < 40
+    last = np.abs(read(place.path / "out" / "final.extxyz").get_forces()).max()
+    assert last > 0.05
+    assert found["reason"] == f"forces is {last:.4g}, above 0.05"
+    found = place.ok("md", *SHORT, "--steps", 40, "--stop-above", "forces=1e3", "--resume", folder="out")
+    assert (found["status"], found["steps"]) == ("finished", 40)
+    place.ok("md", *SHORT, "--steps", 40, folder="whole")
+    assert_same_run(place.path / "out", place.path / "whole")
+
+
 # ----------------------------------------------------------------------------- refusals
 
 
@@ -218,6 +232,11 @@ def test_refusals(place):
     assert place.error("md", "--steps", 1, "--temperature", -3).startswith("--temperature: must be greater than 0")
     assert "out: already holds files" in place.error("md", "--steps", 2, "--output", "out")
     assert "cannot be given together" in place.error("md", "--steps", 2, "--output", "out", "--resume", "--overwrite")
+    assert "--stop-above: must be RESULT=NUMBER, got 'forces=big'" in place.error(
+        "md", "--steps", 1, "--stop-above", "forces=big", "--output", "new"
+    )
+    unknown = place.error("md", "--steps", 1, "--stop-above", "energy_std_per_atom=1", "--output", "other")
+    assert unknown.startswith("--stop-above: the model has no energy_std_per_atom; this model gives energies, energy")
     assert "--damping: must be at least two time steps" in place.error("md", "--steps", 1, "--damping", 1)
     code, _, errors = place.call("md", "--steps", 9, "--temperature", 400, "--output", "out", "--resume")
     assert code == 2

@@ -31,7 +31,8 @@ class EnergyModule(torch.nn.Module, ABC):
 
     A module with ``features`` takes the keyword ``features: bool = False`` too, ``forward(data, *, features=False)``:
     with True, which a model asks for if a term or head requires ``node_features``, it returns them in addition, shape
-    [n_atoms, dim], in the model's dtype.
+    [n_atoms, dim], in the model's dtype. The same holds for one with ``has_last_layer_features`` and the field
+    ``last_layer_features``.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("edge_vectors", "edge_lengths", "edge_index", "atom_types")
@@ -43,6 +44,10 @@ class EnergyModule(torch.nn.Module, ABC):
     features: str | None = None
     """Irreps of the field ``node_features``, e.g. ``64x0e+32x1o``, as ``str(FeatureLayout)`` writes them; None: it has
     none. Columns are those of ``equipot.nn.irreps.FeatureLayout``: scalars first, and channels last in each block."""
+
+    has_last_layer_features: ClassVar[bool] = False
+    """Whether it has the field ``last_layer_features``, with which the atomic energies are
+    ``last_layer_features @ last_layer().flatten()``."""
 
     locality: Locality = "global"
     """``strict`` (only atoms within r_max matter), ``hops(k)`` (k message layers) or ``global``."""

@@ -29,11 +29,13 @@ from equipot.model._components import (
 from equipot.model._context import ModelInfo
 from equipot.model._evaluator import Evaluator, is_plain
 from equipot.model._inputs import check_batch
-from equipot.model._outputs import NODE_FEATURES, head_problems, no_features, outputs_of_heads
+from equipot.model._outputs import LAST_LAYER_FEATURES, NODE_FEATURES, head_problems, no_features, outputs_of_heads
 from equipot.model._scale_shift import ScaleShift
 from equipot.nn.slots import replace_slots
 
 _ENERGIES = ("atomic_energy", "total_energy")
+_STATED_BY = {NODE_FEATURES: "their irreps in 'features'", LAST_LAYER_FEATURES: "'has_last_layer_features'"}
+_FEATURES = tuple(_STATED_BY)
 _FRONT_END = frozenset({*MODEL_INPUTS, "owned", "edge_vectors", "edge_lengths", "normalized_edge_lengths"})
 
 
@@ -97,7 +99,8 @@ class GraphModel(torch.nn.Module):
         self.evaluator = evaluator
         cutoffs = info.cutoffs or [[info.r_max] * len(info.type_names)] * len(info.type_names)
         self.register_buffer("cutoffs", torch.tensor(cutoffs, dtype=torch.float64), persistent=False)
-        self._features = any(NODE_FEATURES in part.requires for _, part in [*self.components()[1:], *self.heads()])
+        parts = [part for _, part in [*self.components()[1:], *self.heads()]]
+        self._features = [key for key in _FEATURES if any(key in part.requires for part in parts)]
         self._check_fields()
         self.info = dataclasses.replace(
             info,
@@ -167,13 +170,13 @@ class GraphModel(torch.nn.Module):
     def _check_fields(self) -> None:
         provided = {*_FRONT_END, *OPTIONAL_INPUTS}
         problems = []
-        if NODE_FEATURES in self.energy.provides:
-            hint = "state their irreps in 'features' instead"
-            problems.append(problem("model.energy", "names node_features in 'provides'", hint=hint))
+        for key, instead in _STATED_BY.items():
+            if key in self.energy.provides:
+                problems.append(problem("model.energy", f"names {key} in 'provides'", hint=f"state {instead} instead"))
         for name, component in self.components():
             problems += _missing(f"model.{name}", component, provided, self.energy)
             if name == "energy":
-                provided |= {*self.energy.provides, *([NODE_FEATURES] if self.energy.features else ())}
+                provided |= {*self.energy.provides, *_features_of(self.energy)}
         for name, head in self.heads():
             problems += _missing(f"model.outputs.{name}", head, provided | {*_ENERGIES}, self.energy)
         derived = self.derivatives.provides if self.derivatives else ()
@@ -295,8 +298,7 @@ class GraphModel(torch.nn.Module):
         given = {key: available[key] for key in self.energy.requires}
         produced = self.energy(given, features=True) if self._features else self.energy(given)
         available.update({key: produced[key] for key in self.energy.provides})
-        if self._features:
-            available[NODE_FEATURES] = produced[NODE_FEATURES]
+        available.update({key: produced[key] for key in self._features})
         atomic_energy = self.scale_shift(produced["atomic_energy"], data["atom_types"])
         for name, module in self.energy_terms.items():
             term: Any = module
@@ -323,11 +325,16 @@ class GraphModel(torch.nn.Module):
         return {**view, "edge_lengths": lengths, "normalized_edge_lengths": lengths / cutoff}
 
 
+def _features_of(energy: EnergyModule) -> list[str]:
+    has = {NODE_FEATURES: energy.features is not None, LAST_LAYER_FEATURES: energy.has_last_layer_features}
+    return [key for key in _FEATURES if has[key]]
+
+
 def _missing(where: str, component: Any, provided: set[str], energy: EnergyModule) -> Iterator[str]:
     """The fields that a component requires and nobody provides."""
     missing = sorted(set(component.requires) - provided)
-    if NODE_FEATURES in missing:
-        yield no_features(where, energy)
+    if lacking := [key for key in _FEATURES if key in missing]:
+        yield no_features(where, energy, lacking[0])
     elif missing:
         what = f"requires the fields {missing} that nothing provides"
         yield problem(where, what, hint=f"available: {sorted(provided)}")

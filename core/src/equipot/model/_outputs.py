@@ -16,15 +16,15 @@ from equipot.nn.irreps import FeatureLayout
 if TYPE_CHECKING:
     from equipot.model._graph_model import GraphModel
 
-NODE_FEATURES = "node_features"
+NODE_FEATURES, LAST_LAYER_FEATURES = "node_features", "last_layer_features"
 
 OF_ENERGIES = ("total_energy", "atomic_energy", "forces", "stress", "virial", "stress_mask", "edge_forces")
 """What only energies and their derivatives provide."""
 
 
-def no_features(where: str, energy: EnergyModule) -> str:
+def no_features(where: str, energy: EnergyModule, key: str = NODE_FEATURES) -> str:
     """The problem of a component that requires features of a builder without."""
-    what = f"requires node_features, which the builder's {type(energy).__name__} does not have"
+    what = f"requires {key}, which the builder's {type(energy).__name__} does not have"
     return problem(where, what, hint="take a builder that has them: 'equipot describe NAME' says which do")
 
 

@@ -107,17 +107,44 @@ class DenseLayers(torch.nn.Module):
             Shape [n, dims[-1]].
         """
         activation = NONLINEARITIES.get(self.nonlinearity or "")
-        first, *others = [weight.to(x.dtype) * alpha for weight, alpha in zip(self.weights, self.alphas, strict=True)]
-        if more:
-            rows, *further = first.split([part.shape[1] for part in (x, *more)])
-            x = x @ rows
-            for part, rows in zip(more, further, strict=True):
-                x = torch.addmm(x, part, rows)
-        else:
-            x = x @ first
+        first, *others = self._scaled(x.dtype)
+        x = _product(first, x, *more)
         for weight in others:
             x = (x if activation is None else activation(x)) @ weight
         return x
+
+    def last_inputs(self, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        """What the outputs are linear in: they are ``last_inputs(x) @ last_weights``.
+
+        Args:
+            x: As for ``apply_layers``, and so the others.
+            *more: The other columns.
+
+        Returns:
+            Shape [n, dims[-2]].
+        """
+        activation = NONLINEARITIES.get(self.nonlinearity or "")
+        if len(self.weights) == 1:
+            return torch.cat([x, *more], dim=1) * self.alphas[-1]
+        first, *others, _ = self._scaled(x.dtype)
+        x = _product(first, x, *more)
+        for weight in others:
+            x = (x if activation is None else activation(x)) @ weight
+        return (x if activation is None else activation(x)) * self.alphas[-1]
+
+    def _scaled(self, dtype: torch.dtype) -> list[torch.Tensor]:
+        return [weight.to(dtype) * alpha for weight, alpha in zip(self.weights, self.alphas, strict=True)]
+
+
+def _product(weight: torch.Tensor, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+    """The product of the columns of x and more with a weight, without a joined copy."""
+    if not more:
+        return x @ weight
+    rows, *further = weight.split([part.shape[1] for part in (x, *more)])
+    x = x @ rows
+    for part, rows in zip(more, further, strict=True):
+        x = torch.addmm(x, part, rows)
+    return x
 
 
 class ScalarMLP(DenseLayers):

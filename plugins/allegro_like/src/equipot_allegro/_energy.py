@@ -186,6 +186,7 @@ class AllegroEnergy(EnergyModule):
     """
 
     requires = ("edge_vectors", "edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
+    has_last_layer_features = True
     normalization: torch.Tensor
 
     def __init__(
@@ -256,8 +257,9 @@ class AllegroEnergy(EnergyModule):
             if len(self.layers) == 1:
                 before = self._first_tensors(before, edges)
             of_edges = torch.cat([scalars[-1], before.flatten(1)], dim=1)
-            sums = torch.zeros(normalization.shape[0], of_edges.shape[1], dtype=dtype, device=of_edges.device)
-            found["node_features"] = sums.index_add(0, edges.centre, of_edges) * normalization
+            found["node_features"] = _sums(of_edges, edges, normalization)
+            halved = normalization / math.sqrt(2.0)
+            found["last_layer_features"] = _sums(self.readout.last_inputs(*scalars), edges, halved)
         return found
 
     def _first_tensors(self, weights: torch.Tensor, edges: Edges) -> torch.Tensor:
@@ -270,3 +272,9 @@ class AllegroEnergy(EnergyModule):
     def last_layer(self) -> torch.nn.Parameter:
         """The last weights of the readout, which has no bias."""
         return self.readout.last_weights
+
+
+def _sums(of_edges: torch.Tensor, edges: Edges, normalization: torch.Tensor) -> torch.Tensor:
+    """Sums over the edges of each atom, times its normalization; shape [n_atoms, n]."""
+    zeros = torch.zeros(normalization.shape[0], of_edges.shape[1], dtype=of_edges.dtype, device=of_edges.device)
+    return zeros.index_add(0, edges.centre, of_edges) * normalization

@@ -9,13 +9,12 @@ from ase import Atoms, units
 
 from equipot.ase import SkinNeighbors
 from equipot.errors import DataError, problem
+from equipot.fields import FIELDS
 from equipot.graph import Graph, non_finite, split
-from equipot.units import UNIT_SYSTEMS
+from equipot.units import in_ev
 
 if TYPE_CHECKING:
     from equipot.ase import EquipotCalculator
-
-_ENERGIES = ("total_energy", "atomic_energy", "forces", "stress", "virial")
 
 
 class Batches:
@@ -32,7 +31,8 @@ class Batches:
         self.calculator = calculator
         self.neighbors = SkinNeighbors(calculator.info, calculator.neighbors.skin)
         self._where = where
-        self._factor = UNIT_SYSTEMS[calculator.info.units].energy_in_ev
+        outputs = [key for key in calculator.info.outputs if key in FIELDS and FIELDS[key].dtype == "float64"]
+        self._factors = {key: in_ev(FIELDS[key].unit, calculator.info.units) for key in outputs}
         self._calculations = 0
         self._numbers = torch.empty(0, dtype=torch.int64)
         self._types = torch.empty(0, dtype=torch.int64)
@@ -47,7 +47,7 @@ class Batches:
             masses: In u, shape [n_atoms]; with momenta.
 
         Returns:
-            The outputs of the model in eV and Å, on its device; with a stress also ``stress_mask``.
+            The outputs of the model and its heads in eV and Å, on its device; with a stress also ``stress_mask``.
 
         Raises:
             DataError: On an element that the model does not know, a coordinate or an output that is not finite, or an
@@ -59,7 +59,7 @@ class Batches:
             self._check_speeds(given, momenta.detach().cpu(), masses.detach().cpu())
         batch = self.neighbors.update({**given, "atom_types": self._atom_types(given["atomic_numbers"])})
         outputs: Graph = self.calculator.model({key: value.to(self.calculator.device) for key, value in batch.items()})
-        found = {key: value * self._factor if key in _ENERGIES else value for key, value in outputs.items()}
+        found = {key: value * self._factors[key] if key in self._factors else value for key, value in outputs.items()}
         self._check_outputs(given, found)
         return found
 

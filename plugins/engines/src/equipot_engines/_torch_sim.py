@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from equipot.errors import ConfigError, DataError, problem
+from equipot.fields import FIELDS
 from equipot_engines._batches import Batches
 from equipot_engines._calculators import base_class, calculator_for, missing
 
@@ -58,6 +59,9 @@ class TorchSimModel(_Interface):  # type: ignore[misc, valid-type] # it is not k
             raise ConfigError(problem(f"{_WHERE}.dtype", "is not one of states", got=str(dtype), hint=hint))
         calculator = calculator_for(_WHERE, model, device)
         self._batches = Batches(calculator, _WHERE)
+        of_core = type(calculator).implemented_properties
+        named = ((FIELDS[key].ase_property, key) for key in calculator.info.outputs if key in FIELDS)
+        self._of_heads = {name: key for name, key in named if name and name not in of_core}
         self._device, self._dtype = calculator.device, dtype
         self._compute_forces, self._compute_stress = True, compute_stress
         self._memory_scales_with = "n_atoms_x_density"  # 0.3 reads it from here
@@ -85,7 +89,7 @@ class TorchSimModel(_Interface):  # type: ignore[misc, valid-type] # it is not k
 
         Returns:
             ``energy`` in eV, shape [n_systems]; ``forces`` in eV/Å, shape [n_atoms, 3]; ``stress`` in eV/Å³, shape
-            [n_systems, 3, 3].
+            [n_systems, 3, 3]; what heads predict, under the names that it has in ASE, e.g. ``energy_std``.
 
         Raises:
             DataError: On an element that the model does not know, a number that is not finite, an atom beyond the
@@ -99,6 +103,7 @@ class TorchSimModel(_Interface):  # type: ignore[misc, valid-type] # it is not k
         names = {"energy": "total_energy", "forces": "forces"}
         if self._compute_stress:
             names["stress"] = "stress"
+        names |= self._of_heads
         return {name: outputs[key].to(state.positions.device, self._dtype) for name, key in names.items()}
 
 

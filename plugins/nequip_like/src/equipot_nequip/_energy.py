@@ -44,6 +44,7 @@ class NequIPEnergy(EnergyModule):
     """
 
     requires = ("edge_vectors", "edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
+    has_last_layer_features = True
     normalization: torch.Tensor
 
     def __init__(
@@ -98,6 +99,7 @@ class NequIPEnergy(EnergyModule):
         found = {"atomic_energy": self.readout(states[-1]).squeeze(1)}
         if features:
             found["node_features"] = torch.cat([states[-1], *states[1:-1][-1:]], dim=1)  # both begin with 0e
+            found["last_layer_features"] = self.readout.last_inputs(states[-1])
         return found
 
     def last_layer(self) -> torch.nn.Parameter:

@@ -40,6 +40,7 @@ COLUMNS = (
 """Of the log; the drift is the change of the conserved energy since the start."""
 
 STATE = "state.npz"
+_PER_ATOM = "_per_atom"
 BETWEEN_SAVES = 30.0
 """Seconds."""
 
@@ -75,10 +76,14 @@ class MdOptions(Ensemble):
     max_temperature: Positive = field(default=1e5)
     """Largest kinetic energy of an atom, as a temperature in K."""
 
+    stop_above: dict[str, Positive] = field(default_factory=dict)
+    """Results of the model, such as ``energy_std``, and the largest value of each with which the run goes on, in ASE's
+    units; of values of atoms the largest counts, and ``_per_atom`` divides by the number of atoms."""
+
     @property
     def fixed(self) -> dict[str, Any]:
         """What must be the same when a run goes on."""
-        return {name: value for name, value in asdict(self).items() if name != "steps"}
+        return {name: value for name, value in asdict(self).items() if name not in ("steps", "stop_above")}
 
 
 class Simulation:
@@ -92,12 +97,14 @@ class Simulation:
 
     Raises:
         ArtifactError: If the folder holds a state that cannot be read, or files that do not belong to it.
-        ConfigError: If it holds a run with other options.
+        ConfigError: If it holds a run with other options, or the model does not give what the run is to stop at.
     """
 
     def __init__(self, atoms: Atoms, options: MdOptions, folder: Path, source: dict[str, Any]) -> None:
         self.atoms, self.options, self.folder, self.source = atoms, options, folder, source
         self.step = 0
+        self.reason = ""
+        """Why the run stopped before its end."""
         self.start_energy: float | None = None
         self._rng = np.random.default_rng(options.seed)
         self._log = Table(folder / "log.csv", COLUMNS)
@@ -117,6 +124,9 @@ class Simulation:
         else:
             self._require_velocities()
         self._warm_up()
+        if unknown := [name for name in self.options.stop_above if _result(name) not in self.atoms.calc.results]:
+            hint = f"this model gives {', '.join(sorted(self.atoms.calc.results))}"
+            raise ConfigError(problem("--stop-above", f"the model has no {unknown[0]}", hint=hint))
         self.dynamics = self.options.dynamics(self.atoms, self._rng)
         if path.exists():
             restore_dynamics(self.dynamics, self._rng, record, arrays)
@@ -161,7 +171,7 @@ class Simulation:
             pace: Says how far the run is.
 
         Returns:
-            ``finished`` or ``interrupted``.
+            ``finished``, ``interrupted`` or ``stopped``; then ``reason`` says what was too large.
 
         Raises:
             DataError: If the run broke off; its folder then says so, and holds what there is.
@@ -175,14 +185,27 @@ class Simulation:
                     status = "interrupted"
                     break
                 self._advance()
+                if self._is_above():
+                    status = "stopped"
+                    break
                 if pace is not None:
                     pace.update(self.step, self._words)
         except (DataError, ArithmeticError, np.linalg.LinAlgError) as error:
             self._finish("broken off", str(error))
             raise DataError(self._broken(error)) from None
         self.save()
-        self._finish(status)
+        self._finish(status, self.reason)
         return status
+
+    def _is_above(self) -> bool:
+        """Whether a result is larger than ``stop_above`` allows; ``reason`` says which."""
+        for name, limit in self.options.stop_above.items():
+            found = float(np.max(np.abs(self.atoms.calc.results[_result(name)])))
+            found /= len(self.atoms) if name.endswith(_PER_ATOM) else 1
+            if not found <= limit:
+                self.reason = f"{name} is {found:.4g}, above {limit:g}"
+                return True
+        return False
 
     def _advance(self) -> None:
         self.dynamics.step()
@@ -249,6 +272,11 @@ class Simulation:
         if len(found["step"]) > 1:
             draw(found, self.folder / "md.png", f"{self.atoms.get_chemical_formula()}, {self.options.ensemble}")
         write_json(self.folder / RESULTS, results)
+
+
+def _result(name: str) -> str:
+    """The result of the calculator that a name in ``stop_above`` is about."""
+    return name.removesuffix(_PER_ATOM)
 
 
 def steps_of(steps: int | None, picoseconds: float | None, timestep: float) -> int:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equipot.commands import Command
+from equipot.commands import Command, SeveralValues, named_values
+from equipot.errors import ConfigError, problem
 from equipot_simulate._many_options import many_of, many_options
 from equipot_simulate._setup import checked, frame_options, frames_of, model_of, model_options, origin, output_of, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ase import Atoms
 
     from equipot_simulate._md import MdOptions
@@ -51,6 +54,13 @@ if TYPE_CHECKING:
 @click.option(
     "--max-temperature", type=float, default=1e5, metavar="K", help="Stop if an atom is faster than that (1e5)."
 )
+@click.option(
+    "--stop-above",
+    cls=SeveralValues,
+    metavar="RESULT=VALUE...",
+    help="End the run where a result of the model is larger, such as energy_std_per_atom=0.005 (eV) of a model with "
+    "uncertainties; final.extxyz is the frame.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --output, if there is one.")
 @many_options
 def command(**given: Any) -> int:
@@ -87,8 +97,18 @@ def _options(given: dict[str, Any], frames: list[Atoms]) -> MdOptions:
 
     if given["timestep"] is None:
         given["timestep"] = default_timestep(frames)
+    given["stop_above"] = _limits(given["stop_above"])
     steps = steps_of(given.pop("steps"), given.pop("picoseconds"), max(given["timestep"], 1e-12))
     return checked(MdOptions, {**given, "steps": steps})
+
+
+def _limits(items: Iterable[str]) -> dict[str, float]:
+    """Values of ``--stop-above``; a ConfigError if one is not a number."""
+    found = named_values(items, "--stop-above", "energy_std_per_atom=0.005")
+    try:
+        return {name: float(value) for name, value in found.items()}
+    except ValueError:
+        raise ConfigError(problem("--stop-above", "must be RESULT=NUMBER", got=" ".join(items))) from None
 
 
 def _run_one(model: ModelOptions, atoms: Atoms, options: MdOptions, folder: Path, structure: str) -> int:
@@ -107,6 +127,8 @@ def _run_one(model: ModelOptions, atoms: Atoms, options: MdOptions, folder: Path
         begun, pace = run.step, Pace("md: step", options.steps, run.step)
         status = run.run(stop, pace)
         say(f"{status} after step {run.step} of {options.steps} ({pace.rate(run.step):.3g} steps/s); see {folder}")
+        if status == "stopped":
+            say(f"{run.reason}: {folder / 'final.extxyz'} is this frame")
         if status == "interrupted":
             say(f"interrupted by {stop.name} ({run.step - begun} steps in this part); go on with --resume")
     return stop.exit_code if status == "interrupted" else 0

@@ -95,6 +95,7 @@ class PaiNNEnergy(EnergyModule):
     """
 
     requires = ("edge_vectors", "edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
+    has_last_layer_features = True
 
     def __init__(
         self,
@@ -141,6 +142,7 @@ class PaiNNEnergy(EnergyModule):
         found = {"atomic_energy": self.readout(scalars).squeeze(1)}
         if features:
             found["node_features"] = torch.cat([scalars, vectors.flatten(1)], dim=1)
+            found["last_layer_features"] = self.readout.last_inputs(scalars)
         return found
 
     def last_layer(self) -> torch.nn.Parameter:
