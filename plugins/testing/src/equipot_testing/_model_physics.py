@@ -14,7 +14,7 @@ from equipot_testing._model_kit import served_by_name
 from equipot_testing._model_symmetry import ModelSymmetryChecks
 from equipot_testing.checks import check_close, check_equal, check_that
 from equipot_testing.finite_difference import fd_forces, fd_strain_gradient
-from equipot_testing.frames import Structure, batch_of, cluster, lone_atom, placed, served
+from equipot_testing.frames import Structure, batch_of, cluster, lone_atom, placed
 
 if TYPE_CHECKING:
     from equipot.model import GraphModel
@@ -49,7 +49,6 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         Goes wrong: no cutoff function, or one without zero slope; features of far neighbours that bypass it.
         """
         model = self.model()
-        _needs_molecules(model)
         n_types = len(self.type_names)
         radii = {self.r_max, *(radius for _, radius in model.info.edge_sets)}
         for radius, centre, probe in itertools.product(sorted(radii), range(n_types), range(n_types)):
@@ -121,7 +120,6 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         check_that(found is not None, f"locality must be 'strict', 'hops(k)' or 'global', got {locality!r}")
         if locality == "global":
             raise NotApplicable("the model is declared global")
-        _needs_molecules(model)
         hops = 1 if locality == "strict" else int(locality[5:-1])
         n_atoms, spacing = hops + 3, 0.8 * _reach(model)
         chain = cluster(
@@ -154,7 +152,7 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         structures = self.structures()
         _check_forces(model, structures, "with asymmetric cutoffs, ")
         _check_stress(model, structures, "with asymmetric cutoffs, ")
-        for centre, row in enumerate(model.info.cutoffs or ()) if served([lone_atom()], model.info) else ():
+        for centre, row in enumerate(model.info.cutoffs or ()):
             for probe, radius in enumerate(row):
                 check_smooth(model, centre, probe, radius)
 
@@ -162,12 +160,6 @@ class ModelPhysicsChecks(ModelSymmetryChecks):
         """Radii in Å by centre, or by centre and neighbour, that are not symmetric."""
         first, second, last = self.type_names[0], self.type_names[1], self.type_names[-1]
         return {first: {second: 0.7 * self.r_max}, last: 0.85 * self.r_max}
-
-
-def _needs_molecules(model: GraphModel) -> None:
-    """Skip a check whose structures are molecules for a model that serves none."""
-    if not served([lone_atom()], model.info):
-        raise NotApplicable("the model serves no molecules")
 
 
 def _reach(model: GraphModel) -> float:

@@ -164,7 +164,7 @@ class ModelSymmetryChecks(ModelKit):
         size = 4 * reach_of(model.info)
         (free,) = placed([molecule(len(self.type_names))], model.info)
         box = torch.diag(torch.tensor([size, 1.1 * size, 1.2 * size], dtype=torch.float64))
-        everywhere = itertools.product((False, True), repeat=3)
+        everywhere = itertools.product((False, True), (False, True), (False, True))
         boxed = {
             f"a molecule in a large cell, pbc {pbc}": dataclasses.replace(free, cell=box, pbc=pbc) for pbc in everywhere
         }

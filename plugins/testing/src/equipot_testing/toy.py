@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 
@@ -15,7 +16,9 @@ from equipot.nn.exchange import GhostExchange
 class ToyEnergy(EnergyModule):
     """tanh of a sum over neighbours and of the squared length of a vector sum."""
 
-    requires = ("edge_vectors", "edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
+    requires: ClassVar[tuple[str, ...]] = (
+        "edge_vectors", "edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types",
+    )  # fmt: skip
     locality = "strict"
 
     def __init__(self, context: BuildContext) -> None:
