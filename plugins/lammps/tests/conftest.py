@@ -11,6 +11,7 @@ from equipot.compile import compile_model
 from equipot.energy_terms import D3Dispersion
 from equipot.model import AllegroModel, InvariantModel, NequIPGNNModel, apply_modifier
 from equipot.pair_potentials import ZBL
+from equipot_allegro import TwoBodyBesselScalarEmbed
 
 ELEMENTS = {"type_names": ["H", "O"], "seed": 2, "avg_num_neighbors": 9.0}
 
@@ -36,6 +37,7 @@ def tensors():
     """A strictly local model of tensor products on compiled kernels."""
     widths = dict.fromkeys([f"{part}_mlp_hidden_layers_width" for part in ("scalar_embed", "allegro", "readout")], 8)
     sizes = {"l_max": 1, "num_layers": 2, "num_scalar_features": 4, "num_tensor_features": 2, **widths}
+    sizes["radial_chemical_embed"] = TwoBodyBesselScalarEmbed(num_bessels=4)
     model = AllegroModel(**ELEMENTS, **sizes, r_max=3.0, model_dtype="float64").build().eval()
     return apply_modifier(model, "enable_FusedKernels")
 

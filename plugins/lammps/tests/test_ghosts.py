@@ -59,8 +59,8 @@ def test_other_layouts_of_ranks(style, files, reference, tmp_path, ranks):
 
 
 def test_ghosts_on_one_rank_need_newton(style, files, tmp_path):
-    """Without IDs of atoms, images are ghosts, whose forces must come back."""
-    script = script_for("cubic", files("strict"), tmp_path).replace("read_data", "atom_modify id no\nread_data")
+    """Images are ghosts then, whose forces must come back."""
+    script = script_for("cubic", files("strict"), tmp_path, style="pair_style equipot ghosts shell")
     with pytest.raises(LammpsError, match="needs newton on"):
         run_script(script.replace("units metal", "units metal\nnewton off"), tmp_path, plugins=style)
 
