@@ -37,7 +37,7 @@ def read_wheel(path: Path) -> Facts | None:
         Plain containers, as in the index; None if the wheel has no plugin.
 
     Raises:
-        ArtifactError: If the file is no wheel, or is damaged.
+        ArtifactError: If the file cannot be read as a wheel.
     """
     try:
         with zipfile.ZipFile(path) as wheel:
