@@ -26,7 +26,7 @@ def test_physical_fields_have_units_and_irreps():
     assert FIELDS["forces"].unit == "eV/Å"
 
 
-DIPOLE = """
+TORQUE = """
 from equipot import hookimpl
 from equipot.declarations import FieldEntry
 from equipot.fields import FIELDS
@@ -36,31 +36,31 @@ KNOWN = len(FIELDS)
 @hookimpl
 def equipot_fields():
     yield FieldEntry(
-        key="dipole", per="frame", shape=("n_frames", 3), unit="e Å", irreps="1o", meaning="dipole moment", label=True
+        key="torque", per="frame", shape=("n_frames", 3), unit="eV", irreps="1e", meaning="torque", label=True
     )
 """
 
 
 @pytest.fixture
-def dipole_file(tmp_path, monkeypatch):
-    path = tmp_path / "dipole_of_a_file.py"
-    path.write_text(DIPOLE, encoding="utf-8")
+def torque_file(tmp_path, monkeypatch):
+    path = tmp_path / "torque_of_a_file.py"
+    path.write_text(TORQUE, encoding="utf-8")
     monkeypatch.setattr("equipot._host.host._files", [])
     yield path
-    sys.modules.pop("dipole_of_a_file", None)
+    sys.modules.pop("torque_of_a_file", None)
     plugins.cache_clear()
 
 
-def test_the_table_is_live(dipole_file):
-    assert "dipole" not in FIELDS
-    use_file(str(dipole_file))
-    assert FIELDS["dipole"].unit == "e Å"
-    assert per_what("dipole") == "frame"
-    assert per_what("dipole_mask") == "frame"
-    assert list(LABELS)[-1] == "dipole"
+def test_the_table_is_live(torque_file):
+    assert "torque" not in FIELDS
+    use_file(str(torque_file))
+    assert FIELDS["torque"].unit == "eV"
+    assert per_what("torque") == "frame"
+    assert per_what("torque_mask") == "frame"
+    assert list(LABELS)[-1] == "torque"
     assert set(FIELDS) >= {*LABELS, "positions"}
     # A file that reads the table while it is loaded sees what is known so far.
-    assert len(FIELDS) - 1 == sys.modules["dipole_of_a_file"].KNOWN
+    assert len(FIELDS) - 1 == sys.modules["torque_of_a_file"].KNOWN
 
 
 def test_the_table_needs_no_torch():
@@ -110,32 +110,32 @@ def record_of(host, plugin_id):
 
 
 def field(**changes):
-    """Source of a plugin module that declares a dipole, or a field with other facts."""
-    facts = {"key": "dipole", "per": "frame", "shape": ("n_frames", 3), "unit": "e Å", "irreps": "1o", "label": True}
-    facts = {**facts, "meaning": "dipole moment", "ase_property": "dipole", **changes}
+    """Source of a plugin module that declares a torque, or a field with other facts."""
+    facts = {"key": "torque", "per": "frame", "shape": ("n_frames", 3), "unit": "e Å", "irreps": "1o", "label": True}
+    facts = {**facts, "meaning": "torque", "ase_property": "torque", **changes}
     return f"{HEADER}@hookimpl\ndef equipot_fields():\n    yield FieldEntry(**{facts!r})\n"
 
 
 def test_fields_of_plugins_join_those_of_core(install):
-    install("dipoles", "dipoles", field())
+    install("poles", "poles", field())
     host = PluginHost()
-    assert record_of(host, "dipoles").declares == {"fields": ["dipole"]}
-    declared = host.lookup("fields", "dipole")
-    assert (declared.distribution, declared.entry.target, declared.role) == ("dipoles", "", "data field 'dipole'")
-    assert declared.entry.summary == declared.entry.meaning == "dipole moment"
+    assert record_of(host, "poles").declares == {"fields": ["torque"]}
+    declared = host.lookup("fields", "torque")
+    assert (declared.distribution, declared.entry.target, declared.role) == ("poles", "", "data field 'torque'")
+    assert declared.entry.summary == declared.entry.meaning == "torque"
     assert next(iter(host.fields)) == "positions"
-    assert list(host.labels) == [*PluginHost("none").labels, "dipole"]
-    assert "dipole" not in PluginHost("-dipoles").fields
+    assert list(host.labels) == [*PluginHost("-poles").labels, "torque"]
+    assert "torque" not in PluginHost("-poles").fields
 
 
 def test_the_same_field_may_be_declared_twice(install):
-    install("dipoles", "dipoles", field())
-    install("more-dipoles", "more", field(meaning="electric dipole"))
+    install("poles", "poles", field())
+    install("more-poles", "more", field(meaning="electric torque"))
     install("energies", "energies", field(**declared_by_core("total_energy")))
     host = PluginHost()
-    assert [record_of(host, one).state for one in ("dipoles", "more", "energies")] == ["ok", "ok", "ok"]
-    assert host.lookup("fields", "dipole").distribution == "dipoles"
-    assert host.fields["dipole"].meaning == "dipole moment"
+    assert [record_of(host, one).state for one in ("poles", "more", "energies")] == ["ok", "ok", "ok"]
+    assert host.lookup("fields", "torque").distribution == "poles"
+    assert host.fields["torque"].meaning == "torque"
     assert host.ambiguous() == {}
 
 
@@ -147,38 +147,38 @@ def declared_by_core(key):
 @pytest.mark.parametrize(
     ("changes", "other", "difference"),
     [
-        ({"unit": "Debye"}, "plugin 'dipoles' (dipoles 1.2.3)", "unit 'Debye', there 'e Å'"),
+        ({"unit": "Debye"}, "plugin 'poles' (poles 1.2.3)", "unit 'Debye', there 'e Å'"),
         ({"key": "forces"}, f"plugin 'core' (equipot {__version__})", "per 'frame', there 'atom'"),
     ],
 )
 def test_a_field_declared_otherwise_is_refused_with_both_distributions_named(install, changes, other, difference):
-    install("dipoles", "dipoles", field())
-    install("wrong-dipoles", "wrong", field(**changes))
+    install("poles", "poles", field())
+    install("wrong-poles", "wrong", field(**changes))
     host = PluginHost()
     record = record_of(host, "wrong")
     assert record.state == "failed"
-    assert f"declares the data field '{changes.get('key', 'dipole')}' otherwise than {other}: " in record.error
+    assert f"declares the data field '{changes.get('key', 'torque')}' otherwise than {other}: " in record.error
     assert difference in record.error
-    assert "'wrong' (wrong-dipoles 1.2.3)" in record.label
-    assert host.fields["dipole"].unit == "e Å"
+    assert "'wrong' (wrong-poles 1.2.3)" in record.label
+    assert host.fields["torque"].unit == "e Å"
 
 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"key": "my dipole"}, "FieldEntry 'my dipole'.key: not a Python identifier"),
-        ({"per": "graph"}, "FieldEntry 'dipole'.per: must be 'frame', 'atom' or 'edge'"),
+        ({"key": "my torque"}, "FieldEntry 'my torque'.key: not a Python identifier"),
+        ({"per": "graph"}, "FieldEntry 'torque'.per: must be 'frame', 'atom' or 'edge'"),
         ({"per": "atom"}, "with n_frames, n_atoms or n_edges in the shape, got 'atom' and ('n_frames', 3)"),
-        ({"irreps": "vector"}, "FieldEntry 'dipole'.irreps: must be irreps of e3nn such as '1o', got 'vector'"),
-        ({"unit": "meV"}, "FieldEntry 'dipole'.unit: must have energies in eV (of any unit system), got"),
-        ({"ase_property": "di-pole"}, "FieldEntry 'dipole'.ase_property: not a Python identifier, got 'di-pole'"),
-        ({"dtype": "int64"}, "FieldEntry 'dipole'.label: a label is float64"),
-        ({"shape": (3, "n_frames")}, "FieldEntry 'dipole'.label: a label is float64, per frame or atom, with numbers"),
-        ({"shape": ("n_frames", "dim")}, "FieldEntry 'dipole'.label: a label is float64, per frame or atom"),
-        ({"key": "dipole_mask"}, "FieldEntry 'dipole_mask'.key: masks and weights of labels end like this"),
-        ({"per": "atom", "shape": ("n_atoms",), "extensive": True}, "FieldEntry 'dipole'.extensive: only a field per"),
+        ({"irreps": "vector"}, "FieldEntry 'torque'.irreps: must be irreps of e3nn such as '1o', got 'vector'"),
+        ({"unit": "meV"}, "FieldEntry 'torque'.unit: must have energies in eV (of any unit system), got"),
+        ({"ase_property": "di-pole"}, "FieldEntry 'torque'.ase_property: not a Python identifier, got 'di-pole'"),
+        ({"dtype": "int64"}, "FieldEntry 'torque'.label: a label is float64"),
+        ({"shape": (3, "n_frames")}, "FieldEntry 'torque'.label: a label is float64, per frame or atom, with numbers"),
+        ({"shape": ("n_frames", "dim")}, "FieldEntry 'torque'.label: a label is float64, per frame or atom"),
+        ({"key": "torque_mask"}, "FieldEntry 'torque_mask'.key: masks and weights of labels end like this"),
+        ({"per": "atom", "shape": ("n_atoms",), "extensive": True}, "FieldEntry 'torque'.extensive: only a field per"),
     ],
 )  # fmt: skip
 def test_a_contradictory_field_is_refused(install, changes, error):
-    install("dipoles", "dipoles", field(**changes))
-    assert error in record_of(PluginHost(), "dipoles").error
+    install("poles", "poles", field(**changes))
+    assert error in record_of(PluginHost(), "poles").error
