@@ -129,7 +129,7 @@ class MlPeg:
         for old in (results, self.root / "calcs" / _CATEGORY / test / "outputs"):
             shutil.rmtree(old, ignore_errors=True)
         for action in ("calc", "analyse"):
-            which = ["--models-file", self.models, "--category", _CATEGORY, "--test", test]
+            which: list[str | Path] = ["--models-file", self.models, "--category", _CATEGORY, "--test", test]
             self._run([self.python.with_name("ml_peg"), action, *which])
         return results / f"{test}_metrics_table.json"
 
