@@ -168,8 +168,8 @@ class PackedFrames(Sequence[Graph]):
         if label not in self.fields:
             return has, low, high
         values = self.fields[label].numpy()
-        mask = self.fields.get(mask_key(label))  # inputs of a frame, such as total_charge, have none
-        masks = np.ones(len(values), bool) if mask is None else mask.numpy()
+        given = self.fields.get(mask_key(label))  # inputs of a frame, such as total_charge, have none
+        masks = np.ones(len(values), bool) if given is None else given.numpy()
         for start in range(0, len(self), _AT_ONCE):
             chosen = self.indices[start : start + _AT_ONCE]
             rows = self._rows(chosen) if per_atom else chosen
