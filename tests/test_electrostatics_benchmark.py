@@ -37,7 +37,7 @@ def test_both_models_are_trained_and_compared(tmp_path, monkeypatch):
         frame.calc = SinglePointCalculator(frame, energy=14.4 / frame.get_distance(0, 5), forces=np.ones((15, 3)))
         write(tmp_path / "ions.extxyz", frame, append=True)
     monkeypatch.setitem(compare.SETS["ions"], "train", 7)
-    found = compare.measured("ions", tmp_path, 0.1)
+    found = compare.measured("ions", tmp_path, 1, 0.1)
     assert [row[0] for row in found["rows"]] == ["short-ranged", "with LatentElectrostatics"]
     assert all(steps >= 1 and energy > 0.0 and forces > 0.0 for _, steps, energy, forces in found["rows"])
     assert "7 frames for training, 2 for the test" in found["description"]
