@@ -1,6 +1,6 @@
 """Train a model with and without the term LatentElectrostatics for the same CPU time, and compare on test frames.
 
-    OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER [--only ions] [--seconds 60] [--write]
+    OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER --only ions --layers 2 --seconds 40 --write
 
 FOLDER is the one that ``make_sets.py`` wrote. The clock is that of the process: evaluations, gradients and steps of
 the optimiser, without reading data and building the model. The learning rate falls to 0 over that time, and the last
@@ -30,7 +30,7 @@ from equipot.model import GraphModel, NequIPGNNModel, apply_modifier
 
 RESULTS = Path(__file__).parents[2] / "docs/results/electrostatics"
 R_MAX = 5.0
-SIZES = {"num_layers": 2, "l_max": 1, "num_features": 16, "radial_mlp_width": 32}
+SIZES = {"l_max": 1, "num_features": 16, "radial_mlp_width": 32}
 SETS: dict[str, dict[str, Any]] = {
     "ions": {"types": ["H", "C", "N"], "train": 70, "batch": 7, "term": {"constraint": "total_charge"}},
     "salt": {"types": ["Na", "Cl"], "train": 16, "batch": 2, "term": {}},
@@ -57,13 +57,14 @@ def frames_of(name: str, folder: Path) -> list[Graph]:
     return frames
 
 
-def model_of(name: str, train: list[Graph], *, term: bool) -> GraphModel:
+def model_of(name: str, train: list[Graph], layers: int, *, term: bool) -> GraphModel:
     """A new model with the scales and shifts of the training frames."""
     batch = collate(train)
     energy = float((batch["total_energy"] / batch["num_atoms"]).mean())
     return NequIPGNNModel(
         type_names=SETS[name]["types"],
         r_max=R_MAX,
+        num_layers=layers,
         avg_num_neighbors=batch["edge_index"].shape[1] / len(batch["atom_types"]),
         per_type_energy_shifts=energy,
         per_type_energy_scales=float(batch["forces"].square().mean().sqrt()),
@@ -113,12 +114,12 @@ def charges(model: GraphModel, name: str, frames: list[Graph]) -> dict[str, floa
     }
 
 
-def measured(name: str, folder: Path, seconds: float) -> dict[str, Any]:
+def measured(name: str, folder: Path, layers: int, seconds: float) -> dict[str, Any]:
     """Both models on a set, as a table for the documentation."""
     frames = frames_of(name, folder)
     number, rows, learned = SETS[name]["train"], [], {}
     for title, term in (("short-ranged", False), ("with LatentElectrostatics", True)):
-        model = model_of(name, frames[:number], term=term)
+        model = model_of(name, frames[:number], layers, term=term)
         steps = train(model, frames[:number], SETS[name]["batch"], seconds)
         found = errors(model, frames[number:])
         rows.append([title, steps, *(found[key] for key in COLUMNS)])
@@ -127,13 +128,13 @@ def measured(name: str, folder: Path, seconds: float) -> dict[str, Any]:
             learned = charges(model, name, frames[number:])
     shown = ", ".join(f"{symbol} {value}" for symbol, value in learned.items())
     return {
-        "title": TITLES[name],
+        "title": f"{TITLES[name]}, {layers} layer{'s' * (layers > 1)} of {R_MAX:g} Å",
         "description": f"GFN1-xTB; {number} frames for training, {len(frames) - number} for the test; {seconds:g} s of "
         f"CPU time for each model. Mean learned charges in e: {shown}.",
         "columns": ["model", "training steps", *COLUMNS.values()],
         "rows": rows,
         "command": "OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER "
-        f"--only {name} --seconds {seconds:g} --write",
+        f"--only {name} --layers {layers} --seconds {seconds:g} --write",
         "machine": f"1 core, {platform.machine()}, no GPU",
         "versions": {one: version(one) for one in ("equipot", "torch")},
     }
@@ -144,15 +145,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=list(SETS))
+    parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in [given.only] if given.only else list(SETS):
-        found = measured(name, given.folder, given.seconds)
+        found = measured(name, given.folder, given.layers, given.seconds)
         if given.write:
             RESULTS.mkdir(parents=True, exist_ok=True)
-            write_json(RESULTS / f"{name}.json", found)
+            write_json(RESULTS / f"{name}_{given.layers}.json", found)
 
 
 if __name__ == "__main__":

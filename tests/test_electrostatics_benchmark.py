@@ -1,0 +1,43 @@
+"""The comparison with and without electrostatics: its frames, and that it measures what it says."""
+
+import numpy as np
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+
+from equipot_test_support.scripts import load_script
+
+make_sets = load_script("benchmarks/electrostatics/make_sets.py")
+
+
+def test_ions_are_apart_and_charged():
+    frames = list(make_sets.ions(np.random.default_rng(0)))
+    assert len(frames) == make_sets.N_IONS
+    assert {frame.get_chemical_formula() for frame in frames} == {"CH10N4"}
+    distances = [frame.get_distance(0, 5) for frame in frames]
+    assert 5.8 < min(distances) < 6.5
+    assert 11.5 < max(distances) < 12.2
+    assert {frame.info["total_charge"] for frame in frames} == {2.0}
+
+
+def test_forces_of_the_melt_act_along_the_bonds():
+    places = np.array([[0.0, 0.0, 0.0], [2.2, 0.0, 0.0]])
+    close = make_sets.fumi_tosi(places, np.array([0, 1]), 12.0)
+    assert close[0, 0] < 0 < close[1, 0]  # at 2.2 Å, an ion pair is pushed apart, at 3.2 Å it is drawn together
+    far = make_sets.fumi_tosi([*places, [0, 0, 0], [1.0, 0, 0]], np.array([0, 1]), 12.0)
+    assert far[1, 0] < 0 < far[0, 0]
+    np.testing.assert_allclose(close.sum(0), 0.0, atol=1e-12)
+    assert not close[:, 1:].any()
+
+
+@pytest.mark.slow
+def test_both_models_are_trained_and_compared(tmp_path, monkeypatch):
+    compare = load_script("benchmarks/electrostatics/compare.py")
+    for frame in list(make_sets.ions(np.random.default_rng(0)))[:9]:
+        frame.calc = SinglePointCalculator(frame, energy=14.4 / frame.get_distance(0, 5), forces=np.ones((15, 3)))
+        write(tmp_path / "ions.extxyz", frame, append=True)
+    monkeypatch.setitem(compare.SETS["ions"], "train", 7)
+    found = compare.measured("ions", tmp_path, 1, 0.1)
+    assert [row[0] for row in found["rows"]] == ["short-ranged", "with LatentElectrostatics"]
+    assert all(steps >= 1 and energy > 0.0 and forces > 0.0 for _, steps, energy, forces in found["rows"])
+    assert "7 frames for training, 2 for the test" in found["description"]
