@@ -5,7 +5,8 @@ import copy
 import pytest
 import torch
 
-from equipot.artifacts import load_model, write_package
+from equipot.artifacts import load, load_model, write_package
+from equipot.compile import compile_model
 from equipot.errors import ConfigError
 from equipot.graph import collate
 from equipot.model import InvariantModel, NequIPGNNModel, apply_modifier
@@ -128,6 +129,18 @@ def test_packages_keep_the_head(tmp_path, model, sets, fitted):
     batch = collate(list(sets["test"]))
     outputs, expected = load_model(tmp_path / "a.equipot.zip")(batch), fitted[0](batch)
     assert all(torch.equal(outputs[key], value) for key, value in expected.items())
+
+
+@pytest.mark.slow
+def test_compiled_files_have_the_head(tmp_path, sets):
+    options = {"type_names": ["H", "O"], "r_max": 3.0, "avg_num_neighbors": 2.0, "model_dtype": "float64"}
+    model = NequIPGNNModel(**options, **SMALL).build().eval()
+    made, _ = add_uncertainty(model, sets["train"], sets["val"], FitOptions(force_directions=2, force_frames=5))
+    compile_model(made, tmp_path / "a.equipot.pt2")
+    batch = collate(list(sets["test"]))
+    outputs, expected = load(tmp_path / "a.equipot.pt2", allow_native=True)(batch), made(batch)
+    for key, value in expected.items():
+        torch.testing.assert_close(outputs[key], value)
 
 
 def test_builders_without_a_last_layer_have_node_features(sets):
