@@ -69,6 +69,15 @@ def test_the_table_needs_no_torch():
     assert found.stdout.split() == ["True", "False"]
 
 
+@pytest.mark.slow
+def test_importing_core_loads_no_plugin():
+    """No module copies the table while it is imported."""
+    modules = "equipot.quantities, equipot.data._base, equipot.evaluate, equipot.train._module, equipot.ase"
+    code = f"import {modules}; from equipot.plugins import plugins; print(plugins.cache_info().currsize)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["0"]
+
+
 def test_labels_and_inputs_are_fields():
     assert set(LABELS) <= set(FIELDS)
     assert set(MODEL_INPUTS) <= set(FIELDS)
