@@ -41,7 +41,8 @@ def LocalModel(context, *, width: int = 2):
 '''
 HOOKS = (
     "from equipot import hookimpl\nfrom equipot.declarations import *\n@hookimpl\ndef equipot_pair_potentials():\n"
-    "    yield PairPotentialEntry(name='Local', target=f'{__name__}.thing', summary='A test')\nthing = 5\n"
+    "    yield PairPotentialEntry(name='Local', target=f'{__name__}.thing', summary='A test')\n"
+    "from equipot.model import PairPotential\nclass thing(PairPotential):\n    pass\n"
 )
 
 
@@ -85,7 +86,7 @@ def test_classes_of_a_file_are_declared_by_name(local):
 
 def test_hooks_of_a_file_are_called(local):
     host = PluginHost(files=[local(HOOKS)])
-    assert host.load("pair_potentials", "Local") == 5
+    assert host.load("pair_potentials", "Local").__name__ == "thing"
 
 
 PARTS = """

@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import sys
-import tempfile
 
 _STREAMS = {1: "standard output", 2: "standard error"}
 _MOST = 65536
@@ -68,6 +67,8 @@ def _identity(number: int) -> tuple[int, int] | None:
 def _unnamed_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("equipot-output")
+    import tempfile  # slow to import, and not needed on Linux
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

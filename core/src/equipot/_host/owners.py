@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 _watches: list[EnvironmentWatch] = []
 """Those whose blocks run, the innermost last."""
@@ -14,19 +15,20 @@ _watches: list[EnvironmentWatch] = []
 class _WatchedEnvironment(type(os.environ)):  # type: ignore[misc] # the class has no public name
     """The environment while a watch is on."""
 
-    def __setitem__(self, key: str, value: str) -> None:
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _note(key)
         super().__setitem__(key, value)
-        _note(key)
 
-    def __delitem__(self, key: str) -> None:
+    def __delitem__(self, key: Any) -> None:
+        _note(key)
         super().__delitem__(key)
-        _note(key)
 
 
-def _note(key: str) -> None:
-    owner = _package(sys._getframe(2))  # noqa: SLF001 - documented, and the only way
+def _note(key: Any) -> None:
+    name, owner = os.fsdecode(key), _package(sys._getframe(2))  # noqa: SLF001 - documented, and the only way
     for watch in _watches:
-        watch.owners[key] = owner
+        watch.owners[name] = owner
+        watch.before.setdefault(name, os.environ.get(name))
 
 
 class EnvironmentWatch:
@@ -38,15 +40,19 @@ class EnvironmentWatch:
     def __init__(self) -> None:
         self.owners: dict[str, str] = {}
         """By variable: the package whose code changed it last."""
-        self._before = dict(os.environ)
+        self.before: dict[str, str | None] = {}
+        """The values that these had; None for those that were not set. Copying all would take long."""
+        self._environments = [os.environ, *([os.environb] if hasattr(os, "environb") else [])]
         self._class = type(os.environ)
 
     def __enter__(self) -> None:
         _watches.append(self)
-        os.environ.__class__ = _WatchedEnvironment
+        for one in self._environments:
+            one.__class__ = _WatchedEnvironment
 
     def __exit__(self, *error: object) -> None:
-        os.environ.__class__ = self._class
+        for one in self._environments:
+            one.__class__ = self._class
         _watches.remove(self)
 
     def undo(self, package: str = "") -> list[str]:
@@ -55,14 +61,16 @@ class EnvironmentWatch:
         Args:
             package: Only those that this package changed; empty: all.
         """
-        now, before = dict(os.environ), self._before
-        differing = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
-        changed = [key for key in differing if package in ("", self.owners.get(key))]
+        changed = [
+            key
+            for key, old in sorted(self.before.items())
+            if os.environ.get(key) != old and package in ("", self.owners[key])
+        ]
         for key in changed:
-            if key in before:
-                os.environ[key] = before[key]
-            else:
+            if (old := self.before[key]) is None:
                 del os.environ[key]
+            else:
+                os.environ[key] = old
         return changed
 
 
