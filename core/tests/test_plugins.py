@@ -1,6 +1,5 @@
 """The plugin host on distributions made on the fly: a .dist-info folder and a module each."""
 
-import dataclasses
 import json
 import re
 import sys
@@ -451,79 +450,3 @@ def test_the_host_knows_what_brings_the_commands_for_authors(command):
     assert host.install_hint("commands", command) == "EQUIPOT_PLUGINS switches off equipot-testing"
     host.records = [record for record in host.records if record.id != "testing"]  # as if it were not installed
     assert host.install_hint("commands", command) == "pip install equipot-testing"
-
-
-# ------------------------------------------------------------------------ data fields
-
-
-def field(**changes):
-    """Source of a plugin module that declares a dipole, or a field with other facts."""
-    facts = {"key": "torque", "per": "frame", "shape": ("n_frames", 3), "unit": "e Å", "irreps": "1o", "label": True}
-    facts = {**facts, "meaning": "torque", "ase_property": "torque", **changes}
-    return f"{HEADER}@hookimpl\ndef equipot_fields():\n    yield FieldEntry(**{facts!r})\n"
-
-
-def test_fields_of_plugins_join_those_of_core(install):
-    install("poles", "poles", field())
-    host = PluginHost()
-    assert record_of(host, "poles").declares == {"fields": ["torque"]}
-    declared = host.lookup("fields", "torque")
-    assert (declared.distribution, declared.entry.target, declared.role) == ("poles", "", "data field 'torque'")
-    assert declared.entry.summary == declared.entry.meaning == "torque"
-    assert next(iter(host.fields)) == "positions"
-    assert set(host.labels) == {*PluginHost("-poles").labels, "torque"}
-    assert "torque" not in PluginHost("-poles").fields
-
-
-def test_the_same_field_may_be_declared_twice(install):
-    install("poles", "poles", field())
-    install("poles-too", "more", field(meaning="electric torque"))
-    install("energies", "energies", field(**declared_by_core("total_energy")))
-    host = PluginHost()
-    assert [record_of(host, one).state for one in ("poles", "more", "energies")] == ["ok", "ok", "ok"]
-    assert host.lookup("fields", "torque").distribution == "poles"
-    assert host.fields["torque"].meaning == "torque"
-    assert host.ambiguous() == {}
-
-
-def declared_by_core(key):
-    entry = PluginHost("none").fields[key]
-    return {one.name: getattr(entry, one.name) for one in dataclasses.fields(entry) if one.init}
-
-
-@pytest.mark.parametrize(
-    ("changes", "other", "difference"),
-    [
-        ({"unit": "Debye"}, "plugin 'poles' (poles 1.2.3)", "unit 'Debye', there 'e Å'"),
-        ({"key": "forces"}, f"plugin 'core' (equipot {__version__})", "per 'frame', there 'atom'"),
-    ],
-)
-def test_a_field_declared_otherwise_is_refused_with_both_distributions_named(install, changes, other, difference):
-    install("poles", "poles", field())
-    install("wrong-poles", "wrong", field(**changes))
-    host = PluginHost()
-    record = record_of(host, "wrong")
-    assert record.state == "failed"
-    assert f"declares the data field '{changes.get('key', 'torque')}' otherwise than {other}: " in record.error
-    assert difference in record.error
-    assert "'wrong' (wrong-poles 1.2.3)" in record.label
-    assert host.fields["torque"].unit == "e Å"
-
-
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({"key": "my dipole"}, "FieldEntry 'my dipole'.key: not a Python identifier"),
-        ({"per": "graph"}, "FieldEntry 'torque'.per: must be 'frame', 'atom' or 'edge'"),
-        ({"per": "atom"}, "with n_frames, n_atoms or n_edges in the shape, got 'atom' and ('n_frames', 3)"),
-        ({"irreps": "vector"}, "FieldEntry 'torque'.irreps: must be irreps of e3nn such as '1o', got 'vector'"),
-        ({"dtype": "int64"}, "FieldEntry 'torque'.label: a label is float64"),
-        ({"shape": (3, "n_frames")}, "FieldEntry 'torque'.label: a label is float64, per frame or atom, with numbers"),
-        ({"shape": ("n_frames", "dim")}, "FieldEntry 'torque'.label: a label is float64, per frame or atom"),
-        ({"key": "torque_mask"}, "FieldEntry 'torque_mask'.key: masks and weights of labels end like this"),
-        ({"per": "atom", "shape": ("n_atoms",), "extensive": True}, "FieldEntry 'torque'.extensive: only a field per"),
-    ],
-)  # fmt: skip
-def test_a_contradictory_field_is_refused(install, changes, error):
-    install("poles", "poles", field(**changes))
-    assert error in record_of(PluginHost(), "poles").error

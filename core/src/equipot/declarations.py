@@ -161,7 +161,8 @@ class FieldEntry(Entry):
     """Type of the numbers; labels are float64."""
 
     unit: str
-    """Unit, e.g. ``e Å``; empty for numbers without one."""
+    """Unit, e.g. ``e Å``; empty for numbers without one. Energies in it are written as eV, which stands for that of the
+    unit system."""
 
     irreps: str | None
     """e3nn irreps of a physical tensor, None for indices and flags. With a shape of (3,) or (3, 3) per row, components
@@ -191,6 +192,8 @@ class FieldEntry(Entry):
             raise ValueError(f"{where}.irreps: must be irreps of e3nn such as '1o', got {self.irreps!r}")
         if self.ase_property is not None and not self.ase_property.isidentifier():
             raise ValueError(f"{where}.ase_property: not a Python identifier, got {self.ase_property!r}")
+        if re.search(r"meV|cal|kJ|[Hh]artree|[Rr]ydberg", self.unit):
+            raise ValueError(f"{where}.unit: must have energies in eV (of any unit system), got {self.unit!r}")
         if self.extensive and self.per != "frame":
             raise ValueError(f"{where}.extensive: only a field per frame adds up over parts, got one per {self.per}")
         if self.label:

@@ -8,6 +8,7 @@ data give weights, ``<label>_weight`` (float64, one per row of the mask) says ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from equipot.declarations import FieldEntry, PerWhat
 from equipot.plugins import fields_host
@@ -42,6 +43,10 @@ class _Rows(Mapping[str, FieldEntry]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._rows()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The row of a key, or something else; as fast as the host's own mapping, since batches are joined with it."""
+        return self._rows().get(key, default)
 
     def _rows(self) -> dict[str, FieldEntry]:
         found: dict[str, FieldEntry] = getattr(fields_host(), self._attribute)

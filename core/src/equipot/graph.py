@@ -34,12 +34,10 @@ def per_what(key: str) -> PerWhat:
         DataError: If ``equipot.fields`` does not list the key.
     """
     base = key.split(EDGE_SET_SEPARATOR, maxsplit=1)[0]
-    for suffix in ("_mask", "_weight"):
-        if base.removesuffix(suffix) in LABELS:
-            base = base.removesuffix(suffix)
-    if base not in FIELDS:
+    field = FIELDS.get(base) or LABELS.get(base.removesuffix("_mask")) or LABELS.get(base.removesuffix("_weight"))
+    if field is None:
         raise DataError(f"{key}: unknown data field; fields are listed in equipot.fields")
-    return FIELDS[base].per
+    return field.per
 
 
 def num_atoms(graph: Graph) -> int:
@@ -126,12 +124,12 @@ def split(batch: Graph) -> list[Graph]:
         One graph per frame, in order, with its own atom indices. Edges belong to the frame of their centre.
     """
     starts = batch["num_atoms"].cumsum(0) - batch["num_atoms"]
-    frames = []
+    frames, kinds = [], {key: per_what(key) for key in batch}
     for index in range(num_frames(batch)):
         atoms = batch["batch"] == index
         frame: Graph = {}
         for key, value in batch.items():
-            kind = per_what(key)
+            kind = kinds[key]
             if kind == "frame":
                 frame[key] = value[index : index + 1]
             elif kind == "atom":

@@ -69,7 +69,17 @@ def unit_in(unit: str, units: Units) -> str:
     """A unit that is written with eV in the words of a unit system.
 
     Example:
-        >>> unit_in("eV/Å", "real"), unit_in("e Å", "real")
-        ('kcal/mol/Å', 'e Å')
+        >>> unit_in("eV/Å", "real"), unit_in("e Å", "real"), unit_in("e²/eV", "real")
+        ('kcal/mol/Å', 'e Å', 'e²/(kcal/mol)')
     """
-    return unit.replace("eV", UNIT_SYSTEMS[units].energy)
+    if units == "metal":
+        return unit
+    energy, below = UNIT_SYSTEMS[units].energy, unit.find("/")
+
+    def word(found: re.Match[str]) -> str:
+        if found.group() == "/":
+            return "/"
+        alone = found[1] is None and not 0 <= below < found.start()
+        return energy if alone else f"({energy}){found[1] or ''}"
+
+    return _ENERGY.sub(word, unit)

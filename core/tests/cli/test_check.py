@@ -126,7 +126,7 @@ CHECKS = [
     (
         "loss name",
         ["+training_module.loss.coeffs.force=1"],
-        "training_module.loss.coeffs.force: unknown name; did you mean 'forces'?",
+        "training_module.loss.coeffs.force: unknown label; did you mean 'forces'?",
     ),
     (
         "plateau without monitor",

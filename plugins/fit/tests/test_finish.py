@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from equipot.quantities import REPORTED
 from equipot_fit import _finish as finish
 
 
@@ -23,7 +24,7 @@ def test_the_last_lines_name_files_and_calculator(tmp_path, capsys):
 @pytest.mark.parametrize(("refit", "said"), [(None, ""), ({"kept": False}, ""), ({"kept": True}, " after the refit")])
 def test_errors_say_of_which_model_and_set_they_are(tmp_path, capsys, refit, said):
     """The training prints errors of the validation set, too: those before the refit."""
-    energy = SimpleNamespace(quantity=SimpleNamespace(name="per_atom_energy"), errors=lambda: {"rmse": 2.0, "mae": 1.0})
+    energy = SimpleNamespace(quantity=REPORTED[0], errors=lambda: {"rmse": 2.0, "mae": 1.0})
     evaluation = SimpleNamespace(n_frames=7, compared=[energy])
     record = {"used_seconds": 90.0, "asked_minutes": 2.0, "refit": refit}
     finish.shown(tmp_path, ("val0", evaluation), record, None)

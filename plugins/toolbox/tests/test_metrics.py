@@ -264,7 +264,7 @@ def test_what_is_wrong_between_entries_and_with_types():
         manager({"field": "forces", "metric": MeanSquaredError()})(*batch_of([2]))
     with pytest.raises(ConfigError, match="the types are not known"):
         MetricsManager([{**FORCES, "per_type": True}]).update(*batch_of([2]))
-    with pytest.raises(ConfigError, match=r"EnergyForceLoss.coeffs.force: unknown name; did you mean 'forces'"):
+    with pytest.raises(ConfigError, match=r"EnergyForceLoss.coeffs.force: unknown label; did you mean 'forces'"):
         toolbox.EnergyForceLoss({"force": 1.0})
     with pytest.raises(
         ConfigError, match=r"per_atom_energy is per frame|total_energy is per frame and forces per atom"

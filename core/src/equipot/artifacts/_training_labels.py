@@ -15,6 +15,7 @@ from equipot.data._collection import Unconverged
 from equipot.data._label_contract import DEFAULT_LABELS, LabelContract, label_contract
 from equipot.data._species import mapping_problems
 from equipot.errors import ArtifactError, ConfigError, problem
+from equipot.fields import LABELS, OPTIONAL_INPUTS
 
 LABELS_FACT, MASK_FACT = "labels", "mask_nan_labels"
 WEIGHTS_FACT, UNCONVERGED_FACT, SPECIES_FACT = "weights", "unconverged", "species"
@@ -120,6 +121,10 @@ def _checked(labels: object, facts: Mapping[str, Any], path: str | Path, doubt: 
             raise ArtifactError(problem(f"{path}: data.{name}", "must be a mapping", hint=_DAMAGED))
     if unconverged not in (None, *get_args(Unconverged)):
         raise ArtifactError(problem(f"{path}: data.{UNCONVERGED_FACT}", "is unknown", got=unconverged, hint=_DAMAGED))
+    if strange := [label for label in given if label not in LABELS and label not in OPTIONAL_INPUTS]:
+        what = f"names the labels {', '.join(strange)}, which no installed plugin declares"
+        hint = "install the plugin of the training, or the file was edited or damaged"
+        raise ArtifactError(problem(where, what, hint=hint))
     problems = list(mapping_problems(species, f"{path}: data.{SPECIES_FACT}"))
     try:
         label_contract(given, where, weights=weights)

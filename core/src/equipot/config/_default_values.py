@@ -9,6 +9,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from equipot.config._sections import LOSS, STAGES
+from equipot.fields import LABELS
 
 if TYPE_CHECKING:
     from equipot.config._defaults import Written
@@ -120,7 +121,9 @@ def _further_labels(written: Written) -> list[str]:
     coefficients = written.value(f"{LOSS}.coeffs")
     named = ("total_energy", "forces", "stress")
     usual = str(written.value(f"{METRICS}._target_")) in COEFFICIENTS
-    return [label for label in coefficients if label not in named] if usual and isinstance(coefficients, dict) else []
+    if not usual or not isinstance(coefficients, dict):
+        return []
+    return [label for label in coefficients if label in LABELS and label not in named]
 
 
 def _labels_of_metrics(written: Written) -> Any:

@@ -44,6 +44,8 @@ class _Label:
     """First column of a label that is per atom, without the species."""
     weights: tuple[tuple[str, int | None], ...]
     """Keys of the weights that are there, and the columns of those that are per atom."""
+    row: tuple[int, ...]
+    """Shape of one row."""
 
     def fields(self, rows: Array, cell: Array, given: Mapping[str, list[float]]) -> dict[str, Array] | None:
         """The label of a frame with its mask and weights; None if it has rows that do not count."""
@@ -66,12 +68,11 @@ class _Label:
 
     def _value(self, rows: Array, given: Mapping[str, list[float]]) -> Array:
         if self.column is not None:
-            shape = row_shape(self.name)
-            return rows[:, self.column : self.column + math.prod(shape)].reshape(len(rows), *shape)
+            return rows[:, self.column : self.column + math.prod(self.row)].reshape(len(rows), *self.row)
         values = given[self.key]
         if self.name in _TENSORS:
             return _tensor(self.key, values)
-        return np.array(_by_rows(self.key, values)).reshape(1, *row_shape(self.name))
+        return np.array(_by_rows(self.key, values)).reshape(1, *self.row)
 
 
 @dataclass(frozen=True)
@@ -266,12 +267,13 @@ def _label(
         return None
     if any(len(text.numbers.get(one, [0.0])) != 1 or columns.get(one, (0, 1))[1] != 1 for one, _ in weights):
         return None
+    row = row_shape(name)
     if FIELDS[name].per == "atom":
         column, there = columns.get(key, (None, 0))
-        return _Label(name, key, source, column, weights) if there == math.prod(row_shape(name)) else None
-    counts = (6, 9) if name in _TENSORS else (math.prod(row_shape(name)),)
+        return _Label(name, key, source, column, weights, row) if there == math.prod(row) else None
+    counts = (6, 9) if name in _TENSORS else (math.prod(row),)
     usable = len(text.numbers.get(key, [])) in counts and (name in LABELS or name in OPTIONAL_INPUTS)
-    return _Label(name, key, source, None, weights) if usable else None
+    return _Label(name, key, source, None, weights, row) if usable else None
 
 
 def _is_there_twice(key: str, columns: Mapping[str, Any], text: Text) -> bool:

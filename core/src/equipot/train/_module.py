@@ -19,6 +19,7 @@ from equipot.errors import ConfigError, DataError, problem
 from equipot.graph import Graph, num_frames
 from equipot.model._automatic import AutomaticModifiers, apply_automatic
 from equipot.model._graph_model import GraphModel
+from equipot.model._modifiers import DERIVATIVES
 from equipot.options import Configurable
 from equipot.train._diagnose import not_finite
 from equipot.train._measures import WEIGHTED_SUM, Measure
@@ -81,7 +82,9 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
             missing = [label for label in getattr(measure, "labels", ()) if label not in self.model.info.outputs]
             if missing:
                 what = f"needs {' and '.join(missing)}, which the model does not predict"
-                hint = "take an EnergyOnly class, or do_derivatives: true"
+                hint = f"it predicts {', '.join(self.model.info.outputs)}"
+                if set(missing) <= set(DERIVATIVES):
+                    hint = "take an EnergyOnly class, or do_derivatives: true"
                 problems.append(problem(f"training_module.{name}", what, hint=hint))
         if self.gradients is not None and self.loss is None:
             where = f"{type(self).__name__}.loss"
