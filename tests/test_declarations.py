@@ -91,6 +91,7 @@ ATTRIBUTES = {
         "changes": ("scale_shift.",),
     },
     "RobustStatisticsManager": {"reads": ("forces",)},
+    "add_Dipoles": {},
     "enable_ForceStressOutput": {},
     "disable_ForceStressOutput": {"model_options": {"do_derivatives": True}},
     # Bit for bit or not, its energies are those of the reference: its own tests say so.

@@ -139,7 +139,7 @@ def test_fields_of_plugins_join_those_of_core(install):
 
 def test_the_same_field_may_be_declared_twice(install):
     install("poles", "poles", field())
-    install("more-poles", "more", field(meaning="electric torque"))
+    install("poles-too", "more", field(meaning="electric torque"))
     install("energies", "energies", field(**declared_by_core("total_energy")))
     host = PluginHost()
     assert [record_of(host, one).state for one in ("poles", "more", "energies")] == ["ok", "ok", "ok"]

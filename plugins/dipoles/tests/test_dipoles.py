@@ -3,7 +3,7 @@ import torch
 
 from equipot.errors import ConfigError, DataError
 from equipot.model import apply_modifier
-from equipot_dipoles import Dipoles
+from equipot_dipoles import Dipoles, add_Dipoles
 from equipot_testing.frames import batch_of, bulk, lone_atom, molecule
 from equipot_testing.toy import ToyFeatures, ToyModel
 
@@ -61,7 +61,7 @@ def test_what_it_cannot_be_added_to():
     with pytest.raises(ConfigError, match="add_Dipoles: requires node_features, which the builder's ToyEnergy"):
         apply_modifier(ToyModel(**BASE).build(), "add_Dipoles")
     with pytest.raises(ConfigError, match="the model has another head 'dipoles'"):
-        apply_modifier(model_for(), "add_Dipoles", {"charged": True})
+        add_Dipoles(model_for(), charged=True)
     beads = ToyFeatures(**{**BASE, "type_names": ["A1", "B1"]}).build()
     with pytest.raises(ConfigError, match="add_Dipoles.charged: needs types that are elements"):
         apply_modifier(beads, "add_Dipoles", {"charged": True})

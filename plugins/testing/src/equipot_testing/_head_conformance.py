@@ -205,7 +205,7 @@ class OutputHeadConformance(ModelBuilderConformance):
 
         Tolerance: 1e-9, relative to the largest value or 1; does not apply to heads for molecules only.
         Why: engines wrap atoms into the cell or let them drift.
-        Goes wrong: positions read where the frame is periodic: charges times positions are no dipole moment there.
+        Goes wrong: positions read where the frame is periodic: there, charges times positions depend on the image.
         """
         model = self.model()
         periodic = {name: one for name, one in self.structures().items() if any(one.pbc)}
