@@ -245,18 +245,6 @@ class Strongest(Dispersion):
         return _sum(data, self.radial(lengths) * cutoff * near)
 
 
-@caught_by("interleaved_frames", "another order after")
-class KeepsTypes(Dispersion):
-    """Looks up types only when the number of atoms changes, and so misses swaps."""
-
-    kept = None
-
-    def forward(self, data):
-        if self.kept is None or self.kept.shape != data["atom_types"].shape:
-            self.kept = data["atom_types"]
-        return super().forward(data) * (1 + 1e-3 * self.kept)
-
-
 def options_of(module):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Term(EnergyTerm):
