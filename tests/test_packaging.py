@@ -43,6 +43,7 @@ PLUGIN_IDS = (
     "lammps",
     "engines",
     "simulate",
+    "dipoles",
     "testing",
 )
 
@@ -53,8 +54,8 @@ def _distribution(plugin_id):
 
 
 PLUGINS = dict(map(_distribution, PLUGIN_IDS))
-NOT_STANDARD = ("equipot-testing", "equipot-lammps", "equipot-engines")
-"""What the extra ``standard`` leaves out: for authors, or of use with another program alone."""
+NOT_STANDARD = ("equipot-testing", "equipot-lammps", "equipot-engines", "equipot-dipoles")
+"""What the extra ``standard`` leaves out: for authors, of use with another program alone, or for other labels."""
 
 OURS = {"equipot": ("core", "equipot", "core"), **PLUGINS}
 """Distribution to its folder, its package and the id of its entry point."""

@@ -119,11 +119,11 @@ def test_the_labels_of_the_page_work(tmp_path, monkeypatch, capsys):
 
     page = DOCS / "how-to" / "labels-of-your-own.md"
     (source,) = blocks(page, "python")
-    (tmp_path / "dipoles.py").write_text(source, encoding="utf-8")
+    (tmp_path / "my_labels.py").write_text(source, encoding="utf-8")
     read, learnt, statistics = (yaml.safe_load(text) for text in blocks(page, "yaml"))
     monkeypatch.setattr("equipot._host.host._files", [])
     try:
-        assert main(["describe", "dipole", "--plugin", str(tmp_path / "dipoles.py")]) == 0
+        assert main(["describe", "dipole", "--plugin", str(tmp_path / "my_labels.py")]) == 0
         assert "float64 in e Å" in capsys.readouterr().out
         water = molecule("H2O")
         water.info |= {"energy": -1.0, "mu": [0.0, 0.0, 1.85]}
@@ -141,7 +141,7 @@ def test_the_labels_of_the_page_work(tmp_path, monkeypatch, capsys):
         metrics = statistics["data"]["stats_manager"]["metrics"]
         assert list(DataStatisticsManager(metrics=metrics).names()) == ["dipole_rms", "charges_std"]
     finally:
-        sys.modules.pop("dipoles", None)
+        sys.modules.pop("my_labels", None)
         plugins.cache_clear()
 
 

@@ -24,7 +24,7 @@ def test_physical_fields_have_units_and_irreps():
     assert FIELDS["forces"].unit == "eV/Å"
 
 
-DIPOLE = """
+TORQUE = """
 from equipot import hookimpl
 from equipot.declarations import FieldEntry
 from equipot.fields import FIELDS
@@ -34,31 +34,31 @@ KNOWN = len(FIELDS)
 @hookimpl
 def equipot_fields():
     yield FieldEntry(
-        key="dipole", per="frame", shape=("n_frames", 3), unit="e Å", irreps="1o", meaning="dipole moment", label=True
+        key="torque", per="frame", shape=("n_frames", 3), unit="eV", irreps="1e", meaning="torque", label=True
     )
 """
 
 
 @pytest.fixture
-def dipole_file(tmp_path, monkeypatch):
-    path = tmp_path / "dipole_of_a_file.py"
-    path.write_text(DIPOLE, encoding="utf-8")
+def torque_file(tmp_path, monkeypatch):
+    path = tmp_path / "torque_of_a_file.py"
+    path.write_text(TORQUE, encoding="utf-8")
     monkeypatch.setattr("equipot._host.host._files", [])
     yield path
-    sys.modules.pop("dipole_of_a_file", None)
+    sys.modules.pop("torque_of_a_file", None)
     plugins.cache_clear()
 
 
-def test_the_table_is_live(dipole_file):
-    assert "dipole" not in FIELDS
-    use_file(str(dipole_file))
-    assert FIELDS["dipole"].unit == "e Å"
-    assert per_what("dipole") == "frame"
-    assert per_what("dipole_mask") == "frame"
-    assert list(LABELS)[-1] == "dipole"
+def test_the_table_is_live(torque_file):
+    assert "torque" not in FIELDS
+    use_file(str(torque_file))
+    assert FIELDS["torque"].unit == "eV"
+    assert per_what("torque") == "frame"
+    assert per_what("torque_mask") == "frame"
+    assert list(LABELS)[-1] == "torque"
     assert set(FIELDS) >= {*LABELS, "positions"}
     # A file that reads the table while it is loaded sees what is known so far.
-    assert len(FIELDS) - 1 == sys.modules["dipole_of_a_file"].KNOWN
+    assert len(FIELDS) - 1 == sys.modules["torque_of_a_file"].KNOWN
 
 
 def test_the_table_needs_no_torch():

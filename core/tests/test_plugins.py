@@ -458,31 +458,31 @@ def test_the_host_knows_what_brings_the_commands_for_authors(command):
 
 def field(**changes):
     """Source of a plugin module that declares a dipole, or a field with other facts."""
-    facts = {"key": "dipole", "per": "frame", "shape": ("n_frames", 3), "unit": "e Å", "irreps": "1o", "label": True}
-    facts = {**facts, "meaning": "dipole moment", "ase_property": "dipole", **changes}
+    facts = {"key": "torque", "per": "frame", "shape": ("n_frames", 3), "unit": "e Å", "irreps": "1o", "label": True}
+    facts = {**facts, "meaning": "torque", "ase_property": "torque", **changes}
     return f"{HEADER}@hookimpl\ndef equipot_fields():\n    yield FieldEntry(**{facts!r})\n"
 
 
 def test_fields_of_plugins_join_those_of_core(install):
-    install("dipoles", "dipoles", field())
+    install("poles", "poles", field())
     host = PluginHost()
-    assert record_of(host, "dipoles").declares == {"fields": ["dipole"]}
-    declared = host.lookup("fields", "dipole")
-    assert (declared.distribution, declared.entry.target, declared.role) == ("dipoles", "", "data field 'dipole'")
-    assert declared.entry.summary == declared.entry.meaning == "dipole moment"
+    assert record_of(host, "poles").declares == {"fields": ["torque"]}
+    declared = host.lookup("fields", "torque")
+    assert (declared.distribution, declared.entry.target, declared.role) == ("poles", "", "data field 'torque'")
+    assert declared.entry.summary == declared.entry.meaning == "torque"
     assert next(iter(host.fields)) == "positions"
-    assert list(host.labels) == [*PluginHost("none").labels, "dipole"]
-    assert "dipole" not in PluginHost("-dipoles").fields
+    assert set(host.labels) == {*PluginHost("-poles").labels, "torque"}
+    assert "torque" not in PluginHost("-poles").fields
 
 
 def test_the_same_field_may_be_declared_twice(install):
-    install("dipoles", "dipoles", field())
-    install("more-dipoles", "more", field(meaning="electric dipole"))
+    install("poles", "poles", field())
+    install("poles-too", "more", field(meaning="electric torque"))
     install("energies", "energies", field(**declared_by_core("total_energy")))
     host = PluginHost()
-    assert [record_of(host, one).state for one in ("dipoles", "more", "energies")] == ["ok", "ok", "ok"]
-    assert host.lookup("fields", "dipole").distribution == "dipoles"
-    assert host.fields["dipole"].meaning == "dipole moment"
+    assert [record_of(host, one).state for one in ("poles", "more", "energies")] == ["ok", "ok", "ok"]
+    assert host.lookup("fields", "torque").distribution == "poles"
+    assert host.fields["torque"].meaning == "torque"
     assert host.ambiguous() == {}
 
 
@@ -494,36 +494,36 @@ def declared_by_core(key):
 @pytest.mark.parametrize(
     ("changes", "other", "difference"),
     [
-        ({"unit": "Debye"}, "plugin 'dipoles' (dipoles 1.2.3)", "unit 'Debye', there 'e Å'"),
+        ({"unit": "Debye"}, "plugin 'poles' (poles 1.2.3)", "unit 'Debye', there 'e Å'"),
         ({"key": "forces"}, f"plugin 'core' (equipot {__version__})", "per 'frame', there 'atom'"),
     ],
 )
 def test_a_field_declared_otherwise_is_refused_with_both_distributions_named(install, changes, other, difference):
-    install("dipoles", "dipoles", field())
-    install("wrong-dipoles", "wrong", field(**changes))
+    install("poles", "poles", field())
+    install("wrong-poles", "wrong", field(**changes))
     host = PluginHost()
     record = record_of(host, "wrong")
     assert record.state == "failed"
-    assert f"declares the data field '{changes.get('key', 'dipole')}' otherwise than {other}: " in record.error
+    assert f"declares the data field '{changes.get('key', 'torque')}' otherwise than {other}: " in record.error
     assert difference in record.error
-    assert "'wrong' (wrong-dipoles 1.2.3)" in record.label
-    assert host.fields["dipole"].unit == "e Å"
+    assert "'wrong' (wrong-poles 1.2.3)" in record.label
+    assert host.fields["torque"].unit == "e Å"
 
 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
         ({"key": "my dipole"}, "FieldEntry 'my dipole'.key: not a Python identifier"),
-        ({"per": "graph"}, "FieldEntry 'dipole'.per: must be 'frame', 'atom' or 'edge'"),
+        ({"per": "graph"}, "FieldEntry 'torque'.per: must be 'frame', 'atom' or 'edge'"),
         ({"per": "atom"}, "with n_frames, n_atoms or n_edges in the shape, got 'atom' and ('n_frames', 3)"),
-        ({"irreps": "vector"}, "FieldEntry 'dipole'.irreps: must be irreps of e3nn such as '1o', got 'vector'"),
-        ({"dtype": "int64"}, "FieldEntry 'dipole'.label: a label is float64"),
-        ({"shape": (3, "n_frames")}, "FieldEntry 'dipole'.label: a label is float64, per frame or atom, with numbers"),
-        ({"shape": ("n_frames", "dim")}, "FieldEntry 'dipole'.label: a label is float64, per frame or atom"),
-        ({"key": "dipole_mask"}, "FieldEntry 'dipole_mask'.key: masks and weights of labels end like this"),
-        ({"per": "atom", "shape": ("n_atoms",), "extensive": True}, "FieldEntry 'dipole'.extensive: only a field per"),
+        ({"irreps": "vector"}, "FieldEntry 'torque'.irreps: must be irreps of e3nn such as '1o', got 'vector'"),
+        ({"dtype": "int64"}, "FieldEntry 'torque'.label: a label is float64"),
+        ({"shape": (3, "n_frames")}, "FieldEntry 'torque'.label: a label is float64, per frame or atom, with numbers"),
+        ({"shape": ("n_frames", "dim")}, "FieldEntry 'torque'.label: a label is float64, per frame or atom"),
+        ({"key": "torque_mask"}, "FieldEntry 'torque_mask'.key: masks and weights of labels end like this"),
+        ({"per": "atom", "shape": ("n_atoms",), "extensive": True}, "FieldEntry 'torque'.extensive: only a field per"),
     ],
 )  # fmt: skip
 def test_a_contradictory_field_is_refused(install, changes, error):
-    install("dipoles", "dipoles", field(**changes))
-    assert error in record_of(PluginHost(), "dipoles").error
+    install("poles", "poles", field(**changes))
+    assert error in record_of(PluginHost(), "poles").error

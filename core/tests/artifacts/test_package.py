@@ -87,13 +87,15 @@ def test_heads_are_stored_with_the_model(make_model, tmp_path, heads_plugin, cap
     assert "equipot-heads" in " ".join(shown["plugins"])
 
 
-def test_limits_of_boundary_conditions_are_stored(make_model, tmp_path):
+def test_limits_of_boundary_conditions_are_stored(make_model, tmp_path, capsys):
     model = make_model()
     model.energy_terms["pair_potential"].boundary = ("molecule",)
     path = tmp_path / "model.equipot.zip"
     write_package(model.replace(), path)
     assert read_manifest(path).model["boundary"] == [["pair_potential", ["molecule"]]]
     assert all(not frame.inputs["pbc"].any() for frame in read_package(path).golden)
+    assert main(["inspect", str(path)]) == 0
+    assert "pair_potential for molecule only" in capsys.readouterr().out
     with pytest.raises(ArtifactError, match="the model built is not the one described: boundary is"):
         load_model(path)  # the class itself states none
 

@@ -9,6 +9,7 @@ import torch
 
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
+from equipot.model import apply_modifier
 from equipot.train import EMALightningModule, EnergyForceLoss, EnergyForceMetrics, EnergyOnlyLoss, LightningModule
 from equipot.train._diagnose import not_finite
 
@@ -64,6 +65,26 @@ class Weights(lightning.Callback):
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*Skipping val loop.*"
 )
+
+
+def test_heads_are_trained_on_their_labels(frames, heads_plugin):
+    """A loss on what a head predicts reaches its weights and those of the features; their average follows."""
+    model = apply_modifier(recipe(do_derivatives=False).build(), "add_Charges")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    labelled = [{**frame, "dipole": frame["positions"].sum(0, keepdim=True)} for frame in frames]
+    loss = EnergyForceLoss(coeffs={"total_energy": 1.0, "dipole": 1.0})
+    module = EMALightningModule(model, loss, optimizer=ADAM, ema_decay=0.3)
+    fit(module, labelled)
+    moved = {name for name, value in module.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"outputs.charges.scalars", "energy.weights", "energy.out"} <= moved
+    averaged = module.evaluation_model.state_dict()["outputs.charges.scalars"]
+    assert not torch.equal(averaged, module.model.state_dict()["outputs.charges.scalars"])
+
+
+def test_a_label_that_no_head_predicts_is_refused(heads_plugin):
+    loss = EnergyForceLoss(coeffs={"total_energy": 1.0, "dipole": 1.0})
+    with pytest.raises(ConfigError, match="needs dipole, which the model does not predict"):
+        LightningModule(recipe(), loss, optimizer=ADAM)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

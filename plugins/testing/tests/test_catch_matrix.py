@@ -15,8 +15,8 @@ from broken_toys.terms import (
     Dispersion,
     FromCharges,
     FromFeatures,
-    InCrystals,
-    InMolecules,
+    OfCrystals,
+    OfMolecules,
     WithCharges,
     options_of,
 )
@@ -52,6 +52,16 @@ class TestHealthyTermOfOwnRadius(EnergyTermConformance):
     test_trace = None  # the other term's
 
 
+class TestHealthyTermOfMolecules(EnergyTermConformance):
+    target = options_of(OfMolecules)
+    test_trace = None  # the other term's
+
+
+class TestHealthyTermOfCrystals(EnergyTermConformance):
+    target = options_of(OfCrystals)
+    test_trace = None  # the other term's
+
+
 class TestHealthyTermFromPositions(EnergyTermConformance):
     target = options_of(ByHand)
 
@@ -79,16 +89,6 @@ class TestHealthyTermFromFeatures(EnergyTermConformance):
 
 class TestHealthyTermFromCharges(WithCharges):
     target = options_of(FromCharges)
-    test_trace = None
-
-
-class TestHealthyTermInCrystals(EnergyTermConformance):
-    target = options_of(InCrystals)
-    test_trace = None
-
-
-class TestHealthyTermInMolecules(EnergyTermConformance):
-    target = options_of(InMolecules)
     test_trace = None
 
 

@@ -57,6 +57,9 @@ def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("made with", _pairs(manifest.versions)),
         ("provenance", _pairs(manifest.provenance)),
     ]
+    if model.get("boundary"):
+        limits = ", ".join(f"{name} for {' or '.join(map(str, served))} only" for name, served in model["boundary"])
+        rows.append(("frames", limits))
     if manifest.fingerprint:
         rows.append(("fingerprint", manifest.fingerprint))
     if manifest.approximations:

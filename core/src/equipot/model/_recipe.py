@@ -248,4 +248,4 @@ class ModelBuilder(Options, ModelRecipe):
         ]
 
 
-_BASE_FIELDS = frozenset(ModelBuilder.__annotations__)
+_BASE_FIELDS = frozenset(field.name for field in dataclasses.fields(ModelBuilder))

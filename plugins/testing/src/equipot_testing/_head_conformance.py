@@ -17,7 +17,7 @@ from equipot_testing._model_kit import called, parameters_of
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._modifier_conformance import apply_undeclared
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import Structure, batch_of, cluster, random_structure, served, standard_structures
+from equipot_testing.frames import Structure, batch_of, cluster, served, standard_structures, structures_for
 from equipot_testing.toy import ToyFeatures
 
 if TYPE_CHECKING:
@@ -101,12 +101,7 @@ class OutputHeadConformance(ModelBuilderConformance):
 
     def structures(self) -> dict[str, Structure]:
         """Bulk, slab, wire, molecule and lone atom, as far as the head serves them, and at least four frames."""
-        info, n_types = self.model().info, len(self.type_names)
-        found = {name: one for name, one in standard_structures(n_types).items() if served([one], info)}
-        kind = next(iter(found.values()))
-        for size in () if len(found) > 3 else (6, 4, 3):
-            found[f"{kind.boundary} of {size} atoms"] = random_structure(size, n_types, seed=size, pbc=kind.pbc)
-        return found
+        return structures_for(self.model().info)
 
     # ----------------------------------------------------------------- checks
 

@@ -116,6 +116,16 @@ class Structure:
         return graph
 
 
+def structures_for(info: ModelInfo) -> dict[str, Structure]:
+    """The standard structures that a model serves, and more of their kind if these are fewer than four frames."""
+    n_types = len(info.type_names)
+    found = {name: one for name, one in standard_structures(n_types).items() if served([one], info)}
+    kind = next(iter(found.values()))
+    for size in () if len(found) > 3 else (6, 4, 3):
+        found[f"{kind.boundary} of {size} atoms"] = random_structure(size, n_types, seed=size, pbc=kind.pbc)
+    return found
+
+
 def served(structures: Iterable[Structure], info: ModelInfo) -> list[Structure]:
     """Those of the structures whose boundary conditions a model serves."""
     return [one for one in structures if all(one.boundary in allowed for _, allowed in info.boundary)]

@@ -34,6 +34,18 @@ class Dispersion(EnergyTermModule):
         return _sum(data, energies)
 
 
+class OfMolecules(Dispersion):
+    """The same for molecules only, as it should be."""
+
+    boundary = ("molecule",)
+
+
+class OfCrystals(Dispersion):
+    """The same for crystals only, as it should be."""
+
+    boundary = ("bulk",)
+
+
 class ByHand(EnergyTermModule):
     """Computes vectors from positions, cells and shifts that it declares, as it should be."""
 
@@ -193,18 +205,6 @@ class TotalCharge(FromCharges):
     def strength(self, data):
         charges = super().strength(data)
         return charges.new_zeros(len(data["num_atoms"])).index_add(0, data["batch"], charges)[data["batch"]]
-
-
-class InCrystals(ByHand):
-    """For crystals only, as it should be."""
-
-    boundary = ("bulk",)
-
-
-class InMolecules(Dispersion):
-    """For molecules and slabs only, as it should be."""
-
-    boundary = ("molecule", "slab")
 
 
 @caught_by("boundary_conditions", "slab with another vacuum: atomic_energy must not change")
