@@ -122,7 +122,7 @@ class EnergyTermConformance(ModelBuilderConformance):
         model = self.model()
         if any(one.requires_grad for one in model.energy_terms.parameters()):
             raise NotApplicable("the term has weights, which need not be the same in a model of other types")
-        if model.energy.provides or any("node_features" in one.requires for one in model.energy_terms.values()):
+        if model.energy.provides or any("node_features" in one.requires for _, one in model.components()[1:]):
             raise NotApplicable("the term reads what the model computes, which differs in a model of other types")
         for index in range(1, len(names)):
             two = (names[0], names[index])
