@@ -15,8 +15,8 @@ from broken_toys.terms import (
     Dispersion,
     FromCharges,
     FromFeatures,
-    InCrystals,
-    InMolecules,
+    OfCrystals,
+    OfMolecules,
     WithCharges,
     options_of,
 )
@@ -79,16 +79,6 @@ class TestHealthyTermFromFeatures(EnergyTermConformance):
 
 class TestHealthyTermFromCharges(WithCharges):
     target = options_of(FromCharges)
-    test_trace = None
-
-
-class TestHealthyTermInCrystals(EnergyTermConformance):
-    target = options_of(InCrystals)
-    test_trace = None
-
-
-class TestHealthyTermInMolecules(EnergyTermConformance):
-    target = options_of(InMolecules)
     test_trace = None
 
 

@@ -15,7 +15,7 @@ from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._refusals import check_refused, check_unknown_option_refused
 from equipot_testing._stand_ins import tiny_model_for
 from equipot_testing.checks import check_close, check_that
-from equipot_testing.frames import batch_of, placed
+from equipot_testing.frames import batch_of, placed, structures_for
 from equipot_testing.toy import ToyModel
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 class EnergyTermConformance(ModelBuilderConformance):
     """The checks of an energy term.
 
-    The term is added to a tiny model with features that passes all checks, so that every failure is due to the term.
-    Structures whose boundary conditions the term does not serve are left out.
+    The term is added to a tiny model that passes all checks, so that every failure is due to the term.
 
     Example:
         >>> class TestDispersion(EnergyTermConformance):
@@ -77,6 +76,10 @@ class EnergyTermConformance(ModelBuilderConformance):
             for weight in model.energy.parameters():
                 weight.zero_()
         return model
+
+    def structures(self) -> dict[str, Structure]:
+        """Bulk, slab, wire, molecule and lone atom, as far as the term serves them, and at least four frames."""
+        return structures_for(self.model().info)
 
     def _rebuilt(self, model: GraphModel) -> GraphModel:
         """The tiny model itself: it is not declared, so it cannot be rebuilt."""

@@ -99,7 +99,7 @@ def _at_the_same_time(model: GraphModel, frames: list[Graph]) -> list[Graph]:
 
     def work(number: int) -> None:
         try:
-            with _TakingTurns(barrier):  # type: ignore[no-untyped-call] # torch annotates no __init__
+            with _TakingTurns(barrier):
                 found[number] = model(frames[number])
         except Exception as error:  # noqa: BLE001 - raised below, in the thread of the check
             found[number] = error

@@ -30,7 +30,7 @@ NEIGHBOURS = 220
 class ModelSiteChecks(ModelPhysicsChecks):
     """Symmetric structures, many neighbours."""
 
-    @after("batch_equals_singles", "rotation_and_inversion", "smooth_at_cutoff")
+    @after("permutation", "rotation_and_inversion", "image_wrapping", "smooth_at_cutoff")
     def test_symmetric_structures(self) -> None:
         """Where symmetry forbids a force, it is 0 and not NaN, in eval and train mode; so are gradients of weights.
 

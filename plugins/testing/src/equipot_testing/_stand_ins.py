@@ -61,9 +61,7 @@ def stand_in(field: FieldEntry, sums: torch.Tensor, data: Graph) -> torch.Tensor
 
 
 class _Energy(ToyFeaturesEnergy):
-    """The tiny model's energies, with features and stand-ins."""
-
-    requires = (*ToyFeaturesEnergy.requires, "batch", "num_atoms")
+    """The tiny model's energies, with features and stand-ins; derived classes say which."""
 
     def forward(self, data: Graph, *, features: bool = False) -> Graph:
         """Unscaled atomic energies, [n_atoms], and the fields in ``provides``."""
@@ -75,7 +73,9 @@ class _Energy(ToyFeaturesEnergy):
 @functools.cache
 def model_with(keys: tuple[str, ...]) -> type[ToyFeatures]:
     """The tiny model that has features and provides these fields."""
-    energy: Any = type("StandIns", (_Energy,), {"provides": keys})
+    energy: Any = type(
+        "StandIns", (_Energy,), {"provides": keys, "requires": (*_Energy.requires, "batch", "num_atoms")}
+    )
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class ToyStandIns(ToyFeatures):

@@ -195,18 +195,6 @@ class TotalCharge(FromCharges):
         return charges.new_zeros(len(data["num_atoms"])).index_add(0, data["batch"], charges)[data["batch"]]
 
 
-class InCrystals(ByHand):
-    """For crystals only, as it should be."""
-
-    boundary = ("bulk",)
-
-
-class InMolecules(Dispersion):
-    """For molecules and slabs only, as it should be."""
-
-    boundary = ("molecule", "slab")
-
-
 @caught_by("boundary_conditions", "slab with another vacuum: atomic_energy must not change")
 class ByDensity(ByHand):
     """Grows with the density of a cell, whose vacuum it counts."""
@@ -243,18 +231,6 @@ class Strongest(Dispersion):
         cutoff = polynomial_cutoff(data["normalized_edge_lengths"], 6.0)
         near = (counts < 150) | (lengths < 0.7 * RADIUS)
         return _sum(data, self.radial(lengths) * cutoff * near)
-
-
-@caught_by("interleaved_frames", "another order after")
-class KeepsTypes(Dispersion):
-    """Looks up types only when the number of atoms changes, and so misses swaps."""
-
-    kept = None
-
-    def forward(self, data):
-        if self.kept is None or self.kept.shape != data["atom_types"].shape:
-            self.kept = data["atom_types"]
-        return super().forward(data) * (1 + 1e-3 * self.kept)
 
 
 def options_of(module):
