@@ -40,11 +40,13 @@ def enable_LatentCharges(model: GraphModel) -> GraphModel:  # noqa: N802 - as mo
         model: A model with one such term.
 
     Returns:
-        The model with the output; energies and forces stay the same.
+        The model with the output, or the same model if it has it; energies and forces stay the same.
 
     Raises:
         ConfigError: If it has no such term, or several.
     """
+    if any(isinstance(head, LatentChargesHead) for _, head in model.heads()):
+        return model
     terms = {name: term for name, term in model.components() if isinstance(term, LatentElectrostaticsModule)}
     if len(terms) != 1:
         what = "needs a model with one term LatentElectrostatics"
