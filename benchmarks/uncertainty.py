@@ -233,9 +233,9 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
         "AUROC: how well uncertainties separate hotter frames from test frames. Cost of a call in ASE: for the "
         "uncertainty of energies, and with 16 directions for that of forces.",
         "columns": [
-            "set", "energy errors, meV", "rms z, energy", "within 1, 2 std", "rms z, forces", "hotter frames",
-            "rms z there, energy, forces",
-            "AUROC, energy", "AUROC, atoms", "AUROC, forces", "cost, energy", "cost, forces",
+            "set", "energy errors, meV", "rms z, energy", "within 1, 2 std", "rms z, forces",
+            "hotter frames", "rms z there, energy, forces", "AUROC, energy", "AUROC, atoms", "AUROC, forces",
+            "cost, energy", "cost, forces",
         ],
         "rows": rows,
         "command": "python benchmarks/uncertainty.py run",

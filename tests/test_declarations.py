@@ -98,6 +98,7 @@ ATTRIBUTES = {
     "enable_FusedKernels": {"model": _messages, "test_energies": None},
     "enable_RadialSplines": {"options": {"tolerance": 0.01}, "model": _messages, "keeps_energies": False},
     "train_with_RadialSplines": {"options": {"num_knots": 33}, "model": _messages, "keeps_energies": False},
+    "add_LastLayerUncertainty": {"options": {"force_directions": 2}, "model": _messages},
     "modify_PerTypeScaleShift": {
         "options": {"shifts": {"H": 3.0}, "scales": 2.0},
         "changes": ("scale_shift.",),

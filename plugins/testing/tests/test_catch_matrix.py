@@ -15,8 +15,6 @@ from broken_toys.terms import (
     Dispersion,
     FromCharges,
     FromFeatures,
-    OfCrystals,
-    OfMolecules,
     WithCharges,
     options_of,
 )
