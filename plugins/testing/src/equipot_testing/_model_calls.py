@@ -122,7 +122,7 @@ class _TakingTurns(TorchDispatchMode):
     """Wait before every operation until all threads have come to one."""
 
     def __init__(self, barrier: threading.Barrier) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch annotates no __init__
         self.barrier = barrier
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
