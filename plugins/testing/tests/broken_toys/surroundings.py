@@ -74,6 +74,20 @@ class CountsBulk(ToyEnergy):
         return {"atomic_energy": torch.where(crystal, 1.01 * energy, energy)}
 
 
+@caught_by("boundary_conditions", "slab with another vacuum: atomic_energy must not change")
+class ByDensity(ToyEnergy):
+    """Takes the density of a cell, vacuum and all, for a feature."""
+
+    requires = (*ToyEnergy.requires, "cell", "batch", "num_atoms")
+
+    def forward(self, data):
+        volume = torch.linalg.det(data["cell"]).abs()
+        has_cell = volume > 0
+        density = torch.where(has_cell, data["num_atoms"] / torch.where(has_cell, volume, 1.0), 0.0)
+        energy = super().forward(data)["atomic_energy"]
+        return {"atomic_energy": energy * (1 + density[data["batch"]]).to(energy.dtype)}
+
+
 class WithLength(ToyEnergy):
     """Adds the length of the vector sum to the energy."""
 
