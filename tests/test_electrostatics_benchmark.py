@@ -24,7 +24,7 @@ def test_forces_of_the_melt_act_along_the_bonds():
     places = np.array([[0.0, 0.0, 0.0], [2.2, 0.0, 0.0]])
     close = make_sets.fumi_tosi(places, np.array([0, 1]), 12.0)
     assert close[0, 0] < 0 < close[1, 0]  # at 2.2 Å, an ion pair is pushed apart, at 3.2 Å it is drawn together
-    far = make_sets.fumi_tosi([*places, [0, 0, 0], [1.0, 0, 0]], np.array([0, 1]), 12.0)
+    far = make_sets.fumi_tosi(np.array([[0.0, 0.0, 0.0], [3.2, 0.0, 0.0]]), np.array([0, 1]), 12.0)
     assert far[1, 0] < 0 < far[0, 0]
     np.testing.assert_allclose(close.sum(0), 0.0, atol=1e-12)
     assert not close[:, 1:].any()

@@ -94,6 +94,7 @@ def test_reported_units_are_a_thousandth_of_the_fields():
     for one in REPORTED:
         quantity = COMPARED[one.name]
         per_atom = "/atom" if isinstance(quantity, PerAtomModifier) else ""
-        assert one.unit == f"m{FIELDS[quantity.field].unit}{per_atom}"
+        unit = FIELDS[quantity.field].unit
+        assert one.unit == f"{'m' if unit.startswith('eV') else ''}{unit}{per_atom}"
     assert in_mev("metal") == 1000.0
     assert in_mev("real") == pytest.approx(43.3641153)

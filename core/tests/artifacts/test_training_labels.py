@@ -126,6 +126,6 @@ def test_packages_that_are_built_and_modified_keep_the_facts(tmp_path, monkeypat
 
 def test_labels_of_a_plugin_that_is_gone_are_named(tmp_path, make_model):
     facts = label_facts(label_contract(GIVEN), mask_nan=False)
-    facts["labels"] = {**facts["labels"], "dipole": {"key": "mu"}}
-    with pytest.raises(ArtifactError, match=r"data.labels: names the labels dipole, which no installed plugin"):
+    facts["labels"] = {**facts["labels"], "torque": {"key": "mu"}}
+    with pytest.raises(ArtifactError, match=r"data.labels: names the labels torque, which no installed plugin"):
         training_labels(package(tmp_path, make_model(), facts))

@@ -30,7 +30,7 @@ def completions(line, program="equipot"):
     ("line", "expected"),
     [
         ("equipot pl", {"plugins"}),
-        ("equipot plugins i", {"info"}),
+        ("equipot plugins i", {"index", "info"}),
         ("equipot plugins info z", {"zbl"}),
         ("equipot plugins check z", {"zbl"}),
         ("equipot plugins new a --kind m", {"model-builder", "modifier"}),

@@ -283,7 +283,7 @@ def test_a_head_must_be_local_enough_for_the_engine():
 
 def test_an_engine_that_does_not_check_boundary_conditions_cannot_serve_limits():
     model = toy()
-    term = Term((), None)
+    term = Term((), None, "strict")
     term.boundary = ("bulk",)
     model = model.replace(energy_terms={"crystal": term})
     assert for_target(model, "ase", find_target("ase")).info.boundary == (("crystal", ("bulk",)),)

@@ -343,7 +343,7 @@ REFUSED = {
     ),
     "field": (
         changed(data(key_mapping={"q": "charge"})),
-        "data.key_mapping: unknown label, got 'charge'; labels: total_energy",
+        "data.key_mapping: unknown label, got 'charge'",
     ),
     "unknown": (changed(loss={"_target_": f"{TRAIN}.EnergyLoss"}), "did you mean 'nequip.train.Energy"),
     "resolver": (

@@ -118,7 +118,8 @@ def _print_features(target: Any) -> None:
     from equipot.model import ModelBuilder
 
     if inspect.isclass(target) and issubclass(target, ModelBuilder):
-        print(f"node features: {target.node_features or 'none, so heads that require them cannot be added'}")
+        held = target.node_features or "none, so heads that require them cannot be added"
+        print(textwrap.fill(f"node features: {held}", 80, subsequent_indent="  "))
 
 
 def _print_presets(target: Any) -> None:

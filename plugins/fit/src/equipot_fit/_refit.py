@@ -28,6 +28,9 @@ RIDGES = tuple(10.0**power for power in range(-10, 1))
 ENERGY_FACTORS = (1.0, 10.0, 100.0)
 """What the weight of the energies in the loss is multiplied by, in turn."""
 
+_LINEAR = ("total_energy", "per_atom_energy", "forces", "stress")
+"""Quantities that are linear in the unknowns; what heads predict is not."""
+
 LARGEST_DEVIATION = 1e-2
 """The errors that linearity predicts for the trained weights may differ from theirs by this part of their size."""
 
@@ -137,7 +140,7 @@ def refit(
 def _by_quantity(coefficients: Mapping[str, float]) -> dict[str, float]:
     """Weights of a loss's terms ``<quantity>_mse`` or ``<quantity>_huber`` by quantity; squares are fitted anyhow."""
     found = {name.removesuffix("_mse").removesuffix("_huber"): weight for name, weight in coefficients.items()}
-    return {name: weight for name, weight in found.items() if name in COMPARED}
+    return {name: weight for name, weight in found.items() if name in _LINEAR}
 
 
 def _solve_and_compare(

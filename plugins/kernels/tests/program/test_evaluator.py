@@ -304,7 +304,7 @@ class Ageing(torch.nn.Module):
     def __init__(self, inner):
         super().__init__()
         self.inner, self.calls = inner, 0
-        for name in ("requires", "provides", "features", "locality"):
+        for name in ("requires", "provides", "features", "has_last_layer_features", "locality"):
             setattr(self, name, getattr(inner, name))
 
     def forward(self, data):

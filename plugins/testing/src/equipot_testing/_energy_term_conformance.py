@@ -16,7 +16,7 @@ from equipot_testing._refusals import check_refused, check_unknown_option_refuse
 from equipot_testing._stand_ins import tiny_model_for
 from equipot_testing.checks import check_close, check_that
 from equipot_testing.frames import batch_of, placed, structures_for
-from equipot_testing.toy import ToyModel
+from equipot_testing.toy import ToyFeaturesEnergy, ToyModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,6 +65,7 @@ class EnergyTermConformance(ModelBuilderConformance):
             r_max=info.r_max,
             cutoffs=radii,
             model_dtype=torch.float64,
+            node_features=ToyFeaturesEnergy.features,
         )
         requires = [key for term in options["energy_terms"].values() for key in term.build(context).requires]
         return tiny_model_for(requires)(**options)

@@ -99,6 +99,11 @@ class OutputHeadConformance(ModelBuilderConformance):
         """The fields that they predict."""
         return [key for head in self.heads(model) for key in head.provides]
 
+    def without_forces(self, model: GraphModel) -> GraphModel:
+        """The model with energies only, unless a head reads edge vectors, by which it may differentiate."""
+        reads_vectors = any("edge_vectors" in head.requires for head in self.heads(model))
+        return model if reads_vectors else super().without_forces(model)
+
     def structures(self) -> dict[str, Structure]:
         """Bulk, slab, wire, molecule and lone atom, as far as the head serves them, and at least four frames."""
         return structures_for(self.model().info)

@@ -40,7 +40,7 @@ class ModelCallChecks(ModelEngineeringChecks):
         """
         model = self.model()
         graph = batch_of(placed([molecule(len(self.type_names), n_atoms=3)], model.info), model.info)
-        first, energies_only = model(graph), model.replace(derivatives=None)
+        first, energies_only = model(graph), self.without_forces(model)
         with torch.no_grad():
             for _ in range(CALLS):
                 energies_only(graph)
@@ -82,7 +82,7 @@ class ModelCallChecks(ModelEngineeringChecks):
         Why: servers and parallel screening call one model from several threads; a mix-up gives plausible numbers.
         Goes wrong: a tensor stored as an attribute in one method and read in another.
         """
-        model, n_types = self.model().replace(derivatives=None), len(self.type_names)
+        model, n_types = self.without_forces(self.model()), len(self.type_names)
         both = placed([molecule(n_types), molecule(n_types, seed=31)], model.info)
         frames = [structure.graph(model.info) for structure in both]
         expected = [output for frame in frames for output in _at_the_same_time(model, [cloned(frame)])]

@@ -56,6 +56,10 @@ class ModelKit(Conformance):
         """The model with energies of the component alone."""
         return self.model()
 
+    def without_forces(self, model: GraphModel) -> GraphModel:
+        """The model with energies only, whose calls take less time."""
+        return model.replace(derivatives=None)
+
     def structures(self) -> dict[str, Structure]:
         """Bulk, slab, wire, molecule and lone atom with all types, as far as the model serves them."""
         return served_by_name(standard_structures(len(self.type_names)), self.model().info)

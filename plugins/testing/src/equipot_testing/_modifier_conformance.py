@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -75,7 +76,7 @@ class ModifierConformance(Conformance):
     def batch(self, model: GraphModel) -> Graph:
         """Those of bulk, slab, wire, molecule and lone atom that the modified model serves."""
         structures = standard_structures(len(model.info.type_names)).values()
-        return batch_of(served(structures, self.modified(model).info), model.info)
+        return batch_of(served(structures, self.modified(copy.deepcopy(model)).info), model.info)
 
     def entry(self) -> ModifierEntry:
         """Its declaration."""

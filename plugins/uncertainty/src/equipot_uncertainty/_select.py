@@ -57,8 +57,8 @@ def farthest_points(features: Array, number: int, *, known: Array | None = None)
         Indices in order.
 
     Example:
-        >>> farthest_points(np.array([[0.0], [1.0], [9.0], [10.0]]), 3)
-        [0, 3, 2]
+        >>> farthest_points(np.array([[0.0], [1.0], [8.0], [10.0]]), 3)
+        [3, 0, 2]
     """
     chosen: list[int] = []
     if known is not None and len(known):
