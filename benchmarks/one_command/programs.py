@@ -77,7 +77,9 @@ def run_fit(job: Job) -> dict[str, Any]:
             "forces_rmse": found.get("forces_rmse_mev_per_angstrom"),
             "stress_mae": found.get("stress_mae_mev_per_angstrom3"),
         }
-    return {"seconds": seconds, "errors": errors, "fit": json.loads((run / "fit.json").read_text(encoding="utf-8"))}
+    text = (run / "fit.json").read_text(encoding="utf-8")
+    record = json.loads(text.replace(f"{job.work.parent}/", ""))  # results name no folders of a machine
+    return {"seconds": seconds, "errors": errors, "fit": record}
 
 
 def run_peer(peer: Peer, job: Job, split: dict[str, Path]) -> dict[str, Any]:
