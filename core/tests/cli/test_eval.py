@@ -314,6 +314,7 @@ def test_values_of_another_form(run, data, words, message):
         (["--scheduler", "tcp://a:1"], "--scheduler: needs --out DIR"),
         (["--workers", 2, "--out", "o", "--species", "C1=C"], "--species: cannot be given together with --workers"),
         (["--scheduler", "a", "--out", "o", "--ase-args", "index=:2"], "--ase-args: cannot be given together with"),
+        (["--workers", 2, "--out", "o", "--labels", "virial=v"], "virial: cannot be compared together with --workers"),
     ],
 )
 def test_what_cannot_be_computed_elsewhere(run, data, package_file, words, message):

@@ -9,7 +9,7 @@ from ase.io import read
 from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
 from equipot.data._frames import LabelSource, frame_from_atoms
-from equipot.errors import DataError
+from equipot.errors import ConfigError, DataError
 from equipot.evaluate import StoredPredictions, evaluate
 
 
@@ -67,3 +67,16 @@ def test_every_input_of_a_model_tells_frames_apart(package_file):
     contract = {"total_charge": LabelSource("total_charge")}
     energies = [float(found(frame_from_atoms(atoms, contract)[0])["total_energy"]) for atoms, _ in records]
     assert energies == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_energies_of_atoms_have_the_shape_of_the_models(package_file, stored):
+    model = load_model(package_file)
+    found = StoredPredictions(model.info, stored)(frame_from_atoms(stored[0][0], {})[0])
+    assert found["atomic_energy"].shape == (len(stored[0][0]),)
+
+
+def test_a_model_with_further_labels_is_refused(package_file, stored):
+    info = load_model(package_file).info
+    further = dataclasses.replace(info, outputs=(*info.outputs, "dipole"))
+    with pytest.raises(ConfigError, match=r"records have no dipole, which the model predicts.*without --workers"):
+        StoredPredictions(further, stored)

@@ -128,6 +128,11 @@ def _evaluated(
     loaded = load(arguments.model, arguments.device, weights=arguments.weights, allow_native=arguments.allow_native)
     trained = training_labels(arguments.model)
     if arguments.elsewhere.option:
+        if "virial" in (chosen_labels(named, trained) or {}):
+            hint = "name the stress instead: --labels stress=KEY, or stress=KEY:virial"
+            raise ConfigError(
+                problem("virial", f"cannot be compared together with {arguments.elsewhere.option}", hint=hint)
+            )
         where, folder = arguments.elsewhere, Path(str(arguments.out))
         records = predictions(where, arguments.model, arguments.data, folder, arguments.of_model())
         stored: Any = StoredPredictions(loaded.info, records)

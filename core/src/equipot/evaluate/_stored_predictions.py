@@ -11,8 +11,8 @@ import torch
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from equipot.data._frames import LabelSource, frame_from_atoms
-from equipot.errors import DataError, problem
-from equipot.fields import OPTIONAL_INPUTS
+from equipot.errors import ConfigError, DataError, problem
+from equipot.fields import LABELS, OPTIONAL_INPUTS
 from equipot.units import UNIT_SYSTEMS
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from equipot.model import ModelInfo
 
 _KEY = ("atomic_numbers", "positions", "cell", "pbc")
+_STORED = ("total_energy", "atomic_energy", "forces", "stress", "virial")
 
 
 class StoredPredictions:
@@ -35,9 +36,13 @@ class StoredPredictions:
 
     Raises:
         DataError: If a frame cannot be a model's input.
+        ConfigError: If the model predicts labels that no record has, such as a dipole moment.
     """
 
     def __init__(self, info: ModelInfo, records: Iterable[tuple[Atoms, Mapping[str, Any]]]) -> None:
+        if lost := [key for key in info.outputs if key in LABELS and key not in _STORED]:
+            what = f"records have no {' and no '.join(lost)}, which the model predicts"
+            raise ConfigError(problem("stored predictions", what, hint="evaluate in this process: without --workers"))
         self.info = info
         self._inputs = [key for key in OPTIONAL_INPUTS if key in info.inputs]
         contract = {key: LabelSource(key) for key in self._inputs}
@@ -67,7 +72,7 @@ class StoredPredictions:
         results, factor = record["results"], UNIT_SYSTEMS[self.info.units].energy_in_ev
         outputs = {
             "total_energy": torch.tensor([results["energy"]], dtype=torch.float64) / factor,
-            "atomic_energy": torch.tensor(results["energies"], dtype=torch.float64).reshape(-1, 1) / factor,
+            "atomic_energy": torch.tensor(results["energies"], dtype=torch.float64) / factor,
         }
         if "forces" in results:
             outputs["forces"] = torch.tensor(results["forces"], dtype=torch.float64) / factor
