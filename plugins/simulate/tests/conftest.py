@@ -112,6 +112,8 @@ def cluster():
 
     with (
         tempfile.TemporaryDirectory() as scratch,
-        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, local_directory=scratch) as made,
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0", local_directory=scratch
+        ) as made,
     ):
         yield ["--scheduler", made.scheduler_address]

@@ -148,7 +148,7 @@ def _client(many: Many, number: int) -> Iterator[Any]:
             n_workers=min(many.workers, number),
             threads_per_worker=1,
             memory_limit=0,  # a limit would end workers that others can do without
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None would take the port 8787, which another cluster may have
             scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,  # what matters is in the records
             local_directory=scratch,
