@@ -131,7 +131,7 @@ def test_no_component_of_installed_plugins_raises_an_alarm():
         "handler = logging.Handler()\nhandler.emit = lambda one: kept.append(one.getMessage())\n"
         "logging.getLogger('equipot').addHandler(handler)\n"
         "for kind in [kind for kind in HOOKS if kind != 'target_aliases']:\n"
-        "    for one in plugins().available(kind):\n"
+        "    for one in plugins().available(kind) if kind != 'fields' else ():\n"
         "        plugins().load(kind, one.entry.name)\n"
         "assert not kept, kept\nassert not [one.notes for one in plugins().records if one.notes]"
     )
