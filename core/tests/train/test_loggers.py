@@ -1,8 +1,10 @@
 """TensorBoard's files in the folder of a run."""
 
+import importlib.util
+
 import pytest
 
-pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="needs tensorboard")
 
 
 def events(folder):
