@@ -268,6 +268,13 @@ def test_wrong_specs_are_refused(change, message):
         registry.prepare([{**spec, "paths": [[0, 0, 0, 1]], **change}])
 
 
+@pytest.mark.parametrize("family", ["edge_lists", "edge_pairs", "type_lists"])
+def test_families_of_one_kernel_have_no_options(family):
+    registry.handle_of({"family": family})
+    with pytest.raises(KernelError, match=f"is not a spec of {family}, which has no options"):
+        registry.handle_of({"family": family, "more": 1})
+
+
 @pytest.mark.parametrize("spec", [None, 1, "convolution", [], ["family"], {}, {"family": "coupling"}, {1: {2}}])
 def test_what_is_no_spec_is_refused(spec):
     with pytest.raises(KernelError):

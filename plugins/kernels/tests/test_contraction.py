@@ -14,6 +14,7 @@ from equipot_kernels._build import registry
 from equipot_kernels._build.errors import KernelError
 from equipot_kernels._contraction import contraction_ops, coupling_ops, environment_ops, initial_ops
 from equipot_kernels._contraction.fused import FusedContraction, fused_contraction
+from equipot_test_support.derivatives import check_to_the_third
 
 DTYPES = {torch.float32: 2e-6, torch.float64: 1e-13}
 """Data types and how much results may differ, relative to the largest."""
@@ -180,14 +181,7 @@ OPS += ["cg_matrices", "cg_environment", "cg_weights"]
 
 @pytest.mark.parametrize("name", OPS)
 def test_derivatives_to_the_third(name):
-    op, tensors, rest = operands(name)
-    assert gradcheck(lambda *parts: op(*parts, *rest), tensors)
-
-    def gradient(*parts):
-        return torch.autograd.grad(op(*parts, *rest).square().sum(), parts, create_graph=True)
-
-    assert gradcheck(gradient, tensors, fast_mode=True)
-    assert gradgradcheck(gradient, tensors, fast_mode=True)
+    check_to_the_third(*operands(name))
 
 
 FIRST = ("al_mv", "env_sum", "init_apply", "cg_matrices")

@@ -3,7 +3,6 @@ import itertools
 
 import pytest
 import torch
-from torch.autograd import gradcheck, gradgradcheck
 
 from equipot.errors import DataError
 from equipot.nn.irreps import FeatureLayout
@@ -14,6 +13,7 @@ from equipot_kernels._typed import ops
 from equipot_kernels._typed.family import shared_blocks
 from equipot_kernels._typed.fused import FusedPerTypeLinear, fused_per_type_linear
 from equipot_kernels._typed.lists import type_lists
+from equipot_test_support.derivatives import check_to_the_third
 
 DTYPES = {torch.float32: 1e-5, torch.float64: 1e-13}
 """Data types and how much results may differ, relative to the largest."""
@@ -85,14 +85,7 @@ OPS = ["typed_apply", "typed_transposed", "typed_outer"]
 
 @pytest.mark.parametrize("name", OPS)
 def test_derivatives_to_the_third(name):
-    op, tensors, rest = operands(name)
-    assert gradcheck(lambda *parts: op(*parts, *rest), tensors)
-
-    def gradient(*parts):
-        return torch.autograd.grad(op(*parts, *rest).square().sum(), parts, create_graph=True)
-
-    assert gradcheck(gradient, tensors, fast_mode=True)
-    assert gradgradcheck(gradient, tensors, fast_mode=True)
+    check_to_the_third(*operands(name))
 
 
 @pytest.mark.parametrize("name", OPS)

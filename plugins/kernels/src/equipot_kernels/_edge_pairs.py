@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from equipot.nn.radial_function import RadialFunction, RadialNetwork
 from equipot_kernels._build import registry
 from equipot_kernels._build.errors import KernelError
 from equipot_kernels._build.registry import INTEGER, POINTER
+from equipot_kernels._build.single import single
 
 OPS = "equipot_kernels._edge_pairs"
 
@@ -56,27 +57,9 @@ extern "C" void edge_pairs(I n_edges, const I* index, const double* shift, I* be
 }
 """
 
+check, sizes, source = single(SPEC, _SOURCE)
+
 _given: contextvars.ContextVar[tuple[torch.Tensor, torch.Tensor] | None] = contextvars.ContextVar("pairs", default=None)
-
-
-def check(spec: Mapping[str, Any]) -> None:
-    """Check a spec.
-
-    Raises:
-        KernelError: If it holds more than its family.
-    """
-    if dict(spec) != SPEC:
-        raise KernelError(problem("kernels", "is not a spec of pairs of edges", got=dict(spec)))
-
-
-def sizes(spec: Mapping[str, Any]) -> dict[str, int]:  # noqa: ARG001 - as all families have it
-    """Numbers that the shapes of results depend on."""
-    return {}
-
-
-def source(spec: Mapping[str, Any], unit: str) -> str:  # noqa: ARG001 - as all families have it
-    """The C++ source text."""
-    return _SOURCE
 
 
 def edge_pairs(index: torch.Tensor, shift: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor]:

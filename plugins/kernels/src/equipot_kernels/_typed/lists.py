@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from equipot.errors import DataError, problem
 from equipot_kernels._build import registry
-from equipot_kernels._build.errors import KernelError
 from equipot_kernels._build.registry import INTEGER, POINTER
+from equipot_kernels._build.single import single
 from equipot_kernels._build.torch_ops import call, define
 
 OPS = "equipot_kernels._typed.lists"
@@ -36,25 +35,7 @@ extern "C" void type_lists(I n_atoms, I n_types, const I* types, I* ptr, I* atom
 }
 """
 
-
-def check(spec: Mapping[str, Any]) -> None:
-    """Check a spec.
-
-    Raises:
-        KernelError: If it holds more than its family.
-    """
-    if dict(spec) != SPEC:
-        raise KernelError(problem("kernels", "is not a spec of the atoms of each type", got=dict(spec)))
-
-
-def sizes(spec: Mapping[str, Any]) -> dict[str, int]:  # noqa: ARG001 - as all families have it
-    """Numbers that the shapes of results depend on."""
-    return {}
-
-
-def source(spec: Mapping[str, Any], unit: str) -> str:  # noqa: ARG001 - as all families have it
-    """The C++ source text."""
-    return _SOURCE
+check, sizes, source = single(SPEC, _SOURCE)
 
 
 def _unchecked(types: torch.Tensor, n_types: int) -> tuple[torch.Tensor, torch.Tensor]:
