@@ -132,7 +132,7 @@ def test_a_tolerance_below_the_rounding_of_float32_is_a_warning(caplog):
         splines = enable_RadialSplines(build("float32"), tolerance=1e-12)
     (record,) = [record for record in caplog.records if "radial splines:" in record.getMessage()]
     assert record.levelno == logging.WARNING
-    assert "; rounding in float32 is " in record.getMessage()
+    assert "; the model's own rounding in float32 is " in record.getMessage()
     deviation = approximations_of(splines.replace(derivatives=force_error._Forces()))["deviations"]["forces"]
     assert 0.0 < deviation < 1e-5
 

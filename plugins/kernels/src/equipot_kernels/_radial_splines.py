@@ -63,11 +63,13 @@ def enable_RadialSplines(  # noqa: N802 - the field's spelling
     if error > max(tolerance, _ROUNDING_MARGIN * rounding):
         what = f"{num_knots} knots give forces that are {error:.1e} {unit} off"
         raise ConfigError(problem(where, what, got=tolerance, hint="raise max_knots or tolerance"))
-    text = f"radial splines: {num_knots} knots, largest error of a force {error:.1e} {unit} (tolerance {tolerance:.1e})"
+    text = f"radial splines: {num_knots} knots, largest error of a force {error:.1e} {unit}"
     if error > tolerance:
-        logger.warning("%s; rounding in %s is %.1e", text, model.info.model_dtype, rounding)
+        dtype = model.info.model_dtype
+        why = f"the model's own rounding in {dtype} is {rounding:.1e}, so more knots cannot reach {tolerance:.1e}"
+        logger.warning("%s; %s", text, why)
     else:
-        logger.info("%s", text)
+        logger.info("%s (tolerance %.1e)", text, tolerance)
     return _replaced(model, num_knots)
 
 
