@@ -1,16 +1,17 @@
 """Time of a step of dynamics: our models in LAMMPS and in ASE, and nequip's compiled models in ASE, the same weights.
 
-    python benchmarks/speed/lammps_peer.py --peer-python PEER/bin/python --output docs/results/engines/lammps_peer.json
+    python benchmarks/speed/lammps_peer.py --peer-python PEER/bin/python --output docs/results/lammps/peer.json
 
 nequip's own pair style is not on PyPI, so its models run where they can: in its ASE calculator, compiled by its own
-program. Both sides get the same frame, the same weights and the same velocities. Before anything is timed, forces in
-LAMMPS must be those of the peer. All take turns in every round, so that other jobs slow all of them down; ratios are
-taken round by round. The pair style must have been built: ``equipot lammps build``.
+program. Both sides get the same frame, the same weights, steps of 0.5 fs and velocities of 300 K. Before anything is
+timed, forces in LAMMPS must be those of the peer. All take turns in every round, so that other jobs slow all of them
+down; ratios are taken round by round. The pair style must have been built: ``equipot lammps build``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import sys
@@ -100,7 +101,7 @@ class Sides:
             OURS: self.ours.ask("run", "default-ase", calls=calls)["wall"],
         }
         for number in ranks:
-            time = in_lammps(self.file, self.structure(), number, "auto", steps, self.names)[0]
+            time = in_lammps(self.file, self.structure(), number, "auto", steps, self.names, fs=0.5)[0]
             found[f"{LAMMPS}{number}"] = time
         return found
 
@@ -123,8 +124,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         sides.stop()
     return {
         "case": case.name,
-        "hyperparameters": case.hyperparameters,
-        "sizes": sides.sizes,
+        "atoms": sides.sizes["atoms"],
         "versions": versions,
         "relative_forces": agreement,
         "ms_per_step": {way: summary([turn[way] for turn in turns]) for way in turns[0]},
@@ -134,6 +134,39 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
             if way != PEER
         },
     }
+
+
+def table(rows: Sequence[dict[str, Any]], options: argparse.Namespace, command: str) -> dict[str, Any]:
+    """The table of the documentation.
+
+    Args:
+        rows: Of ``measure``.
+        options: Of the command line.
+        command: That measured.
+    """
+    cells, facts = [], machine()
+    for row in rows:
+        for way, times in row["ms_per_step"].items():
+            factor = row["times_as_fast_as_the_peer"].get(way)
+            cells.append([row["case"], row["atoms"], way, shown(times), "" if factor is None else shown(factor)])
+    agreement = max(row["relative_forces"] for row in rows)
+    sides = [rows[0]["versions"][side] for side in ("equipot", "nequip")]
+    versions = {name: version for side in sides for name, version in side.items() if name != "threads"}
+    return {
+        "title": "A step of dynamics of water in ms, wall time, one thread for each process",
+        "description": f"Median and range of {options.rounds} rounds of {options.steps} steps; all took turns. "
+        f"Forces in LAMMPS are those of the peer to {agreement:.0e} of their root mean square.",
+        "columns": ["model", "atoms", "where", "ms per step", f"times as fast as {PEER}"],
+        "rows": cells,
+        "command": command,
+        "machine": f"{facts['cpu']}, {facts['instructions']}, {facts['cores']} cores, {facts['date']}",
+        "versions": {**versions, "lammps": importlib.metadata.version("lammps")},
+    }
+
+
+def shown(one: dict[str, float]) -> str:
+    """Median and range."""
+    return f"{one['median']:.1f} ({one['min']:.1f}–{one['max']:.1f})"
 
 
 def main() -> None:
@@ -151,9 +184,11 @@ def main() -> None:
     rows = []
     for name in options.cases or ["nequip-l1", "allegro-l1"]:
         rows.append(measure(CASES[name], options))
-        print({key: rows[-1][key] for key in ("case", "sizes", "relative_forces", "ms_per_step")}, flush=True)
-    content = {"steps": options.steps, "rounds": options.rounds, "machine": machine(), "rows": rows}
-    write_json(options.output, content)
+        print({key: rows[-1][key] for key in ("case", "atoms", "relative_forces", "ms_per_step")}, flush=True)
+    given = " ".join(options.cases)
+    command = f"python benchmarks/speed/lammps_peer.py {given} --peer-python PYTHON --steps {options.steps}"
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(options.output, table(rows, options, " ".join(command.split())))
 
 
 if __name__ == "__main__":

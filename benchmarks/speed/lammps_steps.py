@@ -43,7 +43,13 @@ MASSES = {"H": 1.008, "O": 15.999}
 
 
 def in_lammps(
-    model: Path, structure: Structure, ranks: int, ghosts: str, steps: int, types: Sequence[str] = ("H", "O")
+    model: Path,
+    structure: Structure,
+    ranks: int,
+    ghosts: str,
+    steps: int,
+    types: Sequence[str] = ("H", "O"),
+    fs: float = 0.2,
 ) -> tuple[float, int]:
     """Milliseconds per step, output and neighbour lists included, and LAMMPS' ghosts on a process."""
     masses = "\n".join(f"mass {number} {MASSES[name]}" for number, name in enumerate(types, start=1))
@@ -56,7 +62,7 @@ pair_style equipot ghosts {ghosts} allow_native yes
 pair_coeff * * {model.resolve()} {" ".join(types)}
 velocity all create 300 1
 fix move all nve
-timestep 0.0002
+timestep {0.001 * fs}
 run 2
 run {steps}
 """

@@ -141,6 +141,9 @@ void PairEquipot::check_origin(const std::string &path, const equipot::OpenFile 
   std::string reason = comm->me == 0 ? equipot::unknown_origin(digest) : "";
   int refused = !reason.empty();
   MPI_Bcast(&refused, 1, MPI_INT, 0, world);
+  if (refused && !utils::strmatch(path, "\\.pt2$"))
+    error->all(FLERR, "{}: {}: is not a compiled file of equipot; make one with: equipot compile MODEL OUT.equipot.pt2 "
+               "--target lammps", ME, path);
   if (refused)
     error->all(FLERR, "{}: {}: holds native code, and {} that you built it (each EQUIPOT_CACHE_DIR and home folder has "
                "records of its own, and an edited file is another one); compile it here with 'equipot compile', or, if you "
