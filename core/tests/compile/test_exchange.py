@@ -8,9 +8,9 @@ import torch
 from equipot.artifacts import _golden as golden
 from equipot.compile import export_model, with_exchange
 from equipot.graph import collate
-from equipot.model import EnergyTerm, EnergyTermModule
+from equipot.model import EnergyTerm, EnergyTermModule, apply_modifier
 from equipot.nn.exchange import CalledExchange, GhostExchange
-from equipot_testing.toy import ToyMessages, ToyMessagesEnergy, ToyModel
+from equipot_testing.toy import ToyFeatures, ToyMessages, ToyMessagesEnergy, ToyModel
 
 OPTIONS = {"type_names": ["H", "C"], "r_max": 4.0, "model_dtype": "float64"}
 
@@ -71,6 +71,41 @@ class CountModule(EnergyTermModule):
         return zeros.index_add(0, centre, 0.5 * weights * counts.index_select(0, neighbour))
 
 
+class TellingEnergy(ToyMessagesEnergy):
+    """Gives a term something to read."""
+
+    provides = ("told",)
+
+    def forward(self, data):
+        found = super().forward(data)
+        return {**found, "told": found["atomic_energy"]}
+
+
+class AskModule(EnergyTermModule):
+    """Reads of neighbours what the energy module made of them."""
+
+    requires = ("edge_lengths", "edge_index", "atom_types", "told")
+
+    def __init__(self, exchange):
+        super().__init__()
+        self.exchange = exchange
+
+    def forward(self, data):
+        centre, neighbour = data["edge_index"]
+        told = self.exchange(data["told"].to(torch.float64).unsqueeze(1)).squeeze(1)
+        weights = (1.0 - data["edge_lengths"] / 4.0).square()
+        zeros = torch.zeros(data["atom_types"].shape[0], dtype=torch.float64)
+        return zeros.index_add(0, centre, weights * told.index_select(0, neighbour))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ask(EnergyTerm):
+    exchanging: bool = True
+
+    def build(self, context):
+        return AskModule(GhostExchange() if self.exchanging else torch.nn.Identity())
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Count(EnergyTerm):
     exchanging: bool = True
@@ -110,6 +145,24 @@ def test_the_exchange_is_called_in_layers_and_terms(model_dtype):
 )
 def test_models_that_need_edges_of_ghosts_stay_as_they_are(make):
     model = make()
+    assert with_exchange(model) is model
+
+
+def test_what_a_term_reads_of_neighbours_is_exchanged_once_more():
+    telling = {"energy": TellingEnergy}
+    model = toy(Broken, **telling, energy_terms={"ask": Ask()})
+    assert model.info.locality == "hops(3)"
+    assert calls(with_exchange(model)) == 2
+    model = toy(Broken, **telling, energy_terms={"ask": Ask(exchanging=False)})
+    assert with_exchange(model) is model
+
+
+@pytest.mark.usefixtures("heads_plugin")
+def test_a_head_that_reads_of_neighbours_needs_edges_of_ghosts():
+    model = apply_modifier(toy(ToyFeatures, energy_terms={"count": Count()}), "add_Charges")
+    assert calls(with_exchange(model)) == 1
+    head = model.outputs["charges"]
+    head.requires = (*type(head).requires, "edge_index")
     assert with_exchange(model) is model
 
 

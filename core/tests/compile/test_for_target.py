@@ -277,8 +277,36 @@ def test_a_head_must_be_local_enough_for_the_engine():
     model = with_heads("add_Charges")
     model.outputs["charges"].locality = "hops(1)"
     for_target(model, "engine", Engine())
-    with pytest.raises(ConfigError, match=r"component 'charges' \(Charges\), whose locality is 'hops\(1\)'"):
+    with pytest.raises(ConfigError, match=r"component 'charges' \(Charges\), whose locality is 'hops\(2\)'"):
         for_target(model, "engine", Dipoles())
+
+
+@pytest.mark.usefixtures("heads_plugin")
+@pytest.mark.parametrize(
+    ("reads", "own", "locality", "hops"),
+    [
+        ((), "strict", "strict", "1:0 1:1"),
+        (("edge_index",), "strict", "hops(2)", "2:0 1:1"),  # features of neighbours
+        ((), "hops(2)", "hops(3)", "3:0 1:1"),
+        (("atomic_energy", "edge_index"), "strict", "hops(2)", "2:0:1"),  # energies of terms, too
+    ],
+)
+def test_the_hops_of_heads_count_where_an_engine_reads_them(reads, own, locality, hops):
+    """Ghost atoms must reach as far as what is read, and no further if it is not."""
+
+    class Far(Dipoles):
+        localities = ("strict", "hops")
+
+    model = toy(ToyFeatures, energy_terms={"far": Reads(radius=5.5)})
+    model = apply_modifier(model, "add_Charges")
+    head = model.outputs["charges"]
+    head.requires, head.locality = (*type(head).requires, *reads), own
+    found = metadata_of(for_target(model, "engine", Far()), "abc", {})
+    assert (found["equipot_locality"], found["equipot_hops"]) == (locality, hops)
+    found = metadata_of(for_target(model, "engine", Engine()), "abc", {})
+    assert (found["equipot_locality"], found["equipot_hops"]) == ("strict", "1:0 1:1")
+    whole = metadata_of(for_target(model, "ase", find_target("ase")), "abc", {})
+    assert whole["equipot_locality"] == "strict"
 
 
 def test_an_engine_that_does_not_check_boundary_conditions_cannot_serve_limits():
@@ -326,6 +354,8 @@ def test_what_stands_in_the_file():
         (ToyModel, {"far": Reads(radius=5.5, locality="hops(3)"), "near": Reads(locality="hops(2)")}, "2:0 3:1"),
         # what the term reads of atoms depends on the model's own edges
         (Telling, {"far": Reads(radius=5.5), "read": Reads(radius=6.0, fields=("told",))}, "2:0:2 1:1"),
+        # and of neighbours on theirs
+        (Telling, {"far": Reads(radius=5.5), "read": Reads(radius=6.0, fields=("told", "edge_index"))}, "3:0:2 1:1"),
     ],
 )
 def test_the_hops_of_each_set_of_edges_stand_in_the_file(recipe, terms, hops):

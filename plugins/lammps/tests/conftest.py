@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from equipot.artifacts import write_package
+from equipot.artifacts._trust import remember
 from equipot.ase import EquipotCalculator
 from equipot.compile import compile_model
 from equipot.energy_terms import D3Dispersion
+from equipot.files import file_digest
 from equipot.model import AllegroModel, InvariantModel, NequIPGNNModel, apply_modifier
 from equipot.pair_potentials import ZBL
 from equipot_allegro import TwoBodyBesselScalarEmbed
@@ -95,6 +97,9 @@ def files(kernel_folder, tmp_path_factory):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("EQUIPOT_CACHE_DIR", str(kernel_folder))
                 compile_model(model, made[kind], target="lammps")
+                # for LAMMPS in tests that do not ask for ``kept``
+                patch.setenv("EQUIPOT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+                remember(file_digest(made[kind]), built=True)
         return made[kind]
 
     return path

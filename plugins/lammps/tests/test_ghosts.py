@@ -85,7 +85,7 @@ def test_tensor_products_on_compiled_kernels(style, files, reference, tmp_path, 
 
 
 def test_virials_of_atoms_with_exchanged_features(style, files, reference, tmp_path):
-    options = {"ranks": 2, "plugins": style, "ghosts": "layers"}
+    options = {"ranks": 2, "plugins": style, "options": "ghosts layers"}
     found = evaluate(files("hops"), TYPES, {"c": SYSTEMS["triclinic"]}, tmp_path, **options)["c"]
     atoms = at_rest("triclinic", reference("hops"))
     virial = -atoms.get_stress(voigt=False) * atoms.get_volume()

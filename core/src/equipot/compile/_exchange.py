@@ -12,6 +12,7 @@ from equipot.artifacts._golden import TOLERANCE, random_frames
 from equipot.graph import Graph, edge_set_key
 from equipot.model._edge_forces import with_edge_forces
 from equipot.model._graph_model import GraphModel
+from equipot.model._locality import hops_of, reads_of, sees_neighbours
 from equipot.nn.exchange import CalledExchange, GhostExchange
 from equipot.nn.slots import replace_slots
 
@@ -19,9 +20,10 @@ from equipot.nn.slots import replace_slots
 def with_exchange(model: GraphModel) -> GraphModel:
     """A model that calls ``equipot::exchange`` between its layers, if ghosts then need no edges.
 
-    Whether they do is tried: each component of locality ``hops(k)`` must call its ``GhostExchange`` at least k - 1
-    times, and energies and forces of a periodic frame must stay the same if its images are ghosts without edges
-    whose features come from their owners.
+    Whether they do is tried: each component must call its ``GhostExchange`` at least k - 1 times if it is of locality
+    ``hops(k)`` beyond what it reads of other components, and once more for that; and energies and forces of a periodic
+    frame must stay the same if its images are ghosts without edges whose features come from their owners. A head that
+    reads what the model made of an atom's neighbours has no exchange.
 
     Args:
         model: An eager model with forces in eval mode; it is not changed.
@@ -30,7 +32,11 @@ def with_exchange(model: GraphModel) -> GraphModel:
         A model that shares all tensors with this one; the model itself if it passes no messages, or if its calls do
         not suffice.
     """
-    if not model.info.locality.startswith("hops(") or not _suffices(model):
+    reaching = any(
+        sees_neighbours(head) and hops_of(locality) > 1
+        for (_, head), locality in zip(model.heads(), model.head_localities(), strict=True)
+    )
+    if reaching or not model.info.locality.startswith("hops(") or not _suffices(model):
         return model
     return _replaced(model, lambda _name: CalledExchange())
 
@@ -68,9 +74,10 @@ def _suffices(model: GraphModel) -> bool:
     made: dict[str, _FromOwners] = {}
     exchanging = _replaced(model, lambda name: made.setdefault(name, _FromOwners(owners)))
     expected, found = model(whole), exchanging(spread)
-    for (name, _), locality in zip(model.components(), model.localities(), strict=True):
-        hops = int(locality[5:-1]) if locality.startswith("hops(") else 1
-        if hops > 1 and (name not in made or made[name].calls < hops - 1):
+    for (name, part), locality in zip(model.components(), model.localities(), strict=True):
+        read = hops_of(model.energy.locality) if name != "energy" and reads_of(part, model.energy) else 1
+        needed = hops_of(locality) - read
+        if needed > 0 and (name not in made or made[name].calls < needed):
             return False
     n_atoms = len(whole["atom_types"])
     pairs = [(expected["atomic_energy"], found["atomic_energy"][:n_atoms])]

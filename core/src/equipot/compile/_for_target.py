@@ -15,7 +15,7 @@ from equipot.graph import edge_set_key
 from equipot.model._context import ModelInfo
 from equipot.model._edge_forces import edge_force_refusals, with_edge_forces
 from equipot.model._graph_model import GraphModel
-from equipot.model._outputs import NODE_FEATURES
+from equipot.model._locality import hops_of, joint_locality, reads_energies, reads_of, sees_neighbours
 from equipot.plugins import plugins
 
 FURTHER_INPUTS = ("owned",)
@@ -127,7 +127,7 @@ def metadata_of(
         "cutoffs": " ".join(repr(float(radius)) for row in info.cutoffs or () for radius in row),
         "edge_sets": " ".join(f"{name} {float(radius)!r}" for name, radius in info.edge_sets),
         "units": info.units,
-        "locality": info.locality,
+        "locality": _locality(ready),
         "hops": " ".join(_hops(ready.model)),
         "exchanges": " ".join(map(str, exchanges)),
         "dtype": info.model_dtype,
@@ -163,7 +163,7 @@ def _with_heads_for(model: GraphModel, target: ExportTarget) -> GraphModel:
 def _refusals(where: str, model: GraphModel, target: ExportTarget) -> Iterator[str]:
     """What does not follow from ``info`` alone: components that are not local enough, outputs that are missing."""
     parts = [*zip(model.components(), model.localities(), strict=True)]
-    parts += [((name, head), head.locality) for name, head in model.heads()]
+    parts += [*zip(model.heads(), model.head_localities(), strict=True)]
     for (name, part), locality in parts:
         if locality.partition("(")[0] not in target.localities:
             what = f"cannot serve the component {name!r} ({type(part).__name__}), whose locality is {locality!r}"
@@ -190,17 +190,32 @@ def _hops(model: GraphModel) -> Iterator[str]:
     if model.info.locality == "global":
         return
     groups: list[tuple[set[int], int]] = []
-    for (name, part), locality in zip(model.components(), model.localities(), strict=True):
-        own = name != "energy" and part.r_max is not None
-        sets = {model.info.edge_set_names.index(name) if own else 0}
-        if name != "energy" and {*model.energy.provides, NODE_FEATURES} & {*part.requires}:
-            sets.add(0)  # what it reads of the energy module depends on the model's own edges
-        hops = int(locality[5:-1]) if locality.startswith("hops(") else 1
+    for sets, hops in _reads(model):
         joined = [group for group in groups if group[0] & sets]
         groups = [group for group in groups if not group[0] & sets]
         groups.append((sets.union(*(one for one, _ in joined)), max([hops, *(one for _, one in joined)])))
     for sets, hops in sorted(groups, key=lambda group: min(group[0])):
         yield ":".join(map(str, [hops, *sorted(sets)]))
+
+
+def _reads(model: GraphModel) -> Iterator[tuple[set[int], int]]:
+    """For each part the sets of edges that it depends on, and the hops along them."""
+    names = model.info.edge_set_names
+    for (name, part), locality in zip(model.components(), model.localities(), strict=True):
+        own = name != "energy" and part.r_max is not None
+        sets = {names.index(name) if own else 0}
+        if name != "energy" and reads_of(part, model.energy):
+            sets.add(0)  # what it reads of the energy module depends on the model's own edges
+        yield sets, hops_of(locality)
+    for (_, head), locality in zip(model.heads(), model.head_localities(), strict=True):
+        if locality != "global" and sees_neighbours(head):
+            yield set(range(len(names))) if reads_energies(head) else {0}, hops_of(locality)
+
+
+def _locality(ready: ForTarget) -> str:
+    """The locality of all that an engine with ghost atoms reads; energies alone count where frames are whole."""
+    of_heads = ready.model.head_localities() if "owned" in ready.target.inputs else []
+    return joint_locality([ready.info.locality, *of_heads])
 
 
 def _refused_parts(where: str, model: GraphModel, target: ExportTarget) -> Iterator[str]:

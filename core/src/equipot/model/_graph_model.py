@@ -29,6 +29,7 @@ from equipot.model._components import (
 from equipot.model._context import ModelInfo
 from equipot.model._evaluator import Evaluator, is_plain
 from equipot.model._inputs import check_batch
+from equipot.model._locality import head_locality, joint_locality, term_locality
 from equipot.model._outputs import LAST_LAYER_FEATURES, NODE_FEATURES, head_problems, no_features, outputs_of_heads
 from equipot.model._scale_shift import ScaleShift
 from equipot.nn.slots import replace_slots
@@ -104,7 +105,7 @@ class GraphModel(torch.nn.Module):
         self._check_fields()
         self.info = dataclasses.replace(
             info,
-            locality=_joint_locality(self.localities()),
+            locality=joint_locality(self.localities()),
             edge_sets=self._edge_sets(),
             inputs=self._inputs(),
             outputs=(
@@ -155,9 +156,12 @@ class GraphModel(torch.nn.Module):
         return tuple((name, term.r_max) for name, term in self.components()[1:] if term.r_max is not None)
 
     def localities(self) -> list[str]:
-        """Locality of each of ``components()``; global if it reads positions or the cell."""
-        parts = [part for _, part in self.components()]
-        return ["global" if {"positions", "cell"} & set(part.requires) else part.locality for part in parts]
+        """Locality of each of ``components()``, counting that of what a term reads of the energy module.
+
+        It is global for one that reads positions or the cell.
+        """
+        energy = "global" if {"positions", "cell"} & {*self.energy.requires} else self.energy.locality
+        return [energy, *(term_locality(term, self.energy) for _, term in self.components()[1:])]
 
     def components(self) -> list[tuple[str, Any]]:
         """Name and module of its parts that compute energies: ``energy`` first, then the energy terms."""
@@ -166,6 +170,10 @@ class GraphModel(torch.nn.Module):
     def heads(self) -> list[tuple[str, Any]]:
         """Name and module of its heads, which take no part in energies and forces."""
         return list(self.outputs.items())
+
+    def head_localities(self) -> list[str]:
+        """Locality of each of ``heads()``, counting that of what it reads of the energy module and its energies."""
+        return [head_locality(head, self.energy, self.info.locality) for _, head in self.heads()]
 
     def _check_fields(self) -> None:
         provided = {*_FRONT_END, *OPTIONAL_INPUTS}
@@ -338,11 +346,3 @@ def _missing(where: str, component: Any, provided: set[str], energy: EnergyModul
     elif missing:
         what = f"requires the fields {missing} that nothing provides"
         yield problem(where, what, hint=f"available: {sorted(provided)}")
-
-
-def _joint_locality(localities: list[str]) -> str:
-    """The least local of all localities."""
-    if "global" in localities:
-        return "global"
-    hops = [int(locality[5:-1]) for locality in localities if locality.startswith("hops(")]
-    return f"hops({max(hops)})" if hops else "strict"

@@ -80,6 +80,15 @@ class TorchSimModel(_Interface):  # type: ignore[misc, valid-type] # it is not k
     def compute_stress(self, compute_stress: bool) -> None:
         self._compute_stress = compute_stress
 
+    @property
+    def compute_forces(self) -> bool:
+        """Whether forces are among the results."""
+        return self._compute_forces
+
+    @compute_forces.setter
+    def compute_forces(self, compute_forces: bool) -> None:
+        self._compute_forces = compute_forces
+
     def forward(self, state: Any, **_options: Any) -> dict[str, torch.Tensor]:
         """Evaluate all systems of a state.
 
@@ -100,7 +109,9 @@ class TorchSimModel(_Interface):  # type: ignore[misc, valid-type] # it is not k
         frames = _frames(state)
         momenta = getattr(state, "momenta", None)  # only states of dynamics have them
         outputs = self._batches.evaluate(frames, momenta, None if momenta is None else state.masses)
-        names = {"energy": "total_energy", "forces": "forces"}
+        names = {"energy": "total_energy"}
+        if self._compute_forces:
+            names["forces"] = "forces"
         if self._compute_stress:
             names["stress"] = "stress"
         names |= self._of_heads

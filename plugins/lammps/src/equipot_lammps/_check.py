@@ -51,7 +51,8 @@ def check(path: Path, *, ranks: int = 1, allow_native: bool = False) -> list[str
         raise LammpsError(problem(str(path), "was compiled for another engine", got=target, hint=hint))
     frames = [_expected(frame) for frame in golden_frames(path) if bool(frame.inputs["owned"].all())]
     ways = _ways(model.manifest.compiled["metadata"], ranks)
-    replayed = [_replayed(path.resolve(), frames, model.info, ranks, ghosts) for ghosts in ways]
+    trusted = "allow_native yes" if allow_native else ""
+    replayed = [_replayed(path.resolve(), frames, model.info, ranks, f"ghosts {way} {trusted}") for way in ways]
     worst = {key: max(one[key] for one in replayed) for key in replayed[0]}
     allowed = TOLERANCE[model.info.model_dtype]
     if bad := {_SHOWN[key]: f"{value:.2g}" for key, value in worst.items() if not value <= allowed}:
@@ -87,13 +88,13 @@ def _ways(metadata: Mapping[str, str], ranks: int) -> tuple[str, ...]:
     return ("layers", "shell") if ranks > 1 and metadata["equipot_exchanges"] else ("auto",)
 
 
-def _replayed(path: Path, frames: list[GoldenFrame], info: ModelInfo, ranks: int, ghosts: str) -> dict[str, float]:
-    found = _in_lammps(path, frames, info, ranks, ghosts)
+def _replayed(path: Path, frames: list[GoldenFrame], info: ModelInfo, ranks: int, options: str) -> dict[str, float]:
+    found = _in_lammps(path, frames, info, ranks, options)
     by_inputs = {id(frame.inputs): found[frame.name] for frame in frames}
     return replay(lambda inputs: by_inputs[id(inputs)], frames)
 
 
-def _in_lammps(path: Path, frames: list[GoldenFrame], info: ModelInfo, ranks: int, ghosts: str) -> Mapping[str, Graph]:
+def _in_lammps(path: Path, frames: list[GoldenFrame], info: ModelInfo, ranks: int, options: str) -> Mapping[str, Graph]:
     structures = {
         frame.name: Structure(
             frame.inputs["positions"].numpy(),
@@ -104,8 +105,8 @@ def _in_lammps(path: Path, frames: list[GoldenFrame], info: ModelInfo, ranks: in
         for frame in frames
     }
     with tempfile.TemporaryDirectory() as folder:
-        options = {"units": info.units, "ranks": ranks, "plugins": build_folder(), "ghosts": ghosts}
-        results = evaluate(path, info.type_names, structures, Path(folder), **options)  # type: ignore[arg-type]
+        common = {"units": info.units, "ranks": ranks, "plugins": build_folder()}
+        results = evaluate(path, info.type_names, structures, Path(folder), options=options, **common)  # type: ignore[arg-type]
     return {name: _as_outputs(result) for name, result in results.items()}
 
 

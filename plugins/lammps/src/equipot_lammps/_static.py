@@ -74,7 +74,7 @@ def evaluate(
     units: str = "metal",
     ranks: int = 1,
     plugins: Path | None = None,
-    ghosts: str = "auto",
+    options: str = "",
 ) -> dict[str, Result]:
     """Evaluate structures by one start of LAMMPS.
 
@@ -86,7 +86,7 @@ def evaluate(
         units: LAMMPS' units, ``metal`` or ``real``.
         ranks: Number of MPI processes.
         plugins: Folder of the pair style, if LAMMPS does not find it by itself.
-        ghosts: Where the features of ghosts come from: ``auto``, ``layers`` or ``shell``.
+        options: Of the pair style, e.g. ``ghosts layers allow_native yes``.
 
     Returns:
         The results by name, in the order of atoms and the orientation of the structures.
@@ -98,7 +98,7 @@ def evaluate(
     script = []
     for name, one in structures.items():
         write_data(folder / f"{name}.data", one, len(type_names))
-        script.append(_script(name, one, model, type_names, units, ghosts))
+        script.append(_script(name, one, model, type_names, units, options))
     printed = run_script("clear\n".join(script), folder, ranks=ranks, plugins=plugins)
     numbers = [line.split()[1:] for line in printed.splitlines() if line.startswith("equipot-static ")]
     values = [[float(word) for word in words] for words in numbers]
@@ -136,11 +136,11 @@ def header(structure: Structure, units: str) -> str:
     return f"units {units}\natom_style atomic\nboundary {boundary}\nbox tilt large\n"
 
 
-def _script(name: str, structure: Structure, model: Path, type_names: Sequence[str], units: str, ghosts: str) -> str:
+def _script(name: str, structure: Structure, model: Path, type_names: Sequence[str], units: str, options: str) -> str:
     fields = "id type x y z fx fy fz c_e " + " ".join(f"c_s[{k}]" for k in range(1, 7))
     pressure = " ".join(f"$(c_p[{k}]*vol:%.17g)" for k in range(1, 7))
     return f"""{header(structure, units)}read_data {name}.data
-pair_style equipot max_force none ghosts {ghosts}
+pair_style equipot max_force none {options}
 pair_coeff * * {model} {" ".join(type_names)}
 compute e all pe/atom
 compute s all stress/atom NULL

@@ -9,7 +9,6 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <filesystem>
 
 namespace equipot {
 namespace {
@@ -21,10 +20,9 @@ std::string first_line(const std::exception &error) {
   return text.substr(0, text.find('\n'));
 }
 
-Metadata metadata_of(const std::string &path) {
-  if (!std::filesystem::is_regular_file(path)) throw Problem(path + ": there is no such file");
+Metadata metadata_of(const std::string &path, const OpenFile &file) {
   try {
-    return Loader::load_metadata_from_package(path, "model");
+    return Loader::load_metadata_from_package(file.path(), "model");
   } catch (const std::exception &error) {
     throw Problem(path + ": is not a compiled file of equipot (" + first_line(error) + "); make one with equipot compile");
   }
@@ -39,7 +37,7 @@ void check_torch(const Facts &facts, const std::string &path) {
 }
 
 /// Register the operators that the model calls; the library takes their code from the file itself.
-void load_kernels(const std::string &modifier, const std::string &path, const std::string &libraries) {
+void load_kernels(const std::string &modifier, const std::string &path, const OpenFile &file, const std::string &libraries) {
   std::string library = libraries + "/libequipot_ops_" + modifier + ".so";
   void *handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle)
@@ -48,7 +46,12 @@ void load_kernels(const std::string &modifier, const std::string &path, const st
   using Load = const char *(*)(const char *);
   auto load = reinterpret_cast<Load>(dlsym(handle, "equipot_load_kernels"));
   if (!load) throw Problem(library + ": lacks equipot_load_kernels; run: equipot lammps build --force");
-  if (const char *wrong = load(path.c_str())) throw Problem(path + ": its kernels cannot be loaded: " + wrong);
+  std::string opened = file.path();
+  if (const char *wrong = load(opened.c_str())) {
+    std::string text = wrong;  // which begins with the name that was given
+    if (text.rfind(opened + ": ", 0) == 0) text.erase(0, opened.size() + 2);
+    throw Problem(path + ": its kernels cannot be loaded: " + text);
+  }
 }
 
 // ---------------------------------------------------------------- exchange of ghosts
@@ -150,13 +153,13 @@ struct Model::Torch {
   }
 };
 
-Model::Model(const std::string &path, const std::string &libraries)
-    : path_(path), facts_(read_facts(metadata_of(path), path)), torch_(std::make_unique<Torch>()) {
+Model::Model(const std::string &path, const OpenFile &file, const std::string &libraries)
+    : path_(path), facts_(read_facts(metadata_of(path, file), path)), torch_(std::make_unique<Torch>()) {
   check_torch(facts_, path);
   if (!facts_.exchanges.empty()) register_exchange();
-  for (const auto &modifier : facts_.kernels) load_kernels(modifier, path, libraries);
+  for (const auto &modifier : facts_.kernels) load_kernels(modifier, path, file, libraries);
   try {
-    torch_->loader = std::make_unique<Loader>(path);
+    torch_->loader = std::make_unique<Loader>(file.path());
   } catch (const std::exception &error) {
     throw Problem(path + ": torch cannot load its code (" + first_line(error) + "); compile it again here");
   }

@@ -7,6 +7,7 @@
 
 #include "facts.h"
 #include "frame.h"
+#include "trust.h"
 
 namespace equipot {
 
@@ -31,9 +32,9 @@ class Exchange {
 
 class Model {
  public:
-  /// Load a file with the libraries of the kernels that it calls, which lie in `libraries`.
-  /// Throws Problem if it cannot be used here.
-  Model(const std::string &path, const std::string &libraries);
+  /// Load a file, opened already, with the libraries of the kernels that it calls, which lie in `libraries`.
+  /// Throws Problem, which names it by `path`, if it cannot be used here.
+  Model(const std::string &path, const OpenFile &file, const std::string &libraries);
   ~Model();
 
   const Facts &facts() const { return facts_; }

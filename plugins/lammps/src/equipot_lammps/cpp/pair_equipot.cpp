@@ -54,7 +54,11 @@ PairEquipot::~PairEquipot() {
 
 void PairEquipot::settings(int narg, char **arg) {
   if (narg % 2)
-    error->all(FLERR, "{}: options are max_force VALUE|none, max_temperature VALUE|none and ghosts auto|layers|shell", ME);
+    error->all(FLERR, "{}: options are max_force VALUE|none, max_temperature VALUE|none, ghosts auto|layers|shell and "
+               "allow_native yes|no", ME);
+  limits_ = {};  // LAMMPS keeps the style if it is given again
+  asked_ = Ghosts::automatic;
+  allow_native_ = false;
   for (int k = 0; k < narg; k += 2) read_option(arg[k], arg[k + 1]);
 }
 
@@ -65,10 +69,15 @@ void PairEquipot::read_option(const char *name, const char *value) {
     asked_ = *value == 'a' ? Ghosts::automatic : *value == 'l' ? Ghosts::layers : Ghosts::shell;
     return;
   }
+  if (!strcmp(name, "allow_native")) {
+    allow_native_ = utils::logical(FLERR, value, false, lmp);
+    return;
+  }
   double *limit = !strcmp(name, "max_force")         ? &limits_.max_force
                   : !strcmp(name, "max_temperature") ? &limits_.max_temperature
                                                      : nullptr;
-  if (!limit) error->all(FLERR, "{}: unknown option '{}'; options are max_force, max_temperature and ghosts", ME, name);
+  if (!limit)
+    error->all(FLERR, "{}: unknown option '{}'; options are max_force, max_temperature, ghosts and allow_native", ME, name);
   bool none = !strcmp(value, "none");
   *limit = none ? std::numeric_limits<double>::infinity() : utils::numeric(FLERR, value, false, lmp);
   if (!(*limit > 0.0)) error->all(FLERR, "{}: {} must be greater than 0, got {}", ME, name, value);
@@ -90,24 +99,63 @@ void PairEquipot::allocate_types() {
   allocated = 1;
 }
 
-/// Load the model on all ranks; a rank that alone cannot stops the others.
+/// Load the model on all ranks.
 void PairEquipot::load(const std::string &path) {
   std::string wrong;
+  std::unique_ptr<equipot::OpenFile> file;
   try {
-    model_ = std::make_unique<equipot::Model>(path, own_folder());
+    file = std::make_unique<equipot::OpenFile>(path);
+  } catch (const std::exception &problem) {
+    wrong = problem.what();
+  }
+  stop_if_any(wrong);
+  check_origin(path, *file);
+  try {
+    model_ = std::make_unique<equipot::Model>(path, *file, own_folder());
     maker_ = std::make_unique<equipot::FrameMaker>(model_->facts());
   } catch (const std::exception &problem) {
     wrong = problem.what();
   }
-  int failed = !wrong.empty(), total = 0;
-  MPI_Allreduce(&failed, &total, 1, MPI_INT, MPI_SUM, world);
-  if (total == comm->nprocs) error->all(FLERR, "{}: {}", ME, wrong);
-  if (failed) error->one(FLERR, "{}: {}", ME, wrong);
+  stop_if_any(wrong);
   bool metal = model_->facts().metal, here = !strcmp(update->unit_style, "metal");
   if (!here && strcmp(update->unit_style, "real") != 0)
     error->all(FLERR, "{}: needs units metal or real, not {}", ME, update->unit_style);
   ev_ = metal ? 1.0 : KCAL_PER_MOL_IN_EV;
   factor_ = metal == here ? 1.0 : metal ? 1.0 / KCAL_PER_MOL_IN_EV : KCAL_PER_MOL_IN_EV;
+}
+
+/// Before its code runs: all ranks have the same file, and it was built by this user, as rank 0 sees, or it is allowed.
+void PairEquipot::check_origin(const std::string &path, const equipot::OpenFile &file) {
+  std::string digest, wrong;
+  try {
+    digest = file.sha256();
+  } catch (const std::exception &problem) {
+    wrong = problem.what();
+  }
+  stop_if_any(wrong);
+  std::string first = digest;
+  MPI_Bcast(&first[0], static_cast<int>(first.size()), MPI_CHAR, 0, world);
+  if (digest != first) wrong = fmt::format("{}: is another file on rank {} than on rank 0", path, comm->me);
+  stop_if_any(wrong);
+  if (allow_native_) return;
+  std::string reason = comm->me == 0 ? equipot::unknown_origin(digest) : "";
+  int refused = !reason.empty();
+  MPI_Bcast(&refused, 1, MPI_INT, 0, world);
+  if (refused && !utils::strmatch(path, "\\.pt2$"))
+    error->all(FLERR, "{}: {}: is not a compiled file of equipot; make one with: equipot compile MODEL OUT.equipot.pt2 "
+               "--target lammps", ME, path);
+  if (refused)
+    error->all(FLERR, "{}: {}: holds native code, and {} that you built it (each EQUIPOT_CACHE_DIR and home folder has "
+               "records of its own, and an edited file is another one); compile it here with 'equipot compile', or, if you "
+               "trust its source, write: pair_style equipot allow_native yes", ME, path, reason);
+}
+
+/// Stop if something is wrong on any rank; a rank where it is stops the others.
+void PairEquipot::stop_if_any(const std::string &wrong) {
+  int failed = !wrong.empty(), total = 0;
+  MPI_Allreduce(&failed, &total, 1, MPI_INT, MPI_SUM, world);
+  if (total == comm->nprocs) error->all(FLERR, "{}: {}", ME, wrong);
+  if (failed) error->one(FLERR, "{}: {}", ME, wrong);
 }
 
 void PairEquipot::map_types(char **arg) {

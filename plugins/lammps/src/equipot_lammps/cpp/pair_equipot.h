@@ -45,6 +45,8 @@ class PairEquipot : public Pair, private equipot::Exchange {
   void allocate_types();
   void map_types(char **arg);
   void load(const std::string &path);
+  void check_origin(const std::string &path, const equipot::OpenFile &file);
+  void stop_if_any(const std::string &wrong);
   void check_setup();
   void read_option(const char *name, const char *value);
   void choose_ghosts();
@@ -65,6 +67,7 @@ class PairEquipot : public Pair, private equipot::Exchange {
   void add_virials(const equipot::Frame &frame, const equipot::Outputs &outputs);
 
   equipot::Limits limits_;
+  bool allow_native_ = false;  // also load a file that this user did not build
   std::unique_ptr<equipot::Model> model_;
   std::unique_ptr<equipot::FrameMaker> maker_;
   std::vector<int> type_of_;  // the model's type of each of LAMMPS' types, -1 for none

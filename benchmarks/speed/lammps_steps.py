@@ -1,6 +1,6 @@
 """Time of a step of dynamics in LAMMPS on 1 and 2 MPI processes, and in ASE, with the same compiled models.
 
-python benchmarks/lammps.py MODEL.equipot.pt2 … --output docs/results/engines/lammps_performance.json
+python benchmarks/speed/lammps_steps.py MODEL.equipot.pt2 … --output docs/results/engines/lammps_performance.json
 
 The files are compiled for LAMMPS and have two types; their pair style is built with ``equipot lammps build``. Each time
 is the least of several repeats, in which all ways take turns: other jobs then slow all of them down. Models that
@@ -13,6 +13,7 @@ import argparse
 import re
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import ase.units
@@ -38,19 +39,30 @@ def lattice(n: int) -> Structure:
     return Structure(points + noise, np.eye(3) * n * DISTANCE, (True,) * 3, random.integers(0, 2, n**3).tolist())
 
 
-def in_lammps(model: Path, structure: Structure, ranks: int, ghosts: str, steps: int) -> tuple[float, int]:
+MASSES = {"H": 1.008, "O": 15.999}
+
+
+def in_lammps(
+    model: Path,
+    structure: Structure,
+    ranks: int,
+    ghosts: str,
+    steps: int,
+    types: Sequence[str] = ("H", "O"),
+    fs: float = 0.2,
+) -> tuple[float, int]:
     """Milliseconds per step, output and neighbour lists included, and LAMMPS' ghosts on a process."""
+    masses = "\n".join(f"mass {number} {MASSES[name]}" for number, name in enumerate(types, start=1))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder / "a.data", structure, 2)
         script = f"""{header(structure, "metal")}read_data a.data
-mass 1 1.008
-mass 2 15.999
-pair_style equipot ghosts {ghosts}
-pair_coeff * * {model.resolve()} H O
+{masses}
+pair_style equipot ghosts {ghosts} allow_native yes
+pair_coeff * * {model.resolve()} {" ".join(types)}
 velocity all create 300 1
 fix move all nve
-timestep 0.0002
+timestep {0.001 * fs}
 run 2
 run {steps}
 """
