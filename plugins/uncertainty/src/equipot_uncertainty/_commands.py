@@ -99,9 +99,11 @@ def _say(fitted: Fitted, out: Path) -> None:
     found = fitted.energy
     with_forces = f", forces of {fitted.train_force_frames}" if fitted.train_force_frames else ""
     print(f"{fitted.num_features} {what}; energies of {fitted.train_frames} training frames{with_forces}")
+    training = " and training frames" if fitted.calibrated_with_training else ""
     print(
-        f"calibrated on {fitted.validation_frames} frames: energy errors {1e3 * found.rmse:.4g} meV rms, "
-        f"{100 * found.within_1:.0f} % within one and {100 * found.within_2:.0f} % within two standard deviations"
+        f"calibrated on {fitted.validation_frames} validation frames{training}; of the former, energy errors are "
+        f"{1e3 * found.rmse:.4g} meV rms, {100 * found.within_1:.0f} % within one and {100 * found.within_2:.0f} % "
+        "within two standard deviations"
     )
     if fitted.forces is not None:
         print(
