@@ -167,7 +167,7 @@ def _write(case: Case, folder: Path) -> None:
 
 
 def _heat(folder: Path, kelvin: float) -> None:
-    """Frames of dynamics with the model at a higher temperature, one each 25 fs from 0.25 ps on, without labels."""
+    """Frames of dynamics with the model at a higher temperature, one each 25 fs from 0.25 to 1 ps, without labels."""
     atoms = read(folder / "test.extxyz", 0)
     atoms.calc = EquipotCalculator(folder / "run" / "model.equipot.zip")
     rng = np.random.default_rng(4)
@@ -175,7 +175,7 @@ def _heat(folder: Path, kelvin: float) -> None:
     dynamics = Langevin(atoms, 0.5 * units.fs, temperature_K=kelvin, friction=0.05 / units.fs, rng=rng)
     dynamics.run(500)
     frames = []
-    for _ in range(60):
+    for _ in range(30):
         dynamics.run(50)
         frames.append(atoms.copy())
     write(folder / "hot.extxyz", frames)

@@ -159,11 +159,11 @@ class Scale:
 def common_scale(validation: Seen, training: Seen) -> Scale:
     """Calibrate with the validation set and, where the model is not better on them, with training frames as well.
 
-    A validation set is small and has often chosen the checkpoint, which makes errors on it too small. Errors on training
-    frames are not chosen, but smaller than on new frames if the model has learnt them by heart. So they count as far as
-    this cannot be seen: if their mean square z is not smaller than that of the validation set by more than one standard
-    error. From n frames the scale of new normal errors is known as that of a t distribution of n degrees, so that their
-    mean square z is expected to be 1 with a factor of n / (n - 2).
+    A validation set is small and has often chosen the checkpoint, which makes errors on it too small. Errors on
+    training frames are not chosen, but smaller than on new frames if the model has learnt them by heart. So they count
+    as long as this cannot be seen: unless their mean square z is smaller than that of the validation set by more than
+    one standard error. From n frames the scale of new normal errors is known as that of a t distribution of n degrees,
+    so that their mean square z is expected to be 1 with a factor of n / (n - 2).
 
     Args:
         validation: At least three frames.
