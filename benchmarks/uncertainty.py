@@ -4,7 +4,7 @@
     python benchmarks/uncertainty.py table
 
 ``run`` trains a small model on a set, adds uncertainties with ``equipot uncertainty add``, judges them with ``equipot
-uncertainty eval`` on frames of the domain and on hotter ones, and measures what a call of ASE's calculator costs with
+eval`` on frames of the domain and on hotter ones, and measures what a call of ASE's calculator costs with
 and without them. Where a set has no hotter frames, they come from dynamics with the model itself; they need no labels.
 Figures go to ``benchmarks/results/uncertainty.json``, from which ``table`` writes that of
 docs/how-to/uncertainty.md. The frames are public sets from the folder in ``EQUIPOT_EXTRA_DATA``.
@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -69,6 +70,9 @@ class Case:
     r_max: float = 4.0
     heat: float | None = None
     """Temperature in K of dynamics that make hotter frames."""
+    kind: str = ""
+    """What descriptions of frames begin with that are of one kind, where a set has several: only these are compared
+    with each other for an AUROC of its own."""
 
 
 def _acac(loaders: Any) -> Any:
@@ -89,12 +93,16 @@ def _rmd17(molecule: str) -> Callable[[Any], Any]:
     return lambda loaders: (loaders.rmd17(molecule, "train"), loaders.rmd17(molecule, "test"), [])
 
 
+DYNAMICS = r"Snapshot \d+ of 100000 of AIMD"
+"""Frames of dynamics of the perfect crystal, without those of surfaces, vacancies and strained cells."""
+
 CASES = {
     "acac": Case("acetylacetone, 300 K", _acac, "600 K", 400, 100, 300),
     "si": Case(
-        "Si up to 1518 K, defects", _mlearn("Si", ("2530 K", "3374 K")), "2530 and 3374 K", 90, 40, 37, 2500, 2, 5.0
+        "Si up to 1518 K, defects", _mlearn("Si", ("2530 K", "3374 K")), "2530 and 3374 K", 90, 40, 37, 2500, 2, 5.0,
+        kind=DYNAMICS,
     ),
-    "li": Case("Li up to 680 K, defects", _mlearn("Li", ("907 K",)), "907 K", 110, 40, 46, 1500, 2, 5.0),
+    "li": Case("Li up to 680 K, defects", _mlearn("Li", ("907 K",)), "907 K", 110, 40, 46, 1500, 2, 5.0, kind=DYNAMICS),
     "ethanol": Case("ethanol, 500 K", _rmd17("ethanol"), "1000 K, by the model", 400, 100, 300, heat=1000.0),
     "aspirin": Case("aspirin, 500 K", _rmd17("aspirin"), "1000 K, by the model", 400, 100, 200, heat=1000.0),
     "water": Case(
@@ -136,10 +144,23 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     _equipot(folder, "uncertainty", "add", "run", "--force-directions", "16", "-o", "with_forces.equipot.zip")
     if not (folder / "hot.extxyz").stat().st_size:
         _heat(folder, case.heat or 1000.0)
-    command = ("uncertainty", "eval", "with_forces.equipot.zip", "test.extxyz", "--out-of-domain", "hot.extxyz")
-    _equipot(folder, *command, "--out", "judged.json")
-    judged = json.loads((folder / "judged.json").read_text(encoding="utf-8"))
-    return {"set": name, "judged": judged, "cost": _costs(folder)}
+    found = {"set": name, "judged": _judged(folder, "test.extxyz", "hot.extxyz"), "cost": _costs(folder)}
+    if case.kind:
+        for part in ("test", "hot"):
+            frames = [
+                one for one in read(folder / f"{part}.extxyz", ":") if re.match(case.kind, one.info["description"])
+            ]
+            write(folder / f"{part}_of_kind.extxyz", frames)
+        found["of_kind"] = _judged(folder, "test_of_kind.extxyz", "hot_of_kind.extxyz")
+    return found
+
+
+def _judged(folder: Path, inside: str, outside: str, model: str = "with_forces.equipot.zip") -> dict[str, Any]:
+    """What uncertainties are worth on a file of the domain and one with hotter frames."""
+    _equipot(folder, "eval", model, inside, outside, "--out", "judged")
+    found = json.loads((folder / "judged" / "metrics.json").read_text(encoding="utf-8"))["uncertainties"]
+    by_file, (auroc,) = found["by_file"], found["auroc"].values()
+    return {"in_domain": by_file[inside], "out_of_domain": by_file[outside], "auroc": auroc}
 
 
 def _energies_only(model: GraphModel) -> GraphModel:
@@ -201,7 +222,7 @@ def _costs(folder: Path) -> dict[str, float]:
 
 def _hot_z(found: dict[str, Any]) -> str:
     """The root mean square of z of energies and forces; empty without labels."""
-    return ", ".join(f"{found[name]['rms_z']:.2f}" for name in ("energy", "forces") if name in found)
+    return ", ".join(f"{found[name]['rms_z']:.2f}" for name in ("per_atom_energy", "forces") if name in found)
 
 
 def table(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -209,17 +230,19 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for one in results:
         case, found, cost = CASES[one["set"]], one["judged"], one["cost"]
-        inside, inner = found["in_domain"]["energy"], found["in_domain"]["forces"]
+        inside, inner = (found["in_domain"][name] for name in ("per_atom_energy", "forces"))
+        of_kind = f"{one['of_kind']['auroc']['energy_std']:.3f}" if "of_kind" in one else ""
         rows.append(
             [
                 case.title,
-                f"{1e3 * inside['rmse']:.1f}",
+                f"{inside['rmse']:.1f}",
                 f"{inside['rms_z']:.2f}",
                 f"{inside['within_1']:.0%}, {inside['within_2']:.0%}",
                 f"{inner['rms_z']:.2f}",
                 case.hotter,
                 _hot_z(found["out_of_domain"]),
-                f"{found['auroc']['energy_std per atom']:.3f}",
+                f"{found['auroc']['energy_std']:.3f}",
+                of_kind,
                 f"{found['auroc']['atomic_energy_std']:.3f}",
                 f"{found['auroc']['forces_std']:.3f}",
                 f"{100 * (cost['energy'] / cost['bare'] - 1):+.0f} %",
@@ -233,9 +256,9 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
         "AUROC: how well uncertainties separate hotter frames from test frames. Cost of a call in ASE: for the "
         "uncertainty of energies, and with 16 directions for that of forces.",
         "columns": [
-            "set", "energy errors, meV", "rms z, energy", "within 1, 2 std", "rms z, forces",
-            "hotter frames", "rms z there, energy, forces", "AUROC, energy", "AUROC, atoms", "AUROC, forces",
-            "cost, energy", "cost, forces",
+            "set", "energy errors, meV/atom", "rms z, energy", "within 1, 2 std", "rms z, forces",
+            "hotter frames", "rms z there, energy, forces", "AUROC, energy", "same, bulk only", "AUROC, atoms",
+            "AUROC, forces", "cost, energy", "cost, forces",
         ],
         "rows": rows,
         "command": "python benchmarks/uncertainty.py run",

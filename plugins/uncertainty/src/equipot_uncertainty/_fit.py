@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from equipot.errors import DataError, problem
+from equipot.evaluate import Calibration
 from equipot.model import GraphModel, apply_modifier
-from equipot_uncertainty._calibration import Calibration
 from equipot_uncertainty._head import MODIFIER, NAME, Features, feature_kind, without_uncertainty
 from equipot_uncertainty._posterior import SMALL, Covariance, Scale, Seen, best_posterior, common_scale, posterior
 from equipot_uncertainty._rows import Prober, Rows, in_batches, scales_of
