@@ -1,13 +1,16 @@
 """What uncertainties of the last layer are worth on public sets: rms of z, AUROC and cost.
 
     python benchmarks/uncertainty.py run [SET ...] [--work FOLDER]
+    python benchmarks/uncertainty.py committee SET ... [--work FOLDER]
     python benchmarks/uncertainty.py table
 
 ``run`` trains a small model on a set, adds uncertainties with ``equipot uncertainty add``, judges them with ``equipot
-eval`` on frames of the domain and on hotter ones, and measures what a call of ASE's calculator costs with
-and without them. Where a set has no hotter frames, they come from dynamics with the model itself; they need no labels.
-Figures go to ``benchmarks/results/uncertainty.json``, from which ``table`` writes that of
-docs/how-to/uncertainty.md. The frames are public sets from the folder in ``EQUIPOT_EXTRA_DATA``.
+eval`` on frames of the domain and on hotter ones, and measures what a call of ASE's calculator costs with and without
+them. Where a set has no hotter frames, they come from dynamics with the model itself; they need no labels.
+``committee`` trains two further models of other seeds on the frames that ``run`` left, and judges the spread of all
+three; the factor on it is the rms of z on the validation set. Figures go to ``benchmarks/results/uncertainty.json``,
+from which ``table`` writes those of docs/how-to/uncertainty.md. The frames are public sets from the folder in
+``EQUIPOT_EXTRA_DATA``.
 """
 
 from __future__ import annotations
@@ -35,10 +38,11 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
 from equipot.model import GraphModel, apply_modifier
+from equipot_uncertainty import CommitteeCalculator
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "uncertainty.json"
-TABLE = ROOT / "docs" / "results" / "uncertainty" / "last_layer.json"
+TABLES = ROOT / "docs" / "results" / "uncertainty"
 
 
 def _loaders() -> Any:
@@ -112,8 +116,8 @@ CASES = {
 }  # fmt: skip
 
 CONFIG = """
-data: {{train_file_path: train.extxyz, val_file_path: val.extxyz, train_dataloader: {{batch_size: {batch}}},
-    val_dataloader: {{batch_size: 10}}}}
+data: {{seed: {seed}, train_file_path: train.extxyz, val_file_path: val.extxyz,
+    train_dataloader: {{batch_size: {batch}}}, val_dataloader: {{batch_size: 10}}}}
 trainer: {{check_val_every_n_epoch: null, val_check_interval: {check}, callbacks: [
     {{_target_: equipot_fit.StepBudget, steps: {steps}}}, {{_target_: equipot_fit.PackageBest, max_frames: 100}}]}}
 training_module:
@@ -121,7 +125,7 @@ training_module:
   optimizer: {{lr: 0.02}}
   lr_scheduler: {{scheduler: {{_target_: equipot_fit.WarmupDecay, warmup_steps: 50, decays: [[{decay}, {steps}]]}},
       interval: step}}
-  model: {{_target_: equipot.model.NequIPGNNModel, r_max: {r_max}, num_layers: 2, l_max: 1, parity: false,
+  model: {{_target_: equipot.model.NequIPGNNModel, seed: {seed}, r_max: {r_max}, num_layers: 2, l_max: 1, parity: false,
       num_features: 32, radial_mlp_width: 32}}
 """
 
@@ -136,11 +140,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "hot.extxyz").exists():
         _write(case, folder)
-    if not (folder / "run" / "model.equipot.zip").exists():
-        numbers = {"steps": case.steps, "decay": case.steps // 2, "check": min(100, case.train // case.batch)}
-        text = CONFIG.format(batch=case.batch, r_max=case.r_max, **numbers)
-        (folder / "config.yaml").write_text(text, encoding="utf-8")
-        _equipot(folder, "train", "config.yaml", "--output", "run", "--overwrite")
+    _train(case, folder, "run", 1)
     _equipot(folder, "uncertainty", "add", "run", "--force-directions", "16", "-o", "with_forces.equipot.zip")
     if not (folder / "hot.extxyz").stat().st_size:
         _heat(folder, case.heat or 1000.0)
@@ -153,6 +153,37 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
             write(folder / f"{part}_of_kind.extxyz", frames)
         found["of_kind"] = _judged(folder, "test_of_kind.extxyz", "hot_of_kind.extxyz")
     return found
+
+
+def _train(case: Case, folder: Path, run: str, seed: int) -> None:
+    if (folder / run / "model.equipot.zip").exists():
+        return
+    numbers = {"steps": case.steps, "decay": case.steps // 2, "check": min(100, case.train // case.batch)}
+    text = CONFIG.format(batch=case.batch, r_max=case.r_max, seed=seed, **numbers)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    _equipot(folder, "train", "config.yaml", "--output", run, "--overwrite")
+
+
+def measure_committee(name: str, folder: Path) -> dict[str, Any]:
+    """Train two further models, and judge the spread of three."""
+    runs = ["run", "run2", "run3"]
+    for seed, run in enumerate(runs, start=1):
+        _train(CASES[name], folder, run, seed)
+    models = [f"{run}/model.equipot.zip" for run in runs]
+    found = {}
+    for data in (["val.extxyz"], ["test.extxyz", "hot.extxyz"]):
+        _equipot(folder, "uncertainty", "committee", *models, "--data", *data, "--out", "committee.json")
+        found[data[0]] = json.loads((folder / "committee.json").read_text(encoding="utf-8"))["uncertainties"]
+    calculators = {"bare": EquipotCalculator(folder / models[0])}
+    calculators["committee"] = CommitteeCalculator([folder / one for one in models])
+    tested = found["test.extxyz"]
+    return {
+        "set": name,
+        "val": found["val.extxyz"]["by_file"]["val.extxyz"],
+        "in_domain": tested["by_file"]["test.extxyz"],
+        "auroc": tested["auroc"]["hot.extxyz"],
+        "cost": _times(folder, calculators),
+    }
 
 
 def _judged(folder: Path, inside: str, outside: str, model: str = "with_forces.equipot.zip") -> dict[str, Any]:
@@ -206,9 +237,13 @@ def _costs(folder: Path) -> dict[str, float]:
     """CPU seconds of a call of the calculator: without uncertainties, with that of energies, with that of forces."""
     forces = load_model(folder / "with_forces.equipot.zip")
     models = {"bare": forces.replace(outputs={}), "energy": _energies_only(forces), "forces": forces}
+    return _times(folder, {name: EquipotCalculator(model) for name, model in models.items()})
+
+
+def _times(folder: Path, calculators: dict[str, Any]) -> dict[str, float]:
+    """CPU seconds of a call of each calculator, in turn."""
     atoms = read(folder / "test.extxyz", 0)
-    calculators = {name: EquipotCalculator(model) for name, model in models.items()}
-    times: dict[str, list[float]] = {name: [] for name in models}
+    times: dict[str, list[float]] = {name: [] for name in calculators}
     rng = np.random.default_rng(5)
     for turn in range(80):
         atoms.positions += 0.001 * rng.standard_normal(atoms.positions.shape)
@@ -262,30 +297,65 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         "rows": rows,
         "command": "python benchmarks/uncertainty.py run",
-        "machine": "1 of 2 cores, x86_64, no GPU",
-        "seed": 1,
-        "versions": {name: version(name) for name in ("equipot", "torch")},
+        **_ORIGIN,
     }  # fmt: skip
+
+
+def committee_table(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The table of committees on the docs page."""
+    rows = []
+    for one in results:
+        cells = [CASES[one["set"]].title]
+        for name in ("per_atom_energy", "forces"):
+            scale, found = one["val"][name]["rms_z"], one["in_domain"][name]
+            cells += [f"{found['rmse']:.1f}", f"{scale:.2f}", f"{found['rms_z'] / scale:.2f}"]
+        cells += [f"{one['auroc'][key]:.3f}" for key in ("energy_std", "forces_std")]
+        rows.append([*cells, f"{one['cost']['committee'] / one['cost']['bare']:.1f} ×"])
+    return {
+        "title": "Committees of three models",
+        "description": "The same sets, models and hotter frames, with three seeds. The spread is multiplied with the "
+        "root mean square of z on the validation set, separately for energies and forces; then that on test frames "
+        "should be 1. Cost of a call in ASE relative to one model without uncertainties.",
+        "columns": [
+            "set", "energy errors, meV/atom", "scale, energy", "rms z, energy", "force errors, meV/Å", "scale, forces",
+            "rms z, forces", "AUROC, energy", "AUROC, forces", "cost",
+        ],
+        "rows": rows,
+        "command": "python benchmarks/uncertainty.py committee " + " ".join(one["set"] for one in results),
+        **_ORIGIN,
+    }  # fmt: skip
+
+
+_ORIGIN = {
+    "machine": "1 of 2 cores, x86_64, no GPU",
+    "seed": 1,
+    "versions": {name: version(name) for name in ("equipot", "torch")},
+}
 
 
 def main() -> None:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["run", "table"])
+    parser.add_argument("task", choices=["run", "committee", "table"])
     parser.add_argument("sets", nargs="*", help=", ".join(CASES))
     parser.add_argument("--work", type=Path, default=Path("outputs/uncertainty"), help="folder of data and models")
     given = parser.parse_args()
     if unknown := [name for name in given.sets if name not in CASES]:
         sys.exit(f"uncertainty: no set {', '.join(unknown)}; there are {', '.join(CASES)}")
-    results = json.loads(RAW.read_text(encoding="utf-8")) if RAW.exists() else []
-    if given.task == "run":
+    results = json.loads(RAW.read_text(encoding="utf-8")) if RAW.exists() else {"last_layer": [], "committee": []}
+    kinds = {"run": ("last_layer", measure), "committee": ("committee", measure_committee)}
+    if given.task in kinds:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        kind, make = kinds[given.task]
         for name in given.sets or CASES:
-            found = measure(name, given.work / name)
-            results = [*(one for one in results if one["set"] != name), found]
+            found = make(name, given.work / name)
+            results[kind] = [*(one for one in results[kind] if one["set"] != name), found]
             RAW.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    TABLE.write_text(json.dumps(table(results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    TABLES.mkdir(parents=True, exist_ok=True)
+    for kind, make_table in (("last_layer", table), ("committee", committee_table)):
+        if results[kind]:
+            text = json.dumps(make_table(results[kind]), indent=1, ensure_ascii=False)
+            (TABLES / f"{kind}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
