@@ -1,13 +1,16 @@
 """What uncertainties of the last layer are worth on public sets: rms of z, AUROC and cost.
 
     python benchmarks/uncertainty.py run [SET ...] [--work FOLDER]
+    python benchmarks/uncertainty.py committee SET ... [--work FOLDER]
     python benchmarks/uncertainty.py table
 
 ``run`` trains a small model on a set, adds uncertainties with ``equipot uncertainty add``, judges them with ``equipot
-uncertainty eval`` on frames of the domain and on hotter ones, and measures what a call of ASE's calculator costs with
-and without them. Where a set has no hotter frames, they come from dynamics with the model itself; they need no labels.
-Figures go to ``benchmarks/results/uncertainty.json``, from which ``table`` writes that of
-docs/how-to/uncertainty.md. The frames are public sets from the folder in ``EQUIPOT_EXTRA_DATA``.
+eval`` on frames of the domain and on hotter ones, and measures what a call of ASE's calculator costs with and without
+them. Where a set has no hotter frames, they come from dynamics with the model itself; they need no labels.
+``committee`` trains two further models of other seeds on the frames that ``run`` left, and judges the spread of all
+three; the factor on it is the rms of z on the validation set. Figures go to ``benchmarks/results/uncertainty.json``,
+from which ``table`` writes those of docs/how-to/uncertainty.md. The frames are public sets from the folder in
+``EQUIPOT_EXTRA_DATA``.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -34,10 +38,11 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
 from equipot.model import GraphModel, apply_modifier
+from equipot_uncertainty import CommitteeCalculator
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "uncertainty.json"
-TABLE = ROOT / "docs" / "results" / "uncertainty" / "last_layer.json"
+TABLES = ROOT / "docs" / "results" / "uncertainty"
 
 
 def _loaders() -> Any:
@@ -69,6 +74,9 @@ class Case:
     r_max: float = 4.0
     heat: float | None = None
     """Temperature in K of dynamics that make hotter frames."""
+    kind: str = ""
+    """What descriptions of frames begin with that are of one kind, where a set has several: only these are compared
+    with each other for an AUROC of its own."""
 
 
 def _acac(loaders: Any) -> Any:
@@ -89,12 +97,16 @@ def _rmd17(molecule: str) -> Callable[[Any], Any]:
     return lambda loaders: (loaders.rmd17(molecule, "train"), loaders.rmd17(molecule, "test"), [])
 
 
+DYNAMICS = r"Snapshot \d+ of 100000 of AIMD"
+"""Frames of dynamics of the perfect crystal, without those of surfaces, vacancies and strained cells."""
+
 CASES = {
     "acac": Case("acetylacetone, 300 K", _acac, "600 K", 400, 100, 300),
     "si": Case(
-        "Si up to 1518 K, defects", _mlearn("Si", ("2530 K", "3374 K")), "2530 and 3374 K", 90, 40, 37, 2500, 2, 5.0
+        "Si up to 1518 K, defects", _mlearn("Si", ("2530 K", "3374 K")), "2530 and 3374 K", 90, 40, 37, 2500, 2, 5.0,
+        kind=DYNAMICS,
     ),
-    "li": Case("Li up to 680 K, defects", _mlearn("Li", ("907 K",)), "907 K", 110, 40, 46, 1500, 2, 5.0),
+    "li": Case("Li up to 680 K, defects", _mlearn("Li", ("907 K",)), "907 K", 110, 40, 46, 1500, 2, 5.0, kind=DYNAMICS),
     "ethanol": Case("ethanol, 500 K", _rmd17("ethanol"), "1000 K, by the model", 400, 100, 300, heat=1000.0),
     "aspirin": Case("aspirin, 500 K", _rmd17("aspirin"), "1000 K, by the model", 400, 100, 200, heat=1000.0),
     "water": Case(
@@ -104,8 +116,8 @@ CASES = {
 }  # fmt: skip
 
 CONFIG = """
-data: {{train_file_path: train.extxyz, val_file_path: val.extxyz, train_dataloader: {{batch_size: {batch}}},
-    val_dataloader: {{batch_size: 10}}}}
+data: {{seed: {seed}, train_file_path: train.extxyz, val_file_path: val.extxyz,
+    train_dataloader: {{batch_size: {batch}}}, val_dataloader: {{batch_size: 10}}}}
 trainer: {{check_val_every_n_epoch: null, val_check_interval: {check}, callbacks: [
     {{_target_: equipot_fit.StepBudget, steps: {steps}}}, {{_target_: equipot_fit.PackageBest, max_frames: 100}}]}}
 training_module:
@@ -113,7 +125,7 @@ training_module:
   optimizer: {{lr: 0.02}}
   lr_scheduler: {{scheduler: {{_target_: equipot_fit.WarmupDecay, warmup_steps: 50, decays: [[{decay}, {steps}]]}},
       interval: step}}
-  model: {{_target_: equipot.model.NequIPGNNModel, r_max: {r_max}, num_layers: 2, l_max: 1, parity: false,
+  model: {{_target_: equipot.model.NequIPGNNModel, seed: {seed}, r_max: {r_max}, num_layers: 2, l_max: 1, parity: false,
       num_features: 32, radial_mlp_width: 32}}
 """
 
@@ -128,18 +140,58 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "hot.extxyz").exists():
         _write(case, folder)
-    if not (folder / "run" / "model.equipot.zip").exists():
-        numbers = {"steps": case.steps, "decay": case.steps // 2, "check": min(100, case.train // case.batch)}
-        text = CONFIG.format(batch=case.batch, r_max=case.r_max, **numbers)
-        (folder / "config.yaml").write_text(text, encoding="utf-8")
-        _equipot(folder, "train", "config.yaml", "--output", "run", "--overwrite")
+    _train(case, folder, "run", 1)
     _equipot(folder, "uncertainty", "add", "run", "--force-directions", "16", "-o", "with_forces.equipot.zip")
     if not (folder / "hot.extxyz").stat().st_size:
         _heat(folder, case.heat or 1000.0)
-    command = ("uncertainty", "eval", "with_forces.equipot.zip", "test.extxyz", "--out-of-domain", "hot.extxyz")
-    _equipot(folder, *command, "--out", "judged.json")
-    judged = json.loads((folder / "judged.json").read_text(encoding="utf-8"))
-    return {"set": name, "judged": judged, "cost": _costs(folder)}
+    found = {"set": name, "judged": _judged(folder, "test.extxyz", "hot.extxyz"), "cost": _costs(folder)}
+    if case.kind:
+        for part in ("test", "hot"):
+            frames = [
+                one for one in read(folder / f"{part}.extxyz", ":") if re.match(case.kind, one.info["description"])
+            ]
+            write(folder / f"{part}_of_kind.extxyz", frames)
+        found["of_kind"] = _judged(folder, "test_of_kind.extxyz", "hot_of_kind.extxyz")
+    return found
+
+
+def _train(case: Case, folder: Path, run: str, seed: int) -> None:
+    if (folder / run / "model.equipot.zip").exists():
+        return
+    numbers = {"steps": case.steps, "decay": case.steps // 2, "check": min(100, case.train // case.batch)}
+    text = CONFIG.format(batch=case.batch, r_max=case.r_max, seed=seed, **numbers)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    _equipot(folder, "train", "config.yaml", "--output", run, "--overwrite")
+
+
+def measure_committee(name: str, folder: Path) -> dict[str, Any]:
+    """Train two further models, and judge the spread of three."""
+    runs = ["run", "run2", "run3"]
+    for seed, run in enumerate(runs, start=1):
+        _train(CASES[name], folder, run, seed)
+    models = [f"{run}/model.equipot.zip" for run in runs]
+    found = {}
+    for data in (["val.extxyz"], ["test.extxyz", "hot.extxyz"]):
+        _equipot(folder, "uncertainty", "committee", *models, "--data", *data, "--out", "committee.json")
+        found[data[0]] = json.loads((folder / "committee.json").read_text(encoding="utf-8"))["uncertainties"]
+    calculators = {"bare": EquipotCalculator(folder / models[0])}
+    calculators["committee"] = CommitteeCalculator([folder / one for one in models])
+    tested = found["test.extxyz"]
+    return {
+        "set": name,
+        "val": found["val.extxyz"]["by_file"]["val.extxyz"],
+        "in_domain": tested["by_file"]["test.extxyz"],
+        "auroc": tested["auroc"]["hot.extxyz"],
+        "cost": _times(folder, calculators),
+    }
+
+
+def _judged(folder: Path, inside: str, outside: str, model: str = "with_forces.equipot.zip") -> dict[str, Any]:
+    """What uncertainties are worth on a file of the domain and one with hotter frames."""
+    _equipot(folder, "eval", model, inside, outside, "--out", "judged")
+    found = json.loads((folder / "judged" / "metrics.json").read_text(encoding="utf-8"))["uncertainties"]
+    by_file, (auroc,) = found["by_file"], found["auroc"].values()
+    return {"in_domain": by_file[inside], "out_of_domain": by_file[outside], "auroc": auroc}
 
 
 def _energies_only(model: GraphModel) -> GraphModel:
@@ -167,7 +219,7 @@ def _write(case: Case, folder: Path) -> None:
 
 
 def _heat(folder: Path, kelvin: float) -> None:
-    """Frames of dynamics with the model at a higher temperature, one each 25 fs from 0.25 ps on, without labels."""
+    """Frames of dynamics with the model at a higher temperature, one each 25 fs from 0.25 to 1 ps, without labels."""
     atoms = read(folder / "test.extxyz", 0)
     atoms.calc = EquipotCalculator(folder / "run" / "model.equipot.zip")
     rng = np.random.default_rng(4)
@@ -175,7 +227,7 @@ def _heat(folder: Path, kelvin: float) -> None:
     dynamics = Langevin(atoms, 0.5 * units.fs, temperature_K=kelvin, friction=0.05 / units.fs, rng=rng)
     dynamics.run(500)
     frames = []
-    for _ in range(60):
+    for _ in range(30):
         dynamics.run(50)
         frames.append(atoms.copy())
     write(folder / "hot.extxyz", frames)
@@ -185,9 +237,13 @@ def _costs(folder: Path) -> dict[str, float]:
     """CPU seconds of a call of the calculator: without uncertainties, with that of energies, with that of forces."""
     forces = load_model(folder / "with_forces.equipot.zip")
     models = {"bare": forces.replace(outputs={}), "energy": _energies_only(forces), "forces": forces}
+    return _times(folder, {name: EquipotCalculator(model) for name, model in models.items()})
+
+
+def _times(folder: Path, calculators: dict[str, Any]) -> dict[str, float]:
+    """CPU seconds of a call of each calculator, in turn."""
     atoms = read(folder / "test.extxyz", 0)
-    calculators = {name: EquipotCalculator(model) for name, model in models.items()}
-    times: dict[str, list[float]] = {name: [] for name in models}
+    times: dict[str, list[float]] = {name: [] for name in calculators}
     rng = np.random.default_rng(5)
     for turn in range(80):
         atoms.positions += 0.001 * rng.standard_normal(atoms.positions.shape)
@@ -201,7 +257,7 @@ def _costs(folder: Path) -> dict[str, float]:
 
 def _hot_z(found: dict[str, Any]) -> str:
     """The root mean square of z of energies and forces; empty without labels."""
-    return ", ".join(f"{found[name]['rms_z']:.2f}" for name in ("energy", "forces") if name in found)
+    return ", ".join(f"{found[name]['rms_z']:.2f}" for name in ("per_atom_energy", "forces") if name in found)
 
 
 def table(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -209,17 +265,19 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for one in results:
         case, found, cost = CASES[one["set"]], one["judged"], one["cost"]
-        inside, inner = found["in_domain"]["energy"], found["in_domain"]["forces"]
+        inside, inner = (found["in_domain"][name] for name in ("per_atom_energy", "forces"))
+        of_kind = f"{one['of_kind']['auroc']['energy_std']:.3f}" if "of_kind" in one else ""
         rows.append(
             [
                 case.title,
-                f"{1e3 * inside['rmse']:.1f}",
+                f"{inside['rmse']:.1f}",
                 f"{inside['rms_z']:.2f}",
                 f"{inside['within_1']:.0%}, {inside['within_2']:.0%}",
                 f"{inner['rms_z']:.2f}",
                 case.hotter,
                 _hot_z(found["out_of_domain"]),
-                f"{found['auroc']['energy_std per atom']:.3f}",
+                f"{found['auroc']['energy_std']:.3f}",
+                of_kind,
                 f"{found['auroc']['atomic_energy_std']:.3f}",
                 f"{found['auroc']['forces_std']:.3f}",
                 f"{100 * (cost['energy'] / cost['bare'] - 1):+.0f} %",
@@ -233,36 +291,71 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
         "AUROC: how well uncertainties separate hotter frames from test frames. Cost of a call in ASE: for the "
         "uncertainty of energies, and with 16 directions for that of forces.",
         "columns": [
-            "set", "energy errors, meV", "rms z, energy", "within 1, 2 std", "rms z, forces",
-            "hotter frames", "rms z there, energy, forces", "AUROC, energy", "AUROC, atoms", "AUROC, forces",
-            "cost, energy", "cost, forces",
+            "set", "energy errors, meV/atom", "rms z, energy", "within 1, 2 std", "rms z, forces",
+            "hotter frames", "rms z there, energy, forces", "AUROC, energy", "same, bulk only", "AUROC, atoms",
+            "AUROC, forces", "cost, energy", "cost, forces",
         ],
         "rows": rows,
         "command": "python benchmarks/uncertainty.py run",
-        "machine": "1 of 2 cores, x86_64, no GPU",
-        "seed": 1,
-        "versions": {name: version(name) for name in ("equipot", "torch")},
+        **_ORIGIN,
     }  # fmt: skip
+
+
+def committee_table(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The table of committees on the docs page."""
+    rows = []
+    for one in results:
+        cells = [CASES[one["set"]].title]
+        for name in ("per_atom_energy", "forces"):
+            scale, found = one["val"][name]["rms_z"], one["in_domain"][name]
+            cells += [f"{found['rmse']:.1f}", f"{scale:.2f}", f"{found['rms_z'] / scale:.2f}"]
+        cells += [f"{one['auroc'][key]:.3f}" for key in ("energy_std", "forces_std")]
+        rows.append([*cells, f"{one['cost']['committee'] / one['cost']['bare']:.1f} ×"])
+    return {
+        "title": "Committees of three models",
+        "description": "The same sets, models and hotter frames, with three seeds. The spread is multiplied with the "
+        "root mean square of z on the validation set, separately for energies and forces; then that on test frames "
+        "should be 1. Cost of a call in ASE relative to one model without uncertainties.",
+        "columns": [
+            "set", "energy errors, meV/atom", "scale, energy", "rms z, energy", "force errors, meV/Å", "scale, forces",
+            "rms z, forces", "AUROC, energy", "AUROC, forces", "cost",
+        ],
+        "rows": rows,
+        "command": "python benchmarks/uncertainty.py committee " + " ".join(one["set"] for one in results),
+        **_ORIGIN,
+    }  # fmt: skip
+
+
+_ORIGIN = {
+    "machine": "1 of 2 cores, x86_64, no GPU",
+    "seed": 1,
+    "versions": {name: version(name) for name in ("equipot", "torch")},
+}
 
 
 def main() -> None:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["run", "table"])
+    parser.add_argument("task", choices=["run", "committee", "table"])
     parser.add_argument("sets", nargs="*", help=", ".join(CASES))
     parser.add_argument("--work", type=Path, default=Path("outputs/uncertainty"), help="folder of data and models")
     given = parser.parse_args()
     if unknown := [name for name in given.sets if name not in CASES]:
         sys.exit(f"uncertainty: no set {', '.join(unknown)}; there are {', '.join(CASES)}")
-    results = json.loads(RAW.read_text(encoding="utf-8")) if RAW.exists() else []
-    if given.task == "run":
+    results = json.loads(RAW.read_text(encoding="utf-8")) if RAW.exists() else {"last_layer": [], "committee": []}
+    kinds = {"run": ("last_layer", measure), "committee": ("committee", measure_committee)}
+    if given.task in kinds:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        kind, make = kinds[given.task]
         for name in given.sets or CASES:
-            found = measure(name, given.work / name)
-            results = [*(one for one in results if one["set"] != name), found]
+            found = make(name, given.work / name)
+            results[kind] = [*(one for one in results[kind] if one["set"] != name), found]
             RAW.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    TABLE.write_text(json.dumps(table(results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    TABLES.mkdir(parents=True, exist_ok=True)
+    for kind, make_table in (("last_layer", table), ("committee", committee_table)):
+        if results[kind]:
+            text = json.dumps(make_table(results[kind]), indent=1, ensure_ascii=False)
+            (TABLES / f"{kind}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -180,6 +180,11 @@ class FieldEntry(Entry):
     extensive: bool = False
     """Per frame: whether it adds up over parts that do not interact, as energies do."""
 
+    std_of: str = ""
+    """For the standard deviation of the error of another output: the key of that one, e.g. ``total_energy``. It has the
+    same unit, and as many rows; without an axis of components, it is the same for all of them. ``equipot eval`` then
+    compares it with the errors."""
+
     def __post_init__(self) -> None:
         """Raise a ValueError if the parts contradict each other."""
         where, rows = f"{type(self).__name__} {self.key!r}", f"n_{self.per}s"
@@ -196,6 +201,9 @@ class FieldEntry(Entry):
             raise ValueError(f"{where}.unit: must have energies in eV (of any unit system), got {self.unit!r}")
         if self.extensive and self.per != "frame":
             raise ValueError(f"{where}.extensive: only a field per frame adds up over parts, got one per {self.per}")
+        if self.std_of and (not self.std_of.isidentifier() or self.std_of == self.key or self.label):
+            text = "must be the key of another field, which this one, that is no label, is the standard deviation of"
+            raise ValueError(f"{where}.std_of: {text}, got {self.std_of!r}")
         if self.label:
             self._check_label(where)
         for derived, value in (("name", self.key), ("summary", self.meaning)):

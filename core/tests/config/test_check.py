@@ -162,3 +162,36 @@ def test_a_model_without_class_is_one_problem(folder):
         check("~training_module.model._target_")
     hint = "name the class of the model; equipot describe lists them"
     assert error.value.problems == [f"training_module.model: required key _target_ is missing; {hint}"]
+
+
+def with_charges(folder):
+    """The config with a model that has a head."""
+    text = (folder.path / "config.yaml").read_text()
+    model = "{_target_: equipot.model.InvariantModel, type_names: '${chemical_symbols}', r_max: '${cutoff_radius}'}"
+    model = f"{{_target_: equipot.model.modify, modifiers: [{{modifier: add_Charges}}], model: {model}}}"
+    folder.write(text[: text.index("  model:")] + f"  model: {model}\n")
+
+
+@pytest.mark.usefixtures("heads_plugin")
+def test_labels_that_the_model_does_not_predict_are_found_before_training(folder):
+    loss = "+training_module.loss.coeffs.dipole=1.0"
+    with pytest.raises(ConfigError) as error:
+        check(loss)
+    (text,) = error.value.problems
+    assert text.startswith(
+        "training_module.loss: needs dipole, which the model does not predict; add the modifier add_Ch"
+    )
+    assert text.endswith(" to the model, or take it out")
+    with_charges(folder)
+    assert check(loss).labels["train"]["dipole"] == "training_module.loss"
+
+
+@pytest.mark.usefixtures("heads_plugin")
+def test_labels_that_nothing_uses_are_found(folder):
+    with pytest.raises(ConfigError) as error:
+        check("+data.labels={charges: q}")
+    (text,) = error.value.problems
+    assert text.startswith("data.labels.charges: is a label that the model does not predict; add the modifier add_Ch")
+    assert check("+data.labels={stress: my_stress}").stages  # of energies, whether or not the model has derivatives
+    with_charges(folder)
+    assert check("+data.labels={charges: q}").stages

@@ -154,6 +154,7 @@ def test_loaded_again_it_is_the_same_module(local):
         ("import sys\nsys.exit()\n", "a_file.py", "--plugin {path}, line 2: SystemExit: "),
         ("x = 1\n", "a_file.txt", "--plugin: is not a Python file, got '{path}'; write ./my_model.py"),
         ("x = 1\n", "a-file.py", "--plugin: its name is not a Python identifier, got '{path}'; rename it"),
+        ("x = 1\n", "core.py", "--plugin: its name is that of the plugin 'core' (equipot "),
         ("x = 1\n", "json.py", "--plugin: its name hides the module 'json', got '{path}'; rename it"),
         ("x = 1\n", "colorsys.py", "--plugin: its name hides the module 'colorsys', got '{path}'; rename it"),
         (

@@ -5,8 +5,8 @@ import pytest
 from ase.io import write
 
 from equipot.artifacts import load_model, read_manifest, write_package
-from equipot_uncertainty._data import frames_of_files, load_stored
-from equipot_uncertainty._evaluate import judge
+from equipot.evaluate import evaluate
+from equipot_uncertainty import Committee
 
 
 @pytest.fixture
@@ -27,34 +27,39 @@ def test_add_and_eval(files, equipot):
     code, out, err = equipot(*ADD, "with_std.equipot.zip", "--force-directions", "4", "--force-frames", "5")
     assert (code, err) == (0, "")
     assert "4 features of the last layer; energies of 30 training frames, forces of 5" in out
-    assert "calibrated on 60 frames: energy errors" in out
+    assert "calibrated on 60 validation frames and training frames; of the former, energy errors are" in out
     assert out.endswith("wrote with_std.equipot.zip\n")
     kept = read_manifest("with_std.equipot.zip").provenance["uncertainty"]
-    assert kept["energy"]["rms_z"] == pytest.approx(1.0)
-    assert kept["validation_frames"] == 60
+    assert kept["energy"]["rms_z"] == pytest.approx(1.0, abs=0.1)
+    assert (kept["validation_frames"], kept["calibrated_with_training"]) == (60, True)
     assert load_model("with_std.equipot.zip").info.outputs[-3:] == ("energy_std", "atomic_energy_std", "forces_std")
 
-    words = ("uncertainty", "eval", "with_std.equipot.zip", "test.extxyz", "--out-of-domain", "hot.extxyz")
-    code, out, err = equipot(*words, "--out", "found.json")
-    assert (code, err) == (0, "")
-    assert "in domain, energy per atom" in out
-    assert "out of domain" not in out  # it has no labels
-    found = json.loads(Path("found.json").read_text())
-    assert found["in_domain"]["energy"]["rms_z"] == pytest.approx(1.0, abs=0.3)
-    assert found["in_domain"]["forces"]["rms_z"] == pytest.approx(1.0, abs=0.3)
-    assert set(found["auroc"]) == {"energy_std per atom", "atomic_energy_std", "forces_std"}
-    assert found["auroc"]["energy_std per atom"] > 0.6
-    assert json.loads(equipot(*words, "--json")[1]) == found
+    words = ("eval", "with_std.equipot.zip", "test.extxyz", "hot.extxyz")
+    code, out, err = equipot(*words, "--out", "found")  # noisy forces have a torque, of which data checks warn
+    assert code == 0, err
+    assert "test.extxyz  per_atom_energy" in out
+    assert "hot.extxyz   per_atom_energy" not in out  # it has no labels
+    assert Path("found/calibration.png").stat().st_size > 10_000
+    found = json.loads(Path("found/metrics.json").read_text())["uncertainties"]
+    inside = found["by_file"]["test.extxyz"]
+    assert inside["per_atom_energy"]["rms_z"] == pytest.approx(1.0, abs=0.3)
+    assert inside["forces"]["rms_z"] == pytest.approx(1.0, abs=0.3)
+    assert set(found["auroc"]["hot.extxyz"]) == {"energy_std", "atomic_energy_std", "forces_std"}
+    assert found["auroc"]["hot.extxyz"]["energy_std"] > 0.6
+    assert json.loads(equipot(*words, "--json")[1])["uncertainties"] == found
 
 
 def test_a_committee_is_judged(files, equipot):
-    words = ("uncertainty", "eval", "bare.equipot.zip", "test.extxyz", "--committee", "second.equipot.zip", "--json")
-    code, out, _ = equipot(*words)
-    assert code == 0
-    model, manifest = load_stored(Path("bare.equipot.zip"))
-    second, _ = load_stored(Path("second.equipot.zip"))
-    expected = judge([model, second], frames_of_files(model, manifest, ["test.extxyz"]), None, where="here")
-    assert json.loads(out) == json.loads(json.dumps(expected.to_dict()))
+    words = ("uncertainty", "committee", "bare.equipot.zip", "second.equipot.zip", "--data", "test.extxyz")
+    code, out, err = equipot(*words)
+    assert (code, err) == (0, "")
+    assert out.startswith("2 models, 60 frames\nper_atom_energy: RMSE ")
+    assert "test.extxyz  forces" in out
+    found = json.loads(equipot(*words, "--out", "found.json", "--json")[1])
+    assert found == json.loads(Path("found.json").read_text())
+    together = Committee([load_model(name) for name in ("bare.equipot.zip", "second.equipot.zip")])
+    expected = evaluate(together, "test.extxyz").uncertainties.to_dict()["by_file"]["test.extxyz"]
+    assert found["uncertainties"]["by_file"]["test.extxyz"] == json.loads(json.dumps(expected))
 
 
 @pytest.mark.parametrize(
@@ -63,8 +68,8 @@ def test_a_committee_is_judged(files, equipot):
         (("add", "bare.equipot.zip", "-o", "a.equipot.zip"), "--train, --validation: both are needed with a file"),
         ((*ADD[1:], "bare.equipot.zip"), "--output: would overwrite the model"),
         (("add", ".", "-o", "a.equipot.zip"), "has no model: none of model.equipot.zip, best.ckpt, last.ckpt"),
-        (("eval", "bare.equipot.zip", "test.extxyz"), "has no uncertainties; add them with 'equipot uncertainty add'"),
-        (("eval", "bare.equipot.pt2", "test.extxyz"), "is a compiled file, which does not show its features"),
+        (("committee", "bare.equipot.zip", "--data", "test.extxyz"), "committee: models: must be at least two, got 1"),
+        (("committee", "bare.equipot.pt2", "--data", "test.extxyz"), "compiled file, which does not show its features"),
     ],
 )
 def test_refusals(files, equipot, words, message):

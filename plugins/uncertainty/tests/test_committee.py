@@ -6,8 +6,7 @@ from ase.build import molecule
 from equipot.ase import EquipotCalculator
 from equipot.errors import ConfigError
 from equipot.graph import collate
-from equipot_uncertainty import CommitteeCalculator
-from equipot_uncertainty._committee import committee_outputs
+from equipot_uncertainty import Committee, CommitteeCalculator
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def test_mean_and_spread(models):
 
 
 def test_batches_give_what_the_calculator_gives(models, sets):
-    found = committee_outputs(models, collate([sets["test"][0], sets["test"][1]]))
+    found = Committee(models)(collate([sets["test"][0], sets["test"][1]]))
     atoms = molecule("H2O")
     atoms.positions = sets["test"][0]["positions"].numpy()
     atoms.calc = CommitteeCalculator(models)
@@ -43,9 +42,10 @@ def test_batches_give_what_the_calculator_gives(models, sets):
 
 
 def test_refusals(models, make_model):
-    with pytest.raises(ConfigError, match="models: must be at least two, got 1"):
-        CommitteeCalculator(models[:1])
+    for kind in (Committee, CommitteeCalculator):
+        with pytest.raises(ConfigError, match="models: must be at least two, got 1"):
+            kind(models[:1])
     with pytest.raises(ConfigError, match="scale: must be greater than 0, got -1"):
         CommitteeCalculator(models, scale=-1.0)
     with pytest.raises(ConfigError, match="committee: r_max: must be 3.0 in all models, got 2.5"):
-        committee_outputs([models[0], make_model(r_max=2.5)], {})
+        Committee([models[0], make_model(r_max=2.5)])

@@ -7,6 +7,8 @@ import torch
 
 from equipot.artifacts import load, load_model, write_package
 from equipot.compile import compile_model
+from equipot.data import FrameDataset, frame_from_atoms
+from equipot.data.transforms import default_transforms
 from equipot.errors import ConfigError
 from equipot.graph import collate
 from equipot.model import InvariantModel, NequIPGNNModel, apply_modifier
@@ -73,17 +75,42 @@ def test_variances_are_those_of_bayesian_linear_regression(model, sets, fitted):
     torch.testing.assert_close(outputs["forces_std"], expected, rtol=1e-6, atol=0.0)
 
 
-def test_the_calibration_holds_on_its_own_set(sets, fitted):
+def test_the_calibration_holds_on_both_of_its_sets(sets, fitted):
+    """The mean square of z over validation and training frames is what n of them leave: (n - 2) / n."""
     made, fit = fitted
-    batch = collate(list(sets["val"]))
-    outputs = made(batch)
-    z = (outputs["total_energy"] - batch["total_energy"]) / outputs["energy_std"]
-    assert float(z.square().mean().sqrt()) == pytest.approx(1.0)
-    z = (outputs["forces"] - batch["forces"]) / outputs["forces_std"].unsqueeze(1)
-    assert float(z.square().mean().sqrt()) == pytest.approx(1.0)
-    assert fit.energy.rms_z == pytest.approx(1.0)
-    assert fit.forces.rms_z == pytest.approx(1.0)
+    z = []
+    for name in ("train", "val"):
+        batch = collate(list(sets[name]))
+        z.append((made(batch)["total_energy"] - batch["total_energy"]) / made(batch)["energy_std"])
+    assert float(torch.cat(z).square().mean()) == pytest.approx(88.0 / 90.0)
+    assert fit.energy.rms_z == pytest.approx(float(z[1].square().mean().sqrt()))
+    assert fit.forces.rms_z == pytest.approx(1.0, abs=0.1)
+    assert fit.calibrated_with_training
     assert (fit.train_frames, fit.train_force_frames, fit.validation_frames) == (30, 10, 60)
+
+
+def test_a_training_set_known_by_heart_does_not_count(model, sets):
+    """Labels of the training set that are the model's own: no errors there."""
+    known = []
+    for frame in sets["train"]:
+        found = model(frame)
+        known.append({**frame, "total_energy": found["total_energy"] + 1e-9, "forces": found["forces"]})
+    _, fit = add_uncertainty(model, known, sets["val"])
+    assert not fit.calibrated_with_training
+    assert fit.energy.rms_z == pytest.approx((58.0 / 60.0) ** 0.5)
+
+
+def test_isolated_atoms_do_not_count(model, sets, labelled, make_model):
+    """Their energies are shifts, which no weight of the last layer changes."""
+    atom = next(iter(labelled(model, 1, 7)))[:1]
+    atom.calc = None
+    frame = frame_from_atoms(atom, {}, "here")[0]
+    frame = FrameDataset([frame], transforms=default_transforms(model.info))[0]
+    frame |= {"total_energy": torch.tensor([50.0], dtype=torch.float64), "total_energy_mask": torch.tensor([True])}
+    frame |= {"forces": torch.zeros(1, 3, dtype=torch.float64), "forces_mask": torch.tensor([True])}
+    _, expected = add_uncertainty(model, sets["train"], sets["val"])
+    _, fit = add_uncertainty(model, [*sets["train"], frame], [*sets["val"], frame])
+    assert fit.alpha == pytest.approx(expected.alpha)
 
 
 def test_energies_and_forces_stay_the_same_bit_for_bit(model, sets, fitted):

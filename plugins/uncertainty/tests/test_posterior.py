@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from equipot.errors import DataError
-from equipot_uncertainty._posterior import Covariance, best_posterior, calibrated, posterior
+from equipot_uncertainty._posterior import Covariance, Seen, best_posterior, calibrated, common_scale, posterior
 from equipot_uncertainty._rows import Rows
 
 
@@ -49,6 +49,29 @@ def test_calibration_makes_the_mean_square_one():
     alpha = calibrated(squares, errors)
     assert float((errors.square() / (alpha**2 * squares)).mean()) == pytest.approx(1.0)
     assert alpha == pytest.approx(math.sqrt((4.0 + 1.0 + 1.0) / 3.0))
+
+
+def seen(mean_square, frames):
+    return Seen(torch.ones(frames), torch.full((frames,), mean_square**0.5), frames)
+
+
+def test_training_frames_count_unless_the_model_is_better_on_them():
+    found = common_scale(seen(1.0, 50), seen(4.0, 100))  # a lucky validation set
+    assert found.with_training
+    assert found.alpha == pytest.approx(math.sqrt((50.0 * 1.0 + 100.0 * 4.0) / 150.0 * 150.0 / 148.0))
+    found = common_scale(seen(1.0, 50), seen(0.9, 100))  # a standard error is 0.24
+    assert found.with_training
+    found = common_scale(seen(1.0, 50), seen(0.5, 100))
+    assert not found.with_training
+    assert found.alpha == pytest.approx(math.sqrt(50.0 / 48.0))
+    assert common_scale(seen(4.0, 10), Seen(torch.empty(0), torch.empty(0), 0)).alpha == pytest.approx(5.0**0.5)
+
+
+def test_the_scale_of_few_frames_gives_new_errors_a_mean_square_of_one():
+    generator = torch.Generator().manual_seed(5)
+    draws = torch.randn(5000, 10, dtype=torch.float64, generator=generator)
+    alphas = torch.tensor([common_scale(Seen(torch.ones(10), one, 10), seen(1.0, 0)).alpha for one in draws])
+    assert float((1.0 / alphas.square()).mean()) == pytest.approx(1.0, abs=0.03)
 
 
 def test_energies_and_forces_count_by_the_errors_of_the_model():

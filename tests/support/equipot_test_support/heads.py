@@ -23,12 +23,14 @@ def equipot_fields():
     yield FieldEntry(key="dipole", per="frame", shape=("n_frames", 3), unit="e Å", irreps="1o", meaning="dipole moment",
                      label=True, ase_property="dipole", extensive=True)
     yield FieldEntry(key="energy_std", per="frame", shape=("n_frames",), unit="eV", irreps="0e", meaning="uncertainty",
-                     ase_property="energy_std")
+                     ase_property="energy_std", std_of="total_energy")
 
 @hookimpl
 def equipot_modifiers():
     for name in ("add_Charges", "add_Uncertainty"):
-        yield ModifierEntry(name=name, target="equipot_test_support.heads." + name, summary="A head", persistent=True)
+        provides = ("charges", "dipole") if name == "add_Charges" else ("energy_std",)
+        yield ModifierEntry(name=name, target="equipot_test_support.heads." + name, summary="A head", persistent=True,
+                            provides=provides)
 """
 """Source of the plugin that declares the fields and the modifiers."""
 

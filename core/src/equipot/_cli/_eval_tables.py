@@ -40,6 +40,10 @@ def print_evaluation(found: Evaluation, origin: str) -> None:
     _print_groups("config type", found.by_config_type(), found)
     _print_groups("file", found.by_file(), found)
     _print_worst(found)
+    if found.uncertainties is not None:
+        print()
+        for line in found.uncertainties.lines():
+            say(line)
 
 
 def _print_labels(found: Evaluation) -> None:

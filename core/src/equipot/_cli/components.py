@@ -107,6 +107,7 @@ def _describe_field(name: str) -> None:
         ("adds up over parts", "yes" if entry.extensive else "no"),
         ("may be a label", f"yes: data.labels: {{{name}: KEY}}" if entry.label else "no"),
         ("property of ASE", entry.ase_property or "none"),
+        *([("standard deviation of", entry.std_of)] if entry.std_of else []),
     )
     print_table(rows)
 

@@ -53,7 +53,12 @@ class _Arguments:
 @click.command(cls=Command)
 @click.argument("model", type=click.Path())
 @click.argument("data", type=click.Path(), nargs=-1, required=True)
-@click.option("--out", type=click.Path(), metavar="DIR", help="Write metrics.json and parity.png into this folder.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="DIR",
+    help="Write metrics.json, parity.png and, of a model with uncertainties, calibration.png into this folder.",
+)
 @click.option(
     "--write",
     type=click.Path(),
@@ -203,7 +208,7 @@ def _check_outputs(arguments: _Arguments, folder: Path | None) -> None:
     given = (("--write", write), ("--csv", arguments.table))
     outputs = [(option, Path(path)) for option, path in given if path is not None]
     if folder is not None:
-        outputs += [("--out", folder / name) for name in ("metrics.json", "parity.png")]
+        outputs += [("--out", folder / name) for name in ("metrics.json", "parity.png", "calibration.png")]
     if write is not None and not write.endswith((".xyz", ".extxyz")):
         raise ConfigError(problem("--write", "must end in .extxyz or .xyz", got=write))
     for number, (option, path) in enumerate(outputs):
@@ -246,12 +251,16 @@ def _plain(found: Evaluation, arguments: _Arguments, computed: dict[str, Any]) -
 
 
 def _write_folder(found: Evaluation, folder: Path, arguments: _Arguments, computed: dict[str, Any]) -> None:
-    from equipot.evaluate import parity_plot
+    from equipot.evaluate import calibration_plot, parity_plot
 
     plain = _plain(found, arguments, computed)
     files.write_json(folder / "metrics.json", plain)
-    parity_plot(found.compared, folder / "parity.png", f"{plain['model']} on {plain['data']}")
-    _say_wrote(arguments, f"{folder / 'metrics.json'} and {folder / 'parity.png'}")
+    title, names = f"{plain['model']} on {plain['data']}", ["metrics.json", "parity.png"]
+    parity_plot(found.compared, folder / "parity.png", title)
+    if found.uncertainties is not None and found.uncertainties.units:
+        calibration_plot(found.uncertainties, folder / "calibration.png", title)
+        names.append("calibration.png")
+    _say_wrote(arguments, " and ".join(str(folder / name) for name in names))
 
 
 def _say_wrote(arguments: _Arguments, what: str) -> None:

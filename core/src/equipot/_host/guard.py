@@ -15,7 +15,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from equipot._host.libraries import LibraryWatch
@@ -152,10 +151,10 @@ def _states(*, declaring: bool) -> dict[str, State]:
         method = processes.get_start_method(allow_none=True)
         states[_START] = (method, lambda old: processes.set_start_method(old, force=True))
     if threading.current_thread() is threading.main_thread():
-        states[_HANDLERS] = ({number: signal.getsignal(number) for number in _SIGNALS}, _set_handlers)
+        states[_HANDLERS] = (dict(zip(_SIGNALS, map(signal.getsignal, _SIGNALS), strict=True)), _set_handlers)
     if declaring:
         states["the warning filters"] = (list(warnings.filters), _set_filters)
-        states["the current folder"] = (str(Path.cwd()), os.chdir)
+        states["the current folder"] = (os.getcwd(), os.chdir)  # noqa: PTH109 - a fifth of the time
     return states
 
 

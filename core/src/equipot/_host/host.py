@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,7 +49,7 @@ from equipot.declarations import (
     StatsManagerEntry,
     TargetAliasEntry,
 )
-from equipot.errors import PluginError, PluginNotFoundError, nearest, unknown
+from equipot.errors import PluginError, PluginNotFoundError, nearest, problem, unknown
 
 logger = logging.getLogger("equipot.plugins")
 
@@ -186,8 +187,11 @@ class PluginHost:
 
     def _load_file(self, path: str) -> None:
         """Load a local file as a plugin; unlike those of installed plugins, its failures are errors."""
+        name = Path(path).stem
+        if other := next((one for one in self.records if one.id == name and one.version != local_file.VERSION), None):
+            what = f"its name is that of the plugin {other.label}"
+            raise PluginError(problem("--plugin", what, got=path, hint="rename it"))
         module = local_file.load_file(path)
-        name = module.__name__
         record = PluginRecord(name, path, local_file.VERSION, str(API_MAJOR), name)
         self.records.append(record)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.abc
 import inspect
+import operator
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -99,6 +100,8 @@ def _namespace(path: str) -> Any:
 def _restored(path: str, before: dict[str, Any]) -> Iterator[str]:
     space = _namespace(path)
     now = vars(space)
+    if now.keys() == before.keys() and all(map(operator.is_, now.values(), before.values())):
+        return  # as nearly always; the rest takes ten times as long
     for name, value in before.items():
         if now.get(name) is not value and _counts(space, name, value) and not _rewrapped(now.get(name), name):
             setattr(space, name, value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import sys
+from typing import Any
 
 _STREAMS = {1: "standard output", 2: "standard error"}
 _MOST = 65536
@@ -81,4 +83,10 @@ def _flush() -> None:
                 stream.flush()
     if ctypes := sys.modules.get("ctypes"):
         with contextlib.suppress(OSError, AttributeError, TypeError):
-            ctypes.CDLL(None).fflush(None)
+            _c_flush(ctypes)(None)
+
+
+@functools.cache
+def _c_flush(ctypes: Any) -> Any:
+    """C's ``fflush``, which takes long to look up."""
+    return ctypes.CDLL(None).fflush

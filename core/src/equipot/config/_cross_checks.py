@@ -9,15 +9,20 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
+import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import BAD
 from equipot.config._sections import LOSS, MEASURES, MODEL
+from equipot.containers import leaves
+from equipot.declarations import ModifierEntry
 from equipot.errors import ConfigError, problem, problems_of, relocate, unknown
+from equipot.fields import LABELS
 from equipot.model._context import ModelInfo
 from equipot.model._modifiers import DERIVATIVES
 from equipot.model._recipe import ModelBuilder, ModelRecipe
+from equipot.plugins import plugins
 from equipot.units import Units
 
 
@@ -79,7 +84,10 @@ def module_problems(
         for name in needed.get(stage, ()):
             if not module.get(name) and not (name == "test_metrics" and module.get("val_metrics")):
                 yield problem(f"training_module.{name}", "required option is missing", hint=f"run has {stage!r}")
-    yield from _prediction_problems(objects, recipe)
+    energies_only = list(_prediction_problems(objects, recipe))
+    yield from energies_only
+    if not energies_only and recipe is not None:
+        yield from _output_problems(resolved, objects, recipe, getattr(data, "units", "metal"))
     yield from _scheduler_problems(module, objects)
     yield from _monitor_problems(resolved, objects, data)
 
@@ -118,6 +126,52 @@ def _prediction_problems(objects: ConfigObjects, recipe: ModelRecipe | None) -> 
             what = f"needs {' and '.join(derived)}, which an energy-only model does not predict"
             hint = "use an EnergyOnly class, or do_derivatives: true"
             yield problem(f"training_module.{name}", what, hint=hint)
+
+
+def _output_problems(
+    resolved: Mapping[str, Any], objects: ConfigObjects, recipe: ModelRecipe, units: Units
+) -> Iterator[str]:
+    """Find labels that the model does not predict: of a loss or metrics, or read and not used by anything else."""
+    wanted = {f"training_module.{name}": list(one.labels) for name, one in _measures(objects).items()}
+    wanted |= {f"data.labels.{label}": [label] for label in _unused_labels(resolved)}
+    wanted = {place: [label for label in labels if label not in _OF_ENERGIES] for place, labels in wanted.items()}
+    outputs = _outputs(recipe, units) if any(wanted.values()) else ()
+    for place, labels in wanted.items():
+        missing = [label for label in labels if outputs is not None and label not in outputs]
+        if missing:
+            heads = [
+                one.entry.name
+                for one in plugins().available("modifiers")
+                if isinstance(one.entry, ModifierEntry) and set(missing) <= set(one.entry.provides)
+            ]
+            hint = f"add the modifier {' or '.join(heads)} to the model" if heads else "add a head that predicts it"
+            named = f"needs {' and '.join(missing)}, which" if place.startswith("training") else "is a label that"
+            yield problem(place, f"{named} the model does not predict", hint=f"{hint}, or take it out")
+
+
+_OF_ENERGIES = ("total_energy", "atomic_energy", *DERIVATIVES)
+"""What is known without building the model."""
+
+
+def _unused_labels(resolved: Mapping[str, Any]) -> list[str]:
+    """Labels that the data section reads, and nothing else in the config names."""
+    data: Any = resolved.get("data")
+    labels = data.get("labels") if isinstance(data, dict) else None
+    if not isinstance(labels, dict):
+        return []
+    rest = {**resolved, "data": {key: value for key, value in data.items() if key not in ("labels", "weights")}}
+    words = {word for path, value in leaves(rest) for word in (*path.split("."), value) if isinstance(word, str)}
+    return [label for label in labels if label in LABELS and label not in words]
+
+
+def _outputs(recipe: ModelRecipe, units: Units) -> tuple[str, ...] | None:
+    """What the model predicts and reads; None if it cannot be built, of which its building says more."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            info = recipe.build(units).info
+    except Exception:  # noqa: BLE001 - with sample statistics a builder may fail in any way
+        return None
+    return (*info.outputs, *info.inputs)
 
 
 def needed_labels(objects: ConfigObjects, stages: list[str]) -> dict[str, dict[str, str]]:

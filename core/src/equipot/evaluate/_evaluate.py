@@ -20,11 +20,12 @@ from equipot.data.checks import judge
 from equipot.data.transforms import default_transforms
 from equipot.errors import DataError, problem
 from equipot.evaluate._evaluation import Compared, EvaluatedFrame, Evaluation
+from equipot.evaluate._uncertainties import standard_deviations
 from equipot.fields import LABELS
 from equipot.graph import Graph, collate, non_finite, split
 from equipot.model._graph_model import GraphModel
 from equipot.quantities import COMPARED, FORCES, REPORTED, Reported, compare
-from equipot.units import UNIT_SYSTEMS, Units
+from equipot.units import Units
 
 _KEPT = ("total_energy", "forces", "stress", "stress_mask")
 
@@ -71,7 +72,7 @@ def evaluate(
     """Compare a model with labelled frames.
 
     Args:
-        model: A model returned by ``equipot.artifacts.load``.
+        model: A model returned by ``equipot.artifacts.load``, or an object with ``info`` that is called like one.
         path: File that is read as in training, with labels in the units of the model's training data; or several.
         labels: Names of the labels in the file, as in ``data.labels``; default: ASE's names.
         mask_nan: Treat NaN in a label as missing, as ``data.mask_nan_labels``.
@@ -115,7 +116,7 @@ def evaluate_frames(
     """Compare a model with frames that are read already, e.g. a set of a data module; they are not judged.
 
     Args:
-        model: A model returned by ``equipot.artifacts.load``.
+        model: A model returned by ``equipot.artifacts.load``, or an object with ``info`` that is called like one.
         collection: Labelled frames, in the units of the model.
         contract: By which their labels were read.
         files: Their files, for messages.
@@ -148,7 +149,7 @@ def evaluate_frames(
         frames=tuple(_evaluated(read, predictions)),
         contract=contract,
         outputs=tuple(model.info.outputs),
-        energy_in_ev=UNIT_SYSTEMS[model.info.units].energy_in_ev,
+        units=model.info.units,
         warnings=tuple(_warnings(contract, read.collection)),
     )
 
@@ -242,8 +243,9 @@ def _without_isolated(one: Compared, isolated: Sequence[bool]) -> Compared:
 
 
 def _by_frame(outputs: Graph, batch: Graph, labels: Iterable[str]) -> list[Graph]:
-    """What is kept of the predictions, by frame, on the CPU: the usual ones, and those that have labels."""
-    kept = {key: outputs[key].detach().cpu() for key in dict.fromkeys((*_KEPT, *labels)) if key in outputs}
+    """What is kept of the predictions, by frame, on the CPU: the usual ones, those with labels, their deviations."""
+    wanted = dict.fromkeys((*_KEPT, *labels, *standard_deviations()))
+    kept = {key: outputs[key].detach().cpu() for key in wanted if key in outputs}
     sizes = {key: batch[key].cpu() for key in ("batch", "num_atoms")}
     return [{key: frame[key] for key in kept} for frame in split({**sizes, **kept})]
 

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from equipot.data._frames import LabelContract, LabelReport
+from equipot.evaluate._uncertainties import Uncertainties, uncertainties_of
 from equipot.fields import FIELDS
 from equipot.graph import Graph
 from equipot.quantities import ENERGY, Reported
+from equipot.units import UNIT_SYSTEMS, Units
 
 WORST = 5
 """Frames that are listed for each quantity."""
@@ -161,10 +163,19 @@ class Evaluation:
     """Where the labels were looked for."""
     outputs: tuple[str, ...] = ()
     """What the model predicts."""
-    energy_in_ev: float = 1.0
-    """The model's unit of energy in eV."""
+    units: Units = "metal"
+    """Of the model."""
     warnings: tuple[str, ...] = ()
     """What is strange about the labels, a sentence each."""
+
+    @property
+    def energy_in_ev(self) -> float:
+        """The model's unit of energy in eV."""
+        return UNIT_SYSTEMS[self.units].energy_in_ev
+
+    def factor(self, one: Compared) -> float:
+        """What numbers of the model are multiplied with, to be in the unit of the quantity."""
+        return one.quantity.factor(self.units)
 
     def to_dict(self) -> dict[str, Any]:
         """Errors under names such as ``forces_mae_mev_per_angstrom``, and all details, as plain containers."""
@@ -186,6 +197,7 @@ class Evaluation:
             "by_file": {name: vars(group) for name, group in self.by_file().items()},
             "worst": {name: [vars(one) for one in found] for name, found in self.worst().items()},
             "isolated_atoms": self.isolated_atoms(),
+            **({} if self.uncertainties is None else {"uncertainties": self.uncertainties.to_dict()}),
             "warnings": list(self.warnings),
         }
 
@@ -283,6 +295,13 @@ class Evaluation:
             for one in self.frames
             if one.isolated and "total_energy" in one.frame and "total_energy" in one.predictions
         ]
+
+    # --------------------------------------------------------- uncertainties
+
+    @functools.cached_property
+    def uncertainties(self) -> Uncertainties | None:
+        """What the standard deviations that the model predicts are worth; None if it predicts none."""
+        return uncertainties_of(self)
 
     # ---------------------------------------------------------- compositions
 

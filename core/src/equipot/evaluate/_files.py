@@ -20,6 +20,8 @@ from equipot.units import energy_power
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from equipot.evaluate._uncertainties import Uncertainties
+
 WRITTEN = {"total_energy": "energy", "forces": "forces", "stress": "stress"}
 """Labels in files of predictions; their keys are ``label_NAME`` and ``equipot_NAME``. Others that are evaluated are
 there under their own names."""
@@ -171,6 +173,34 @@ def parity_plot(compared: Sequence[Compared], path: Path, title: str) -> None:
         errors = one.errors()
         numbers = f"RMSE {errors['rmse']:.3g}, MAE {errors['mae']:.3g} {one.quantity.unit}"
         axis.set_title(f"{one.name.replace('_', ' ')}: {numbers}", fontsize=9)
+    figure.suptitle(title)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def calibration_plot(found: Uncertainties, path: Path, title: str) -> None:
+    """The share of errors within intervals of standard deviations, one panel per quantity and one line per file.
+
+    Args:
+        found: ``Evaluation.uncertainties``, with at least one quantity.
+        path: Image to write, atomically; its suffix says whether it is PNG or PDF.
+        title: Title above the panels.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(found.units), 4.2), layout="constrained")
+    axes: Any = figure.subplots(1, len(found.units), squeeze=False)[0]
+    for axis, name in zip(axes, found.units, strict=True):
+        axis.plot([0.0, 1.0], [0.0, 1.0], color="black", linewidth=0.8)
+        for file, calibrations in found.by_file.items():
+            if name in calibrations:
+                levels, shares = zip(*calibrations[name].curve, strict=True)
+                label = f"{Path(file).name}, rms z {calibrations[name].rms_z:.2f}"
+                axis.plot(levels, shares, marker="o", markersize=3, label=label)
+        axis.set_xlabel("share expected of normal errors")
+        axis.set_ylabel("share of errors within the interval")
+        axis.legend(fontsize=8, frameon=False)
+        axis.set_title(name.replace("_", " "), fontsize=9)
     figure.suptitle(title)
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -1,5 +1,4 @@
-from ._calibration import Calibration as Calibration
-from ._calibration import auroc as auroc
+from ._committee import Committee as Committee
 from ._committee import CommitteeCalculator as CommitteeCalculator
 from ._fit import add_uncertainty as add_uncertainty
 from ._head import LastLayerUncertainty as LastLayerUncertainty

@@ -1,4 +1,4 @@
-"""``equipot uncertainty``: the commands that add uncertainties to a model and judge them."""
+"""``equipot uncertainty``: the commands that add uncertainties to a model and judge committees."""
 
 # ruff: noqa: T201 (commands print)
 
@@ -15,7 +15,6 @@ from equipot.data.arguments import NAMES, named_labels, reading_of, reading_opti
 from equipot.errors import ConfigError, problem
 
 if TYPE_CHECKING:
-    from equipot_uncertainty._evaluate import Judgement
     from equipot_uncertainty._fit import Fitted
 
 _READING = ("label_weights", "unconverged", "species", "ase_args")
@@ -30,7 +29,7 @@ _LABELS = click.option(
 
 @click.group(no_args_is_help=False)
 def command() -> None:
-    """Give a model calibrated uncertainties of energies and forces, and judge them."""
+    """Give a model calibrated uncertainties of energies and forces, and judge committees."""
 
 
 @command.command(
@@ -99,9 +98,11 @@ def _say(fitted: Fitted, out: Path) -> None:
     found = fitted.energy
     with_forces = f", forces of {fitted.train_force_frames}" if fitted.train_force_frames else ""
     print(f"{fitted.num_features} {what}; energies of {fitted.train_frames} training frames{with_forces}")
+    training = " and training frames" if fitted.calibrated_with_training else ""
     print(
-        f"calibrated on {fitted.validation_frames} frames: energy errors {1e3 * found.rmse:.4g} meV rms, "
-        f"{100 * found.within_1:.0f} % within one and {100 * found.within_2:.0f} % within two standard deviations"
+        f"calibrated on {fitted.validation_frames} validation frames{training}; of the former, energy errors are "
+        f"{1e3 * found.rmse:.4g} meV rms, {100 * found.within_1:.0f} % within one and {100 * found.within_2:.0f} % "
+        "within two standard deviations"
     )
     if fitted.forces is not None:
         print(
@@ -112,69 +113,43 @@ def _say(fitted: Fitted, out: Path) -> None:
 
 
 @command.command(
-    name="eval",
     cls=Command,
-    epilog="\b\nequipot uncertainty eval with_std.equipot.zip test_300K.extxyz --out-of-domain test_1200K.extxyz\n"
-    "equipot uncertainty eval seed1.equipot.zip test.extxyz --committee seed2.equipot.zip seed3.equipot.zip",
+    epilog="\b\nequipot uncertainty committee seed1.equipot.zip seed2.equipot.zip seed3.equipot.zip --data test.extxyz",
 )
-@click.argument("model", type=click.Path())
-@click.argument("data", type=click.Path())
-@click.option(
-    "--out-of-domain", type=click.Path(), metavar="FILE", help="Frames that the uncertainties should tell from DATA."
-)
-@click.option(
-    "--committee",
-    cls=SeveralValues,
-    type=click.Path(),
-    metavar="MODEL...",
-    help="Further models: judge the spread of all of them instead of the model's own uncertainty.",
-)
+@click.argument("models", type=click.Path(), nargs=-1, required=True)
+@click.option("--data", cls=SeveralValues, type=click.Path(), required=True, metavar="FILE...", help="Labelled frames.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--out", type=click.Path(), metavar="FILE", help="Write everything into this JSON file.")
 @_LABELS
 @reading_options
-def evaluate_command(**given: Any) -> None:
-    """Compare uncertainties with errors on labelled frames: rms of z, coverage, calibration curve and AUROC.
+def committee(**given: Any) -> None:
+    """Judge the spread of several models: errors of their mean, rms of z, coverage, calibration curve and AUROC.
 
-    MODEL is a package with uncertainties, or any model with --committee. DATA is a file of frames from the domain of
-    the training that it was neither trained nor calibrated on.
+    MODELS are at least two folders of runs, checkpoints or packages with the same types and cutoffs. The AUROC compares
+    the frames of each further file with those of the first. For a single model that has uncertainties, equipot eval
+    does the same.
     """
     from equipot import files
     from equipot.allocator import keep_memory
-    from equipot_uncertainty._data import frames_of_files, load_stored, model_file
-    from equipot_uncertainty._evaluate import judge
+    from equipot.evaluate import evaluate_frames
+    from equipot_uncertainty._committee import Committee
+    from equipot_uncertainty._data import collection_of_files, load_stored, model_file
 
     keep_memory()
-    loaded = [load_stored(model_file(one)) for one in (given["model"], *given["committee"])]
-    model, manifest = loaded[0]
+    loaded = [load_stored(model_file(one)) for one in given["models"]]
+    together: Any = Committee([model for model, _ in loaded])
     reading, labels = reading_of(**{name: given[name] for name in _READING}), named_labels(given["labels"])
-    tested = [given["data"], *([given["out_of_domain"]] if given["out_of_domain"] else [])]
     with option_names(NAMES):
-        read = [frames_of_files(model, manifest, [one], labels=labels, reading=reading) for one in tested]
-    outside = read[1] if given["out_of_domain"] else None
-    found = judge([one for one, _ in loaded], read[0], outside, where=given["model"])
+        read, contract = collection_of_files(*loaded[0], given["data"], labels=labels, reading=reading)
+    found = evaluate_frames(together, read, contract, files=given["data"])
     if given["out"]:
         files.write_json(given["out"], found.to_dict())
     if given["as_json"]:
         print(json.dumps(found.to_dict(), indent=2))
-    else:
-        _print_judgement(found)
-
-
-def _print_judgement(found: Judgement) -> None:
-    sets = {"in domain": found.inside, **({"out of domain": found.outside} if found.outside else {})}
-    print(f"{'':28}{'errors':>10}{'std':>10}{'rms z':>8}{'in 1':>7}{'in 2':>7}{'rank r':>8}")
-    for name, one in sets.items():
-        for quantity, unit, calibration in (
-            ("energy", "meV", one.energy),
-            ("energy per atom", "meV", one.energy_per_atom),
-            ("forces", "meV/Å", one.forces),
-        ):
-            if calibration is not None:
-                rank = "" if calibration.spearman is None else f"{calibration.spearman:.2f}"
-                print(
-                    f"{name + ', ' + quantity:28}{1e3 * calibration.rmse:>10.4g}{1e3 * calibration.rms_std:>10.4g}"
-                    f"{calibration.rms_z:>8.2f}{calibration.within_1:>7.0%}{calibration.within_2:>7.0%}{rank:>8} {unit}"
-                )
-    for name, value in found.auroc.items():
-        print(f"AUROC of {name}: {value:.3f}")
+        return
+    print(f"{len(loaded)} models, {found.n_frames} frames")
+    for one in found.compared:
+        errors = one.errors()
+        print(f"{one.name}: RMSE {errors['rmse']:.4g}, MAE {errors['mae']:.4g} {one.quantity.unit}")
+    for line in found.uncertainties.lines() if found.uncertainties is not None else []:
+        print(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,27 +18,50 @@ from equipot.graph import Graph
 from equipot.model import GraphModel
 
 
-def committee_outputs(models: Sequence[GraphModel], batch: Graph) -> Graph:
-    """Mean energies and forces of several models, with their standard deviations.
+class Committee:
+    """Several models as one, which ``equipot.evaluate.evaluate`` takes: means, and their spread.
 
     Args:
-        models: At least two, in eval mode.
-        batch: Made for the first; all models must have its types and cutoffs.
+        models: At least two, in eval mode, with the same types, cutoffs and units.
+        scale: Factor on all standard deviations.
 
     Raises:
-        ConfigError: If they have not.
+        ConfigError: If they differ, there are fewer than two, or the factor is not positive.
     """
-    for model in models[1:]:
-        for name in ("type_names", "r_max", "cutoffs", "edge_sets", "units"):
-            if (got := getattr(model.info, name)) != (wanted := getattr(models[0].info, name)):
-                raise ConfigError(problem(f"committee: {name}", f"must be {wanted!r} in all models", got=got))
-    outputs = [model(batch) for model in models]
-    energies, atomic = (torch.stack([one[key] for one in outputs]) for key in ("total_energy", "atomic_energy"))
-    found = {"total_energy": energies.mean(0), "energy_std": energies.std(0), "atomic_energy_std": atomic.std(0)}
-    if all("forces" in one for one in outputs):
-        forces = torch.stack([one["forces"] for one in outputs])
-        found |= {"forces": forces.mean(0), "forces_std": forces.var(0).mean(1).sqrt()}
-    return found
+
+    def __init__(self, models: Sequence[GraphModel], *, scale: float = 1.0) -> None:
+        check_committee(len(models), scale)
+        for model in models[1:]:
+            for name in ("type_names", "r_max", "cutoffs", "edge_sets", "units", "inputs"):
+                if (got := getattr(model.info, name)) != (wanted := getattr(models[0].info, name)):
+                    raise ConfigError(problem(f"committee: {name}", f"must be {wanted!r} in all models", got=got))
+        self.models, self.scale = tuple(models), scale
+        has_forces = all("forces" in one.info.outputs for one in models)
+        of_forces = ("forces", "forces_std") if has_forces else ()
+        outputs = ("total_energy", "energy_std", "atomic_energy_std", *of_forces)
+        self.info = dataclasses.replace(models[0].info, outputs=outputs)
+
+    def __call__(self, batch: Graph) -> Graph:
+        """Means and spread of a batch."""
+        outputs = [model(batch) for model in self.models]
+        energies, atomic = (torch.stack([one[key] for one in outputs]) for key in ("total_energy", "atomic_energy"))
+        found = {
+            "total_energy": energies.mean(0),
+            "energy_std": self.scale * energies.std(0),
+            "atomic_energy_std": self.scale * atomic.std(0),
+        }
+        if "forces" in self.info.outputs:
+            forces = torch.stack([one["forces"] for one in outputs])
+            found |= {"forces": forces.mean(0), "forces_std": self.scale * forces.var(0).mean(1).sqrt()}
+        return found
+
+
+def check_committee(count: int, scale: float) -> None:
+    """Refuse fewer than two models, and a factor that is not positive, with a ConfigError."""
+    if count < 2:
+        raise ConfigError(problem("committee: models", "must be at least two", got=count))
+    if not 0.0 < scale < float("inf"):
+        raise ConfigError(problem("committee: scale", "must be greater than 0", got=scale))
 
 
 class CommitteeCalculator(Calculator):
@@ -47,8 +71,8 @@ class CommitteeCalculator(Calculator):
 
     Args:
         models: Files or models, at least two, as for ``EquipotCalculator``.
-        scale: Factor on all standard deviations, such as the root mean square of z that ``equipot uncertainty eval
-            --committee`` finds on validation data.
+        scale: Factor on all standard deviations, such as the root mean square of z that ``equipot uncertainty
+            committee`` finds on validation data.
         **options: For every ``EquipotCalculator``.
 
     Raises:
@@ -59,10 +83,7 @@ class CommitteeCalculator(Calculator):
 
     def __init__(self, models: Sequence[str | Path | GraphModel], *, scale: float = 1.0, **options: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        if len(models) < 2:
-            raise ConfigError(problem("CommitteeCalculator.models", "must be at least two", got=len(models)))
-        if not 0.0 < scale < float("inf"):
-            raise ConfigError(problem("CommitteeCalculator.scale", "must be greater than 0", got=scale))
+        check_committee(len(models), scale)
         self.members = [EquipotCalculator(one, **options) for one in models]
         self.scale = scale
         common = [set(one.implemented_properties) for one in self.members]

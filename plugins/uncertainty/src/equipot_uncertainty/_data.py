@@ -13,7 +13,7 @@ from equipot.errors import ConfigError, DataError, problem
 
 if TYPE_CHECKING:
     from equipot.artifacts import Manifest
-    from equipot.data import DataModule, FrameDataset
+    from equipot.data import DataModule, FrameCollection, FrameDataset, LabelContract
     from equipot.data.arguments import GivenReading
     from equipot.model import GraphModel
 
@@ -72,29 +72,30 @@ def data_of_run(folder: str, model: GraphModel) -> DataModule:
     return data
 
 
-def frames_of_files(
+def collection_of_files(
     model: GraphModel,
     manifest: Manifest,
     files: Sequence[str],
     *,
     labels: Mapping[str, Any] | None = None,
     reading: GivenReading | None = None,
-) -> FrameDataset:
+) -> tuple[FrameCollection, LabelContract]:
     """Frames of files, with the energies and forces that they have, read as in the model's training.
 
     Args:
-        model: Whose types and cutoffs the frames get.
+        model: Whose units the labels have.
         manifest: Of its file.
         files: Of any format that training reads.
         labels: Labels that are named, instead of those of the training.
         reading: Further options, instead of those of the training.
 
+    Returns:
+        The frames, and by what their labels were read.
+
     Raises:
-        DataError: If a file cannot be read, or a label is not finite.
+        DataError: If a file cannot be read.
     """
-    from equipot.data import FrameDataset
     from equipot.data.arguments import GivenData, GivenReading
-    from equipot.data.transforms import default_transforms
 
     facts = manifest.data
     known = {label: one for label, one in (facts.get("labels") or {}).items() if label in _COMPARED}
@@ -111,6 +112,25 @@ def frames_of_files(
         otherwise=facts.get("unconverged") or "error",
         mask_nan=bool(facts.get("mask_nan_labels", False)),
     )
+    return read, contract
+
+
+def frames_of_files(model: GraphModel, manifest: Manifest, files: Sequence[str], **how: Any) -> FrameDataset:
+    """The same with the types and cutoffs of the model, as models take them.
+
+    Args:
+        model: As above.
+        manifest: As above.
+        files: As above.
+        **how: As above.
+
+    Raises:
+        DataError: If a file cannot be read, or a label is not finite.
+    """
+    from equipot.data import FrameDataset
+    from equipot.data.transforms import default_transforms
+
+    read, _ = collection_of_files(model, manifest, files, **how)
     for place, reports in zip(read.places, read.reports, strict=True):
         for label, report in reports.items():
             if report.non_finite:

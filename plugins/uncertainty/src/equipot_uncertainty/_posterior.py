@@ -129,3 +129,52 @@ def calibrated(squares: torch.Tensor, errors: torch.Tensor) -> float:
         errors: [n].
     """
     return math.sqrt(float((errors.square() / squares).mean()))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Errors with their variances before the calibration, in one set."""
+
+    squares: torch.Tensor
+    """[n]."""
+    errors: torch.Tensor
+    """[n]."""
+    frames: int
+    """From which they are; errors of forces in one frame are not independent."""
+
+    def mean_square_z(self) -> float:
+        """The mean of error² / variance."""
+        return calibrated(self.squares, self.errors) ** 2
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The calibration of one kind of standard deviations."""
+
+    alpha: float
+    with_training: bool
+    """Whether errors on training frames count, too."""
+
+
+def common_scale(validation: Seen, training: Seen) -> Scale:
+    """Calibrate with the validation set and, where the model is not better on them, with training frames as well.
+
+    A validation set is small and has often chosen the checkpoint, which makes errors on it too small. Errors on
+    training frames are not chosen, but smaller than on new frames if the model has learnt them by heart. So they count
+    as long as this cannot be seen: unless their mean square z is smaller than that of the validation set by more than
+    one standard error. From n frames the scale of new normal errors is known as that of a t distribution of n degrees,
+    so that their mean square z is expected to be 1 with a factor of n / (n - 2).
+
+    Args:
+        validation: At least three frames.
+        training: Maybe none.
+    """
+    value, count, with_training = validation.mean_square_z(), validation.frames, False
+    if training.frames:
+        known = training.mean_square_z()
+        standard_error = math.sqrt(2.0 / count + 2.0 / training.frames)
+        if with_training := known > value * (1.0 - standard_error):
+            total = count + training.frames
+            value = (count * value + training.frames * known) / total
+            count = total
+    return Scale(math.sqrt(value * count / (count - 2)), with_training)

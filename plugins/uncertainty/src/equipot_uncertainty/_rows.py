@@ -22,8 +22,8 @@ class Rows:
     """Of some frames: features p, and errors where there are labels.
 
     ``energy`` [n_frames, p], ``energy_errors`` [n_frames] (prediction - label, eV or the model's unit; NaN without a
-    label), ``atoms`` [n_atoms, p], ``num_atoms`` [n_frames]; ``forces`` [n_atoms, 3, p] and ``force_errors``
-    [n_atoms, 3] if they were asked for, else with 0 atoms.
+    label, and for isolated atoms), ``atoms`` [n_atoms, p], ``num_atoms`` [n_frames]; ``forces`` [n_atoms, 3, p] and
+    ``force_errors`` [n_atoms, 3] if they were asked for, else with 0 atoms.
     """
 
     energy: torch.Tensor
@@ -32,6 +32,12 @@ class Rows:
     num_atoms: torch.Tensor
     forces: torch.Tensor
     force_errors: torch.Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """The rows of several batches, at least one."""
+        names = [one.name for one in dataclasses.fields(cls)]
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     def labelled(self) -> tuple[torch.Tensor, torch.Tensor]:
         """``energy`` and ``energy_errors`` of the frames with a label of the energy."""
@@ -101,16 +107,14 @@ class Prober:
         """
         self._probe.with_forces = forces
         outputs = self.model(batch)
-        energy_errors = _errors("total_energy", outputs, batch)
+        energy_errors = torch.where(_has_edges(batch), _errors("total_energy", outputs, batch), torch.nan)
         rows = self._probe.forces
         force_errors = _errors("forces", outputs, batch) if forces else torch.empty(0, 3, dtype=torch.float64)
         return Rows(self._probe.energy, energy_errors, self._probe.atoms, batch["num_atoms"], rows, force_errors)
 
     def collect(self, batches: Iterable[Graph], *, forces: bool) -> Rows:
         """Rows of all batches, as by ``rows``."""
-        found = [self.rows(batch, forces=forces) for batch in batches]
-        names = [one.name for one in dataclasses.fields(Rows)]
-        return Rows(*(torch.cat([getattr(one, name) for one in found]) for name in names))
+        return Rows.joined([self.rows(batch, forces=forces) for batch in batches])
 
 
 def _errors(label: str, outputs: Graph, batch: Graph) -> torch.Tensor:
@@ -121,6 +125,12 @@ def _errors(label: str, outputs: Graph, batch: Graph) -> torch.Tensor:
     present = batch[f"{label}_mask"]
     errors = outputs[label] - batch[label]
     return torch.where(present.reshape(-1, *[1] * (errors.dim() - 1)), errors, torch.nan)
+
+
+def _has_edges(batch: Graph) -> torch.Tensor:
+    """Which frames have edges, bool [n_frames]; the energy of others is not one of features, but a constant."""
+    frames = batch["batch"][batch["edge_index"][0]]
+    return torch.bincount(frames, minlength=len(batch["num_atoms"])) > 0
 
 
 def scales_of(model: GraphModel) -> torch.Tensor:

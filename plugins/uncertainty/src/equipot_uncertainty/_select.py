@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from equipot.errors import ConfigError, problem
-from equipot_uncertainty._calibration import Array
+
+Array = npt.NDArray[np.float64]
 
 By = Literal["uncertainty", "distance", "both"]
 

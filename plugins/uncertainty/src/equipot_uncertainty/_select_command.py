@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from equipot.graph import Graph
     from equipot.model import GraphModel
-    from equipot_uncertainty._calibration import Array
+    from equipot_uncertainty._select import Array
 
 
 @click.command(

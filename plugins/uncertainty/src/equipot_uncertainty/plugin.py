@@ -16,15 +16,16 @@ def equipot_fields() -> Iterator[FieldEntry]:
     """What the head predicts."""
     yield FieldEntry(
         key="energy_std", per="frame", shape=("n_frames",), unit="eV", irreps="0e", ase_property="energy_std",
-        meaning="standard deviation of the error of the total energy",
+        meaning="standard deviation of the error of the total energy", std_of="total_energy",
     )  # fmt: skip
     yield FieldEntry(
         key="atomic_energy_std", per="atom", shape=("n_atoms",), unit="eV", irreps="0e",
         ase_property="atomic_energy_std", meaning="what an atom alone would give to the uncertainty of the energy",
+        std_of="atomic_energy",
     )  # fmt: skip
     yield FieldEntry(
         key="forces_std", per="atom", shape=("n_atoms",), unit="eV/Å", irreps="0e", ase_property="forces_std",
-        meaning="standard deviation of the error of a component of the force on the atom",
+        meaning="standard deviation of the error of a component of the force on the atom", std_of="forces",
     )  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def equipot_commands() -> Iterator[CommandEntry]:
     yield CommandEntry(
         name="uncertainty",
         target="equipot_uncertainty._commands.command",
-        summary="Give a model calibrated uncertainties, and judge them",
+        summary="Give a model calibrated uncertainties, and judge committees",
     )
     yield CommandEntry(
         name="select",

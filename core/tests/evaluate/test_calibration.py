@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from equipot_uncertainty import Calibration, auroc
-from equipot_uncertainty._calibration import LEVELS
+from equipot.evaluate import Calibration, auroc
+from equipot.evaluate._calibration import LEVELS
 
 
 def test_normal_errors_of_the_stated_size_are_calibrated():

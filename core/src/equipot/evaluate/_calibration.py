@@ -1,4 +1,4 @@
-"""What uncertainties are worth: errors in units of them, coverage, calibration curve, and separation of two sets."""
+"""What standard deviations are worth: errors in units of them, coverage, calibration curve, and separation of sets."""
 
 from __future__ import annotations
 
