@@ -85,7 +85,7 @@ ATTRIBUTES = {
         **ELSEWHERE,
     },
     "enable_LatentCharges": {"model": _charged},
-    "freeze_Parameters": {
+    "freeze_Parts": {
         "options": {"parts": ["scale_shift"]},
         "model_options": {"do_derivatives": False, "per_type_energy_shifts_trainable": True},
         "changes": ("scale_shift.",),
@@ -122,7 +122,7 @@ def _kit(declared):
     return type(f"Test_{name}", (base,), {"name": name, **ATTRIBUTES.get(name, {})})
 
 
-OWN_TESTS = ("equipot-painn", "equipot-d3", "equipot-freeze", "equipot-robust-stats")
+OWN_TESTS = ("equipot-painn", "equipot-d3", "equipot-robust-stats")
 """Example plugins: each runs the whole kit in its own tests."""
 
 for _declared in (one for one in DECLARED if one.distribution not in OWN_TESTS):

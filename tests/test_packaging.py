@@ -45,6 +45,7 @@ PLUGIN_IDS = (
     "simulate",
     "electrostatics",
     "uncertainty",
+    "finetune",
     "dipoles",
     "testing",
 )

@@ -41,7 +41,8 @@ _MODULES = (
     "equipot.artifacts._modify", "equipot.data", "equipot.train", "equipot.ase", "equipot.compile",
     "equipot_toolbox", "equipot_nequip", "equipot_allegro", "equipot_kernels", "equipot_zbl",
     "equipot_force_stress", "equipot_from_nequip", "equipot_fit", "equipot_lammps", "equipot_engines",
-    "equipot_simulate", "equipot_dipoles", "equipot_electrostatics", "equipot_uncertainty", "equipot_testing",
+    "equipot_simulate", "equipot_dipoles", "equipot_electrostatics", "equipot_uncertainty", "equipot_finetune",
+    "equipot_testing",
 )  # fmt: skip
 
 

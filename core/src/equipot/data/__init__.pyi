@@ -24,6 +24,7 @@ from ._lmdb import LMDBReader as LMDBReader
 from ._loader import TrainLoader as TrainLoader
 from ._loader import evaluation_loader as evaluation_loader
 from ._module import ASEDataModule as ASEDataModule
+from ._module import ASEDataOptions as ASEDataOptions
 from ._module import SourceDataModule as SourceDataModule
 from ._npz import read_npz as read_npz
 from ._quantities import EdgeLengths as EdgeLengths

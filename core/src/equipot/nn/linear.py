@@ -10,6 +10,9 @@ from equipot.nn.init import normal_parameter
 from equipot.nn.irreps import Block, FeatureLayout
 from equipot.nn.slots import KernelSlot
 
+_ROWS = 8
+"""Rows of a product of a table of types, see ``_of_types``."""
+
 
 class IrrepsLinear(torch.nn.Module):
     """Linear map between features; output irreps that the input lacks are zero.
@@ -108,7 +111,7 @@ class PerTypeLinear(KernelSlot):
                     # All atoms' channels times their slots, so that one product serves all types.
                     x = (x.unsqueeze(2) * slots[:, None, :, None]).flatten(2)
                 weight = self._weight(block, source)
-                matrix = weight if table is None else table @ weight
+                matrix = weight if table is None else _of_types(table, weight)
                 parts.append(channel_product(x, matrix.view(-1, block.mul)))
             else:
                 parts.append(zero_block(features, block))
@@ -124,7 +127,7 @@ class PerTypeLinear(KernelSlot):
             Shape [n_types, sum of mul_in · mul_out over the irreps that input and output share].
         """
         shared = [block for block in self.layout_out.blocks if block.irrep in self.layout_in]
-        parts = [embedding @ self._weight(block, self.layout_in.block(block.irrep)) for block in shared]
+        parts = [_of_types(embedding, self._weight(block, self.layout_in.block(block.irrep))) for block in shared]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _slots(self, types: torch.Tensor, embedding: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -146,6 +149,17 @@ class PerTypeLinear(KernelSlot):
         """The scaled weights of an irrep, shape [embedding_dim, mul_in · mul_out]."""
         weight = self.weights[str(block.irrep)].transpose(0, 1).flatten(1)
         return weight * (1.0 / math.sqrt(source.mul * self.embedding_dim))
+
+
+def _of_types(table: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The product of the table of an embedding with a matrix, in products of equally many rows.
+
+    How a product is rounded depends on its size; in this form the rows of some types do not depend on how many others
+    there are, so that a model to which types are added gives the same numbers for the old ones, bit for bit.
+    """
+    rows = torch.nn.functional.pad(table, (0, 0, 0, -table.shape[0] % _ROWS))
+    blocks = [block @ weight for block in rows.split(_ROWS)]
+    return (blocks[0] if len(blocks) == 1 else torch.cat(blocks))[: table.shape[0]]
 
 
 def channel_product(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:

@@ -107,7 +107,7 @@ PLACES = (
 _PACKAGES = (
     "equipot_kernels", "equipot_toolbox", "equipot_nequip", "equipot_allegro", "equipot_zbl", "equipot_force_stress",
     "equipot_from_nequip", "equipot_fit", "equipot_lammps", "equipot_engines", "equipot_simulate",
-    "equipot_dipoles", "equipot_electrostatics", "equipot_uncertainty", "equipot_testing",
+    "equipot_dipoles", "equipot_electrostatics", "equipot_uncertainty", "equipot_finetune", "equipot_testing",
 )  # fmt: skip
 _PAYLOAD = f"open({CANARY!r}, 'w').close()\n\ndef run():\n    pass\n"
 

@@ -1,1 +1,0 @@
-"""A modifier that freezes parts of an equipot model for fine-tuning."""
