@@ -16,7 +16,8 @@ from equipot.train import EMALightningModule, EnergyForceLoss, EnergyForceMetric
 from equipot_fit import WarmupDecay
 from equipot_fit._facts import Facts, Sizes, gather
 from equipot_fit._geometry import Surroundings
-from equipot_fit._plan import Plan
+from equipot_fit._planned import Plan
+from equipot_fit._speed import StepTime
 from equipot_test_support.configs import short_run
 from equipot_test_support.water import random_labels
 from equipot_testing.toy import ToyModel
@@ -51,7 +52,8 @@ def config(water):
 @pytest.fixture
 def planner(config):
     """Stands for the look at the data."""
-    return lambda options, measured: Plan(config, {"trainer": "a test"}, options.minutes or 1.0, 10)
+    each = StepTime(step=0.01, validation=0.02, start_up=1.0, last_layer=4, frames={"train": 6, "val": 3, "test": 3})
+    return lambda options, measured: Plan(config, {"trainer": "a test"}, options.minutes or 1.0, 10, expected=each)
 
 
 class Clock:

@@ -15,7 +15,7 @@ from equipot_fit.callbacks import BUDGET, FEWEST_STEPS, counted_from
 
 def by_clock(clock, minutes=10.0, **options):
     budget = TimeBudget(minutes, **options)
-    budget.clock = clock
+    budget.clock = budget.speed.worked = clock
     return budget
 
 
@@ -36,6 +36,35 @@ def test_it_ends_on_time_with_a_learning_rate_that_came_down(simulated, clock, s
 def test_time_for_validations_and_for_what_follows_is_kept(simulated, clock):
     simulated(lambda _: 2.0, validation=5.0).run(by_clock(clock, reserve=100.0))
     assert 0.97 * 500 <= clock.now - 100.0 <= 1.01 * 500
+
+
+def test_a_busy_machine_keeps_more_time_for_what_follows(simulated, clock):
+    budget = by_clock(clock, reserve=50.0)
+    budget.speed.worked = lambda: clock.now / 3.0
+    simulated(lambda _: 2.0, validation=5.0).run(budget)
+    assert clock.now - 100.0 == pytest.approx(450.0, rel=0.02)
+
+
+def test_a_machine_that_gets_busy_during_the_decay_ends_earlier(simulated, clock):
+    budget = by_clock(clock, reserve=50.0)
+    budget.speed.worked = lambda: min(clock.now, 500.0) + max(clock.now - 500.0, 0.0) / 3.0
+    simulated(lambda _: 2.0).run(budget)
+    assert clock.now - 100.0 == pytest.approx(450.0, rel=0.04)
+
+
+def test_time_for_frames_that_are_evaluated_later_is_kept_by_that_of_validations(simulated, clock, monkeypatch):
+    monkeypatch.setattr("equipot_fit.callbacks._sizes", lambda trainer: (50, 5.0))
+    budget = by_clock(clock, reserve_frames=1000)
+    simulated(lambda _: 2.0, validation=5.0).run(budget)
+    assert budget.frame_seconds == pytest.approx(0.1)
+    assert clock.now - 100.0 == pytest.approx(500.0, rel=0.02)
+
+
+def test_before_the_first_validation_a_frame_costs_a_part_of_a_step(simulated, clock, monkeypatch):
+    monkeypatch.setattr("equipot_fit.callbacks._sizes", lambda trainer: (50, 5.0))
+    budget = by_clock(clock, reserve_frames=10**9)
+    simulated(lambda _: 2.0, every=10**6).run(budget)
+    assert clock.now - 100.0 == pytest.approx(420.0, rel=0.02)
 
 
 @pytest.mark.parametrize("change", [0.2, 1 / 3, 3.0, 5.0])

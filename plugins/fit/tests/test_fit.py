@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,18 +15,13 @@ from equipot.artifacts import load_model, read_manifest
 from equipot_fit import TimeBudget
 from equipot_fit import _fit as module
 from equipot_fit._commands import call
-from equipot_fit._fit import Fit, FitOptions, Record, free_folder
-from equipot_fit._speed import StepTime
-from equipot_fit._tail import Tail
-
-EACH = StepTime(step=0.01, validation=0.02, start_up=1.0, last_layer=4, frames={"train": 6, "val": 3, "test": 3})
+from equipot_fit._fit import AIM, Fit, FitOptions, Record, free_folder
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """A run of some steps, whose tail is short."""
-    monkeypatch.setattr(module, "GUESSED", EACH)
-    monkeypatch.setattr(module, "write_report", lambda folder: None)
+    monkeypatch.setattr(module, "write_report", lambda folder, **_: None)
 
 
 def options(water, folder, **given):
@@ -131,17 +127,16 @@ def test_a_stage_that_fails_is_timed_too(tmp_path):
     assert 0.0 <= stage["cpu_seconds"] < 1.0
 
 
-def test_a_plan_on_a_busy_machine_keeps_more_for_the_report(water, planner, tmp_path, monkeypatch):
-    """A clock that runs far ahead of the work of the processors."""
-    clock = time.monotonic
-    monkeypatch.setattr(module.time, "monotonic", lambda: 1e4 * clock())
-    monkeypatch.setattr(module, "call", lambda *arguments: 2)
-    reserves = []
-    monkeypatch.setattr(
-        module, "tail_of", lambda total, each, slowed, **_: reserves.append(slowed) or Tail(1.0, 6, compiles=False)
-    )
-    Fit(options(water, tmp_path / "run"), lambda *given: time.sleep(0.01) or planner(*given)).run()
-    assert reserves[0] > 10.0
+@pytest.mark.parametrize(("taken", "frames"), [(0.01, 500), (3.0, 15), (300.0, 5)])
+def test_the_report_judges_as_many_frames_as_there_is_time_for(water, tmp_path, taken, frames):
+    """Ten of the sixty seconds are left, all but those of the end; three of them are for frames."""
+    (tmp_path / "run").mkdir()
+    run = Fit(options(water, tmp_path / "run", minutes=1.0))
+    run.record.before = 60.0 * AIM - 10.0
+    run.record.update(asked_minutes=1.0, stages=[{"name": "evaluate", "seconds": taken}])
+    found = run._report_options(("val0", SimpleNamespace(n_frames=15)))
+    assert found["max_frames"] == pytest.approx(frames, abs=1)
+    assert found["until"] == pytest.approx(time.monotonic() + 10.0, abs=1.0)
 
 
 def test_folders_do_not_collide(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from equipot.errors import ConfigError
-from equipot_fit import _plan
+from equipot_fit import _plan, _planned
 from equipot_fit import _rules as rules
 from equipot_fit._facts import Sizes
 from equipot_fit._plan import make_plan
@@ -16,7 +16,7 @@ from equipot_fit._plan import make_plan
 @pytest.fixture(autouse=True)
 def _as_written(monkeypatch):
     """Texts are whole here, whatever core's defaults are."""
-    monkeypatch.setattr(_plan, "without_defaults", lambda config: config)
+    monkeypatch.setattr(_planned, "without_defaults", lambda config: config)
 
 
 def model(plan):

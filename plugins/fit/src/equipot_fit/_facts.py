@@ -12,6 +12,7 @@ import numpy as np
 from equipot.errors import ConfigError, DataError, problem
 from equipot.fields import mask_key
 from equipot_fit._geometry import Surroundings, evenly, memory, surroundings
+from equipot_fit._other_labels import OtherLabel, charge_key, judged, wanted
 
 if TYPE_CHECKING:
     from equipot.data import ASEDataModule, FrameCollection
@@ -59,6 +60,8 @@ class Facts:
     """Whether frames are periodic in any direction: none, all, or some of them."""
     labels: Mapping[str, int]
     """Number of frames that have ``total_energy``, ``forces`` and ``stress``."""
+    others: tuple[OtherLabel, ...] = ()
+    """Labels besides these, and whether they are learnt."""
     energy_spread: float | None = None
     """Root mean square per atom of what a fit of one energy per element leaves of the energies, in the unit of the
     data (eV, or kcal/mol); None without energies."""
@@ -131,11 +134,12 @@ def gather(
     pool = [index for index in range(len(whole.places)) if index not in apart]
     labels = _counts(whole, pool)
     _require(paths, module, whole, pool, labels)
+    module, whole, others = _with_others(paths, module, whole, pool, dict(options or {}))
     tests = {f"test{number}": module.read([path]) for number, path in enumerate(test)}
     for path, frames in zip(test, tests.values(), strict=True):
         _require_labels(path, frames, labels)
-    verdict = _judged(module, {"train": whole, **tests}, labels)
-    return _facts(_Read(paths, test, module, whole, pool, labels), tests, verdict, guessed=guessed)
+    verdict = _judged(module, {"train": whole, **tests}, [*labels, *(one.label for one in others if one.modifier)])
+    return _facts(_Read(paths, test, module, whole, pool, labels, others), tests, verdict, guessed=guessed)
 
 
 class _Read(NamedTuple):
@@ -148,6 +152,7 @@ class _Read(NamedTuple):
     pool: list[int]
     """Indices of frames other than isolated atoms."""
     labels: dict[str, int]
+    others: tuple[OtherLabel, ...] = ()
 
 
 def _facts(read: _Read, tests: Mapping[str, FrameCollection], verdict: Verdict, *, guessed: bool) -> Facts:
@@ -166,6 +171,7 @@ def _facts(read: _Read, tests: Mapping[str, FrameCollection], verdict: Verdict, 
         n_atoms=Sizes(min(counted), float(np.median(counted)), max(counted)),
         elements=_elements(whole),
         labels=read.labels,
+        others=read.others,
         compositions=len({whole.composition(index) for index in pool}),
         groups=dict(sorted(groups.items())) if len(groups) > 1 else {},
         kinds=len(kinds),
@@ -195,10 +201,36 @@ def _read(paths: Sequence[str], options: dict[str, Any]) -> tuple[ASEDataModule,
     found = suggested_labels(keys, kept)
     if not found and (not kept or "total_energy" in kept):
         return module, whole, False
-    free = {"key": "energy", "force_consistent": "free_energy"} if "results:free_energy" in keys else "energy"
-    labels = {label: free if label == "total_energy" else key for label, key in kept.items()}
+    labels = _as_given({label: module.label_contract[label] for label in kept}, keys)
     module, whole = _frames(paths, {**options, "labels": {**labels, **found}})  # only forces, if there is nothing else
     return module, whole, bool(found)
+
+
+def _with_others(
+    paths: Sequence[str], module: ASEDataModule, whole: FrameCollection, pool: Sequence[int], options: dict[str, Any]
+) -> tuple[ASEDataModule, FrameCollection, tuple[OtherLabel, ...]]:
+    """The data with those other labels that are learnt, and what is to be said of all others."""
+    keys = {key for found in whole.keys for key in found}
+    contract = {label: source for label, source in module.label_contract.items() if label in whole.labels}
+    found = wanted(keys, contract, options.get("labels"))
+    if not found:
+        return module, whole, ()
+    own = module.options.labels or _as_given(contract, keys)
+    with_charge = {"total_charge": charge} if (charge := charge_key(keys)) and "total_charge" not in own else {}
+    _, read = _frames(paths, {**options, "labels": {**own, **found, **with_charge}})
+    boundary = _looked_at(whole, evenly(pool, _LOOKED_AT))["periodic"]
+    others = judged(read, pool, found, boundary, list(_elements(whole)))
+    learnt = {one.label: one.key for one in others if one.modifier}
+    left = {label: key for label, key in own.items() if label not in found}
+    if learnt or left != own:
+        module, whole = _frames(paths, {**options, "labels": {**left, **learnt}})
+    return module, whole, others
+
+
+def _as_given(contract: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    """Labels that are read by ASE's names, as a config would say it."""
+    free = {"key": "energy", "force_consistent": "free_energy"} if "results:free_energy" in keys else "energy"
+    return {label: free if label == "total_energy" else source.key for label, source in contract.items()}
 
 
 def _frames(paths: Sequence[str], options: Mapping[str, Any]) -> tuple[ASEDataModule, FrameCollection]:
@@ -247,6 +279,9 @@ def _require(
         census = Census(module.label_contract, module.options.units)
         census.add("train", whole)
         what = f"no frame has an energy or forces under the names {_names(module)}"
+        keys = {key for found in whole.keys for key in found}
+        if others := wanted(keys, module.label_contract, module.options.labels):
+            what += f"; {', '.join(others)} can only be learnt together with them"
         raise DataError(problem(where, what, hint=census.key_hint("train")))
     largest = max(labels.values())
     if largest < FEWEST_FRAMES:
@@ -269,7 +304,7 @@ def _names(module: ASEDataModule) -> str:
     return ", ".join(source.key for source in module.label_contract.values())
 
 
-def _judged(module: ASEDataModule, sets: Mapping[str, FrameCollection], labels: Mapping[str, int]) -> Verdict:
+def _judged(module: ASEDataModule, sets: Mapping[str, FrameCollection], labels: Sequence[str]) -> Verdict:
     """What core's checks say.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shlex
 import time
@@ -22,12 +23,14 @@ from equipot_fit._edits import TIME, callbacks, with_steps, with_time
 from equipot_fit._finish import evaluated, say_errors, shown
 from equipot_fit._package import BEST, PACKAGE, REFIT, package_best
 from equipot_fit._report import write_report
+from equipot_fit._report._subject import MAX_FRAMES
 from equipot_fit._speed import INTERRUPTED, Measured, StepTime
 from equipot_fit._tail import COMPILE, Tail, tail_of
 from equipot_fit.callbacks import BUDGET, counted_from
 
 if TYPE_CHECKING:
-    from equipot_fit._plan import Plan
+    from equipot.evaluate import Evaluation
+    from equipot_fit._planned import Plan
 
 PLAN, RECORD, COMPILED = "plan.yaml", "fit.json", "model.equipot.pt2"
 """Files in the folder of a run."""
@@ -36,17 +39,16 @@ _OURS = (PLAN, RECORD, PACKAGE, REFIT, BUDGET, COMPILED, "evaluation.json", "rep
 _RUN = ("best.ckpt", "last.ckpt", "results.json", *_OURS)
 
 MEASURED_FROM = 2.0
-"""Minutes from which on there is time to measure; with less, times are guessed."""
+"""Minutes from which on there is time to measure; with less, times are those that rules say."""
 
-GUESSED = StepTime(
-    step=0.05,
-    validation=0.1,
-    start_up=5.0,
-    warm_up=5.0,
-    last_layer=16,
-    frames={"train": 50, "val": 20, "test": 20},
-)
-"""What is taken for a small model and little data if nothing is measured."""
+MEASURING_PART = 0.15
+"""Part of the time after which no further size of the model is timed."""
+
+JUDGING_PART, FEWEST_JUDGED = 0.3, 5
+"""Part of the time of the report in which frames are evaluated, and how many are in any case."""
+
+AIM = 0.985
+"""Part of the time at which the report is finished: the rest is for the end of the program."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,8 @@ class Fit:
         self.options, self.folder = options, options.output
         self.planner = planner or planned
         self.known = measured is not None
-        self.measured = measured or Measured()
+        minutes = math.inf if options.minutes is None else options.minutes
+        self.measured = measured or Measured(until=options.begun + MEASURING_PART * 60.0 * minutes)
         self.record = Record(self.folder / RECORD)
         self.tail = Tail(0.0, 0, compiles=False)
 
@@ -180,12 +183,10 @@ class Fit:
                 self.folder.rmdir()
             raise
         minutes = plan.minutes
-        each = self.measured(plan.config) if self.known or minutes >= MEASURED_FROM else GUESSED
+        each = self.measured(plan.config) if self.known or minutes >= MEASURED_FROM else plan.expected
         stage = clocks.stage("plan")
-        slowed = stage["seconds"] / max(stage["cpu_seconds"], 1.0)  # by others' work
-        self.tail = tail_of(60.0 * minutes, each, slowed, brief=self.options.brief)
-        config = with_time(plan.config, minutes, self.tail.seconds, self.tail.refit_frames)
-        plan = dataclasses.replace(plan, config=config)
+        self.tail = tail_of(60.0 * minutes, each, brief=self.options.brief)
+        plan = dataclasses.replace(plan, config=with_time(plan.config, minutes, self.tail))
         plan.write(self.folder / PLAN, full=False)
         self.record.update(
             state="planned",
@@ -198,7 +199,8 @@ class Fit:
             stages=[stage],
             skipped=dict(self.tail.skipped),
         )
-        say(f"plan: {self.folder / PLAN}; {self.tail.seconds:.0f} s are kept for what follows the training")
+        kept = self.tail.seconds + self.tail.frames * each.validation / max(each.frames["val"], 1)
+        say(f"plan: {self.folder / PLAN}; about {kept:.0f} s are kept for what follows the training")
         for what, why in self.tail.skipped.items():
             if not self.options.brief:
                 say(f"no {what}: {why}")
@@ -225,7 +227,7 @@ class Fit:
         Raises:
             ConfigError: If it was asked for something else.
         """
-        from equipot_fit._plan import Plan
+        from equipot_fit._planned import Plan
 
         content = read_record(self.folder / RECORD)
         asked = content["asked"]
@@ -276,7 +278,8 @@ class Fit:
         """
         budget = self.record.content.get("training")
         if budget and any(one.get("_target_") == TIME for one in callbacks(plan.config)):
-            plan = dataclasses.replace(plan, config=with_steps(plan.config, budget), steps=budget["steps"])
+            config = with_steps(plan.config, budget, self.record.content.get("refit"))
+            plan = dataclasses.replace(plan, config=config, steps=budget["steps"])
             plan.write(self.folder / PLAN, full=False)
 
     def _interrupted(self, code: int) -> int:
@@ -312,9 +315,18 @@ class Fit:
             self._compile()
         self.record.update(state="finished", used_seconds=round(self.used, 2))
         with self.record.stage("report"):
-            report = write_report(self.folder)
+            report = write_report(self.folder, **self._report_options(evaluation))
         self.record.update(used_seconds=round(self.used, 2))
         shown(self.folder, evaluation, self.record.content, report)
+
+    def _report_options(self, evaluation: tuple[str, Evaluation] | None) -> dict[str, Any]:
+        """How many frames the report judges, by what the evaluation took, and when it must be finished."""
+        left = AIM * 60.0 * self.record.content["asked_minutes"] - self.used
+        taken = next(one["seconds"] for one in reversed(self.record.content["stages"]) if one["name"] == "evaluate")
+        most = MAX_FRAMES
+        if evaluation is not None and evaluation[1].n_frames:
+            most = int(min(JUDGING_PART * left * evaluation[1].n_frames / max(taken, 1e-3), most))
+        return {"max_frames": max(most, FEWEST_JUDGED), "until": time.monotonic() + left}
 
     def _compile(self) -> None:
         """Make the compiled file, if there is still time and a compiler."""

@@ -20,7 +20,8 @@ from equipot_fit._commands import say
 from equipot_fit._facts import Facts, gather
 from equipot_fit._finish import EVALUATION, SETS
 from equipot_fit._fit import GUESSED, MEASURED_FROM, RECORD, Fit, FitOptions, read_entries
-from equipot_fit._plan import Part, Plan, make_plan
+from equipot_fit._plan import Part, make_plan
+from equipot_fit._planned import Plan
 from equipot_fit._power_law import FEWEST_SIZES, MeaninglessError, fit_power_law
 from equipot_fit._speed import Measured, StepTime
 

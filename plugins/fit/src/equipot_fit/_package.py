@@ -17,6 +17,8 @@ from equipot.files import write_json
 from equipot.graph import Graph, collate
 from equipot.model import GraphModel, apply_automatic
 from equipot_fit._refit import Refit, refit
+from equipot_fit._tail import NO_TIME, refit_frames
+from equipot_fit.callbacks import TimeBudget
 
 BEST = "best.ckpt"
 """The checkpoint with the smallest validation objective, in the folder of a run."""
@@ -37,7 +39,8 @@ class PackageBest(lightning.Callback):
     Args:
         refit: Whether to refit.
         max_frames: Number of training frames that the refit uses at most, evenly spread over the set: it takes as many
-            evaluations of each as the last layer has weights.
+            evaluations of each as the last layer has weights. With a ``TimeBudget`` there are fewer, or there is no
+            refit, if that takes too long.
     """
 
     def __init__(self, *, refit: bool = True, max_frames: Annotated[int, Field(ge=1)] = 1000) -> None:
@@ -64,19 +67,33 @@ class PackageBest(lightning.Callback):
         def run(model: GraphModel) -> Refit:
             if not isinstance(data, DataModule) or "val0" not in data.set_names or module.val_metrics is None:
                 return Refit(reason="there is no validation set")
-            train = data.dataset("train")
-            used = range(0, len(train), max(-(-len(train) // self.max_frames), 1))
-            return refit(
+            train, val = data.dataset("train"), data.dataset("val0")
+            most = self._most(trainer, model, len(train), len(val))
+            if not most:
+                return Refit(reason=NO_TIME)
+            used = range(0, len(train), max(-(-len(train) // most), 1))
+            result = refit(
                 model,
                 batches(train, used, device),
-                _Again(lambda: batches(data.dataset("val0"), range(len(data.dataset("val0"))), device)),
+                _Again(lambda: batches(val, range(len(val)), device)),
                 coefficients=module.loss.coefficients,
                 metrics=copy.deepcopy(module.val_metrics).to(device),
                 fixed_shifts=isolated_types(train, model),
                 check=lambda: None if interruption is None else interruption.check(trainer),
             )
+            result.max_frames = most
+            return result
 
         return run
+
+    def _most(self, trainer: lightning.Trainer, model: GraphModel, train: int, val: int) -> int:
+        """Number of training frames: as many as there is time for, by what validations took."""
+        budgets = [one for one in trainer.callbacks if isinstance(one, TimeBudget)]  # type: ignore[attr-defined]
+        weights = model.energy.last_layer()
+        if not budgets or weights is None:
+            return self.max_frames
+        frame = budgets[0].frame_seconds
+        return min(self.max_frames, refit_frames(budgets[0].total, weights.numel(), frame, train, val))
 
 
 class _Again:

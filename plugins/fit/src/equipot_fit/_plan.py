@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from equipot.config import without_defaults
 from equipot.errors import ConfigError, problem, unknown
-from equipot.files import write_text
 from equipot_fit import _rules as rules
 from equipot_fit._facts import Facts
+from equipot_fit._planned import EXPECTED, Plan
 from equipot_fit._rules import Choice, Family, Size, Split
-from equipot_fit._yaml import commented
+from equipot_fit._speed import EVALUATION_COST, NoTimeError, StepTime
 
 
 class StepSeconds(Protocol):
@@ -32,56 +30,6 @@ MOST_MEASUREMENTS = 4
 """Sizes whose steps are timed at most."""
 
 BUILDERS: dict[str, str] = {"nequip": "NequIPGNNModel", "allegro": "AllegroModel"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A whole config, and why it is as it is."""
-
-    config: dict[str, Any]
-    """A config for ``equipot train``."""
-    reasons: dict[str, str] = field(default_factory=dict)
-    """One sentence for each choice, by its dotted path in the config."""
-    minutes: float = 0.0
-    """The time that the training takes."""
-    steps: int = 0
-    """About how many optimizer steps fit into it."""
-    size: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the model's size, or its preset."""
-
-    def text(self, *, full: bool = False) -> str:
-        """The config as YAML, with each reason as a comment above what it explains.
-
-        Args:
-            full: Also write what equals core's defaults.
-        """
-        config = self.config if full else without_defaults(self.config)
-        title = f"Written by equipot; about {self.steps} steps in {self.minutes:g} min"
-        return commented(config, self.reasons, title=title, compact=not full)
-
-    def notes(self, facts: Facts) -> list[str]:
-        """What a user should know besides, one sentence each.
-
-        Args:
-            facts: Those that the plan was made of.
-        """
-        found = []
-        if facts.guessed_labels:
-            labels = ", ".join(f"{label} from {one}" for label, one in _keys(facts.options["labels"]).items())
-            found.append(f"labels are read by what their keys are called: {labels}")
-        if self.steps < rules.STEPS_WANTED:
-            what = f"about {self.steps} steps fit into {self.minutes:g} min"
-            found.append(f"{what}; a training should have {rules.STEPS_WANTED}: more --minutes help")
-        return found
-
-    def write(self, path: str | Path, *, full: bool = True) -> None:
-        """Write it; the file reads back as the config.
-
-        Args:
-            path: File to write or replace.
-            full: As for ``text``.
-        """
-        write_text(path, self.text(full=full))
 
 
 @dataclass(frozen=True)
@@ -157,14 +105,21 @@ class _Planner:
     """Makes the choices in order; later ones rest on earlier ones."""
 
     def __init__(
-        self, facts: Facts, asked: _Options, seed: int, measure: Measure | None, part: Part | None = None
+        self,
+        facts: Facts,
+        asked: _Options,
+        seed: int,
+        measure: Measure | None,
+        part: Part | None = None,
     ) -> None:
+        self.step = 0.0
         self.facts, self.asked, self.seed, self.measure, self.part = facts, asked, seed, measure, part
         self.reasons: dict[str, str] = {}
         minutes = rules.default_minutes(facts) if asked.minutes is None else Choice(asked.minutes, "as asked")
         self.minutes = self._because("trainer.callbacks", minutes)
         self.labels = rules.learnt_labels(facts).value
         self.forces = "forces" in self.labels
+        self.others = {one.label: one for one in facts.others if one.modifier}
         self.family: Family = self._because("training_module.model._target_", rules.family(facts, asked.family))
         self.r_max = self._because("training_module.model.r_max", rules.radius(facts, self.family))
         self.split: Split = self._because(
@@ -189,7 +144,12 @@ class _Planner:
         config = self._config(options)
         places = set(_places(config))
         reasons = {key: text for key, text in self.reasons.items() if key in places}
-        return Plan(config, reasons, self.minutes, self.steps, options)
+        return Plan(config, reasons, self.minutes, self.steps, options, self._expected())
+
+    def _expected(self) -> StepTime:
+        frames = {**self.learnt._asdict(), "test": self.learnt.test + self.facts.n_test_frames}
+        validation = EVALUATION_COST * self.step * frames["val"] / self.batch
+        return dataclasses.replace(EXPECTED, step=self.step, validation=validation, frames=frames)
 
     def _require_family(self) -> None:
         from equipot.plugins import plugins
@@ -209,7 +169,7 @@ class _Planner:
         if given is not None:
             return self._given_size(dict(given))
         size, seconds, how = self._timed() if self.measure is not None else self._by_rule()
-        self.steps = rules.steps_in(self.minutes, seconds)
+        self.steps, self.step = rules.steps_in(self.minutes, seconds), seconds
         reason = f"a step takes {1000.0 * seconds:.0f} ms ({how}), so that {self.minutes:g} min have {self.steps} steps"
         wanted = f"; {rules.STEPS_WANTED} are wanted" + (
             "" if self.steps >= rules.STEPS_WANTED else ", no size is smaller"
@@ -221,7 +181,7 @@ class _Planner:
         """Options that are given; sets the number of steps."""
         seconds = None if self.measure is None else self.measure(self._config(options)).step
         seconds = self._guess(rules.SIZES[self.family][-1]) if seconds is None else seconds
-        self.steps = rules.steps_in(self.minutes, seconds)
+        self.steps, self.step = rules.steps_in(self.minutes, seconds), seconds
         why = "asked for" if self.part is None else "the same for all numbers of frames"
         place = "preset" if "preset" in options else "num_layers"
         self.reasons[f"training_module.model.{place}"] = f"{why}; a step takes some {1000.0 * seconds:.0f} ms"
@@ -253,7 +213,10 @@ class _Planner:
 
         size = self._largest(seconds)
         while id(size) not in known and len(known) < MOST_MEASUREMENTS:
-            known[id(size)] = self.measure(self._config(dict(size.options))).step
+            try:
+                known[id(size)] = self.measure(self._config(dict(size.options))).step
+            except NoTimeError:  # what is known must do
+                break
             factor = known[id(size)] / self._guess(size)
             size = self._largest(seconds)
         if id(size) not in known:  # of those that were timed, the largest that fits, else the fastest
@@ -319,7 +282,8 @@ class _Planner:
         more = "; while the learning rate declines, energies weigh more"
         self.reasons["trainer.callbacks"] = self.reasons["trainer.callbacks"].removesuffix(more) + more
         kind = "mse" if rules.huber(self.facts, self.labels).value is None else "huber"
-        return {f"{TERMS[label]}_{kind}": weight for label, weight in weights.items()}
+        terms = {f"{TERMS[label]}_{kind}": weight for label, weight in weights.items()}
+        return terms | {f"{label}_mse": weight for label, weight in rules.other_weights(self.facts).value.items()}
 
     def _module(self, size: Mapping[str, Any]) -> dict[str, Any]:
         ema = self._because("training_module.ema_decay", rules.ema_decay(self.steps))
@@ -336,18 +300,36 @@ class _Planner:
                 "scheduler": {"_target_": "equipot_fit.WarmupDecay", "warmup_steps": warmup},
                 "interval": "step",
             },
-            "model": self._model(size),
+            "model": self._with_heads(self._model(size)),
+        }
+
+    def _with_heads(self, model: dict[str, Any]) -> dict[str, Any]:
+        """The model with the heads of other labels around it; reasons go along."""
+        if not self.others:
+            return model
+        modifiers = list(dict.fromkeys(one.modifier for one in self.others.values()))
+        place = "training_module.model"
+        moved = {key: text for key, text in self.reasons.items() if key.startswith(f"{place}.")}
+        for key, text in moved.items():
+            self.reasons[f"{place}.model{key.removeprefix(place)}"] = text
+        self.reasons[f"{place}.modifiers"] = f"heads for {', '.join(self.others)}"
+        return {
+            "_target_": "equipot.model.modify",
+            "modifiers": [{"modifier": name} for name in modifiers],
+            "model": model,
         }
 
     def _loss(self) -> dict[str, Any]:
         labels = rules.learnt_labels(self.facts)
         weights, sizes = rules.loss_weights(self.facts, self.labels), rules.huber(self.facts, self.labels)
+        others = rules.other_weights(self.facts)
         more = f"; {weights.reason}; {sizes.reason}" if self.forces else ""
-        self.reasons["training_module.loss"] = labels.reason + more
-        options: dict[str, Any] = {"coeffs": weights.value} if self.forces else {}
+        self.reasons["training_module.loss"] = labels.reason + more + others.reason
+        options: dict[str, Any] = {"coeffs": weights.value | others.value} if self.forces or others.value else {}
         if sizes.value is not None:
             options["huber"] = sizes.value
-        return {"_target_": f"equipot.train.{self._kind()}Loss", **options}
+        kind = "EnergyForce" if self.others and not self.forces else self._kind()  # which takes further labels
+        return {"_target_": f"equipot.train.{kind}Loss", **options}
 
     def _kind(self) -> str:
         return "EnergyOnly" if not self.forces else "EnergyForceStress" if "stress" in self.labels else "EnergyForce"
@@ -358,7 +340,12 @@ class _Planner:
         weights = rules.loss_weights(self.facts, self.labels, final=True).value
         often = [label for label in weights if self.facts.labels[label] >= rules.JUDGED_FROM * self.facts.n_frames]
         coeffs = {names[label]: rules.rounded(weights[label] ** 0.5) for label in often or weights}
-        return {"_target_": f"equipot.train.{self._kind()}Metrics", "coeffs": coeffs}
+        others = rules.other_weights(self.facts).value
+        for label, weight in others.items():
+            if self.others[label].frames >= rules.JUDGED_FROM * self.facts.n_frames:
+                coeffs[f"{label}_mae"] = rules.rounded(weight**0.5)
+        further = {"labels": list(others)} if others else {}
+        return {"_target_": f"equipot.train.{self._kind()}Metrics", **further, "coeffs": coeffs}
 
     def _model(self, size: Mapping[str, Any]) -> dict[str, Any]:
         name = BUILDERS[self.family]
@@ -403,14 +390,6 @@ class _Planner:
 def _width(size: Mapping[str, Any]) -> int:
     """Scalar features of a model; 0 if a preset says."""
     return int(size.get("num_features", size.get("num_scalar_features", 0)))
-
-
-def _keys(labels: Mapping[str, Any]) -> dict[str, str]:
-    """The key of each label, with its convention."""
-    parts = {label: one if isinstance(one, Mapping) else {"key": one} for label, one in labels.items()}
-    return {
-        label: one["key"] + (f" (a {one['convention']})" if "convention" in one else "") for label, one in parts.items()
-    }
 
 
 def _energies(facts: Facts) -> str:

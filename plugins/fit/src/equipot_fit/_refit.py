@@ -74,6 +74,8 @@ class Refit:
     """Types whose shifts were unknowns, too."""
     frames: int = 0
     """Number of training frames in the equations."""
+    max_frames: int = 0
+    """How many there was time for."""
     ridge: float | None = None
     energy_factor: float | None = None
     seconds: float = 0.0

@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from equipot_fit._facts import Facts
 from equipot_fit._geometry import RADII
+from equipot_fit._speed import EVALUATION_COST
 
 T = TypeVar("T")
 Family = Literal["nequip", "allegro"]
@@ -158,6 +159,15 @@ def loss_weights(facts: Facts, labels: list[str], *, final: bool = False) -> Cho
     reason = f"frames have {atoms:.0f} atoms: "
     reason += "energies weigh more while the learning rate declines" if raised else "energies weigh the same throughout"
     return Choice({label: weights[label] for label in labels}, reason)
+
+
+def other_weights(facts: Facts) -> Choice[dict[str, float]]:
+    """Weights of the terms of other labels, which then count as forces do, each relative to its own size."""
+    size = facts.forces_rms or facts.energy_spread or 1.0
+    learnt = [one for one in facts.others if one.modifier]
+    weights = {one.label: rounded((size / one.rms) ** 2) if one.rms > 0.0 else 1.0 for one in learnt}
+    reason = "".join(f"; {one.label} has {one.rms:.3g} and counts by its own size" for one in learnt)
+    return Choice(weights, reason)
 
 
 def huber(facts: Facts, labels: list[str]) -> Choice[float | None]:
@@ -343,9 +353,8 @@ WARMUP_PART, MOST_WARMUP = 0.02, 200
 SHORT_EMA, LONG_EMA, LONG_FROM = 0.99, 0.999, 5000
 """Decay of the average of the weights below and from this number of steps."""
 
-VALIDATIONS, VALIDATION_SHARE, EVALUATION_COST = 50, 0.1, 0.35
-"""Number of validations of a training, the part of its time that they may take, and what a frame costs there in terms
-of what it costs in a training step."""
+VALIDATIONS, VALIDATION_SHARE = 50, 0.1
+"""Number of validations of a training, and the part of its time that they may take."""
 
 
 def batch_size(facts: Facts, r_max: float, train: int, *, forces: bool) -> Choice[int]:

@@ -6,8 +6,10 @@ import contextlib
 import copy
 import io
 import json
+import math
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,12 @@ INTERRUPTED = 128
 NEVER = 10**9
 """Steps between two validations of a run that has far fewer."""
 
+MOST_SLOWED = 8.0
+"""More than so many times as long as on an idle machine nothing is expected to take."""
+
+EVALUATION_COST = 0.35
+"""What evaluating a frame costs in terms of what it costs in a training step."""
+
 SPEED = "speed.json"
 """File that the timer leaves in the folder of its run."""
 
@@ -53,6 +61,39 @@ class StepTime:
     """Number of weights of the model's last linear layer; 0 if it does not say which they are."""
     frames: dict[str, int] = field(default_factory=dict)
     """Number of frames of each part: ``train``, ``val`` and ``test``."""
+
+
+class Slowness:
+    """How many times as long things take lately as on a machine that does nothing else.
+
+    It goes by the clock and by what the processors have worked for this thread meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.worked = time.thread_time
+        self.factor = 1.0
+        self._seen: deque[tuple[float, float]] = deque()
+
+    def start(self, now: float) -> None:
+        """Begin to look.
+
+        Args:
+            now: Seconds of the clock.
+        """
+        self._seen.append((now, self.worked()))
+
+    def look(self, now: float, window: float) -> None:
+        """Look at the last seconds.
+
+        Args:
+            now: Seconds of the clock.
+            window: How many of them count.
+        """
+        self._seen.append((now, self.worked()))
+        while len(self._seen) > 2 and self._seen[1][0] < now - window:
+            self._seen.popleft()
+        (began, before), (ended, after) = self._seen[0], self._seen[-1]
+        self.factor = min(max((ended - began) / max(after - before, 1e-9), 1.0), MOST_SLOWED)
 
 
 class StepTimer(lightning.Callback):
@@ -130,17 +171,32 @@ def timing_config(config: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     return made
 
 
-class Measured:
-    """``step_seconds`` that remembers what it has measured."""
+class NoTimeError(Exception):
+    """There is no time to measure another config."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self.seconds = seconds
+
+class Measured:
+    """``step_seconds`` that remembers what it has measured.
+
+    Args:
+        seconds: Time for the steps that are measured.
+        until: After this moment, by ``time.monotonic``, nothing but a first config is measured.
+    """
+
+    def __init__(self, seconds: float = SECONDS, until: float = math.inf) -> None:
+        self.seconds, self.until = seconds, until
         self.found: dict[str, StepTime] = {}
 
     def __call__(self, config: Mapping[str, Any]) -> StepTime:
-        """Measure a config, or look it up."""
+        """Measure a config, or look it up.
+
+        Raises:
+            NoTimeError: If there is no time for another one.
+        """
         key = _key(config)
         if key not in self.found:
+            if self.found and time.monotonic() > self.until:
+                raise NoTimeError
             self.found[key] = step_seconds(config, seconds=self.seconds)
         return self.found[key]
 

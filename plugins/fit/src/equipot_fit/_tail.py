@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from equipot_fit._speed import StepTime
 
-PACKAGE, REPORT, COMPILE = 2.0, 11.0, 80.0
-"""Seconds of an idle machine for the package, the report and the compiled file."""
+PACKAGE, REPORT, COMPILE = 1.5, 5.0, 80.0
+"""Seconds of an idle machine for the package, the report and the compiled file, without evaluations of frames."""
 
-MOST_SLOWED = 3.0
-"""Longer than this many times as long is not expected, however busy the machine is."""
+REPORT_FRAMES, MOST_JUDGED, LEARNT_PART = 100, 500, 5
+"""Evaluations of frames that any report has (dynamics, laws, volumes), and frames on which it judges a model at most;
+of those that were learnt it takes this many times fewer."""
 
 COMPILE_PART, REFIT_PART = 0.1, 0.08
 """Parts of the time that the compiled file and the refit may take."""
@@ -20,38 +21,39 @@ COMPILE_PART, REFIT_PART = 0.1, 0.08
 FEWEST_FRAMES, MOST_FRAMES = 20, 20_000
 """Training frames of a refit."""
 
+NO_TIME = "it would take more time than the budget has room for"
+"""Why there is no refit."""
+
 
 @dataclass(frozen=True)
 class Tail:
-    """What follows a training, and the seconds kept for it."""
+    """What follows a training, and what is kept for it."""
 
     seconds: float
-    """All of it."""
+    """Of an idle machine, without evaluations of frames."""
     refit_frames: int
     """Training frames of the refit; 0 for no refit."""
     compiles: bool
     """Whether a compiled file is made."""
     skipped: dict[str, str] = field(default_factory=dict)
     """What is left out, and why."""
+    frames: int = 0
+    """Evaluations of frames: of the package, the refit and the report."""
 
 
-def tail_of(total: float, each: StepTime, slowed: float = 1.0, *, brief: bool = False) -> Tail:
+def tail_of(total: float, each: StepTime, *, brief: bool = False) -> Tail:
     """What fits into the time after a training.
 
     Args:
         total: Seconds of the whole budget.
-        each: What was measured.
-        slowed: How many times as long as on an idle machine things have taken so far.
+        each: What was measured, or is expected.
         brief: Whether there is neither a report nor a compiled file.
     """
-    slowed = min(max(slowed, 1.0), MOST_SLOWED)
     skipped: dict[str, str] = {}
-    frame = each.validation / max(each.frames["val"], 1)
-    seconds = slowed * (PACKAGE + REPORT * (not brief)) + frame * (2 * each.frames["test"] + each.frames["val"])
-    frames, refit_seconds = _refit(total, each, frame)
-    if not frames:
-        too_long = "it would take more time than the budget has room for"
-        skipped["refit"] = too_long if each.last_layer else "the model does not say what it is linear in"
+    train, val, test = (each.frames[name] for name in ("train", "val", "test"))
+    refitted = refit_frames(total, each.last_layer, each.validation / max(val, 1), train, val)
+    if not refitted:
+        skipped["refit"] = NO_TIME if each.last_layer else "the model does not say what it is linear in"
     compiles = COMPILE_PART * total >= COMPILE and not brief
     if brief:
         skipped["compile"] = skipped["report"] = "not asked for"
@@ -59,17 +61,28 @@ def tail_of(total: float, each: StepTime, slowed: float = 1.0, *, brief: bool = 
         skipped["compile"] = f"it takes about {COMPILE:.0f} s, more than {COMPILE_PART:.0%} of the time"
     elif not compiler():
         compiles, skipped["compile"] = False, "there is no C++ compiler"
-    return Tail(seconds + refit_seconds + slowed * COMPILE * compiles, frames, compiles, skipped)
+    seconds = PACKAGE + REPORT * (not brief) + COMPILE * compiles
+    frames = 2 * test + val * (1 if test else 2)
+    if refitted:
+        frames += (each.last_layer + 2) * (refitted + val)
+    if not brief:
+        frames += REPORT_FRAMES + min(test or val, MOST_JUDGED) + min(train, MOST_JUDGED) // LEARNT_PART
+    return Tail(seconds, refitted, compiles, skipped, frames)
 
 
-def _refit(total: float, each: StepTime, frame: float) -> tuple[int, float]:
-    """Number of frames and seconds of a refit, which evaluates each frame once per weight of the last layer."""
-    evaluations, val, train = each.last_layer + 2, each.frames["val"], each.frames["train"]
-    room = REFIT_PART * total / (evaluations * max(frame, 1e-6)) - val
+def refit_frames(total: float, weights: int, frame: float, train: int, val: int) -> int:
+    """Number of training frames for a refit, which evaluates each once per weight of the last layer; 0 for no refit.
+
+    Args:
+        total: Seconds of the whole budget.
+        weights: Of the last layer; 0 if the model does not say which they are.
+        frame: Seconds that evaluating a frame takes.
+        train: Number of training frames.
+        val: Number of validation frames.
+    """
+    room = REFIT_PART * total / ((weights + 2) * max(frame, 1e-6)) - val
     frames = int(min(room, train, MOST_FRAMES))
-    if not each.last_layer or frames < min(FEWEST_FRAMES, train):
-        return 0, 0.0
-    return frames, evaluations * (frames + val) * frame
+    return frames if weights and frames >= min(FEWEST_FRAMES, train) else 0
 
 
 def compiler() -> bool:

@@ -15,10 +15,12 @@ import lightning
 from lightning.pytorch.trainer.states import TrainerFn
 from pydantic import Field
 
+from equipot.data import DataModule
 from equipot.errors import ConfigError, problem
 from equipot.files import write_json
 from equipot.train import Loss
 from equipot_fit._schedule import WarmupDecay, factor_at
+from equipot_fit._speed import EVALUATION_COST, Slowness
 
 BUDGET = "budget.json"
 """File in the folder of a run that says how its time was spent."""
@@ -43,6 +45,9 @@ its full value by then: a run that is resumed late has no other time for it."""
 
 FEWEST_VALIDATIONS = 10
 """So many validations without progress are needed before a training ends early."""
+
+MOST_RESERVED = 0.3
+"""Part of the time that is kept at most for evaluating frames after the training."""
 
 _BEGUN: contextvars.ContextVar[float | None] = contextvars.ContextVar("when the time began", default=None)
 
@@ -143,7 +148,10 @@ class TimeBudget(StepBudget):
     Args:
         minutes: Time for the training with everything before it and after it. In ``equipot fit`` it is counted from
             the start of the command, else from the start of training.
-        reserve: Seconds of it that are kept for what comes after the training.
+        reserve: Seconds of it that are kept for what comes after the training, of a processor that does nothing else:
+            on a busy machine as many more as steps take there.
+        reserve_frames: Number of frames that are evaluated after the training; their time is kept, too, by that of
+            the validations so far.
         decay: Part of the training's time in which the learning rate declines.
         patience: Part of the training's time so far without progress after which it ends early; 1 for never.
         final_coeffs: As for ``StepBudget``.
@@ -153,15 +161,17 @@ class TimeBudget(StepBudget):
         self,
         minutes: Annotated[float, Field(gt=0)],
         reserve: Annotated[float, Field(ge=0)] = 0.0,
+        reserve_frames: Annotated[int, Field(ge=0)] = 0,
         decay: Annotated[float, Field(gt=0, lt=1)] = 0.4,
         patience: Annotated[float, Field(gt=0, le=1)] = 0.5,
         final_coeffs: dict[str, float] | None = None,
     ) -> None:
         super().__init__(1, final_coeffs)
         self.steps = None
-        self.seconds = max(60.0 * minutes - reserve, 0.0)
+        self.total, self.reserve, self.reserve_frames = 60.0 * minutes, reserve, reserve_frames
         self.decay, self.patience = decay, patience
-        self.clock = time.monotonic
+        self.clock, self.speed = time.monotonic, Slowness()
+        self._sizes = (0, 0.0)
         self._before = 0.0
         self._beyond = 0.0
         self._warm = False
@@ -181,6 +191,22 @@ class TimeBudget(StepBudget):
     def used(self) -> float:
         """Seconds used so far, those before an interruption included."""
         return self._before + self.clock() - self._since
+
+    @property
+    def seconds(self) -> float:
+        """Seconds for the training with everything before it: the rest is kept for what comes after."""
+        evaluations = min(self.reserve_frames * self.frame_seconds, MOST_RESERVED * self.total)
+        return max(self.total - self.reserve * self.speed.factor - evaluations, 0.0)
+
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds that evaluating a frame takes, by validations, before the first one by steps; 0 if unknown."""
+        (count, taken), (val, per_step) = self._validations, self._sizes
+        if count and val:
+            return taken / (count * val)
+        if len(self._marks) < 2 or not per_step:
+            return 0.0
+        return EVALUATION_COST * self._seconds_per_step(self._marks[-1][0]) / per_step
 
     def state_dict(self) -> dict[str, Any]:
         """What was used and decided."""
@@ -222,8 +248,10 @@ class TimeBudget(StepBudget):
             raise ConfigError(
                 problem("trainer.devices", "TimeBudget works in one process", got=trainer.world_size, hint=hint)
             )
+        self._sizes = _sizes(trainer)
         self._first = self._first or self.used
         self._marks.append((trainer.global_step, self.used))
+        self.speed.start(self.used)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Validations are timed apart from steps."""
@@ -274,10 +302,11 @@ class TimeBudget(StepBudget):
 
     def _mark(self, step: int) -> None:
         now = self.used
+        self.speed.look(now, WINDOW * self.total)
         if not self._warm:  # the first step after a start also fills caches, and says nothing of later ones
             self._warm = True
             self._marks.clear()
-        window = min(WINDOW * self.seconds, max((self.seconds - now) / 2.0, WINDOW * WINDOW * self.seconds))
+        window = min(WINDOW * self.total, max((self.seconds - now) / 2.0, WINDOW * WINDOW * self.total))
         self._marks.append((step, now))
         while len(self._marks) > 2 and self._marks[1][1] < now - window:
             self._marks.popleft()
@@ -346,6 +375,16 @@ class TimeBudget(StepBudget):
         tell = getattr(pl_module, "tell", None)
         if callable(tell):
             tell(text)
+
+
+def _sizes(trainer: lightning.Trainer) -> tuple[int, float]:
+    """Frames that a validation evaluates, and frames of a training step; 0 if the data do not say."""
+    data: Any = getattr(trainer, "datamodule", None)
+    if not isinstance(data, DataModule):
+        return 0, 0.0
+    names = data.set_names
+    val = sum(len(data.dataset(name)) for name in names if name.startswith("val"))
+    return val, len(data.dataset("train")) / max(int(trainer.num_training_batches), 1)
 
 
 def _schedule(trainer: lightning.Trainer) -> WarmupDecay | None:

@@ -146,4 +146,4 @@ def _force_panel(rows: list[Data]) -> Markup:
         )
 
 
-SECTION = Section("breakdown", "Errors by element, kind and size", data, draw)
+SECTION = Section("breakdown", "Errors by element, kind and size", data, draw, can_wait=True)

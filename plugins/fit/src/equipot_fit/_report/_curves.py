@@ -166,4 +166,4 @@ def _rate_panel(curve: Curve) -> Markup:
         return picture(figure, f"Learning rate by epoch, from {curve[0][1]:.3g} to {curve[-1][1]:.3g}")
 
 
-SECTION = Section("curves", "Learning curves", data, draw)
+SECTION = Section("curves", "Learning curves", data, draw, can_wait=True)

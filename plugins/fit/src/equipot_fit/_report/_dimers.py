@@ -147,4 +147,4 @@ def _panel(distances: list[float], one: Data) -> Markup:
         return picture(figure, alt)
 
 
-SECTION = Section("dimers", "Pairs of atoms", data, draw)
+SECTION = Section("dimers", "Pairs of atoms", data, draw, can_wait=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +21,16 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 300.0
 SECONDS = 2.0
-"""CPU time for the steps."""
+"""CPU time for the steps, if no time is set for the report."""
 
 FEWEST, MOST = 40, 300
+"""Steps; more where a time is set, but at most so many are shown."""
+
 LARGEST = 600
 """Atoms of a frame that is run."""
+
+AFTER = 0.03
+"""Part of the time that is left which the picture gets, and the end of the report."""
 
 
 def data(subject: Subject) -> Data:
@@ -41,16 +49,17 @@ def data(subject: Subject) -> Data:
         "step_fs": step_fs,
         "temperature": TEMPERATURE,
     }
-    return found | run(subject.model, atoms, step_fs)
+    return found | run(subject.model, atoms, step_fs, subject.until)
 
 
-def run(model: Any, atoms: Any, step_fs: float) -> Data:
+def run(model: Any, atoms: Any, step_fs: float, until: float = math.inf) -> Data:
     """Velocity Verlet from random velocities, with a fixed seed.
 
     Args:
         model: With forces.
         atoms: Start; changed.
         step_fs: Time step in fs.
+        until: When it ends, by ``time.monotonic``; else after some seconds.
 
     Raises:
         NotShownError: If steps take too long.
@@ -68,12 +77,7 @@ def run(model: Any, atoms: Any, step_fs: float) -> Data:
     broken, energies, temperatures = "", [], []
     try:
         dynamics.run(1)
-        begun = time.process_time()
-        dynamics.run(3)
-        steps = int(min(MOST, SECONDS * 3 / max(1e-9, time.process_time() - begun)))
-        if steps < FEWEST:
-            raise NotShownError(f"{FEWEST} steps of {len(atoms)} atoms take more than {SECONDS:g} s of CPU time here.")
-        for _ in range(steps):
+        for _ in _steps(dynamics, until):
             dynamics.run(1)
             energies.append(1000.0 * atoms.get_total_energy() / len(atoms))
             temperatures.append(float(atoms.get_temperature()))
@@ -81,12 +85,31 @@ def run(model: Any, atoms: Any, step_fs: float) -> Data:
         broken = str(error)
     changes = np.array(energies) - energies[0] if energies else np.zeros(0)
     times = np.arange(len(changes)) * step_fs
+    shown = np.arange(0, len(changes), max(-(-len(changes) // MOST), 1))
     drift = float(np.polyfit(times / 1000.0, changes, 1)[0]) if len(changes) > 2 else None
     return {
-        "broken": broken, "steps": len(changes), "time_fs": times.tolist(), "change_mev": changes.round(5).tolist(),
+        "broken": broken, "steps": len(changes), "time_fs": times[shown].tolist(),
+        "change_mev": changes[shown].round(5).tolist(),
         "drift_mev_per_ps": drift, "largest_change_mev": float(np.abs(changes).max()) if len(changes) else None,
         "mean_temperature": float(np.mean(temperatures)) if temperatures else None,
     }  # fmt: skip
+
+
+def _steps(dynamics: Any, until: float) -> Iterator[int]:
+    """Numbers of the steps for which there is time."""
+    begun, worked = time.monotonic(), time.process_time()
+    dynamics.run(3)
+    each, clock = (time.process_time() - worked) / 3.0, (time.monotonic() - begun) / 3.0
+    if math.isinf(until):
+        steps = int(min(MOST, SECONDS / max(1e-9, each)))
+        if steps < FEWEST:
+            raise NotShownError(f"{FEWEST} steps of {dynamics.atoms.symbols} take more than {SECONDS:g} s of CPU time.")
+        yield from range(steps)
+        return
+    ends = until - AFTER * (until - begun) - clock
+    if begun + (FEWEST + 4) * clock > ends:
+        raise NotShownError(f"There was no time left for {FEWEST} steps; equipot report has them.")
+    yield from itertools.takewhile(lambda _: time.monotonic() < ends, itertools.count())
 
 
 def draw(data: Data) -> str:
@@ -127,4 +150,4 @@ def draw(data: Data) -> str:
     return joined(parts)
 
 
-SECTION = Section("dynamics", "Molecular dynamics at constant energy", data, draw)
+SECTION = Section("dynamics", "Molecular dynamics at constant energy", data, draw, can_wait=True, fills_time=True)

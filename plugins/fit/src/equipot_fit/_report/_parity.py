@@ -123,4 +123,4 @@ def _panel(one: Data) -> Markup:
         return picture(figure, f"Density of predictions against labels of {one['title']}: {numbers}", numbers)
 
 
-SECTION = Section("parity", "Predictions against labels", data, draw)
+SECTION = Section("parity", "Predictions against labels", data, draw, can_wait=True)

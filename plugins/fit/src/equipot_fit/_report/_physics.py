@@ -183,4 +183,4 @@ def draw(data: Data) -> str:
     return joined([paragraph(about), table(header, rows, texts=("verdict", "unit"))])
 
 
-SECTION = Section("physics", "Symmetries, forces and smoothness", data, draw)
+SECTION = Section("physics", "Symmetries, forces and smoothness", data, draw, can_wait=True)

@@ -28,3 +28,7 @@ class Section:
     """Its numbers; raises NotShownError where it makes no sense."""
     draw: Callable[[Data], str]
     """HTML made of the numbers alone."""
+    can_wait: bool = False
+    """Whether it is left out where time is short."""
+    fills_time: bool = False
+    """Whether it takes all the time that is left, if a time is set."""

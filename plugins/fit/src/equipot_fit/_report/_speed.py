@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import statistics
 import sys
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 SECONDS = 1.0
 """CPU time for the calls of one structure."""
 
+PART = 0.1
+"""Part of the time that is left for the report, if one is set."""
+
 ENOUGH_ATOMS = 200
 """Atoms of the larger structure."""
 
@@ -36,9 +40,9 @@ def data(subject: Subject) -> Data:
     structures = [atoms]
     if len(atoms) < ENOUGH_ATOMS // 2:
         structures.append(many(atoms))
-    rows = [{"form": "eager", **timed(subject.model, one)} for one in structures]
+    rows = [{"form": "eager", **timed(subject.model, one, subject.until)} for one in structures]
     if subject.run.compiled is not None and (compiled := _compiled(subject)) is not None:
-        rows += [{"form": "compiled file", **timed(compiled, one)} for one in structures]
+        rows += [{"form": "compiled file", **timed(compiled, one, subject.until)} for one in structures]
     return {
         "rows": rows,
         "threads": torch.get_num_threads(),
@@ -73,12 +77,13 @@ def many(atoms: Atoms) -> Atoms:
     return repeated
 
 
-def timed(model: Any, atoms: Atoms) -> Data:
+def timed(model: Any, atoms: Atoms, until: float = math.inf) -> Data:
     """Median time of energy and forces through the ASE calculator, with atoms that move a little at each call.
 
     Args:
         model: Any that the calculator takes.
         atoms: The structure.
+        until: When the report must be finished, by ``time.monotonic``; a tenth of what is left is taken.
     """
     import numpy as np
 
@@ -88,8 +93,8 @@ def timed(model: Any, atoms: Atoms) -> Data:
     generator = np.random.default_rng(0)
     times: list[float] = []
     moved = atoms.copy()
-    ends = time.process_time() + SECONDS
-    while len(times) < 4 or (time.process_time() < ends and len(times) < 500):
+    ends, limit = time.process_time() + SECONDS, time.monotonic() + PART * (until - time.monotonic())
+    while len(times) < 4 or (time.process_time() < ends and time.monotonic() < limit and len(times) < 500):
         moved.positions = atoms.positions + 0.01 * generator.normal(size=atoms.positions.shape)
         begun = time.perf_counter()
         calculator.calculate(moved)
@@ -128,4 +133,4 @@ def draw(data: Data) -> str:
     return joined([paragraph(about), table(header, rows)])
 
 
-SECTION = Section("speed", "Speed and memory", data, draw)
+SECTION = Section("speed", "Speed and memory", data, draw, can_wait=True)

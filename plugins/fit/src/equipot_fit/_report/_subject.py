@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,11 @@ class Subject:
     Args:
         run: Its files.
         max_frames: Of each set; see ``MAX_FRAMES``.
+        until: When the report must be finished, by ``time.monotonic``.
     """
 
-    def __init__(self, run: RunFolder, *, max_frames: int = MAX_FRAMES) -> None:
-        self.run = run
+    def __init__(self, run: RunFolder, *, max_frames: int = MAX_FRAMES, until: float = math.inf) -> None:
+        self.run, self.until = run, until
         self.max_frames = max_frames
         self.max_atoms = MAX_ATOMS if max_frames == MAX_FRAMES else 30 * max_frames
         self._failed: dict[str, str] = {}

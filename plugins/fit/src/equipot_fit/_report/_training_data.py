@@ -92,4 +92,4 @@ def _verdict(verdict: dict[str, Any]) -> object:
     return escaped(table(header, rows, texts=header[:4], caption=caption))
 
 
-SECTION = Section("data", "Data", data, draw)
+SECTION = Section("data", "Data", data, draw, can_wait=True)

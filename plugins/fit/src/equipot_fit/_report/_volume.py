@@ -87,4 +87,4 @@ def draw(data: Data) -> str:
     return joined([paragraph(about), gallery([image])])
 
 
-SECTION = Section("volume", "Energy and volume", data, draw)
+SECTION = Section("volume", "Energy and volume", data, draw, can_wait=True)

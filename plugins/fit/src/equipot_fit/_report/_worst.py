@@ -138,4 +138,4 @@ def _flat(positions: Any) -> Any:
     return centred @ np.linalg.svd(centred, full_matrices=True)[2].T if len(positions) > 1 else centred
 
 
-SECTION = Section("worst", "Worst frames", data, draw)
+SECTION = Section("worst", "Worst frames", data, draw, can_wait=True)

@@ -49,7 +49,9 @@ SECTIONS: tuple[Section, ...] = tuple(
 )
 
 
-def write_report(run: str | Path, output: str | Path | None = None, *, max_frames: int = MAX_FRAMES) -> Path:
+def write_report(
+    run: str | Path, output: str | Path | None = None, *, max_frames: int = MAX_FRAMES, until: float = math.inf
+) -> Path:
     """Write the report about a run, and its numbers in a file of the same name that ends in ``.json``.
 
     The files of the run are not changed.
@@ -58,6 +60,8 @@ def write_report(run: str | Path, output: str | Path | None = None, *, max_frame
         run: Folder of the run.
         output: The page; default: ``report.html`` in the folder.
         max_frames: Frames of a set that are evaluated; of a larger set, a sample.
+        until: When it must be finished, by ``time.monotonic``: sections for which there is no time left are not shown,
+            and molecular dynamics run until then.
 
     Returns:
         The page.
@@ -71,10 +75,8 @@ def write_report(run: str | Path, output: str | Path | None = None, *, max_frame
     if path.suffix not in (".html", ".htm"):
         raise ConfigError(problem(str(path), "a report is an HTML file", hint="its name must end in .html"))
     begun = time.process_time()
-    found = numbers(Subject(folder, max_frames=max_frames))
-    content = [
-        (one.name, one.title, drawn(one, found[one.name])) for one in SECTIONS if "not_shown" not in found[one.name]
-    ]
+    found, shown = _made(Subject(folder, max_frames=max_frames, until=until))
+    content = [(one.name, one.title, shown[one.name]) for one in SECTIONS if one.name in shown]
     if absent := [(one.title, found[one.name]["not_shown"]) for one in SECTIONS if "not_shown" in found[one.name]]:
         content.append(("absent", "What is not shown, and why", _absent(absent)))
     made = dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
@@ -91,7 +93,19 @@ def numbers(subject: Subject) -> dict[str, Data]:
     return {one.name: _numbers(one, subject) for one in SECTIONS}
 
 
+def _made(subject: Subject) -> tuple[dict[str, Data], dict[str, str]]:
+    """The numbers of all sections and the HTML of those that are shown; what takes the rest of the time comes last."""
+    found, shown = {}, {}
+    for one in sorted(SECTIONS, key=lambda section: section.fills_time):
+        found[one.name] = _numbers(one, subject)
+        if "not_shown" not in found[one.name]:
+            shown[one.name] = drawn(one, found[one.name])
+    return {one.name: found[one.name] for one in SECTIONS}, shown
+
+
 def _numbers(section: Section, subject: Subject) -> Data:
+    if section.can_wait and time.monotonic() > subject.until:
+        return {"not_shown": f"There was no time left for it; equipot report {subject.run.path} has it."}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
