@@ -86,7 +86,7 @@ def pbe_scf(atoms: Atoms, multiplicity: int = 1) -> Any:
 
 
 def pbe(atoms: Atoms) -> dict[str, Any]:
-    """Energy and forces of a closed-shell molecule, PBE/def2-SVP.
+    """Energy, forces and dipole moment of a closed-shell molecule, PBE/def2-SVP.
 
     The forces contain the response of the integration grid: they are the exact derivative of the energy.
     """
@@ -94,7 +94,8 @@ def pbe(atoms: Atoms) -> dict[str, Any]:
     gradient = mean_field.nuc_grad_method()
     gradient.grid_response = True
     forces = -gradient.kernel() * (units.Hartree / units.Bohr)
-    return {"energy": float(mean_field.e_tot) * units.Hartree, "forces": forces}
+    dipole = mean_field.dip_moment(unit="AU", verbose=0) * units.Bohr
+    return {"energy": float(mean_field.e_tot) * units.Hartree, "forces": forces, "dipole": dipole}
 
 
 def xtb(method: str, **options: Any) -> Any:
