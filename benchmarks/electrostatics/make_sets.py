@@ -24,7 +24,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-N_IONS, N_SALT = 140, 60
+N_IONS, N_SALT = 140, 28
 DISTANCES = (6.0, 12.0)
 DISTORTION = 0.04  # Å, of every coordinate
 SPACING = 3.19  # Å, of the lattice that melts: 1.5 g/cm³
