@@ -143,6 +143,8 @@ def example(path: Path, common: dict[str, Any]) -> Iterator[tuple[Any, tuple[str
     import yaml
 
     config = yaml.safe_load(path.read_text(encoding="utf-8"))["training_module"]["model"]
+    while "model" in config:  # modifiers and heads change nothing in the builder
+        config = config["model"]
     given = {key: made(value) for key, value in config.items() if "${" not in str(value)}
     recipe = _imported(given.pop("_target_"))
     yield recipe(**{**given, **common}), ("float32", "float64")

@@ -26,20 +26,25 @@ from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborLis
 from equipot.energy_terms import LatentElectrostatics
 from equipot.files import write_json
 from equipot.graph import Graph, collate
-from equipot.model import GraphModel, NequIPGNNModel, apply_modifier
+from equipot.model import AllegroModel, GraphModel, NequIPGNNModel, apply_modifier
+from equipot_allegro import TwoBodyBesselScalarEmbed
 
 RESULTS = Path(__file__).parents[2] / "docs/results/electrostatics"
 R_MAX = 5.0
-SIZES = {"l_max": 1, "num_features": 16, "radial_mlp_width": 32}
 SETS: dict[str, dict[str, Any]] = {
     "ions": {"types": ["H", "C", "N"], "train": 70, "batch": 7, "term": {"constraint": "total_charge"}},
-    "salt": {"types": ["Na", "Cl"], "train": 16, "batch": 2, "term": {}},
+    "salt": {"types": ["Na", "Cl"], "train": 16, "batch": 2, "term": {"sigma": 2.0}},
 }
 """Types, training frames, frames of a step and options of the term; all other frames are for the test."""
+BUILDERS: dict[str, Any] = {
+    "nequip": (NequIPGNNModel, {"l_max": 1, "num_features": 16, "radial_mlp_width": 32}),
+    "allegro": (AllegroModel, {"l_max": 1, "num_scalar_features": 16, "num_tensor_features": 4}),
+}
 TITLES = {
     "ions": "Ammonium and guanidinium, 6 to 12 Å apart",
     "salt": "Molten sodium chloride, 64 atoms at 1200 K",
 }
+LIKE = {"nequip": "NequIP-like", "allegro": "Allegro-like"}
 COLUMNS = {"energy_rmse": "energy RMSE, meV/atom", "forces_rmse": "force RMSE, meV/Å"}
 RATE = 0.01
 
@@ -57,11 +62,14 @@ def frames_of(name: str, folder: Path) -> list[Graph]:
     return frames
 
 
-def model_of(name: str, train: list[Graph], layers: int, *, term: bool) -> GraphModel:
+def model_of(name: str, train: list[Graph], builder: str, layers: int, *, term: bool) -> GraphModel:
     """A new model with the scales and shifts of the training frames."""
     batch = collate(train)
     energy = float((batch["total_energy"] / batch["num_atoms"]).mean())
-    return NequIPGNNModel(
+    make, sizes = BUILDERS[builder]
+    if builder == "allegro":
+        sizes = {**sizes, "radial_chemical_embed": TwoBodyBesselScalarEmbed()}
+    return make(
         type_names=SETS[name]["types"],
         r_max=R_MAX,
         num_layers=layers,
@@ -69,7 +77,7 @@ def model_of(name: str, train: list[Graph], layers: int, *, term: bool) -> Graph
         per_type_energy_shifts=energy,
         per_type_energy_scales=float(batch["forces"].square().mean().sqrt()),
         energy_terms={"electrostatics": LatentElectrostatics(**SETS[name]["term"])} if term else {},
-        **SIZES,
+        **sizes,
     ).build()
 
 
@@ -114,27 +122,27 @@ def charges(model: GraphModel, name: str, frames: list[Graph]) -> dict[str, floa
     }
 
 
-def measured(name: str, folder: Path, layers: int, seconds: float) -> dict[str, Any]:
+def measured(name: str, folder: Path, builder: str, layers: int, seconds: float) -> dict[str, Any]:
     """Both models on a set, as a table for the documentation."""
     frames = frames_of(name, folder)
     number, rows, learned = SETS[name]["train"], [], {}
     for title, term in (("short-ranged", False), ("with LatentElectrostatics", True)):
-        model = model_of(name, frames[:number], layers, term=term)
+        model = model_of(name, frames[:number], builder, layers, term=term)
         steps = train(model, frames[:number], SETS[name]["batch"], seconds)
         found = errors(model, frames[number:])
-        rows.append([title, steps, *(found[key] for key in COLUMNS)])
+        rows.append([title, steps, f"{1000.0 * seconds / steps:.0f}", *(found[key] for key in COLUMNS)])
         print(name, rows[-1], flush=True)
         if term:
             learned = charges(model, name, frames[number:])
     shown = ", ".join(f"{symbol} {value}" for symbol, value in learned.items())
     return {
-        "title": f"{TITLES[name]}, {layers} layer{'s' * (layers > 1)} of {R_MAX:g} Å",
+        "title": f"{TITLES[name]}; {LIKE[builder]}, {layers} layer{'s' * (layers > 1)}, {R_MAX:g} Å",
         "description": f"GFN1-xTB; {number} frames for training, {len(frames) - number} for the test; {seconds:g} s of "
         f"CPU time for each model. Mean learned charges in e: {shown}.",
-        "columns": ["model", "training steps", *COLUMNS.values()],
+        "columns": ["model", "training steps", "CPU ms of a step", *COLUMNS.values()],
         "rows": rows,
         "command": "OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER "
-        f"--only {name} --layers {layers} --seconds {seconds:g} --write",
+        f"--only {name} --builder {builder} --layers {layers} --seconds {seconds:g} --write",
         "machine": f"1 core, {platform.machine()}, no GPU",
         "versions": {one: version(one) for one in ("equipot", "torch")},
     }
@@ -145,16 +153,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=list(SETS))
+    parser.add_argument("--builder", choices=list(BUILDERS), default="nequip")
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in [given.only] if given.only else list(SETS):
-        found = measured(name, given.folder, given.layers, given.seconds)
+        found = measured(name, given.folder, given.builder, given.layers, given.seconds)
         if given.write:
             RESULTS.mkdir(parents=True, exist_ok=True)
-            write_json(RESULTS / f"{name}_{given.layers}.json", found)
+            write_json(RESULTS / f"{name}_{given.builder}_{given.layers}.json", found)
 
 
 if __name__ == "__main__":

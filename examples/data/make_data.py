@@ -5,6 +5,7 @@ Needs only ``pip install pyscf tblite ase numpy`` (preferably in an environment 
     export OMP_NUM_THREADS=1
     python make_data.py ethanol --frames 180
     python make_data.py water --frames 140
+    python make_data.py ethanol-dipoles
     python make_data.py isolated-atoms
     python make_data.py ethanol --extend 100   # 100 more frames, after those there are
 
@@ -12,6 +13,8 @@ Needs only ``pip install pyscf tblite ase numpy`` (preferably in an environment 
     One molecule; PBE/def2-SVP energies and forces (PySCF) of frames from GFN2-xTB molecular dynamics.
 ``water``
     A small periodic box; GFN1-xTB energies, forces and stress (tblite), molecular dynamics with the same method.
+``ethanol-dipoles``
+    GFN2-xTB energies, forces and dipole moments (tblite) of the frames of ``ethanol``, whose file must exist.
 ``isolated-atoms``
     The atoms of each of these, at its level of theory: H, C and O, or H and O.
 
@@ -47,8 +50,8 @@ GRID_LEVELS = (1, 3)  # of PySCF; the first only gives the second a starting den
 SCF_TOLERANCES = (1e-8, 1e-10)  # of the energy, Hartree
 ETHANOL_STAGES = ((500.0, 16), (800.0, 4))  # temperature in K and frames of a block
 
-GFN1 = "GFN1-xTB"
-GFN1_ACCURACY = 0.1  # a factor on the thresholds of tblite, smaller is tighter
+GFN1, GFN2 = "GFN1-xTB", "GFN2-xTB"
+XTB_ACCURACY = 0.1  # a factor on the thresholds of tblite, smaller is tighter
 WATER_GRID = (3, 2, 2)  # molecules along each cell vector
 WATER_TEMPERATURE = 350.0
 WATER_DENSITY = 1.0  # g/cm³, before the cell is strained
@@ -86,7 +89,7 @@ def pbe_scf(atoms: Atoms, multiplicity: int = 1) -> Any:
 
 
 def pbe(atoms: Atoms) -> dict[str, Any]:
-    """Energy and forces of a closed-shell molecule, PBE/def2-SVP.
+    """Energy, forces and dipole moment of a closed-shell molecule, PBE/def2-SVP.
 
     The forces contain the response of the integration grid: they are the exact derivative of the energy.
     """
@@ -94,7 +97,8 @@ def pbe(atoms: Atoms) -> dict[str, Any]:
     gradient = mean_field.nuc_grad_method()
     gradient.grid_response = True
     forces = -gradient.kernel() * (units.Hartree / units.Bohr)
-    return {"energy": float(mean_field.e_tot) * units.Hartree, "forces": forces}
+    dipole = mean_field.dip_moment(unit="AU", verbose=0) * units.Bohr
+    return {"energy": float(mean_field.e_tot) * units.Hartree, "forces": forces, "dipole": dipole}
 
 
 def xtb(method: str, **options: Any) -> Any:
@@ -107,8 +111,16 @@ def xtb(method: str, **options: Any) -> Any:
 def gfn1(atoms: Atoms) -> dict[str, Any]:
     """Energy, forces and stress of a periodic system, GFN1-xTB (Γ point)."""
     copy = atoms.copy()
-    copy.calc = xtb(GFN1, accuracy=GFN1_ACCURACY)
+    copy.calc = xtb(GFN1, accuracy=XTB_ACCURACY)
     return {"energy": copy.get_potential_energy(), "forces": copy.get_forces(), "stress": copy.get_stress()}
+
+
+def gfn2(atoms: Atoms) -> dict[str, Any]:
+    """Energy, forces and dipole moment of a molecule, GFN2-xTB."""
+    copy = atoms.copy()
+    copy.calc = xtb(GFN2, accuracy=XTB_ACCURACY)
+    energy, forces = copy.get_potential_energy(), copy.get_forces()
+    return {"energy": energy, "forces": forces, "dipole": copy.get_dipole_moment()}
 
 
 # ---------------------------------------------------------------- geometries
@@ -145,12 +157,19 @@ def ethanol_block(seed: int, block: int) -> list[Atoms]:
     frames = []
     for temperature, count in ETHANOL_STAGES:
         atoms = molecule("CH3CH2OH")
-        atoms.calc = xtb("GFN2-xTB")
+        atoms.calc = xtb(GFN2)
         for frame in langevin_frames(atoms, temperature, (500, 80, count), 1.0, rng):
             frame.positions -= frame.get_center_of_mass()
             frame.info["config_type"] = f"md_{temperature:.0f}K"
             frames.append(frame)
     return frames
+
+
+def ethanol_again(seed: int, block: int) -> list[Atoms]:
+    """Take a block of the geometries in the file of ``ethanol``; the seed is that of the file."""
+    del seed
+    frames = load(DATA_SETS["ethanol"].path)[block * BLOCK : (block + 1) * BLOCK]
+    return [Atoms(one.numbers, one.positions, info={"config_type": one.info["config_type"]}) for one in frames]
 
 
 def random_strain(size: float, rng: np.random.Generator, *, shear: bool) -> np.ndarray:
@@ -209,6 +228,7 @@ class DataSet:
 
 DATA_SETS = {
     "ethanol": DataSet(HERE / "ethanol_pbe.extxyz", PBE, ethanol_block, pbe, 180),
+    "ethanol-dipoles": DataSet(HERE / "ethanol_gfn2.extxyz", GFN2, ethanol_again, gfn2, 180),
     "water": DataSet(HERE / "water_gfn1.extxyz", GFN1, water_block, gfn1, 140),
 }
 
@@ -259,16 +279,16 @@ def make(data_set: DataSet, path: Path, seed: int, total: int, keep: int) -> Non
 
 def make_isolated_atoms(folder: Path) -> None:
     """Write the energies of the single atoms of each data set, at its level of theory."""
-    for name, data_set in DATA_SETS.items():
-        frames = []
-        for symbol in ELEMENTS[name]:
+    for name, elements in ELEMENTS.items():
+        data_set, frames = DATA_SETS[name], []
+        for symbol in elements:
             multiplicity = MULTIPLICITIES[symbol]
             atoms = Atoms(symbol, info={"config_type": "IsolatedAtom"})
             if name == "ethanol":
                 energy = float(pbe_scf(atoms, multiplicity).e_tot) * units.Hartree
             else:
                 copy = atoms.copy()
-                copy.calc = xtb(GFN1, accuracy=GFN1_ACCURACY, multiplicity=multiplicity)
+                copy.calc = xtb(GFN1, accuracy=XTB_ACCURACY, multiplicity=multiplicity)
                 energy = float(copy.get_potential_energy())
             print(f"{data_set.level} {symbol}: {energy:.6f} eV")
             frames.append(labelled(atoms, data_set.level, energy=energy, forces=np.zeros((1, 3))))
@@ -280,7 +300,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("system", choices=[*DATA_SETS, "isolated-atoms"])
     number = parser.add_mutually_exclusive_group()
-    number.add_argument("--frames", type=int, help="frames the file shall have (default: 180 ethanol, 140 water)")
+    number.add_argument("--frames", type=int, help="frames the file shall have (default: 180 of ethanol, 140 of water)")
     number.add_argument("--extend", type=int, metavar="N", help="add N frames to the file, keeping those there are")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=HERE, help="where the files are (default: next to the script)")

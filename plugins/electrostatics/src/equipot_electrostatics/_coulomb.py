@@ -105,21 +105,24 @@ def _of_waves(
 
     fractional = (reciprocal.index_select(0, batch) * positions.unsqueeze(1)).sum(2)
     placed, q = rows.gather(fractional), rows.gather(charges)
-    angles = [2.0 * math.pi * placed[:, :, axis : axis + 1] * n[axis] for axis in range(3)]
-    (c1, c2, c3), (s1, s2, s3) = [angle.cos() for angle in angles], [angle.sin() for angle in angles]
-    c12 = (c1.unsqueeze(3) * c2.unsqueeze(2) - s1.unsqueeze(3) * s2.unsqueeze(2)).flatten(2)
-    s12 = (s1.unsqueeze(3) * c2.unsqueeze(2) + c1.unsqueeze(3) * s2.unsqueeze(2)).flatten(2)
+    angles = [2.0 * math.pi * placed[:, :, axis].unsqueeze(2) * n[axis] for axis in range(3)]
+    in_plane = _waves_of_planes(angles[0], angles[1])
+    along = torch.cat([angles[2].cos(), angles[2].sin()], dim=2).unsqueeze(2)
 
-    potentials = []
-    for channel in range(charges.shape[1]):
-        own = q[:, :, channel : channel + 1]
-        c, s = c12.transpose(1, 2), s12.transpose(1, 2)
-        real = (torch.bmm(c, c3 * own) - torch.bmm(s, s3 * own)) * weights
-        imaginary = (torch.bmm(s, c3 * own) + torch.bmm(c, s3 * own)) * weights
-        along = c3 * (torch.bmm(c12, real) + torch.bmm(s12, imaginary))
-        across = s3 * (torch.bmm(c12, imaginary) - torch.bmm(s12, real))
-        potentials.append((along + across).sum(2, keepdim=True))
-    return rows.scatter(torch.cat(potentials, dim=2) - math.sqrt(2.0 / math.pi) / sigma * q)
+    factors = torch.bmm(in_plane.transpose(1, 2), (q.unsqueeze(3) * along).flatten(2))
+    factors = factors.view(cell.shape[0], 2, weights.shape[1], q.shape[2], 2, weights.shape[2])
+    real = (factors[:, 0, :, :, 0] - factors[:, 1, :, :, 1]) * weights.unsqueeze(2)
+    imaginary = (factors[:, 1, :, :, 0] + factors[:, 0, :, :, 1]) * weights.unsqueeze(2)
+    conjugate = torch.cat([torch.cat([real, imaginary], dim=3), torch.cat([imaginary, -real], dim=3)], dim=1)
+    potentials = (torch.bmm(in_plane, conjugate.flatten(2)).view(*q.shape, along.shape[3]) * along).sum(3)
+    return rows.scatter(potentials - math.sqrt(2.0 / math.pi) / sigma * q)
+
+
+def _waves_of_planes(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Cosines, then sines, of all sums of an angle of each list: [n_frames, width, n_1], n_2, to 2 n_1 n_2 in a row."""
+    c, s = first.cos(), first.sin()
+    turns = torch.stack([torch.cat([c, s], dim=2), torch.cat([-s, c], dim=2)], dim=3)
+    return torch.matmul(turns, torch.stack([second.cos(), second.sin()], dim=2)).flatten(2)
 
 
 def _reciprocal(cell: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -169,7 +169,7 @@ def with_results(atoms: Any, **info: Any) -> Any:
 
     copied = atoms.copy()
     copied.info.update(info)
-    kept = ("energy", "forces", "stress")
+    kept = ("energy", "forces", "stress", "dipole")
     results = {key: value for key, value in atoms.calc.results.items() if key in kept}
     copied.calc = SinglePointCalculator(copied, **results)
     return copied

@@ -20,6 +20,7 @@ def equipot_commands() -> Iterator[CommandEntry]:
         ("phonons", "Compute phonon bands, density of states and thermal properties of a crystal"),
         ("eos", "Compute the equation of state of a crystal: volume and bulk modulus"),
         ("elastic", "Compute the elastic constants of a crystal"),
+        ("infrared", "Compute the infrared spectrum of a molecule from molecular dynamics with dipole moments"),
         ("predict", "Compute energies, forces and stresses of many structures"),
     ):
         yield CommandEntry(name=name, target=f"equipot_simulate._{name}_command.command", summary=summary)
