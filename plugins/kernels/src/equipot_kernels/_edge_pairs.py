@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -79,6 +80,11 @@ def source(spec: Mapping[str, Any], unit: str) -> str:  # noqa: ARG001 - as all 
     return _SOURCE
 
 
+@functools.lru_cache(maxsize=1)
+def _handle() -> int:
+    return registry.handle_of(SPEC)
+
+
 def edge_pairs(index: torch.Tensor, shift: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the edges that connect the same two atoms, or images of them, in both directions.
 
@@ -100,7 +106,7 @@ def edge_pairs(index: torch.Tensor, shift: torch.Tensor, n_atoms: int) -> tuple[
     if low < 0 or high >= n_atoms:
         raise KernelError(problem("edge_index", f"must hold atoms from 0 to {n_atoms - 1}", got=(low, high)))
     begin, first, pair = index.new_full((n_atoms + 1,), -1), index.new_empty(n_edges), index.new_empty(n_edges)
-    unit = registry.function(registry.handle_of(SPEC), "edge_pairs")
+    unit = registry.function(_handle(), "edge_pairs")
     unit(n_edges, *(tensor.data_ptr() for tensor in (index, shift, begin, first, pair)))
     return first[: int(begin[0]) if n_edges else 0], pair
 
