@@ -14,6 +14,7 @@ from equipot.quantities import (
     PerAtomModifier,
     as_quantity,
     compare,
+    complete_errors,
     in_mev,
     prediction_errors,
 )
@@ -47,6 +48,19 @@ def test_absent_labels_are_zero_and_never_read():
     assert (errors[1] == 0.5).all()
     outputs["stress_mask"] = torch.tensor([True, False])
     assert prediction_errors(COMPARED["stress"], outputs, batch)[1].tolist() == [False, False]
+
+
+@pytest.mark.parametrize("changed", ["forces_mask", "forces_weight", "no label", "no prediction"])
+def test_errors_of_complete_batches_only(changed):
+    batch = {"forces": torch.ones(2, 3).double(), "forces_mask": torch.tensor([True, True])}
+    outputs = {"forces": torch.tensor([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]])}
+    found = complete_errors(COMPARED["forces"], outputs, batch)
+    assert torch.equal(found, prediction_errors(COMPARED["forces"], outputs, batch).difference)
+    if changed.startswith("no"):
+        del (batch if changed == "no label" else outputs)["forces"]
+    else:
+        batch[changed] = torch.tensor([True, False]) if changed == "forces_mask" else torch.ones(2).double()
+    assert complete_errors(COMPARED["forces"], outputs, batch) is None
 
 
 def test_nan_is_an_error_unless_ignored():

@@ -84,6 +84,15 @@ def test_resuming_with_workers():
     assert unbroken_after(6, workers=2) == sum(epochs(loader(), 3), [])
 
 
+def test_sets_that_give_several_frames_at_once_are_asked_for_them():
+    class Several(Numbers):
+        def __getitems__(self, indices):
+            return [self[index] for index in indices]
+
+    several = TrainLoader(Several([1] * 10), BatchOrder(10, 5, batch_size=3))
+    assert epochs(several, 2) == epochs(loader(), 2)
+
+
 def test_state_is_plain_and_names_its_run():
     one = loader()
     next(iter(one))

@@ -80,6 +80,31 @@ def test_loss_and_gradient_equal_those_of_the_labelled_part():
         torch.testing.assert_close(outputs[key].grad, leaf.grad, rtol=1e-14, atol=0.0)
 
 
+@pytest.mark.parametrize("huber", [None, 0.5])
+def test_batches_with_and_without_weights_of_one_give_the_same(huber):
+    """Those without are compared in fewer operations."""
+    deltas = {"total_energy": huber, "forces": huber} if huber else None
+    found = {}
+    for weighted in (False, True):
+        outputs, batch = batch_of([2, 3], 5, forces=[True] * 5)
+        if weighted:
+            batch |= {f"{key}_weight": torch.ones(len(batch[key])).double() for key in ("total_energy", "forces")}
+        loss, metrics = EnergyForceLoss(huber=deltas), EnergyForceMetrics()
+        loss(outputs, batch)["weighted_sum"].backward()
+        metrics.update(outputs, batch)
+        values = {**loss.epoch_values(), **{f"metric_{key}": one for key, one in metrics.epoch_values().items()}}
+        found[weighted] = {**values, **{key: outputs[key].grad for key in ("total_energy", "forces")}}
+    torch.testing.assert_close(found[True], found[False], rtol=1e-14, atol=0.0)
+
+
+def test_sums_that_no_value_reads_are_not_kept():
+    loss, metrics = EnergyForceLoss(), EnergyForceMetrics()
+    assert [list(one["sums"]["terms.forces.sums"]) for one in (loss.state(), metrics.state())] == [
+        ["updates", "squares", "count"],
+        ["updates", "squares", "absolutes", "count", "largest"],
+    ]
+
+
 def test_a_batch_without_any_stress_adds_nothing_and_no_nan():
     outputs, batch = batch_of([2, 3], 2, stress=[False, False])
     loss = EnergyForceStressLoss()

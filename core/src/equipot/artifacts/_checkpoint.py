@@ -70,12 +70,20 @@ class _Record(_OptionalEntries):
 
 
 def checkpoint_record(
-    model: GraphModel, weights: str, training_config: Mapping[str, Any], data: Mapping[str, Any]
+    model: GraphModel,
+    weights: str,
+    training_config: Mapping[str, Any],
+    data: Mapping[str, Any],
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The entry ``equipot`` of a checkpoint, in plain containers.
 
-    ``weights`` says which ones the results belong to, and ``data`` has hashes and sizes of the data sets.
+    ``weights`` says which ones the results belong to, and ``data`` has hashes and sizes of the data sets. ``earlier``
+    is the entry of an earlier checkpoint with the same arguments, of which only what follows from the weights is made
+    anew.
     """
+    if earlier is not None:
+        return {**earlier, "approximations": plain(approximations_of(model))}
     modifiers = as_records(model.modifiers)
     installed = {record.distribution: record.version for record in plugins().records if record.state == "ok"}
     record: dict[str, Any] = plain(

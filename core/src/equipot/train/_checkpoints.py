@@ -32,8 +32,9 @@ REQUEUED = "hpc_ckpt_*.ckpt"
 """Files that Lightning's own handling of SLURM wrote."""
 
 PAUSE = 50.0
-"""After ``last.ckpt`` was written, the next one waits this many times as long as writing took. So checkpoints cost
-2 % of the time of a run whose epochs take milliseconds, and one that is killed has lost no more than this pause."""
+"""After ``last.ckpt`` was written, the next one waits this many times as long as writing took, that of a ``best.ckpt``
+that waited included. So checkpoints cost 2 % of the time of a run whose epochs take milliseconds, and a run that is
+killed has lost no more than this pause."""
 
 
 class AtomicCheckpoints(CheckpointIO):
@@ -72,8 +73,8 @@ class AtomicCheckpoints(CheckpointIO):
             self._waiting = None if self.due else _held(checkpoint)
             if self._waiting is not None:
                 return
-        self.flush()
         begun = time.monotonic()
+        self.flush()
         if path.parent != self.folder:
             if not self.folder.is_dir():
                 raise ArtifactError(problem(str(self.folder), "the folder of the run is gone"))
@@ -121,6 +122,8 @@ def _held(value: Any) -> Any:
         copied.update((key, _held(item)) for key, item in value.items())
         return copied
     if type(value) in {list, tuple}:
+        if _FIXED.issuperset(map(type, value)):  # as the hundreds of numbers in a state of random
+            return value if type(value) is tuple else value.copy()
         return type(value)([_held(item) for item in value])
     return value if type(value) in _FIXED else copy.deepcopy(value)
 

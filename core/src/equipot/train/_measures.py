@@ -227,4 +227,5 @@ def normalised(weights: Mapping[str, float], where: str) -> dict[str, float]:
 
 def weighted_sum(weights: Mapping[str, float], values: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Sum of the scalars that have a weight; there must be at least one weight."""
-    return torch.as_tensor(sum(weight * values[name] for name, weight in weights.items()))
+    first, *others = (weight * values[name] for name, weight in weights.items())
+    return torch.as_tensor(sum(others, start=first))

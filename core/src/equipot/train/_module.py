@@ -61,6 +61,8 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         self._epoch_schedule: EpochSchedule | None = None
         self._epochs_closed = 0
         self._validated = -1
+        self._recorded: tuple[Any, ...] = ()
+        self._record: dict[str, Any] | None = None
         self._saved_loop: dict[str, Any] = {}
         self._resumed: LoopPosition | None = None
         self.stays_stopped = True
@@ -199,6 +201,15 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
         """Clip gradients with the trainer's limit, or with that of the combination of gradients."""
         limit = (gradient_clip_val, gradient_clip_algorithm)
         self.clip_gradients(optimizer, *(limit if self.gradients is None else self.gradients.clipping(*limit)))
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Drop the gradients; torch's own method, unless it is overridden, records a profile of it."""
+        if type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad:
+            optimizer.zero_grad()
+            return
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take a step, then move the average."""
@@ -372,8 +383,10 @@ class LightningModule(Configurable, lightning.LightningModule, options=Lightning
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the model's config and the position in the epoch, in plain containers."""
-        weights = "raw" if self.ema is None else "ema"
-        record = checkpoint_record(self.model, weights, self.training_config, self.data_record)
+        given = (self.model, "raw" if self.ema is None else "ema", self.training_config, self.data_record)
+        same = all(one is other for one, other in zip(given, self._recorded, strict=False))
+        self._record = checkpoint_record(*given, earlier=self._record if same else None)
+        self._recorded, record = given, dict(self._record)
         record["automatic_modifiers"] = {} if self.automatic is None else self.automatic.to_dict()
         record["loop"] = {
             "epochs_closed": self._epochs_closed,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import abc
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
 from torchmetrics import Metric
 
+from equipot import _processes
 from equipot.errors import ConfigError, problem
 from equipot.graph import Graph
 from equipot.options import Configurable
-from equipot.quantities import COMPARED, Errors, prediction_errors
+from equipot.quantities import COMPARED, Errors, complete_errors, prediction_errors
 from equipot.train._measures import (
     WEIGHTED_SUM,
     Accumulator,
@@ -23,11 +24,11 @@ from equipot.train._measures import (
     weighted_sum,
 )
 
-_SUMS = {"squares": "sum", "absolutes": "sum", "count": "sum", "largest": "max"}
-"""What is kept of the errors, and how it is reduced over processes."""
+_SUMS = {"squares": "sum", "absolutes": "sum", "count": "sum", "largest": "max", "huber": "sum"}
+"""What can be kept of the errors, and how it is reduced over processes."""
 
 _HUBER = "huber"
-"""What is kept besides where large errors count linearly."""
+"""Kind of error, and what is kept for it, where large errors count linearly."""
 
 
 def huber(difference: torch.Tensor, delta: float) -> torch.Tensor:
@@ -49,6 +50,11 @@ class ErrorSums(Metric):
 
     Averages are taken over the scalar entries of the whole epoch and all processes; they are not means of means. Where
     the data give weights w, means are sum(w x) / sum(w); the largest error has no weight.
+
+    Args:
+        kept: Keys of what is kept of the errors.
+        groups: Number of groups.
+        delta: Errors beyond it count linearly in ``huber``; None: there is none.
     """
 
     full_state_update = False
@@ -58,31 +64,54 @@ class ErrorSums(Metric):
     largest: torch.Tensor
     huber: torch.Tensor
 
-    def __init__(self, groups: int = 1, delta: float | None = None) -> None:
+    def __init__(self, kept: Collection[str] = _SUMS, groups: int = 1, delta: float | None = None) -> None:
         super().__init__()
         self.delta = delta
-        self.kept = _SUMS if delta is None else {**_SUMS, _HUBER: "sum"}
-        for name, reduced_by in self.kept.items():
-            self.add_state(name, torch.zeros(groups, dtype=torch.float64), dist_reduce_fx=reduced_by)
+        self.kept = [name for name in _SUMS if name in kept and (name != _HUBER or delta is not None)]
+        for name in self.kept:
+            self.add_state(name, torch.zeros(groups, dtype=torch.float64), dist_reduce_fx=_SUMS[name])
 
-    def update(self, difference: torch.Tensor, weights: torch.Tensor, group: torch.Tensor | None = None) -> None:
+    def update(
+        self, difference: torch.Tensor, weights: torch.Tensor | None = None, group: torch.Tensor | None = None
+    ) -> None:
         """Add errors.
 
         Args:
             difference: Shape [n, …], 0 where the label is absent.
-            weights: Weight of each row, 0 where the label is absent, float64, shape [n].
+            weights: Weight of each row, 0 where the label is absent, float64, shape [n]; None: 1.
             group: Group of each row, shape [n]; None: all in group 0.
         """
-        rows = difference.detach().to(torch.float64).reshape(weights.shape[0], -1)
+        values = difference.detach().to(torch.float64)
+        if weights is None and group is None:
+            for name in self.kept if values.numel() else ():
+                self._add_all(name, values)
+            return
+        rows = values.reshape(len(values), -1)
+        weights = rows.new_ones(len(rows)) if weights is None else weights
         index = torch.zeros_like(weights, dtype=torch.int64) if group is None else group
-        width = rows.shape[1]
-        self.squares.index_add_(0, index, rows.square().sum(1) * weights)
-        self.absolutes.index_add_(0, index, rows.abs().sum(1) * weights)
-        if self.delta is not None:
-            self.huber.index_add_(0, index, huber(rows, self.delta).sum(1) * weights)
-        self.count.index_add_(0, index, weights * width)
-        if width and weights.shape[0]:
+        for name in self.kept if rows.numel() else ():
+            self._add_rows(name, rows, weights, index)
+
+    def _add_all(self, name: str, values: torch.Tensor) -> None:
+        if name == "count":
+            self.count += values.numel()
+        elif name == "largest":
+            torch.maximum(self.largest, values.abs().max(), out=self.largest)
+        else:
+            getattr(self, name).add_(self._summand(name, values).sum())
+
+    def _add_rows(self, name: str, rows: torch.Tensor, weights: torch.Tensor, index: torch.Tensor) -> None:
+        if name == "count":
+            self.count.index_add_(0, index, weights * rows.shape[1])
+        elif name == "largest":
             self.largest.scatter_reduce_(0, index, rows.abs().amax(1), "amax")
+        else:
+            getattr(self, name).index_add_(0, index, self._summand(name, rows).sum(1) * weights)
+
+    def _summand(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        if name == _HUBER and self.delta is not None:
+            return huber(values, self.delta)
+        return values.square() if name == "squares" else values.abs()
 
     def compute(self) -> dict[str, torch.Tensor]:
         """Sums of each group, by name; shape [groups]."""
@@ -129,13 +158,14 @@ class ErrorTerm(Term):
         self.delta = delta
         kinds = kinds if delta is None else (_HUBER, *kinds)
         self.kinds = {f"{quantity}_{kind}": KINDS[kind] for kind in kinds}
+        self._kept = {"count", *(_READ[kind] for kind in kinds)}
         self.type_weights = type_weights
         self.show_types, self.ignore_nan, self.where = show_types, ignore_nan, where
         self.types: tuple[str, ...] = ()
         self.weights: torch.Tensor | None = None
         if type_weights is not None and (not type_weights or min(type_weights.values()) <= 0):
             raise ConfigError(problem(where, "must be greater than 0 for every type", got=type_weights))
-        self.sums = ErrorSums(delta=delta)
+        self.sums = ErrorSums(self._kept, delta=delta)
 
     def bind(self, type_names: Sequence[str]) -> None:
         """Keep sums for each type, if types have weights; these must be given for exactly the model's types."""
@@ -149,7 +179,7 @@ class ErrorTerm(Term):
             raise ConfigError(problems)
         self.types = tuple(type_names)
         self.weights = torch.tensor([given[name] for name in type_names], dtype=torch.float64)
-        self.sums = ErrorSums(len(type_names), self.delta)
+        self.sums = ErrorSums(self._kept, len(type_names), self.delta)
 
     @property
     def predictions(self) -> tuple[str, ...]:
@@ -164,7 +194,16 @@ class ErrorTerm(Term):
 
     def update(self, outputs: Graph, batch: Graph) -> None:
         """Add a batch."""
-        self._added(outputs, batch)
+        if (complete := self._complete(outputs, batch)) is not None:
+            self.sums.update(complete)
+        else:
+            self._added(outputs, batch)
+
+    def _complete(self, outputs: Graph, batch: Graph) -> torch.Tensor | None:
+        """Errors that need neither masks nor weights, and no sums over processes."""
+        if self.weights is not None or self.ignore_nan or _processes.share()[1] > 1:
+            return None
+        return complete_errors(self.quantity, outputs, batch)
 
     def _added(self, outputs: Graph, batch: Graph) -> Errors | None:
         """Add a batch to the sums; its errors, or None without any label."""
@@ -180,6 +219,10 @@ class ErrorTerm(Term):
         of frames with small weights then changes the model less. With several processes it is this one's part of the
         mean over the batches of all, times their number.
         """
+        if (complete := self._complete(outputs, batch)) is not None:
+            self.sums.update(complete)
+            values = complete.square() if self.delta is None else huber(complete, self.delta)
+            return values.sum() / max(values.numel(), 1)
         added = self._added(outputs, batch)
         device = batch["num_atoms"].device
         weights = torch.ones(1, dtype=torch.float64) if self.weights is None else self.weights
@@ -237,6 +280,10 @@ KINDS: dict[str, Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tens
 }
 """Mean square, root mean square, mean absolute error, mean of Huber's function and largest absolute error, from sums
 and weights of groups."""
+
+
+_READ = {"mse": "squares", "rmse": "squares", "mae": "absolutes", "huber": _HUBER, "maxabserr": "largest"}
+"""What each of them reads besides the number of entries."""
 
 
 class TermMeasure(Configurable, abc.ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,6 +63,8 @@ def make_trainer(
         given["logger"] = [record, *named_loggers(words or (), folder.path, folder.step)]
         record.keep(folder.kept_rows)
     given["callbacks"] = callbacks(given.get("callbacks"), record)
+    if given.get("profiler") is None:
+        given["profiler"] = _unprofiled()
     _quiet_output(given)
     given["plugins"] = _plugins(listed(given.get("plugins")), folder.path)
     try:
@@ -69,6 +72,22 @@ def make_trainer(
     except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
         raise ConfigError(problem("trainer", " ".join(str(error).split()))) from None
     return trainer
+
+
+def _unprofiled() -> Any:
+    """Lightning's profiler that measures nothing, without the generator in which it runs each hook of each callback.
+
+    Those of a step take as long as its optimizer.
+    """
+    from lightning.pytorch.profilers import PassThroughProfiler
+
+    nothing = contextlib.nullcontext()
+
+    class Unprofiled(PassThroughProfiler):
+        def profile(self, action_name: str) -> Any:
+            return nothing
+
+    return Unprofiled()
 
 
 def _quiet_output(given: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -62,6 +63,11 @@ check, sizes, source = single(SPEC, _SOURCE)
 _given: contextvars.ContextVar[tuple[torch.Tensor, torch.Tensor] | None] = contextvars.ContextVar("pairs", default=None)
 
 
+@functools.lru_cache(maxsize=1)
+def _handle() -> int:
+    return registry.handle_of(SPEC)
+
+
 def edge_pairs(index: torch.Tensor, shift: torch.Tensor, n_atoms: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the edges that connect the same two atoms, or images of them, in both directions.
 
@@ -83,7 +89,7 @@ def edge_pairs(index: torch.Tensor, shift: torch.Tensor, n_atoms: int) -> tuple[
     if low < 0 or high >= n_atoms:
         raise KernelError(problem("edge_index", f"must hold atoms from 0 to {n_atoms - 1}", got=(low, high)))
     begin, first, pair = index.new_full((n_atoms + 1,), -1), index.new_empty(n_edges), index.new_empty(n_edges)
-    unit = registry.function(registry.handle_of(SPEC), "edge_pairs")
+    unit = registry.function(_handle(), "edge_pairs")
     unit(n_edges, *(tensor.data_ptr() for tensor in (index, shift, begin, first, pair)))
     return first[: int(begin[0]) if n_edges else 0], pair
 

@@ -81,6 +81,34 @@ def test_states_are_independent(runner):
     torch.testing.assert_close(gradient, y)
 
 
+def test_gradients_of_two_steps_do_not_share_memory(runner):
+    x, g = torch.randn(2, 3, 4, dtype=torch.float64)
+    (y, _), state = runner.forward([x])
+    (first,) = runner.backward(state, [g])
+    _, state = runner.forward([2 * x])
+    (second,) = runner.backward(state, [g])
+    torch.testing.assert_close(first, g * y)
+    assert first.data_ptr() != second.data_ptr()
+
+
+def test_a_gradient_that_phase_0_has_begun(kernel_folder, monkeypatch):
+    """Its buffer stays where it is between the phases."""
+    monkeypatch.setenv("EQUIPOT_CACHE_DIR", str(kernel_folder))
+    begun = ir.Loop((N,), (), (ir.Step("constant", "float64", (), 2.0),), (ir.Store(0, flat(2)),))
+    added = ir.Loop((N,), (flat(1),), (), (ir.Store(0, flat(2), add=True),), phase=1)
+    program = ir.Program(
+        symbols=(ir.Symbol(0, 0),),
+        inputs=(ir.Input(0, (N,)), ir.Input(1, (N,), 1)),
+        constants={},
+        buffers=(ir.Buffer("float64", N),) * 3,
+        instructions=(begun, added),
+        outputs=(ir.Output(2, (N,), 1),),
+    )
+    _, state = (made := Runner(program)).forward([torch.zeros(5, dtype=torch.float64)])
+    (gradient,) = made.backward(state, [torch.arange(5.0, dtype=torch.float64)])
+    assert gradient.tolist() == [2.0, 3.0, 4.0, 5.0, 6.0]
+
+
 def test_a_state_is_used_once(runner):
     state = check(runner, 2)
     with pytest.raises(KernelError, match="a state can be used by one backward run; run forward again"):

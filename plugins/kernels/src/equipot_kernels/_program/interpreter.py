@@ -23,6 +23,7 @@ from equipot_kernels._build import cache, registry
 from equipot_kernels._build.errors import KernelError
 from equipot_kernels._program.encode import Encoded, encode
 from equipot_kernels._program.ir import Output, Program, Size, TorchCall
+from equipot_kernels._program.places import buffers_of
 
 _PARTS = ("math.cpp", "steps.cpp", "access.cpp", "loop.cpp", "gemm.cpp", "run.cpp")
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
@@ -141,6 +142,11 @@ class State:
         """Where a buffer is."""
         return int(self._numbers[self._first_address + buffer])
 
+    def place(self, buffer: int, tensor: torch.Tensor) -> None:
+        """Let a buffer be in the memory of a tensor of its size."""
+        self.tensors[buffer] = tensor
+        self._numbers[self._first_address + buffer] = tensor.data_ptr()
+
     def buffer(self, number: int) -> torch.Tensor:
         """A buffer as a flat tensor that shares its memory."""
         if number in self.tensors:
@@ -171,8 +177,9 @@ class Runner:
         self.constants = {number: _constant(program, number, values) for number, values in program.constants.items()}
         self._arenas: collections.deque[torch.Tensor] = collections.deque(maxlen=_SPARE)
         self._inputs = tuple(_Inputs(program, self.encoded, phase) for phase in (0, 1))
+        shared = _shared(program)
         self._outputs = tuple(
-            [_Target(program, self.encoded, each) for each in program.outputs if each.phase == phase]
+            [_Target(program, self.encoded, each, shared) for each in program.outputs if each.phase == phase]
             for phase in (0, 1)
         )
         self._symbols = [(self._inputs[0].positions.get(symbol.input, -1), symbol.axis) for symbol in program.symbols]
@@ -219,6 +226,8 @@ class Runner:
     def _run(self, phase: int, state: State, inputs: _Prepared) -> list[torch.Tensor]:
         arena = state.arena
         self._inputs[phase].bind(state, inputs)
+        targets = self._outputs[phase]
+        own = [target.placed(state) for target in targets]
         frame = _Frame(
             self.code_at,
             state.sizes_at,
@@ -232,7 +241,7 @@ class Runner:
                 call_torch(part, state)
             elif _library().program_run(ctypes.addressof(frame), part.begin, part.end):
                 raise self._error(frame)
-        outputs = [target.copied(state) for target in self._outputs[phase]]
+        outputs = [target.copied(state) if made is None else made for target, made in zip(targets, own, strict=True)]
         del arena
         return outputs
 
@@ -335,21 +344,46 @@ class _Inputs:
 
 
 class _Target:
-    """An output and how it is copied out."""
+    """An output and how it becomes a tensor.
 
-    def __init__(self, program: Program, encoded: Encoded, output: Output) -> None:
+    Gradients are as large as the parameters, so they are written to their tensors at once where nothing but phase 1
+    uses the buffer. Outputs of phase 0 are copied: what is done with them must not change what phase 1 reads.
+    """
+
+    def __init__(self, program: Program, encoded: Encoded, output: Output, shared: set[int]) -> None:
         self._buffer = output.buffer
         self._dtype = _DTYPES[program.buffers[output.buffer].dtype]
         self._sizes = [encoded.sizes[size] for size in output.shape]
+        self._apart = output.buffer not in shared
+
+    def placed(self, state: State) -> torch.Tensor | None:
+        """A new tensor in whose memory the buffer will be, if it can be there."""
+        if not self._apart:
+            return None
+        made = self._new(state)
+        state.place(self._buffer, made)
+        return made
 
     def copied(self, state: State) -> torch.Tensor:
         """A new tensor."""
-        made = torch.empty(state.shape(self._sizes), dtype=self._dtype)
-        count = state.length(self._buffer)
-        if made.numel() != count:
-            raise KernelError(problem("program", "an output does not fit its buffer", got=list(made.shape)))
-        ctypes.memmove(made.data_ptr(), state.address(self._buffer), count * self._dtype.itemsize)
+        made = self._new(state)
+        ctypes.memmove(made.data_ptr(), state.address(self._buffer), made.nbytes)
         return made
+
+    def _new(self, state: State) -> torch.Tensor:
+        made = torch.empty(state.shape(self._sizes), dtype=self._dtype)
+        if made.numel() != state.length(self._buffer):
+            raise KernelError(problem("program", "an output does not fit its buffer", got=list(made.shape)))
+        return made
+
+
+def _shared(program: Program) -> set[int]:
+    """Buffers that cannot be moved between the phases, or are more than one output."""
+    given = [*(one.buffer for one in program.inputs), *program.constants]
+    early = [buffer for one in program.instructions if one.phase == 0 for buffer in buffers_of(one)]
+    counts = collections.Counter(one.buffer for one in program.outputs)
+    several = [one.buffer for one in program.outputs if one.phase == 0 or counts[one.buffer] > 1]
+    return {*given, *early, *several}
 
 
 def call_torch(call: TorchCall, state: State) -> None:
