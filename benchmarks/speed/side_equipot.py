@@ -69,14 +69,15 @@ class Side(BaseSide):
         variant, _, kind = mode.partition("-")
         os.environ["EQUIPOT_AUTOMATIC_MODIFIERS"] = str(int(variant == "default"))  # also those of the calculator
         if kind == "train":
-            return self._train(self._modified(variant, "training"))
-        model = self._modified(variant, "inference")
+            return self._train(self.modified(variant, "training"))
+        model = self.modified(variant, "inference")
         if kind in ("", "jit"):
             return self._call(model) if kind == "" else self._ase(model)
         compiled = self._compiled(model, variant)
         return self._call(compiled) if kind == "aoti" else self._ase(compiled)
 
-    def _modified(self, variant: str, use: str) -> Any:
+    def modified(self, variant: str, use: str) -> Any:
+        """The model of a variant, for ``inference`` or ``training``."""
         import equipot.model
 
         model = self.model

@@ -84,7 +84,7 @@ class EnergyTermModule(torch.nn.Module, ABC):
     """Own cutoff radius in Å; None for the model's edges."""
 
     locality: Locality = "strict"
-    """As for EnergyModule."""
+    """How far away atoms influence an atom's energy, beyond the fields that it reads; as for EnergyModule."""
 
     boundary: tuple[str, ...] = BOUNDARIES
     """Frames that it is made for: some of ``molecule``, ``wire``, ``slab`` and ``bulk``, which are periodic in 0, 1, 2
