@@ -22,6 +22,7 @@ from equipot_fit._fit import AIM, Fit, FitOptions, Record, free_folder
 def quick(monkeypatch):
     """A run of some steps, whose tail is short."""
     monkeypatch.setattr(module, "write_report", lambda folder, **_: None)
+    monkeypatch.setattr("equipot_fit._package.refit_frames", lambda total, weights, frame, train, val: train)
 
 
 def options(water, folder, **given):

@@ -11,6 +11,7 @@ from equipot_fit import _plan, _planned
 from equipot_fit import _rules as rules
 from equipot_fit._facts import Sizes
 from equipot_fit._plan import make_plan
+from equipot_fit._speed import NoTimeError
 
 
 @pytest.fixture(autouse=True)
@@ -274,3 +275,18 @@ def test_a_family_that_is_not_installed(facts, monkeypatch):
         ConfigError, match="--model: AllegroModel is not installed, got 'allegro'; pip install equipot-all"
     ):
         make_plan(facts(), family="allegro")
+
+
+def test_without_time_to_measure_another_size_what_is_known_must_do(facts):
+    asked = []
+
+    def measure(config):
+        if asked:
+            raise NoTimeError
+        asked.append(config)
+        return SimpleNamespace(step=1.0)
+
+    plan = make_plan(facts(), 15, step_seconds=measure)
+    assert plan.size == {key: asked[0]["training_module"]["model"][key] for key in plan.size}
+    assert plan.expected.step == 1.0
+    assert plan.expected.frames == {"train": 800, "val": 100, "test": 100}

@@ -3,6 +3,7 @@
 import pytest
 
 from equipot.errors import ConfigError
+from equipot_fit import _speed as module
 from equipot_fit._speed import Measured, StepTime, step_seconds, timing_config
 
 
@@ -48,3 +49,26 @@ def test_a_signal_ends_the_command(config, monkeypatch):
     with pytest.raises(SystemExit) as stop:
         step_seconds(config)
     assert stop.value.code == 130
+
+
+def test_after_a_while_no_further_config_is_measured(monkeypatch):
+    monkeypatch.setattr(module, "step_seconds", lambda config, seconds: config["data"])
+    measured = module.Measured(until=0.0)
+    assert measured({"data": 1}) == measured({"data": 1}) == 1
+    with pytest.raises(module.NoTimeError):
+        measured({"data": 2})
+
+
+def test_slowness_is_that_of_the_last_seconds_and_never_below_one():
+    speed, work = module.Slowness(), [0.0]
+    speed.worked = lambda: work[0]
+    speed.start(0.0)
+    factors = []
+    for now in range(1, 101):
+        work[0] += 1.2 if now <= 50 else 0.25
+        speed.look(float(now), 20.0)
+        factors.append(speed.factor)
+    assert factors[40] == 1.0
+    assert factors[-1] == pytest.approx(4.0)
+    speed.look(1e6, 20.0)
+    assert speed.factor == module.MOST_SLOWED

@@ -272,7 +272,8 @@ def _require(
     if not whole.places:
         raise DataError(problem(where, "has no frames"))
     if len(pool) < FEWEST_FRAMES:
-        besides = f" besides {len(whole.places) - len(pool)} isolated atoms" if len(whole.places) > len(pool) else ""
+        alone = len(whole.places) - len(pool)
+        besides = f" besides {alone} isolated atom{'s' * (alone != 1)}" if alone else ""
         hint = "a potential needs frames to learn from and others to judge it by; some 20 are a start"
         raise DataError(problem(where, f"has {len(pool)} frame{'s' * (len(pool) != 1)}{besides}", hint=hint))
     if not labels.keys() & {"total_energy", "forces"}:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from equipot_fit import _facts as facts
 from equipot_fit import _geometry as geometry
 from equipot_fit import _rules as rules
+from equipot_fit._other_labels import LEAST_PART
 from equipot_fit._rules import Size
 
 
@@ -38,6 +39,15 @@ def _data() -> list[Rule]:
             "is learnt only "
             "together with forces.",
             "Frames without a label do not count in its term, so that no frame needs to be thrown away.",
+        ),
+        Rule(
+            "Other labels",
+            "training_module.model.modifiers, training_module.loss.coeffs",
+            "Labels that plugins declare are looked for by what their keys are called. One is learnt if an installed "
+            "modifier adds a head for it that serves the boundary conditions and charges of the frames, and "
+            f"{_percent(LEAST_PART)} of the frames have it. Its weight is the square of rms force / rms label. "
+            "Others are named with the reason.",
+            "What is in a file is either learnt or said to be left out; errors of different units then count alike.",
         ),
         Rule(
             "Checks",
@@ -94,7 +104,8 @@ def _model() -> list[Rule]:
             "Family",
             "training_module.model._target_",
             f"NequIP-like, unless `--model allegro` is given or frames of middle size have {rules.MANY_ATOMS} atoms.",
-            "Message passing learns more from few frames; strictly local models can be divided over processes.",
+            "Message passing sees further with the same radius; strictly local models can be divided over processes. "
+            "Which is more accurate depends on data and time, see [below](#families-compared).",
         ),
         Rule(
             "Size",

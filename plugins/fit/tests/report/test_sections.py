@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from equipot.data import FrameCollection
 from equipot_fit._report import _curves as curves
+from equipot_fit._report import _dynamics as dynamics
 from equipot_fit._report import _physics as physics
 from equipot_fit._report import _speed as speed
 from equipot_fit._report import _usage as usage
@@ -208,6 +209,49 @@ def test_wrong_forces_and_preferred_directions_are_found(subject):
 def test_dynamics_that_break_off_are_said():
     data = {"broken": "EquipotCalculator: <b>", "steps": 2, "time_fs": [], "change_mev": []}
     assert "broke off after 2 steps: EquipotCalculator: &lt;b&gt;" in DYNAMICS.draw(data)
+
+
+class Moves:
+    """Dynamics whose steps take a tenth of a second of a clock."""
+
+    def __init__(self):
+        self.now, self.atoms = 0.0, Atoms("H2")
+
+    def run(self, steps):
+        self.now += 0.1 * steps
+
+
+def test_dynamics_fill_the_time_that_is_set_for_the_report(monkeypatch):
+    moves = Moves()
+    monkeypatch.setattr(dynamics.time, "monotonic", lambda: moves.now)
+    for _ in dynamics._steps(moves, 60.0):
+        moves.run(1)
+    assert 0.95 * 60.0 < moves.now < 60.0
+
+
+def test_dynamics_without_time_are_not_shown(monkeypatch):
+    moves = Moves()
+    monkeypatch.setattr(dynamics.time, "monotonic", lambda: moves.now)
+    with pytest.raises(NotShownError, match="no time left for 40 steps"):
+        next(dynamics._steps(moves, 3.0))
+
+
+@pytest.mark.filterwarnings("ignore:Use thermalize_momenta:DeprecationWarning")
+def test_a_long_run_is_drawn_by_some_of_its_steps(subject, monkeypatch):
+    monkeypatch.setattr(dynamics, "_steps", lambda *_: range(25))
+    monkeypatch.setattr(dynamics, "MOST", 10)
+    found = dynamics.run(subject.model, Atoms("CO", [[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]), 0.5)
+    assert found["steps"] == 25
+    assert found["time_fs"] == [0.0, 1.5, 3.0, 4.5, 6.0, 7.5, 9.0, 10.5, 12.0]
+    assert len(found["change_mev"]) == 9
+
+
+def test_a_report_in_a_hurry_makes_no_checks_again(subject, monkeypatch):
+    hurried = Subject(subject.run, until=1e9)
+    monkeypatch.setattr(type(hurried.data), "verdict", lambda *_, **__: pytest.fail("it does"))
+    found = DATA.data(hurried)
+    assert found["verdict"] is None
+    assert "gave no warning before the training" in DATA.draw(found)
 
 
 def test_copies_are_far_apart_or_periodic():

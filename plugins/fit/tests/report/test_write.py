@@ -108,6 +108,15 @@ def test_every_section_is_there_or_says_why_not(report):
     assert "could not be" not in report[0]
 
 
+def test_sections_for_which_there_is_no_time_are_named(run, tmp_path):
+    path = write_report(run, tmp_path / "a.html", until=0.0)
+    found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    absent = {name for name, one in found.items() if isinstance(one, dict) and "no time left" in str(one)}
+    assert absent == {one.name for one in SECTIONS if one.can_wait}
+    assert "not_shown" not in found["errors"]
+    assert f"equipot report {run} has it" in path.read_text(encoding="utf-8")
+
+
 def test_laws_hold_for_a_model_of_ours(report):
     physics = report[1]["physics"]
     assert physics["dtype"] == "float64"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from equipot.data import Census
@@ -22,7 +23,6 @@ def data(subject: Subject) -> Data:
     for name, one in sets.items():
         census.add(name, one)
     known = subject.known_data.get("files") or {}
-    verdict = module.verdict(sets=sets).to_dict()
     split = subject.run.splits
     return {
         "sets": {name: _set(one) for name, one in census.sets.items()},
@@ -30,9 +30,17 @@ def data(subject: Subject) -> Data:
         "split": {"by": split.get("by"), "seed": module.options.seed} if split else None,
         "files": {path: known.get(path, "") for path in (known or module.source_files())},
         "changed_files": subject.changed_files,
-        "verdict": verdict,
+        "verdict": _checked(subject),
         "frames_digest": subject.known_data.get("frames") or {},
     }
+
+
+def _checked(subject: Subject) -> dict[str, Any] | None:
+    """What the checks say; where time is short, what they warned of before the training, None for nothing."""
+    if math.isfinite(subject.until) and subject.run.results:
+        warned: dict[str, Any] | None = subject.run.results.get("data")
+        return warned
+    return subject.data.verdict(sets=subject.sets).to_dict()
 
 
 def _set(one: Any) -> dict[str, Any]:
@@ -81,7 +89,9 @@ def _sets(data: Data) -> object:
     return table(header, rows, texts=header[3:], caption=f"Sets, in {data['units']} units")
 
 
-def _verdict(verdict: dict[str, Any]) -> object:
+def _verdict(verdict: dict[str, Any] | None) -> object:
+    if verdict is None:
+        return paragraph("The checks of the data gave no warning before the training; what they noted is in train.log.")
     findings = verdict["findings"]
     looked = verdict.get("sampling") or "all frames"
     if not findings:
