@@ -29,7 +29,6 @@ ELSEWHERE = {
     # Parts of a run, which tests see as a whole.
     "equipot.train._environment": "core/tests/config/test_resolve.py",
     "equipot.train._quiet": "core/tests/train/test_run.py",
-    "equipot.train._trainer": "core/tests/train/test_run.py",
     # The counters of Lightning's loops: a resumed run shows whether they are right.
     "equipot.train._position": "core/tests/train/test_resume.py",
     # Parts of models and config translations, tested through the whole.

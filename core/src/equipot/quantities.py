@@ -245,7 +245,7 @@ def prediction_errors(
 def complete_errors(quantity: FieldValues, outputs: Graph, batch: Graph) -> torch.Tensor | None:
     """Prediction minus label in batches where no label is absent and all count alike, with few operations.
 
-    A step of training for small molecules takes hardly longer than ``prediction_errors``, which serves all batches.
+    ``prediction_errors``, which serves all batches, takes a part of a training step of small molecules that one sees.
 
     Args:
         quantity: What is compared.

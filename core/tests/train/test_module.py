@@ -142,6 +142,34 @@ def test_metrics_that_a_profiler_hooks(frames):
     assert "val0_epoch/forces_mae" in fit(module, frames).callback_metrics
 
 
+def test_what_checkpoints_say_of_a_model_is_made_once(frames):
+    module = LightningModule(recipe(), EnergyForceLoss(), val_metrics=EnergyForceMetrics(), optimizer=ADAM)
+    fit(module, frames)
+
+    def record():
+        checkpoint = {}
+        module.on_save_checkpoint(checkpoint)
+        return checkpoint["equipot"]
+
+    first = record()
+    assert record()["model"] is first["model"]
+    module.training_config = {"run": ["train"]}
+    assert record()["training_config"] == {"run": ["train"]} != first["training_config"]
+
+
+def test_gradients_are_dropped_by_the_optimizers_own_method_if_it_has_one(frames):
+    called = []
+
+    class Own(torch.optim.SGD):
+        def zero_grad(self, set_to_none=True):
+            called.append(set_to_none)
+            super().zero_grad(set_to_none=set_to_none)
+
+    module = LightningModule(recipe(), EnergyForceLoss(), optimizer=functools.partial(Own, lr=1e-4))
+    trainer = fit(module, frames)
+    assert len(called) >= trainer.global_step > 0
+
+
 def test_logged_names(frames):
     module = LightningModule(recipe(), EnergyForceLoss(), EnergyForceMetrics(), EnergyForceMetrics(), optimizer=ADAM)
     logged = set(fit(module, frames).callback_metrics)

@@ -79,8 +79,7 @@ def checkpoint_record(
     """The entry ``equipot`` of a checkpoint, in plain containers.
 
     ``weights`` says which ones the results belong to, and ``data`` has hashes and sizes of the data sets. ``earlier``
-    is the entry of an earlier checkpoint with the same arguments, of which only what follows from the weights is made
-    anew.
+    is the entry of an earlier checkpoint with the same arguments: only what follows from the weights is computed again.
     """
     if earlier is not None:
         return {**earlier, "approximations": plain(approximations_of(model))}

@@ -140,7 +140,7 @@ class TrainLoader(DataLoader[Graph]):
 
     @property
     def _is_plain(self) -> bool:
-        """Whether frames are taken in this process as they are; torch's loader takes a third of the time on top."""
+        """Whether frames are taken in this process as they are."""
         return not (self.num_workers or self.pin_memory) and not hasattr(self.dataset, "__getitems__")
 
     def _collated(self) -> Iterator[Graph]:
