@@ -251,8 +251,9 @@ def table(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "title": f"Fine-tuned for ethanol; old frames: {CASES[found['case']]}",
         "description": f"Mean absolute errors on {TEST} test frames. Small NequIP-like models; "
-        f"{BASE_STEPS[found['case']]} steps on the old frames, {STEPS} in all other trainings, {BATCH} frames in a batch, "
-        f"best of the validations on {VALIDATION} further frames. Rates were not tuned: {RATE} from scratch, {FINE_RATE} fine-tuned, "
+        f"{BASE_STEPS[found['case']]} steps on the old frames, {STEPS} in all other trainings, {BATCH} frames in a "
+        f"batch, best of the validations on {VALIDATION} further frames. Rates were not tuned: {RATE} from scratch, "
+        f"{FINE_RATE} fine-tuned, "
         f"{2 * FINE_RATE} with low rank.",
         "columns": [
             "training", "new frames", "new: energy, meV/atom", "new: forces, meV/Å",

@@ -19,7 +19,7 @@ from equipot_fit import _rules as rules
 from equipot_fit._commands import say
 from equipot_fit._facts import Facts, gather
 from equipot_fit._finish import EVALUATION, SETS
-from equipot_fit._fit import GUESSED, MEASURED_FROM, RECORD, Fit, FitOptions, read_entries
+from equipot_fit._fit import MEASURED_FROM, RECORD, Fit, FitOptions, read_entries
 from equipot_fit._plan import Part, make_plan
 from equipot_fit._planned import Plan
 from equipot_fit._power_law import FEWEST_SIZES, MeaninglessError, fit_power_law
@@ -158,7 +158,7 @@ class LearningCurve:
             raise ConfigError(problem("--minutes", what, got=minutes, hint=f"{SHORTEST * count:g} are the least"))
         measured = Measured() if minutes >= MEASURED_FROM else None
         plan = self._plan(facts, minutes / count, step_seconds=measured)
-        each = GUESSED if measured is None else measured(plan.config)
+        each = plan.expected if measured is None else measured(plan.config)
         planning = time.monotonic() - options.begun
         share = max((60.0 * minutes - planning - END) / count / 60.0, SHORTEST)
         self._make_folder()
