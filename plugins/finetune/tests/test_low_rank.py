@@ -108,7 +108,7 @@ def test_decay_pulls_back_to_the_start():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("rank", 0), ("rank", 1.5), ("scale", 0.0), ("lr", -1.0), ("weight_decay", -0.1), ("betas", (0.9, 1.0))],
+    [("rank", 0), ("rank", 1.5), ("scale", 0.0), ("lr", -1.0), ("weight_decay", -0.1)],
 )
 def test_wrong_options_are_seen_in_the_check_of_a_config(option, value):
     _, problems = check_options(LowRankAdam, {"params": [], option: value}, "optimizer")
@@ -116,10 +116,12 @@ def test_wrong_options_are_seen_in_the_check_of_a_config(option, value):
     assert problems[0].startswith(f"optimizer.{option}")
 
 
-def test_a_name_that_fits_nothing():
+def test_what_only_the_optimizer_sees():
     message = "LowRankAdam.full: no parameter has this name, got 'nothing'; parts: part, part.0"
     with pytest.raises(ConfigError, match=message):
         LowRankAdam(weights((4, 4)), full=["nothing"])
+    with pytest.raises(ConfigError, match="LowRankAdam.betas: must be at least 0 and below 1"):
+        LowRankAdam(weights((4, 4)), betas=(0.9, 1.0))
 
 
 def test_parameters_need_names():

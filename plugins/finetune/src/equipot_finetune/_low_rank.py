@@ -23,9 +23,6 @@ from torch.optim.optimizer import Optimizer
 from equipot.errors import ConfigError, problem
 from equipot_finetune._freeze import is_part, part_problems
 
-NotNegative = Annotated[float, Field(ge=0.0)]
-Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
-
 LEFT, RIGHT, CHANGE = "left", "right", "change"
 _EPS = 1e-8
 """Added to the root of the average of squares, as torch's Adam does by default."""
@@ -48,15 +45,15 @@ class LowRankAdam(Optimizer):
         seed: Seed of the factors that do not start at zero.
 
     Raises:
-        ConfigError: If parameters have no names, or a name in ``full`` fits no parameter.
+        ConfigError: If parameters have no names, a name in ``full`` fits no parameter, or a decay is out of range.
     """
 
     def __init__(
         self,
         params: Any,
-        lr: NotNegative = 1e-3,
-        betas: tuple[Decay, Decay] = (0.9, 0.999),
-        weight_decay: NotNegative = 0.0,
+        lr: Annotated[float, Field(ge=0.0)] = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: Annotated[float, Field(ge=0.0)] = 0.0,
         rank: Annotated[int, Field(ge=1)] = 4,
         scale: Annotated[float, Field(gt=0.0)] = 1.0,
         full: list[str] | None = None,
@@ -65,7 +62,10 @@ class LowRankAdam(Optimizer):
         named = list(params)
         if not all(isinstance(one, tuple) for one in named):
             raise ConfigError(problem("LowRankAdam.params", "must be pairs of name and parameter"))
-        if problems := part_problems("LowRankAdam.full", full, [name for name, _ in named]):
+        problems = part_problems("LowRankAdam.full", full, [name for name, _ in named])
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            problems.append(problem("LowRankAdam.betas", "must be at least 0 and below 1", got=betas))
+        if problems:
             raise ConfigError(problems)
         self._full, self._seed = tuple(full or ()), seed
         defaults = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "rank": rank, "scale": scale}
