@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 RECORD = Path(__file__).resolve().parent.parent / "tests" / "public_api.json"
 
 PACKAGES = (
-    "equipot", "equipot_allegro", "equipot_dipoles", "equipot_electrostatics", "equipot_engines", "equipot_finetune", "equipot_fit",
-    "equipot_force_stress", "equipot_from_nequip", "equipot_kernels", "equipot_lammps", "equipot_nequip",
+    "equipot", "equipot_allegro", "equipot_dipoles", "equipot_electrostatics", "equipot_engines", "equipot_finetune",
+    "equipot_fit", "equipot_force_stress", "equipot_from_nequip", "equipot_kernels", "equipot_lammps", "equipot_nequip",
     "equipot_simulate", "equipot_testing", "equipot_toolbox", "equipot_uncertainty", "equipot_zbl",
 )  # fmt: skip
 """Packages whose interface is recorded."""
