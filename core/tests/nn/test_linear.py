@@ -90,3 +90,14 @@ def test_per_type_linear_takes_types_and_one_hot_rows(num_types):
         torch.testing.assert_close(OUT.view(y, block), expected, rtol=1e-13, atol=1e-13)
         begin += size
     assert begin == matrices.shape[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_matrices_of_a_type_do_not_depend_on_the_number_of_types(dtype):
+    """Bit for bit, so that a model to which types are added computes the same for the old ones."""
+    layout = FeatureLayout.parse("16x0e+16x1o")
+    linear = PerTypeLinear(layout, layout, embedding_dim=12, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    table = torch.randn(20, 12, dtype=dtype, generator=torch.Generator().manual_seed(2))
+    expected = linear.matrices(table)
+    for count in (2, 3, 8, 9):
+        assert torch.equal(linear.matrices(table[:count]), expected[:count])

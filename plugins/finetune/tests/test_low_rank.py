@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from equipot.errors import ConfigError
+from equipot.validation import check_options
 from equipot_finetune import LowRankAdam
 from equipot_testing.conformance import PartConformance
 
@@ -106,19 +107,21 @@ def test_decay_pulls_back_to_the_start():
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"rank": 0}, "LowRankAdam.rank: must be an integer of at least 1, got 0"),
-        ({"scale": 0.0}, "LowRankAdam.scale: must be greater than 0"),
-        ({"lr": -1.0}, "LowRankAdam.lr: must be 0 or greater, got -1.0"),
-        ({"weight_decay": math.nan}, "LowRankAdam.weight_decay: must be 0 or greater, got nan"),
-        ({"betas": (0.9, 1.0)}, "LowRankAdam.betas: must be two numbers, at least 0 and below 1"),
-        ({"full": ["nothing"]}, "LowRankAdam.full: no parameter has this name, got 'nothing'; parts: part, part.0"),
-    ],
+    ("option", "value"),
+    [("rank", 0), ("rank", 1.5), ("scale", 0.0), ("lr", -1.0), ("weight_decay", -0.1)],
 )
-def test_wrong_options(options, message):
+def test_wrong_options_are_seen_in_the_check_of_a_config(option, value):
+    _, problems = check_options(LowRankAdam, {"params": [], option: value}, "optimizer")
+    assert len(problems) == 1
+    assert problems[0].startswith(f"optimizer.{option}")
+
+
+def test_what_only_the_optimizer_sees():
+    message = "LowRankAdam.full: no parameter has this name, got 'nothing'; parts: part, part.0"
     with pytest.raises(ConfigError, match=message):
-        LowRankAdam(weights((4, 4)), **options)
+        LowRankAdam(weights((4, 4)), full=["nothing"])
+    with pytest.raises(ConfigError, match="LowRankAdam.betas: must be at least 0 and below 1"):
+        LowRankAdam(weights((4, 4)), betas=(0.9, 1.0))
 
 
 def test_parameters_need_names():

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch.optim.adam import adam
 from torch.optim.optimizer import Optimizer
 
@@ -44,40 +45,30 @@ class LowRankAdam(Optimizer):
         seed: Seed of the factors that do not start at zero.
 
     Raises:
-        ConfigError: If a value is out of range, or a name in ``full`` fits no parameter.
+        ConfigError: If parameters have no names, a name in ``full`` fits no parameter, or a decay is out of range.
     """
 
     def __init__(
         self,
         params: Any,
-        lr: float = 1e-3,
+        lr: Annotated[float, Field(ge=0.0)] = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 0.0,
-        rank: int = 4,
-        scale: float = 1.0,
+        weight_decay: Annotated[float, Field(ge=0.0)] = 0.0,
+        rank: Annotated[int, Field(ge=1)] = 4,
+        scale: Annotated[float, Field(gt=0.0)] = 1.0,
         full: list[str] | None = None,
         seed: int = 1,
     ) -> None:
         named = list(params)
         if not all(isinstance(one, tuple) for one in named):
             raise ConfigError(problem("LowRankAdam.params", "must be pairs of name and parameter"))
-        numbers = {"lr": lr, "weight_decay": weight_decay}
-        problems = [
-            problem(f"LowRankAdam.{name}", "must be 0 or greater", got=value)
-            for name, value in numbers.items()
-            if not 0.0 <= value < math.inf
-        ]
-        if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
-            problems.append(problem("LowRankAdam.betas", "must be two numbers, at least 0 and below 1", got=betas))
-        if not isinstance(rank, int) or rank < 1:
-            problems.append(problem("LowRankAdam.rank", "must be an integer of at least 1", got=rank))
-        if not 0.0 < scale < math.inf:
-            problems.append(problem("LowRankAdam.scale", "must be greater than 0", got=scale))
-        problems += part_problems("LowRankAdam.full", full, [name for name, _ in named])
+        problems = part_problems("LowRankAdam.full", full, [name for name, _ in named])
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            problems.append(problem("LowRankAdam.betas", "must be at least 0 and below 1", got=betas))
         if problems:
             raise ConfigError(problems)
         self._full, self._seed = tuple(full or ()), seed
-        defaults = {**numbers, "betas": tuple(betas), "rank": rank, "scale": scale}
+        defaults = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "rank": rank, "scale": scale}
         super().__init__(named, defaults)
 
     @torch.no_grad()
