@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
@@ -39,5 +40,19 @@ def test_both_models_are_trained_and_compared(tmp_path, monkeypatch):
     monkeypatch.setitem(compare.SETS["ions"], "train", 7)
     found = compare.measured("ions", tmp_path, 1, 0.1)
     assert [row[0] for row in found["rows"]] == ["short-ranged", "with LatentElectrostatics"]
-    assert all(steps >= 1 and energy > 0.0 and forces > 0.0 for _, steps, energy, forces in found["rows"])
+    assert all(steps >= 1 and energy > 0.0 and forces > 0.0 for _, steps, _, energy, forces in found["rows"])
     assert "7 frames for training, 2 for the test" in found["description"]
+
+
+def test_charges_that_made_the_forces_are_found():
+    linear = load_script("benchmarks/electrostatics/linear.py")
+    frames = []
+    for index in range(linear.TRAIN + 2):
+        atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+        atoms.rattle(0.2, seed=index)
+        energy, forces = linear.coulomb(atoms)
+        atoms.calc = SinglePointCalculator(atoms, energy=0.49 * energy, forces=0.49 * forces)
+        frames.append(atoms)
+    found = linear.fitted(frames, 4.0, charged=True)
+    assert found["charge"] == pytest.approx(0.7, abs=1e-3)
+    assert found["forces"] < 0.1 < 0.1 * linear.fitted(frames, 4.0, charged=False)["forces"]

@@ -142,16 +142,19 @@ def spectrum(folder: Path, tblite_python: str) -> None:
     for name, words in (("gfn2", [tblite_python, script]), ("model", [sys.executable, script])):
         if not (folder / f"{name}.json").exists():
             call(*words, folder / f"{name}.json", *(["--model", model] if name == "model" else []))
-    seconds = dynamics(folder, model)
+    seconds, warmth = dynamics(folder, model), temperature_of(folder)
+    frames = [folder / f"nve{index}/trajectory.extxyz" for index in range(RUNS)]
+    given = ["--temperature", round(warmth, 1), "--resolution", RESOLUTION, "--output", folder / "infrared"]
+    equipot("infrared", *frames, *given, "--overwrite")
     harmonic = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("gfn2", "model")}
     with (folder / "infrared/infrared.csv").open(encoding="utf-8", newline="") as file:
         wavenumbers, intensities = np.array([[float(one) for one in row] for row in list(csv.reader(file))[1:]]).T
     draw(harmonic, wavenumbers, intensities)
-    write_json(RESULTS.parent / "infrared/ethanol.json", table(harmonic, wavenumbers, intensities, seconds))
+    write_json(RESULTS.parent / "infrared/ethanol.json", table(harmonic, wavenumbers, intensities, seconds, warmth))
 
 
 def dynamics(folder: Path, model: Path) -> float:
-    """A run with thermostat, runs without from some of its frames, and their spectrum; returns CPU seconds."""
+    """A run with thermostat, and runs without from some of its frames; returns CPU seconds."""
     clock = folder / "dynamics.seconds"
     if clock.exists():
         return float(clock.read_text())
@@ -163,14 +166,20 @@ def dynamics(folder: Path, model: Path) -> float:
     for index, run in enumerate(runs):
         frame = ["--frame", index + 2, "--output", run, "--overwrite"]
         spent += equipot("md", model, folder / "warm/trajectory.extxyz", *free, *frame)
-    frames = [run / "trajectory.extxyz" for run in runs]
-    given = ["--resolution", RESOLUTION, "--output", folder / "infrared", "--overwrite"]
-    spent += equipot("infrared", *frames, *given)
     clock.write_text(f"{spent:.1f}\n", encoding="utf-8")
     return spent
 
 
-def table(harmonic: dict[str, Any], wavenumbers: Any, intensities: Any, seconds: float) -> dict[str, Any]:
+def temperature_of(folder: Path) -> float:
+    """Mean of the runs without thermostat, K; their centre of mass is at rest, which ASE's temperature leaves out."""
+    records = [json.loads((folder / f"nve{index}/results.json").read_text(encoding="utf-8")) for index in range(RUNS)]
+    number = records[0]["structure"]["atoms"]
+    return float(np.mean([one["averages"]["temperature_k"]["mean"] for one in records]) * number / (number - 1))
+
+
+def table(
+    harmonic: dict[str, Any], wavenumbers: Any, intensities: Any, seconds: float, warmth: float
+) -> dict[str, Any]:
     """Peaks and intensities of each band."""
     lines = {name: (np.array(one["wavenumbers"]), np.array(one["intensities"])) for name, one in harmonic.items()}
     rows = []
@@ -190,8 +199,8 @@ def table(harmonic: dict[str, Any], wavenumbers: Any, intensities: Any, seconds:
         "title": "Infrared spectrum of ethanol",
         "description": "Highest peak in 1/cm and whole intensity in km/mol of each band. Mean absolute deviation of "
         f"the harmonic model from GFN2-xTB: {sizes[0]:.1f} 1/cm (largest {np.abs(differences[0]).max():.0f}) and "
-        f"{sizes[1]:.1f} km/mol over 21 vibrations. Dynamics: {RUNS} runs of {PICOSECONDS:g} ps at 300 K, "
-        f"{seconds:.0f} s of CPU time, lines {RESOLUTION:g} 1/cm wide.",
+        f"{sizes[1]:.1f} km/mol over 21 vibrations. Dynamics: {RUNS} runs of {PICOSECONDS:g} ps, at {warmth:.0f} K "
+        f"in the mean, {seconds:.0f} s of CPU time, lines {RESOLUTION:g} 1/cm wide.",
         "columns": ["band, 1/cm", *(f"{one}: {what}" for one in heads for what in ("peak", "intensity"))],
         "rows": rows,
         **about("spectrum FOLDER --tblite-python PYTHON"),
@@ -206,7 +215,7 @@ def draw(harmonic: dict[str, Any], wavenumbers: Any, intensities: Any) -> None:
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(wavenumbers, intensities, color="#0072B2", linewidth=1.0)
     above.set_ylabel("km/mol cm")
-    above.set_title("model, molecular dynamics at 300 K", fontsize=9)
+    above.set_title("model, molecular dynamics", fontsize=9)
     for name, colour, sign in (("gfn2", "#222222", 1.0), ("model", "#D55E00", -1.0)):
         values = sign * np.array(harmonic[name]["intensities"])
         label = {"gfn2": "GFN2-xTB", "model": "model"}[name]
@@ -216,7 +225,7 @@ def draw(harmonic: dict[str, Any], wavenumbers: Any, intensities: Any) -> None:
     below.set_xlim(4000.0, 100.0)
     below.set_ylabel("km/mol")
     below.set_xlabel("wavenumber, 1/cm")
-    below.legend(frameon=False, fontsize=8)
+    below.legend(frameon=False, fontsize=8, loc="upper center")
     figure.savefig(FIGURE, dpi=110)
 
 

@@ -33,7 +33,7 @@ RESULTS = Path(__file__).parents[2] / "docs/results/electrostatics"
 R_MAX = 5.0
 SETS: dict[str, dict[str, Any]] = {
     "ions": {"types": ["H", "C", "N"], "train": 70, "batch": 7, "term": {"constraint": "total_charge"}},
-    "salt": {"types": ["Na", "Cl"], "train": 16, "batch": 2, "term": {"sigma": 2.0}},
+    "salt": {"types": ["Na", "Cl"], "train": 16, "batch": 2, "term": {}},
 }
 """Types, training frames, frames of a step and options of the term; all other frames are for the test."""
 BUILDERS: dict[str, Any] = {
@@ -44,6 +44,7 @@ TITLES = {
     "ions": "Ammonium and guanidinium, 6 to 12 Å apart",
     "salt": "Molten sodium chloride, 64 atoms at 1200 K",
 }
+_SUFFIX = {"nequip": "", "allegro": "_allegro"}
 LIKE = {"nequip": "NequIP-like", "allegro": "Allegro-like"}
 COLUMNS = {"energy_rmse": "energy RMSE, meV/atom", "forces_rmse": "force RMSE, meV/Å"}
 RATE = 0.01
@@ -62,11 +63,12 @@ def frames_of(name: str, folder: Path) -> list[Graph]:
     return frames
 
 
-def model_of(name: str, train: list[Graph], builder: str, layers: int, *, term: bool) -> GraphModel:
-    """A new model with the scales and shifts of the training frames."""
+def model_of(name: str, train: list[Graph], builder: str, layers: int, sigma: float | None) -> GraphModel:
+    """A new model with the scales and shifts of the training frames, and with the term if it has a width."""
     batch = collate(train)
     energy = float((batch["total_energy"] / batch["num_atoms"]).mean())
     make, sizes = BUILDERS[builder]
+    terms = {"electrostatics": LatentElectrostatics(sigma=sigma, **SETS[name]["term"])} if sigma else {}
     if builder == "allegro":
         sizes = {**sizes, "radial_chemical_embed": TwoBodyBesselScalarEmbed()}
     return make(
@@ -76,7 +78,7 @@ def model_of(name: str, train: list[Graph], builder: str, layers: int, *, term: 
         avg_num_neighbors=batch["edge_index"].shape[1] / len(batch["atom_types"]),
         per_type_energy_shifts=energy,
         per_type_energy_scales=float(batch["forces"].square().mean().sqrt()),
-        energy_terms={"electrostatics": LatentElectrostatics(**SETS[name]["term"])} if term else {},
+        energy_terms=terms,
         **sizes,
     ).build()
 
@@ -122,27 +124,29 @@ def charges(model: GraphModel, name: str, frames: list[Graph]) -> dict[str, floa
     }
 
 
-def measured(name: str, folder: Path, builder: str, layers: int, seconds: float) -> dict[str, Any]:
+def measured(
+    name: str, folder: Path, layers: int, seconds: float, *, builder: str = "nequip", sigma: float = 1.0
+) -> dict[str, Any]:
     """Both models on a set, as a table for the documentation."""
     frames = frames_of(name, folder)
     number, rows, learned = SETS[name]["train"], [], {}
-    for title, term in (("short-ranged", False), ("with LatentElectrostatics", True)):
-        model = model_of(name, frames[:number], builder, layers, term=term)
+    for title, width in (("short-ranged", None), ("with LatentElectrostatics", sigma)):
+        model = model_of(name, frames[:number], builder, layers, width)
         steps = train(model, frames[:number], SETS[name]["batch"], seconds)
         found = errors(model, frames[number:])
         rows.append([title, steps, f"{1000.0 * seconds / steps:.0f}", *(found[key] for key in COLUMNS)])
         print(name, rows[-1], flush=True)
-        if term:
+        if width:
             learned = charges(model, name, frames[number:])
     shown = ", ".join(f"{symbol} {value}" for symbol, value in learned.items())
     return {
         "title": f"{TITLES[name]}; {LIKE[builder]}, {layers} layer{'s' * (layers > 1)}, {R_MAX:g} Å",
         "description": f"GFN1-xTB; {number} frames for training, {len(frames) - number} for the test; {seconds:g} s of "
-        f"CPU time for each model. Mean learned charges in e: {shown}.",
+        f"CPU time for each model; width of the charges {sigma:g} Å. Mean learned charges in e: {shown}.",
         "columns": ["model", "training steps", "CPU ms of a step", *COLUMNS.values()],
         "rows": rows,
         "command": "OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER "
-        f"--only {name} --builder {builder} --layers {layers} --seconds {seconds:g} --write",
+        f"--only {name} --builder {builder} --layers {layers} --sigma {sigma:g} --seconds {seconds:g} --write",
         "machine": f"1 core, {platform.machine()}, no GPU",
         "versions": {one: version(one) for one in ("equipot", "torch")},
     }
@@ -155,15 +159,16 @@ def main() -> None:
     parser.add_argument("--only", choices=list(SETS))
     parser.add_argument("--builder", choices=list(BUILDERS), default="nequip")
     parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--sigma", type=float, default=1.0, help="width of the charges, Å")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in [given.only] if given.only else list(SETS):
-        found = measured(name, given.folder, given.builder, given.layers, given.seconds)
+        found = measured(name, given.folder, given.layers, given.seconds, builder=given.builder, sigma=given.sigma)
         if given.write:
             RESULTS.mkdir(parents=True, exist_ok=True)
-            write_json(RESULTS / f"{name}_{given.builder}_{given.layers}.json", found)
+            write_json(RESULTS / f"{name}{_SUFFIX[given.builder]}_{given.layers}.json", found)
 
 
 if __name__ == "__main__":
