@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 
 from equipot_testing._checklist import NotApplicable, after, check_that
+from equipot_testing.calculators._calls import CalculatorCallChecks
 from equipot_testing.calculators._cutoff import check_smooth_dimer
 from equipot_testing.calculators._derivatives import fd_forces, fd_stress, moved
-from equipot_testing.calculators._kit import CalculatorKit
-from equipot_testing.calculators._structures import bulk, dimer, lone_atom, orthogonal_matrices, rotated
+from equipot_testing.calculators._structures import bulk, dimer, lone_atom, orthogonal_matrices, rotated, symmetric
 
 
-class CalculatorConformance(CalculatorKit):
+class CalculatorConformance(CalculatorCallChecks):
     """The laws of physics for every interatomic potential.
 
     Example:
@@ -205,6 +205,25 @@ class CalculatorConformance(CalculatorKit):
         if not ends:
             raise NotApplicable("no pair of these elements stops interacting between 1 and 12 Å")
         self.note = f"interactions end smoothly: {', '.join(ends)}"
+
+    @after("rotation_and_inversion")
+    def test_symmetric_structures(self) -> None:
+        """At symmetric sites forces are finite, and zero in the directions that the symmetry forbids.
+
+        Tolerance: 1e-8 eV/Å in float64, 2e-4 in float32; a crystal of one element, rock salt, a linear molecule.
+        Why: calculations start from perfect crystals, which no training data and no random frame contain.
+        Goes wrong: the norm of a vector that vanishes there, whose gradient is 0/0; a direction added against it.
+        """
+        for name, (frame, allowed) in symmetric(self.elements).items():
+            (result,) = self.results([frame])
+            forbidden = np.where(allowed, 0.0, result.forces)
+            law = f"{name}: forces that its symmetry forbids"
+            self.close(
+                law, forbidden, np.zeros_like(forbidden), relative=0.0, floor=self._symmetric_floor(result.forces)
+            )
+
+    def _symmetric_floor(self, forces: np.ndarray) -> float:
+        return max(self.precision.exact * max(1.0, float(np.abs(forces).max())), self.precision.energy_floor)
 
     def test_net_force(self) -> None:
         """The forces on all atoms add up to zero.
