@@ -12,7 +12,7 @@ from ase import Atoms
 
 from equipot_testing._checklist import check_that
 from equipot_testing.calculators._derivatives import moved
-from equipot_testing.calculators._kit import CalculatorKit
+from equipot_testing.calculators._physics import CalculatorPhysicsChecks
 from equipot_testing.calculators._structures import crystal, lone_atom, molecule
 from equipot_testing.calculators.potentials import wrapped
 
@@ -26,7 +26,7 @@ TURNS = 10
 """How often each of two threads computes its frame."""
 
 
-class CalculatorCallChecks(CalculatorKit):
+class CalculatorCallChecks(CalculatorPhysicsChecks):
     """What earlier calls and calls at the same time must not change."""
 
     def test_many_calls(self) -> None:
