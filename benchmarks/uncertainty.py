@@ -8,7 +8,7 @@
 eval`` on frames of the domain and on hotter ones, and measures what a call of ASE's calculator costs with and without
 them. Where a set has no hotter frames, they come from dynamics with the model itself; they need no labels.
 ``committee`` trains two further models of other seeds on the frames that ``run`` left, and judges the spread of all
-three; the factor on it is the rms of z on the validation set. Figures go to ``benchmarks/results/uncertainty.json``,
+three; the factor on it is RMSE / std on the validation set. Figures go to ``benchmarks/results/uncertainty.json``,
 from which ``table`` writes those of docs/how-to/uncertainty.md. The frames are public sets from the folder in
 ``EQUIPOT_EXTRA_DATA``.
 """
@@ -307,18 +307,18 @@ def committee_table(results: list[dict[str, Any]]) -> dict[str, Any]:
     for one in results:
         cells = [CASES[one["set"]].title]
         for name in ("per_atom_energy", "forces"):
-            scale, found = one["val"][name]["rms_z"], one["in_domain"][name]
-            cells += [f"{found['rmse']:.1f}", f"{scale:.2f}", f"{found['rms_z'] / scale:.2f}"]
+            scale, found = one["val"][name]["rmse"] / one["val"][name]["rms_std"], one["in_domain"][name]
+            cells += [f"{found['rmse']:.1f}", f"{scale:.2f}", f"{found['rmse'] / (scale * found['rms_std']):.2f}"]
         cells += [f"{one['auroc'][key]:.3f}" for key in ("energy_std", "forces_std")]
         rows.append([*cells, f"{one['cost']['committee'] / one['cost']['bare']:.1f} ×"])
     return {
         "title": "Committees of three models",
-        "description": "The same sets, models and hotter frames, with three seeds. The spread is multiplied with the "
-        "root mean square of z on the validation set, separately for energies and forces; then that on test frames "
-        "should be 1. Cost of a call in ASE relative to one model without uncertainties.",
+        "description": "The same sets, models and hotter frames, with three seeds. The spread is multiplied with "
+        "RMSE / std on the validation set, separately for energies and forces; then RMSE / std on test frames should "
+        "be 1. Cost of a call in ASE relative to one model without uncertainties.",
         "columns": [
-            "set", "energy errors, meV/atom", "scale, energy", "rms z, energy", "force errors, meV/Å", "scale, forces",
-            "rms z, forces", "AUROC, energy", "AUROC, forces", "cost",
+            "set", "energy errors, meV/atom", "scale, energy", "RMSE / std, energy", "force errors, meV/Å",
+            "scale, forces", "RMSE / std, forces", "AUROC, energy", "AUROC, forces", "cost",
         ],
         "rows": rows,
         "command": "python benchmarks/uncertainty.py committee " + " ".join(one["set"] for one in results),

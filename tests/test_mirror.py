@@ -19,6 +19,7 @@ ELSEWHERE = {
     "equipot._cli.*": "core/tests/cli/test_main.py",
     "equipot_from_nequip._command": "plugins/from_nequip/tests/test_import.py",
     "equipot_fit._report._report_command": "plugins/fit/tests/report/test_write.py",
+    "equipot_uncertainty._data": "plugins/uncertainty/tests/test_commands.py",
     "equipot_lammps._command": "plugins/lammps/tests/test_check.py",
     "equipot_testing._*_command": "plugins/testing/tests/test_subjects.py",
     # The host is one object; a test sees it as a whole.

@@ -202,7 +202,7 @@ class FieldEntry(Entry):
         if self.extensive and self.per != "frame":
             raise ValueError(f"{where}.extensive: only a field per frame adds up over parts, got one per {self.per}")
         if self.std_of and (not self.std_of.isidentifier() or self.std_of == self.key or self.label):
-            text = "must be the key of another field, of whose errors this is the deviation, and not a label"
+            text = "must be the key of another field, and the field not a label"
             raise ValueError(f"{where}.std_of: {text}, got {self.std_of!r}")
         if self.label:
             self._check_label(where)

@@ -159,3 +159,11 @@ def test_deviations_of_components_belong_to_theirs(spread, package_file, tmp_pat
     found = evaluate(OfStress(model), tmp_path / "a.extxyz", labels={"stress": "REF_stress"})
     (calibration,) = found.uncertainties.by_file[str(tmp_path / "a.extxyz")].values()
     assert calibration.rms_z == pytest.approx(np.sqrt(3.0 / 9.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("facts", [{"std_of": "here"}, {"std_of": "not a key"}, {"std_of": "forces", "label": True}])
+def test_a_deviation_is_one_of_another_field(facts):
+    from equipot.declarations import FieldEntry
+
+    with pytest.raises(ValueError, match=r"'here'.std_of: must be the key of another field, and the field not a label"):
+        FieldEntry(key="here", per="atom", shape=("n_atoms",), unit="eV/Å", irreps="0e", meaning="spread", **facts)

@@ -62,6 +62,10 @@ class TestHealthyHead(heads.Kit):
     target = staticmethod(heads.modifier_of(heads.Charges))
 
 
+class TestHealthyHeadForIons(heads.Kit):
+    target = staticmethod(heads.modifier_of(heads.Ions))
+
+
 class TestHealthyHeadForMolecules(heads.Kit):
     target = staticmethod(heads.modifier_of(heads.Shapes))
 

@@ -126,7 +126,7 @@ def _of_values(one: Compared, key: str, frames: Sequence[EvaluatedFrame], factor
 
 
 def _by_frame(key: str, frames: Sequence[EvaluatedFrame]) -> Array:
-    """One number for each frame that does not grow with its size: per atom, or the root mean square of components."""
+    """One number for each frame of any size: per atom, or the root mean square over atoms and components."""
     values = np.array([float(one.predictions[key].square().mean().sqrt()) for one in frames])
     of = FIELDS.get(FIELDS[key].std_of)
     if of is not None and of.extensive:

@@ -13,6 +13,7 @@ from ase import Atoms
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from equipot.data import FrameCollection
+from equipot.evaluate import Calibration, Uncertainties
 from equipot_fit._report import _curves as curves
 from equipot_fit._report import _dynamics as dynamics
 from equipot_fit._report import _physics as physics
@@ -21,6 +22,7 @@ from equipot_fit._report import _usage as usage
 from equipot_fit._report import _worst as worst
 from equipot_fit._report._baseline import decimal_places, element_energies
 from equipot_fit._report._breakdown import SIZES
+from equipot_fit._report._calibration import SECTION as CALIBRATION
 from equipot_fit._report._citations import BIBTEX
 from equipot_fit._report._dimers import SECTION as DIMERS
 from equipot_fit._report._dynamics import SECTION as DYNAMICS
@@ -344,3 +346,20 @@ def test_entries_of_bibtex_are_closed():
 
 def test_the_machine_has_a_name():
     assert machine()["cores"] >= 1
+
+
+# ------------------------------------------------------------------------- uncertainties
+
+
+def test_models_without_uncertainties_have_no_calibration(subject):
+    with pytest.raises(NotShownError, match="predicts no standard deviations; 'equipot uncertainty add' gives it some"):
+        CALIBRATION.data(subject)
+
+
+def test_calibrations_have_a_curve_from_corner_to_corner():
+    rng = np.random.default_rng(1)
+    calibration = Calibration.of(rng.normal(size=200), np.ones(200))
+    found = SimpleNamespace(uncertainties=Uncertainties({"a.extxyz": {"forces": calibration}}, {"forces": "meV/Å"}, {}))
+    (one,) = CALIBRATION.data(SimpleNamespace(judged=lambda: [("test0", found)]))["panels"]
+    assert (one["set"], one["quantity"], one["curve"][0], one["curve"][-1]) == ("test0", "forces", [0, 0], [1, 1])
+    assert f"rms z {calibration.rms_z:.2f}" in CALIBRATION.draw({"panels": [one]})

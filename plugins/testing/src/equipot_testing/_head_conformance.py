@@ -8,6 +8,7 @@ import torch
 
 from equipot.declarations import ModifierEntry
 from equipot.fields import FIELDS
+from equipot.graph import collate
 from equipot.model import BOUNDARIES
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices, turned_field
@@ -21,6 +22,7 @@ from equipot_testing.frames import Structure, batch_of, cluster, served, standar
 from equipot_testing.toy import ToyFeatures
 
 if TYPE_CHECKING:
+    from equipot.graph import Graph
     from equipot.model import GraphModel, ModelBuilder, OutputHead
 
 EDGE = 1e-5
@@ -204,6 +206,37 @@ class OutputHeadConformance(ModelBuilderConformance):
             if key not in self.moves_along:
                 check_close(f"translation by 40 Å: {key} must not change", moved[key], before[key], tolerance=TIGHT)
 
+    @after("batch_equals_singles", "rotation_and_inversion")
+    def test_ions(self) -> None:
+        """Of frames with charges, each has what it has alone, turned along, and charges that add up to its own.
+
+        Tolerance: 1e-9, relative to the largest value or 1; charges of -1, 0, 1, 2 …; does not apply without
+        ``total_charge``.
+        Why: all other frames of these checks are neutral, so that a head for ions is not seen to use their charges.
+        Goes wrong: the charge of the first frame for all of a batch; charges that are only made neutral; a charge that
+        is added to each atom instead of divided among them.
+        """
+        model = self.model()
+        if "total_charge" not in model.info.inputs:
+            raise NotApplicable("it reads no total_charge")
+        structures = list(self.structures().values())
+        graphs = [_with_charge(one.graph(model.info), index - 1.0) for index, one in enumerate(structures)]
+        together = model(collate(graphs))
+        alone = [called("an ion", model, graph) for graph in graphs]
+        matrix = orthogonal_matrices()["rotation and inversion"]
+        turned = [one.mapped(matrix).graph(model.info) for one in structures]
+        mapped = model(collate([_with_charge(one, index - 1.0) for index, one in enumerate(turned)]))
+        for key in self.fields(model):
+            expected = torch.cat([one[key] for one in alone])
+            check_close(f"ions in a batch: {key}", together[key], expected, tolerance=TIGHT)
+            if FIELDS[key].irreps is not None:
+                law = f"ions, rotation and inversion: {key} must turn as {FIELDS[key].irreps}"
+                check_close(law, mapped[key], turned_field(FIELDS[key], expected, matrix), tolerance=TIGHT)
+            if FIELDS[key].per == "atom" and FIELDS[key].unit == "e" and not FIELDS[key].std_of:
+                sums = torch.stack([one[key].sum() for one in alone]).to(torch.float64)
+                charges = torch.cat([graph["total_charge"] for graph in graphs])
+                check_close(f"ions: {key} must add up to the charge of the frame", sums, charges, tolerance=TIGHT)
+
     @after("batch_equals_singles", "translation")
     def test_image_wrapping(self) -> None:
         """Replacing atoms by their periodic images changes no prediction.
@@ -346,6 +379,10 @@ class OutputHeadConformance(ModelBuilderConformance):
                 expected = whole[key][share.parents[own]]
                 check_close(f"parts of a frame: {key} of owned atoms", found[key][own], expected, tolerance=TIGHT)
                 check_that(not found[key][~own].any(), f"parts of a frame: {key} of ghost atoms must be 0")
+
+
+def _with_charge(graph: Graph, charge: float) -> Graph:
+    return {**graph, "total_charge": torch.tensor([charge], dtype=torch.float64)}
 
 
 def _in_parts(head: OutputHead) -> bool:

@@ -1,5 +1,7 @@
 """Broken ASE calculators, and a healthy one."""
 
+import time
+
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from matscipy.neighbours import neighbour_list
@@ -77,6 +79,56 @@ class Remembers(Pairs):
         same = self.atoms is not None and len(self.atoms) == len(atoms) and (self.atoms.pbc == atoms.pbc).all()
         return [] if same and len(atoms) == 8 and np.ptp((self.atoms.positions - atoms.positions), axis=0).max() < 0.5 \
             else super().check_state(atoms, tol)  # fmt: skip
+
+
+@caught_by("many_calls", "the same frame after 100 calls")
+class Tired(Pairs):
+    """Approximates small molecules after its fortieth call on one."""
+
+    calls = 0
+
+    def results_of(self, atoms):
+        results = super().results_of(atoms)
+        self.calls += len(atoms) == 3
+        return {**results, "energy": results["energy"] * (1.001 if self.calls > 40 and len(atoms) == 3 else 1.0)}
+
+
+@caught_by("interleaved_frames", "the molecule with its elements in another order after a molecule")
+class KeepsElements(Pairs):
+    """Keeps the elements of the last frame while the positions stay the same."""
+
+    last = None
+
+    def results_of(self, atoms):
+        if self.last is not None and np.array_equal(self.last.positions, atoms.positions):
+            kept = atoms.copy()
+            kept.numbers = self.last.numbers
+            return super().results_of(kept)
+        self.last = atoms.copy()
+        return super().results_of(atoms)
+
+
+@caught_by("two_threads", "while another thread computes another frame")
+class SharedArrays(Pairs):
+    """Keeps the frame in an attribute of the class while it computes."""
+
+    def results_of(self, atoms):
+        SharedArrays.given = atoms
+        time.sleep(1e-4)
+        return super().results_of(SharedArrays.given)
+
+
+@caught_by("symmetric_structures", "values are not finite")
+class WithoutEpsilon(Pairs):
+    """Divides by the norm of a sum of vectors, which vanishes at symmetric sites."""
+
+    def results_of(self, atoms):
+        results = super().results_of(atoms)
+        i, _, _, vectors = self.edges(atoms)
+        total = np.zeros((len(atoms), 3))
+        np.add.at(total, i, vectors)
+        vanishes = (np.linalg.norm(total, axis=1) < 1e-9) & (np.bincount(i, minlength=len(atoms)) > 0)
+        return {**results, "forces": np.where(vanishes[:, None], np.nan, results["forces"])}
 
 
 @caught_by("permutation", "forces must follow the atoms")

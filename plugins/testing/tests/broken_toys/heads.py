@@ -68,6 +68,37 @@ class Shapes(Charges):
         }
 
 
+class Ions(Charges):
+    """Charges that add up to that of the frame, as it should be."""
+
+    requires = ("node_features", "batch", "num_atoms", "total_charge")
+    locality = "global"
+
+    def wanted(self, data):
+        return data["total_charge"]
+
+    def charges(self, data):
+        charges = super().charges(data).double()
+        total = torch.zeros_like(data["num_atoms"], dtype=charges.dtype).index_add(0, data["batch"], charges)
+        return charges + ((self.wanted(data) - total) / data["num_atoms"])[data["batch"]]
+
+
+@caught_by("ions", "ions in a batch")
+class FirstCharge(Ions):
+    """Takes the charge of the first frame for all of a batch."""
+
+    def wanted(self, data):
+        return data["total_charge"][:1]
+
+
+@caught_by("ions", "must add up to the charge of the frame")
+class OnlyNeutral(Ions):
+    """Makes ions neutral, too."""
+
+    def wanted(self, data):
+        return 0.0 * data["total_charge"]
+
+
 @caught_by("runs", "the modifier must add a head")
 class Nothing(Charges):
     """A modifier that adds nothing."""

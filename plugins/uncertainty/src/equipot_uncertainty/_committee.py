@@ -71,8 +71,8 @@ class CommitteeCalculator(Calculator):
 
     Args:
         models: Files or models, at least two, as for ``EquipotCalculator``.
-        scale: Factor on all standard deviations, such as the root mean square of z that ``equipot uncertainty
-            committee`` finds on validation data.
+        scale: Factor on all standard deviations, such as RMSE / std that ``equipot uncertainty committee`` finds on
+            validation data.
         **options: For every ``EquipotCalculator``.
 
     Raises:

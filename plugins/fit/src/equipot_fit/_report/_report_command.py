@@ -19,7 +19,13 @@ from equipot.errors import ConfigError, problem
     metavar="N",
     help="Frames of a set that are evaluated; of a larger one, a sample (default: 500).",
 )
-def command(*, run: str, output: str | None, max_frames: int) -> None:
+@click.option(
+    "--model",
+    type=click.Path(),
+    metavar="FILE",
+    help="A package or checkpoint to look at instead of the run's own, e.g. with uncertainties added.",
+)
+def command(*, run: str, output: str | None, max_frames: int, model: str | None) -> None:
     """Write a report about a run: one HTML file that needs no network, and a JSON file with its numbers.
 
     RUN is a folder of equipot train or equipot fit, also one that was interrupted. Its files are read, never changed.
@@ -30,5 +36,5 @@ def command(*, run: str, output: str | None, max_frames: int) -> None:
     from equipot_fit._report import write_report
 
     keep_memory()
-    path = write_report(run, output, max_frames=max_frames)
+    path = write_report(run, output, max_frames=max_frames, model=model)
     print(f"wrote {path} and {path.with_suffix('.json').name}")

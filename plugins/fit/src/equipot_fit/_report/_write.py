@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 import math
@@ -16,6 +17,7 @@ from equipot.errors import ConfigError, EquipotError, problem
 from equipot.files import write_json, write_text
 from equipot_fit._report import (
     _breakdown,
+    _calibration,
     _citations,
     _curves,
     _dimers,
@@ -43,14 +45,19 @@ NAME = "report.html"
 SECTIONS: tuple[Section, ...] = tuple(
     one.SECTION
     for one in (
-        *(_headline, _parity, _breakdown, _worst, _curves, _training_data, _dimers, _volume, _dynamics, _physics),
-        *(_speed, _usage, _origin, _citations),
+        *(_headline, _parity, _calibration, _breakdown, _worst, _curves, _training_data, _dimers, _volume, _dynamics),
+        *(_physics, _speed, _usage, _origin, _citations),
     )
 )
 
 
 def write_report(
-    run: str | Path, output: str | Path | None = None, *, max_frames: int = MAX_FRAMES, until: float = math.inf
+    run: str | Path,
+    output: str | Path | None = None,
+    *,
+    max_frames: int = MAX_FRAMES,
+    model: str | Path | None = None,
+    until: float = math.inf,
 ) -> Path:
     """Write the report about a run, and its numbers in a file of the same name that ends in ``.json``.
 
@@ -60,6 +67,7 @@ def write_report(
         run: Folder of the run.
         output: The page; default: ``report.html`` in the folder.
         max_frames: Frames of a set that are evaluated; of a larger set, a sample.
+        model: A package or checkpoint to look at instead of the run's own, such as one with uncertainties added.
         until: When it must be finished, by ``time.monotonic``: sections for which there is no time left are not shown,
             and molecular dynamics run until then.
 
@@ -67,10 +75,14 @@ def write_report(
         The page.
 
     Raises:
-        ConfigError: If the folder is not one of a run, or the page would replace another of its files.
+        ConfigError: If the folder is not one of a run, the model no file, or the page would replace another file.
         ArtifactError: If the page cannot be written.
     """
     folder = RunFolder.read(run)
+    if model is not None:
+        if not Path(model).is_file():
+            raise ConfigError(problem("--model", "is not a file", got=str(model), hint="a package or checkpoint"))
+        folder = dataclasses.replace(folder, model=Path(model))
     path = folder.path / NAME if output is None else Path(output)
     if path.suffix not in (".html", ".htm"):
         raise ConfigError(problem(str(path), "a report is an HTML file", hint="its name must end in .html"))

@@ -98,6 +98,36 @@ def dimer(first: str, second: str, distance: float) -> Atoms:
     return Atoms([first, second], positions=[[0.1, 0.2, 0.3], np.array([0.1, 0.2, 0.3]) + distance * direction])
 
 
+def symmetric(elements: Sequence[str]) -> dict[str, tuple[Atoms, NDArray[np.bool_]]]:
+    """Frames with exact cancellations, and whether the force on each atom may have an x, y and z component.
+
+    Args:
+        elements: Symbols, of which the first two are used.
+
+    Returns:
+        By name; the flags have the shape [n_atoms, 3].
+    """
+    first, second = elements[0], elements[min(1, len(elements) - 1)]
+    near, mixed = 2.4 * radius_of(first), 1.2 * (radius_of(first) + radius_of(second))
+    corners = np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
+    edge = 2.0 * max(mixed, near / np.sqrt(2.0))
+    salt = np.concatenate([corners, corners + 0.5])
+    line = np.array([[0.0, 0.0, 0.0], [mixed, 0.0, 0.0], [-mixed, 0.0, 0.0]])
+    nowhere = np.zeros(3, dtype=bool)
+    along = np.array([True, False, False])
+    return {
+        "fcc crystal": (
+            Atoms([first] * 4, positions=np.sqrt(2.0) * near * corners, cell=np.sqrt(2.0) * near * np.eye(3), pbc=True),
+            np.tile(nowhere, (4, 1)),
+        ),
+        "rock salt": (
+            Atoms([first] * 4 + [second] * 4, positions=edge * salt, cell=edge * np.eye(3), pbc=True),
+            np.tile(nowhere, (8, 1)),
+        ),
+        "linear molecule": (Atoms([first, second, second], positions=line), np.array([nowhere, along, along])),
+    }
+
+
 def rotated(frame: Atoms, matrix: NDArray[np.float64]) -> Atoms:
     """The frame after a linear map: r becomes ``matrix @ r``."""
     new = frame.copy()
