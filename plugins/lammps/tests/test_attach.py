@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 
 from equipot.ase import EquipotCalculator
+from equipot.model import apply_modifier
 from equipot.units import KCAL_PER_MOL_IN_EV
 from equipot_lammps import LammpsError, attach, new_lammps
 from equipot_lammps._static import PRESSURE, Structure, write_data
@@ -177,3 +178,15 @@ def test_what_it_cannot_serve_is_refused(start, make_model):
         attach(lmp, unnamed, ["a", "b", "c"])
     with pytest.raises(LammpsError, match="needs units metal or real"):
         attach(start("lj"), model, ["C", "H", "O"])
+
+
+def test_what_heads_predict_is_in_the_results_of_the_calculator(start, structure, make_model, heads_plugin):
+    model = apply_modifier(make_model(), "add_Uncertainty")
+    lmp = start()
+    attached = attach(lmp, model, ["C", "H", "O"])
+    lmp.command("run 0")
+    atoms = calculated(structure, model)
+    atoms.get_potential_energy()
+    expected = atoms.calc.results["energy_std"]
+    assert attached.calculator.results["energy_std"] == pytest.approx(expected, rel=1e-12)
+    assert expected > 0.0
