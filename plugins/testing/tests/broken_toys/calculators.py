@@ -114,7 +114,7 @@ class SharedArrays(Pairs):
 
     def results_of(self, atoms):
         SharedArrays.given = atoms
-        time.sleep(1e-4)
+        time.sleep(1e-2)
         return super().results_of(SharedArrays.given)
 
 

@@ -103,13 +103,16 @@ def _at_the_same_time(potentials: list[Potential], frames: list[Atoms]) -> list[
     barrier = threading.Barrier(len(frames))
 
     def work(number: int) -> None:
-        barrier.wait()
         try:
             for turn in range(TURNS):
                 shifted = moved(frames[number], np.full(3, 1e-9 * turn))  # else ASE answers from its memory
+                barrier.wait()  # at each call, or a fast thread is done before the other has begun
                 found[number] += potentials[number].evaluate([shifted])
+        except threading.BrokenBarrierError:
+            return  # the other thread has failed
         except Exception as error:  # noqa: BLE001 - reported below, in the thread of the check
             errors.append(f"{type(error).__name__}: {error}")
+            barrier.abort()
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
