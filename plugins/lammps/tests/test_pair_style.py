@@ -38,11 +38,9 @@ from equipot_test_support.lammps import (
 pytestmark = pytest.mark.slow
 
 STEPS = 100
-LENGTHS = {1: STEPS, 2: 20, 4: 20}
-"""Steps of a run by ranks; messages between them take long where the processors are busy. At night all have STEPS."""
 RANKS = (1, 2, 4)
 WORST = {}
-"""Largest deviation of a force so far, eV/Å, by model, ranks, where features of ghosts come from, and steps."""
+"""Largest deviation of a force so far, eV/Å, by model, ranks and where features of ghosts come from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,16 +51,16 @@ class Run:
 
 @pytest.fixture(scope="module")
 def dynamics(style, files, tmp_path_factory):
-    """NVE of all systems: ``dynamics(kind, ranks, ghosts, steps)`` gives a Run for each."""
+    """NVE of all systems: ``dynamics(kind, ranks, ghosts)`` gives a Run for each."""
 
     @functools.cache
-    def run(kind, ranks, ghosts="auto", steps=STEPS):
-        folder = tmp_path_factory.mktemp(f"{kind}{ranks}{ghosts}{steps}")
+    def run(kind, ranks, ghosts="auto"):
+        folder = tmp_path_factory.mktemp(f"{kind}{ranks}{ghosts}")
         scripts = []
         for name, system in SYSTEMS.items():
             write_data(folder / f"{word(name)}.data", system, 2)
             before = start(name, files(kind), style=f"pair_style equipot ghosts {ghosts}")
-            scripts.append(before + output(name, every=steps // 2) + f"run {steps}\n")
+            scripts.append(before + output(name, every=STEPS // 2) + f"run {STEPS}\n")
         printed = run_script("clear\n".join(scripts), folder, ranks=ranks, plugins=style)
         found = traces(printed)
         return {
@@ -73,17 +71,13 @@ def dynamics(style, files, tmp_path_factory):
     return run
 
 
-WAYS_BY_RANKS = [
-    *(("strict", ranks, "auto") for ranks in RANKS),
-    ("hops", 1, "auto"),  # without ghosts
-    *(("hops", ranks, "layers") for ranks in RANKS),
-    ("hops", 2, "shell"),
-]
 CASES = pytest.mark.parametrize(
-    ("kind", "ranks", "ghosts", "steps"),
+    ("kind", "ranks", "ghosts"),
     [
-        *((*way, LENGTHS[way[1]]) for way in WAYS_BY_RANKS),
-        *(pytest.param(*way, STEPS, marks=pytest.mark.nightly) for way in WAYS_BY_RANKS if LENGTHS[way[1]] < STEPS),
+        *(("strict", ranks, "auto") for ranks in RANKS),
+        ("hops", 1, "auto"),  # without ghosts
+        *(("hops", ranks, "layers") for ranks in RANKS),
+        ("hops", 2, "shell"),
     ],
 )
 WAYS = {"auto": "", "layers": ", features exchanged", "shell": ", edges of ghosts"}
@@ -91,9 +85,9 @@ WAYS = {"auto": "", "layers": ", features exchanged", "shell": ", edges of ghost
 
 @CASES
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_forces_are_those_of_ase_along_a_trajectory(dynamics, reference, kind, ranks, ghosts, steps, name):
-    run = dynamics(kind, ranks, ghosts, steps)[name]
-    assert list(run.frames) == [0, steps // 2, steps]
+def test_forces_are_those_of_ase_along_a_trajectory(dynamics, reference, kind, ranks, ghosts, name):
+    run = dynamics(kind, ranks, ghosts)[name]
+    assert list(run.frames) == [0, STEPS // 2, STEPS]
     worst = 0.0
     for step, rows in run.frames.items():
         atoms = atoms_of(name, rows, reference(kind))
@@ -102,18 +96,18 @@ def test_forces_are_those_of_ase_along_a_trajectory(dynamics, reference, kind, r
     assert worst < EXACT
     energy = run.trace[:, 1]
     assert np.abs(energy - energy[0]).max() < 1e-3 * len(rows)
-    key = (kind, ranks, ghosts, steps)
+    key = (kind, ranks, ghosts)
     WORST[key] = max(WORST.get(key, 0.0), worst)
     text = "strictly local" if kind == "strict" else "message passing on compiled kernels"
-    capability = f"NVE of {len(SYSTEMS)} systems, {text}, {ranks} MPI processes{WAYS[ghosts]}, {steps} steps"
+    capability = f"NVE of {len(SYSTEMS)} systems, {text}, {ranks} MPI processes{WAYS[ghosts]}, {STEPS} steps"
     command = f"mpirun -np {ranks} lmp -in in.nve" if ranks > 1 else "lmp -in in.nve"
     record_capability("LAMMPS", capability, version=VERSION, command=command, deviation=f"{WORST[key]:.0e} eV/Å")
 
 
 @CASES
 @pytest.mark.parametrize("name", ["cubic", "triclinic"])
-def test_energy_and_pressure_follow_ase(dynamics, reference, kind, ranks, ghosts, steps, name):
-    run = dynamics(kind, ranks, ghosts, steps)[name]
+def test_energy_and_pressure_follow_ase(dynamics, reference, kind, ranks, ghosts, name):
+    run = dynamics(kind, ranks, ghosts)[name]
     atoms = atoms_of(name, run.frames[0], reference(kind))
     mover = VelocityVerlet(atoms, timestep=1000.0 * TIME_STEP * ase.units.fs)
     for step in range(6):
