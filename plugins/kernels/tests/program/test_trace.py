@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from equipot.model import EnergyModule, InvariantModel, ModelBuilder
+from equipot.model import EnergyModule, InvariantModel, ModelBuilder, with_edge_forces
 from equipot_kernels import enable_FusedKernels
 from equipot_kernels._build.errors import KernelError
 from equipot_kernels._program import ir
@@ -70,6 +70,15 @@ def test_single_precision_is_as_exact_as_the_model(make_model):
     single, double = make_model(do_derivatives=True, model_dtype="float32"), make_model(do_derivatives=True)
     double.load_state_dict(single.state_dict())
     assert_training_agrees(single, exact=double, sizes=("frames",))
+
+
+def test_gradients_of_single_edges_are_those_of_the_model(make_model):
+    """Both directions of an edge share a row of the radial networks only where no output tells them apart."""
+    model = enable_FusedKernels(make_model(do_derivatives=True))
+    assert "pairs:first" in trace_inference(model).inputs
+    edges = with_edge_forces(model)
+    assert "pairs:first" not in trace_inference(edges).inputs
+    assert_inference_agrees(edges, sizes=("frames",))
 
 
 def test_ghost_atoms_are_an_input_of_their_own():

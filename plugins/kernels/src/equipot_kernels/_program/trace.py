@@ -95,7 +95,11 @@ class _Subject:
             for value in self.parameters.values()
         ]
         self.specs += [Spec(tuple(value.shape), value.dtype) for value in self.buffers.values()]
-        self._paired = any(isinstance(module, pairs.PairedRadial) for module in model.modules())
+        # Of a pair, one edge has the gradient of both: right for sums, but not where gradients of edges are outputs.
+        outputs = [FIELDS[key.partition(EDGE_SET_SEPARATOR)[0]] for key in model.info.outputs]
+        of_edges = any(one.shape[:1] == ("n_edges",) for one in outputs)
+        paired = any(isinstance(module, pairs.PairedRadial) for module in model.modules())
+        self._paired = paired and not of_edges
         if self._paired:
             self.specs += [Spec(("pair",), torch.int64), Spec(("edge",), torch.int64)]
         self._tables = {} if training else {name: one.kept_table() for name, one in splines_of(model).items()}
