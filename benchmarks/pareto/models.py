@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,30 +43,44 @@ class Model:
 
 
 def run(
-    model: Model, frames: Set, files: dict[str, Path], work: Path, minutes: float, pythons: dict[str, str]
-) -> dict[str, Any]:
-    """Train, predict and compare.
+    model: Model, frames: Set, files: dict[str, Path], work: Path, minutes: Sequence[float], pythons: dict[str, str]
+) -> dict[float, dict[str, Any]]:
+    """Train once, and for each of several times predict and compare with what the training had given until then.
 
     Args:
         model: What to train.
         frames: The set.
         files: Its parts.
         work: Emptied first.
-        minutes: CPU time of the training, everything of its process included.
+        minutes: CPU times of the training, everything of its process included; the last one ends it. A fit that ends
+            by itself has one.
         pythons: Interpreter of each program.
+
+    Returns:
+        For each time, the results, or ``failed`` and why.
     """
     environment = {"allegro": "nequip", "symmetrix": "mace"}.get(model.program, model.program)
     if environment not in pythons:
         raise ValueError(f"needs --python {environment}=INTERPRETER")
+    if model.is_fit and len(minutes) != 1:
+        raise ValueError(f"{model.title} ends by itself: it takes one time, got {len(minutes)}")
     python = pythons[environment]
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    seconds = 60.0 * minutes * (FIT if model.is_fit else 1.0)
-    cpu = _train(model.prepare(model, frames, files, work, python), work, seconds, python)
-    best, epochs = model.finish(work, python)
-    command = [python, HERE / "predict.py", model.program, best, files["test"], work / "predicted.npz"]
-    _call(command, work, python)
-    return {"epochs": epochs, "training_cpu_s": cpu, "versions": _versions(python), **_errors(files["test"], work)}
+    running = work / "running"
+    running.mkdir(parents=True)
+    command = model.prepare(model, frames, files, running, python)
+    limits = [60.0 * one * (FIT if model.is_fit else 1.0) for one in minutes]
+    found: dict[float, dict[str, Any]] = {}
+    for one, (until, cpu) in zip(minutes, _train(command, running, limits, python), strict=True):
+        try:
+            best, epochs = model.finish(until, python)
+            command = [python, HERE / "predict.py", model.program, best, files["test"], until / "predicted.npz"]
+            _call(command, until, python)
+            errors = _errors(files["test"], until)
+            found[one] = {"epochs": epochs, "training_cpu_s": cpu, "versions": _versions(python), **errors}
+        except (RuntimeError, OSError) as error:
+            found[one] = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+    return found
 
 
 def _variables(python: str) -> dict[str, str]:
@@ -73,22 +89,44 @@ def _variables(python: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def _train(command: list[str], work: Path, seconds: float, python: str) -> float:
-    """Run until the CPU clock of the process and its children reaches the limit; returns that clock."""
-    with (work / "log.txt").open("w") as log:
-        process = subprocess.Popen(command, cwd=work, stdout=log, stderr=log, env=_variables(python))
+def _train(command: list[str], running: Path, limits: Sequence[float], python: str) -> list[tuple[Path, float]]:
+    """Run until the CPU clock of the process and its children reaches the last limit.
+
+    Returns:
+        For each limit, a copy of the folder as it was then, which is what a training that was stopped there had left,
+        and the clock.
+    """
+    copies = []
+    with (running / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, cwd=running, stdout=log, stderr=log, env=_variables(python))
         try:
             used = 0.0
-            while process.poll() is None and used < seconds:
-                time.sleep(0.5)
-                used = max(used, _cpu_seconds(process.pid))
-            if process.poll() not in (None, 0):
-                lines = (work / "log.txt").read_text(errors="replace").strip().splitlines()
-                raise RuntimeError(f"the training ended with code {process.returncode}: {lines[-1] if lines else ''}")
+            for limit in limits:
+                while process.poll() is None and used < limit:
+                    time.sleep(0.5)
+                    used = max(used, _cpu_seconds(process.pid))
+                if process.poll() not in (None, 0):
+                    lines = (running / "log.txt").read_text(errors="replace").strip().splitlines()
+                    raise RuntimeError(
+                        f"the training ended with code {process.returncode}: {lines[-1] if lines else ''}"
+                    )
+                copy = running.with_name(f"until_{limit:g}_s")
+                with _paused(process):
+                    shutil.copytree(running, copy)
+                copies.append((copy, used))
         finally:
             process.kill()
             process.wait()
-    return used
+    return copies
+
+
+@contextlib.contextmanager
+def _paused(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    if process.poll() is None:
+        process.send_signal(signal.SIGSTOP)
+    yield
+    if process.poll() is None:
+        process.send_signal(signal.SIGCONT)
 
 
 def _cpu_seconds(pid: int) -> float:
