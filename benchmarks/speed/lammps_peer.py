@@ -195,8 +195,9 @@ def main() -> None:
     for name in options.cases or ["nequip-l1", "allegro-l1"]:
         rows.append(measure(CASES[name], options))
         print({key: rows[-1][key] for key in ("case", "atoms", "relative_forces", "ms_per_step")}, flush=True)
-    given = " ".join(options.cases)
-    command = f"python benchmarks/speed/lammps_peer.py {given} --peer-python PYTHON --steps {options.steps}"
+    given, molecules = " ".join(options.cases), " ".join(map(str, options.molecules))
+    command = f"python benchmarks/speed/lammps_peer.py {given} --peer-python PYTHON --molecules {molecules} "
+    command += f"--steps {options.steps} --rounds {options.rounds}"
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_json(options.output, table(rows, options, " ".join(command.split())))
 

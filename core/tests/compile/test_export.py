@@ -86,6 +86,32 @@ def test_exported_programs_work_at_all_sizes(dtype):
     assert max(worst.values()) <= {"float64": 1e-12, "float32": 1e-5}[dtype]
 
 
+class Remembering(ToyEnergy):
+    """Keeps what depends on its weights alone."""
+
+    def forward(self, data):
+        if not hasattr(self, "kept"):
+            self.kept = torch.special.erfcx(next(self.parameters()).detach()).sum()
+        found = super().forward(data)
+        return {**found, "atomic_energy": found["atomic_energy"] + self.kept}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RememberingModel(ToyModel):
+    """Has it."""
+
+    def build_energy(self, context):
+        return Remembering(context)
+
+
+def test_what_modules_keep_between_calls_is_a_constant_of_the_graph():
+    model = RememberingModel(type_names=["C", "H"], r_max=3.0).build()
+    exported = export_model(model, outputs=("total_energy", "forces"))
+    assert not hasattr(model.energy, "kept")
+    targets = {str(node.target) for node in exported.program.graph.nodes}
+    assert not any("erfcx" in target for target in targets)
+
+
 class Branching(ToyEnergy):
     def forward(self, data):
         produced = super().forward(data)

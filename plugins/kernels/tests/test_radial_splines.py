@@ -8,6 +8,7 @@ import torch
 
 from equipot.artifacts import random_frames
 from equipot.artifacts._golden import approximations_of
+from equipot.compile import export_model
 from equipot.errors import ConfigError
 from equipot.model import EnergyModule, ModelBuilder, apply_modifier
 from equipot.nn.edges import Edges
@@ -114,6 +115,17 @@ def test_forces_are_within_the_tolerance(dtype, steep, caplog):
             rounding = float((forces(model, frame) - exact).abs().max())
             assert float((forces(splines, frame) - exact).abs().max()) < max(1e-5, 3 * rounding)
             assert frame["edge_index"].shape[1] == 0 or float(exact.abs().max()) > 1e-2
+
+
+def test_tables_are_constants_of_exported_models():
+    """A compiled file must not make them again in each call, for whatever engine it is."""
+    splines = enable_RadialSplines(build(), tolerance=1e-4)
+    exported = export_model(splines, outputs=("total_energy",))
+    held = [tuple(one.shape) for one in (*exported.program.constants.values(), *exported.program.state_dict.values())]
+    for part in splines.energy.modules():
+        if isinstance(part, SplineRadial):
+            assert tuple(part.kept_table().shape) in held
+    assert not any("linspace" in str(node.target) for node in exported.program.graph.nodes)
 
 
 def test_steeper_functions_and_smaller_tolerances_get_more_knots():

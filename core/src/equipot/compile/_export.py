@@ -67,7 +67,9 @@ def export_model(
     inputs = (*model.info.inputs, *more_inputs)
     batch = trace_batch(dataclasses.replace(model.info, inputs=inputs))
     sample = tuple(batch[key].to(device) for key in inputs)
-    outputs = outputs or tuple(frozen(dict(zip(inputs, sample, strict=True))))
+    # What modules keep for later calls, such as tables of splines, is thereby a constant of the graph.
+    first = frozen(dict(zip(inputs, sample, strict=True)))
+    outputs = outputs or tuple(first)
 
     def flat(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = frozen(dict(zip(inputs, tensors, strict=True)))
