@@ -1,4 +1,4 @@
-"""Fine-tuned with 20 frames against trained from scratch with 20, 100 and 490; and what is forgotten.
+"""Fine-tuned with 20 frames against trained from scratch with 20, 100 and 500; and what is forgotten.
 
     python benchmarks/finetune.py label [--work FOLDER]   (only for the case `method`; needs tblite)
     python benchmarks/finetune.py run [CASE ...] [--work FOLDER]
@@ -36,7 +36,7 @@ TABLES = ROOT / "docs" / "results" / "finetune"
 
 STEPS, BATCH = 1000, 5
 BASE_STEPS = {"molecules": 6000, "method": 3000}
-SIZES = (20, 100, 490)
+SIZES = (20, 100, 500)
 VALIDATION, TEST, REPLAYED = 10, 300, 40
 RATE, FINE_RATE = 0.02, 0.005
 
@@ -130,9 +130,10 @@ def label(folder: Path) -> None:
 def _write(case: str, folder: Path, loaders: Any) -> dict[str, float]:
     """Write all sets of a case; the energies of isolated atoms that the old labels have."""
     ethanol = _chosen(loaders.rmd17("ethanol", "train"), 1000, 1)
+    write(folder / "new_val.extxyz", ethanol[500 - VALIDATION : 500])
+    ethanol[500 - VALIDATION : 500] = []
     for size in SIZES:
         write(folder / f"new_{size}.extxyz", ethanol[:size])
-    write(folder / "new_val.extxyz", ethanol[SIZES[-1] : SIZES[-1] + VALIDATION])
     write(folder / "new_test.extxyz", _chosen(loaders.rmd17("ethanol", "test"), TEST, 2))
     if case == "method":
         if not (folder / "old_train.extxyz").exists():

@@ -1,6 +1,6 @@
 """Models of other programs with random weights, as calculators for ``equipot plugins check --calculator``.
 
-Each function runs in the environment of the program it names, see docs/how-to/check-a-calculator.md.
+Each function runs in the environment of the program it names, see docs/how-to/check-a-plugin.md.
 Laws of physics hold for any weights, so nothing is trained.
 """
 

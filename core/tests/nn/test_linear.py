@@ -5,7 +5,7 @@ import torch
 from e3nn import o3
 
 from equipot.nn.irreps import FeatureLayout
-from equipot.nn.linear import IrrepsLinear, PerTypeLinear
+from equipot.nn.linear import IrrepsLinear, PerTypeLinear, slot_product
 
 IN = FeatureLayout.parse("4x0e+2x1e+3x1o+1x2e")
 OUT = FeatureLayout.parse("5x0e+2x0o+2x1o+3x2e")
@@ -101,3 +101,22 @@ def test_matrices_of_a_type_do_not_depend_on_the_number_of_types(dtype):
     expected = linear.matrices(table)
     for count in (2, 3, 8, 9):
         assert torch.equal(linear.matrices(table[:count]), expected[:count])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("sizes", "width", "out"), [([1] * 12, 128, 128), ([1] * 9, 5, 7), ([1, 3, 5, 7, 9], 16, 64)])
+def test_products_of_slots_do_not_depend_on_the_number_of_slots(dtype, sizes, width, out):
+    """Bit for bit, and so their gradients; one product of all slots is rounded by their number."""
+    generator = torch.Generator().manual_seed(1)
+    random = lambda *shape: torch.randn(shape, dtype=dtype, generator=generator)  # noqa: E731
+    matrices, x, factors = random(sum(sizes), width, out), random(9, 3, width).requires_grad_(), random(9, 3, out)
+    for count in range(1, len(sizes)):
+        few = sum(sizes[:count])
+        rows = torch.nn.functional.one_hot(torch.arange(9) % few, sum(sizes)).to(dtype)
+        found = []
+        for some in (sizes[:count], sizes):
+            y = slot_product(x, rows[:, : sum(some)], matrices[: sum(some)], some)
+            found.append((y, *torch.autograd.grad((y * factors).sum(), x)))
+        expected = torch.einsum("nku,nuw->nkw", x, matrices[torch.arange(9) % few])
+        torch.testing.assert_close(found[0][0], expected, rtol=1e-4, atol=1e-4)
+        assert all(torch.equal(*pair) for pair in zip(*found, strict=True))

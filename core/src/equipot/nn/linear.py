@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -102,17 +103,16 @@ class PerTypeLinear(KernelSlot):
             Shape [n_atoms, layout_out.dim].
         """
         slots, table = self._slots(one_hot_types, embedding)
+        # Each type has a product of its own; columns of the embedding are as many with any number of types.
+        sizes = [self.embedding_dim] if table is None else [1] * table.shape[0]
         parts = []
         for block in self.layout_out.blocks:
             if block.irrep in self.layout_in:
                 source = self.layout_in.block(block.irrep)
                 x = self.layout_in.view(features, source)
-                if slots is not None:
-                    # All atoms' channels times their slots, so that one product serves all types.
-                    x = (x.unsqueeze(2) * slots[:, None, :, None]).flatten(2)
                 weight = self._weight(block, source)
                 matrix = weight if table is None else _of_types(table, weight)
-                parts.append(channel_product(x, matrix.view(-1, block.mul)))
+                parts.append(slot_product(x, slots, matrix.view(-1, source.mul, block.mul), sizes))
             else:
                 parts.append(zero_block(features, block))
         return self.layout_out.join(parts)
@@ -133,8 +133,8 @@ class PerTypeLinear(KernelSlot):
     def _slots(self, types: torch.Tensor, embedding: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """What multiplies each atom's channels, and the table that the weights are multiplied by.
 
-        Channels are spread over one slot for each type, or one for each column of the embedding if these are far fewer:
-        such slots need gradients, which cost as much as half of them.
+        There is one slot for each type, or one for each column of the embedding if these are far fewer: such slots need
+        gradients, which cost as much as half of them.
         """
         num_types = embedding.shape[0]
         if num_types == 1:
@@ -160,6 +160,37 @@ def _of_types(table: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     rows = torch.nn.functional.pad(table, (0, 0, 0, -table.shape[0] % _ROWS))
     blocks = [block @ weight for block in rows.split(_ROWS)]
     return (blocks[0] if len(blocks) == 1 else torch.cat(blocks))[: table.shape[0]]
+
+
+def slot_product(
+    x: torch.Tensor, slots: torch.Tensor | None, matrices: torch.Tensor, sizes: Sequence[int]
+) -> torch.Tensor:
+    """Multiply the channels of each row by the matrix of its slot, y_nkw = Σ_s a_ns Σ_u x_nku M_suw.
+
+    How a product is rounded depends on its size. On the CPU it is done in products of the slots that belong together, so
+    that what is in some of them does not depend on how many others there are: these add exact zeros. Elsewhere, where
+    small products cost as much as large ones, one product serves all slots.
+
+    Args:
+        x: Shape [n, k, u].
+        slots: Factors a, usually 1 in one slot of a row and else 0, shape [n, n_slots]; None with a single slot.
+        matrices: Shape [n_slots, u, w].
+        sizes: Numbers of slots that belong together; their sum is n_slots.
+
+    Returns:
+        Shape [n, k, w].
+    """
+    if slots is None:
+        return channel_product(x, matrices[0])
+    if x.device.type != "cpu":
+        sizes = [sum(sizes)]
+    total: torch.Tensor | None = None
+    for some, their in zip(slots.split(list(sizes), dim=1), matrices.split(list(sizes)), strict=True):
+        spread = (x.unsqueeze(2) * some[:, None, :, None]).flatten(2)
+        part = channel_product(spread, their.reshape(-1, matrices.shape[2]))
+        total = part if total is None else total + part
+    assert total is not None  # noqa: S101 - for the type checker
+    return total
 
 
 def channel_product(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:

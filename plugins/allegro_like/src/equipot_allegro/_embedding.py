@@ -13,6 +13,7 @@ from pydantic import Field
 
 from equipot.nn.embedding import TypeEmbedding
 from equipot.nn.init import uniform_parameter
+from equipot.nn.linear import slot_product
 from equipot.nn.mlp import ScalarMLP
 from equipot.nn.radial import RadialEmbedding
 from equipot.options import Options
@@ -158,6 +159,7 @@ class SplinePairEmbedding(PairEmbedding):
     """
 
     lower: torch.Tensor
+    order: torch.Tensor
 
     def __init__(self, options: TwoBodySplineScalarEmbed, context: EmbeddingContext) -> None:
         super().__init__()
@@ -165,6 +167,8 @@ class SplinePairEmbedding(PairEmbedding):
         self.width = (options.spline_span + 1) / options.num_splines
         lower = (torch.arange(options.num_splines, dtype=torch.float64) - options.spline_span) / options.num_splines
         self.register_buffer("lower", lower, persistent=False)
+        self.sizes = [2 * last + 1 for last in range(context.num_types)]
+        self.register_buffer("order", _by_later_type(context.num_types), persistent=False)
         shape = (context.num_types**2, options.num_splines, context.dim)
         self.weight = uniform_parameter(shape, torch.float64, context.generator)
         fan = max(options.spline_span, 1) if context.init == "forward" else context.dim
@@ -180,9 +184,15 @@ class SplinePairEmbedding(PairEmbedding):
         x = x.unsqueeze(1)
         phase = (torch.clamp(x, self.lower, self.lower + self.width) - self.lower) / self.width
         bumps = 0.25 * (1.0 - torch.cos(2.0 * math.pi * phase)).square()
-        num_pairs, num_splines, dim = self.weight.shape
-        if num_pairs > 1:
-            # The bumps of each edge are placed in its pair's slot, so that all pairs share one matrix product.
-            slots = torch.nn.functional.one_hot(pair_types, num_pairs).to(bumps.dtype)
-            bumps = (slots.unsqueeze(2) * bumps.unsqueeze(1)).flatten(1)
-        return bumps @ self.weight.view(num_pairs * num_splines, dim)
+        if self.weight.shape[0] == 1:
+            return bumps @ self.weight[0]
+        slots = torch.nn.functional.one_hot(pair_types, self.weight.shape[0]).to(bumps.dtype)
+        # Pairs belong together by their later type, so that types that are added last change nothing for the others.
+        matrices, slots = self.weight.index_select(0, self.order), slots.index_select(1, self.order)
+        return slot_product(bumps.unsqueeze(1), slots, matrices, self.sizes).squeeze(1)
+
+
+def _by_later_type(num_types: int) -> torch.Tensor:
+    """Indices of all ordered pairs of types: first those of type 0, then those that also have type 1, and so on."""
+    types = torch.arange(num_types)
+    return torch.maximum(types.unsqueeze(1), types).flatten().argsort(stable=True)

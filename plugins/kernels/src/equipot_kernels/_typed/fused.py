@@ -20,7 +20,7 @@ class FusedPerTypeLinear(KernelSlot):
     """Each atom's features times the matrices of its type alone.
 
     It is called like ``PerTypeLinear``. Tensors that are not on the CPU, or have a dtype without kernels, are passed
-    to the reference, and so is all of a model with one type.
+    to the reference. A model with one type has kernels too: it may get more, and then must round as before.
 
     Args:
         reference: The module to replace; its weights keep their names.
@@ -59,9 +59,7 @@ class FusedPerTypeLinear(KernelSlot):
     def forward(self, features: torch.Tensor, one_hot_types: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """Mix the channels: features [n_atoms, layout_in.dim] to [n_atoms, layout_out.dim]."""
         handle = self.handles.get(features.dtype)
-        # With one type, the reference is a plain product already.
-        others = features.device.type != "cpu" or one_hot_types.requires_grad or embedding.shape[0] == 1
-        if handle is None or others:
+        if handle is None or features.device.type != "cpu" or one_hot_types.requires_grad:
             return self.reference(features, one_hot_types, embedding)
         types = one_hot_types.argmax(1) if one_hot_types.dim() == 2 else one_hot_types.to(torch.int64)
         matrices = self.reference.matrices(embedding)
