@@ -74,7 +74,7 @@ def check_old_numbers(tmp_path, builder, dtype, names, *, kernels):
     assert changed(*pair) == set()
 
 
-SOME_TYPES = [["Si"], NAMES, [*NAMES, "N", "Cl"]]
+SOME_TYPES = [["Si"], NAMES, [*NAMES, "N", "Cl"], [*NAMES, "N", "Cl", "Na", "K", "Li", "Mg", "Ca"]]
 
 
 @pytest.mark.parametrize("names", SOME_TYPES, ids=len)

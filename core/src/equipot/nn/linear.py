@@ -103,15 +103,17 @@ class PerTypeLinear(KernelSlot):
             Shape [n_atoms, layout_out.dim].
         """
         slots, table = self._slots(one_hot_types, embedding)
-        # Each type has a product of its own; columns of the embedding are as many with any number of types.
-        sizes = [self.embedding_dim] if table is None else [1] * table.shape[0]
+        # Columns of the embedding are as many with any number of types.
+        sizes = [self.embedding_dim] if table is None else _type_groups(table.shape[0])
+        if slots is not None and sum(sizes) > slots.shape[1]:
+            slots = torch.nn.functional.pad(slots, (0, sum(sizes) - slots.shape[1]))
         parts = []
         for block in self.layout_out.blocks:
             if block.irrep in self.layout_in:
                 source = self.layout_in.block(block.irrep)
                 x = self.layout_in.view(features, source)
                 weight = self._weight(block, source)
-                matrix = weight if table is None else _of_types(table, weight)
+                matrix = weight if table is None else _of_types(table, weight, sum(sizes))
                 parts.append(slot_product(x, slots, matrix.view(-1, source.mul, block.mul), sizes))
             else:
                 parts.append(zero_block(features, block))
@@ -151,15 +153,21 @@ class PerTypeLinear(KernelSlot):
         return weight * (1.0 / math.sqrt(source.mul * self.embedding_dim))
 
 
-def _of_types(table: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _type_groups(num_types: int) -> list[int]:
+    """Types that share a product: the first ones have their own, the others one for each ``_ROWS``, the last filled up."""
+    return [1] * min(num_types, _ROWS) + [_ROWS] * -(-max(num_types - _ROWS, 0) // _ROWS)
+
+
+def _of_types(table: torch.Tensor, weight: torch.Tensor, num_rows: int | None = None) -> torch.Tensor:
     """The product of the table of an embedding with a matrix, in products of equally many rows.
 
     How a product is rounded depends on its size; in this form the rows of some types do not depend on how many others
-    there are, so that a model to which types are added gives the same numbers for the old ones, bit for bit.
+    there are, so that a model to which types are added gives the same numbers for the old ones, bit for bit. Rows beyond
+    the types, up to the next multiple of ``_ROWS``, are zero.
     """
     rows = torch.nn.functional.pad(table, (0, 0, 0, -table.shape[0] % _ROWS))
     blocks = [block @ weight for block in rows.split(_ROWS)]
-    return (blocks[0] if len(blocks) == 1 else torch.cat(blocks))[: table.shape[0]]
+    return (blocks[0] if len(blocks) == 1 else torch.cat(blocks))[: table.shape[0] if num_rows is None else num_rows]
 
 
 def slot_product(
