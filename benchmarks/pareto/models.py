@@ -81,7 +81,7 @@ def _train(command: list[str], work: Path, seconds: float, python: str) -> float
             used = 0.0
             while process.poll() is None and used < seconds:
                 time.sleep(0.5)
-                used = max(used, _cpu_seconds(process.pid))
+                used = max(used, cpu_seconds(process.pid))
             if process.poll() not in (None, 0):
                 lines = (work / "log.txt").read_text(errors="replace").strip().splitlines()
                 raise RuntimeError(f"the training ended with code {process.returncode}: {lines[-1] if lines else ''}")
@@ -91,7 +91,7 @@ def _train(command: list[str], work: Path, seconds: float, python: str) -> float
     return used
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Of a process, its threads, and those of its children that have ended; Linux only."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
