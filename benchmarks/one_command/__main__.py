@@ -1,12 +1,14 @@
 """What one command reaches: ``equipot fit`` on public sets, with no option but time, beside the peers' recipes.
 
-    python benchmarks/one_command train [--sets SET ...] [--programs fit nequip mace] [--minutes N] [--seeds 1 2 3]
+    python benchmarks/one_command train [--sets SET ...] [--programs fit nequip mace] [--minutes N] [--cpu] \
+        [--seeds 1 2 3]
     python benchmarks/one_command table
 
 Every training is a process (or two, for ``fit`` and its evaluation) with ``--threads`` threads and the wall time of the
 set. The peers get the split that ``fit`` made with the same seed, so ``fit`` comes first. Every finished training is a
-file, so an interrupted run goes on where it stopped. Sets are read from the folder in ``EQUIPOT_EXTRA_DATA``; peers run
-in the environments that ``--python PROGRAM=INTERPRETER`` names.
+file, so an interrupted run goes on where it stopped. With ``--cpu`` minutes are those that the processor works for the
+program, so that other jobs on the machine favour none. Sets are read from the folder in ``EQUIPOT_EXTRA_DATA``; peers
+run in the environments that ``--python PROGRAM=INTERPRETER`` names.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--programs", nargs="+", choices=("fit", *PEERS), default=["fit", *PEERS])
     parser.add_argument("--minutes", type=float, help="wall time (default: the set's)")
+    parser.add_argument("--cpu", action="store_true", help="minutes of CPU time, for a machine that other jobs share")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--python", nargs="+", default=[], metavar="PROGRAM=INTERPRETER")
@@ -57,7 +60,7 @@ def main() -> int:
 def _one(name: str, program: str, seed: int, args: argparse.Namespace) -> bool:
     """Train, test and store one model, unless that was done; a failure does not stop the others."""
     minutes = args.minutes or SETS[name].minutes
-    stem = f"{name}_{{}}_{minutes:g}_{seed}"
+    stem = f"{name}_{{}}_{minutes:g}{'cpu' if args.cpu else ''}_{seed}"
     path = RESULTS / f"{stem.format(program)}.json"
     if path.exists():
         return True
@@ -65,8 +68,8 @@ def _one(name: str, program: str, seed: int, args: argparse.Namespace) -> bool:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     pythons = dict(one.split("=", 1) for one in args.python)
-    job = Job(SETS[name], write_files(name, WORK / name), work, minutes, args.threads, seed, pythons)
-    found: dict[str, Any] = {"set": name, "program": program, "minutes": minutes, "seed": seed}
+    job = Job(SETS[name], write_files(name, WORK / name), work, minutes, args.threads, seed, pythons, args.cpu)
+    found: dict[str, Any] = {"set": name, "program": program, "minutes": minutes, "cpu": args.cpu, "seed": seed}
     try:
         if program == "fit":
             found |= run_fit(job)

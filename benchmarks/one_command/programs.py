@@ -21,6 +21,7 @@ from data import Data
 from sets import Set
 
 PREDICT = Path(__file__).parents[1] / "pareto" / "predict.py"
+SHARED = Path(__file__).with_name("shared.py")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Job:
     threads: int
     seed: int = 1
     pythons: dict[str, str] = field(default_factory=dict)
+    cpu: bool = False
+    """Whether the minutes are those that the processor works, on a machine that other jobs share."""
 
 
 Runner = Callable[[Job], dict[str, Any]]
@@ -63,7 +66,8 @@ def run_fit(job: Job) -> dict[str, Any]:
     """``equipot fit`` on the file, and its errors on the test sets as ``equipot eval`` gives them."""
     equipot = str(Path(sys.executable).with_name("equipot"))
     run = job.work / "run"
-    command = [equipot, "fit", job.files["train"], "--minutes", job.minutes, "--seed", job.seed, "--output", run]
+    words = ["fit", job.files["train"], "--minutes", job.minutes, "--seed", job.seed, "--output", run]
+    command = [sys.executable, SHARED, 1, *words] if job.cpu else [equipot, *words]
     seconds = _called(command, job)
     errors = {}
     for name in job.data.tests:
@@ -93,25 +97,9 @@ def run_peer(peer: Peer, job: Job, split: dict[str, Path]) -> dict[str, Any]:
     python = job.pythons.get(peer.model.program)
     if python is None:
         raise ValueError(f"needs --python {peer.model.program}=INTERPRETER")
-    frames = Set(
-        job.data.title, list(job.data.symbols), peer.r_max or job.data.r_max, peer.batch or job.data.batch, 1.0, dict
-    )
+    frames = Set(job.data.title, _symbols(job), peer.r_max or job.data.r_max, peer.batch or job.data.batch, 1.0, dict)
     command = peer.model.prepare(peer.model, frames, split, job.work, python)
-    start = time.monotonic()
-    with (job.work / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=job.work, stdout=log, stderr=log, env=_environment(job.threads, ours=False)
-        )
-        try:
-            process.wait(timeout=60 * job.minutes)
-            if process.returncode:
-                raise RuntimeError(f"the training ended with code {process.returncode}, see {job.work / 'log.txt'}")
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            process.kill()
-            process.wait()
-    seconds = time.monotonic() - start
+    seconds = _trained(command, job)
     best, epochs = peer.model.finish(job.work, python)
     errors = {}
     for name in job.data.tests:
@@ -119,6 +107,34 @@ def run_peer(peer: Peer, job: Job, split: dict[str, Path]) -> dict[str, Any]:
         _called([python, PREDICT, peer.model.program, best, job.files[name], out], job, ours=False)
         errors[name] = _errors(job.files[name], out)
     return {"seconds": seconds, "epochs": epochs, "errors": errors}
+
+
+def _symbols(job: Job) -> list[str]:
+    """Elements of the set; where it does not name them, those of its files."""
+    from ase.io import read
+
+    return list(job.data.symbols) or sorted(
+        {symbol for path in job.files.values() for atoms in read(path, ":") for symbol in atoms.symbols}
+    )
+
+
+def _trained(command: list[str], job: Job) -> float:
+    """Train until the time is up; returns the seconds that it had."""
+    start, cpu = time.monotonic(), 0.0
+    with (job.work / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=job.work, stdout=log, stderr=log, env=_environment(job.threads, ours=False)
+        )
+        try:
+            while process.poll() is None and (cpu if job.cpu else time.monotonic() - start) < 60 * job.minutes:
+                time.sleep(0.2)
+                cpu = max(cpu, models.cpu_seconds(process.pid))
+            if process.poll():
+                raise RuntimeError(f"the training ended with code {process.returncode}, see {job.work / 'log.txt'}")
+        finally:
+            process.kill()
+            process.wait()
+    return cpu if job.cpu else time.monotonic() - start
 
 
 def _errors(test: Path, predicted: Path) -> dict[str, float]:
@@ -138,8 +154,8 @@ def _errors(test: Path, predicted: Path) -> dict[str, float]:
 
 
 def _called(command: list[Any], job: Job, *, ours: bool = True) -> float:
-    """Run a command that must succeed; returns its wall time in s."""
-    start = time.monotonic()
+    """Run a command that must succeed; returns its wall or CPU time in s."""
+    start, worked = time.monotonic(), sum(os.times()[2:4])
     done = subprocess.run(
         [str(word) for word in command], cwd=job.work, capture_output=True, text=True, check=False,
         env=_environment(job.threads, ours=ours),
@@ -148,7 +164,7 @@ def _called(command: list[Any], job: Job, *, ours: bool = True) -> float:
     if done.returncode:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
         raise RuntimeError(f"{Path(str(command[0])).name} {command[1]} ended with {done.returncode}: {last}")
-    return time.monotonic() - start
+    return sum(os.times()[2:4]) - worked if job.cpu else time.monotonic() - start
 
 
 def _environment(threads: int, *, ours: bool) -> dict[str, str]:

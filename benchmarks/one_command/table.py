@@ -47,15 +47,15 @@ def _rows(name: str, found: list[dict[str, Any]]) -> list[list[str]]:
     one = SETS[name]
     for test in one.tests:
         for program, title in (("fit", "equipot fit"), *((key, peer.title) for key, peer in PEERS.items())):
-            for minutes in sorted({row["minutes"] for row in found if row["program"] == program}):
-                own = [row for row in found if (row["program"], row["minutes"]) == (program, minutes)]
+            for minutes, cpu in sorted({_time(row) for row in found if row["program"] == program}):
+                own = [row for row in found if (row["program"], *_time(row)) == (program, minutes, cpu)]
                 errors = [row["errors"][test] for row in own]
                 rows.append(
                     [
                         one.title + (" (H)" if one.held_out else ""),
                         test,
                         title,
-                        f"{minutes:g}",
+                        f"{minutes:g}{' CPU' * cpu}",
                         _shown([row["energy_mae"] for row in errors], 2),
                         _shown([row["forces_mae"] for row in errors], 1),
                         _shown([row["seconds"] for row in own], 0),
@@ -65,6 +65,11 @@ def _rows(name: str, found: list[dict[str, Any]]) -> list[list[str]]:
     if rows and one.published:
         rows.append([one.title, "", f"published: {one.published}", "", "", "", "", ""])
     return rows
+
+
+def _time(row: dict[str, Any]) -> tuple[float, bool]:
+    """Minutes, and whether they are those of the processor."""
+    return row["minutes"], row.get("cpu", False)
 
 
 def _shown(values: list[float | None], digits: int) -> str:

@@ -104,7 +104,7 @@ def _train(command: list[str], running: Path, limits: Sequence[float], python: s
             for limit in limits:
                 while process.poll() is None and used < limit:
                     time.sleep(0.5)
-                    used = max(used, _cpu_seconds(process.pid))
+                    used = max(used, cpu_seconds(process.pid))
                 if process.poll() not in (None, 0):
                     lines = (running / "log.txt").read_text(errors="replace").strip().splitlines()
                     raise RuntimeError(
@@ -129,7 +129,7 @@ def _paused(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Of a process, its threads, and those of its children that have ended; Linux only."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

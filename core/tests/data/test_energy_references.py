@@ -3,7 +3,7 @@ import pytest
 import torch
 from ase.data import atomic_numbers
 
-from equipot.data._energy_references import AUTO, EnergyReferences, collect_references, is_alone
+from equipot.data._energy_references import AUTO, RIDGES, EnergyReferences, collect_references, is_alone
 from equipot.data._stats_managers import CommonDataStatisticsManager
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import DataError
@@ -140,6 +140,57 @@ class TestNearestToMean:
         waters = [frame([0, 0, 2], np.random.default_rng(k).uniform(0, 9, (3, 3)), energy=-5.0 - k) for k in range(4)]
         found = compute(waters, "per_type_energy_shifts_min_norm")
         assert list(found.values()) == pytest.approx([compute(waters, "per_atom_energy_mean")] * 3, rel=1e-12)
+
+
+class TestRidge:
+    """Least squares of energies per atom that stay close to the mean as far as data cannot tell."""
+
+    NAME = "per_type_energy_shifts_ridge"
+
+    def frames(self, number, noise, rare=0):
+        """Frames of H and C with random errors per atom, and some with one O, whose energy is off by 1 an atom."""
+        rng = np.random.default_rng(5)
+        made = []
+        for index in range(number + rare):
+            types = rng.integers(0, 2, size=rng.integers(3, 9)).tolist() + [2] * (index >= number)
+            energy = sum((-2.0, -4.0, -3.0)[one] for one in types)
+            off = 1.0 if index >= number else noise * rng.normal()
+            made.append(frame(types, rng.uniform(0, 60, (len(types), 3)), energy=energy + off * len(types)))
+        return made
+
+    def test_additive_energies_are_recovered(self):
+        found = compute(self.frames(40, 0.0), self.NAME, TYPES[:2])
+        assert found == pytest.approx({"H": -2.0, "C": -4.0}, abs=1e-5)
+
+    def test_an_element_of_one_frame_does_not_take_all_of_its_error(self):
+        frames = self.frames(60, 0.5, rare=1)
+        ridge, plain = compute(frames, self.NAME), compute(frames, "per_type_energy_shifts_lstsq")
+        assert abs(plain["O"] + 3.0) > 5.0, "one atom of O takes the error of all atoms"
+        assert abs(ridge["O"] + 3.0) < 0.8 * abs(plain["O"] + 3.0)
+        assert ridge["H"] == pytest.approx(-2.0, abs=0.4)
+        assert ridge["C"] == pytest.approx(-4.0, abs=0.4)
+
+    def test_the_strength_is_the_most_likely_one(self):
+        frames = self.frames(12, 0.5, rare=2)
+        found = np.array(list(compute(frames, self.NAME).values()))
+        counts = np.array([[one["atom_types"].tolist().count(t) for t in range(3)] for one in frames], float)
+        shares = counts / counts.sum(1, keepdims=True)
+        wanted = np.array([float(one["total_energy"][0]) for one in frames]) / counts.sum(1)
+        mean = wanted.mean()
+
+        def unlikeliness(strength):
+            covariance = np.eye(len(frames)) + shares @ shares.T / strength
+            variance = (wanted - mean) @ np.linalg.solve(covariance, wanted - mean) / len(frames)
+            return np.linalg.slogdet(variance * covariance)[1]
+
+        best = min(RIDGES, key=unlikeliness)
+        solved = mean + np.linalg.solve(shares.T @ shares + best * np.eye(3), shares.T @ (wanted - mean))
+        assert found == pytest.approx(solved, rel=1e-8)
+
+    def test_what_nothing_tells_apart_is_shared(self):
+        found = compute(TestNearestToMean().ratios(), self.NAME)
+        assert found["H"] == pytest.approx(found["C"], abs=1e-9)
+        assert found["O"] == pytest.approx(-432.0, abs=0.1)
 
 
 class TestAuto:

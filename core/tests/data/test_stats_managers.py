@@ -306,6 +306,7 @@ def test_names_before_data():
         "isolated_atom_energies": "per_type",
         "per_type_energy_shifts_lstsq": "per_type",
         "per_type_energy_shifts_min_norm": "per_type",
+        "per_type_energy_shifts_ridge": "per_type",
     }
     assert "forces_rms" not in EnergyOnlyDataStatisticsManager().names()
 
@@ -389,7 +390,7 @@ def test_unknown_names_get_the_nearest_one():
             "training_data_stats: unknown statistic, got 'median'; statistics: "
             "num_neighbors_mean, per_type_num_neighbors_mean, per_atom_energy_mean, forces_rms, per_type_forces_rms, "
             "per_type_energy_shifts_auto, isolated_atom_energies, per_type_energy_shifts_lstsq, "
-            "per_type_energy_shifts_min_norm"
+            "per_type_energy_shifts_min_norm, per_type_energy_shifts_ridge"
         ),
     ]
 

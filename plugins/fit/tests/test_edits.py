@@ -25,6 +25,13 @@ def test_time_is_set_once_and_other_callbacks_stay(config):
     assert config == before
 
 
+def test_a_training_does_not_test_what_takes_too_long(config):
+    config["run"] = ["train", "val", "test"]
+    assert with_time(config, 2.0, tail(100))["run"] == ["train", "val", "test"]
+    too_large = Tail(0.0, 100, compiles=False, tests=False)
+    assert with_time(config, 2.0, too_large)["run"] == ["train", "val"]
+
+
 def test_a_config_without_callbacks_gets_them(config):
     del config["trainer"]["callbacks"]
     changed = with_time(config, 2.0, tail(100))

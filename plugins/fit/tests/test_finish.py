@@ -25,9 +25,41 @@ def test_the_last_lines_name_files_and_calculator(tmp_path, capsys):
 def test_errors_say_of_which_model_and_set_they_are(tmp_path, capsys, refit, said):
     """The training prints errors of the validation set, too: those before the refit."""
     energy = SimpleNamespace(quantity=REPORTED[0], errors=lambda: {"rmse": 2.0, "mae": 1.0})
-    evaluation = SimpleNamespace(n_frames=7, compared=[energy])
+    evaluation = finish.Tested("val0", SimpleNamespace(n_frames=7, compared=[energy]), 7)
     record = {"used_seconds": 90.0, "asked_minutes": 2.0, "refit": refit}
-    finish.shown(tmp_path, ("val0", evaluation), record, None)
+    finish.shown(tmp_path, evaluation, record, None)
     text = capsys.readouterr().out
     assert f"errors of model.equipot.zip{said} on the validation set, 7 frames:\n" in text
     assert "energy: RMSE 2, MAE 1 meV/atom\n" in text
+
+
+def test_a_part_of_the_test_set_is_said_to_be_one(capsys):
+    evaluation = finish.Tested("test0", SimpleNamespace(n_frames=30, compared=[]), 5000, 750.0)
+    finish.say_errors(evaluation, {})
+    said = "errors of model.equipot.zip on the test set, 30 random ones of 5000 frames (all take about 12.5 min):\n"
+    assert capsys.readouterr().out == said
+
+
+class Frames:
+    """Frames of these numbers of atoms."""
+
+    def __init__(self, sizes):
+        self.sizes = self.places = sizes
+
+    def composition(self, index):
+        return [(1, self.sizes[index] - 1), (8, 1)]
+
+    def subset(self, indices):
+        return Frames([self.sizes[index] for index in indices])
+
+
+def test_of_a_test_set_as_many_random_frames_are_taken_as_there_is_time_for():
+    frames = Frames([10] * 300 + [100] * 300)
+    assert finish.affordable(frames, 33.0, 1e-3) is frames
+    found = finish.affordable(frames, 3.3, 1e-3)
+    assert 0.9 * 3300 <= sum(found.sizes) <= 3300, "by atoms, not by frames"
+    assert found.sizes.count(10) > 10
+    assert found.sizes.count(100) > 10
+    assert finish.affordable(frames, 3.3, 1e-3).sizes == found.sizes
+    assert len(finish.affordable(frames, 0.0, 1e-3).sizes) == finish.FEWEST_TESTED
+    assert finish.affordable(frames, 0.0, 0.0) is frames, "nothing is known of the time"

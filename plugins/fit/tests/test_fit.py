@@ -15,7 +15,9 @@ from equipot.artifacts import load_model, read_manifest
 from equipot_fit import TimeBudget
 from equipot_fit import _fit as module
 from equipot_fit._commands import call
+from equipot_fit._finish import Tested
 from equipot_fit._fit import AIM, Fit, FitOptions, Record, free_folder
+from equipot_fit._tail import REPORT, REPORT_FRAMES
 
 
 @pytest.fixture
@@ -135,9 +137,23 @@ def test_the_report_judges_as_many_frames_as_there_is_time_for(water, tmp_path, 
     run = Fit(options(water, tmp_path / "run", minutes=1.0))
     run.record.before = 60.0 * AIM - 10.0
     run.record.update(asked_minutes=1.0, stages=[{"name": "evaluate", "seconds": taken}])
-    found = run._report_options(("val0", SimpleNamespace(n_frames=15)))
+    found = run._report_options(Tested("val0", SimpleNamespace(n_frames=15), 15))
     assert found["max_frames"] == pytest.approx(frames, abs=1)
     assert found["until"] == pytest.approx(time.monotonic() + 10.0, abs=1.0)
+
+
+def test_the_test_set_gets_what_compiled_file_and_report_leave(water, tmp_path):
+    (tmp_path / "run").mkdir()
+    run = Fit(options(water, tmp_path / "run", minutes=2.0))
+    run.record.before = 60.0
+    each = {"frames": {"train": 100, "val": 10, "test": 900}}
+    run.record.update(asked_minutes=2.0, step_seconds=each, training={"frame_seconds": 0.02})
+    seconds, frame = run._test_seconds()
+    judged = REPORT_FRAMES + 500 + 100 // 5
+    assert frame == 0.02
+    assert seconds == pytest.approx(120.0 * AIM - 60.0 - REPORT - 0.02 * judged, abs=1.0)
+    run.record.before = 1e3
+    assert run._test_seconds()[0] == 0.0
 
 
 def test_folders_do_not_collide(tmp_path, monkeypatch):

@@ -93,6 +93,7 @@ def test_energies_and_forces(facts):
     assert "final_coeffs" not in budget, "small molecules"
     assert module["model"]["per_type_energy_scales"] == "${training_data_stats:forces_rms}"
     assert module["model"]["pair_potential"]["units"] == "metal"
+    assert module["model"]["pair_potential"]["covalent_range"] == 0.8, "as close as the atoms of the data come"
 
 
 def test_cells_learn_energies_at_the_end(facts):
@@ -100,6 +101,13 @@ def test_cells_learn_energies_at_the_end(facts):
     assert config["training_module"]["val_metrics"]["coeffs"] == {"per_atom_energy_mae": 3.0, "forces_mae": 1.0}
     (budget,) = config["trainer"]["callbacks"]
     assert budget["final_coeffs"] == {"per_atom_energy_huber": 10.0, "forces_huber": 1.0}
+
+
+def test_the_scale_of_forces_with_a_long_tail_is_a_number(facts):
+    plan = make_plan(facts(forces_rms=1.3, forces_mean=0.23), 15)
+    assert model(plan)["per_type_energy_scales"] == 0.288
+    assert "few are large" in plan.reasons["training_module.model.per_type_energy_scales"]
+    assert model(make_plan(facts(forces_rms=1.0, forces_mean=0.7), 15))["per_type_energy_scales"].startswith("$")
 
 
 def test_cells_in_which_no_force_acts(facts):
@@ -156,8 +164,8 @@ def test_forces_alone(facts):
     ("rule", "compositions", "statistic", "said"),
     [
         ("isolated atoms", 3, "auto", "isolated atoms of all 2 elements are in the data"),
-        ("least squares", 3, "auto", "least squares: 3 compositions determine those of 2 elements"),
-        ("mean", 3, "min_norm", "least squares of the smallest norm: 3 compositions cannot tell the 2 elements apart"),
+        ("least squares", 3, "ridge", "least squares with a ridge: 3 compositions determine those of 2 elements"),
+        ("mean", 3, "ridge", "least squares with a ridge: 3 compositions cannot tell all of 2 elements"),
         ("mean", 1, "auto", "the mean: 1 composition cannot tell the 2 elements apart"),
     ],
 )

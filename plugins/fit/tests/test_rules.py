@@ -89,6 +89,28 @@ def test_large_errors_are_those_of_the_data(facts):
     assert rules.huber(facts(forces_rms=None), ["total_energy"]).value is None
 
 
+ELEMENTS = dict.fromkeys(["H", "He", "Li", "Be", "B", "C", "N", "O", "F"], 9)
+
+
+def test_energies_of_many_elements_are_not_lost_beside_the_forces(facts):
+    labels = ["total_energy", "forces", "stress"]
+    many = facts(elements=ELEMENTS, forces_rms=1.25, energy_spread=1.0, n_atoms=Sizes(64, 64, 64))
+    found = rules.huber(many, labels)
+    assert found.value == {"total_energy": 0.03, "forces": 0.05, "stress": 0.005}
+    assert "beyond 0.03" in found.reason
+    assert rules.huber(many, ["forces"]).value == 0.05
+    clear = facts(elements=ELEMENTS, forces_rms=1.25, energy_spread=0.01)
+    assert rules.huber(clear, labels).value["total_energy"] == 0.005, "never less than with few elements"
+    assert rules.loss_weights(many, labels, final=True).value == rules.loss_weights(many, labels).value
+
+
+def test_few_large_forces_do_not_set_the_scale(facts):
+    assert facts(forces_rms=1.3, forces_mean=0.23).forces_size == pytest.approx(0.288, abs=0.001)
+    assert facts(forces_rms=1.0, forces_mean=0.6).forces_size == 1.0
+    assert facts(forces_rms=1.0).forces_size == 1.0
+    assert facts(forces_rms=None).forces_size is None
+
+
 def test_nothing_is_weighed_against_forces_that_are_not_there(facts):
     assert rules.loss_weights(facts(), ["total_energy"]).value == {"total_energy": 1.0}
 
@@ -147,6 +169,9 @@ def test_sizes_grow(facts, family):
         ({"n_atoms": Sizes(3, 3.0, 3), "n_frames": 10_001}, 9000, True, 16),
         ({"n_atoms": Sizes(3, 3.0, 3)}, 900, False, 27),
         ({"n_atoms": Sizes(500, 500.0, 500)}, 900, True, 1),
+        ({"n_atoms": Sizes(60, 60.0, 60)}, 900, True, 1),
+        ({"n_atoms": Sizes(60, 60.0, 60), "elements": dict.fromkeys("abcdefghi", 9)}, 900, True, 5),
+        ({"n_atoms": Sizes(500, 500.0, 500), "elements": dict.fromkeys("abcdefghi", 9)}, 900, True, 1),
     ],
 )
 def test_batches(facts, given, train, forces, expected):
@@ -182,9 +207,10 @@ def test_minutes_without_any(facts, frames, expected):
 
 
 def test_repulsion_says_how_close_atoms_are(facts):
-    assert rules.repulsion(facts()).value
     assert "0.80 sums of covalent radii" in rules.repulsion(facts()).reason
     assert "near each other" in rules.repulsion(facts(surroundings=Surroundings(contact=math.inf))).reason
+    for contact, end in ((0.2, 0.6), (0.74, 0.7), (0.8, 0.8), (1.3, 1.0), (math.inf, 1.0)):
+        assert rules.repulsion(facts(surroundings=Surroundings(contact=contact))).value == pytest.approx(end), contact
 
 
 def test_the_page_has_the_rules_of_the_code():

@@ -41,6 +41,27 @@ def test_frames_that_are_evaluated_later_are_counted():
     assert found.seconds - brief.seconds == tail.REPORT + tail.COMPILE
 
 
+def test_a_test_set_that_does_not_fit_is_evaluated_once_and_in_part():
+    """The validation says 2 ms a frame: 30 000 of them are a tenth of ten minutes."""
+    huge = StepTime(step=0.02, validation=0.2, start_up=2.0, frames=FAST.frames | {"test": 100_000})
+    found = tail.tail_of(600.0, huge, brief=True)
+    assert not found.tests
+    assert found.frames == 30_000 + 100
+    half = StepTime(step=0.02, validation=0.2, start_up=2.0, frames=FAST.frames | {"test": 20_000})
+    assert tail.tail_of(600.0, half, brief=True).frames == 20_000 + 100, "once, but not twice"
+    slow = StepTime(step=2.0, validation=500.0, start_up=2.0, frames=FAST.frames)
+    assert tail.tail_of(60.0, slow, brief=True).frames == tail.FEWEST_TESTED + 100
+    assert tail.tail_of(600.0, FAST).tests
+
+
+def test_a_report_on_large_frames_evaluates_few():
+    """Of 2000 atoms each, of which a report looks at 10 000."""
+    assert tail.report_frames(FAST.frames) == tail.REPORT_FRAMES + 100 + 500 // 5
+    assert tail.report_frames(FAST.frames, 10.0) == tail.report_frames(FAST.frames)
+    assert tail.report_frames(FAST.frames, 2000.0) == tail.FEWEST_REPORTED + 5 + 1
+    assert tail.report_frames(FAST.frames, 1e6) == tail.FEWEST_REPORTED
+
+
 def test_without_a_test_set_the_validation_set_is_judged():
     each = StepTime(step=0.02, validation=0.2, start_up=2.0, frames={"train": 40, "val": 5, "test": 0})
     assert tail.tail_of(60.0, each, brief=True).frames == 10

@@ -64,6 +64,10 @@ def test_exponent_of_the_cutoff_is_at_least_two():
     assert "polynomial_cutoff_p" in message_of(lambda: ZBL(units="metal", polynomial_cutoff_p=1.0))
 
 
+def test_the_covalent_range_is_positive():
+    assert "covalent_range: must be greater than 0" in message_of(lambda: ZBL(units="metal", covalent_range=0.0))
+
+
 def test_charges_are_not_stored_with_the_weights():
     model = toy(ZBL(units="metal")).build_energy_model()
     assert not [key for key in model.state_dict() if key.startswith("energy_terms")]

@@ -114,6 +114,20 @@ CUTOFFS = [
 ]
 
 
+def test_with_a_covalent_range_the_repulsion_ends_at_the_lengths_of_bonds():
+    """Radii of ase.data in Å: 0.66 of oxygen and 0.31 of hydrogen."""
+    potential = ZBL(units="metal", covalent_range=0.9, polynomial_cutoff_p=5.0)
+    function = ToyModel(type_names=["O", "H"], r_max=4.0, pair_potential=potential).build_energy_model()
+    function = function.energy_terms["pair_potential"].pair_energy
+    r = torch.tensor([0.3, 0.6, 0.8, 0.9], dtype=torch.float64)
+    found = function(r, torch.tensor([0, 0, 0, 0]), torch.tensor([1, 1, 1, 1])).tolist()
+    end = 0.9 * (0.66 + 0.31)
+    expected = [bare(one, 8, 1, CONSTANT["metal"])[0] * envelope(one / end, 5)[0] for one in r.tolist()]
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert found[-1] == 0.0
+    assert found[0] > 10.0
+
+
 @pytest.mark.parametrize("units", ["metal", "real"])
 @pytest.mark.parametrize(("cutoffs", "radii"), CUTOFFS, ids=["one radius", "asymmetric radii"])
 def test_module_is_half_the_bare_energy_with_cutoff_for_each_directed_edge(units, cutoffs, radii):

@@ -36,6 +36,11 @@ SAME_ENERGY = 1e-6
 
 _ENERGY = "total_energy"
 
+RIDGES = tuple(10.0 ** (power / 2) for power in range(-16, 5))
+"""Strengths that are tried, relative to one frame of one element."""
+
+ROUNDING = 1e-24
+"""Squares are not known better than to this part of the largest."""
 
 APART = 6.0
 """Å: where no cutoff is known, an atom whose images are farther away is isolated; the nearest neighbours in crystals of
@@ -284,6 +289,36 @@ class EnergyReferences:
             raise DataError("the train set has no total_energy (besides that of isolated atoms)")
         return self._by_type(fit.energies)
 
+    def ridge(self) -> dict[str, float]:
+        """Energies e_t that minimise ``sum over frames of w ((E - sum_t n_t e_t) / n)^2 + k sum_t (e_t - mean)^2``.
+
+        The strength k is the most likely one of ``RIDGES`` if energies of elements differ from the mean and frames from
+        the fit by normal random numbers, of which k is the ratio of the variances. So an element of few frames stays
+        close to the mean, as far as they cannot tell.
+
+        Raises:
+            DataError: Without any energy.
+
+        Source: marginal likelihood, MacKay (1992), doi:10.1162/neco.1992.4.3.415.
+        """
+        if (seen := self._determining()) is None:
+            raise DataError("the train set has no total_energy (besides that of isolated atoms)")
+        counts, weights, energies, squares = self._arrays(seen)
+        sizes, roots, start = counts.sum(axis=1), np.sqrt(weights), self.mean or 0.0
+        left, values, right = np.linalg.svd(counts * (roots / sizes)[:, None], full_matrices=False)
+        wanted = (energies / sizes - start) * roots
+        projected = left.T @ wanted
+        number, every = sum(one.number for one in seen.values()), float(np.square(wanted).sum())
+        rest = every - float(np.square(projected).sum()) + float((squares / sizes**2).sum())
+
+        def unlikeliness(strength: float) -> float:
+            """Minus twice the logarithm of the likelihood with the best variance for this ratio, up to a constant."""
+            unfitted = max(rest, ROUNDING * every) + float((projected**2 * strength / (values**2 + strength)).sum())
+            return number * float(np.log(max(unfitted, ROUNDING))) + float(np.log1p(values**2 / strength).sum())
+
+        best = min(RIDGES, key=unlikeliness)
+        return self._by_type(start + right.T @ (values / (values**2 + best) * projected))
+
     def choose(self) -> ChosenEnergies:
         """Energies of isolated atoms if there is one of each type, else least squares if determined, else the mean.
 
@@ -313,6 +348,11 @@ class EnergyReferences:
 
     def fit(self) -> _Fit | None:
         """Least squares over neutral frames, and over all if charged ones determine more; None without frames."""
+        seen = self._determining()
+        return None if seen is None else self._fit(seen)
+
+    def _determining(self) -> dict[bytes, _Seen] | None:
+        """Neutral frames, or all if charged ones determine more; None without frames."""
         if not self._neutral and not self._charged:
             return None
         everything = {**self._neutral}
@@ -322,8 +362,8 @@ class EnergyReferences:
             self._neutral
             and _null_space(self._arrays(self._neutral)[0])[0] == _null_space(self._arrays(everything)[0])[0]
         ):
-            return self._fit(self._neutral)
-        return self._fit(everything)
+            return self._neutral
+        return everything
 
     def _fit(self, seen: dict[bytes, _Seen]) -> _Fit:
         counts, weights, energies, squares = self._arrays(seen)
@@ -424,6 +464,14 @@ class NearestToMean(_Energies):
     def result(self) -> dict[str, float]:
         """The fitted energies by type."""
         return self.references.nearest_to_mean()
+
+
+class Shrunk(_Energies):
+    """Per-type energies from least squares with a ridge towards the mean."""
+
+    def result(self) -> dict[str, float]:
+        """The fitted energies by type."""
+        return self.references.ridge()
 
 
 class BestShifts(_Energies):

@@ -27,6 +27,7 @@ from equipot.data._energy_references import (
     LeastSquaresShifts,
     NearestToMean,
     ReferenceCollector,
+    Shrunk,
     without_isolated,
 )
 from equipot.data._statistic_entries import EntryCollector, StatisticEntry, StatisticKind, StatisticValue
@@ -264,6 +265,7 @@ _REFERENCES: dict[str, Callable[[Sequence[str]], ReferenceCollector]] = {
     "isolated_atom_energies": IsolatedAtoms,
     "per_type_energy_shifts_lstsq": LeastSquaresShifts,
     "per_type_energy_shifts_min_norm": NearestToMean,
+    "per_type_energy_shifts_ridge": Shrunk,
 }
 
 
@@ -285,7 +287,8 @@ class CommonDataStatisticsManager(_EntriesManager):
 
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
     ``forces_rms``, ``per_type_forces_rms``, ``per_type_energy_shifts_auto``,
-    ``isolated_atom_energies``, ``per_type_energy_shifts_lstsq``, ``per_type_energy_shifts_min_norm``.
+    ``isolated_atom_energies``, ``per_type_energy_shifts_lstsq``, ``per_type_energy_shifts_min_norm``,
+    ``per_type_energy_shifts_ridge``.
     """
 
     references = _REFERENCES
@@ -304,7 +307,8 @@ class EnergyOnlyDataStatisticsManager(_EntriesManager):
 
     ``num_neighbors_mean``, ``per_type_num_neighbors_mean``, ``per_atom_energy_mean``,
     ``per_atom_energy_std``, ``total_energy_std``, ``per_type_energy_shifts_auto``,
-    ``isolated_atom_energies``, ``per_type_energy_shifts_lstsq``, ``per_type_energy_shifts_min_norm``.
+    ``isolated_atom_energies``, ``per_type_energy_shifts_lstsq``, ``per_type_energy_shifts_min_norm``,
+    ``per_type_energy_shifts_ridge``.
     """
 
     references = _REFERENCES

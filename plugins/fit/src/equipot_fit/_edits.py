@@ -38,7 +38,10 @@ def with_time(config: Mapping[str, Any], minutes: float, tail: Tail) -> Config:
     before = next((one for one in callbacks(config) if one.get("_target_") == TIME), {})
     reserved = {"reserve": round(tail.seconds, 1), "reserve_frames": tail.frames}
     budget = {**before, "_target_": TIME, "minutes": minutes, **reserved}
-    return _with_callbacks(config, [budget, *kept, _package(tail.refit_frames)])
+    changed = _with_callbacks(config, [budget, *kept, _package(tail.refit_frames)])
+    if not tail.tests:
+        changed["run"] = [stage for stage in changed["run"] if stage != "test"]
+    return changed
 
 
 def _package(refit_frames: int) -> dict[str, Any]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FEWEST_FRAMES = 2
 """Frames besides isolated atoms: one to learn from, one to tell whether that helped."""
 
+TAILED = 2.0
+"""Few large forces count where the root mean square is so many times that of normal ones of the same mean size."""
+
 _LOOKED_AT = 20_000
 """Frames whose forces, stresses and boundaries are looked at."""
 
@@ -65,6 +68,8 @@ class Facts:
     energy_spread: float | None = None
     """Root mean square per atom of what a fit of one energy per element leaves of the energies, in the unit of the
     data (eV, or kcal/mol); None without energies."""
+    forces_mean: float | None = None
+    """Mean absolute component of the forces, in the unit of the data by Å; None without forces."""
     forces_rms: float | None = None
     """Root mean square of the components of the forces, in the unit of the data by Å; None without forces."""
     stress_rms: float | None = None
@@ -93,6 +98,17 @@ class Facts:
     def unit(self) -> str:
         """Unit of energies: eV or kcal/mol."""
         return "kcal/mol" if self.options.get("units") == "real" else "eV"
+
+    @property
+    def forces_size(self) -> float | None:
+        """Root mean square of the forces, or of normally distributed ones of the same mean size; None without forces.
+
+        The second where few large forces make the first more than ``TAILED`` times as large.
+        """
+        if not self.forces_rms or not self.forces_mean:
+            return self.forces_rms
+        normal = float(np.sqrt(np.pi / 2.0)) * self.forces_mean
+        return normal if self.forces_rms > TAILED * normal else self.forces_rms
 
     def edges_per_frame(self, r_max: float) -> float:
         """Directed pairs within a radius in a frame of middle size.
@@ -335,7 +351,7 @@ def _elements(whole: FrameCollection) -> dict[str, int]:
 def _looked_at(whole: FrameCollection, indices: Sequence[int]) -> dict[str, Any]:
     """Boundaries and sizes of forces and stresses."""
     periodic = 0
-    sums = {label: [0.0, 0] for label in ("forces", "stress")}
+    sums = {label: [0.0, 0.0, 0] for label in ("forces", "stress")}
     for index in indices:
         frame = whole.frames[index]
         periodic += bool(frame["pbc"].any())
@@ -343,12 +359,14 @@ def _looked_at(whole: FrameCollection, indices: Sequence[int]) -> dict[str, Any]
             if label in frame:
                 values = frame[label][frame[mask_key(label)]]
                 total[0] += float(values.square().sum())
-                total[1] += values.numel()
+                total[1] += float(values.abs().sum())
+                total[2] += values.numel()
     kind = "none" if periodic == 0 else "all" if periodic == len(indices) else "mixed"
     sizes = {
-        f"{label}_rms": float(np.sqrt(square / count)) if count else None for label, (square, count) in sums.items()
+        f"{label}_rms": float(np.sqrt(square / count)) if count else None for label, (square, _, count) in sums.items()
     }
-    return {"periodic": kind, **sizes}
+    _, absolute, count = sums["forces"]
+    return {"periodic": kind, "forces_mean": absolute / count if count else None, **sizes}
 
 
 def _energies(read: _Read) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from equipot.data import FrameCollection
 from equipot.evaluate import Evaluation, evaluate_frames
 from equipot.files import write_json
 from equipot.model import apply_automatic
@@ -14,6 +18,7 @@ from equipot_fit._package import PACKAGE
 from equipot_fit._report._run_folder import RunFolder
 from equipot_fit._report._section import NotShownError
 from equipot_fit._report._subject import Subject
+from equipot_fit._tail import FEWEST_TESTED
 
 SETS = {"test0": "test", "val0": "validation", "train": "training"}
 """What sets are called to users; the first that there is is evaluated."""
@@ -22,14 +27,28 @@ EVALUATION = "evaluation.json"
 """File in the folder of a run: what ``equipot eval --json`` prints, and which set it is about."""
 
 
-def evaluated(folder: Path) -> tuple[str, Evaluation] | None:
+class Tested(NamedTuple):
+    """Errors of the package on a set."""
+
+    name: str
+    """Of the set; see ``SETS``."""
+    evaluation: Evaluation
+    of: int
+    """Number of frames of the set."""
+    seconds: float = 0.0
+    """About what all of them would have taken."""
+
+
+def evaluated(folder: Path, seconds: float = math.inf, frame_seconds: float = 0.0) -> Tested | None:
     """Compare the package with the test set, or without one with the validation set, and write ``evaluation.json``.
 
     Args:
         folder: Of the run.
+        seconds: There are for it: of a larger set random frames are taken.
+        frame_seconds: Seconds that evaluating a frame of the validation set takes; 0 if unknown.
 
     Returns:
-        Name of the set, and what was found; None if the frames cannot be read again.
+        What was found; None if the frames cannot be read again.
     """
     subject = Subject(RunFolder.read(folder))
     try:
@@ -39,21 +58,48 @@ def evaluated(folder: Path) -> tuple[str, Evaluation] | None:
         return None
     name = next(one for one in SETS if one in sets)
     model, automatic = apply_automatic(subject.stored_model)
-    found = evaluate_frames(model, sets[name], data.label_contract)
+    per_atom = frame_seconds / _mean_atoms(sets["val0"]) if "val0" in sets else 0.0
+    frames = affordable(sets[name], seconds, per_atom)
+    found = evaluate_frames(model, frames, data.label_contract)
+    of = len(sets[name].places)
     files = ", ".join(dict.fromkeys(Path(one.file).name for one in found.frames))
-    facts = {"model": PACKAGE, "data": files, "set": name, "automatic_modifiers": automatic.to_dict()}
+    facts = {"model": PACKAGE, "data": files, "set": name, "frames_of_set": of}
+    facts |= {"automatic_modifiers": automatic.to_dict()}
     write_json(folder / EVALUATION, {**facts, **found.to_dict()})
-    return name, found
+    return Tested(name, found, of, per_atom * float(_atoms(sets[name]).sum()))
 
 
-def shown(
-    folder: Path, evaluated: tuple[str, Evaluation] | None, record: Mapping[str, Any], report: Path | None
-) -> None:
+def affordable(frames: FrameCollection, seconds: float, per_atom: float) -> FrameCollection:
+    """The frames, or so many random ones, always the same, as can be evaluated in a time.
+
+    Args:
+        frames: All of them.
+        seconds: There are.
+        per_atom: Seconds that an atom takes.
+    """
+    sizes = _atoms(frames)
+    if per_atom * float(sizes.sum()) <= seconds:
+        return frames
+    order = np.random.default_rng(0).permutation(len(sizes))
+    number = int((per_atom * np.cumsum(sizes[order]) <= seconds).sum())
+    return frames.subset(sorted(order[: max(number, FEWEST_TESTED)].tolist()))
+
+
+def _atoms(frames: FrameCollection) -> np.ndarray[Any, Any]:
+    """Number of atoms of each frame."""
+    return np.array([sum(count for _, count in frames.composition(index)) for index in range(len(frames.places))])
+
+
+def _mean_atoms(frames: FrameCollection) -> float:
+    return float(_atoms(frames).mean())
+
+
+def shown(folder: Path, evaluated: Tested | None, record: Mapping[str, Any], report: Path | None) -> None:
     """Print what came out, where it is, and how to use it.
 
     Args:
         folder: Of the run.
-        evaluated: Name of a set, and errors of the package on it.
+        evaluated: Errors of the package on a set.
         record: What ``fit.json`` says.
         report: The report.
     """
@@ -75,18 +121,21 @@ def shown(
     say(f"  atoms.calc = EquipotCalculator({str(folder / PACKAGE)!r})")
 
 
-def say_errors(evaluated: tuple[str, Evaluation] | None, record: Mapping[str, Any]) -> None:
+def say_errors(evaluated: Tested | None, record: Mapping[str, Any]) -> None:
     """Print the errors of the model, if there are some.
 
     Args:
-        evaluated: Name of a set, and errors of the package on it.
+        evaluated: Errors of the package on a set.
         record: What ``fit.json`` says.
     """
     if evaluated is None:
         return
-    name, evaluation = evaluated
+    name, evaluation, of, seconds = evaluated
     refitted = " after the refit" if (record.get("refit") or {}).get("kept") else ""
-    say(f"errors of {PACKAGE}{refitted} on the {SETS[name]} set, {evaluation.n_frames} frames:")
+    frames = f"{evaluation.n_frames} frames"
+    if evaluation.n_frames < of:
+        frames = f"{evaluation.n_frames} random ones of {of} frames (all take about {seconds / 60.0:.1f} min)"
+    say(f"errors of {PACKAGE}{refitted} on the {SETS[name]} set, {frames}:")
     for line in _errors(evaluation):
         say(f"  {line}")
 

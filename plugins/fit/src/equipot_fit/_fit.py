@@ -20,16 +20,15 @@ from equipot.errors import ConfigError, EquipotError, UnavailableError, problem
 from equipot.files import remove_unfinished, write_json
 from equipot_fit._commands import call, say
 from equipot_fit._edits import TIME, callbacks, with_steps, with_time
-from equipot_fit._finish import evaluated, say_errors, shown
+from equipot_fit._finish import Tested, evaluated, say_errors, shown
 from equipot_fit._package import BEST, PACKAGE, REFIT, package_best
 from equipot_fit._report import write_report
 from equipot_fit._report._subject import MAX_FRAMES
 from equipot_fit._speed import INTERRUPTED, Measured, StepTime
-from equipot_fit._tail import COMPILE, Tail, tail_of
+from equipot_fit._tail import COMPILE, REPORT, Tail, report_frames, tail_of
 from equipot_fit.callbacks import BUDGET, counted_from
 
 if TYPE_CHECKING:
-    from equipot.evaluate import Evaluation
     from equipot_fit._planned import Plan
 
 PLAN, RECORD, COMPILED = "plan.yaml", "fit.json", "model.equipot.pt2"
@@ -306,7 +305,7 @@ class Fit:
             package_best(self.folder / BEST)
         evaluation = None
         with self.record.stage("evaluate"):
-            evaluation = evaluated(self.folder)
+            evaluation = evaluated(self.folder, *self._test_seconds())
         if self.options.brief:
             self.record.update(state="finished", used_seconds=round(self.used, 2))
             say_errors(evaluation, self.record.content)
@@ -319,13 +318,23 @@ class Fit:
         self.record.update(used_seconds=round(self.used, 2))
         shown(self.folder, evaluation, self.record.content, report)
 
-    def _report_options(self, evaluation: tuple[str, Evaluation] | None) -> dict[str, Any]:
+    def _test_seconds(self) -> tuple[float, float]:
+        """Seconds that there are for the test set, and those that a frame of the validation set takes."""
+        content = self.record.content
+        left = AIM * 60.0 * content["asked_minutes"] - self.used - COMPILE * self.tail.compiles
+        frame = float(content.get("training", {}).get("frame_seconds", 0.0))
+        if not self.options.brief:
+            each = content["step_seconds"]
+            left -= REPORT + frame * report_frames(each["frames"], each.get("atoms", 0.0))
+        return max(left, 0.0), frame
+
+    def _report_options(self, evaluation: Tested | None) -> dict[str, Any]:
         """How many frames the report judges, by what the evaluation took, and when it must be finished."""
         left = AIM * 60.0 * self.record.content["asked_minutes"] - self.used
         taken = next(one["seconds"] for one in reversed(self.record.content["stages"]) if one["name"] == "evaluate")
         most = MAX_FRAMES
-        if evaluation is not None and evaluation[1].n_frames:
-            most = int(min(JUDGING_PART * left * evaluation[1].n_frames / max(taken, 1e-3), most))
+        if evaluation is not None and evaluation.evaluation.n_frames:
+            most = int(min(JUDGING_PART * left * evaluation.evaluation.n_frames / max(taken, 1e-3), most))
         return {"max_frames": max(most, FEWEST_JUDGED), "until": time.monotonic() + left}
 
     def _compile(self) -> None:

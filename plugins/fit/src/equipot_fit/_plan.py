@@ -149,7 +149,8 @@ class _Planner:
     def _expected(self) -> StepTime:
         frames = {**self.learnt._asdict(), "test": self.learnt.test + self.facts.n_test_frames}
         validation = EVALUATION_COST * self.step * frames["val"] / self.batch
-        return dataclasses.replace(EXPECTED, step=self.step, validation=validation, frames=frames)
+        atoms = self.facts.n_atoms.median
+        return dataclasses.replace(EXPECTED, step=self.step, validation=validation, frames=frames, atoms=atoms)
 
     def _require_family(self) -> None:
         from equipot.plugins import plugins
@@ -367,18 +368,26 @@ class _Planner:
             )
         section["avg_num_neighbors"] = "${training_data_stats:num_neighbors_mean}"
         if "total_energy" in self.labels:
-            kind = "min_norm" if _underdetermined(self.facts) else "auto"
+            kind = "ridge" if _fitted(self.facts) else "auto"
             section["per_type_energy_shifts"] = f"${{training_data_stats:per_type_energy_shifts_{kind}}}"
             self.reasons["training_module.model.per_type_energy_shifts"] = _energies(self.facts)
         section["per_type_energy_scales"] = self._scale()
-        if self._because("training_module.model.pair_potential", rules.repulsion(self.facts)):
-            units = self.facts.options.get("units", "metal")
-            section["pair_potential"] = {"_target_": "equipot.pair_potentials.ZBL", "units": units}
+        end = self._because("training_module.model.pair_potential", rules.repulsion(self.facts))
+        units = self.facts.options.get("units", "metal")
+        zbl = {"_target_": "equipot.pair_potentials.ZBL", "units": units, "covalent_range": end}
+        section["pair_potential"] = zbl
         return section
 
     def _scale(self) -> Any:
-        if self.forces and self.facts.forces_rms:  # atoms at rest, as in cells of one atom, tell no scale
-            return "${training_data_stats:forces_rms}"
+        rms, size = self.facts.forces_rms, self.facts.forces_size
+        if self.forces and rms and size:  # atoms at rest, as in cells of one atom, tell no scale
+            if size == rms:
+                return "${training_data_stats:forces_rms}"
+            self.reasons["training_module.model.per_type_energy_scales"] = (
+                f"forces have {self.facts.forces_mean or 0.0:.3g} {self.facts.unit}/Å in the mean, but a root mean "
+                f"square of {rms:.3g} because few are large; normal ones would have {size:.3g}"
+            )
+            return float(f"{size:.3g}")
         spread = (self.facts.energy_spread or 0.0) * self.facts.n_atoms.median**0.5
         self.reasons["training_module.model.per_type_energy_scales"] = (
             f"energies spread by {self.facts.energy_spread or 0.0:.3g} {self.facts.unit} per atom about a fit of one "
@@ -396,17 +405,16 @@ def _energies(facts: Facts) -> str:
     """Where energies of atoms come from."""
     if facts.energies_rule == "isolated atoms":
         return f"isolated atoms of all {len(facts.isolated)} elements are in the data"
-    if facts.energies_rule == "least squares":
-        return f"least squares: {facts.compositions} compositions determine those of {len(facts.elements)} elements"
-    if _underdetermined(facts):
-        what = f"{facts.compositions} compositions cannot tell the {len(facts.elements)} elements apart"
-        return f"least squares of the smallest norm: {what}, and their mean would leave the differences between them"
+    if _fitted(facts):
+        what = "determine those" if facts.energies_rule == "least squares" else "cannot tell all"
+        found = f"{facts.compositions} compositions {what} of {len(facts.elements)} elements"
+        return f"least squares with a ridge: {found}; the less frames tell of one, the closer it is to the mean"
     return f"the mean: 1 composition cannot tell the {len(facts.elements)} elements apart"
 
 
-def _underdetermined(facts: Facts) -> bool:
-    """Whether there are several compositions that do not tell the elements apart."""
-    return facts.energies_rule == "mean" and facts.compositions > 1
+def _fitted(facts: Facts) -> bool:
+    """Whether energies of atoms are fitted to compositions."""
+    return facts.energies_rule == "least squares" or (facts.energies_rule == "mean" and facts.compositions > 1)
 
 
 def _places(node: Mapping[str, Any], path: str = "") -> list[str]:

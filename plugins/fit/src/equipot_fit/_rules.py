@@ -130,6 +130,10 @@ HUBER_PART, HUBER_OTHERS = 0.04, 0.1
 """Errors of forces count linearly beyond this part of the rms force; those of energies per atom and of stress beyond
 this part of the number for forces, as core's losses have it."""
 
+VARIED_HUBER_PART = 0.025
+"""With more than ``MANY_ELEMENTS`` elements, errors of energies count linearly beyond this part of what compositions
+leave of the energies per atom."""
+
 
 def learnt_labels(facts: Facts) -> Choice[list[str]]:
     """Labels in the loss."""
@@ -153,7 +157,7 @@ def loss_weights(facts: Facts, labels: list[str], *, final: bool = False) -> Cho
         final: While the learning rate declines.
     """
     atoms = facts.n_atoms.median
-    raised = atoms > FINAL_FROM
+    raised = atoms > FINAL_FROM and not varied(facts)
     energy = FINAL_ENERGY_WEIGHT if final and raised else ENERGY_WEIGHT
     weights = {"total_energy": energy, "forces": 1.0, "stress": STRESS_WEIGHT}
     reason = f"frames have {atoms:.0f} atoms: "
@@ -170,13 +174,23 @@ def other_weights(facts: Facts) -> Choice[dict[str, float]]:
     return Choice(weights, reason)
 
 
-def huber(facts: Facts, labels: list[str]) -> Choice[float | None]:
-    """Size of errors of forces from which on these count linearly in the loss; None without forces."""
+def huber(facts: Facts, labels: list[str]) -> Choice[float | dict[str, float] | None]:
+    """Size of errors of forces, or of each label, from which on these count linearly in the loss; None: no such size.
+
+    Args:
+        facts: Of the data.
+        labels: Those in the loss.
+    """
     if "forces" not in labels or not facts.forces_rms:
         return Choice(None, "errors count squared")
     delta = rounded(HUBER_PART * facts.forces_rms)
     reason = f"forces have {facts.forces_rms:.3g} {facts.unit}/Å; errors beyond {delta:g} count linearly"
-    return Choice(delta, reason)
+    if not (varied(facts) and facts.energy_spread and "total_energy" in labels):
+        return Choice(delta, reason)
+    energies = max(rounded(VARIED_HUBER_PART * facts.energy_spread), HUBER_OTHERS * delta)
+    sizes = {"total_energy": energies, "forces": delta, "stress": HUBER_OTHERS * delta}
+    reason += f", and those of energies, which compositions leave {facts.energy_spread:.3g} of, beyond {energies:g}"
+    return Choice({label: float(f"{sizes[label]:.3g}") for label in labels}, reason)
 
 
 def rounded(value: float) -> float:
@@ -315,9 +329,14 @@ def family(facts: Facts, asked: Family | None) -> Choice[Family]:
 
 def sizes(facts: Facts, family: Family) -> tuple[Size, ...]:
     """Sizes that are tried, from small to large."""
-    if len(facts.elements) <= MANY_ELEMENTS:
+    if not varied(facts):
         return SIZES[family]
     return tuple(one for one in SIZES[family] if one.width >= WIDE)
+
+
+def varied(facts: Facts) -> bool:
+    """Whether there are many elements, so that one frame shows little of them."""
+    return len(facts.elements) > MANY_ELEMENTS
 
 
 def steps_in(minutes: float, seconds: float) -> int:
@@ -334,6 +353,9 @@ def steps_in(minutes: float, seconds: float) -> int:
 
 EDGES_PER_STEP, MOST_FRAMES, MOST_ENERGIES = 800, 5, 32
 """Edges that a batch should have, most frames of it, and the same where energies alone are learnt."""
+
+VARIED_EDGES = 5.0
+"""With more than ``MANY_ELEMENTS`` elements, batches have so many times more edges."""
 
 MANY_FRAMES, MORE_FRAMES = 10_000, 16
 """With more frames than the first, batches may have so many."""
@@ -363,8 +385,11 @@ def batch_size(facts: Facts, r_max: float, train: int, *, forces: bool) -> Choic
     most = MORE_FRAMES if facts.n_frames > MANY_FRAMES else MOST_FRAMES
     if not forces:
         most = MOST_ENERGIES
-    size = max(1, min(round(EDGES_PER_STEP / edges), most, max(1, train // 4)))
+    wanted = EDGES_PER_STEP * (VARIED_EDGES if varied(facts) else 1.0)
+    size = max(1, min(round(wanted / edges), most, max(1, train // 4)))
     kind = "" if forces else "; a frame has one label"
+    if varied(facts):
+        kind += f"; of {len(facts.elements)} elements a single frame shows few"
     return Choice(size, f"a frame of middle size has {edges:.0f} edges within {r_max:g} Å{kind}")
 
 
@@ -407,12 +432,15 @@ def validation_interval(steps: int, split: Split, batch: int) -> Choice[dict[str
 
 # ------------------------------------------------------------------------------ close contacts
 
+SHORTEST_REPULSION, LONGEST_REPULSION = 0.6, 1.0
+"""Distances in sums of covalent radii between which the repulsion of pairs ends, besides what is learnt."""
 
-def repulsion(facts: Facts) -> Choice[bool]:
-    """Whether pairs repel each other as ZBL says, besides what is learnt."""
+
+def repulsion(facts: Facts) -> Choice[float]:
+    """Distance in sums of covalent radii at which the repulsion of ZBL ends: where the data begin."""
     contact = facts.surroundings.contact
     if math.isinf(contact):
-        return Choice(
-            True, "no two atoms are near each other in the data, which cannot teach the model that they repel"
-        )
-    return Choice(True, f"the closest atoms are at {contact:.2f} sums of covalent radii; nearer ones must repel too")
+        reason = "no two atoms are near each other in the data, which cannot teach the model that they repel"
+        return Choice(LONGEST_REPULSION, reason)
+    end = min(max(math.floor(20.0 * contact) / 20.0, SHORTEST_REPULSION), LONGEST_REPULSION)
+    return Choice(end, f"the closest atoms are at {contact:.2f} sums of covalent radii; nearer ones must repel too")

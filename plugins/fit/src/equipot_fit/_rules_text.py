@@ -81,8 +81,8 @@ def _data() -> list[Rule]:
         Rule(
             "Energies of atoms",
             "training_module.model.per_type_energy_shifts",
-            "Isolated atoms if there is one of each element, else least squares: of several compositions that do not "
-            "tell the elements apart the solution of the smallest norm, of a single one the mean.",
+            "Isolated atoms if there is one of each element, else least squares of the energies per atom with a ridge "
+            "towards their mean, as strong as the data make most likely; of a single composition the mean.",
             "The model then learns energies of bonds, which are a thousand times smaller than those of atoms.",
         ),
     ]
@@ -120,11 +120,23 @@ def _model() -> list[Rule]:
             "A large model that is stopped early is worse than a smaller one that has converged.",
         ),
         Rule(
+            "Scale",
+            "training_module.model.per_type_energy_scales",
+            "The size of the forces: their root mean square, but where that is more than "
+            f"{facts.TAILED:g} times what normally distributed forces of the same mean size have, that of these. "
+            "Without forces, the spread of the energies per atom about least squares times the root of the number of "
+            "atoms.",
+            "A model begins with forces of this size. A few large ones would make it start far from most others.",
+        ),
+        Rule(
             "Repulsion",
             "training_module.model.pair_potential",
-            "Pairs of atoms always have the screened nuclear repulsion of ZBL.",
+            "Pairs of atoms always have the screened nuclear repulsion of ZBL. It ends at the distance of the closest "
+            f"atoms of the data, in sums of covalent radii, but not below {rules.SHORTEST_REPULSION:g} nor above "
+            f"{rules.LONGEST_REPULSION:g} of them.",
             "No data set has all collisions; without it, atoms that come closer than in the data may fall "
-            "into each other.",
+            "into each other. At the lengths of bonds it would be several eV for each, which energies of atoms do not "
+            "hold and the model would first have to learn away.",
         ),
         Rule(
             "Numbers",
@@ -150,15 +162,19 @@ def _training() -> list[Rule]:
             "training_module.loss.coeffs",
             f"Errors of energies are per atom. Forces weigh 1, energies {rules.ENERGY_WEIGHT:g}, stress "
             f"{rules.STRESS_WEIGHT:g}. In frames of more than {rules.FINAL_FROM} atoms energies weigh "
-            f"{rules.FINAL_ENERGY_WEIGHT:g} while the learning rate declines.",
+            f"{rules.FINAL_ENERGY_WEIGHT:g} while the learning rate declines, unless there are more than "
+            f"{rules.MANY_ELEMENTS} elements.",
             "In [trials](recipe.md) heavier energies did not help small molecules, and helped cells at little cost.",
         ),
         Rule(
             "Large errors",
             "training_module.loss.huber",
             f"Errors of forces beyond {_percent(rules.HUBER_PART)} of the rms force count linearly, and those of "
-            f"energies per atom and stress beyond {_percent(rules.HUBER_OTHERS)} of the number for forces.",
-            "In [trials](recipe.md) forces and energies came out better than with squares throughout.",
+            f"energies per atom and stress beyond {_percent(rules.HUBER_OTHERS)} of the number for forces. With more "
+            f"than {rules.MANY_ELEMENTS} elements energies have a size of their own: "
+            f"{_percent(rules.VARIED_HUBER_PART)} of what least squares over compositions leave of them.",
+            "In [trials](recipe.md) forces and energies came out better than with squares throughout. Where "
+            "compositions leave much of the energies, these would hardly be learnt beside the forces.",
         ),
         Rule(
             "Best weights",
@@ -170,12 +186,14 @@ def _training() -> list[Rule]:
         Rule(
             "Batch",
             "data.train_dataloader",
-            f"As many frames as have {rules.EDGES_PER_STEP} edges, at most {rules.MOST_FRAMES} "
+            f"As many frames as have {rules.EDGES_PER_STEP} edges, or {rules.VARIED_EDGES:g} times that with more than "
+            f"{rules.MANY_ELEMENTS} elements, at most {rules.MOST_FRAMES} "
             f"({rules.MORE_FRAMES} with "
             f"more than {rules.MANY_FRAMES} frames, {rules.MOST_ENERGIES} where only energies are learnt), "
             "and never more "
             "than a quarter of the training set.",
-            "Below that a step costs the same; above it, twice the frames teach less than twice the steps.",
+            "Below that a step costs the same; above it, twice the frames teach less than twice the steps. Of many "
+            "elements a single frame shows few, and its energy would pull at those of all others.",
         ),
         Rule(
             "Learning rate",
@@ -195,11 +213,12 @@ def _training() -> list[Rule]:
             "The average must be short in comparison with the training.",
         ),
         Rule(
-            "Validation and early end",
+            "Validation and early decline",
             "trainer.check_val_every_n_epoch, trainer.val_check_interval",
             f"About {rules.VALIDATIONS} times in a training, but in at most {_percent(rules.VALIDATION_SHARE)} of its "
-            "time. If it does not improve for a long time, the learning rate declines early, and the training ends.",
-            "The best weights are found, and no time is lost on a training that does not improve.",
+            "time. If it does not improve for a long time, the learning rate declines from then on, to the end of "
+            "the time.",
+            "The best weights are found, and a training that does not improve at the full rate may at a smaller one.",
         ),
         Rule(
             "Seed",

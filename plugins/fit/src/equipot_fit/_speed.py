@@ -61,6 +61,8 @@ class StepTime:
     """Number of weights of the model's last linear layer; 0 if it does not say which they are."""
     frames: dict[str, int] = field(default_factory=dict)
     """Number of frames of each part: ``train``, ``val`` and ``test``."""
+    atoms: float = 0.0
+    """Mean number of atoms of a frame; 0 if unknown."""
 
 
 class Slowness:
@@ -109,6 +111,7 @@ class StepTimer(lightning.Callback):
     ) -> None:
         self.seconds, self.steps = seconds, steps
         self._started = self._warm = self._validating = 0.0
+        self._sizes: list[int] = []
         self._found: dict[str, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -125,7 +128,8 @@ class StepTimer(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Time the step."""
-        del pl_module, outputs, batch, batch_idx
+        del pl_module, outputs, batch_idx
+        self._sizes += batch["num_atoms"].tolist()
         now, done = time.monotonic(), trainer.global_step - WARM_UP
         if done <= 0:
             self._warm = now
@@ -133,7 +137,8 @@ class StepTimer(lightning.Callback):
         if now - self._warm >= self.seconds or done >= self.steps:
             each = (now - self._warm) / done
             warm_up = max(self._warm - self._started - WARM_UP * each, 0.0)
-            self._found |= {"started": self._started, "step": each, "warm_up": warm_up}
+            atoms = sum(self._sizes) / max(len(self._sizes), 1)
+            self._found |= {"started": self._started, "step": each, "warm_up": warm_up, "atoms": atoms}
             trainer.should_stop = True
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -244,4 +249,5 @@ def step_seconds(config: Mapping[str, Any], *, seconds: float = SECONDS) -> Step
         warm_up=found["warm_up"],
         last_layer=found["last_layer"],
         frames=found["frames"],
+        atoms=found["atoms"],
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from equipot_fit._report._subject import MAX_ATOMS
 from equipot_fit._speed import StepTime
 
 PACKAGE, REPORT, COMPILE = 1.5, 5.0, 80.0
@@ -15,8 +17,14 @@ REPORT_FRAMES, MOST_JUDGED, LEARNT_PART = 100, 500, 5
 """Evaluations of frames that any report has (dynamics, laws, volumes), and frames on which it judges a model at most;
 of those that were learnt it takes this many times fewer."""
 
-COMPILE_PART, REFIT_PART = 0.1, 0.08
-"""Parts of the time that the compiled file and the refit may take."""
+FEWEST_REPORTED = 10
+"""Evaluations that it has of frames of any size: of large ones there are fewer, as it looks at so many atoms."""
+
+COMPILE_PART, REFIT_PART, TEST_PART = 0.1, 0.08, 0.1
+"""Parts of the time that the compiled file, the refit and the test set may take."""
+
+FEWEST_TESTED = 20
+"""So many frames of a test set are evaluated in any case."""
 
 FEWEST_FRAMES, MOST_FRAMES = 20, 20_000
 """Training frames of a refit."""
@@ -39,6 +47,8 @@ class Tail:
     """What is left out, and why."""
     frames: int = 0
     """Evaluations of frames: of the package, the refit and the report."""
+    tests: bool = True
+    """Whether the training tests on its own, too; else the test set is too large for the time."""
 
 
 def tail_of(total: float, each: StepTime, *, brief: bool = False) -> Tail:
@@ -62,12 +72,37 @@ def tail_of(total: float, each: StepTime, *, brief: bool = False) -> Tail:
     elif not compiler():
         compiles, skipped["compile"] = False, "there is no C++ compiler"
     seconds = PACKAGE + REPORT * (not brief) + COMPILE * compiles
-    frames = 2 * test + val * (1 if test else 2)
+    tested = tested_frames(total, each.validation / max(val, 1), test)
+    tests = 2 * test <= tested_frames(total, each.validation / max(val, 1), 2 * test)
+    frames = (2 * test if tests else tested) + val * (1 if test else 2)
     if refitted:
         frames += (each.last_layer + 2) * (refitted + val)
     if not brief:
-        frames += REPORT_FRAMES + min(test or val, MOST_JUDGED) + min(train, MOST_JUDGED) // LEARNT_PART
-    return Tail(seconds, refitted, compiles, skipped, frames)
+        frames += report_frames(each.frames, each.atoms)
+    return Tail(seconds, refitted, compiles, skipped, frames, tests)
+
+
+def tested_frames(total: float, frame: float, test: int) -> int:
+    """Number of frames of a test set that are evaluated.
+
+    Args:
+        total: Seconds of the whole budget.
+        frame: Seconds that evaluating a frame takes.
+        test: Number of all of them.
+    """
+    return min(test, max(int(TEST_PART * total / max(frame, 1e-6)), FEWEST_TESTED))
+
+
+def report_frames(frames: Mapping[str, int], atoms: float = 0.0) -> int:
+    """Evaluations of frames in a report.
+
+    Args:
+        frames: Number of frames of each part: ``train``, ``val`` and ``test``.
+        atoms: Mean number of atoms of a frame; 0 if unknown.
+    """
+    most = min(MOST_JUDGED, int(MAX_ATOMS / max(atoms, 1.0)))
+    judged = min(frames["test"] or frames["val"], most) + min(frames["train"], most) // LEARNT_PART
+    return max(min(REPORT_FRAMES, most), FEWEST_REPORTED) + judged
 
 
 def refit_frames(total: float, weights: int, frame: float, train: int, val: int) -> int:

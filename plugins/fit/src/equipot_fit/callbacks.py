@@ -44,7 +44,7 @@ LEAST_DECAY, LOW = 0.03, 0.1
 its full value by then: a run that is resumed late has no other time for it."""
 
 FEWEST_VALIDATIONS = 10
-"""So many validations without progress are needed before a training ends early."""
+"""So many validations without progress are needed before the learning rate declines early."""
 
 MOST_RESERVED = 0.3
 """Part of the time that is kept at most for evaluating frames after the training."""
@@ -143,7 +143,7 @@ class TimeBudget(StepBudget):
     ``budget.json`` the run says how many steps it took and when the decay began: with these in ``WarmupDecay`` and
     ``StepBudget`` it is repeated bit by bit.
 
-    If validation has not improved for a long time, the decay begins at once, and the training ends early.
+    If validation has not improved for a long time, the decay begins at once and gets all the time that is left.
 
     Args:
         minutes: Time for the training with everything before it and after it. In ``equipot fit`` it is counted from
@@ -153,7 +153,7 @@ class TimeBudget(StepBudget):
         reserve_frames: Number of frames that are evaluated after the training; their time is kept, too, by that of
             the validations so far.
         decay: Part of the training's time in which the learning rate declines.
-        patience: Part of the training's time so far without progress after which it ends early; 1 for never.
+        patience: Part of the training's time so far without progress after which the decay begins; 1 for never.
         final_coeffs: As for ``StepBudget``.
     """
 
@@ -274,7 +274,7 @@ class TimeBudget(StepBudget):
         idle = self.used - max(self._best[1], self._first)
         if self.steps is None and self._unimproved >= FEWEST_VALIDATIONS and idle > self.patience * trained:
             self._why = "validation"
-            self._begin_decay(trainer, pl_module, trained * self.decay / (1.0 - self.decay))
+            self._begin_decay(trainer, pl_module, self._left())
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -294,7 +294,8 @@ class TimeBudget(StepBudget):
         del pl_module
         schedule = _schedule(trainer)
         decays = [] if schedule is None else schedule.decays
-        report = {"steps": trainer.global_step, "decays": decays, "seconds": round(self.used, 3), "ended_by": self._why}
+        report = {"steps": trainer.global_step, "decays": decays, "seconds": round(self.used, 3), "decay_by": self._why}
+        report["frame_seconds"] = round(self.frame_seconds, 6)
         if trainer.is_global_zero:
             write_json(Path(trainer.default_root_dir) / BUDGET, report)
 
@@ -362,7 +363,7 @@ class TimeBudget(StepBudget):
             self.steps = step
             return
         late = (self.steps - step) * each - left
-        moves = late > limit or (late < -limit and self._why == "time")
+        moves = abs(late) > limit
         rested = self.used - self._moved > min(PAUSE * self.seconds, left / 4.0)
         if moves and rested and schedule.decays[-1][0] < step:
             self._moved = self.used

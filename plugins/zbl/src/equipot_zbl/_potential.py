@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 
 from equipot.errors import ConfigError, problem
 from equipot.model import BuildContext, PairEnergy, PairPotential
+from equipot.nn.cutoff import polynomial_cutoff
 from equipot.units import COULOMB_CONSTANT
 
 _COEFFICIENTS = (0.02817, 0.28022, 0.50986, 0.18175)
@@ -51,22 +53,38 @@ class ZBLPairEnergy(PairEnergy):
     """ZBL as a function of distance and atom types."""
 
     charges: torch.Tensor
+    radii: torch.Tensor | None
 
-    def __init__(self, atomic_numbers: tuple[int, ...], coulomb_constant: float) -> None:
-        """Store the charges and the constant.
+    def __init__(
+        self,
+        atomic_numbers: tuple[int, ...],
+        coulomb_constant: float,
+        *,
+        radii: tuple[float, ...] | None = None,
+        polynomial_cutoff_p: float = 6.0,
+    ) -> None:
+        """Store the charges, the constant and where the repulsion ends.
 
         Args:
             atomic_numbers: Nuclear charge of each type.
             coulomb_constant: k in energy·Å, in the model's unit system.
+            radii: Of each type in Å: a pair does not repel each other beyond the sum of its two; None: no such end.
+            polynomial_cutoff_p: Exponent of the envelope that leads to this end.
         """
         super().__init__()
         self.register_buffer("charges", torch.tensor(atomic_numbers, dtype=torch.float64), persistent=False)
-        self.coulomb_constant = coulomb_constant
+        table = None if radii is None else torch.tensor(radii, dtype=torch.float64)
+        self.register_buffer("radii", table, persistent=False)
+        self.coulomb_constant, self.polynomial_cutoff_p = coulomb_constant, polynomial_cutoff_p
 
     def forward(self, r: torch.Tensor, type_i: torch.Tensor, type_j: torch.Tensor) -> torch.Tensor:
         """Energy of each pair; see ``zbl_energy``."""
-        charges = self.charges
-        return zbl_energy(r, charges.index_select(0, type_i), charges.index_select(0, type_j), self.coulomb_constant)
+        charges, radii = self.charges, self.radii
+        energy = zbl_energy(r, charges.index_select(0, type_i), charges.index_select(0, type_j), self.coulomb_constant)
+        if radii is None:
+            return energy
+        end = radii.index_select(0, type_i) + radii.index_select(0, type_j)
+        return energy * polynomial_cutoff(r / end, self.polynomial_cutoff_p)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +98,10 @@ class ZBL(PairPotential):
 
     chemical_species: list[str] | None = None
     """Chemical symbol of each type, in the order of ``type_names``; default: the model's species."""
+
+    covalent_range: Annotated[float, Field(gt=0)] | None = None
+    """Distance at which the repulsion of a pair ends, in sums of its covalent radii, with the same envelope as at the
+    cutoff radius; with 1 it leaves bonds to what is learnt. Default: it reaches up to the cutoff radius."""
 
     def problems(self) -> Iterable[str]:
         """Unknown chemical symbols, and the problems of every pair potential."""
@@ -101,7 +123,7 @@ class ZBL(PairPotential):
         Raises:
             ConfigError: If the species are not given, and the type names are not chemical symbols.
         """
-        from ase.data import atomic_numbers
+        from ase.data import atomic_numbers, covalent_radii
 
         species = self.chemical_species or context.chemical_species
         if species is None:
@@ -113,4 +135,8 @@ class ZBL(PairPotential):
                 )
             )
         numbers = tuple(atomic_numbers[symbol] for symbol in species)
-        return ZBLPairEnergy(numbers, COULOMB_CONSTANT[self.units])
+        factor = self.covalent_range
+        radii = None if factor is None else tuple(factor * float(covalent_radii[number]) for number in numbers)
+        return ZBLPairEnergy(
+            numbers, COULOMB_CONSTANT[self.units], radii=radii, polynomial_cutoff_p=self.polynomial_cutoff_p
+        )
