@@ -1,6 +1,6 @@
 """What uncertainties of the last layer are worth on public sets: rms of z, AUROC and cost.
 
-    python benchmarks/uncertainty.py run [SET ...] [--work FOLDER]
+    python benchmarks/uncertainty.py run [SET ...] [--work FOLDER] [--made FOLDER]
     python benchmarks/uncertainty.py committee SET ... [--work FOLDER]
     python benchmarks/uncertainty.py table
 
@@ -10,7 +10,7 @@ them. Where a set has no hotter frames, they come from dynamics with the model i
 ``committee`` trains two further models of other seeds on the frames that ``run`` left, and judges the spread of all
 three; the factor on it is RMSE / std on the validation set. Figures go to ``benchmarks/results/uncertainty.json``,
 from which ``table`` writes those of docs/how-to/uncertainty.md. The frames are public sets from the folder in
-``EQUIPOT_EXTRA_DATA``.
+``EQUIPOT_EXTRA_DATA``; those of the salt are made by ``electrostatics/make_sets.py FOLDER``.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Case:
     """One set."""
 
     title: str
-    frames: Callable[[Any], tuple[list[Atoms], list[Atoms] | None, list[Atoms]]]
-    """All frames to train and validate on; those to test on, None for a part of the former; hotter ones."""
+    frames: Callable[[Path], tuple[list[Atoms], list[Atoms] | None, list[Atoms]]]
+    """All frames to train and validate on; those to test on, None for a part of the former; hotter ones. The folder is
+    the one that ``electrostatics/make_sets.py`` wrote."""
     hotter: str
     """What the frames out of the domain are."""
     train: int
@@ -79,12 +80,23 @@ class Case:
     with each other for an AUROC of its own."""
 
 
-def _acac(loaders: Any) -> Any:
-    return tuple(loaders.xyz(f"acac/{name}.xyz") for name in ("train_300K", "test_MD_300K", "test_MD_600K"))
+def _acac(_: Path) -> Any:
+    return tuple(_loaders().xyz(f"acac/{name}.xyz") for name in ("train_300K", "test_MD_300K", "test_MD_600K"))
 
 
-def _mlearn(element: str, hot: tuple[str, ...]) -> Callable[[Any], Any]:
-    def frames(loaders: Any) -> Any:
+def _electrolyte(_: Path) -> Any:
+    kelvin = [one.info.get("temperature") for one in _loaders().xyz("ecemc/ECEMC.xyz")]
+    liquids = [(t, one) for t, one in zip(kelvin, _loaders().ecemc(), strict=True) if t is not None]
+    return [one for t, one in liquids if t <= 600], None, [one for t, one in liquids if t >= 900]
+
+
+def _salt(made: Path) -> Any:
+    return read(made / "salt.extxyz", ":"), None, read(made / "hot_salt.extxyz", ":")
+
+
+def _mlearn(element: str, hot: tuple[str, ...]) -> Callable[[Path], Any]:
+    def frames(_: Path) -> Any:
+        loaders = _loaders()
         found = loaders.mlearn(element, "training") + loaders.mlearn(element, "test")
         is_hot = [one.info["description"].endswith(hot) for one in found]
         split = [[one for one, there in zip(found, is_hot, strict=True) if there == side] for side in (False, True)]
@@ -93,8 +105,8 @@ def _mlearn(element: str, hot: tuple[str, ...]) -> Callable[[Any], Any]:
     return frames
 
 
-def _rmd17(molecule: str) -> Callable[[Any], Any]:
-    return lambda loaders: (loaders.rmd17(molecule, "train"), loaders.rmd17(molecule, "test"), [])
+def _rmd17(molecule: str) -> Callable[[Path], Any]:
+    return lambda _: (_loaders().rmd17(molecule, "train"), _loaders().rmd17(molecule, "test"), [])
 
 
 DYNAMICS = r"Snapshot \d+ of 100000 of AIMD"
@@ -110,9 +122,11 @@ CASES = {
     "ethanol": Case("ethanol, 500 K", _rmd17("ethanol"), "1000 K, by the model", 400, 100, 300, heat=1000.0),
     "aspirin": Case("aspirin, 500 K", _rmd17("aspirin"), "1000 K, by the model", 400, 100, 200, heat=1000.0),
     "water": Case(
-        "liquid water", lambda loaders: (loaders.water(), None, []), "700 K, by the model",
+        "liquid water", lambda _: (_loaders().water(), None, []), "700 K, by the model",
         150, 60, 60, 500, 1, 4.0, 700.0,
     ),
+    "electrolyte": Case("EC/EMC up to 600 K", _electrolyte, "900 to 1200 K", 65, 25, 30, 600, 1),
+    "salt": Case("molten NaCl, 1200 K", _salt, "2000 K", 42, 16, 22, 1500, 2, 5.0),
 }  # fmt: skip
 
 CONFIG = """
@@ -134,12 +148,12 @@ def _equipot(folder: Path, *words: str) -> None:
     subprocess.run([Path(sys.executable).with_name("equipot"), *words], cwd=folder, check=True)
 
 
-def measure(name: str, folder: Path) -> dict[str, Any]:
+def measure(name: str, folder: Path, made: Path) -> dict[str, Any]:
     """Train, fit, judge and time one set in a folder; what is there already is kept."""
     case = CASES[name]
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "hot.extxyz").exists():
-        _write(case, folder)
+        _write(case, folder, made)
     _train(case, folder, "run", 1)
     _equipot(folder, "uncertainty", "add", "run", "--force-directions", "16", "-o", "with_forces.equipot.zip")
     if not (folder / "hot.extxyz").stat().st_size:
@@ -164,7 +178,7 @@ def _train(case: Case, folder: Path, run: str, seed: int) -> None:
     _equipot(folder, "train", "config.yaml", "--output", run, "--overwrite")
 
 
-def measure_committee(name: str, folder: Path) -> dict[str, Any]:
+def measure_committee(name: str, folder: Path, _: Path) -> dict[str, Any]:
     """Train two further models, and judge the spread of three."""
     runs = ["run", "run2", "run3"]
     for seed, run in enumerate(runs, start=1):
@@ -202,8 +216,8 @@ def _energies_only(model: GraphModel) -> GraphModel:
     return made.eval()
 
 
-def _write(case: Case, folder: Path) -> None:
-    pool, tested, hot = case.frames(_loaders())
+def _write(case: Case, folder: Path, made: Path) -> None:
+    pool, tested, hot = case.frames(made)
     order = np.random.default_rng(1).permutation(len(pool))
     shuffled = [pool[index] for index in order]
     sets = {"train": shuffled[: case.train], "val": shuffled[case.train : case.train + case.val]}
@@ -339,6 +353,7 @@ def main() -> None:
     parser.add_argument("task", choices=["run", "committee", "table"])
     parser.add_argument("sets", nargs="*", help=", ".join(CASES))
     parser.add_argument("--work", type=Path, default=Path("outputs/uncertainty"), help="folder of data and models")
+    parser.add_argument("--made", type=Path, default=Path("outputs/electrostatics"), help="folder of make_sets.py")
     given = parser.parse_args()
     if unknown := [name for name in given.sets if name not in CASES]:
         sys.exit(f"uncertainty: no set {', '.join(unknown)}; there are {', '.join(CASES)}")
@@ -348,7 +363,7 @@ def main() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         kind, make = kinds[given.task]
         for name in given.sets or CASES:
-            found = make(name, given.work / name)
+            found = make(name, given.work / name, given.made)
             results[kind] = [*(one for one in results[kind] if one["set"] != name), found]
             RAW.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     TABLES.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,17 @@
 """Train a model with and without the term LatentElectrostatics for the same CPU time, and compare on test frames.
 
     OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER --only ions --layers 2 --seconds 40 --write
+    OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER --only ions --seconds 40 --seed 2 --write
 
 FOLDER is the one that ``make_sets.py`` wrote. The clock is that of the process: evaluations, gradients and steps of
 the optimiser, without reading data and building the model. The learning rate falls to 0 over that time, and the last
-weights count. ``--write`` stores a table in ``docs/results/electrostatics``.
+weights count. ``--write`` stores a table in ``docs/results/electrostatics``, in which rows of other seeds are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import platform
 import time
@@ -33,7 +35,7 @@ RESULTS = Path(__file__).parents[2] / "docs/results/electrostatics"
 R_MAX = 5.0
 SETS: dict[str, dict[str, Any]] = {
     "ions": {"types": ["H", "C", "N"], "train": 70, "batch": 7, "term": {"constraint": "total_charge"}},
-    "salt": {"types": ["Na", "Cl"], "train": 16, "batch": 2, "term": {}},
+    "salt": {"types": ["Na", "Cl"], "train": 60, "batch": 2, "term": {}},
 }
 """Types, training frames, frames of a step and options of the term; all other frames are for the test."""
 BUILDERS: dict[str, Any] = {
@@ -63,7 +65,9 @@ def frames_of(name: str, folder: Path) -> list[Graph]:
     return frames
 
 
-def model_of(name: str, train: list[Graph], builder: str, layers: int, sigma: float | None) -> GraphModel:
+def model_of(
+    name: str, train: list[Graph], builder: str, layers: int, sigma: float | None, seed: int = 1
+) -> GraphModel:
     """A new model with the scales and shifts of the training frames, and with the term if it has a width."""
     batch = collate(train)
     energy = float((batch["total_energy"] / batch["num_atoms"]).mean())
@@ -79,14 +83,15 @@ def model_of(name: str, train: list[Graph], builder: str, layers: int, sigma: fl
         per_type_energy_shifts=energy,
         per_type_energy_scales=float(batch["forces"].square().mean().sqrt()),
         energy_terms=terms,
+        seed=seed,
         **sizes,
     ).build()
 
 
-def train(model: GraphModel, frames: list[Graph], size: int, seconds: float) -> int:
+def train(model: GraphModel, frames: list[Graph], size: int, seconds: float, seed: int = 1) -> int:
     """Train for a CPU time; returns the number of steps."""
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
-    order = np.random.default_rng(5)
+    order = np.random.default_rng(4 + seed)
     steps, spent = 0, 0.0
     while spent < seconds:
         batch = collate([frames[index] for index in order.choice(len(frames), size, replace=False)])
@@ -124,29 +129,28 @@ def charges(model: GraphModel, name: str, frames: list[Graph]) -> dict[str, floa
     }
 
 
-def measured(
-    name: str, folder: Path, layers: int, seconds: float, *, builder: str = "nequip", sigma: float = 1.0
-) -> dict[str, Any]:
+def measured(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Both models on a set, as a table for the documentation."""
-    frames = frames_of(name, folder)
-    number, rows, learned = SETS[name]["train"], [], {}
+    builder, layers, sigma, seconds, seed = given.builder, given.layers, given.sigma, given.seconds, given.seed
+    frames = frames_of(name, given.folder)
+    number, rows = SETS[name]["train"], []
     for title, width in (("short-ranged", None), ("with LatentElectrostatics", sigma)):
-        model = model_of(name, frames[:number], builder, layers, width)
-        steps = train(model, frames[:number], SETS[name]["batch"], seconds)
-        found = errors(model, frames[number:])
-        rows.append([title, steps, f"{1000.0 * seconds / steps:.0f}", *(found[key] for key in COLUMNS)])
+        model = model_of(name, frames[:number], builder, layers, width, seed)
+        steps = train(model, frames[:number], SETS[name]["batch"], seconds, seed)
+        known, found = errors(model, frames[: len(frames) - number]), errors(model, frames[number:])
+        learned = charges(model, name, frames[number:]) if width else {}
+        shown = ", ".join(f"{symbol} {value:+.2f}" for symbol, value in learned.items())
+        both = [f"{found[key]} ({known[key]})" for key in COLUMNS]
+        rows.append([f"{title}, seed {seed}", steps, f"{1000.0 * seconds / steps:.0f}", *both, shown])
         print(name, rows[-1], flush=True)
-        if width:
-            learned = charges(model, name, frames[number:])
-    shown = ", ".join(f"{symbol} {value}" for symbol, value in learned.items())
     return {
         "title": f"{TITLES[name]}; {LIKE[builder]}, {layers} layer{'s' * (layers > 1)}, {R_MAX:g} Å",
         "description": f"GFN1-xTB; {number} frames for training, {len(frames) - number} for the test; {seconds:g} s of "
-        f"CPU time for each model; width of the charges {sigma:g} Å. Mean learned charges in e: {shown}.",
-        "columns": ["model", "training steps", "CPU ms of a step", *COLUMNS.values()],
+        f"CPU time for each model; width of the charges {sigma:g} Å. In brackets: on frames of the training.",
+        "columns": ["model", "training steps", "CPU ms of a step", *COLUMNS.values(), "mean charges, e"],
         "rows": rows,
         "command": "OMP_NUM_THREADS=1 python benchmarks/electrostatics/compare.py FOLDER "
-        f"--only {name} --builder {builder} --layers {layers} --sigma {sigma:g} --seconds {seconds:g} --write",
+        f"--only {name} --builder {builder} --layers {layers} --sigma {sigma:g} --seconds {seconds:g} --seed N --write",
         "machine": f"1 core, {platform.machine()}, no GPU",
         "versions": {one: version(one) for one in ("equipot", "torch")},
     }
@@ -161,14 +165,25 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--sigma", type=float, default=1.0, help="width of the charges, Å")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in [given.only] if given.only else list(SETS):
-        found = measured(name, given.folder, given.layers, given.seconds, builder=given.builder, sigma=given.sigma)
+        found = measured(name, given)
         if given.write:
-            RESULTS.mkdir(parents=True, exist_ok=True)
-            write_json(RESULTS / f"{name}{_SUFFIX[given.builder]}_{given.layers}.json", found)
+            _store(RESULTS / f"{name}{_SUFFIX[given.builder]}_{given.layers}.json", found)
+
+
+def _store(path: Path, found: dict[str, Any]) -> None:
+    """Write a table, with the rows of other seeds that one with the same command has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        titles = [row[0] for row in found["rows"]]
+        if known["command"] == found["command"]:
+            found["rows"] = sorted([*found["rows"], *(row for row in known["rows"] if row[0] not in titles)])
+    write_json(path, found)
 
 
 if __name__ == "__main__":

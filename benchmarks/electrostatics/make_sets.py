@@ -7,8 +7,8 @@ Needs only ``pip install tblite ase numpy``, in an environment of its own::
 ``ions.extxyz``
     Ammonium and guanidinium, 6 to 12 Å apart, in random orientations and slightly distorted; total charge 2. Between
     ions of opposite charge, GFN1-xTB lets an electron jump at these distances, and does not converge.
-``salt.extxyz``
-    64 atoms in a periodic cell at 1200 K, from molecular dynamics with the potential of Fumi and Tosi.
+``salt.extxyz``, ``hot_salt.extxyz``
+    64 atoms in a periodic cell at 1200 K and 2000 K, from molecular dynamics with the potential of Fumi and Tosi.
 
 Energies, forces and stress are those of GFN1-xTB.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,11 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-N_IONS, N_SALT = 140, 28
+N_IONS, N_SALT, N_HOT = 140, 80, 30
 DISTANCES = (6.0, 12.0)
 DISTORTION = 0.04  # Å, of every coordinate
 SPACING = 3.19  # Å, of the lattice that melts: 1.5 g/cm³
-TEMPERATURE = 1200.0
+TEMPERATURE, HOT = 1200.0, 2000.0
 STEP, DECORRELATED = 2.0, 250  # fs, and steps between two frames
 BOLTZMANN = 8.617333e-5  # eV/K
 FS = 0.09822695  # in Å sqrt(u/eV)
@@ -64,7 +65,7 @@ def ions(generator: np.random.Generator) -> Iterator[Atoms]:
         yield pair
 
 
-def salt(generator: np.random.Generator) -> Iterator[Atoms]:
+def salt(generator: np.random.Generator, kelvin: float = TEMPERATURE, number: int = N_SALT) -> Iterator[Atoms]:
     """Frames of a melt; cells differ in volume by a few percent."""
     grid = np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 3)
     kinds = grid.sum(1) % 2
@@ -72,8 +73,8 @@ def salt(generator: np.random.Generator) -> Iterator[Atoms]:
     length = 4 * SPACING
     places, speeds = SPACING * grid.astype(float), np.zeros((64, 3))
     forces = fumi_tosi(places, kinds, length)
-    for step in range(DECORRELATED * (N_SALT + 8)):
-        hot = 3000.0 if step < 3 * DECORRELATED else TEMPERATURE
+    for step in range(DECORRELATED * (number + 8)):
+        hot = 3000.0 if step < 3 * DECORRELATED else kelvin
         speeds += 0.5 * STEP * FS * forces / masses
         places = places + STEP * FS * speeds
         forces = fumi_tosi(places, kinds, length)
@@ -120,7 +121,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    for seed, (name, frames) in enumerate({"ions": ions, "salt": salt}.items()):
+    sets = {"ions": ions, "salt": salt, "hot_salt": partial(salt, kelvin=HOT, number=N_HOT)}
+    for seed, (name, frames) in enumerate(sets.items()):
         path = folder / f"{name}.extxyz"
         if path.exists():
             continue

@@ -120,3 +120,5 @@ def test_fields_that_are_not_finite_are_named():
     assert non_finite({"forces": bad, "total_energy": good, "atom_types": torch.tensor([1])}) == "forces"
     assert non_finite({"forces": bad, "stress": -1 / torch.zeros(1)}) == "forces, stress"
     assert non_finite({"forces": torch.zeros(0, 3)}) == ""
+    assert non_finite({"forces": torch.full((2, 3), 1e308, dtype=torch.float64)}) == ""  # though their sum is infinite
+    assert non_finite({"forces": torch.tensor([float("inf"), float("-inf")])}) == "forces"

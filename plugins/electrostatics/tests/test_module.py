@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from equipot_electrostatics._module import Charges
+from equipot_electrostatics._module import Charges, bound
 
 
 def charges(**options):
@@ -42,3 +42,12 @@ def test_the_difference_is_spread_evenly():
     shift = charges()(data()) - charges(constrained=False)(data())
     torch.testing.assert_close(shift[:3], shift[:1].expand(3, 2))
     torch.testing.assert_close(shift[3:], shift[3:4].expand(2, 2))
+
+
+def test_atoms_are_bound_by_near_neighbours():
+    """An atom with three close ones, one with a single close one, one whose only neighbour is leaving, one alone."""
+    edges = torch.tensor([[0, 0, 0, 1, 2], [1, 2, 3, 0, 0]])
+    lengths = torch.tensor([0.3, 0.3, 0.3, 0.3, 0.999], dtype=torch.float64)
+    found = bound({"atom_types": torch.zeros(4), "edge_index": edges, "normalized_edge_lengths": lengths})
+    assert found.tolist() == pytest.approx([0.995, 0.76, 0.0, 0.0], abs=5e-3)
+    assert found[3] == 0.0

@@ -1,5 +1,7 @@
 """The term in a tiny model: sums of charges, refusals, training. See also tests/test_electrostatics_road.py."""
 
+import math
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from equipot.energy_terms import LatentElectrostatics
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
 from equipot.model import apply_modifier
-from equipot_testing.frames import batch_of, bulk, cluster, lone_atom, molecule, slab, wire
+from equipot_testing.frames import Structure, batch_of, bulk, cluster, lone_atom, molecule, slab, wire
 from equipot_testing.toy import ToyFeatures, ToyModel
 
 BASE = {"type_names": ["H", "C", "O"], "r_max": 4.0, "model_dtype": "float64"}
@@ -79,6 +81,38 @@ def test_the_constant_is_that_of_the_units():
         return (with_term(batch)["total_energy"] - without(batch)["total_energy"])[0]
 
     assert float(part("real") / part("metal")) == pytest.approx(332.06371 / 14.399645)
+
+
+# ------------------------------------------------------------------------------ the cost of charges
+
+
+@pytest.mark.parametrize("constraint", ["neutral", "total_charge", "none"])
+def test_atoms_without_neighbours_pay_nothing_for_their_charges(constraint):
+    charged = model(constraint=constraint, sigma=1.5)
+    far = [cluster([[0.0, 0.0, 0.0]], [0]), cluster([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0]], [0, 1])]
+    batch = batch_of(far, charged.info) | {"total_charge": torch.tensor([1.0, 0.0], dtype=torch.float64)}
+    q = charges_of(charged, batch)[:, 0]
+    expected = 14.399645 * float(q[1] * q[2]) * math.erf(5.0 / (math.sqrt(2.0) * 1.5)) / 5.0
+    assert charged(batch)["total_energy"].tolist() == pytest.approx([0.0, expected], abs=1e-12)
+    assert abs(expected) > 1e-3
+
+
+def test_ions_that_screen_each_other_have_no_mean_energy():
+    """Rock salt: charges of any size have about the energy 0, of which larger ones would otherwise have eV per atom."""
+    kinds = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
+    places = 2.8 * torch.stack(torch.meshgrid(*[torch.arange(2.0)] * 3, indexing="ij"), -1).reshape(8, 3).double()
+    crystal = Structure(places, kinds, 5.6 * torch.eye(3, dtype=torch.float64), (True, True, True))
+    ionic = model(sigma=2.0)
+    with torch.no_grad():
+        ionic.energy_terms["electrostatics"].charges.network.last_weights.zero_()
+        ionic.energy_terms["electrostatics"].charges.of_types.copy_(torch.tensor([[1.0], [-1.0], [0.0]]) / 0.3)
+    batch = batch_of([crystal], ionic.info)
+    torch.testing.assert_close(charges_of(ionic, batch)[:, 0], 1.0 - 2.0 * kinds.double(), rtol=1e-6, atol=1e-6)
+    short = ToyFeatures(**BASE).build().eval()(batch)["total_energy"]
+    energy = float(ionic(batch)["total_energy"] - short) / 8.0
+    assert abs(energy) < 0.05
+    itself = 14.399645 / (math.sqrt(2.0 * math.pi) * 2.0)
+    assert itself > 50.0 * abs(energy)
 
 
 # ------------------------------------------------------------------------------ refusals

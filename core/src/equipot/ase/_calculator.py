@@ -253,10 +253,9 @@ class EquipotCalculator(Calculator):
             results["forces"] = outputs["forces"].numpy() * factor
         if "stress" in outputs and bool(outputs["stress_mask"][0]):
             results["stress"] = full_3x3_to_voigt_6_stress(outputs["stress"][0].numpy() * factor)
-        for name, key in self._of_heads.items():
-            value = outputs[key][0] if FIELDS[key].per == "frame" else outputs[key]
-            scale = in_ev(FIELDS[key].unit, self.info.units)
-            results[name] = value.numpy() * scale if value.is_floating_point() else value.numpy()
+        for name, (key, of_frame, scale) in self._of_heads.items():
+            value = outputs[key].numpy()[0] if of_frame else outputs[key].numpy()
+            results[name] = value if scale is None else value * scale
         return results
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:  # noqa: FBT001, FBT002 - ASE's signature
@@ -295,10 +294,18 @@ class EquipotCalculator(Calculator):
             return bool(self.check_state(atoms)) or not self._results.keys() >= set(properties)
 
 
-def _ase_properties(info: ModelInfo) -> dict[str, str]:
-    """The name under which ASE knows each output of a head, and the output; those without a name are left out."""
-    named = ((FIELDS[key].ase_property, key) for key in info.outputs if key in FIELDS)
-    return {name: key for name, key in named if name and name not in EquipotCalculator.implemented_properties}
+def _ase_properties(info: ModelInfo) -> dict[str, tuple[str, bool, float | None]]:
+    """By its name in ASE each output of a head: its key, whether it is of the frame, its factor (None if not a float).
+
+    Outputs without such a name are left out.
+    """
+    found = {}
+    for key in info.outputs:
+        field = FIELDS.get(key)
+        if field and field.ase_property and field.ase_property not in EquipotCalculator.implemented_properties:
+            scale = None if field.dtype in ("int64", "bool") else in_ev(field.unit, info.units)
+            found[field.ase_property] = (key, field.per == "frame", scale)
+    return found
 
 
 def _loaded(

@@ -26,7 +26,8 @@ class LatentChargesHead(OutputHead):
     def __init__(self, term: LatentElectrostaticsModule) -> None:
         super().__init__()
         self.charges = term.charges
-        self.requires = tuple(key for key in term.requires if key not in ("positions", "cell", "pbc"))
+        of_charges = ("node_features", "atom_types", "batch", "num_atoms", "total_charge")
+        self.requires = tuple(key for key in term.requires if key in of_charges)
 
     def forward(self, data: Graph) -> Graph:
         """``latent_charges`` in e, [n_atoms, n_channels]."""

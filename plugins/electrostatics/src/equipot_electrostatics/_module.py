@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
 
 from equipot.graph import Graph
 from equipot.model import EnergyTermModule
+from equipot.nn.cutoff import polynomial_cutoff
 from equipot.nn.init import normal_parameter
 from equipot.nn.irreps import FeatureLayout, Irrep
 from equipot.nn.mlp import ScalarMLP
@@ -73,7 +75,12 @@ class Charges(torch.nn.Module):
 
 
 class LatentElectrostaticsModule(EnergyTermModule):
-    """Half of k · charge · potential for each atom.
+    r"""Half of k · charge · potential for each atom, and what it costs to make its charge.
+
+    The cost is the energy of the smeared charge with itself, :math:`k q^2 / \sqrt{2 \pi} \sigma`, for an atom with
+    neighbours, and 0 for one without: then ions that screen each other have a mean energy of about 0 whatever the size
+    of their charges. Without the cost, larger charges would lower all energies by eV per atom, and training would keep
+    charges small.
 
     Args:
         charges: Gives the charges.
@@ -84,6 +91,7 @@ class LatentElectrostaticsModule(EnergyTermModule):
 
     requires: ClassVar[tuple[str, ...]] = (
         "node_features", "positions", "cell", "pbc", "atom_types", "batch", "num_atoms",
+        "edge_index", "normalized_edge_lengths",
     )  # fmt: skip
     locality = "global"
     boundary = ("molecule", "bulk")
@@ -98,7 +106,15 @@ class LatentElectrostaticsModule(EnergyTermModule):
         charges = self.charges(data)
         geometry = (data[key] for key in ("positions", "cell", "pbc", "batch", "num_atoms"))
         potentials = smeared_potentials(charges, *geometry, sigma=self.sigma, accuracy=self.accuracy)
-        return 0.5 * self.constant * (charges * potentials).sum(1)
+        cost = charges.square().sum(1) * bound(data) / (math.sqrt(2.0 * math.pi) * self.sigma)
+        return self.constant * (0.5 * (charges * potentials).sum(1) + cost)
+
+
+def bound(data: Graph) -> torch.Tensor:
+    """From 0 for an atom without neighbours smoothly to 1 for one with several, float64, [n_atoms]."""
+    weights = polynomial_cutoff(data["normalized_edge_lengths"], 6.0)
+    zeros = torch.zeros(data["atom_types"].shape[0], dtype=weights.dtype, device=weights.device)
+    return zeros.index_add(0, data["edge_index"][0], weights).tanh()
 
 
 class LatentElectrostaticsOfGivenCharge(LatentElectrostaticsModule):
