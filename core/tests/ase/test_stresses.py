@@ -14,10 +14,11 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from equipot.ase import EquipotCalculator
 from equipot.ase import _evaluate_in_parts as in_parts
-from equipot.model import EnergyModule, EnergyTerm, EnergyTermModule, ModelBuilder
+from equipot.model import EnergyModule, ModelBuilder
 from equipot.units import KCAL_PER_MOL_IN_EV
 from equipot_test_support.crystals import crystal
 from equipot_test_support.engines import record_capability
+from equipot_test_support.terms import Trap
 
 
 class Pairs(EnergyModule):
@@ -36,19 +37,6 @@ class Pairs(EnergyModule):
 class PairModel(ModelBuilder):
     def build_energy(self, context):
         return Pairs()
-
-
-class Confined(EnergyTermModule):
-    requires = ("positions",)
-
-    def forward(self, data):
-        return 0.1 * data["positions"].square().sum(1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trap(EnergyTerm):
-    def build(self, context):
-        return Confined()
 
 
 def strain_derivative(atoms, calculator, energy_of, eps=1e-5):

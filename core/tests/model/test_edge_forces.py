@@ -5,25 +5,10 @@ import torch
 
 from equipot.errors import ConfigError
 from equipot.graph import edge_set_key
-from equipot.model import EnergyTerm, EnergyTermModule, atomic_virials, with_edge_forces
-from equipot_test_support.terms import FarTerm
+from equipot.model import atomic_virials, with_edge_forces
+from equipot_test_support.terms import FarTerm, Trap
 from equipot_testing.frames import batch_of, bulk, molecule, standard_structures
 from equipot_testing.toy import ToyEnergy, ToyModel
-
-
-class Confined(EnergyTermModule):
-    """A term that reads positions."""
-
-    requires = ("positions",)
-
-    def forward(self, data):
-        return 0.1 * data["positions"].square().sum(1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trap(EnergyTerm):
-    def build(self, context):
-        return Confined()
 
 
 def toy(**options):

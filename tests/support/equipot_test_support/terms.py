@@ -73,3 +73,20 @@ class Reads(EnergyTerm):
 
     def build(self, context):
         return ReadingTerm(self.fields, self.radius, self.locality)
+
+
+class Confined(EnergyTermModule):
+    """A term that reads positions."""
+
+    requires = ("positions",)
+
+    def forward(self, data):
+        return 0.1 * data["positions"].square().sum(1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trap(EnergyTerm):
+    """Its options."""
+
+    def build(self, context):
+        return Confined()
