@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from ase import Atoms
 from ase.io import write
 from scipy.spatial import cKDTree
 
@@ -31,11 +30,11 @@ from equipot.graph import collate, split
 from equipot.model import apply_modifier
 from equipot_test_support.commands import equipot
 from equipot_test_support.folders import SMALL_ALLEGRO, current
+from equipot_test_support.odd_frames import CELL, FRAMES, REFUSED, frame, pair, two_waters
 from equipot_test_support.roads import with_forces
 from equipot_test_support.water import CONFIG, random_labels
 from equipot_testing.frames import Structure
 
-R_MAX = 4.0
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
 """Largest deviation relative to the largest magnitude (at least 1) of energy, forces or stress, between two paths."""
 
@@ -50,94 +49,6 @@ MODELS = {
         **SMALL_ALLEGRO,
     },
 }
-
-# ------------------------------------------------------------------------ frames
-
-CELL = np.array([[4.9, 0.0, 0.0], [1.1, 4.6, 0.0], [-0.7, 0.9, 5.2]])
-
-
-def _water(cell=None, pbc=False):
-    positions = [
-        [0.1, 0.2, 0.3],
-        [1.06, 0.2, 0.3],
-        [-0.14, 1.13, 0.4],
-        [2.6, 2.2, 2.9],
-        [3.4, 2.7, 2.8],
-        [2.3, 2.5, 3.8],
-    ]
-    return Atoms("OHHOHH", positions, cell=cell, pbc=pbc)
-
-
-def _pair(distance):
-    return Atoms("OH", [[0.0, 0.0, 0.0], np.array([2.0, 3.0, 6.0]) / 7.0 * distance])
-
-
-def _coincident():
-    atoms = _water()
-    atoms.positions[4] = atoms.positions[3]
-    return atoms
-
-
-def _outside():
-    atoms = _water(CELL, pbc=True)
-    atoms.positions += np.array([[3, -2, 0], [0, 0, 5], [-4, 1, 1], [0, 7, 0], [-1, -1, -1], [2, 2, -9]]) @ CELL
-    return atoms
-
-
-def _odd_memory():
-    atoms = _water(CELL, pbc=True)
-    numbers = np.repeat(atoms.numbers, 2).astype(np.int32)[::2]
-    atoms.arrays["positions"] = np.asfortranarray(atoms.positions[::-1])[::-1]
-    atoms.arrays["numbers"] = numbers
-    return atoms
-
-
-def _single_precision():
-    atoms = _water(CELL, pbc=True)
-    atoms.arrays["positions"] = atoms.positions.astype(np.float32)
-    return atoms
-
-
-def _many():
-    """20 000 atoms without a cell: distorted molecules of water on a wide grid."""
-    random = np.random.default_rng(3)
-    n_molecules = 6667
-    corners = np.stack(np.unravel_index(np.arange(n_molecules), (20, 20, 17)), axis=1) * 5.0
-    molecule = _water().positions[:3]
-    positions = (corners[:, None] + molecule + random.normal(0, 0.05, (n_molecules, 3, 3))).reshape(-1, 3)
-    return Atoms("OHH" * n_molecules, positions)[:20000]
-
-
-FRAMES = {
-    "isolated atom": lambda: Atoms("O", [[1.0, 2.0, 3.0]]),
-    "no edges": lambda: Atoms("OHH", [[0.0, 0.0, 0.0], [50.0, 0.0, 0.0], [0.0, 70.0, 0.0]]),
-    "just inside r_max": lambda: _pair(R_MAX - 1e-6),
-    "just outside r_max": lambda: _pair(R_MAX + 1e-6),
-    "one periodic atom": lambda: Atoms("O", [[0.3, 0.2, 0.1]], cell=[3.0, 3.1, 3.3], pbc=True),
-    "cell smaller than r_max": lambda: Atoms("OH", [[0, 0, 0], [0.6, 0.7, 0.8]], cell=[1.9, 2.1, 2.3], pbc=True),
-    "triclinic": lambda: _water(CELL, pbc=True),
-    "left-handed": lambda: _water(CELL[[1, 0, 2]], pbc=True),
-    "slab": lambda: _water(CELL, pbc=[True, True, False]),
-    "wire": lambda: _water(CELL, pbc=[False, False, True]),
-    "molecule": _water,
-    "outside the cell": _outside,
-    "vacuum": lambda: _water([200.0, 300.0, 400.0], pbc=True),
-    "permuted": lambda: _water(CELL, pbc=True)[[4, 0, 5, 2, 1, 3]],
-    "odd strides and integers": _odd_memory,
-    "positions in float32": _single_precision,
-    "duplicated position": _coincident,
-    "20 000 atoms": _many,
-}
-REFUSED = {"duplicated position"}
-"""Frames for which there are no right numbers: every path must say so."""
-
-
-def frame(name):
-    """One of the frames; its name travels with it."""
-    atoms = FRAMES[name]()
-    atoms.info["frame"] = name
-    return atoms
-
 
 # ------------------------------------------------------------------------ the files
 
@@ -316,7 +227,7 @@ def _in_a_batch(files):
 
     def path(atoms):
         graphs = []
-        for one in (_water(CELL, pbc=True), atoms, _pair(2.0)):
+        for one in (two_waters(CELL, pbc=True), atoms, pair(2.0)):
             graph, _ = frame_from_atoms(one, {})
             for transform in default_transforms(model.info):
                 graph = transform(graph)
@@ -383,7 +294,7 @@ def _after_another_frame(files):
 
     def path(atoms):
         calculator = EquipotCalculator(files["model"])
-        _calculated(calculator, _water(CELL * 1.3, pbc=True))
+        _calculated(calculator, two_waters(CELL * 1.3, pbc=True))
         moved = atoms.copy()
         moved.arrays["positions"] = moved.positions + 0.01 * np.cos(moved.positions)  # what coincides stays so
         if len(atoms) > 1:

@@ -28,6 +28,7 @@ ELSEWHERE = {
     "equipot.config._cross_checks": "core/tests/config/test_check.py",
     "equipot.data._*": "core/tests/data/test_module.py",
     # Parts of a run, which tests see as a whole.
+    "equipot.train._data": "core/tests/train/test_run.py",
     "equipot.train._environment": "core/tests/config/test_resolve.py",
     "equipot.train._quiet": "core/tests/train/test_run.py",
     # The counters of Lightning's loops: a resumed run shows whether they are right.

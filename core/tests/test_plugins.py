@@ -1,33 +1,17 @@
 """The plugin host on distributions made on the fly: a .dist-info folder and a module each."""
 
 import json
-import re
 import sys
 
 import pytest
 
 from equipot import __version__
 from equipot._host.declaration import load_target
-from equipot.declarations import CommandEntry, TargetAliasEntry
 from equipot.errors import EquipotError, PluginError, PluginNotFoundError
-from equipot.plugins import HOOKS, KINDS, NAMESPACES, PluginHost, plugins, public_target
-
-HEADER = "from equipot import hookimpl\nfrom equipot.declarations import *\n"
-
-
-def declaring(kind, entry, *names, target="math.sqrt"):
-    """Source of a plugin module that declares some names of a kind."""
-    extra = ", persistent=True" if entry == "ModifierEntry" else ""
-    lines = [f"    yield {entry}(name={name!r}, target={target!r}, summary='A test'{extra})" for name in names]
-    return HEADER + f"@hookimpl\ndef equipot_{kind}():\n" + "\n".join(lines) + "\n"
-
+from equipot.plugins import KINDS, NAMESPACES, PluginHost, plugins, public_target
+from equipot_test_support.distributions import HEADER, declaring, record_of
 
 PAIR = ("pair_potentials", "PairPotentialEntry")
-
-
-def record_of(host, plugin_id):
-    (record,) = [record for record in host.records if record.id == plugin_id]
-    return record
 
 
 # ------------------------------------------------------------------------ what works
@@ -321,124 +305,6 @@ def test_dunder_names_load_no_plugins():
 
     with pytest.raises(AttributeError, match="has no attribute '__wrapped__'"):
         _ = equipot.model.__wrapped__
-
-
-# ------------------------------------------------------------------------ names of other programs, commands
-
-ALIAS = {"name": "other.train.Module", "target": "equipot.train.LightningModule", "summary": "A test"}
-
-
-def test_aliases_and_commands_can_be_declared(install):
-    alias = declaring("target_aliases", "TargetAliasEntry", "other.Thing", target="equipot.train.LightningModule")
-    install("from-other", "from_other", alias)
-    install("more-commands", "more", declaring("commands", "CommandEntry", "import-other", target="json.tool"))
-    host = PluginHost()
-    assert host.lookup("target_aliases", "other.Thing").entry.target == "equipot.train.LightningModule"
-    assert host.lookup("commands", "import-other").distribution == "more-commands"
-    assert HOOKS.keys() - KINDS.keys() == {"parts", "fields", "export_targets", "target_aliases", "commands"}
-    assert not HOOKS.keys() - KINDS.keys() & NAMESPACES.keys()
-
-
-def test_a_command_cannot_replace_one_of_core(install):
-    install("grabby", "grabby", declaring("commands", "CommandEntry", "train", target="json.tool"))
-    record = record_of(PluginHost(), "grabby")
-    assert record.state == "failed"
-    assert "declares the command 'train', a name of core's" in record.error
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"name": "other"}, "TargetAliasEntry.name: not a dotted path"),
-        ({"name": "equipot.train.Module"}, "equipot's own names have no aliases"),
-        ({"target": "", "form": "resolver", "name": "other"}, "give either target or instead"),
-        ({"instead": "use that"}, "give either target or instead"),
-        ({"form": "else"}, "TargetAliasEntry.form: unknown, got 'else'"),
-        ({"form": "resolver", "name": "a.b"}, "TargetAliasEntry.name: not a Python identifier"),
-        ({"options": "function"}, "TargetAliasEntry.options: not a dotted path"),
-    ],
-)
-def test_malformed_aliases_are_refused(changes, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        TargetAliasEntry(**{**ALIAS, **changes})
-
-
-@pytest.mark.parametrize("name", ["Import", "import_other", "-x", "a  b", ""])
-def test_malformed_command_names_are_refused(name):
-    with pytest.raises(ValueError, match="CommandEntry.name: not lower-case words"):
-        CommandEntry(name=name, target="a.b", summary="A test")
-
-
-# ------------------------------------------------------------------------ parts
-
-
-def parts(*declared):
-    """Source of a plugin module that declares parts, as pairs of kind and target."""
-    lines = [f"    yield PartEntry(kind={kind!r}, target={target!r}, summary='A test')" for kind, target in declared]
-    return HEADER + "@hookimpl\ndef equipot_parts():\n" + "\n".join(lines) + "\n"
-
-
-def test_a_part_is_known_by_the_path_of_its_target(install):
-    install("nice-parts", "nice", parts(("callback", "lightning.pytorch.callbacks.Timer"), ("field", "enum.Enum")))
-    host = PluginHost()
-    assert record_of(host, "nice").declares == {"parts": ["lightning.pytorch.callbacks.Timer", "enum.Enum"]}
-    declared = host.lookup("parts", "lightning.pytorch.callbacks.Timer")
-    assert host.find_target("lightning.pytorch.callbacks.Timer") is declared
-    assert (declared.path, declared.fine_kind) == ("lightning.pytorch.callbacks.Timer", "callback")
-    assert declared.role == "callback 'lightning.pytorch.callbacks.Timer'"
-    assert host.load("parts", declared.path).__name__ == "Timer"
-    assert host.load("parts", "enum.Enum").__name__ == "Enum"  # fields have no class in common
-
-
-@pytest.mark.parametrize(
-    ("kind", "target", "message"),
-    [
-        ("loss", "lightning.pytorch.callbacks.Timer", "does not derive from equipot.train.Loss"),
-        ("transform", "enum.Enum", "does not derive from equipot.data.transforms.Transform"),
-        ("metrics", "torchmetrics.R2Score", "does not derive from equipot.train.Measure"),
-        ("field", "os.system", "the target of field 'os.system', must be a class, got"),
-        ("callback", "os.nothing", "cannot import 'os.nothing' of callback 'os.nothing'"),
-    ],
-)
-def test_a_part_must_be_a_class_of_its_kind(install, kind, target, message):
-    install("wrong-parts", "wrong", parts((kind, target)))
-    host = PluginHost()
-    assert record_of(host, "wrong").state == "ok"  # nothing is imported before it is used
-    with pytest.raises(PluginError, match=rf"plugin 'wrong' \(wrong-parts 1\.2\.3\): .*{re.escape(message)}"):
-        host.load("parts", target)
-
-
-@pytest.mark.parametrize(
-    ("kind", "target", "message"),
-    [
-        ("looss", "a.B", "PartEntry.kind: unknown, got 'looss'; one of data_module, "),
-        ("loss", "B", "PartEntry.target: not a dotted path, got 'B'"),
-        (
-            "loss",
-            "equipot.train.EnergyForceLoss",
-            "declares the part 'equipot.train.EnergyForceLoss', a name of core's",
-        ),
-    ],
-)
-def test_malformed_parts_are_refused(install, kind, target, message):
-    install("wrong-parts", "wrong", parts((kind, target)))
-    record = record_of(PluginHost(), "wrong")
-    assert record.state == "failed"
-    assert message in record.error
-
-
-def test_a_part_that_two_plugins_declare_is_the_same(install):
-    install("first-dist", "first", parts(("field", "enum.Enum")))
-    install("second-dist", "second", parts(("field", "enum.Enum")))
-    host = PluginHost()
-    assert host.lookup("parts", "enum.Enum").plugin == "first"
-    assert not any(name.startswith("parts.") for name in host.ambiguous())
-
-
-def test_parts_are_named_by_their_declared_path():
-    from equipot.train import EnergyForceLoss
-
-    assert public_target(EnergyForceLoss) == "equipot.train.EnergyForceLoss"
 
 
 # ------------------------------------------------------------------------ the kit as a distribution

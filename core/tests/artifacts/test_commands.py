@@ -12,7 +12,6 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
-from equipot._cli.main import main
 from equipot.artifacts import load_model
 from equipot.ase import EquipotCalculator
 from equipot.errors import DataError
@@ -20,16 +19,9 @@ from equipot.evaluate import evaluate
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(command_line):
     """Run ``equipot …`` in the test's folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        code = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
+    return command_line
 
 
 @pytest.fixture

@@ -4,18 +4,11 @@ import pytest
 import torch
 
 from equipot.artifacts import _archive as archive
-from equipot.artifacts import _golden as golden
 from equipot.artifacts import load_model, write_package
 from equipot.artifacts._manifest import Manifest
 from equipot.errors import ConfigError
-from equipot.graph import collate
 from equipot.model import ModelFromCheckpoint, ModelFromPackage, apply_modifier, modify
 from equipot.validation import check_options
-
-
-@pytest.fixture
-def batch(make_model):
-    return collate(list(golden.random_frames(make_model().info, 4).values()))
 
 
 def test_zero_steps_leave_energies_bit_equal(make_model, package_file, make_checkpoint, batch):

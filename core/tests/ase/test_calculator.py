@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
-from ase.build import bulk, molecule
+from ase.build import molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.md.verlet import VelocityVerlet
@@ -12,22 +12,11 @@ from ase.optimize import BFGS
 
 from equipot.ase import EquipotCalculator, SkinNeighbors
 from equipot.errors import ConfigError, DataError
-from equipot.model import EnergyTerm, EnergyTermModule, apply_modifier
+from equipot.model import EnergyTermModule, apply_modifier
 from equipot.neighbors import add_neighbors
 from equipot.units import KCAL_PER_MOL_IN_EV
-
-
-@pytest.fixture
-def model(make_model):
-    return make_model(per_type_energy_shifts={"C": -10.0, "H": -13.6, "O": -20.0})
-
-
-def crystal():
-    """A triclinic cell, smaller than twice the cutoff, without symmetry."""
-    atoms = bulk("CO", "zincblende", a=4.4).repeat((2, 1, 1))
-    atoms.set_cell(atoms.cell.array + np.array([[0.1, 0.2, 0.0], [0.0, -0.1, 0.3], [0.2, 0.0, 0.1]]), scale_atoms=True)
-    atoms.rattle(0.1, seed=3)
-    return atoms
+from equipot_test_support.crystals import crystal
+from equipot_test_support.terms import ChargeTerm
 
 
 def with_velocities(atoms, temperature=300.0, seed=1):
@@ -341,20 +330,6 @@ def test_a_list_outlives_small_changes_of_the_cell(make_model):
         differing += found["edge_index"].shape[1] != kept._wide[""].pairs.shape[1]
     assert 3 <= kept.builds < 20
     assert differing > 20
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ChargeTerm(EnergyTerm):
-    """Adds the net charge to every atom's energy."""
-
-    def build(self, context):
-        class Module(EnergyTermModule):
-            requires = ("total_charge", "atom_types")
-
-            def forward(self, data):
-                return data["total_charge"].expand(len(data["atom_types"]))
-
-        return Module()
 
 
 def test_another_charge_is_another_calculation(make_model):

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from equipot.ase import EquipotCalculator
 from equipot.ase import _evaluate_in_parts as in_parts
-from equipot.model import EnergyModule, EnergyTerm, EnergyTermModule, ModelBuilder
+from equipot.model import EnergyModule, ModelBuilder
 from equipot.units import KCAL_PER_MOL_IN_EV
+from equipot_test_support.crystals import crystal
 from equipot_test_support.engines import record_capability
+from equipot_test_support.terms import Trap
 
 
 class Pairs(EnergyModule):
@@ -36,32 +37,6 @@ class Pairs(EnergyModule):
 class PairModel(ModelBuilder):
     def build_energy(self, context):
         return Pairs()
-
-
-class Confined(EnergyTermModule):
-    requires = ("positions",)
-
-    def forward(self, data):
-        return 0.1 * data["positions"].square().sum(1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trap(EnergyTerm):
-    def build(self, context):
-        return Confined()
-
-
-@pytest.fixture
-def model(make_model):
-    return make_model(per_type_energy_shifts={"C": -10.0, "H": -13.6, "O": -20.0})
-
-
-def crystal():
-    """A triclinic cell, smaller than twice the cutoff, without symmetry."""
-    atoms = bulk("CO", "zincblende", a=4.4).repeat((2, 1, 1))
-    atoms.set_cell(atoms.cell.array + np.array([[0.1, 0.2, 0.0], [0.0, -0.1, 0.3], [0.2, 0.0, 0.1]]), scale_atoms=True)
-    atoms.rattle(0.1, seed=3)
-    return atoms
 
 
 def strain_derivative(atoms, calculator, energy_of, eps=1e-5):

@@ -1,5 +1,6 @@
 """``equipot eval``: labels, files of results, messages, and tables of at most 80 characters."""
 
+import functools
 import json
 import shlex
 import sys
@@ -12,7 +13,6 @@ from ase.io import read, write
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.units import Hartree
 
-from equipot._cli.main import main
 from equipot.artifacts import write_package
 from equipot.artifacts._training_labels import label_facts
 from equipot.ase import EquipotCalculator
@@ -26,16 +26,9 @@ NAMED = ("total_energy=REF_energy", "forces=REF_forces", "stress=virial:virial")
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(command_line):
     """Run ``equipot eval …`` in the test's folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        code = main(["eval", *(str(word) for word in words)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
+    return functools.partial(command_line, "eval")
 
 
 @pytest.fixture

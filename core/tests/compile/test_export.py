@@ -9,32 +9,9 @@ from equipot.compile import export_model
 from equipot.compile._export import Exported, dynamic_shapes, trace_batch
 from equipot.errors import ArtifactError, PluginNotFoundError
 from equipot.graph import collate
-from equipot.model import EnergyTerm, EnergyTermModule, InvariantModel
+from equipot.model import InvariantModel
+from equipot_test_support.terms import FarTerm
 from equipot_testing.toy import ToyEnergy, ToyModel
-
-
-class FarRepulsion(EnergyTermModule):
-    """A term with its own, longer edges."""
-
-    requires = ("edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
-    r_max = 5.5
-
-    def forward(self, data):
-        x = data["normalized_edge_lengths"]
-        edges = (1.0 - x) ** 3 / data["edge_lengths"]
-        zeros = torch.zeros(data["atom_types"].shape[0], dtype=edges.dtype)
-        return zeros.index_add(0, data["edge_index"][0], edges)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FarTerm(EnergyTerm):
-    """Its options."""
-
-    def own_r_max(self):
-        return FarRepulsion.r_max
-
-    def build(self, context):
-        return FarRepulsion()
 
 
 def test_traced_sizes_are_large_and_all_different():

@@ -3,15 +3,15 @@ import functools
 import re
 
 import pytest
-import torch
 
 from equipot.artifacts import _golden as golden
 from equipot.compile import ExportTarget, export_model, for_target, metadata_of
 from equipot.compile._for_target import find_target
 from equipot.errors import ConfigError, PluginError, PluginNotFoundError
 from equipot.graph import collate
-from equipot.model import EnergyTerm, EnergyTermModule, apply_modifier
+from equipot.model import apply_modifier
 from equipot.pair_potentials import ZBL
+from equipot_test_support.terms import ReadingTerm, Reads
 from equipot_testing.conformance import ExportTargetConformance
 from equipot_testing.toy import ToyFeatures, ToyMessages, ToyMessagesEnergy, ToyModel
 
@@ -29,30 +29,6 @@ class Engine(ExportTarget):
 
     def metadata(self, info):
         return {"engine_layers": str(len(info.edge_sets))}
-
-
-class Term(EnergyTermModule):
-    """Reads what it is told to."""
-
-    def __init__(self, reads, r_max, locality):
-        super().__init__()
-        self.requires, self.r_max, self.locality = (*reads, "atom_types"), r_max, locality
-
-    def forward(self, data):
-        return torch.zeros(len(data["atom_types"]), dtype=torch.float64)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Reads(EnergyTerm):
-    fields: tuple[str, ...] = ()
-    radius: float | None = None
-    locality: str = "strict"
-
-    def own_r_max(self):
-        return self.radius
-
-    def build(self, context):
-        return Term(self.fields, self.radius, self.locality)
 
 
 class TellingEnergy(ToyMessagesEnergy):
@@ -138,7 +114,7 @@ REFUSED = {
     ),
     "a term that reads positions": (
         lambda: toy(energy_terms={"trap": Reads(fields=("positions",))}),
-        r"component 'trap' \(Term\), whose locality is 'global'",
+        r"component 'trap' \(ReadingTerm\), whose locality is 'global'",
     ),
     "no forces": (lambda: toy(do_derivatives=False), "enable_ForceStressOutput"),
     "a charge": (
@@ -311,7 +287,7 @@ def test_the_hops_of_heads_count_where_an_engine_reads_them(reads, own, locality
 
 def test_an_engine_that_does_not_check_boundary_conditions_cannot_serve_limits():
     model = toy()
-    term = Term((), None, "strict")
+    term = ReadingTerm((), None, "strict")
     term.boundary = ("bulk",)
     model = model.replace(energy_terms={"crystal": term})
     assert for_target(model, "ase", find_target("ase")).info.boundary == (("crystal", ("bulk",)),)

@@ -3,6 +3,7 @@
 import ase.io
 import pytest
 
+from equipot.data import ASEDataModule
 from equipot.model import ModelInfo
 from equipot_test_support.water import random_labels
 
@@ -32,5 +33,17 @@ def write(tmp_path):
         path = tmp_path / name
         ase.io.write(path, frames, format="extxyz")
         return str(path)
+
+    return make
+
+
+@pytest.fixture
+def module(make_info):
+    """A datamodule bound to a model of H and O: ``module(split_dataset=...)``."""
+
+    def make(*, info=None, **options):
+        one = ASEDataModule(1, **{"cache_dir": None, **options})
+        one.bind(info or make_info("O", "H"))
+        return one
 
     return make

@@ -1,4 +1,4 @@
-import logging
+"""Data modules of files: sets, labels, batches and options."""
 
 import ase.io
 import numpy as np
@@ -10,29 +10,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from equipot.data import ASEDataModule, CommonDataStatisticsManager, EnergyOnlyDataStatisticsManager
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
 from equipot.errors import ConfigError, DataError
-
-
-@pytest.fixture
-def module(make_info):
-    """A datamodule bound to a model of H and O: ``module(split_dataset=...)``."""
-
-    def make(*, info=None, **options):
-        one = ASEDataModule(1, **{"cache_dir": None, **options})
-        one.bind(info or make_info("O", "H"))
-        return one
-
-    return make
+from equipot_test_support.water import isolated_atom
 
 
 def halves(path):
     return {"file_path": path, "train": 0.5, "val": 0.5}
-
-
-def isolated(symbol, energy):
-    atoms = Atoms(symbol)
-    atoms.calc = SinglePointCalculator(atoms, energy=energy)
-    atoms.info["config_type"] = "IsolatedAtom"
-    return atoms
 
 
 def test_the_whole_way(module, write, water):
@@ -235,17 +217,6 @@ def test_mixed_labels_give_the_same_keys_everywhere(module, write, water):
     assert all(batch["forces_mask"].all() for batch in one.val_dataloader()[0])
 
 
-def test_isolated_atoms_stay_in_the_train_set(module, write, water):
-    path = write("a.extxyz", [isolated("H", -13.6), *water(10), isolated("O", -2041.0)])
-    one = module(split_dataset=halves(path), stats_manager=CommonDataStatisticsManager())
-    assert [len(one.dataset(name)) for name in ("train", "val0")] == [7, 5]
-    assert one.statistics(["isolated_atom_energies"]) == {"isolated_atom_energies": {"O": -2041.0, "H": -13.6}}
-    wrong = water(1)
-    wrong[0].info["config_type"] = "IsolatedAtom"
-    with pytest.raises(DataError, match="config_type is IsolatedAtom but the frame has 3 atoms"):
-        module(train_file_path=write("b.extxyz", wrong)).setup()
-
-
 def test_molecules_in_a_large_box_are_not_periodic(module, write, water):
     frames = water(1)
     frames[0].set_cell(np.eye(3) * 50.0)
@@ -281,84 +252,6 @@ def test_coincident_atoms_are_found_with_file_and_frame(module, write, water):
         list(one.train_dataloader())
 
 
-class TestStatistics:
-    @pytest.fixture
-    def make(self, module, write, water, tmp_path):
-        path = write("a.extxyz", water(6))
-
-        def new(**options):
-            given = {
-                "train_file_path": path,
-                "stats_manager": CommonDataStatisticsManager(),
-                "cache_dir": str(tmp_path / "cache"),
-            }
-            return module(**{**given, **options})
-
-        return new
-
-    def files(self, tmp_path):
-        return len(list((tmp_path / "cache" / "statistics").glob("*.json")))
-
-    def test_second_run_makes_no_neighbour_list(self, make, tmp_path, monkeypatch):
-        names = ["num_neighbors_mean", "forces_rms"]
-        first = make().statistics(names)
-
-        def refuse(*args, **kwargs):
-            raise AssertionError("not cached")
-
-        monkeypatch.setattr("equipot.data.transforms.add_neighbors", refuse)
-        monkeypatch.setattr("equipot.data._counting.count_neighbors", refuse)
-        assert make().statistics(names) == first
-        assert self.files(tmp_path) == 1
-        with pytest.raises(AssertionError, match="not cached"):
-            make().statistics(["num_neighbors_mean"])
-
-    def test_everything_that_matters_is_in_the_key(self, make, tmp_path, write, water, make_info):
-        names = ["num_neighbors_mean"]
-        runs = [
-            make(),
-            make(info=make_info("O", "H", r_max=2.0)),
-            make(info=make_info("H", "O")),
-            make(info=make_info("O", "H", cutoffs=((3.0, 2.0), (1.0, 3.0)))),
-            make(stats_manager=EnergyOnlyDataStatisticsManager()),
-            make(train_file_path=write("b.extxyz", water(6, seed=1))),
-            make(labels={"total_energy": "energy"}),
-        ]
-        for one in runs:
-            one.statistics(names)
-        assert self.files(tmp_path) == len(runs)
-
-    def test_missing_manager_unknown_name_missing_label(self, make):
-        with pytest.raises(ConfigError, match="data.stats_manager: statistics are requested but no manager is given"):
-            make(stats_manager=None).statistics(["forces_rms"])
-        with pytest.raises(ConfigError, match="did you mean 'forces_rms'"):
-            make().statistics(["force_rms"])
-        with pytest.raises(DataError, match="statistic forces_rms: the train set has no"):
-            make(labels={"total_energy": "energy"}).statistics(["forces_rms"])
-
-    def test_without_names_the_possible_ones(self, make, caplog):
-        with caplog.at_level(logging.WARNING):
-            found = make(labels={"total_energy": "energy"}).statistics()
-        assert set(found) == {"num_neighbors_mean", "per_type_num_neighbors_mean", "per_atom_energy_mean"}
-        assert "statistic per_type_forces_rms" in caplog.text
-
-    def test_type_absent_from_the_train_set(self, make, make_info):
-        with pytest.raises(DataError, match=r"statistic per_type_forces_rms: .* for the types \['Zr'\]"):
-            make(info=make_info("H", "O", "Zr")).statistics(["per_type_forces_rms"])
-
-
-def test_same_seed_same_split_and_batches(module, write, water):
-    path = write("a.extxyz", water(12))
-
-    def energies(seed):
-        one = ASEDataModule(seed, split_dataset=halves(path), cache_dir=None, train_dataloader={"batch_size": 2})
-        one.bind(module(train_file_path=path).info)
-        return torch.cat([batch["total_energy"] for batch in one.train_dataloader()]).tolist()
-
-    assert energies(3) == energies(3)
-    assert energies(3) != energies(4)
-
-
 def test_workers_give_the_same_batches(module, write, water):
     path = write("a.extxyz", water(6))
     plain = list(module(train_file_path=path, train_dataloader={"batch_size": 2}).train_dataloader())
@@ -369,149 +262,6 @@ def test_workers_give_the_same_batches(module, write, water):
         assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
-class TestSplits:
-    """Splits of files: rare elements, groups, blocks, isolated atoms."""
-
-    def names(self, one, part):
-        return ["".join(one.dataset(part).places[index].split("frame ")[1:]) for index in range(len(one.dataset(part)))]
-
-    def test_a_rare_element_is_in_train(self, module, write, water, make_info):
-        frames = water(40)
-        for frame in frames[:2]:
-            frame.symbols[1] = "F"
-        path = write("a.extxyz", frames)
-        for seed in range(6):
-            one = ASEDataModule(seed, split_dataset={"file_path": path, "train": 4, "val": 20}, cache_dir=None)
-            one.bind(make_info("O", "H", "F"))
-            numbers = {n for index in range(4) for n in one.dataset().raw(index)["atomic_numbers"].tolist()}
-            assert numbers == {1, 8, 9}
-
-    def test_the_split_of_old_runs_stays(self, module, write, water):
-        """Indices as runs before this rule wrote them for this seed, size and number of frames."""
-        one = module(split_dataset={"file_path": write("a.extxyz", water(10)), "train": 6, "val": 2, "test": 2})
-        one.setup()
-        assert one.split_indices == {"train": [5, 6, 1, 2, 0, 8], "val": [9, 3], "test": [7, 4]}
-        assert one.split_by == "random"
-
-    def test_blocks_end_with_their_file(self, module, write, water):
-        files = [write(f"{name}.extxyz", water(7, seed)) for seed, name in enumerate("abc")]
-        one = module(split_dataset={"file_path": files, "train": 0.6, "val": 0.4, "by": "block:4"})
-        one.setup()
-        blocks = {
-            part: {(place.split(",")[0], int(place.rpartition(" ")[2]) // 4) for place in one.dataset(part).places}
-            for part in one.set_names
-        }
-        assert not blocks["train"] & blocks["val0"]
-        assert len(blocks["train"] | blocks["val0"]) == 6
-        assert one.split_by == "block:4"
-
-    def test_groups(self, module, write, water):
-        frames = water(20)
-        for index, frame in enumerate(frames):
-            frame.info["molecule"] = index % 5
-        path = write("a.extxyz", frames)
-        one = module(split_dataset={"file_path": path, "train": 0.6, "val": 0.2, "test": 0.2, "by": "group:molecule"})
-        one.setup()
-        of = {part: {index % 5 for index in indices} for part, indices in one.split_indices.items()}
-        assert [len(one.split_indices[part]) for part in of] == [12, 4, 4]
-        assert sum(map(len, of.values())) == 5
-        with pytest.raises(DataError, match=r"by: 20 of 20 frames have no 'mol' in info, the first is .*, frame 0"):
-            module(split_dataset={"file_path": path, "train": 0.6, "val": 0.4, "by": "group:mol"}).setup()
-
-    def test_composition_and_config_type(self, module, write, water):
-        frames = water(40)
-        for index, frame in enumerate(frames):
-            frame.info["config_type"] = "hot" if index % 4 == 0 else "cold"
-        path = write("a.extxyz", frames)
-        one = module(split_dataset={"file_path": path, "train": 0.5, "val": 0.5, "by": "composition"})
-        one.setup()
-        hot = [sum(index % 4 == 0 for index in indices) for indices in one.split_indices.values()]
-        assert hot == [5, 5]
-
-    def test_unmarked_isolated_atoms_go_to_train(self, module, write, water):
-        frames = [isolated("H", -13.6), isolated("O", -2041.0), *water(8)]
-        for frame in frames[:2]:
-            del frame.info["config_type"]
-        frames[1].set_cell([12.0] * 3)
-        frames[1].pbc = True
-        crystal = isolated("O", -2040.0)
-        del crystal.info["config_type"]
-        crystal.set_cell([2.0] * 3)
-        crystal.pbc = True
-        path = write("a.extxyz", [*frames, *[crystal] * 4])
-        one = module(split_dataset={"file_path": path, "train": 0.5, "val": 0.5})
-        one.setup()
-        assert set(one.split_indices["train"]) >= {0, 1}
-        assert len(one.split_indices["train"]) == 8
-        assert one.dataset().isolated_atoms().count(True) == 2, "a crystal with one atom in its cell is none"
-
-    def test_wrong_rules_are_found_before_reading(self):
-        with pytest.raises(ConfigError) as caught:
-            ASEDataModule(1, split_dataset={"file_path": "a", "train": 0.5, "by": "molecule", "bye": 1})
-        assert caught.value.problems == [
-            "ASEDataModule.split_dataset.bye: unknown option; did you mean 'by'?",
-            (
-                "ASEDataModule.split_dataset.by: is not a rule for a split, got 'molecule'; write random, composition, "
-                "group:KEY (a key of info) or block:N (a number of frames)"
-            ),
-        ]
-
-
-def test_means_leave_marked_atoms_out_whatever_their_cell(module, write, water):
-    """An atom in a small cell has images for neighbours; its mark says that it is isolated nevertheless."""
-    frames = [isolated("H", -13.6), isolated("O", -2041.0), *water(5)]
-    frames[1].set_cell([2.5] * 3)
-    frames[1].pbc = True
-    one = module(train_file_path=write("a.extxyz", frames), stats_manager=CommonDataStatisticsManager())
-    plain = module(train_file_path=write("b.extxyz", frames[2:]), stats_manager=CommonDataStatisticsManager())
-    names = ["num_neighbors_mean", "per_atom_energy_mean", "forces_rms"]
-    assert one.statistics(names) == plain.statistics(names)
-    assert one.statistics(["isolated_atom_energies"]) == {"isolated_atom_energies": {"O": -2041.0, "H": -13.6}}
-
-
 def test_elements_need_no_model(write, water):
-    one = ASEDataModule(1, train_file_path=write("a.extxyz", [*water(2), isolated("Cl", -1.0)]), cache_dir=None)
+    one = ASEDataModule(1, train_file_path=write("a.extxyz", [*water(2), isolated_atom("Cl", -1.0)]), cache_dir=None)
     assert one.elements() == ["Cl", "H", "O"]
-
-
-def test_a_mean_that_isolated_atoms_contradict(module, write, water, caplog):
-    path = write("a.extxyz", [isolated("H", -13.6), isolated("O", -2041.0), *water(5)])
-    for _ in range(2):
-        caplog.clear()
-        one = module(train_file_path=path, stats_manager=CommonDataStatisticsManager())
-        one.statistics(["per_atom_energy_mean"])
-        assert "statistic per_atom_energy_mean: shifts differ from the isolated atoms in train: O -" in caplog.text
-        assert "instead of -13.6" in caplog.text
-        assert "[shifts-contradict-isolated-atoms]" in caplog.text
-    caplog.clear()
-    module(train_file_path=path, stats_manager=CommonDataStatisticsManager()).statistics(["forces_rms"])
-    module(train_file_path=write("b.extxyz", water(5)), stats_manager=CommonDataStatisticsManager()).statistics()
-    assert "isolated" not in caplog.text
-
-
-def test_exchanged_frames_and_missing_elements_are_said(module, write, water, make_info, caplog):
-    frames = water(40)
-    for frame, symbol in zip(frames, ("F", "Cl", "N", "S"), strict=False):
-        frame.symbols[1] = symbol
-    path = write("a.extxyz", frames)
-    info = make_info("O", "H", "F", "Cl", "N", "S")
-    with caplog.at_level(logging.INFO):
-        module(info=info, split_dataset={"file_path": path, "train": 6, "val": 20}).setup()
-    assert "changed places, so that train has all elements" in caplog.text
-    assert "too small" not in caplog.text
-    module(info=info, split_dataset={"file_path": path, "train": 2, "val": 20}).setup()
-    assert "train is too small to have all elements, it lacks " in caplog.text
-
-
-def test_the_key_of_the_groups_of_a_split_is_no_unused_label(module, write, water):
-    frames = water(10)
-    for index, atoms in enumerate(frames):
-        atoms.info["energy_bin"] = index // 2
-    split = {"file_path": write("a.extxyz", frames), "train": 0.6, "val": 0.4}
-    unused = [
-        one.example
-        for by in ("random", "group:energy_bin")
-        for one in module(split_dataset={**split, "by": by}).verdict().findings
-        if one.code == "keys-unused"
-    ]
-    assert len(unused) == 1, "said only where it is not read"

@@ -53,13 +53,8 @@ class WithSpread:
 
 
 @pytest.fixture
-def spread(install):
-    from equipot.plugins import plugins
-
+def spread(install, fresh_plugins):
     install("equipot-spread", "spread", PLUGIN)
-    plugins.cache_clear()
-    yield
-    plugins.cache_clear()
 
 
 def frames(model, sizes, seed, *, labels=True):

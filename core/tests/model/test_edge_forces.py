@@ -5,45 +5,10 @@ import torch
 
 from equipot.errors import ConfigError
 from equipot.graph import edge_set_key
-from equipot.model import EnergyTerm, EnergyTermModule, atomic_virials, with_edge_forces
+from equipot.model import atomic_virials, with_edge_forces
+from equipot_test_support.terms import FarTerm, Trap
 from equipot_testing.frames import batch_of, bulk, molecule, standard_structures
 from equipot_testing.toy import ToyEnergy, ToyModel
-
-
-class FarRepulsion(EnergyTermModule):
-    """A term with its own, longer edges."""
-
-    requires = ("edge_lengths", "normalized_edge_lengths", "edge_index", "atom_types")
-    r_max = 5.5
-
-    def forward(self, data):
-        x = data["normalized_edge_lengths"]
-        edges = (1.0 - x) ** 3 / data["edge_lengths"]
-        return torch.zeros(len(data["atom_types"]), dtype=edges.dtype).index_add(0, data["edge_index"][0], edges)
-
-
-class Confined(EnergyTermModule):
-    """A term that reads positions."""
-
-    requires = ("positions",)
-
-    def forward(self, data):
-        return 0.1 * data["positions"].square().sum(1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Far(EnergyTerm):
-    def own_r_max(self):
-        return FarRepulsion.r_max
-
-    def build(self, context):
-        return FarRepulsion()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trap(EnergyTerm):
-    def build(self, context):
-        return Confined()
 
 
 def toy(**options):
@@ -52,7 +17,7 @@ def toy(**options):
 
 @pytest.fixture
 def far():
-    return toy(energy_terms={"far": Far()})
+    return toy(energy_terms={"far": FarTerm()})
 
 
 def test_forces_and_virial_are_made_of_them(far):
@@ -154,7 +119,7 @@ def test_a_model_without_them_has_no_atomic_virials():
 
 
 def test_localities_name_the_component():
-    model = toy(energy_terms={"trap": Trap(), "far": Far()})
+    model = toy(energy_terms={"trap": Trap(), "far": FarTerm()})
     assert [name for name, _ in model.components()] == ["energy", "trap", "far"]
     assert model.localities() == ["strict", "global", "strict"]
     assert model.info.locality == "global"

@@ -1,12 +1,11 @@
-import dataclasses
-
 import pytest
 import torch
 
 from equipot.errors import ConfigError, DataError
 from equipot.graph import collate
-from equipot.model import EnergyTerm, EnergyTermModule, GraphModel, ScaleShift
+from equipot.model import GraphModel, ScaleShift
 from equipot.model._context import ModelInfo
+from equipot_test_support.terms import ChargeTerm, ChargeTermModule
 from equipot_testing.frames import batch_of, bulk, lone_atom, molecule
 from equipot_testing.toy import ToyEnergy, ToyModel
 
@@ -23,20 +22,6 @@ class Charged(ToyEnergy):
 
     def forward(self, data):
         return {**super().forward(data), "total_charge": torch.tensor([0.5], dtype=torch.float64)}
-
-
-class ChargeTermModule(EnergyTermModule):
-    requires = ("total_charge", "atom_types")
-
-    def forward(self, data):
-        assert set(data) == set(self.requires)
-        return data["total_charge"].expand(len(data["atom_types"]))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ChargeTerm(EnergyTerm):
-    def build(self, context):
-        return ChargeTermModule()
 
 
 def assembled(model, **slots):

@@ -1,32 +1,16 @@
 """A model of carbon, hydrogen and oxygen, the structures it is run on, and one that needs a charge."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
 
-from equipot.model import EnergyTerm, EnergyTermModule
+from equipot_test_support.terms import ChargeTerm
 
 
 @pytest.fixture
 def model(make_model):
     """With energies of a size that leaves digits for comparisons."""
     return make_model(per_type_energy_shifts={"C": -10.0, "H": -13.6, "O": -20.0})
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ChargeTerm(EnergyTerm):
-    """Adds the net charge to every atom's energy."""
-
-    def build(self, context):
-        class Module(EnergyTermModule):
-            requires = ("total_charge", "atom_types")
-
-            def forward(self, data):
-                return data["total_charge"].expand(len(data["atom_types"]))
-
-        return Module()
 
 
 @pytest.fixture

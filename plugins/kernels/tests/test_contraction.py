@@ -14,7 +14,7 @@ from equipot_kernels._build import registry
 from equipot_kernels._build.errors import KernelError
 from equipot_kernels._contraction import contraction_ops, coupling_ops, environment_ops, initial_ops
 from equipot_kernels._contraction.fused import FusedContraction, fused_contraction
-from equipot_test_support.derivatives import check_to_the_third
+from equipot_test_support.ops import check_strides, check_to_the_third
 
 DTYPES = {torch.float32: 2e-6, torch.float64: 1e-13}
 """Data types and how much results may differ, relative to the largest."""
@@ -195,13 +195,7 @@ def test_ops_are_what_torch_expects(name):
 
 @pytest.mark.parametrize("name", OPS)
 def test_strided_arguments(name):
-    op, tensors, rest = operands(name)
-    expected = op(*(part.detach() for part in tensors), *rest)
-    spread = [torch.stack([part.detach()] * 2, dim=-1)[..., 0] for part in tensors]
-    apart = [torch.cat([part.detach(), part.detach()], dim=-1)[..., : part.shape[-1]] for part in tensors]
-    for strided in (spread, apart):
-        assert not any(part.is_contiguous() for part in strided)
-        torch.testing.assert_close(op(*strided, *rest), expected, rtol=0, atol=0)
+    check_strides(*operands(name))
 
 
 @pytest.mark.parametrize("threads", [2, 3])

@@ -13,7 +13,7 @@ from equipot_kernels._typed import ops
 from equipot_kernels._typed.family import shared_blocks
 from equipot_kernels._typed.fused import FusedPerTypeLinear, fused_per_type_linear
 from equipot_kernels._typed.lists import type_lists
-from equipot_test_support.derivatives import check_to_the_third
+from equipot_test_support.ops import check_strides, check_to_the_third
 
 DTYPES = {torch.float32: 1e-5, torch.float64: 1e-13}
 """Data types and how much results may differ, relative to the largest."""
@@ -96,11 +96,7 @@ def test_ops_are_what_torch_expects(name):
 
 @pytest.mark.parametrize("name", OPS)
 def test_strided_arguments(name):
-    op, tensors, rest = operands(name)
-    expected = op(*(part.detach() for part in tensors), *rest)
-    spread = [torch.stack([part.detach()] * 2, dim=-1)[..., 0] for part in tensors]
-    assert not any(part.is_contiguous() for part in spread)
-    assert torch.equal(op(*spread, *rest), expected)
+    check_strides(*operands(name))
 
 
 def test_threads_change_no_bit(monkeypatch):

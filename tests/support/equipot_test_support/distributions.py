@@ -22,3 +22,20 @@ def write_distribution(path, distribution, plugin_id, source, module, *, version
     (folder / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with (folder / "entry_points.txt").open("a", encoding="utf-8") as file:
         file.write(f"[{group or 'equipot.plugins.v1'}]\n{plugin_id} = {module}\n")
+
+
+HEADER = "from equipot import hookimpl\nfrom equipot.declarations import *\n"
+"""How the source of a plugin module begins."""
+
+
+def declaring(kind, entry, *names, target="math.sqrt"):
+    """Source of a plugin module that declares some names of a kind."""
+    extra = ", persistent=True" if entry == "ModifierEntry" else ""
+    lines = [f"    yield {entry}(name={name!r}, target={target!r}, summary='A test'{extra})" for name in names]
+    return HEADER + f"@hookimpl\ndef equipot_{kind}():\n" + "\n".join(lines) + "\n"
+
+
+def record_of(host, plugin_id):
+    """What a host knows of a plugin."""
+    (record,) = [record for record in host.records if record.id == plugin_id]
+    return record

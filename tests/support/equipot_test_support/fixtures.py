@@ -105,26 +105,17 @@ def equipot_fields():
 
 
 @pytest.fixture
-def own_labels(install):
+def own_labels(install, fresh_plugins):
     """A plugin is installed that declares labels: dipole, charges, polarizability, shielding and work_function."""
-    from equipot.plugins import plugins
-
     install("equipot-own-labels", "own_labels", OWN_LABELS)
-    plugins.cache_clear()
-    yield
-    plugins.cache_clear()
 
 
 @pytest.fixture
-def heads_plugin(install):
+def heads_plugin(install, fresh_plugins):
     """A plugin with fields, and with modifiers that add heads, see ``equipot_test_support.heads``."""
-    from equipot.plugins import plugins
     from equipot_test_support.heads import PLUGIN
 
     install("equipot-heads", "heads", PLUGIN)
-    plugins.cache_clear()
-    yield
-    plugins.cache_clear()
 
 
 @pytest.fixture
@@ -216,6 +207,21 @@ def folder(tmp_path, monkeypatch, capfd):
     made = RunFolder(path, capfd)
     made.write()
     return made
+
+
+@pytest.fixture
+def command_line(capsys, monkeypatch, tmp_path):
+    """Run ``equipot …`` in the test's folder: ``command_line("eval", ...)`` gives exit code, stdout and stderr."""
+    from equipot._cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -96,3 +96,10 @@ def random_labels(number, seed=0, *, spread=0.05, cell=None, **results):
         labels = {"energy": -14.0 + random.normal(), "forces": random.normal(size=(3, 3)), **results}
         frames.append(labelled(Atoms("OH2", positions, cell=cell, pbc=cell is not None), **labels))
     return frames
+
+
+def isolated_atom(symbol, energy):
+    """The frame of an atom that is marked as isolated."""
+    atoms = labelled(Atoms(symbol), energy=energy)
+    atoms.info["config_type"] = "IsolatedAtom"
+    return atoms

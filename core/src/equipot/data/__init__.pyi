@@ -14,8 +14,8 @@ from ._collection import LazyFrames as LazyFrames
 from ._collection import collect_frames as collect_frames
 from ._dataset import FrameDataset as FrameDataset
 from ._energy_references import EnergyReferences as EnergyReferences
-from ._energy_references import ReferenceCollector as ReferenceCollector
 from ._energy_references import collect_references as collect_references
+from ._energy_shifts import ReferenceCollector as ReferenceCollector
 from ._formats import argument_problems as argument_problems
 from ._frames import LabelContract as LabelContract
 from ._frames import frame_from_atoms as frame_from_atoms

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import functools
 import logging
 from collections.abc import Collection, Iterable, Mapping
@@ -11,19 +10,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import lightning
-import torch
 from torch.utils.data import DataLoader
 
 from equipot.data._census import Census
 from equipot.data._checks import check_batch_sizes, check_elements, check_labels, check_weights
 from equipot.data._collection import FrameCollection
 from equipot.data._dataset import FrameDataset, complete_labels
-from equipot.data._energy_references import APART, EnergyReferences, collect_references, is_alone
+from equipot.data._energy_references import MEAN, EnergyReferences, collect_references
 from equipot.data._frames import LabelContract, without_force_consistent
+from equipot.data._isolated import APART, is_alone
 from equipot.data._loader import BatchOrder, TrainLoader, check_sizes, evaluation_loader
-from equipot.data._splits import PARTS, RANDOM, Nested, Split, split_frames, split_rule
+from equipot.data._set_statistics import set_statistics
+from equipot.data._splits import PARTS, RANDOM, Nested, say_of_elements, split_frames, split_rule
 from equipot.data._statistic_entries import StatisticValue
-from equipot.data._statistics_cache import cached_statistics, code_of
 from equipot.data._subsets import elements_of, first_frames, nested_frames, others, split_labels
 from equipot.data._weights import weight_scales
 from equipot.data.checks import Verdict, judge
@@ -40,7 +39,6 @@ from equipot.options import Configurable
 logger = logging.getLogger(__name__)
 
 TRAIN = PARTS[0]
-MEAN = "per_atom_energy_mean"
 
 T = TypeVar("T")
 
@@ -66,10 +64,14 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         self.split_by = RANDOM
         """The rule by which they were split."""
         self._read: dict[str, FrameCollection] = {}
+        """What ``elements`` has read, until it is set up."""
         self._sets: dict[str, FrameDataset] = {}
+        """What is set up; empty before."""
         self._census = Census(self.label_contract, options.units)
         self._used: frozenset[str] | None = None
+        """Labels that a run uses; None outside of runs, where all count."""
         self._unjudged: dict[str, FrameCollection] | None = None
+        """Frames as read, which ``verdict`` needs once more."""
 
     @property
     def units(self) -> str:
@@ -132,7 +134,7 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             labels=split_labels(whole, pool, rule),
             isolated=len(isolated),
         )
-        _say_of_elements(made)
+        say_of_elements(made)
         self.split_by = by
         self.split_indices = {part: [pool[index] for index in indices] for part, indices in made.parts.items()}
         if TRAIN in made.parts:
@@ -224,17 +226,17 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             return
         collections = self._read or self._collections()
         scales = weight_scales(collections, self.label_contract)
-        present = set().union(*(one.labels for one in collections.values()))
+        present = set().union(*(collection.labels for collection in collections.values()))
         labels = [label for label in LABELS if label in present]
         sets = {
             name: FrameDataset(
-                complete_labels(one.frames, labels, scales),
-                one.places,
+                complete_labels(collection.frames, labels, scales),
+                collection.places,
                 self._transforms,
-                isolated=one.isolated,
-                single=one.single_atoms(),
+                isolated=collection.isolated,
+                single=collection.single_atoms(),
             )
-            for name, one in collections.items()
+            for name, collection in collections.items()
         }
         check_batch_sizes(sets, self._loaders)
         check_elements(sets, self._transforms)
@@ -245,8 +247,8 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
         """All sets as read, with their labels checked."""
         collections = self._all_sets()
         self._census = Census(self.label_contract, self.options.units)
-        for name, one in collections.items():
-            self._census.add(name, one)
+        for name, collection in collections.items():
+            self._census.add(name, collection)
         wanted = {"total_energy"} if self.options.labels is None else set(self.label_contract) & set(LABELS)
         check_labels(self._census, wanted, self.source_files(), self._used)
         check_weights(collections.values(), self.label_contract, self.source_files())
@@ -353,30 +355,10 @@ class DataModule(Configurable, lightning.LightningDataModule, abc.ABC, options=D
             what = "statistics are requested but no manager is given"
             hint = "add stats_manager: {_target_: equipot.data.CommonDataStatisticsManager}"
             raise ConfigError(problem("data.stats_manager", what, hint=hint))
-        dataset = self._ready(TRAIN)
-        mapper = mapper_among(self._transforms)
-        types = manager.resolve_type_names(None if mapper is None else mapper.model_type_names)
-        manager.check_names(names or ())
-        key = {
-            "frames": dataset.content_hash(),
-            "types": list(types),
-            "manager": manager.config(),
-            "transforms": [_fingerprint(one) for one in self._transforms],
-            "requested": None if names is None else sorted(names),
-            "isolated": [index for index, isolated in enumerate(dataset.isolated_atoms()) if isolated],
-            "code": code_of(manager, *self._transforms),
-        }
-
-        def compute() -> dict[str, StatisticValue]:
-            frames, isolated = dataset.for_statistics(
-                manager.fields_read(names, types), self.options.statistics_workers
-            )
-            if names is None:
-                return manager.compute_possible(frames, types, isolated=isolated)
-            return manager.compute(frames, types, names, isolated=isolated)
-
-        cache_dir = self.options.cache_dir
-        values = cached_statistics(None if cache_dir is None else Path(cache_dir), key, compute)
+        options, dataset = self.options, self._ready(TRAIN)
+        cache_dir = None if options.cache_dir is None else Path(options.cache_dir)
+        workers = options.statistics_workers
+        values = set_statistics(dataset, self._transforms, manager, names, cache_dir=cache_dir, workers=workers)
         if isinstance(mean := values.get(MEAN), float):
             self._judge_mean(mean)
         return values
@@ -462,22 +444,3 @@ def name_sets(parts: Iterable[tuple[str, T]]) -> dict[str, T]:
         number = sum(name.startswith(part) for name in named)
         named[part if part == TRAIN else f"{part}{number}"] = frames
     return named
-
-
-def _say_of_elements(split: Split) -> None:
-    """Say which frames were exchanged for the elements, and which elements the train set lacks."""
-    from ase.data import chemical_symbols
-
-    if split.exchanged:
-        logger.info("%d frames (or groups) changed places, so that train has all elements", split.exchanged)
-    if split.missing:
-        symbols = ", ".join(chemical_symbols[number] for number in split.missing)
-        logger.warning("train is too small to have all elements, it lacks %s; make it larger", symbols)
-
-
-def _fingerprint(transform: Transform) -> list[Any]:
-    """Class and options (of other than dataclasses, attributes) of a transform, in plain containers for the cache."""
-    names = {one.name for one in dataclasses.fields(transform)} if dataclasses.is_dataclass(transform) else None
-    options = {name: value for name, value in sorted(vars(transform).items()) if names is None or name in names}
-    plain = {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in options.items()}
-    return [f"{type(transform).__module__}.{type(transform).__qualname__}", repr(plain)]

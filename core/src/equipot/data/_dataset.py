@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from equipot._progress import track
 from equipot.data._collection import LazyFrames
 from equipot.data._counting import NeighborCounts, counted, with_types
-from equipot.data._energy_references import is_isolated
+from equipot.data._isolated import is_isolated
 from equipot.data._packed import PackedFrames
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper, ModelEdges, Transform
 from equipot.errors import DataError, problem

@@ -6,7 +6,6 @@ or a fit over both describes neither.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,9 +16,8 @@ import torch
 
 from equipot.data._statistics import Mean
 from equipot.errors import DataError
-from equipot.fields import LABELS, mask_key, weight_key
+from equipot.fields import mask_key, weight_key
 from equipot.graph import Graph
-from equipot.neighbors import add_neighbors
 from equipot.quantities import FieldValues, PerAtomModifier, Values
 
 if TYPE_CHECKING:
@@ -31,6 +29,9 @@ Rule = Literal["isolated atoms", "least squares", "mean"]
 AUTO = "per_type_energy_shifts_auto"
 """The statistic that takes the best of the rules that the data allow."""
 
+MEAN = "per_atom_energy_mean"
+"""The statistic of the last of them."""
+
 SAME_ENERGY = 1e-6
 """Energies of isolated atoms of one type that differ by more than this (in the data's unit) contradict each other."""
 
@@ -41,58 +42,6 @@ RIDGES = tuple(10.0 ** (power / 2) for power in range(-16, 5))
 
 ROUNDING = 1e-24
 """Squares are not known better than to this part of the largest."""
-
-APART = 6.0
-"""Å: where no cutoff is known, an atom whose images are farther away is isolated; the nearest neighbours in crystals of
-elements are at most 5.3 Å away (caesium)."""
-
-
-def is_isolated(frame: Graph) -> bool:
-    """Whether a frame is one atom without neighbours within its cutoff; False if its edges are not known."""
-    return frame["positions"].shape[0] == 1 and "edge_index" in frame and frame["edge_index"].shape[1] == 0
-
-
-def is_alone(frame: Graph, r_max: float = APART) -> bool:
-    """Whether a frame without edges is one atom without neighbours.
-
-    Args:
-        frame: As read.
-        r_max: Distance within which images of the atom are neighbours, Å.
-    """
-    if frame["positions"].shape[0] != 1:
-        return False
-    if not frame["pbc"].any():
-        return True
-    try:
-        return is_isolated(add_neighbors(frame, r_max))
-    except DataError:  # a cell so small that there is no end of images
-        return False
-
-
-def is_labelled(graph: Graph) -> bool:
-    """Whether any label of a frame or batch counts: where all are missing or have weight 0, nothing is learnt from it.
-
-    A label without a mask counts, and a frame without labels does too.
-    """
-    present = [label for label in LABELS if label in graph]
-    return not present or any(mask_key(one) not in graph or bool(graph[mask_key(one)].any()) for one in present)
-
-
-class ReferenceCollector(ABC):
-    """Computes a statistic that also needs the frames of isolated atoms, which all other statistics leave out."""
-
-    @abstractmethod
-    def update(self, batch: Graph) -> None:
-        """Add frames other than isolated atoms."""
-
-    @abstractmethod
-    def update_isolated(self, frame: Graph) -> None:
-        """Add the frame of an isolated atom."""
-
-    @abstractmethod
-    def result(self) -> dict[str, float]:
-        """Energy by type, or a DataError if the frames do not determine it."""
-
 
 @dataclass
 class _Seen:
@@ -425,63 +374,6 @@ def _null_space(counts: Floats) -> tuple[int, list[int]]:
     return rank, np.flatnonzero(free > 1e-8).tolist()
 
 
-class _Energies(ReferenceCollector):
-    """Collects references; derived classes say which energies follow."""
-
-    requires = ("total_energy", "atom_types")
-
-    def __init__(self, type_names: Sequence[str]) -> None:
-        self.references = EnergyReferences(type_names)
-
-    def update(self, batch: Graph) -> None:
-        """Add frames other than isolated atoms."""
-        self.references.update(batch)
-
-    def update_isolated(self, frame: Graph) -> None:
-        """Add the frame of an isolated atom."""
-        self.references.update_isolated(frame)
-
-
-class IsolatedAtoms(_Energies):
-    """Energies by type of the frames that consist of one atom without neighbours."""
-
-    def result(self) -> dict[str, float]:
-        """Energies by type; a DataError if a type has no isolated atom, or several with different energies."""
-        return self.references.isolated_atoms()
-
-
-class LeastSquaresShifts(_Energies):
-    """Per-type energies from least squares; it is an error if the compositions do not determine the fit."""
-
-    def result(self) -> dict[str, float]:
-        """The fitted energies by type; a DataError if the frames do not determine them."""
-        return self.references.least_squares()
-
-
-class NearestToMean(_Energies):
-    """Per-type energies from least squares; those that compositions leave open stay close to the mean."""
-
-    def result(self) -> dict[str, float]:
-        """The fitted energies by type."""
-        return self.references.nearest_to_mean()
-
-
-class Shrunk(_Energies):
-    """Per-type energies from least squares with a ridge towards the mean."""
-
-    def result(self) -> dict[str, float]:
-        """The fitted energies by type."""
-        return self.references.ridge()
-
-
-class BestShifts(_Energies):
-    """Isolated atoms if complete, else least squares where determined, else the mean."""
-
-    def result(self) -> dict[str, float]:
-        """Energies by type."""
-        return self.references.choose().values
-
-
 def collect_references(
     frames: Iterable[tuple[Graph, bool]], mapper: ChemicalSpeciesToAtomTypeMapper
 ) -> EnergyReferences:
@@ -495,23 +387,3 @@ def collect_references(
     per_atom = [one for frame, isolated in frames for one in references.add(frame, mapper, isolated=isolated)]
     references.add_to_mean(per_atom)
     return references
-
-
-def without_isolated(
-    frames: Iterable[Graph], marks: Iterable[bool], references: Sequence[ReferenceCollector]
-) -> Iterator[Graph]:
-    """The frames other than isolated atoms, which only some collectors get, and without those that have no label.
-
-    Args:
-        frames: With edges.
-        marks: True for frames that count as isolated atoms even with edges, one for each frame.
-        references: Collectors that get isolated atoms.
-    """
-    for frame, marked in zip(frames, marks, strict=False):
-        if not is_labelled(frame):
-            continue
-        if not marked and not is_isolated(frame):
-            yield frame
-            continue
-        for one in references:
-            one.update_isolated(frame)

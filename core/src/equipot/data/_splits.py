@@ -7,6 +7,7 @@ be built nor judged for an element that it has never seen.
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from typing import Literal
 import torch
 
 from equipot.errors import ConfigError, problem, unknown
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("train", "val", "test")
 TRAIN = PARTS[0]
@@ -350,3 +353,18 @@ def _keep_elements_of_groups(
         taken[part].remove(group)
         taken[TRAIN].append(group)
         split.exchanged += 1
+
+
+def say_of_elements(split: Split) -> None:
+    """Say which frames were exchanged for the elements, and which elements the train set lacks.
+
+    Args:
+        split: Of a set.
+    """
+    from ase.data import chemical_symbols
+
+    if split.exchanged:
+        logger.info("%d frames (or groups) changed places, so that train has all elements", split.exchanged)
+    if split.missing:
+        symbols = ", ".join(chemical_symbols[number] for number in split.missing)
+        logger.warning("train is too small to have all elements, it lacks %s; make it larger", symbols)

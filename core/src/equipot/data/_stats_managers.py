@@ -20,8 +20,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from equipot.data._energy_references import (
-    AUTO,
+from equipot.data._energy_references import AUTO
+from equipot.data._energy_shifts import (
     BestShifts,
     IsolatedAtoms,
     LeastSquaresShifts,

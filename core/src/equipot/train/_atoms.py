@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from equipot.data._base import MEAN
-from equipot.data._energy_references import AUTO, EnergyReferences
+from equipot.data._energy_references import AUTO, MEAN, EnergyReferences
 from equipot.data.checks._catalogue import Finding
 from equipot.data.checks._energy_checks import CONTRADICTED, described, shift_findings
 from equipot.units import UNIT_SYSTEMS, Units

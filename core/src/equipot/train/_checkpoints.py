@@ -19,7 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from equipot._processes import say
 from equipot.artifacts._checkpoint import load_plain
-from equipot.errors import ArtifactError, problem
+from equipot.errors import ArtifactError, ConfigError, problem
 from equipot.files import atomic
 
 OBJECTIVE = "val0_epoch/weighted_sum"
@@ -300,3 +300,34 @@ def best_record(path: Path) -> dict[str, Any] | None:
         return dict(load_plain(path)["callbacks"][RunCheckpoints.__qualname__]["best"])
     except (ArtifactError, ValueError, KeyError, TypeError):
         return None
+
+
+def checkpoint_to_load(path: str | None, trainer: lightning.Trainer) -> str | None:
+    """The given checkpoint; without one Lightning must not find any: on SLURM it loads what it wrote for a requeue.
+
+    Args:
+        path: What is to be loaded, None for nothing.
+        trainer: With the folder of the run.
+
+    Raises:
+        ConfigError: If there is such a file.
+    """
+    found = sorted(Path(trainer.default_root_dir).glob(REQUEUED)) if path is None else []
+    if found:
+        what = "was written by Lightning for a requeued job, and would be loaded on SLURM without a word"
+        raise ConfigError(problem(str(found[-1]), what, hint="name it after --resume, or move it away"))
+    return path
+
+
+def best_checkpoint(trainer: lightning.Trainer) -> str | None:
+    """The best checkpoint by what the config monitors, else ``best.ckpt``, else None: the weights as they are.
+
+    Args:
+        trainer: After training.
+    """
+    for callback in trainer.checkpoint_callbacks:
+        path = getattr(callback, "best_model_path", "")
+        if getattr(callback, "monitor", None) and path and Path(path).is_file():
+            return str(path)
+    ours = next((one for one in trainer.checkpoint_callbacks if isinstance(one, RunCheckpoints)), None)
+    return None if ours is None or ours.best_path is None else str(ours.best_path)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipot._interrupts import Interrupted, ignore_further
+from equipot._interrupts import Interrupted
 from equipot._processes import has_peers, is_first, say
 from equipot.artifacts._training_labels import label_facts
 from equipot.config._check import Checked, check_config
-from equipot.config._defaults import named_defaults
 from equipot.config._instantiate import ConfigObjects
 from equipot.config._resolve import resolve_phase2
-from equipot.config._shifts import given_shifts
 from equipot.config._targets import AllowList
 from equipot.containers import plain
 from equipot.errors import ConfigError, DataError, problem
@@ -28,9 +25,12 @@ from equipot.train._checkpoints import (
     OBJECTIVE,
     REQUEUED,
     RunCheckpoints,
+    best_checkpoint,
     carry_best,
     carry_last,
+    checkpoint_to_load,
 )
+from equipot.train._data import judge_data, read_data, refusal, statistics_of
 from equipot.train._environment import check_environment, hidden, stored_config
 from equipot.train._launcher import Launcher, end_together, watch_processes
 from equipot.train._loggers import remove_events
@@ -44,7 +44,7 @@ from equipot.train._resume import (
     checkpoint_data,
     newest_checkpoint,
 )
-from equipot.train._signals import Interruption
+from equipot.train._signals import Interruption, exit_after
 from equipot.train._table import results_table
 from equipot.train._trainer import RunFolder, listed, make_trainer, raise_problems
 
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     import lightning
     from omegaconf import DictConfig
 
+    from equipot.data import DataModule
     from equipot.data.checks import Verdict
     from equipot.train._module import LightningModule
 
@@ -125,16 +126,23 @@ class _Run:
     def __init__(self, checked: Checked, options: RunOptions) -> None:
         self.checked = checked
         self.options = options
-        self.data = checked.data
         self.resolved: dict[str, Any] = {}
+        """The config with all values, also those of statistics."""
         self.stored: dict[str, Any] = {}
+        """The same as files of the run have it: with references to the environment instead of its values."""
         self.results: dict[str, dict[str, float]] = {}
         self.interruption = Interruption()
         self.checkpoints: RunCheckpoints | None = None
         self.atoms: AtomEnergies | None = None
         self.launcher: Launcher | None = None
         self.refused = ""
-        self._resumed_step = 0
+        """Why the data are refused, where other processes wait for this one; see ``_refuse``."""
+        self.resumed_step = 0
+
+    @property
+    def data(self) -> DataModule:
+        """The data section; another one as soon as the elements of the data are the types."""
+        return self.checked.data
 
     def run(self) -> dict[str, dict[str, float]]:
         """All stages; a signal ends them.
@@ -147,7 +155,7 @@ class _Run:
                 return self._run()
             except Interrupted as interrupted:
                 end_together(interrupted, self.launcher)
-                raise _end(interrupted, self.options.output) from None
+                raise exit_after(interrupted, self.options.output) from None
             except BaseException as error:
                 end_together(error, self.launcher)
                 raise
@@ -155,26 +163,14 @@ class _Run:
     def _run(self) -> dict[str, dict[str, float]]:
         import lightning
 
-        resume = self.options.resume
-        saved = None if resume is None else checkpoint_data(resume)
-        if saved is not None and resume is not None and "train" in self.checked.stages:
-            check_position(saved, resume)
-            self._resumed_step = int(saved["loop"]["position"]["step"])
+        saved = self._saved()
         check_environment([] if self.options.store_env else self.checked.environment)
         lightning.seed_everything(self._seed(), workers=True, verbose=False)
-        self._read_data()
+        self.checked = read_data(self.checked)
         verdict = self._judge()
-        statistics = self._statistics()
-        self.atoms = AtomEnergies(self.data, statistics)
-        _say_each(self.atoms.lines())
-        self.resolved = plain(resolve_phase2(self.checked.config, statistics))
-        store_all = self.options.store_env
-        self.stored = self.resolved if store_all else stored_config(self.checked, self.resolved, statistics)
-        if saved is not None and resume is not None:
-            changes = check_same_config(saved["training_config"], self.stored, self.options.allow)
-            note(self.options.output, "\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
-            if not any(key.startswith("data") for key in self.options.allow):
-                check_same_data(saved["data"], self._data_record(), resume)
+        self._resolve(statistics_of(self.checked))
+        if saved is not None:
+            self._check_resumed(saved)
         module = self._module()
         self._check_shifts(module, verdict)
         if is_first():
@@ -182,100 +178,71 @@ class _Run:
         trainer = self._trainer()
         self.launcher = watch_processes(trainer)
         if trainer.is_global_zero:
-            self._write("config.json", self.stored)
-            if self.data.split_indices:
-                split = {"file": self.data.split_source, "by": self.data.split_by, **self.data.split_indices}
-                self._write("splits.json", self._hidden(split))
+            self._write_start()
         for stage in self.checked.stages:
             self._stage(stage, trainer, module)
         if trainer.is_global_zero:
             self._finish(module, verdict)
         return self.results
 
-    def _finish(self, module: LightningModule, verdict: Verdict) -> None:
-        """Write the results, and say what came out; what the checks warned of too, since first lines go unread."""
-        compared = [] if self.atoms is None else self.atoms.compare(module.evaluation_model)
-        record: dict[str, Any] = {}
-        if self.atoms is not None and self.atoms.record:
-            record["energies_of_atoms"] = self.atoms.record
-        warned = verdict.lines("warning")
-        data = {"data": self._hidden(verdict.to_dict())} if warned else {}
-        if module.automatic is not None and module.automatic.applied:
-            record["automatic_modifiers"] = module.automatic.to_dict()
-        if module.model.evaluator is not None and module.model.evaluator.fallbacks:
-            record["fallbacks"] = list(module.model.evaluator.fallbacks)
-        self._write("results.json", {**self.results, **record, **data})
-        texts = [results_table(self.results, self.data.units), *compared]
-        if warned:
-            texts.append("\n".join(["Warnings about the data:", *warned]))
-        if "train" in self.results:
-            texts.append(ending(self.options.output, self.checkpoints))
-        for text in texts:
-            note(self.options.output, text)
-
-    # ------------------------------------------------------------------- data
-
-    def _read_data(self) -> None:
-        """Read all sets, and check that they have the labels with weight."""
-        self.data.use_labels(label for required in self.checked.labels.values() for label in required)
-        self._settle_types()
-        self.data.setup()
-        say(str(self.data.census()))
-        self._check_labels()
-
     def _seed(self) -> int:
         data = self.checked.resolved["data"]
         seed = self.checked.resolved.get("seed", data.get("seed", 1))
         return int(seed) % 2**32
 
-    def _settle_types(self) -> None:
-        """Check the config again with the elements of the data, if these are the types.
+    def _resolve(self, statistics: Mapping[str, Any]) -> None:
+        """Fill the values of statistics into the config, and say which rule gave the energies of atoms."""
+        self.atoms = AtomEnergies(self.data, statistics)
+        _say_each(self.atoms.lines())
+        self.resolved = plain(resolve_phase2(self.checked.config, statistics))
+        store_all = self.options.store_env
+        self.stored = self.resolved if store_all else stored_config(self.checked, self.resolved, statistics)
 
-        Raises:
-            ConfigError: If the config does not fit them.
-        """
-        if self.checked.open_types is None:
+    # ----------------------------------------------------------------- resuming
+
+    def _saved(self) -> Mapping[str, Any] | None:
+        """Contents of the checkpoint to go on from, None without one; its position must be one to train on from."""
+        resume = self.options.resume
+        if resume is None:
+            return None
+        saved = checkpoint_data(resume)
+        if "train" in self.checked.stages:
+            check_position(saved, resume)
+            self.resumed_step = _step_of(saved)
+        return saved
+
+    def _check_resumed(self, saved: Mapping[str, Any]) -> None:
+        """Refuse to go on with another config or with other data, unless these differences are allowed."""
+        resume, allow = self.options.resume, self.options.allow
+        if resume is None:
             return
-        elements = self.data.elements()
-        say(f"type_names: {' '.join(elements)} (auto: the {len(elements)} elements of the data)")
-        settled, filled = self.checked.open_types.settled(elements), self.checked.filled
-        self.checked = check_config(settled, self.checked.allow, filled=filled)
-        self.checked.data.adopt(self.data)
-        self.data = self.checked.data
+        changes = check_same_config(saved["training_config"], self.stored, allow)
+        note(self.options.output, "\n".join([f"resuming {resume}", *(f"  {text}" for text in changes)]))
+        if not any(key.startswith("data") for key in allow):
+            check_same_data(saved["data"], self._data_record(), resume)
 
-    def _check_labels(self) -> None:
-        """Refuse data without the labels that have weight.
+    def _prepare(self, saved: Mapping[str, Any] | None) -> None:
+        """Take what an earlier run left out of the way, and best checkpoint and records of the resumed one along."""
+        if "train" not in self.checked.stages:
+            return
+        folder, resume = self.options.output, self.options.resume
+        remove_unfinished(folder)
+        if saved is None or resume is None:
+            for path in (folder / BEST, folder / LAST, folder / "results.json", *folder.glob(REQUEUED)):
+                path.unlink(missing_ok=True)
+            remove_events(folder)
+        else:
+            carry_best(resume, folder, _step_of(saved))
+            carry_last(resume, folder)
+            carry_rows(resume.parent, folder)
 
-        Raises:
-            ConfigError: Naming the options that give weight.
-        """
-        census = self.data.census()
-        problems: list[str] = []
-        for kind, required in self.checked.labels.items():
-            sets = [name for name in census.sets if name.rstrip("0123456789") == kind]
-            problems += census.problems(required, sets)
-        if problems:
-            raise ConfigError(named_defaults(dict.fromkeys(problems), self.checked.filled))
+    # ------------------------------------------------------------------- data
 
     def _judge(self) -> Verdict:
-        """Judge the data and print what was found; only the first process does.
-
-        Raises:
-            DataError: Naming what cannot be right, or, if the data section is strict, implausible.
-        """
-        from equipot.data.checks import Verdict
-
-        if not is_first():
-            self.data.forgo_verdict()
-            return Verdict(findings=())
-        verdict: Verdict = self.data.verdict(given_shifts(self.checked.resolved))
-        say(str(verdict))
+        """Judge the data, and stop where they cannot be right."""
+        verdict = judge_data(self.checked)
         if verdict.failures:
-            hint = "correct the data, or silence a check with data.accept: [code]"
-            found = [
-                problem(one.example, f"{one.code}: {one.message}", hint=one.check.advice) for one in verdict.failures
-            ]
-            self._refuse("\n".join([*found, problem("data", f"{len(found)} of the checks failed", hint=hint)]))
+            self._refuse(refusal(verdict))
         return verdict
 
     def _refuse(self, text: str) -> None:
@@ -302,15 +269,6 @@ class _Run:
             self._refuse("\n".join(problem("data", one) for one in found))
         _say_each(found)
 
-    def _statistics(self) -> dict[str, Any]:
-        """Values of the statistics that the config uses; one process computes, the others wait."""
-        if not self.checked.statistics:
-            return {}
-        values: dict[str, Any] = self.data.statistics(self.checked.statistics)
-        lines = [f"  {name}: {_short(value)}" for name, value in values.items()]
-        say("\n".join(["statistics of the training set:", *lines]))
-        return values
-
     # ---------------------------------------------------------------- objects
 
     def _objects(self) -> ConfigObjects:
@@ -331,7 +289,7 @@ class _Run:
         }
         target = objects.resolve(section, "training_module")
         raise_problems(objects)
-        module: LightningModule = target(model=recipe.build(self.data.units), **parts)
+        module: LightningModule = target(model=recipe.build(self.data.options.units), **parts)
         module.training_config = self.stored
         module.data_record = self._data_record()
         module.tell = functools.partial(note, self.options.output)
@@ -340,6 +298,7 @@ class _Run:
         return module
 
     def _data_record(self) -> dict[str, Any]:
+        """What checkpoints keep of the data, so that a run is only resumed with the same."""
         options = self.data.options
         record = {
             "census": self.data.census().to_dict(),
@@ -362,7 +321,7 @@ class _Run:
         folder = RunFolder(
             self.options.output,
             kept_rows=0 if "train" in self.checked.stages and self.options.resume is None else None,
-            step=self._resumed_step,
+            step=self.resumed_step,
         )
         return make_trainer(self._objects(), self.resolved["trainer"], folder, self._callbacks)
 
@@ -382,7 +341,7 @@ class _Run:
             self.checkpoints = RunCheckpoints(self.options.output)
             self.interruption.save = self.checkpoints.save_last
             kept.append(self.checkpoints)
-        lines = EpochLines(self.options.output, self.data.units, self.checkpoints)
+        lines = EpochLines(self.options.output, self.data.options.units, self.checkpoints)
         rows = [] if logger is None else [Rows(logger)]
         return [refusal, LoopState(), RandomState(), *rows, lines, of_callbacks, *callbacks, *kept]
 
@@ -392,31 +351,48 @@ class _Run:
     # ----------------------------------------------------------------- stages
 
     def _stage(self, stage: str, trainer: lightning.Trainer, module: LightningModule) -> None:
+        """Train, or evaluate: the best checkpoint after training, else that of ``--resume``, else the model itself."""
         resume = None if self.options.resume is None else str(self.options.resume)
         if stage == "train":
             with self.interruption.training():
-                trainer.fit(module, datamodule=self.data, ckpt_path=_chosen(resume, trainer), weights_only=True)
+                path = checkpoint_to_load(resume, trainer)
+                trainer.fit(module, datamodule=self.data, ckpt_path=path, weights_only=True)
             self.results["train"] = _numbers(trainer.callback_metrics)
             return
         evaluate = trainer.validate if stage == "val" else trainer.test
-        path = _chosen(_best_path(trainer) if "train" in self.results else resume, trainer)
+        path = checkpoint_to_load(best_checkpoint(trainer) if "train" in self.results else resume, trainer)
         logged = evaluate(module, datamodule=self.data, ckpt_path=path, weights_only=True, verbose=False)
         self.results[stage] = _numbers({key: value for part in logged for key, value in part.items()})
 
-    def _prepare(self, saved: Mapping[str, Any] | None) -> None:
-        """Take what an earlier run left out of the way, and best checkpoint and records of the resumed one along."""
-        if "train" not in self.checked.stages:
-            return
-        folder, resume = self.options.output, self.options.resume
-        remove_unfinished(folder)
-        if saved is None or resume is None:
-            for path in (folder / BEST, folder / LAST, folder / "results.json", *folder.glob(REQUEUED)):
-                path.unlink(missing_ok=True)
-            remove_events(folder)
-        else:
-            carry_best(resume, folder, int(saved["loop"]["position"]["step"]))
-            carry_last(resume, folder)
-            carry_rows(resume.parent, folder)
+    # ------------------------------------------------------------- files of the run
+
+    def _write_start(self) -> None:
+        """Write the config, and which frames are in which set."""
+        self._write("config.json", self.stored)
+        if self.data.split_indices:
+            split = {"file": self.data.split_source, "by": self.data.split_by, **self.data.split_indices}
+            self._write("splits.json", self._hidden(split))
+
+    def _finish(self, module: LightningModule, verdict: Verdict) -> None:
+        """Write the results, and say what came out; what the checks warned of too, since first lines go unread."""
+        compared = [] if self.atoms is None else self.atoms.compare(module.evaluation_model)
+        record: dict[str, Any] = dict(self.results)
+        if self.atoms is not None and self.atoms.record:
+            record["energies_of_atoms"] = self.atoms.record
+        if module.automatic is not None and module.automatic.applied:
+            record["automatic_modifiers"] = module.automatic.to_dict()
+        if module.model.evaluator is not None and module.model.evaluator.fallbacks:
+            record["fallbacks"] = list(module.model.evaluator.fallbacks)
+        if warned := verdict.lines("warning"):
+            record["data"] = self._hidden(verdict.to_dict())
+        self._write("results.json", record)
+        texts = [results_table(self.results, self.data.options.units), *compared]
+        if warned:
+            texts.append("\n".join(["Warnings about the data:", *warned]))
+        if "train" in self.results:
+            texts.append(ending(self.options.output, self.checkpoints))
+        for text in texts:
+            note(self.options.output, text)
 
     def _write(self, name: str, content: object) -> None:
         """Write JSON into the output folder."""
@@ -432,27 +408,8 @@ def objective(results: Mapping[str, Mapping[str, float]]) -> float | None:
     return None
 
 
-def _chosen(path: str | None, trainer: lightning.Trainer) -> str | None:
-    """The checkpoint to load; without one Lightning must not find any: on SLURM it loads what it wrote for a requeue.
-
-    Raises:
-        ConfigError: If there is such a file.
-    """
-    found = sorted(Path(trainer.default_root_dir).glob(REQUEUED)) if path is None else []
-    if found:
-        what = "was written by Lightning for a requeued job, and would be loaded on SLURM without a word"
-        raise ConfigError(problem(str(found[-1]), what, hint="name it after --resume, or move it away"))
-    return path
-
-
-def _best_path(trainer: lightning.Trainer) -> str | None:
-    """The best checkpoint by what the config monitors, else ``best.ckpt``, else None: the weights as they are."""
-    for callback in trainer.checkpoint_callbacks:
-        path = getattr(callback, "best_model_path", "")
-        if getattr(callback, "monitor", None) and path and Path(path).is_file():
-            return str(path)
-    ours = next((one for one in trainer.checkpoint_callbacks if isinstance(one, RunCheckpoints)), None)
-    return None if ours is None or ours.best_path is None else str(ours.best_path)
+def _step_of(saved: Mapping[str, Any]) -> int:
+    return int(saved["loop"]["position"]["step"])
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -462,24 +419,3 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 def _say_each(lines: Sequence[str]) -> None:
     for line in lines:
         say(line)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {item:.6g}" for key, item in value.items())
-    return f"{value:.6g}"
-
-
-def _end(interrupted: Interrupted, output: Path) -> SystemExit:
-    """Say how to go on after a signal.
-
-    Processes other than the first end without an error of their own if all end together, lest those that watch over
-    them end the first one while it writes.
-    """
-    ignore_further()
-    if not is_first():
-        return SystemExit(0 if interrupted.together else interrupted.exit_code)
-    last = output / LAST
-    hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
-    note(output, f"{interrupted}; {hint}", functools.partial(print, file=sys.stderr))
-    return SystemExit(interrupted.exit_code)

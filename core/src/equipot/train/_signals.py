@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning
 import torch
 
-from equipot._interrupts import Interrupted, handled
+from equipot._interrupts import Interrupted, handled, ignore_further
+from equipot._processes import is_first
+from equipot.train._checkpoints import LAST
+from equipot.train._progress import note
 
 
 class Interruption:
@@ -75,3 +81,25 @@ def _highest(number: int, trainer: lightning.Trainer) -> int:
         return number
     value: Any = torch.tensor(number, device=trainer.strategy.root_device)
     return int(trainer.strategy.reduce(value.float(), reduce_op="max"))
+
+
+def exit_after(interrupted: Interrupted, output: Path) -> SystemExit:
+    """Say how to go on after a signal.
+
+    Processes other than the first end without an error of their own if all end together, lest those that watch over
+    them end the first one while it writes.
+
+    Args:
+        interrupted: Says which signal it was.
+        output: Folder of the run.
+
+    Returns:
+        What ends the process, with the exit code that shells give.
+    """
+    ignore_further()
+    if not is_first():
+        return SystemExit(0 if interrupted.together else interrupted.exit_code)
+    last = output / LAST
+    hint = f"go on with: --resume '{last}'" if last.is_file() else "no checkpoint was written yet"
+    note(output, f"{interrupted}; {hint}", functools.partial(print, file=sys.stderr))
+    return SystemExit(interrupted.exit_code)

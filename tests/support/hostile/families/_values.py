@@ -30,6 +30,13 @@ ODD: dict[str, Any] = {
 }
 """Values, by name."""
 
+ODD_JSON: dict[str, Any] = {
+    "null": None, "a list": [], "a mapping": {}, "a text": "x", "a number": 7, "half": 0.5, "true": True,
+    "a list of lists": [[[]]], "a mapping of lists": {"a": []}, "escapes": "\x1b[31mred\n", "a long text": "x" * 200_000,
+    "a huge number": 10**4000, "deep": None,
+}  # fmt: skip
+"""JSON values of every kind."""
+
 
 def dealt(places: Iterable[Place], items: Sequence[Item], each: int) -> Iterator[tuple[Place, Item]]:
     """Some items for each place, dealt out like cards: all items are used, and no two places get the same hand."""

@@ -14,8 +14,7 @@ from typing import Any
 from hostile import seeds as valid
 from hostile.case import CANARY, TOUCH, Case, Content, folder, link_to, pipe, sparse
 from hostile.families._bytes import damaged, noise
-from hostile.families._values import dealt
-from hostile.families.packages import ODD_JSON
+from hostile.families._values import ODD_JSON, dealt
 from hostile.seeds import Seeds
 
 NAME = "x.ckpt"

@@ -13,8 +13,9 @@ from typing import Any
 from hostile import seeds as valid
 from hostile.case import TOUCH, Case, Content, folder, link_to, pipe, sparse
 from hostile.families._bytes import damaged
+from hostile.families._package import zipped
 from hostile.families._tensors import HEADERS
-from hostile.families.packages import ODD_JSON, zipped
+from hostile.families._values import ODD_JSON
 from hostile.seeds import Seeds
 
 NAME = "x.equipot.pt2"

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from equipot.data._collection import Composition, FrameCollection
-from equipot.data._energy_references import is_alone
 from equipot.data._frames import LabelReport
+from equipot.data._isolated import is_alone
 from equipot.data._packed import PackedFrames, Packer
 from equipot.fields import LABELS, mask_key
 from equipot.graph import per_what

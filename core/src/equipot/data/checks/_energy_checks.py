@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equipot.data._energy_references import EnergyReferences, collect_references, is_alone
+from equipot.data._energy_references import EnergyReferences, collect_references
+from equipot.data._isolated import is_alone
 from equipot.data._label_units import unit_values
 from equipot.data.checks._catalogue import Check, Finding, define
 from equipot.units import UNIT_SYSTEMS, Units
