@@ -175,9 +175,9 @@ def slot_product(
 ) -> torch.Tensor:
     """Multiply the channels of each row by the matrix of its slot, y_nkw = Σ_s a_ns Σ_u x_nku M_suw.
 
-    How a product is rounded depends on its size. On the CPU it is done in products of the slots that belong together, so
-    that what is in some of them does not depend on how many others there are: these add exact zeros. Elsewhere, where
-    small products cost as much as large ones, one product serves all slots.
+    How a product is rounded depends on its size. On the CPU, slots that belong together have their own product: the
+    rows of some then do not depend on how many others there are, which add exact zeros. Elsewhere, where small products
+    cost as much as large ones, one product serves all slots.
 
     Args:
         x: Shape [n, k, u].
