@@ -154,7 +154,7 @@ class PerTypeLinear(KernelSlot):
 
 
 def _type_groups(num_types: int) -> list[int]:
-    """Types that share a product: the first ones have their own, the others one for each ``_ROWS``, the last filled up."""
+    """Types that share a product: the first ``_ROWS`` have their own, others one for as many, the last filled up."""
     return [1] * min(num_types, _ROWS) + [_ROWS] * -(-max(num_types - _ROWS, 0) // _ROWS)
 
 
@@ -162,8 +162,8 @@ def _of_types(table: torch.Tensor, weight: torch.Tensor, num_rows: int | None = 
     """The product of the table of an embedding with a matrix, in products of equally many rows.
 
     How a product is rounded depends on its size; in this form the rows of some types do not depend on how many others
-    there are, so that a model to which types are added gives the same numbers for the old ones, bit for bit. Rows beyond
-    the types, up to the next multiple of ``_ROWS``, are zero.
+    there are, so that a model to which types are added gives the same numbers for the old ones, bit for bit. Rows
+    beyond the types, up to the next multiple of ``_ROWS``, are zero.
     """
     rows = torch.nn.functional.pad(table, (0, 0, 0, -table.shape[0] % _ROWS))
     blocks = [block @ weight for block in rows.split(_ROWS)]
