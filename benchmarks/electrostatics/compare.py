@@ -5,7 +5,8 @@
 
 FOLDER is the one that ``make_sets.py`` wrote. The clock is that of the process: evaluations, gradients and steps of
 the optimiser, without reading data and building the model. The learning rate falls to 0 over that time, and the last
-weights count. ``--write`` stores a table in ``docs/results/electrostatics``, in which rows of other seeds are kept.
+weights count. ``--write`` stores a table in ``docs/results/electrostatics``, in which rows of other seeds and
+models are kept.
 """
 
 from __future__ import annotations
@@ -130,18 +131,19 @@ def charges(model: GraphModel, name: str, frames: list[Graph]) -> dict[str, floa
 
 
 def measured(name: str, given: argparse.Namespace) -> dict[str, Any]:
-    """Both models on a set, as a table for the documentation."""
+    """Both models, or one, on a set, as a table for the documentation."""
     builder, layers, sigma, seconds, seed = given.builder, given.layers, given.sigma, given.seconds, given.seed
     frames = frames_of(name, given.folder)
     number, rows = SETS[name]["train"], []
-    for title, width in (("short-ranged", None), ("with LatentElectrostatics", sigma)):
+    both = {"short": ("short-ranged", None), "term": ("with LatentElectrostatics", sigma)}
+    for title, width in [both[given.model]] if given.model else both.values():
         model = model_of(name, frames[:number], builder, layers, width, seed)
         steps = train(model, frames[:number], SETS[name]["batch"], seconds, seed)
         known, found = errors(model, frames[: len(frames) - number]), errors(model, frames[number:])
         learned = charges(model, name, frames[number:]) if width else {}
         shown = ", ".join(f"{symbol} {value:+.2f}" for symbol, value in learned.items())
-        both = [f"{found[key]} ({known[key]})" for key in COLUMNS]
-        rows.append([f"{title}, seed {seed}", steps, f"{1000.0 * seconds / steps:.0f}", *both, shown])
+        shown_errors = [f"{found[key]} ({known[key]})" for key in COLUMNS]
+        rows.append([f"{title}, seed {seed}", steps, f"{1000.0 * seconds / steps:.0f}", *shown_errors, shown])
         print(name, rows[-1], flush=True)
     return {
         "title": f"{TITLES[name]}; {LIKE[builder]}, {layers} layer{'s' * (layers > 1)}, {R_MAX:g} Å",
@@ -166,6 +168,7 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=1.0, help="width of the charges, Å")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", choices=["short", "term"], help="only one of the two models")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -176,7 +179,7 @@ def main() -> None:
 
 
 def _store(path: Path, found: dict[str, Any]) -> None:
-    """Write a table, with the rows of other seeds that one with the same command has."""
+    """Write a table, with the other rows that one of the same command has."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ from equipot.units import COULOMB_CONSTANT
 from equipot_electrostatics import smeared_potentials
 
 RESULTS = Path(__file__).parents[2] / "docs/results/electrostatics"
-RADII, SIGMA, FUNCTIONS, TRAIN = (4.0, 5.0, 6.0), 2.0, 12, 16  # Å, Å, of each pair of elements, frames
+RADII, SIGMA, FUNCTIONS, TRAIN = (4.0, 5.0, 6.0), 2.0, 12, 60  # Å, Å, of each pair of elements, frames
 
 
 def pairs(atoms: Atoms, radius: float) -> tuple[np.ndarray, np.ndarray]:

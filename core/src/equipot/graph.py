@@ -58,7 +58,7 @@ def non_finite(graph: Graph) -> str:
 
 def _finite(value: torch.Tensor) -> bool:
     """Whether all numbers are; of a small calculation the exact check takes several percent, so a sum comes first."""
-    return math.isfinite(value.sum().item()) or bool(value.isfinite().all())
+    return math.isfinite(float(value.sum())) or bool(value.isfinite().all())
 
 
 def collate(frames: Sequence[Graph]) -> Graph:

@@ -299,7 +299,7 @@ def _ase_properties(info: ModelInfo) -> dict[str, tuple[str, bool, float | None]
 
     Outputs without such a name are left out.
     """
-    found = {}
+    found: dict[str, tuple[str, bool, float | None]] = {}
     for key in info.outputs:
         field = FIELDS.get(key)
         if field and field.ase_property and field.ase_property not in EquipotCalculator.implemented_properties:
