@@ -290,7 +290,7 @@ def test_energy_only_manager_never_touches_forces(frames, monkeypatch):
     monkeypatch.setattr(module, "_FRAMES_AT_ONCE", 1)
     manager = EnergyOnlyDataStatisticsManager()
     guarded = [Untouchable(one) for one in [*frames, *_solvable()]]
-    assert len(manager.compute(guarded, TYPES, list(manager.names()))) == 9
+    assert len(manager.compute(guarded, TYPES, list(manager.names()))) == 10
     with pytest.raises(AssertionError, match="forces"):
         CommonDataStatisticsManager().compute(guarded, TYPES)
 

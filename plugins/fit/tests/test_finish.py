@@ -25,7 +25,7 @@ def test_the_last_lines_name_files_and_calculator(tmp_path, capsys):
 def test_errors_say_of_which_model_and_set_they_are(tmp_path, capsys, refit, said):
     """The training prints errors of the validation set, too: those before the refit."""
     energy = SimpleNamespace(quantity=REPORTED[0], errors=lambda: {"rmse": 2.0, "mae": 1.0})
-    evaluation = finish.Tested("val0", SimpleNamespace(n_frames=7, compared=[energy]), 7)
+    evaluation = finish.SetErrors("val0", SimpleNamespace(n_frames=7, compared=[energy]), 7)
     record = {"used_seconds": 90.0, "asked_minutes": 2.0, "refit": refit}
     finish.shown(tmp_path, evaluation, record, None)
     text = capsys.readouterr().out
@@ -34,7 +34,7 @@ def test_errors_say_of_which_model_and_set_they_are(tmp_path, capsys, refit, sai
 
 
 def test_a_part_of_the_test_set_is_said_to_be_one(capsys):
-    evaluation = finish.Tested("test0", SimpleNamespace(n_frames=30, compared=[]), 5000, 750.0)
+    evaluation = finish.SetErrors("test0", SimpleNamespace(n_frames=30, compared=[]), 5000, 750.0)
     finish.say_errors(evaluation, {})
     said = "errors of model.equipot.zip on the test set, 30 random ones of 5000 frames (all take about 12.5 min):\n"
     assert capsys.readouterr().out == said

@@ -15,7 +15,7 @@ from equipot.artifacts import load_model, read_manifest
 from equipot_fit import TimeBudget
 from equipot_fit import _fit as module
 from equipot_fit._commands import call
-from equipot_fit._finish import Tested
+from equipot_fit._finish import SetErrors
 from equipot_fit._fit import AIM, Fit, FitOptions, Record, free_folder
 from equipot_fit._tail import REPORT, REPORT_FRAMES
 
@@ -137,7 +137,7 @@ def test_the_report_judges_as_many_frames_as_there_is_time_for(water, tmp_path, 
     run = Fit(options(water, tmp_path / "run", minutes=1.0))
     run.record.before = 60.0 * AIM - 10.0
     run.record.update(asked_minutes=1.0, stages=[{"name": "evaluate", "seconds": taken}])
-    found = run._report_options(Tested("val0", SimpleNamespace(n_frames=15), 15))
+    found = run._report_options(SetErrors("val0", SimpleNamespace(n_frames=15), 15))
     assert found["max_frames"] == pytest.approx(frames, abs=1)
     assert found["until"] == pytest.approx(time.monotonic() + 10.0, abs=1.0)
 

@@ -36,6 +36,7 @@ def test_times_are_measured_on_the_data(config):
     assert found.warm_up >= 0.0
     assert found.last_layer == 4
     assert found.frames == {"train": 6, "val": 3, "test": 3}
+    assert found.atoms == 3.0
 
 
 def test_a_config_that_cannot_run_says_why(config):

@@ -27,7 +27,7 @@ EVALUATION = "evaluation.json"
 """File in the folder of a run: what ``equipot eval --json`` prints, and which set it is about."""
 
 
-class Tested(NamedTuple):
+class SetErrors(NamedTuple):
     """Errors of the package on a set."""
 
     name: str
@@ -39,7 +39,7 @@ class Tested(NamedTuple):
     """About what all of them would have taken."""
 
 
-def evaluated(folder: Path, seconds: float = math.inf, frame_seconds: float = 0.0) -> Tested | None:
+def evaluated(folder: Path, seconds: float = math.inf, frame_seconds: float = 0.0) -> SetErrors | None:
     """Compare the package with the test set, or without one with the validation set, and write ``evaluation.json``.
 
     Args:
@@ -66,7 +66,7 @@ def evaluated(folder: Path, seconds: float = math.inf, frame_seconds: float = 0.
     facts = {"model": PACKAGE, "data": files, "set": name, "frames_of_set": of}
     facts |= {"automatic_modifiers": automatic.to_dict()}
     write_json(folder / EVALUATION, {**facts, **found.to_dict()})
-    return Tested(name, found, of, per_atom * float(_atoms(sets[name]).sum()))
+    return SetErrors(name, found, of, per_atom * float(_atoms(sets[name]).sum()))
 
 
 def affordable(frames: FrameCollection, seconds: float, per_atom: float) -> FrameCollection:
@@ -94,7 +94,7 @@ def _mean_atoms(frames: FrameCollection) -> float:
     return float(_atoms(frames).mean())
 
 
-def shown(folder: Path, evaluated: Tested | None, record: Mapping[str, Any], report: Path | None) -> None:
+def shown(folder: Path, evaluated: SetErrors | None, record: Mapping[str, Any], report: Path | None) -> None:
     """Print what came out, where it is, and how to use it.
 
     Args:
@@ -121,7 +121,7 @@ def shown(folder: Path, evaluated: Tested | None, record: Mapping[str, Any], rep
     say(f"  atoms.calc = EquipotCalculator({str(folder / PACKAGE)!r})")
 
 
-def say_errors(evaluated: Tested | None, record: Mapping[str, Any]) -> None:
+def say_errors(evaluated: SetErrors | None, record: Mapping[str, Any]) -> None:
     """Print the errors of the model, if there are some.
 
     Args:

@@ -20,7 +20,7 @@ from equipot.errors import ConfigError, EquipotError, UnavailableError, problem
 from equipot.files import remove_unfinished, write_json
 from equipot_fit._commands import call, say
 from equipot_fit._edits import TIME, callbacks, with_steps, with_time
-from equipot_fit._finish import Tested, evaluated, say_errors, shown
+from equipot_fit._finish import SetErrors, evaluated, say_errors, shown
 from equipot_fit._package import BEST, PACKAGE, REFIT, package_best
 from equipot_fit._report import write_report
 from equipot_fit._report._subject import MAX_FRAMES
@@ -328,7 +328,7 @@ class Fit:
             left -= REPORT + frame * report_frames(each["frames"], each.get("atoms", 0.0))
         return max(left, 0.0), frame
 
-    def _report_options(self, evaluation: Tested | None) -> dict[str, Any]:
+    def _report_options(self, evaluation: SetErrors | None) -> dict[str, Any]:
         """How many frames the report judges, by what the evaluation took, and when it must be finished."""
         left = AIM * 60.0 * self.record.content["asked_minutes"] - self.used
         taken = next(one["seconds"] for one in reversed(self.record.content["stages"]) if one["name"] == "evaluate")
