@@ -14,7 +14,7 @@ from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices, turned_field
 from equipot_testing._ghosts import split
 from equipot_testing._model_conformance import ModelBuilderConformance
-from equipot_testing._model_kit import called, parameters_of
+from equipot_testing._model_kit import called, in_batches_and_alone, parameters_of
 from equipot_testing._model_symmetry import TIGHT
 from equipot_testing._modifier_conformance import apply_undeclared
 from equipot_testing.checks import check_close, check_that
@@ -142,18 +142,9 @@ class OutputHeadConformance(ModelBuilderConformance):
         frame.
         Goes wrong: a mean over all atoms of the batch; ``sum()`` without ``batch``.
         """
-        model, structures = self.model(), list(self.structures().items())
-        for ordered in (structures, structures[::-1]):
-            together = model(batch_of([structure for _, structure in ordered], model.info))
-            start = 0
-            for index, (name, structure) in enumerate(ordered):
-                alone = model(structure.graph(model.info))
-                stop = start + len(structure)
-                for key in self.fields(model):
-                    rows = slice(start, stop) if FIELDS[key].per == "atom" else slice(index, index + 1)
-                    law = f"batch equals singles, {name}: {key}"
-                    check_close(law, together[key][rows], alone[key], tolerance=TIGHT)
-                start = stop
+        model = self.model()
+        for what, together, alone in in_batches_and_alone(model, self.structures(), self.fields(model)):
+            check_close(f"batch equals singles, {what}", together, alone, tolerance=TIGHT)
 
     @after("batch_equals_singles")
     def test_permutation(self) -> None:

@@ -13,7 +13,7 @@ from equipot_testing.checks import check_equal, check_outputs_equal, check_that
 from equipot_testing.frames import Structure, batch_of, bulk, lone_atom, molecule, served, standard_structures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from equipot.graph import Graph
     from equipot.model import GraphModel, ModelBuilder, ModelInfo
@@ -191,6 +191,31 @@ def called(law: str, model: Callable[[Graph], Graph], batch: Graph) -> Graph:
         if isinstance(error, KeyError) and str(error.args[0]) in FIELDS:
             text = f"{law}: a component reads the field {error.args[0]!r}, which its 'requires' does not name"
         raise AssertionError(text) from error
+
+
+def in_batches_and_alone(
+    model: GraphModel, structures: Mapping[str, Structure], keys: Iterable[str]
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """What a model says of each frame in batches of all, in both orders, and of the frame alone.
+
+    Args:
+        model: Any model.
+        structures: By name.
+        keys: Fields of atoms or of frames.
+
+    Yields:
+        Names of the frame and of the field, its values in the batch, and those of the frame alone.
+    """
+    keys, listed = list(keys), list(structures.items())
+    for ordered in (listed, listed[::-1]):
+        together = model(batch_of([structure for _, structure in ordered], model.info))
+        start = 0
+        for index, (name, structure) in enumerate(ordered):
+            alone, stop = model(structure.graph(model.info)), start + len(structure)
+            for key in keys:
+                rows = slice(start, stop) if FIELDS[key].per == "atom" else slice(index, index + 1)
+                yield f"{name}: {key}", together[key][rows], alone[key]
+            start = stop
 
 
 def parameters_of(model: GraphModel) -> list[Any]:

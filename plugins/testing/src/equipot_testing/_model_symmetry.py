@@ -14,7 +14,7 @@ from equipot.nn.irreps import FeatureLayout
 from equipot_testing._checklist import NotApplicable, after
 from equipot_testing._equivariance import orthogonal_matrices, turned_block, turned_tensors, turned_vectors
 from equipot_testing._ghosts import reach_of
-from equipot_testing._model_kit import ModelKit, five_types, parameters_of, served_by_name
+from equipot_testing._model_kit import ModelKit, five_types, in_batches_and_alone, parameters_of, served_by_name
 from equipot_testing.checks import check_close, check_equal, check_that
 from equipot_testing.frames import batch_of, bulk, cluster, crystals, molecule, placed, served, slab
 
@@ -39,19 +39,9 @@ class ModelSymmetryChecks(ModelKit):
         Why: otherwise results depend on the batch, and differ in molecular dynamics, where each batch has one frame.
         Goes wrong: a mean over all atoms of the batch; ``sum()`` without ``batch``; batch normalisation.
         """
-        model, structures = self.model(), list(self.structures().items())
-        for ordered in (structures, structures[::-1]):
-            together = model(batch_of([structure for _, structure in ordered], model.info))
-            start = 0
-            for index, (name, structure) in enumerate(ordered):
-                alone = model(structure.graph(model.info))
-                law = f"batch equals singles, {name}"
-                stop = start + len(structure)
-                for key in ("atomic_energy", "forces"):
-                    check_close(f"{law}: {key}", together[key][start:stop], alone[key], tolerance=TIGHT)
-                for key in ("total_energy", "stress", "virial"):
-                    check_close(f"{law}: {key}", together[key][index : index + 1], alone[key], tolerance=TIGHT)
-                start = stop
+        model, keys = self.model(), ("atomic_energy", "forces", "total_energy", "stress", "virial")
+        for what, together, alone in in_batches_and_alone(model, self.structures(), keys):
+            check_close(f"batch equals singles, {what}", together, alone, tolerance=TIGHT)
 
     @after("batch_equals_singles")
     def test_cells_of_different_volume(self) -> None:
