@@ -78,8 +78,8 @@ class LatentElectrostaticsModule(EnergyTermModule):
     r"""Half of k · charge · potential for each atom, and what it costs to make its charge.
 
     The cost is the energy of the smeared charge with itself, :math:`k q^2 / \sqrt{2 \pi} \sigma`, for an atom with
-    neighbours, and 0 for one without: then ions that screen each other have a mean energy of about 0 whatever the size
-    of their charges. Without the cost, larger charges would lower all energies by eV per atom, and training would keep
+    neighbours, and 0 for one without: then ions that screen each other have a mean energy of about 0 for charges of any
+    size. Without the cost, larger charges would lower all energies by eV per atom, and training would keep
     charges small.
 
     Args:
