@@ -130,6 +130,16 @@ def option(name: str) -> str:
     return name if names is None else names.get(name, f"{name} (in a config)")
 
 
+def is_option(name: str) -> bool:
+    """Whether the running command has an option; without a command, configs have them all.
+
+    Args:
+        name: As configs have it.
+    """
+    names = _NAMES.get()
+    return names is None or name in names
+
+
 def setting(name: str, value: str | Mapping[str, str]) -> str:
     """An option with a value, in the words of the running command.
 

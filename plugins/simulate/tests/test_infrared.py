@@ -126,3 +126,25 @@ def test_runs_of_a_model_with_dipole_moments(here, capfd):
     found = json.loads(Path("out/results.json").read_text(encoding="utf-8"))
     assert found["interval_fs"] == 2.0
     assert found["total_km_per_mol"] > 0.0
+
+
+def test_a_range_without_a_wavenumber_is_refused(here, capfd):
+    trajectory("run.extxyz", dipoles(1)[:400])
+    found = error_of(capfd, "run.extxyz", "--resolution", 200, "--highest", 1)
+    assert found.startswith("--highest: must be at least 34.7")
+    assert not Path("run_infrared").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0.3, "infrared: the dipole moment is the same in all frames"),
+        (np.nan, "run.extxyz: frame 7: the dipole moment is not finite"),
+    ],
+)
+def test_dipoles_without_a_spectrum_are_refused(here, capfd, value, message):
+    moments = np.full((400, 3), 0.3)
+    moments[7, 1] = value
+    trajectory("run.extxyz", moments)
+    assert message in error_of(capfd, "run.extxyz", "--resolution", 200)
+    assert not Path("run_infrared").exists()

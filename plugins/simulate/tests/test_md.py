@@ -256,6 +256,30 @@ def test_structures_that_an_ensemble_cannot_take(place):
     assert place.ok("md", "--steps", 1, structure="h2.extxyz", folder="h2")["options"]["timestep"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--keep-velocities",), "--keep-velocities: the structure has no velocities"),
+        (("--stop-above", "magmom=1"), "--stop-above: the model has no magmom"),
+        (("--stop-above", "energy_std=-1"), "--stop-above energy_std: must be greater than 0, got -1.0"),
+    ],
+)
+def test_a_refused_run_leaves_no_folder(place, words, message):
+    before = sorted(place.path.rglob("*"))
+    assert message in place.error("md", "--steps", 1, "--output", "some/where", *words)
+    assert sorted(place.path.rglob("*")) == before
+    (place.path / "empty").mkdir()
+    assert message in place.error("md", "--steps", 1, "--output", "empty", *words)
+    assert list((place.path / "empty").iterdir()) == []
+
+
+def test_a_structure_of_no_known_format(place):
+    """The commands have no --ase-args, so the message must not name options of configs."""
+    (place.path / "log.csv").write_text("a,b")
+    found = place.error("md", "--steps", 1, structure="log.csv")
+    assert found.startswith("log.csv: has an unknown format, or one that is not read; convert it with 'ase convert")
+
+
 def test_a_folder_that_is_not_ours_is_not_removed(place):
     (place.path / "mine").mkdir()
     (place.path / "mine" / "thesis.tex").write_text("all of it")

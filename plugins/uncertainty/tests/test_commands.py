@@ -68,6 +68,14 @@ def test_a_committee_is_judged(files, equipot):
         (("add", "bare.equipot.zip", "-o", "a.equipot.zip"), "--train, --validation: both are needed with a file"),
         ((*ADD[1:], "bare.equipot.zip"), "--output: would overwrite the model"),
         (("add", ".", "-o", "a.equipot.zip"), "has no model: none of model.equipot.zip, best.ckpt, last.ckpt"),
+        (
+            (*ADD[1:], "new.equipot.zip", "--labels", "total_energy=enrgy"),
+            "no frame has the label total_energy; name its",
+        ),
+        (
+            (*ADD[1:], "new.equipot.zip", "--labels", "total_energy=energy", "forces=f"),
+            "no frame has the label forces;",
+        ),
         (("committee", "bare.equipot.zip", "--data", "test.extxyz"), "committee: models: must be at least two, got 1"),
         (("committee", "bare.equipot.pt2", "--data", "test.extxyz"), "compiled file, which does not show its features"),
     ],

@@ -88,6 +88,7 @@ def test_distances_need_no_uncertainties(files, equipot):
         (("--n", "13"), "--n: the pool has only 12 frames, got 13"),
         (("--n", "1", "--output", "pool.extxyz"), "--output: would overwrite an input"),
         (("--n", "1", "--output", "chosen.txt"), "--output: must end in .extxyz or .xyz"),
+        (("--n", "1", "--by", "distance", "--output", "no/c.extxyz"), "no/c.extxyz: cannot be written: No such file"),
     ],
 )
 def test_refusals(files, equipot, words, message):

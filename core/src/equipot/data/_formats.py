@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipot.commands import option, setting
+from equipot.commands import is_option, option, setting
 from equipot.data._outputs._cp2k_trajectory import is_trajectory
 from equipot.data._streams import compression
 from equipot.errors import ConfigError, DataError, problem, unknown
@@ -126,5 +126,7 @@ def format_of(file: Path, head: bytes) -> str:
         return "extxyz"
     if suffix in _LIKELY:
         return _LIKELY[suffix]
-    hint = f"give {setting('ase_args', {'format': 'NAME'})} with one of {', '.join(FORMATS)}; or {_CONVERT}"
+    hint = _CONVERT
+    if is_option("ase_args"):
+        hint = f"give {setting('ase_args', {'format': 'NAME'})} with one of {', '.join(FORMATS)}; or {_CONVERT}"
     raise DataError(problem(str(file), "has an unknown format, or one that is not read", hint=hint))

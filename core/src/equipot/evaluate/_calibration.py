@@ -44,11 +44,13 @@ class Calibration:
             errors: Shape [n], at least one.
             stds: Shape [n], positive where errors are not 0.
         """
-        z = np.abs(errors) / np.maximum(stds, np.finfo(float).tiny)
+        with np.errstate(over="ignore"):  # infinite where the standard deviation is 0, and then in the mean
+            z = np.abs(errors) / np.maximum(stds, np.finfo(float).tiny)
+            rms_z = float(np.sqrt(np.mean(z**2)))
         within = [(level, float(np.mean(z <= _quantile(level)))) for level in LEVELS]
         return cls(
             number=len(errors),
-            rms_z=float(np.sqrt(np.mean(z**2))),
+            rms_z=rms_z,
             within_1=float(np.mean(z <= 1.0)),
             within_2=float(np.mean(z <= 2.0)),
             curve=tuple(within),

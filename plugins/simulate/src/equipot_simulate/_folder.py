@@ -20,6 +20,8 @@ _LOCK = "run.lock"
 def result_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[Path]:
     """Make the folder and hold its lock while the block runs.
 
+    If the block fails before it has written anything, no folder is left behind that was not there before.
+
     Args:
         folder: To write into.
         resume: Files of an earlier run stay.
@@ -39,6 +41,7 @@ def result_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[Pa
     if overwrite and found and not _is_ours(folder):
         what = "holds files, but no results of a command: nothing is removed"
         raise ConfigError(problem(str(folder), what, hint="choose another --output"))
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -47,7 +50,15 @@ def result_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[Pa
         if not free:
             raise ConfigError(problem(str(folder), "another process is writing into it"))
         _clear(folder, found if overwrite else [])
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            if {one.name for one in folder.iterdir()} <= {_LOCK}:
+                with contextlib.suppress(OSError):  # where open files cannot be removed, or others have written since
+                    (folder / _LOCK).unlink(missing_ok=True)
+                    for one in made:
+                        one.rmdir()
+            raise
 
 
 def _is_ours(folder: Path) -> bool:

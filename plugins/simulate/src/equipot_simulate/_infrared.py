@@ -76,13 +76,16 @@ def dipoles_of(frames: list[Atoms], path: str) -> np.ndarray:
     """Dipole moments of the frames of a file, e Å, [n_frames, 3].
 
     Raises:
-        DataError: If a frame has none.
+        DataError: If a frame has none, or one that is not finite.
     """
     missing = [index for index, one in enumerate(frames) if one.calc is None or "dipole" not in one.calc.results]
     if missing:
         hint = "equipot md writes those of a model that predicts them, see the modifier add_Dipoles"
         raise DataError(problem(path, f"frame {missing[0]} has no dipole moment", hint=hint))
-    return np.array([one.calc.results["dipole"] for one in frames], dtype=float)
+    found = np.array([one.calc.results["dipole"] for one in frames], dtype=float)
+    if len(wrong := np.flatnonzero(~np.isfinite(found).all(axis=1))):
+        raise DataError(problem(path, f"frame {wrong[0]}: the dipole moment is not finite"))
+    return found
 
 
 def interval_of(frames: list[Atoms], path: str, given: float | None) -> float:
@@ -122,7 +125,8 @@ def spectrum_of(runs: list[np.ndarray], interval: float, options: InfraredOption
         options: Temperature, resolution and range.
 
     Raises:
-        DataError: If a run is shorter than the resolution asks for.
+        DataError: If a run is shorter than the resolution asks for, or no dipole moment changes.
+        ConfigError: If the range ends before the first wavenumber.
 
     Source: Ramírez et al., J. Chem. Phys. 121, 3973 (2004), of the factors; Welch's method for the power spectrum.
     """
@@ -133,6 +137,8 @@ def spectrum_of(runs: list[np.ndarray], interval: float, options: InfraredOption
     if shortest < max(length, 2):
         what = f"a resolution of {options.resolution:g} 1/cm needs {length} frames, {length * interval / 1000.0:.3g} ps"
         raise DataError(problem("infrared", what, got=shortest, hint="longer runs, or a larger --resolution"))
+    if not any(np.ptp(one, axis=0).any() for one in runs):
+        raise DataError(problem("infrared", "the dipole moment is the same in all frames", hint="give runs that move"))
     densities, weights = [], []
     for one in runs:
         # Derivatives are factors of the frequency, so that no finite difference damps fast vibrations.
@@ -142,6 +148,9 @@ def spectrum_of(runs: list[np.ndarray], interval: float, options: InfraredOption
     wavenumbers = frequencies / SPEED_OF_LIGHT
     factor = STRENGTH * SPEED_OF_LIGHT / (units.kB * options.temperature)
     shown = wavenumbers <= options.highest
+    if shown.sum() < 2:
+        what = f"must be at least {wavenumbers[1]:.4g} 1/cm, the first wavenumber at this resolution"
+        raise ConfigError(problem("--highest", what, got=options.highest))
     return Spectrum(wavenumbers[shown], factor * np.average(densities, axis=0, weights=weights)[shown])
 
 

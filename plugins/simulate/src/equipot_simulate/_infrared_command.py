@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from equipot.commands import Command
+from equipot.commands import Command, option_names
 from equipot.errors import DataError, problem
 from equipot_simulate._setup import checked, output_of, say
 
@@ -42,7 +42,8 @@ def command(**given: Any) -> None:
     options = checked(InfraredOptions, given)
     runs, intervals, formulas = [], [], []
     for path in paths:
-        frames = read_atoms(path)
+        with option_names({}):
+            frames = read_atoms(path)
         intervals.append(interval_of(frames, path, options.interval))
         runs.append(dipoles_of(frames, path))
         formulas.append(frames[0].get_chemical_formula())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from equipot.commands import SeveralValues, named_values
+from equipot.commands import SeveralValues, named_values, option_names
 from equipot.errors import ConfigError, printable, problem
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ def frames_of(path: str, frame: int | None, repeat: tuple[int, int, int]) -> lis
 
     if min(repeat) < 1:
         raise ConfigError(problem("--repeat", "must be three numbers of at least 1", got=repeat))
-    frames = read_atoms(path)
+    with option_names({}):
+        frames = read_atoms(path)
     if frame is not None:
         if not -len(frames) <= frame < len(frames):
             raise ConfigError(problem("--frame", f"{path} has {len(frames)} frames", got=frame))
@@ -239,6 +240,7 @@ def checked(made: type[_AnyOptions], values: Mapping[str, Any]) -> _AnyOptions:
 
 
 def _named(text: str) -> str:
-    """``options.log_every: …`` as ``--log-every: …``."""
+    """``options.log_every: …`` as ``--log-every: …``, and entries of an option as ``--stop-above energy_std: …``."""
     place, colon, rest = text.partition(":")
-    return f"--{place.removeprefix('options.').replace('_', '-')}{colon}{rest}"
+    name, _, entry = place.removeprefix("options.").partition(".")
+    return f"--{name.replace('_', '-')}{' ' * bool(entry)}{entry}{colon}{rest}"

@@ -125,14 +125,24 @@ def frames_of_files(model: GraphModel, manifest: Manifest, files: Sequence[str],
         **how: As above.
 
     Raises:
-        DataError: If a file cannot be read, or a label is not finite.
+        DataError: If a file cannot be read, no frame has an energy or a label that was named, or a label is not finite.
     """
     from equipot.data import FrameDataset
     from equipot.data.transforms import default_transforms
 
     read, _ = collection_of_files(model, manifest, files, **how)
+    _require(read, files, ["total_energy", *(how.get("labels") or {})])
     for place, reports in zip(read.places, read.reports, strict=True):
         for label, report in reports.items():
             if report.non_finite:
                 raise DataError(problem(place, f"the label {label} is {report.non_finite}"))
     return FrameDataset(read.frames, read.places, default_transforms(model.info))
+
+
+def _require(read: FrameCollection, files: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuse files in which no frame has one of the labels; the message lists their keys."""
+    missing = [label for label in dict.fromkeys(labels) if label not in read.labels]
+    if missing:
+        found = ", ".join(dict.fromkeys(key for keys in read.keys for key in keys)) or "no keys"
+        hint = f"name its key, --labels {missing[0]}=KEY; there are {found}"
+        raise DataError(problem(", ".join(files), f"no frame has the label {missing[0]}", hint=hint))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from equipot.commands import Command, SeveralValues
+from equipot.commands import Command, SeveralValues, option_names
 from equipot.errors import ConfigError, DataError, problem
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ def command(**given: Any) -> None:
     POOL is a file of any format that training reads, and needs no labels. MODEL is the folder of a run, a checkpoint or
     a package. The frames come in the order in which they were chosen, so that a smaller N gives the first of them.
     """
-    from ase.io import write
-
     from equipot.allocator import keep_memory
     from equipot.data import read_atoms
     from equipot_uncertainty._data import load_stored, model_file
@@ -64,18 +62,19 @@ def command(**given: Any) -> None:
     if out.resolve() in {Path(one).resolve() for one in (given["pool"], *given["known"])}:
         raise ConfigError(problem("--output", "would overwrite an input", got=str(out), hint="choose another name"))
     model, _ = load_stored(model_file(given["model"]))
-    pool = read_atoms(given["pool"])
+    with option_names({}):
+        read = [(read_atoms(path), path) for path in (given["pool"], *given["known"])]
+    pool = read[0][0]
     if given["number"] > len(pool):
         raise ConfigError(problem("--n", f"the pool has only {len(pool)} frames", got=given["number"]))
     prober = Prober(model, feature_kind(model))
-    read = [(pool, given["pool"]), *((read_atoms(path), path) for path in given["known"])]
     parts = [_features(prober, model, frames, path) for frames, path in read]
     features, *known = standardized(parts)
     stds = None
     if "energy_std" in model.info.outputs and given["by"] != "distance":
         stds = _stds(model, pool, given["pool"])
     chosen = choose(given["number"], given["by"], stds, features, np.concatenate(known) if known else None)
-    write(out, [_marked(pool[index], index, stds) for index in chosen], format="extxyz")
+    _write(out, [_marked(pool[index], index, stds) for index in chosen])
     print(f"wrote {out}: {len(chosen)} of {len(pool)} frames")
     if stds is not None:
         picked, ev = stds[chosen], _ev(model)
@@ -83,6 +82,16 @@ def command(**given: Any) -> None:
             f"energy_std per atom: {1e3 * ev * picked.mean():.3g} meV in the mean of these, "
             f"{1e3 * ev * stds.mean():.3g} meV in that of the pool"
         )
+
+
+def _write(path: Path, frames: list[Atoms]) -> None:
+    """Write the frames, all or none."""
+    from ase.io import write
+
+    from equipot.files import atomic
+
+    with atomic(path) as temporary:
+        write(temporary, frames, format="extxyz")
 
 
 def _ev(model: GraphModel) -> float:
