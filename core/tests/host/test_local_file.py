@@ -149,6 +149,11 @@ def test_loaded_again_it_is_the_same_module(local):
     ("text", "name", "message"),
     [
         ("x = 1\n", "a_file.py", "plugin 'a_file' ({path} local file): declares nothing; define a subclass of"),
+        (
+            "from equipot.model import PairPotential\nclass Morse(PairPotential):\n    def energy(self): ...\n",
+            "a_file.py",
+            "plugin 'a_file' ({path} local file): declares nothing, since Morse lacks build_pair_energy; define a",
+        ),
         ("x = 1\nraise ValueError('no')\n", "a_file.py", "--plugin {path}, line 2: ValueError: no"),
         ("x = 1\ndef (:\n", "a_file.py", "--plugin {path}, line 2: SyntaxError: invalid syntax"),
         ("import sys\nsys.exit()\n", "a_file.py", "--plugin {path}, line 2: SystemExit: "),

@@ -67,13 +67,17 @@ def _line(error: BaseException, file: Path) -> str:
 def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tuple[str, Entry]]:
     """Kind and declaration of every component that a file without hooks defines; there must be at least one."""
     found: list[tuple[str, Entry]] = []
+    unfinished: list[str] = []
     part_bases = _imported_part_bases()
     bases = {**part_bases, **{load_object(entry.base): kind for kind, entry in kinds.items() if entry.base}}
     for name, value in vars(module).items():
         if name.startswith("_") or not inspect.isclass(value) or value.__module__ != module.__name__:
             continue
         base = next((base for base in value.__mro__ if base in bases), None)  # the nearest
-        if base is None or inspect.isabstract(value):
+        if base is None:
+            continue
+        if inspect.isabstract(value):
+            unfinished.append(f"{name} lacks {', '.join(sorted(value.__abstractmethods__))}")
             continue
         kind, target = bases[base], f"{module.__name__}.{name}"
         summary = (value.__doc__ or name).strip().split("\n")[0]
@@ -83,7 +87,8 @@ def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tup
             found.append((kind, kinds[kind](name=name, target=target, summary=summary)))
     if not found:
         hint = "define a subclass of equipot.model.ModelBuilder or PairPotential, or a hookimpl"
-        raise PluginError(f"declares nothing; {hint}")
+        what = "".join(f", since {one}" for one in unfinished[:1])
+        raise PluginError(f"declares nothing{what}; {hint}")
     return found
 
 
