@@ -3,8 +3,9 @@ import pytest
 import torch
 from ase.data import atomic_numbers
 
-from equipot.data._energy_references import AUTO, RIDGES, EnergyReferences, collect_references
+from equipot.data._energy_references import AUTO, EnergyReferences, collect_references
 from equipot.data._isolated import is_alone
+from equipot.data._ridge import RIDGES
 from equipot.data._stats_managers import CommonDataStatisticsManager
 from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 from equipot.errors import DataError

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
@@ -357,11 +358,16 @@ def plugins() -> PluginHost:
     ``EQUIPOT_PLUGINS=none|a,b|-c`` chooses, ``EQUIPOT_STRICT_PLUGINS=1`` raises on the first
     failure, ``EQUIPOT_TRACE_PLUGINS=1`` prints each declaration to stderr.
     """
-    return PluginHost(
-        os.environ.get("EQUIPOT_PLUGINS", "").strip(),
-        strict=os.environ.get("EQUIPOT_STRICT_PLUGINS", "") not in ("", "0"),
-        files=tuple(_files),
-    )
+    with _MAKING:
+        return PluginHost(
+            os.environ.get("EQUIPOT_PLUGINS", "").strip(),
+            strict=os.environ.get("EQUIPOT_STRICT_PLUGINS", "") not in ("", "0"),
+            files=tuple(_files),
+        )
+
+
+_MAKING = threading.RLock()
+"""Held while a host is made: Python 3.11 may fail to parse the stubs of packages in two threads at a time."""
 
 
 _loading: contextvars.ContextVar[PluginHost | None] = contextvars.ContextVar("host that is loading", default=None)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from equipot.data._ridge import ridge_energies
 from equipot.data._statistics import Mean
 from equipot.errors import DataError
 from equipot.fields import mask_key, weight_key
@@ -37,11 +38,6 @@ SAME_ENERGY = 1e-6
 
 _ENERGY = "total_energy"
 
-RIDGES = tuple(10.0 ** (power / 2) for power in range(-16, 5))
-"""Strengths that are tried, relative to one frame of one element."""
-
-ROUNDING = 1e-24
-"""Squares are not known better than to this part of the largest."""
 
 @dataclass
 class _Seen:
@@ -247,26 +243,12 @@ class EnergyReferences:
 
         Raises:
             DataError: Without any energy.
-
-        Source: marginal likelihood, MacKay (1992), doi:10.1162/neco.1992.4.3.415.
         """
         if (seen := self._determining()) is None:
             raise DataError("the train set has no total_energy (besides that of isolated atoms)")
-        counts, weights, energies, squares = self._arrays(seen)
-        sizes, roots, start = counts.sum(axis=1), np.sqrt(weights), self.mean or 0.0
-        left, values, right = np.linalg.svd(counts * (roots / sizes)[:, None], full_matrices=False)
-        wanted = (energies / sizes - start) * roots
-        projected = left.T @ wanted
-        number, every = sum(one.number for one in seen.values()), float(np.square(wanted).sum())
-        rest = every - float(np.square(projected).sum()) + float((squares / sizes**2).sum())
-
-        def unlikeliness(strength: float) -> float:
-            """Minus twice the logarithm of the likelihood with the best variance for this ratio, up to a constant."""
-            unfitted = max(rest, ROUNDING * every) + float((projected**2 * strength / (values**2 + strength)).sum())
-            return number * float(np.log(max(unfitted, ROUNDING))) + float(np.log1p(values**2 / strength).sum())
-
-        best = min(RIDGES, key=unlikeliness)
-        return self._by_type(start + right.T @ (values / (values**2 + best) * projected))
+        return self._by_type(
+            ridge_energies(*self._arrays(seen), sum(one.number for one in seen.values()), self.mean or 0.0)
+        )
 
     def choose(self) -> ChosenEnergies:
         """Energies of isolated atoms if there is one of each type, else least squares if determined, else the mean.
