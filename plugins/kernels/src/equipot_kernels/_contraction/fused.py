@@ -8,7 +8,7 @@ import torch
 
 from equipot.nn.contraction import Contraction
 from equipot.nn.slots import KernelSlot
-from equipot_kernels._build import registry
+from equipot_kernels._build.fused import DTYPES, FusedModule
 from equipot_kernels._contraction.contraction_ops import al_mv
 from equipot_kernels._contraction.coupling_family import LAYOUTS
 from equipot_kernels._contraction.coupling_ops import cg_matrices
@@ -20,10 +20,8 @@ from equipot_kernels._edge_lists import edge_lists
 if TYPE_CHECKING:
     from equipot.nn.edges import Edges
 
-_DTYPES = (torch.float32, torch.float64)
 
-
-class FusedContraction(KernelSlot):
+class FusedContraction(FusedModule[Contraction]):
     """Environment sum, one matrix per atom, and its product with the tensors of the atom's edges.
 
     It is called like ``Contraction``. Tensors that are not on the CPU, or have a dtype without kernels, are
@@ -34,27 +32,9 @@ class FusedContraction(KernelSlot):
     """
 
     weights: torch.Tensor
-    kernel_modifier = "enable_FusedKernels"
 
     def __init__(self, reference: Contraction) -> None:
-        super().__init__()
-        self.adopt(reference)
-        self._reference = (reference,)
-        self._specs = {dtype: _specs(reference, dtype) for dtype in _DTYPES}
-        self.handles = self._registered()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the kernels known to the process in which a copy arrives."""
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.handles = self._registered()
-
-    def _registered(self) -> dict[torch.dtype, list[int]]:
-        return {dtype: [registry.handle_of(spec) for spec in specs] for dtype, specs in self._specs.items()}
-
-    @property
-    def reference(self) -> Contraction:
-        """The module that it replaces."""
-        return self._reference[0]
+        super().__init__(reference, {dtype: _specs(reference, dtype) for dtype in DTYPES})
 
     def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:
         """Specs of the kernels that a model of this dtype calls."""

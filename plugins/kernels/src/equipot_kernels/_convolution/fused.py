@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from equipot.nn.slots import KernelSlot
-from equipot_kernels._build import registry
+from equipot_kernels._build.fused import DTYPES, FusedModule
 from equipot_kernels._convolution.ops import conv_forward
 from equipot_kernels._convolution.plan import spec_of_convolution
 from equipot_kernels._convolution.table_ops import table_forward
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from equipot.nn.tensor_product import Convolution
 
 
-class FusedConvolution(KernelSlot):
+class FusedConvolution(FusedModule["Convolution"]):
     """Gather, tensor product and sum over neighbours in one pass over the edges.
 
     It is called like ``Convolution``. Weights that come from a ``SplineRadial`` are interpolated in the same
@@ -32,29 +31,10 @@ class FusedConvolution(KernelSlot):
         reference: The module to replace.
     """
 
-    kernel_modifier = "enable_FusedKernels"
-
     def __init__(self, reference: Convolution) -> None:
-        super().__init__()
-        self.adopt(reference)
-        self._reference = (reference,)  # in a tuple, so that its submodules are not registered twice
+        super().__init__(reference, {dtype: spec_of_convolution(reference, dtype) for dtype in DTYPES})
         self.layout_in, self.layout_edge = reference.layout_in, reference.layout_edge
         self.layout_out, self.num_weights = reference.layout_out, reference.num_weights
-        self._specs = {dtype: spec_of_convolution(reference, dtype) for dtype in (torch.float32, torch.float64)}
-        self.handles = self._registered()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the kernels known to the process in which a copy arrives."""
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.handles = self._registered()
-
-    def _registered(self) -> dict[torch.dtype, int]:
-        return {dtype: registry.handle_of(spec) for dtype, spec in self._specs.items()}
-
-    @property
-    def reference(self) -> Convolution:
-        """The module that it replaces."""
-        return self._reference[0]
 
     def units(self, dtype: torch.dtype, *, tables: bool = False) -> list[tuple[int, str]]:
         """Handle and unit of each kernel that forces need.

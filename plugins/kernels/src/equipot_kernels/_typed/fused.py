@@ -8,15 +8,13 @@ import torch
 
 from equipot.nn.linear import PerTypeLinear
 from equipot.nn.slots import KernelSlot
-from equipot_kernels._build import registry
+from equipot_kernels._build.fused import DTYPES, FusedModule
 from equipot_kernels._typed.lists import SPEC as TYPE_LISTS
 from equipot_kernels._typed.lists import type_lists
 from equipot_kernels._typed.ops import typed_apply
 
-_DTYPES = (torch.float32, torch.float64)
 
-
-class FusedPerTypeLinear(KernelSlot):
+class FusedPerTypeLinear(FusedModule[PerTypeLinear]):
     """Each atom's features times the matrices of its type alone.
 
     It is called like ``PerTypeLinear``. Tensors that are not on the CPU, or have a dtype without kernels, are passed
@@ -26,27 +24,8 @@ class FusedPerTypeLinear(KernelSlot):
         reference: The module to replace; its weights keep their names.
     """
 
-    kernel_modifier = "enable_FusedKernels"
-
     def __init__(self, reference: PerTypeLinear) -> None:
-        super().__init__()
-        self.adopt(reference)
-        self._reference = (reference,)  # in a tuple, so that its submodules are not registered twice
-        self._specs = {dtype: _spec(reference, dtype) for dtype in _DTYPES}
-        self.handles = self._registered()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the kernels known to the process in which a copy arrives."""
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.handles = self._registered()
-
-    def _registered(self) -> dict[torch.dtype, int]:
-        return {dtype: registry.handle_of(spec) for dtype, spec in self._specs.items()}
-
-    @property
-    def reference(self) -> PerTypeLinear:
-        """The module that it replaces."""
-        return self._reference[0]
+        super().__init__(reference, {dtype: _spec(reference, dtype) for dtype in DTYPES})
 
     def kernel_specs(self, dtype: torch.dtype) -> list[dict[str, Any]]:
         """Specs of the kernels that a model of this dtype calls."""
