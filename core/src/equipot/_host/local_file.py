@@ -77,7 +77,8 @@ def entries_of(module: ModuleType, kinds: Mapping[str, type[Entry]]) -> list[tup
         if base is None:
             continue
         if inspect.isabstract(value):
-            unfinished.append(f"{name} lacks {', '.join(sorted(value.__abstractmethods__))}")
+            lacking = ", ".join(sorted(vars(value)["__abstractmethods__"]))
+            unfinished.append(f"{name} lacks {lacking}")
             continue
         kind, target = bases[base], f"{module.__name__}.{name}"
         summary = (value.__doc__ or name).strip().split("\n")[0]
