@@ -137,7 +137,7 @@ def bounded() -> Iterator[_Budget]:
     try:
         yield budget
     except Exception:
-        if budget.spent:  # whatever OmegaConf made of it
+        if budget.spent:  # OmegaConf words it in its own way
             raise ConfigError(problem("config", budget.spent, hint="write the values themselves")) from None
         raise
     finally:

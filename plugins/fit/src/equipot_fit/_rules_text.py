@@ -174,7 +174,7 @@ def _training() -> list[Rule]:
             f"than {rules.MANY_ELEMENTS} elements energies have a size of their own: "
             f"{_percent(rules.VARIED_HUBER_PART)} of what least squares over compositions leave of them.",
             "In [trials](recipe.md) forces and energies came out better than with squares throughout. Where "
-            "compositions leave much of the energies, these would hardly be learnt beside the forces.",
+            "compositions leave much of the energies, these would hardly be learnt besides forces.",
         ),
         Rule(
             "Best weights",
