@@ -29,16 +29,33 @@ def pareto(monkeypatch):
 
 
 def test_a_training_is_stopped_by_its_cpu_clock(pareto, tmp_path):
-    models = pareto("models")
-    used = models._train([sys.executable, "-c", "while True: pass"], tmp_path, 0.5, sys.executable)
-    assert 0.5 <= used < 3.0
-    assert models._train([sys.executable, "-c", "pass"], tmp_path, 60.0, sys.executable) < 5.0
+    models, running = pareto("models"), tmp_path / "running"
+    running.mkdir()
+    code = "file = open('n', 'wb', 0)\nwhile True:\n    file.write(b'n')"
+    found = models._train([sys.executable, "-c", code], running, [0.5, 1.0], sys.executable)
+    (first, early), (second, late) = found
+    assert [first.name, second.name] == ["until_0.5_s", "until_1_s"]
+    assert 0.5 <= early < late < 4.0
+    assert 0 < (first / "n").stat().st_size < (second / "n").stat().st_size <= (running / "n").stat().st_size
+
+
+def test_a_training_that_ends_is_what_it_was_at_all_later_times(pareto, tmp_path):
+    (tmp_path / "running").mkdir()
+    found = pareto("models")._train([sys.executable, "-c", "pass"], tmp_path / "running", [60.0, 90.0], sys.executable)
+    assert [cpu < 5.0 for _, cpu in found] == [True, True]
 
 
 def test_a_training_that_fails_is_no_result(pareto, tmp_path):
     command = [sys.executable, "-c", "raise SystemExit('no such option')"]
+    (tmp_path / "running").mkdir()
     with pytest.raises(RuntimeError, match="ended with code 1: no such option"):
-        pareto("models")._train(command, tmp_path, 60.0, sys.executable)
+        pareto("models")._train(command, tmp_path / "running", [60.0], sys.executable)
+
+
+def test_a_fit_has_one_time(pareto, tmp_path):
+    models = pareto("models")
+    with pytest.raises(ValueError, match="linear ACE, order 2, degree 8 ends by itself: it takes one time, got 2"):
+        models.run(models.MODELS["ace-S"], None, {}, tmp_path, [1.0, 3.0], {"ace": "python"})
 
 
 def test_errors_are_means_over_frames_and_components(pareto, tmp_path):
