@@ -1,5 +1,7 @@
 """The comparison with and without electrostatics: its frames, and that it measures what it says."""
 
+import argparse
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -38,9 +40,12 @@ def test_both_models_are_trained_and_compared(tmp_path, monkeypatch):
         frame.calc = SinglePointCalculator(frame, energy=14.4 / frame.get_distance(0, 5), forces=np.ones((15, 3)))
         write(tmp_path / "ions.extxyz", frame, append=True)
     monkeypatch.setitem(compare.SETS["ions"], "train", 7)
-    found = compare.measured("ions", tmp_path, 1, 0.1)
-    assert [row[0] for row in found["rows"]] == ["short-ranged", "with LatentElectrostatics"]
-    assert all(steps >= 1 and energy > 0.0 and forces > 0.0 for _, steps, _, energy, forces in found["rows"])
+    given = argparse.Namespace(folder=tmp_path, builder="nequip", layers=1, sigma=1.0, seconds=0.1, seed=1, model=None)
+    found = compare.measured("ions", given)
+    assert [row[0] for row in found["rows"]] == ["short-ranged, seed 1", "with LatentElectrostatics, seed 1"]
+    assert all(row[1] >= 1 for row in found["rows"])
+    assert all(float(one.split(" (")[0]) > 0.0 for row in found["rows"] for one in row[3:5])
+    assert [row[5][:2] for row in found["rows"]] == ["", "H "]
     assert "7 frames for training, 2 for the test" in found["description"]
 
 

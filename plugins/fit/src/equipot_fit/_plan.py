@@ -409,11 +409,15 @@ def _energies(facts: Facts) -> str:
         what = "determine those" if facts.energies_rule == "least squares" else "cannot tell all"
         found = f"{facts.compositions} compositions {what} of {len(facts.elements)} elements"
         return f"least squares with a ridge: {found}; the less frames tell of one, the closer it is to the mean"
+    if facts.energies_rule == "least squares":
+        return f"least squares: {facts.compositions} compositions of 1 element"
     return f"the mean: 1 composition cannot tell the {len(facts.elements)} elements apart"
 
 
 def _fitted(facts: Facts) -> bool:
-    """Whether energies of atoms are fitted to compositions."""
+    """Whether energies of several elements are fitted to several compositions."""
+    if len(facts.elements) == 1:
+        return False
     return facts.energies_rule == "least squares" or (facts.energies_rule == "mean" and facts.compositions > 1)
 
 

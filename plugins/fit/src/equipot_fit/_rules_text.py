@@ -82,7 +82,8 @@ def _data() -> list[Rule]:
             "Energies of atoms",
             "training_module.model.per_type_energy_shifts",
             "Isolated atoms if there is one of each element, else least squares of the energies per atom with a ridge "
-            "towards their mean, as strong as the data make most likely; of a single composition the mean.",
+            "towards their mean, as strong as the data make most likely; of a single composition the mean, of a single "
+            "element least squares alone.",
             "The model then learns energies of bonds, which are a thousand times smaller than those of atoms.",
         ),
     ]
