@@ -60,9 +60,7 @@ def _small_blocks(monkeypatch):
 )
 def test_statistics_do_not_depend_on_the_number_of_processes(monkeypatch, method):
     before = torch.multiprocessing.get_start_method(allow_none=True)
-    others = (
-        torch.multiprocessing.active_children()
-    )  # of other tests, such as a cluster for all of them
+    others = torch.multiprocessing.active_children()  # of other tests, such as a cluster for all of them
     frames = dataset()
     expected = statistics(frames, 1)
     torch.multiprocessing.set_start_method(method, force=True)
