@@ -367,7 +367,7 @@ def plugins() -> PluginHost:
 
 
 _MAKING = threading.RLock()
-"""Held while a host is made: Python 3.11 may fail to parse the stubs of packages in two threads at a time."""
+"""Held while a host is made: when two threads did so at a time, Python 3.11's parser once failed with a SystemError."""
 
 
 _loading: contextvars.ContextVar[PluginHost | None] = contextvars.ContextVar("host that is loading", default=None)

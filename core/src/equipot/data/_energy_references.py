@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from equipot.data._ridge import ridge_energies
+from equipot.data._ridge import Floats, ridge_energies
 from equipot.data._statistics import Mean
 from equipot.errors import DataError
 from equipot.fields import mask_key, weight_key
@@ -24,7 +23,6 @@ from equipot.quantities import FieldValues, PerAtomModifier, Values
 if TYPE_CHECKING:
     from equipot.data.transforms import ChemicalSpeciesToAtomTypeMapper
 
-Floats = npt.NDArray[np.float64]
 Rule = Literal["isolated atoms", "least squares", "mean"]
 
 AUTO = "per_type_energy_shifts_auto"

@@ -58,7 +58,7 @@ def evaluated(folder: Path, seconds: float = math.inf, frame_seconds: float = 0.
         return None
     name = next(one for one in SETS if one in sets)
     model, automatic = apply_automatic(subject.stored_model)
-    per_atom = frame_seconds / _mean_atoms(sets["val0"]) if "val0" in sets else 0.0
+    per_atom = frame_seconds / float(_atoms(sets["val0"]).mean()) if "val0" in sets else 0.0
     frames = affordable(sets[name], seconds, per_atom)
     found = evaluate_frames(model, frames, data.label_contract)
     of = len(sets[name].places)
@@ -88,10 +88,6 @@ def affordable(frames: FrameCollection, seconds: float, per_atom: float) -> Fram
 def _atoms(frames: FrameCollection) -> np.ndarray[Any, Any]:
     """Number of atoms of each frame."""
     return np.array([sum(count for _, count in frames.composition(index)) for index in range(len(frames.places))])
-
-
-def _mean_atoms(frames: FrameCollection) -> float:
-    return float(_atoms(frames).mean())
 
 
 def shown(folder: Path, evaluated: SetErrors | None, record: Mapping[str, Any], report: Path | None) -> None:
