@@ -20,6 +20,7 @@ def test_defaults_are_those_users_know():
     model = NequIPGNNModel(**BASE)
     expected = {
         "num_layers": 4, "l_max": 1, "parity": True, "num_features": 32, "type_embed_num_features": None,
+        "type_embed_periodic_table": False,
         "radial_mlp_depth": 1, "radial_mlp_width": 128, "readout_mlp_hidden_layers_depth": 0,
         "readout_mlp_hidden_layers_width": None, "readout_mlp_nonlinearity": "silu", "num_bessels": 8,
         "bessel_trainable": False, "polynomial_cutoff_p": 6, "per_edge_type_cutoff": None,
@@ -124,6 +125,28 @@ def test_one_width_for_all_l_is_short_for_a_list():
     listed = NequIPGNNModel(**{**TINY, "l_max": 2, "num_features": [3, 3, 3]}).build().state_dict()
     assert one.keys() == listed.keys()
     assert all(torch.equal(one[name], listed[name]) for name in one)
+
+
+def test_similar_elements_can_begin_with_similar_embeddings():
+    options = {**TINY, "type_names": ["Na", "K", "Cl"], "type_embed_num_features": 2000}
+    independent, similar = (
+        NequIPGNNModel(**options, type_embed_periodic_table=asked).build().energy.type_embedding.weight.detach()
+        / 2000**0.5
+        for asked in (False, True)
+    )
+    assert abs((independent @ independent.T)[0, 1].item()) < 0.1
+    assert (similar @ similar.T)[0, 1].item() == pytest.approx(0.83, abs=0.05)
+    assert (similar @ similar.T)[0, 2].item() == pytest.approx(0.30, abs=0.05)
+
+
+def test_types_that_are_no_elements_need_their_symbols():
+    options = {**TINY, "type_names": ["H", "Ow"], "type_embed_periodic_table": True}
+    with pytest.raises(ConfigError) as caught:
+        NequIPGNNModel(**options)
+    expected = "type_embed_periodic_table: needs types that are elements, got ['Ow']; give chemical_species"
+    assert expected in str(caught.value)
+    weights = NequIPGNNModel(**options, chemical_species=["H", "O"]).build().energy.type_embedding.weight
+    assert weights.isfinite().all()
 
 
 def test_locality_counts_the_layers():

@@ -54,6 +54,10 @@ class NequIPGNNModel(ModelBuilder):
     type_embed_num_features: Width | None = None
     """Width of the embedding of atom types; default: the number of channels of l = 0."""
 
+    type_embed_periodic_table: bool = False
+    """Whether elements that are near each other in the periodic table begin with similar embeddings, which helps where
+    there are many elements and few frames of each."""
+
     radial_mlp_depth: Depth = 1
     """Number of hidden layers of the radial network, which maps a distance to the weights of the tensor product."""
 
@@ -89,6 +93,13 @@ class NequIPGNNModel(ModelBuilder):
             yield problem(
                 "num_features", "must have one number for each l = 0 ... l_max", got=self.num_features, hint=hint
             )
+        if self.type_embed_periodic_table and self.chemical_species is None:
+            from ase.data import chemical_symbols
+
+            elements = set(chemical_symbols[1:])
+            if other := [name for name in self.type_names if name not in elements]:
+                hint = "give chemical_species, the symbol of each type"
+                yield problem("type_embed_periodic_table", "needs types that are elements", got=other, hint=hint)
         if wrong := nonlinearity_problem(self.readout_mlp_nonlinearity, "readout_mlp_nonlinearity"):
             yield wrong
         try:
@@ -140,4 +151,5 @@ class NequIPGNNModel(ModelBuilder):
                 nonlinearity=self.readout_mlp_nonlinearity,
             ),
             avg_num_neighbors=neighbors_per_type(self.avg_num_neighbors, context.type_names),
+            atomic_numbers=context.atomic_numbers if self.type_embed_periodic_table else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ class NequIPEnergy(EnergyModule):
         options: Options that all layers share.
         readout: The network from scalars to the energy.
         avg_num_neighbors: Average number of neighbours of an atom of each type, shape [num_types].
+        atomic_numbers: Of the types, if similar elements begin with similar embeddings.
 
     Source: Batzner et al. (2022), doi:10.1038/s41467-022-29939-5.
     """
@@ -56,13 +58,18 @@ class NequIPEnergy(EnergyModule):
         options: LayerOptions,
         readout: ReadoutOptions,
         avg_num_neighbors: torch.Tensor,
+        atomic_numbers: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.locality = f"hops({len(feature_layouts)})"
         self.num_types = num_types
         self.spherical, self.radial = spherical, options.radial
         self.type_embedding = TypeEmbedding(
-            num_types, options.embedding_dim, dtype=options.dtype, generator=options.generator
+            num_types,
+            options.embedding_dim,
+            dtype=options.dtype,
+            generator=options.generator,
+            atomic_numbers=atomic_numbers,
         )
         self.register_buffer("normalization", avg_num_neighbors.rsqrt().to(options.dtype), persistent=False)
         self.layers = torch.nn.ModuleList()
