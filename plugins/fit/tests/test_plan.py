@@ -176,16 +176,26 @@ def test_where_energies_of_atoms_come_from(facts, rule, compositions, statistic,
     assert chosen == f"${{training_data_stats:per_type_energy_shifts_{statistic}}}"
 
 
+@pytest.mark.parametrize("family", ["nequip", "allegro"])
+def test_of_many_elements_similar_ones_begin_alike(facts, family):
+    many = facts(elements=dict.fromkeys(("H", "Li", "C", "N", "O", "Na", "Al", "Si", "Fe"), 9))
+    for given, expected in ((many, family == "nequip"), (facts(), False)):
+        plan = make_plan(given, 15, family=family)
+        assert plan.config["training_module"]["model"].get("type_embed_periodic_table", False) is expected
+        assert ("training_module.model.type_embed_periodic_table" in plan.reasons) is expected
+
+
 # ------------------------------------------------------------------------------ sizes
 
 
 def test_more_time_gives_larger_models(facts):
-    plans = [make_plan(facts(), minutes) for minutes in (0.1, 3, 15, 600)]
+    plans = [make_plan(facts(), minutes) for minutes in (0.1, 3, 15, 3000)]
     widths = [rules.SIZES["nequip"].index(size_of(one)) for one in plans]
     assert widths == sorted(widths)
     assert (widths[0], widths[-1]) == (0, len(rules.SIZES["nequip"]) - 1)
-    assert all(one.steps >= rules.STEPS_WANTED for one in plans[1:])
+    assert all(one.steps >= rules.steps_wanted(minutes) for one, minutes in zip(plans[1:], (3, 15, 3000), strict=True))
     assert plans[0].steps < rules.STEPS_WANTED
+    assert plans[2].reasons["training_module.model.num_layers"].endswith("; 8300 are wanted")
     assert "no size is smaller" in plans[0].reasons["training_module.model.num_layers"]
 
 
@@ -215,7 +225,7 @@ def test_measured_sizes_fit(facts, factor):
     chosen = rules.SIZES["nequip"].index(size_of(plan))
     assert chosen in clock.asked, "what is chosen was measured"
     assert len(clock.asked) == len(set(clock.asked)) <= _plan.MOST_MEASUREMENTS
-    assert plan.steps >= rules.STEPS_WANTED or chosen == min(clock.asked)
+    assert plan.steps >= rules.steps_wanted(15) or chosen == min(clock.asked)
     assert "(measured)" in plan.reasons["training_module.model.num_layers"]
 
 

@@ -184,11 +184,17 @@ def test_edges_between_the_radii(facts):
 
 
 def test_learning_rate_and_average(facts):
-    rates = [rules.learning_rate(width, forces=True).value for width in (16, 32, 64, 0)]
+    rates = [rules.learning_rate(facts(), width, forces=True).value for width in (16, 32, 64, 0)]
     assert rates == [0.03, 0.02, 0.02, rules.PRESET_LEARNING_RATE]
-    assert rules.learning_rate(16, forces=False).value == rules.ENERGY_LEARNING_RATE
+    assert rules.learning_rate(facts(), 16, forces=False).value == rules.ENERGY_LEARNING_RATE
+    many = facts(elements=dict.fromkeys("abcdefghi", 1))
+    assert rules.learning_rate(many, 32, forces=True).value == rules.VARIED_LEARNING_RATE
     assert (rules.ema_decay(4999).value, rules.ema_decay(5000).value) == (0.99, 0.999)
     assert [rules.warmup_steps(steps) for steps in (10, 4000, 10**6)] == [1, 80, 200]
+
+
+def test_more_time_is_for_more_steps_and_for_larger_models():
+    assert [rules.steps_wanted(minutes) for minutes in (0.1, 5, 15, 40)] == [4000, 4000, 8300, 16_000]
 
 
 def test_validation_takes_its_share(facts):

@@ -21,7 +21,7 @@ from equipot.files import remove_unfinished, write_json
 from equipot_fit._commands import call, say
 from equipot_fit._edits import TIME, callbacks, with_steps, with_time
 from equipot_fit._finish import SetErrors, evaluated, say_errors, shown
-from equipot_fit._package import BEST, PACKAGE, REFIT, package_best
+from equipot_fit._package import BEST, PACKAGE, REFIT, package_checkpoint
 from equipot_fit._report import write_report
 from equipot_fit._report._subject import MAX_FRAMES
 from equipot_fit._speed import INTERRUPTED, Measured, StepTime
@@ -285,7 +285,7 @@ class Fit:
         """Leave what there is as a package, and say how to go on."""
         best = self.folder / BEST
         if best.is_file():
-            package_best(best)
+            package_checkpoint(best)
             say(f"the best weights so far: {self.folder / PACKAGE}")
         say(self._hint())
         return code
@@ -302,7 +302,7 @@ class Fit:
         """What follows the training."""
         package = self.folder / PACKAGE
         if not package.is_file():
-            package_best(self.folder / BEST)
+            package_checkpoint(self.folder / BEST)
         evaluation = None
         with self.record.stage("evaluate"):
             evaluation = evaluated(self.folder, *self._test_seconds())

@@ -1,14 +1,16 @@
-"""The package that a training leaves: its best weights, with the last layer refitted where that helps."""
+"""The package that a training leaves: its best or last weights, with the last layer refitted where that helps."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import lightning
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from pydantic import Field
 
 from equipot.artifacts import read_checkpoint, source_of, write_package
@@ -16,12 +18,13 @@ from equipot.data import DataModule
 from equipot.files import write_json
 from equipot.graph import Graph, collate
 from equipot.model import GraphModel, apply_automatic
+from equipot_fit import _rules as rules
 from equipot_fit._refit import Refit, refit
 from equipot_fit._tail import NO_TIME, refit_frames
-from equipot_fit.callbacks import TimeBudget
+from equipot_fit.callbacks import OBJECTIVE, TimeBudget, has_declined
 
-BEST = "best.ckpt"
-"""The checkpoint with the smallest validation objective, in the folder of a run."""
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""The checkpoints with the smallest validation objective and with the last weights, in the folder of a run."""
 
 PACKAGE, REFIT = "model.equipot.zip", "refit.json"
 """Files in the folder of a run."""
@@ -31,7 +34,11 @@ MOST_ATOMS = 1000
 
 
 class PackageBest(lightning.Callback):
-    """At the end of a training, packages the best weights as ``model.equipot.zip`` in the folder of the run.
+    """At the end of a training, packages its best weights as ``model.equipot.zip`` in the folder of the run.
+
+    These are the last ones, if the learning rate has come down (``equipot_fit.WarmupDecay``) and their validation
+    objective is at most 20 %, divided by the root of the number of validation frames, above the smallest: that is the
+    smallest of many numbers and owes part of its size to luck. Else they are those of ``best.ckpt``.
 
     Before, the last linear layer and the shifts are refitted in closed form on energies and forces of the training set;
     the result is kept only if the validation improves. ``refit.json`` and the package's provenance say what came out.
@@ -45,15 +52,47 @@ class PackageBest(lightning.Callback):
 
     def __init__(self, *, refit: bool = True, max_frames: Annotated[int, Field(ge=1)] = 1000) -> None:
         self.refit, self.max_frames = refit, max_frames
+        self._smallest = self._latest = math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """The smallest and the latest validation objective."""
+        return {"smallest": self._smallest, "latest": self._latest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a stored state."""
+        self._smallest, self._latest = float(state_dict["smallest"]), float(state_dict["latest"])
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Remember the objective."""
+        del pl_module
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._latest = float(trainer.callback_metrics.get(OBJECTIVE, math.inf))
+            self._smallest = min(self._smallest, self._latest)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write it; the best checkpoint is on disk by now."""
-        best = Path(trainer.default_root_dir) / BEST
-        if trainer.is_global_zero and best.is_file():
-            result = package_best(best, self._refitted(trainer, pl_module) if self.refit else None)
-            tell = getattr(pl_module, "tell", None)
-            if result is not None and callable(tell):
-                tell(result.line)
+        """Write it; the checkpoints are on disk by now."""
+        folder = Path(trainer.default_root_dir)
+        if not trainer.is_global_zero or not (folder / BEST).is_file():
+            return
+        tell = getattr(pl_module, "tell", None)
+        said = tell if callable(tell) else _silent
+        frames = self._luck_frames(trainer)
+        if frames and (folder / LAST).is_file():
+            values = f"{self._latest:.4g} is not clearly above the smallest, {self._smallest:.4g}"
+            said(f"the last weights are packaged: their objective on {frames} validation frames, {values}")
+        chosen = folder / (LAST if frames else BEST)
+        result = package_checkpoint(chosen, self._refitted(trainer, pl_module) if self.refit else None)
+        if result is not None:
+            said(result.line)
+
+    def _luck_frames(self, trainer: lightning.Trainer) -> int:
+        """Number of validation frames, if the last weights are as good as the best for all that they tell, else 0."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if not has_declined(trainer) or not isinstance(data, DataModule) or "val0" not in data.set_names:
+            return 0
+        frames = len(data.dataset("val0"))
+        luck = rules.LUCK / math.sqrt(max(frames, 1))
+        return frames if self._smallest < self._latest <= self._smallest * (1.0 + luck) else 0
 
     def _refitted(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -106,17 +145,21 @@ class _Again:
         return self.make()
 
 
-def package_best(best: Path, refitted: Callable[[GraphModel], Refit] | None = None) -> Refit | None:
+def _silent(text: str) -> None:
+    """Where a module cannot say anything."""
+
+
+def package_checkpoint(checkpoint: Path, refitted: Callable[[GraphModel], Refit] | None = None) -> Refit | None:
     """Package a checkpoint in its folder.
 
     Args:
-        best: The checkpoint.
+        checkpoint: The file.
         refitted: Refits a model, which is on the CPU, in place.
 
     Returns:
         What the refit came to; None without.
     """
-    stored = read_checkpoint(best)
+    stored = read_checkpoint(checkpoint)
     model = stored.build().eval()
     result = None
     record: dict[str, Any] = {}
@@ -124,9 +167,9 @@ def package_best(best: Path, refitted: Callable[[GraphModel], Refit] | None = No
         fast, _ = apply_automatic(model)
         result = refitted(fast)
         record = {"refit": result.to_dict()}
-        write_json(best.with_name(REFIT), result.to_dict())
-    provenance = {**stored.manifest.provenance, **source_of(best), **record}
-    write_package(model, best.with_name(PACKAGE), provenance=provenance, data=stored.manifest.data)
+        write_json(checkpoint.with_name(REFIT), result.to_dict())
+    provenance = {**stored.manifest.provenance, **source_of(checkpoint), **record}
+    write_package(model, checkpoint.with_name(PACKAGE), provenance=provenance, data=stored.manifest.data)
     return result
 
 

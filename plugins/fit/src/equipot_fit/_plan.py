@@ -130,7 +130,7 @@ class _Planner:
         self.batch = self._because(
             "data.train_dataloader", rules.batch_size(facts, self.r_max, self.learnt.train, forces=self.forces)
         )
-        self.steps = rules.STEPS_WANTED
+        self.steps = self.wanted = rules.steps_wanted(self.minutes)
 
     def _because(self, place: str, choice: Choice[Any]) -> Any:
         """The value of a choice, whose reason is kept."""
@@ -172,9 +172,7 @@ class _Planner:
         size, seconds, how = self._timed() if self.measure is not None else self._by_rule()
         self.steps, self.step = rules.steps_in(self.minutes, seconds), seconds
         reason = f"a step takes {1000.0 * seconds:.0f} ms ({how}), so that {self.minutes:g} min have {self.steps} steps"
-        wanted = f"; {rules.STEPS_WANTED} are wanted" + (
-            "" if self.steps >= rules.STEPS_WANTED else ", no size is smaller"
-        )
+        wanted = f"; {self.wanted} are wanted" + ("" if self.steps >= self.wanted else ", no size is smaller")
         self.reasons["training_module.model.num_layers"] = reason + wanted
         return dict(size.options)
 
@@ -195,7 +193,7 @@ class _Planner:
     def _largest(self, seconds: Callable[[Size], float]) -> Size:
         """The largest size that gets enough steps; the smallest if none does."""
         tried = rules.sizes(self.facts, self.family)
-        fitting = [one for one in tried if rules.steps_in(self.minutes, seconds(one)) >= rules.STEPS_WANTED]
+        fitting = [one for one in tried if rules.steps_in(self.minutes, seconds(one)) >= self.wanted]
         return fitting[-1] if fitting else tried[0]
 
     def _by_rule(self) -> tuple[Size, float, str]:
@@ -222,7 +220,7 @@ class _Planner:
             size = self._largest(seconds)
         if id(size) not in known:  # of those that were timed, the largest that fits, else the fastest
             timed = [one for one in rules.sizes(self.facts, self.family) if id(one) in known]
-            fitting = [one for one in timed if rules.steps_in(self.minutes, seconds(one)) >= rules.STEPS_WANTED]
+            fitting = [one for one in timed if rules.steps_in(self.minutes, seconds(one)) >= self.wanted]
             size = fitting[-1] if fitting else min(timed, key=seconds)
         return size, known[id(size)], "measured"
 
@@ -288,7 +286,9 @@ class _Planner:
 
     def _module(self, size: Mapping[str, Any]) -> dict[str, Any]:
         ema = self._because("training_module.ema_decay", rules.ema_decay(self.steps))
-        rate = self._because("training_module.optimizer", rules.learning_rate(_width(size), forces=self.forces))
+        rate = self._because(
+            "training_module.optimizer", rules.learning_rate(self.facts, _width(size), forces=self.forces)
+        )
         warmup = rules.warmup_steps(self.steps)
         self.reasons["training_module.lr_scheduler"] = f"rises for {warmup} steps, stays, and declines to 0 at the end"
         return {
@@ -361,6 +361,11 @@ class _Planner:
         }
         if self.family == "allegro" and "preset" not in size:
             section["radial_chemical_embed"] = {"_target_": "equipot_allegro.TwoBodyBesselScalarEmbed"}
+        if self.family == "nequip" and rules.varied(self.facts):
+            section["type_embed_periodic_table"] = True
+            self.reasons["training_module.model.type_embed_periodic_table"] = (
+                f"what is learnt of one of the {len(self.facts.elements)} elements holds for similar ones at first"
+            )
         if not self.forces:
             section["do_derivatives"] = False
             self.reasons["training_module.model.do_derivatives"] = (

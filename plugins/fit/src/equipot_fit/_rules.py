@@ -240,8 +240,9 @@ def radius(facts: Facts, family: Family) -> Choice[float]:
 MANY_ATOMS = 1000
 """Atoms of a frame of middle size from which on the strictly local family is taken."""
 
-STEPS_WANTED = 4000
-"""Optimizer steps that a model should get; of the sizes, the largest that gets them is taken."""
+STEPS_WANTED, WANTED_IN, WANTED_POWER = 4000, 5.0, 2.0 / 3.0
+"""Optimizer steps that a model should get in at most the second number of minutes, and the power of the time with which
+they grow from there; of the sizes, the largest that gets them is taken."""
 
 TAIL, AROUND = 0.1, 45.0
 """Part of the time that is not spent on steps (validation, refit), and seconds of start, planning, package and report
@@ -339,13 +340,13 @@ def varied(facts: Facts) -> bool:
     return len(facts.elements) > MANY_ELEMENTS
 
 
-def steps_in(minutes: float, seconds: float) -> int:
-    """Optimizer steps in a time.
+def steps_wanted(minutes: float) -> int:
+    """Optimizer steps that a model should get in a time: more time is for more steps and for larger models."""
+    return 100 * round(0.01 * STEPS_WANTED * max(minutes / WANTED_IN, 1.0) ** WANTED_POWER)
 
-    Args:
-        minutes: Of the whole training.
-        seconds: Of a step.
-    """
+
+def steps_in(minutes: float, seconds: float) -> int:
+    """Optimizer steps in so many minutes, if each takes so many seconds."""
     return max(int((60.0 * minutes * (1.0 - TAIL) - AROUND) / seconds), 1)
 
 
@@ -363,8 +364,8 @@ MANY_FRAMES, MORE_FRAMES = 10_000, 16
 LEARNING_RATE, NARROW = 0.03, 16
 """Of Adam in float32 for models of so many scalar features; it falls with the root of their number."""
 
-PRESET_LEARNING_RATE = 0.01
-"""For presets, whose widths are from 64 to 128."""
+PRESET_LEARNING_RATE, VARIED_LEARNING_RATE = 0.01, 0.005
+"""For presets, whose widths are from 64 to 128, and with more than ``MANY_ELEMENTS`` elements."""
 
 ENERGY_LEARNING_RATE = 0.002
 """Where energies alone are learnt, whose gradients are noisier."""
@@ -375,8 +376,9 @@ WARMUP_PART, MOST_WARMUP = 0.02, 200
 SHORT_EMA, LONG_EMA, LONG_FROM = 0.99, 0.999, 5000
 """Decay of the average of the weights below and from this number of steps."""
 
-VALIDATIONS, VALIDATION_SHARE = 50, 0.1
-"""Number of validations of a training, and the part of its time that they may take."""
+VALIDATIONS, VALIDATION_SHARE, LUCK = 50, 0.1, 0.2
+"""Number of validations of a training, the part of its time that they may take, and the part, divided by the root of
+the number of frames, by which the least of all validation errors may be smaller than the last by luck alone."""
 
 
 def batch_size(facts: Facts, r_max: float, train: int, *, forces: bool) -> Choice[int]:
@@ -393,15 +395,12 @@ def batch_size(facts: Facts, r_max: float, train: int, *, forces: bool) -> Choic
     return Choice(size, f"a frame of middle size has {edges:.0f} edges within {r_max:g} Å{kind}")
 
 
-def learning_rate(width: int, *, forces: bool) -> Choice[float]:
-    """Learning rate of Adam.
-
-    Args:
-        width: Scalar features of the model; 0 if a preset says.
-        forces: Whether forces are learnt.
-    """
+def learning_rate(facts: Facts, width: int, *, forces: bool) -> Choice[float]:
+    """Learning rate of Adam; ``width`` has the scalar features of the model, 0 if a preset says."""
     if not forces:
         return Choice(ENERGY_LEARNING_RATE, "energies alone give noisier gradients than forces")
+    if varied(facts):
+        return Choice(VARIED_LEARNING_RATE, f"with {len(facts.elements)} elements a higher one made errors jump")
     if not width:
         return Choice(PRESET_LEARNING_RATE, "of presets, whose sizes differ")
     rate = rounded(LEARNING_RATE * math.sqrt(NARROW / width))

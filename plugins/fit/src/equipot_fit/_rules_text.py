@@ -111,14 +111,16 @@ def _model() -> list[Rule]:
         Rule(
             "Size",
             "training_module.model",
-            f"The largest of the sizes below that gets {rules.STEPS_WANTED} steps in "
+            f"The largest of the sizes below that gets {rules.STEPS_WANTED} steps (in more than {rules.WANTED_IN:g} "
+            f"minutes (minutes / {rules.WANTED_IN:g})^{rules.WANTED_POWER:.2g} times as many) in "
             f"{_percent(1.0 - rules.TAIL)} of the "
             f"time, less {rules.AROUND:g} seconds. `equipot fit` times the steps of some sizes on the data; "
             "`equipot new` expects for a step the fixed "
             "milliseconds and those for each thousand edges of the batch, as in the tables. With more than "
             f"{rules.MANY_ELEMENTS} elements, sizes with fewer than {rules.WIDE} scalar features are left out. "
             "`--preset` takes one of the presets instead.",
-            "A large model that is stopped early is worse than a smaller one that has converged.",
+            "A large model that is stopped early is worse than a smaller one that has converged, so that part of more "
+            "time is for more steps.",
         ),
         Rule(
             "Scale",
@@ -138,6 +140,14 @@ def _model() -> list[Rule]:
             "No data set has all collisions; without it, atoms that come closer than in the data may fall "
             "into each other. At the lengths of bonds it would be several eV for each, which energies of atoms do not "
             "hold and the model would first have to learn away.",
+        ),
+        Rule(
+            "Similar elements",
+            "training_module.model.type_embed_periodic_table",
+            f"With more than {rules.MANY_ELEMENTS} elements, those near each other in the periodic table begin with "
+            "similar embeddings in the NequIP-like family.",
+            "What is learnt of one element then holds for similar ones, of which there are few frames, until training "
+            "tells them apart.",
         ),
         Rule(
             "Numbers",
@@ -181,8 +191,10 @@ def _training() -> list[Rule]:
             "Best weights",
             "training_module.val_metrics",
             "Those with the smallest sum of mean absolute errors, weighted by the roots of the final "
-            "weights of the loss.",
-            "Energies and forces then count as in the loss.",
+            "weights of the loss; but the last ones, after the decline of the learning rate, if their sum is at most "
+            f"{_percent(rules.LUCK)}, divided by the root of the number of validation frames, above the smallest.",
+            "Energies and forces then count as in the loss. The smallest of many sums over few frames owes part of its "
+            "size to luck, and weights that came to rest are better than it tells.",
         ),
         Rule(
             "Batch",
@@ -201,11 +213,13 @@ def _training() -> list[Rule]:
             "training_module.optimizer, training_module.lr_scheduler",
             f"Adam with {rules.LEARNING_RATE:g} times the root of {rules.NARROW} / width of the model, "
             f"{rules.PRESET_LEARNING_RATE:g} for presets, "
+            f"{rules.VARIED_LEARNING_RATE:g} with more than {rules.MANY_ELEMENTS} elements, "
             f"{rules.ENERGY_LEARNING_RATE:g} where only energies are learnt. It rises in the first "
             f"{_percent(rules.WARMUP_PART)} of the steps (at most {rules.MOST_WARMUP}), stays, and "
             "declines to 0 when the "
             "time ends.",
-            "What is learnt while the rate declines is a large part of the accuracy, so that the decline must fit in.",
+            "What is learnt while the rate declines is a large part of the accuracy, so that the decline must fit in. "
+            "With many elements, errors jump at a rate that is good for few.",
         ),
         Rule(
             "Average of the weights",

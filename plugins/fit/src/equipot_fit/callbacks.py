@@ -388,6 +388,18 @@ def _sizes(trainer: lightning.Trainer) -> tuple[int, float]:
     return val, len(data.dataset("train")) / max(int(trainer.num_training_batches), 1)
 
 
+def has_declined(trainer: lightning.Trainer) -> bool:
+    """Whether the learning rate has come down, so that the training is at its end.
+
+    Args:
+        trainer: Within ``fit``.
+    """
+    schedule = _schedule(trainer)
+    if schedule is None or not schedule.decays:
+        return False
+    return factor_at(trainer.global_step, schedule.warmup_steps, schedule.decays) <= LOW
+
+
 def _schedule(trainer: lightning.Trainer) -> WarmupDecay | None:
     """The schedule of the learning rate, if it is ours and steps with the optimizer."""
     for config in trainer.lr_scheduler_configs:

@@ -86,10 +86,13 @@ def test_curves_leave_out_the_stages_after_the_training():
     ]
     rows = [row | {"val0_epoch/weighted_sum": row["val0_epoch/forces_rmse"]} for row in rows]
     run = SimpleNamespace(rows=rows, log="epoch 1/2  val0 MAE  lr 0.01  best\nepoch 2/2 lr 0.005  x", config={})
-    found = curves.data(SimpleNamespace(run=run))
+    manifest = SimpleNamespace(provenance={"epoch": 1})
+    found = curves.data(SimpleNamespace(run=run, manifest=manifest))
     assert found["curves"]["forces"]["val"] == [(1.0, 2000.0)]
     assert found["curves"]["forces"]["train"] == [(1.0, 3000.0)]
-    assert found["best_epoch"] == 1.0
+    assert (found["best_epoch"], found["kept_epoch"]) == (1.0, 2.0)
+    assert "is epoch 1, and the weights of epoch 2 are kept" in curves.draw(found)
+    assert "is epoch 1, whose weights are kept" in curves.draw(found | {"kept_epoch": 1.0})
     assert found["learning_rate"] == [(1.0, 0.01), (2.0, 0.005)]
     assert "learning rate" in curves.draw(found)
 

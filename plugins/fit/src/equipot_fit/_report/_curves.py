@@ -46,9 +46,19 @@ def data(subject: Subject) -> Data:
         "curves": curves,
         "objective": thinned(objective),
         "best_epoch": None if best is None else best[0],
+        "kept_epoch": _kept(subject),
         "epochs": max(one[0] for found in curves.values() for key in ("val", "train") for one in found.get(key, [])),
         "learning_rate": thinned(_rates(run.log, rows)),
     }
+
+
+def _kept(subject: Subject) -> float | None:
+    """Epoch of the weights in the package; None if that is not known."""
+    try:
+        epoch = subject.manifest.provenance.get("epoch")
+    except NotShownError:
+        return None
+    return None if epoch is None else epoch + 1.0
 
 
 def _training_rows(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
@@ -124,7 +134,11 @@ def draw(data: Data) -> str:
         figures.append(_rate_panel(data["learning_rate"]))
     text = f"{data['epochs']:.0f} epochs"
     if best is not None:
-        text += f"; the best by the monitored sum of validation errors is epoch {best:.0f}, whose weights are kept"
+        kept = data["kept_epoch"]
+        text += f"; the best by the monitored sum of validation errors is epoch {best:.0f}"
+        text += (
+            ", whose weights are kept" if kept in (best, None) else f", and the weights of epoch {kept:.0f} are kept"
+        )
     about = (
         "Errors of the train set are those of the loss, taken while the weights change; those of the validation set "
         "are of the averaged weights."
