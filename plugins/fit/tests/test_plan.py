@@ -195,7 +195,7 @@ def test_more_time_gives_larger_models(facts):
     assert (widths[0], widths[-1]) == (0, len(rules.SIZES["nequip"]) - 1)
     assert all(one.steps >= rules.steps_wanted(minutes) for one, minutes in zip(plans[1:], (3, 15, 3000), strict=True))
     assert plans[0].steps < rules.STEPS_WANTED
-    assert plans[2].reasons["training_module.model.num_layers"].endswith("; 8300 are wanted")
+    assert plans[2].reasons["training_module.model.num_layers"].endswith("; 18000 are wanted")
     assert "no size is smaller" in plans[0].reasons["training_module.model.num_layers"]
 
 

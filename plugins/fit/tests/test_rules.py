@@ -193,8 +193,8 @@ def test_learning_rate_and_average(facts):
     assert [rules.warmup_steps(steps) for steps in (10, 4000, 10**6)] == [1, 80, 200]
 
 
-def test_more_time_is_for_more_steps_and_for_larger_models():
-    assert [rules.steps_wanted(minutes) for minutes in (0.1, 5, 15, 40)] == [4000, 4000, 8300, 16_000]
+def test_more_time_is_for_more_steps_first_and_then_for_larger_models():
+    assert [rules.steps_wanted(minutes) for minutes in (0.1, 3, 15, 600)] == [4000, 4000, 18_000, 50_000]
 
 
 def test_validation_takes_its_share(facts):

@@ -240,9 +240,9 @@ def radius(facts: Facts, family: Family) -> Choice[float]:
 MANY_ATOMS = 1000
 """Atoms of a frame of middle size from which on the strictly local family is taken."""
 
-STEPS_WANTED, WANTED_IN, WANTED_POWER = 4000, 5.0, 2.0 / 3.0
-"""Optimizer steps that a model should get in at most the second number of minutes, and the power of the time with which
-they grow from there; of the sizes, the largest that gets them is taken."""
+STEPS_WANTED, STEPS_A_MINUTE, MOST_WANTED = 4000, 1200, 50_000
+"""Optimizer steps that a model should get: at least, for each minute, and at most; of the sizes, the largest that gets
+them is taken."""
 
 TAIL, AROUND = 0.1, 45.0
 """Part of the time that is not spent on steps (validation, refit), and seconds of start, planning, package and report
@@ -341,8 +341,8 @@ def varied(facts: Facts) -> bool:
 
 
 def steps_wanted(minutes: float) -> int:
-    """Optimizer steps that a model should get in a time: more time is for more steps and for larger models."""
-    return 100 * round(0.01 * STEPS_WANTED * max(minutes / WANTED_IN, 1.0) ** WANTED_POWER)
+    """Optimizer steps that a model should get in a time: more time is for more steps first, then for larger models."""
+    return round(min(max(STEPS_A_MINUTE * minutes, STEPS_WANTED), MOST_WANTED))
 
 
 def steps_in(minutes: float, seconds: float) -> int:

@@ -111,16 +111,16 @@ def _model() -> list[Rule]:
         Rule(
             "Size",
             "training_module.model",
-            f"The largest of the sizes below that gets {rules.STEPS_WANTED} steps (in more than {rules.WANTED_IN:g} "
-            f"minutes (minutes / {rules.WANTED_IN:g})^{rules.WANTED_POWER:.2g} times as many) in "
+            f"The largest of the sizes below that gets {rules.STEPS_A_MINUTE} steps for each minute, at least "
+            f"{rules.STEPS_WANTED} and at most {rules.MOST_WANTED} in all, in "
             f"{_percent(1.0 - rules.TAIL)} of the "
             f"time, less {rules.AROUND:g} seconds. `equipot fit` times the steps of some sizes on the data; "
             "`equipot new` expects for a step the fixed "
             "milliseconds and those for each thousand edges of the batch, as in the tables. With more than "
             f"{rules.MANY_ELEMENTS} elements, sizes with fewer than {rules.WIDE} scalar features are left out. "
             "`--preset` takes one of the presets instead.",
-            "A large model that is stopped early is worse than a smaller one that has converged, so that part of more "
-            "time is for more steps.",
+            "A large model that is stopped early is worse than a smaller one that has converged; in "
+            "[trials](recipe.md) of 15 minutes more steps were worth more than more features.",
         ),
         Rule(
             "Scale",
