@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -130,7 +131,7 @@ class _Planner:
         self.batch = self._because(
             "data.train_dataloader", rules.batch_size(facts, self.r_max, self.learnt.train, forces=self.forces)
         )
-        self.steps = self.wanted = rules.steps_wanted(self.minutes)
+        self.steps = self.wanted = rules.steps_wanted(self.minutes, math.ceil(self.learnt.train / self.batch))
 
     def _because(self, place: str, choice: Choice[Any]) -> Any:
         """The value of a choice, whose reason is kept."""

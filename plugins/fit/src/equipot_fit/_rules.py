@@ -240,9 +240,9 @@ def radius(facts: Facts, family: Family) -> Choice[float]:
 MANY_ATOMS = 1000
 """Atoms of a frame of middle size from which on the strictly local family is taken."""
 
-STEPS_WANTED, STEPS_A_MINUTE, MOST_WANTED = 4000, 1200, 50_000
-"""Optimizer steps that a model should get: at least, for each minute, and at most; of the sizes, the largest that gets
-them is taken."""
+STEPS_WANTED, STEPS_A_MINUTE, MOST_EPOCHS, MOST_WANTED = 4000, 1200, 1000, 50_000
+"""Optimizer steps that a model should get: at least, for each minute, and at most, as passes over the frames and in
+all; of the sizes, the largest that gets them is taken."""
 
 TAIL, AROUND = 0.1, 45.0
 """Part of the time that is not spent on steps (validation, refit), and seconds of start, planning, package and report
@@ -340,9 +340,9 @@ def varied(facts: Facts) -> bool:
     return len(facts.elements) > MANY_ELEMENTS
 
 
-def steps_wanted(minutes: float) -> int:
-    """Optimizer steps that a model should get in a time: more time is for more steps first, then for larger models."""
-    return round(min(max(STEPS_A_MINUTE * minutes, STEPS_WANTED), MOST_WANTED))
+def steps_wanted(minutes: float, epoch: int) -> int:
+    """Optimizer steps that a model should get in a time, with so many in an epoch: what is left is for its size."""
+    return max(round(min(STEPS_A_MINUTE * minutes, MOST_EPOCHS * epoch, MOST_WANTED)), STEPS_WANTED)
 
 
 def steps_in(minutes: float, seconds: float) -> int:

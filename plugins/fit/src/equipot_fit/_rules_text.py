@@ -112,7 +112,7 @@ def _model() -> list[Rule]:
             "Size",
             "training_module.model",
             f"The largest of the sizes below that gets {rules.STEPS_A_MINUTE} steps for each minute, at least "
-            f"{rules.STEPS_WANTED} and at most {rules.MOST_WANTED} in all, in "
+            f"{rules.STEPS_WANTED} and at most {rules.MOST_EPOCHS} epochs and {rules.MOST_WANTED} steps in all, in "
             f"{_percent(1.0 - rules.TAIL)} of the "
             f"time, less {rules.AROUND:g} seconds. `equipot fit` times the steps of some sizes on the data; "
             "`equipot new` expects for a step the fixed "
@@ -120,7 +120,8 @@ def _model() -> list[Rule]:
             f"{rules.MANY_ELEMENTS} elements, sizes with fewer than {rules.WIDE} scalar features are left out. "
             "`--preset` takes one of the presets instead.",
             "A large model that is stopped early is worse than a smaller one that has converged; in "
-            "[trials](recipe.md) of 15 minutes more steps were worth more than more features.",
+            "[trials](recipe.md) of 15 minutes more steps were worth more than more features, but not further passes "
+            "over few frames.",
         ),
         Rule(
             "Scale",
