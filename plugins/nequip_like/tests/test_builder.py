@@ -143,7 +143,7 @@ def test_types_that_are_no_elements_need_their_symbols():
     options = {**TINY, "type_names": ["H", "Ow"], "type_embed_periodic_table": True}
     with pytest.raises(ConfigError) as caught:
         NequIPGNNModel(**options)
-    expected = "type_embed_periodic_table: needs types that are elements, got ['Ow']; give chemical_species"
+    expected = "type_embed_periodic_table: needs types that are elements, got ['H', 'Ow']; give chemical_species"
     assert expected in str(caught.value)
     weights = NequIPGNNModel(**options, chemical_species=["H", "O"]).build().energy.type_embedding.weight
     assert weights.isfinite().all()

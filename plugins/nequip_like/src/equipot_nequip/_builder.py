@@ -93,19 +93,22 @@ class NequIPGNNModel(ModelBuilder):
             yield problem(
                 "num_features", "must have one number for each l = 0 ... l_max", got=self.num_features, hint=hint
             )
-        if self.type_embed_periodic_table and self.chemical_species is None:
-            from ase.data import chemical_symbols
-
-            elements = set(chemical_symbols[1:])
-            if other := [name for name in self.type_names if name not in elements]:
-                hint = "give chemical_species, the symbol of each type"
-                yield problem("type_embed_periodic_table", "needs types that are elements", got=other, hint=hint)
+        if self.type_embed_periodic_table and not self._elements_known():
+            hint = "give chemical_species, the symbol of each type"
+            yield problem("type_embed_periodic_table", "needs types that are elements", got=self.type_names, hint=hint)
         if wrong := nonlinearity_problem(self.readout_mlp_nonlinearity, "readout_mlp_nonlinearity"):
             yield wrong
         try:
             neighbors_per_type(self.avg_num_neighbors, self.type_names)
         except ConfigError as error:
             yield from error.problems
+
+    def _elements_known(self) -> bool:
+        """Whether each type has an element; wrong symbols are a problem of their own."""
+        try:
+            return self.info().chemical_species is not None
+        except ConfigError:
+            return True
 
     def feature_layouts(self) -> list[FeatureLayout]:
         """Wanted irreps of the features after each layer; after the last layer only scalars."""
