@@ -195,7 +195,7 @@ def _training() -> list[Rule]:
             "weights of the loss; but the last ones, after the decline of the learning rate, if their sum is at most "
             f"{_percent(rules.LUCK)}, divided by the root of the number of validation frames, above the smallest.",
             "Energies and forces then count as in the loss. The smallest of many sums over few frames owes part of its "
-            "size to luck, and weights that came to rest are better than it tells.",
+            "size to luck, and weights that came to rest are often better than it tells.",
         ),
         Rule(
             "Batch",
