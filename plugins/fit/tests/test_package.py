@@ -61,6 +61,12 @@ def test_last_weights_are_taken_where_best_ones_may_be_luck(
     for one in (callback, resumed):
         assert one._luck_frames(SimpleNamespace(datamodule=validated)) == expected
         assert one._luck_frames(SimpleNamespace(datamodule=None)) == 0
+    resumed.on_train_start(SimpleNamespace(global_step=9), None)
+    assert resumed._luck_frames(SimpleNamespace(datamodule=validated)) == expected
+    stateless = PackageBest()
+    stateless.on_train_start(SimpleNamespace(global_step=9), None)
+    stateless.on_validation_end(SimpleNamespace(state=fitting, sanity_checking=False, callback_metrics=metrics), None)
+    assert stateless._luck_frames(SimpleNamespace(datamodule=validated)) == 0
 
 
 @pytest.mark.parametrize(

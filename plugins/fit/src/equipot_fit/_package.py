@@ -53,6 +53,7 @@ class PackageBest(lightning.Callback):
     def __init__(self, *, refit: bool = True, max_frames: Annotated[int, Field(ge=1)] = 1000) -> None:
         self.refit, self.max_frames = refit, max_frames
         self._smallest = self._latest = math.inf
+        self._loaded = False
 
     def state_dict(self) -> dict[str, Any]:
         """The smallest and the latest validation objective."""
@@ -61,6 +62,13 @@ class PackageBest(lightning.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a stored state."""
         self._smallest, self._latest = float(state_dict["smallest"]), float(state_dict["latest"])
+        self._loaded = True
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Leave it at the best weights if a checkpoint without a state of this callback is resumed."""
+        del pl_module
+        if trainer.global_step and not self._loaded:
+            self._smallest = -math.inf
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Remember the objective."""
