@@ -9,10 +9,9 @@ import pytest
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from lightning.pytorch.trainer.states import TrainerFn
 
 from equipot.data import ASEDataModule
-from equipot_fit import PackageBest, WarmupDecay
+from equipot_fit import WarmupDecay
 from equipot_fit import _package as package
 from equipot_fit.callbacks import has_declined
 from equipot_test_support.water import random_labels
@@ -49,24 +48,17 @@ def test_last_weights_are_taken_where_best_ones_may_be_luck(
     validated = ASEDataModule(1, train_file_path=str(file), val_file_path=str(file), cache_dir=None)
     validated.bind(ToyModel(type_names=["H", "O"], r_max=3.0).info())
     monkeypatch.setattr(package, "has_declined", lambda trainer: declined)
-    callback = PackageBest()
-    for value in (smallest, latest):
-        fitting = SimpleNamespace(fn=TrainerFn.FITTING)
-        metrics = {"val0_epoch/weighted_sum": torch.tensor(value, dtype=torch.float64)}
-        callback.on_validation_end(
-            SimpleNamespace(state=fitting, sanity_checking=False, callback_metrics=metrics), None
-        )
-    resumed = PackageBest()
-    resumed.load_state_dict(callback.state_dict())
-    for one in (callback, resumed):
-        assert one._luck_frames(SimpleNamespace(datamodule=validated)) == expected
-        assert one._luck_frames(SimpleNamespace(datamodule=None)) == 0
-    resumed.on_train_start(SimpleNamespace(global_step=9), None)
-    assert resumed._luck_frames(SimpleNamespace(datamodule=validated)) == expected
-    stateless = PackageBest()
-    stateless.on_train_start(SimpleNamespace(global_step=9), None)
-    stateless.on_validation_end(SimpleNamespace(state=fitting, sanity_checking=False, callback_metrics=metrics), None)
-    assert stateless._luck_frames(SimpleNamespace(datamodule=validated)) == 0
+    metrics = {"val0_epoch/weighted_sum": torch.tensor(latest, dtype=torch.float64)}
+    checkpoints = [SimpleNamespace(best={"score": smallest}), SimpleNamespace(best={}), SimpleNamespace()]
+    trainer = SimpleNamespace(
+        checkpoint_callbacks=checkpoints, callback_metrics=metrics, datamodule=validated, default_root_dir=str(tmp_path)
+    )
+    assert package._objectives(trainer) == (smallest, latest)
+    assert package._luck_frames(trainer, smallest, latest) == 0, "there is no last checkpoint"
+    (tmp_path / "last.ckpt").touch()
+    assert package._luck_frames(trainer, smallest, latest) == expected
+    trainer.datamodule = None
+    assert package._luck_frames(trainer, smallest, latest) == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import lightning
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 from pydantic import Field
 
 from equipot.artifacts import read_checkpoint, source_of, write_package
@@ -52,30 +51,6 @@ class PackageBest(lightning.Callback):
 
     def __init__(self, *, refit: bool = True, max_frames: Annotated[int, Field(ge=1)] = 1000) -> None:
         self.refit, self.max_frames = refit, max_frames
-        self._smallest = self._latest = math.inf
-        self._loaded = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """The smallest and the latest validation objective."""
-        return {"smallest": self._smallest, "latest": self._latest}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a stored state."""
-        self._smallest, self._latest = float(state_dict["smallest"]), float(state_dict["latest"])
-        self._loaded = True
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Leave it at the best weights if a checkpoint without a state of this callback is resumed."""
-        del pl_module
-        if trainer.global_step and not self._loaded:
-            self._smallest = -math.inf
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Remember the objective."""
-        del pl_module
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._latest = float(trainer.callback_metrics.get(OBJECTIVE, math.inf))
-            self._smallest = min(self._smallest, self._latest)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write it; the checkpoints are on disk by now."""
@@ -84,23 +59,15 @@ class PackageBest(lightning.Callback):
             return
         tell = getattr(pl_module, "tell", None)
         said = tell if callable(tell) else _silent
-        frames = self._luck_frames(trainer)
-        if frames and (folder / LAST).is_file():
-            values = f"{self._latest:.4g} is not clearly above the smallest, {self._smallest:.4g}"
+        best, last = _objectives(trainer)
+        frames = _luck_frames(trainer, best, last)
+        if frames:
+            values = f"{last:.4g} is not clearly above the smallest, {best:.4g}"
             said(f"the last weights are packaged: their objective on {frames} validation frames, {values}")
         chosen = folder / (LAST if frames else BEST)
         result = package_checkpoint(chosen, self._refitted(trainer, pl_module) if self.refit else None)
         if result is not None:
             said(result.line)
-
-    def _luck_frames(self, trainer: lightning.Trainer) -> int:
-        """Number of validation frames, if the last weights are as good as the best for all that they tell, else 0."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not has_declined(trainer) or not isinstance(data, DataModule) or "val0" not in data.set_names:
-            return 0
-        frames = len(data.dataset("val0"))
-        luck = rules.LUCK / math.sqrt(max(frames, 1))
-        return frames if self._smallest < self._latest <= self._smallest * (1.0 + luck) else 0
 
     def _refitted(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -151,6 +118,24 @@ class _Again:
 
     def __iter__(self) -> Iterator[Graph]:
         return self.make()
+
+
+def _objectives(trainer: lightning.Trainer) -> tuple[float, float]:
+    """The smallest validation objective, as the best checkpoint has it, and that of the last weights."""
+    scores = [getattr(one, "best", {}).get("score") for one in trainer.checkpoint_callbacks]
+    known = [float(score) for score in scores if score is not None]
+    return min(known, default=math.inf), float(trainer.callback_metrics.get(OBJECTIVE, math.inf))
+
+
+def _luck_frames(trainer: lightning.Trainer, best: float, last: float) -> int:
+    """Number of validation frames, if the last weights are as good as the best for all that they tell, else 0."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    if not has_declined(trainer) or not isinstance(data, DataModule) or "val0" not in data.set_names:
+        return 0
+    frames = len(data.dataset("val0"))
+    luck = rules.LUCK / math.sqrt(max(frames, 1))
+    there = (Path(trainer.default_root_dir) / LAST).is_file()
+    return frames if there and best < last <= best * (1.0 + luck) else 0
 
 
 def _silent(text: str) -> None:
