@@ -198,4 +198,6 @@ def test_threads_that_share_a_calculator_or_have_their_own(model, served):
         for found in pool.map(functools.partial(steps, number=12), given):
             for (energy, _), (right, _) in zip(found, expected, strict=True):
                 assert energy == pytest.approx(right, abs=1e-10)
-    assert len(served) >= 2 * 3 + 15
+    # Calculations 10 to 12 of each calculator; how many more the shared one has depends on how often one thread finds
+    # that the other has just computed its frame.
+    assert len(served) >= 3 * 3
