@@ -194,7 +194,8 @@ def test_more_time_gives_larger_models(facts):
     assert widths == sorted(widths)
     assert (widths[0], widths[-1]) == (0, len(rules.SIZES["nequip"]) - 1)
     assert all(
-        one.steps >= rules.steps_wanted(minutes, 225) for one, minutes in zip(plans[1:], (3, 15, 3000), strict=True)
+        one.steps >= rules.steps_wanted(facts(), minutes, 225)
+        for one, minutes in zip(plans[1:], (3, 15, 3000), strict=True)
     )
     assert plans[0].steps < rules.STEPS_WANTED
     assert plans[2].reasons["training_module.model.num_layers"].endswith("; 18000 are wanted")
@@ -227,7 +228,7 @@ def test_measured_sizes_fit(facts, factor):
     chosen = rules.SIZES["nequip"].index(size_of(plan))
     assert chosen in clock.asked, "what is chosen was measured"
     assert len(clock.asked) == len(set(clock.asked)) <= _plan.MOST_MEASUREMENTS
-    assert plan.steps >= rules.steps_wanted(15, 225) or chosen == min(clock.asked)
+    assert plan.steps >= rules.steps_wanted(facts(), 15, 225) or chosen == min(clock.asked)
     assert "(measured)" in plan.reasons["training_module.model.num_layers"]
 
 

@@ -131,7 +131,7 @@ class _Planner:
         self.batch = self._because(
             "data.train_dataloader", rules.batch_size(facts, self.r_max, self.learnt.train, forces=self.forces)
         )
-        self.steps = self.wanted = rules.steps_wanted(self.minutes, math.ceil(self.learnt.train / self.batch))
+        self.steps = self.wanted = rules.steps_wanted(facts, self.minutes, math.ceil(self.learnt.train / self.batch))
 
     def _because(self, place: str, choice: Choice[Any]) -> Any:
         """The value of a choice, whose reason is kept."""

@@ -244,6 +244,9 @@ STEPS_WANTED, STEPS_A_MINUTE, MOST_EPOCHS, MOST_WANTED = 4000, 1200, 1000, 50_00
 """Optimizer steps that a model should get: at least, for each minute, and at most, as passes over the frames and in
 all; of the sizes, the largest that gets them is taken."""
 
+VARIED_STEPS_A_MINUTE = 400
+"""For each minute with more than ``MANY_ELEMENTS`` elements, whose batches are larger."""
+
 TAIL, AROUND = 0.1, 45.0
 """Part of the time that is not spent on steps (validation, refit), and seconds of start, planning, package and report
 in a training of any length."""
@@ -340,9 +343,10 @@ def varied(facts: Facts) -> bool:
     return len(facts.elements) > MANY_ELEMENTS
 
 
-def steps_wanted(minutes: float, epoch: int) -> int:
+def steps_wanted(facts: Facts, minutes: float, epoch: int) -> int:
     """Optimizer steps that a model should get in a time, with so many in an epoch: what is left is for its size."""
-    return max(round(min(STEPS_A_MINUTE * minutes, MOST_EPOCHS * epoch, MOST_WANTED)), STEPS_WANTED)
+    rate = VARIED_STEPS_A_MINUTE if varied(facts) else STEPS_A_MINUTE
+    return max(round(min(rate * minutes, MOST_EPOCHS * epoch, MOST_WANTED)), STEPS_WANTED)
 
 
 def steps_in(minutes: float, seconds: float) -> int:

@@ -111,7 +111,8 @@ def _model() -> list[Rule]:
         Rule(
             "Size",
             "training_module.model",
-            f"The largest of the sizes below that gets {rules.STEPS_A_MINUTE} steps for each minute, at least "
+            f"The largest of the sizes below that gets {rules.STEPS_A_MINUTE} steps for each minute "
+            f"({rules.VARIED_STEPS_A_MINUTE} with more than {rules.MANY_ELEMENTS} elements), at least "
             f"{rules.STEPS_WANTED} and at most {rules.MOST_EPOCHS} epochs and {rules.MOST_WANTED} steps in all, in "
             f"{_percent(1.0 - rules.TAIL)} of the "
             f"time, less {rules.AROUND:g} seconds. `equipot fit` times the steps of some sizes on the data; "
