@@ -1,13 +1,14 @@
 """What one command reaches: ``equipot fit`` on public sets, with no option but time, beside the peers' recipes.
 
-    python benchmarks/one_command train [--sets SET ...] [--programs fit nequip mace] [--minutes N] [--cpu] \
-        [--seeds 1 2 3]
+    python benchmarks/one_command train [--sets SET ...] [--programs fit nequip mace allegro S M L] \
+        [--minutes N] [--cpu] [--seeds 1 2 3]
     python benchmarks/one_command table
 
 Every training is a process (or two, for ``fit`` and its evaluation) with ``--threads`` threads and the wall time of the
-set. The peers get the split that ``fit`` made with the same seed, so ``fit`` comes first. Every finished training is a
-file, so an interrupted run goes on where it stopped. With ``--cpu`` minutes are those that the processor works for the
-program, so that other jobs on the machine favour none. Sets are read from the folder in ``EQUIPOT_EXTRA_DATA``; peers
+set. The peers get the split that ``fit`` made with the same seed, so ``fit`` comes first. ``allegro``, ``S``, ``M`` and
+``L`` are ``fit`` with an option that says so. Every finished training is a file, so an interrupted run goes on where it
+stopped. With ``--cpu`` minutes are those that the processor works for the program, so that other jobs on the machine
+favour none. Sets are read from the folder in ``EQUIPOT_EXTRA_DATA``, and some are made (``data.py`` says how); peers
 run in the environments that ``--python PROGRAM=INTERPRETER`` names.
 """
 
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "pareto"))
 import table
 from compare import machine
 from data import SETS, write_files
-from programs import PEERS, Job, run_fit, run_peer
+from programs import BY_HAND, PEERS, Job, run_fit, run_peer
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 ROOT = BENCHMARKS.parent
@@ -41,7 +42,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("train", "table"))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--programs", nargs="+", choices=("fit", *PEERS), default=["fit", *PEERS])
+    parser.add_argument("--programs", nargs="+", choices=("fit", *PEERS, *BY_HAND), default=["fit", *PEERS])
     parser.add_argument("--minutes", type=float, help="wall time (default: the set's)")
     parser.add_argument("--cpu", action="store_true", help="minutes of CPU time, for a machine that other jobs share")
     parser.add_argument("--threads", type=int, default=2)
@@ -71,8 +72,8 @@ def _one(name: str, program: str, seed: int, args: argparse.Namespace) -> bool:
     job = Job(SETS[name], write_files(name, WORK / name), work, minutes, args.threads, seed, pythons, args.cpu)
     found: dict[str, Any] = {"set": name, "program": program, "minutes": minutes, "cpu": args.cpu, "seed": seed}
     try:
-        if program == "fit":
-            found |= run_fit(job)
+        if program not in PEERS:
+            found |= run_fit(job, BY_HAND.get(program, ()))
         else:
             split = _split(WORK / stem.format("fit") / "run", job.files["train"], work)
             found |= run_peer(PEERS[program], job, split)

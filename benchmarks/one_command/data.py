@@ -11,6 +11,8 @@ import numpy as np
 from sets import loaders
 
 ROOT = Path(__file__).resolve().parents[2]
+MADE = ROOT / ".cache" / "one_command" / "made"
+"""Where the sets are that ``benchmarks/data_checks/make_sets.py`` computes with tblite and ASE."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,65 @@ def _ours(name: str, part: slice) -> list[Any]:
     alone = read(ROOT / "examples" / "data" / f"{name}_isolated_atoms.extxyz", ":")
     chosen = [frames[index] for index in np.random.default_rng(1).permutation(len(frames))[part]]
     return [*chosen, *alone] if part.start is None else chosen
+
+
+def _parted(frames: Callable[[], list[Any]], most: int = 500) -> dict[str, Any]:
+    """A fifth of the frames, at most 200, for the test; the rest, at most ``most``, for training."""
+
+    def part(*, test: bool) -> list[Any]:
+        every = frames()
+        count = min(len(every) // 5, 200)
+        return _some(every, count) if test else _some(every, most, count)
+
+    return {"train": lambda: part(test=False), "tests": {"test": lambda: part(test=True)}}
+
+
+def _made(name: str, title: str) -> Data:
+    def frames() -> list[Any]:
+        from ase.io import read
+
+        path = MADE / f"{name}.xyz"
+        if not path.exists():
+            command = f"python benchmarks/data_checks/make_sets.py {MADE.relative_to(ROOT)} --only {name}"
+            raise FileNotFoundError(f"{path}: is not there; make it, where tblite is installed: {command}")
+        return list(read(path, ":"))
+
+    return Data(title, **_parted(frames), minutes=2.0, symbols=(), held_out=True)
+
+
+def _labelled(
+    path: str, energy: str, forces: str = "", *, stress: str = "", virial: str = "", per_atom: bool = False
+) -> list[Any]:
+    """Frames whose labels have other names, with those that ASE knows; frames without an energy are left out."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    found = []
+    for atoms in _public("xyz", path):
+        value = atoms.get_potential_energy() if energy == "energy" else atoms.info.get(energy)
+        if value is None:
+            continue
+        results = {"energy": value * (len(atoms) if per_atom else 1)}
+        if forces:
+            results["forces"] = atoms.arrays[forces]
+        if stress in atoms.info:
+            results["stress"] = atoms.info[stress]
+        if virial:
+            tensor = -np.reshape(atoms.info[virial], (3, 3)) / atoms.get_volume()
+            results["stress"] = tensor.flat[[0, 4, 8, 5, 2, 1]]
+        plain = type(atoms)(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        plain.calc = SinglePointCalculator(plain, **results)
+        found.append(plain)
+    return found
+
+
+def _framework() -> list[Any]:
+    """A metal-organic framework, without the isolated atoms of the files."""
+    return [
+        one
+        for part in ("train", "valid", "test")
+        for one in _labelled(f"small_mixed/janus_mlip_{part}.xyz", "dft_energy", "dft_forces", stress="dft_stress")
+        if len(one) > 1
+    ]
 
 
 def _molecule(name: str, published: str, *, held_out: bool) -> Data:
@@ -145,6 +206,47 @@ SETS = {
         ("H", "O"),
         batch=2,
     ),
+    "water": Data(
+        "liquid water, PBE0, 192 atoms", **_parted(lambda: _public("water"), 100), minutes=2.0, symbols=("H", "O"),
+        batch=1, held_out=True,
+    ),
+    "alcohols": Data(
+        "ethanol and methanol, PBE",
+        lambda: _some(_public("xyz", "ethanol_botnet/train_eth_meth.xyz"), 300),
+        {"test": lambda: _some(_public("xyz", "ethanol_botnet/test_eth_meth.xyz"), 200)},
+        2.0,
+        ("C", "H", "O"),
+        held_out=True,
+    ),
+    "qm9": Data(
+        "small organic molecules, energies only",
+        **_parted(lambda: _labelled(
+            "energy_only_qm9_985/small_molecules-1000.xyz", "dft_formation_energy_per_atom_in_eV", per_atom=True
+        ), 800),
+        minutes=2.0,
+        symbols=("C", "H", "N", "O"),
+        held_out=True,
+    ),
+    "graphite": Data(
+        "graphite, 4 atoms, LDA, with stress",
+        **_parted(lambda: _labelled("small_mixed/carbon_reduced_100.xyz", "energy", "force", virial="virial")),
+        minutes=2.0,
+        symbols=("C",),
+        held_out=True,
+    ),
+    "framework": Data(
+        "metal-organic framework, 16 frames, with stress", **_parted(_framework), minutes=2.0,
+        symbols=("C", "H", "O", "Zr"), batch=1, held_out=True,
+    ),
+    "alloy": _made("alloy_emt", "copper and gold, EMT, with stress (made)"),
+    "argon": _made("argon_lj", "solid argon, Lennard-Jones to 9 Å, with stress (made)"),
+    "rock_salt": _made("rock_salt_gfn1", "sodium chloride, GFN1-xTB, with stress (made)"),
+    "quartz": _made("quartz_gfn1", "quartz, GFN1-xTB, with stress (made)"),
+    "molecules": _made("molecules_gfn2", "eight small molecules, GFN2-xTB (made)"),
+    "sulphur": _made("sulphur_gfn2", "four molecules with sulphur, GFN2-xTB (made)"),
+    "zinc_blende": _made("zinc_blende_gfn1", "zinc sulphide, GFN1-xTB, with stress (made)"),
+    "rutile": _made("rutile_gfn1", "titanium dioxide, GFN1-xTB, with stress (made)"),
+    "diamond": _made("diamond_gfn1", "diamond, GFN1-xTB, with stress (made)"),
 }  # fmt: skip
 """All sets; their training frames are what ``equipot fit`` gets, which makes its own validation set."""
 

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,24 @@ class Peer:
     r_max: float | None = None
     """Cutoff in Å; default: that of the set."""
     batch: int | None = None
+    all_labels: bool = False
+    """Whether it refuses frames without a label that others have, as the stress of isolated atoms."""
 
 
 PEERS = {
-    "nequip": Peer("nequip, tutorial", models.RECIPES["nequip"]),
+    "nequip": Peer("nequip, tutorial", models.RECIPES["nequip"], all_labels=True),
     "mace": Peer("MACE, default", models.RECIPES["mace"], 5.0, 10),
 }
 """Layers and widths of nequip's tutorial configs, and the defaults of ``mace_run_train``."""
+
+
+BY_HAND = {
+    "allegro": ["--model", "allegro"],
+    "S": ["--preset", "S"],
+    "M": ["--preset", "M"],
+    "L": ["--preset", "L"],
+}
+"""What a person could have said instead: ``fit`` with an option that chooses the family or the size."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +70,23 @@ class Job:
     """Whether the minutes are those that the processor works, on a machine that other jobs share."""
 
 
-Runner = Callable[[Job], dict[str, Any]]
+ERRORS = ("energy_mae", "energy_rmse", "forces_mae", "forces_rmse")
+"""What is compared with peers, in meV/atom and meV/Å; None of a training that gave no model."""
 
 
-def run_fit(job: Job) -> dict[str, Any]:
-    """``equipot fit`` on the file, and its errors on the test sets as ``equipot eval`` gives them."""
+def run_fit(job: Job, options: Sequence[str] = ()) -> dict[str, Any]:
+    """``equipot fit`` on the file, and its errors on the test sets as ``equipot eval`` gives them.
+
+    Args:
+        job: What to train on, and for how long.
+        options: Further ones of the command.
+    """
     equipot = str(Path(sys.executable).with_name("equipot"))
     run = job.work / "run"
-    words = ["fit", job.files["train"], "--minutes", job.minutes, "--seed", job.seed, "--output", run]
+    words = ["fit", job.files["train"], "--minutes", job.minutes, "--seed", job.seed, "--output", run, *options]
     command = [sys.executable, SHARED, 1, *words] if job.cpu else [equipot, *words]
     seconds = _called(command, job)
-    errors = {}
+    errors: dict[str, Any] = {}
     for name in job.data.tests:
         out = job.work / f"eval_{len(errors)}"
         _called([equipot, "eval", run / "model.equipot.zip", job.files[name], "--out", out], job)
@@ -83,7 +100,8 @@ def run_fit(job: Job) -> dict[str, Any]:
         }
     text = (run / "fit.json").read_text(encoding="utf-8")
     record = json.loads(text.replace(f"{job.work.parent}/", ""))  # results name no folders of a machine
-    return {"seconds": seconds, "errors": errors, "fit": record}
+    known = {name: trivial(job.files["train"], job.files[name]) for name in job.data.tests}
+    return {"seconds": seconds, "errors": errors, "trivial": known, "fit": record}
 
 
 def run_peer(peer: Peer, job: Job, split: dict[str, Path]) -> dict[str, Any]:
@@ -97,16 +115,30 @@ def run_peer(peer: Peer, job: Job, split: dict[str, Path]) -> dict[str, Any]:
     python = job.pythons.get(peer.model.program)
     if python is None:
         raise ValueError(f"needs --python {peer.model.program}=INTERPRETER")
+    if peer.all_labels:
+        _leave_out_unlabelled(split["train"])
     frames = Set(job.data.title, _symbols(job), peer.r_max or job.data.r_max, peer.batch or job.data.batch, 1.0, dict)
     command = peer.model.prepare(peer.model, frames, split, job.work, python)
     seconds = _trained(command, job)
-    best, epochs = peer.model.finish(job.work, python)
+    try:
+        best, epochs = peer.model.finish(job.work, python)
+    except models.NoEpochError:
+        return {"seconds": seconds, "epochs": 0, "errors": {name: dict.fromkeys(ERRORS) for name in job.data.tests}}
     errors = {}
     for name in job.data.tests:
         out = job.work / "predicted.npz"
         _called([python, PREDICT, peer.model.program, best, job.files[name], out], job, ours=False)
         errors[name] = _errors(job.files[name], out)
     return {"seconds": seconds, "epochs": epochs, "errors": errors}
+
+
+def _leave_out_unlabelled(file: Path) -> None:
+    """Write a file again without the frames that lack a label which another one has."""
+    from ase.io import read, write
+
+    frames = read(file, ":")
+    known = set().union(*(atoms.calc.results for atoms in frames))
+    write(file, [atoms for atoms in frames if known <= set(atoms.calc.results)])
 
 
 def _symbols(job: Job) -> list[str]:
@@ -145,12 +177,35 @@ def _errors(test: Path, predicted: Path) -> dict[str, float]:
     counts = np.array([len(atoms) for atoms in frames])
     off = 1e3 * (found["energies"] - energies) / counts
     forces = 1e3 * (found["forces"] - np.concatenate([atoms.get_forces() for atoms in frames]))
-    return {
-        "energy_mae": float(np.abs(off).mean()),
-        "energy_rmse": float(np.sqrt((off**2).mean())),
-        "forces_mae": float(np.abs(forces).mean()),
-        "forces_rmse": float(np.sqrt((forces**2).mean())),
-    }
+    found = [value for one in (off, forces) for value in (np.abs(one).mean(), np.sqrt((one**2).mean()))]
+    return dict(zip(ERRORS, map(float, found), strict=True))
+
+
+def trivial(train: Path, test: Path) -> dict[str, float]:
+    """Errors of a predictor that knows compositions only: a least squares fit of the energies, and no forces.
+
+    Args:
+        train: Frames to fit.
+        test: Frames to predict.
+
+    Returns:
+        ``energy_mae`` in meV/atom and, where the test frames have forces, ``forces_mae`` in meV/Å.
+    """
+    from ase.io import read
+
+    known, unknown = read(train, ":"), read(test, ":")
+    elements = sorted({number for atoms in known for number in atoms.numbers.tolist()})
+
+    def compositions(frames: list[Any]) -> Any:
+        return np.array([[(atoms.numbers == one).mean() for one in elements] for atoms in frames])
+
+    def energies(frames: list[Any]) -> Any:
+        return np.array([atoms.get_potential_energy() / len(atoms) for atoms in frames])
+
+    of_elements = np.linalg.lstsq(compositions(known), energies(known), rcond=None)[0]
+    found = {"energy_mae": 1e3 * float(np.abs(compositions(unknown) @ of_elements - energies(unknown)).mean())}
+    forces = [atoms.get_forces() for atoms in unknown if "forces" in atoms.calc.results]
+    return found | ({"forces_mae": 1e3 * float(np.abs(np.concatenate(forces)).mean())} if forces else {})
 
 
 def _called(command: list[Any], job: Job, *, ours: bool = True) -> float:

@@ -42,6 +42,10 @@ class Model:
     """Has nothing to give before it ends by itself: it gets up to ``FIT`` times the CPU time."""
 
 
+class NoEpochError(RuntimeError):
+    """A training whose time was up before a first epoch and its validation had ended."""
+
+
 def run(
     model: Model, frames: Set, files: dict[str, Path], work: Path, minutes: Sequence[float], pythons: dict[str, str]
 ) -> dict[float, dict[str, Any]]:
@@ -207,7 +211,7 @@ def _lightning(model: Model, frames: Set, files: dict[str, Path], work: Path, py
 def _lightning_best(work: Path, _python: str) -> tuple[Path, int | None]:
     best = max(work.rglob("best*.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
     if best is None:
-        raise RuntimeError("no epoch was finished")
+        raise NoEpochError("no epoch was finished")
     return best, _lightning_epochs(work)
 
 
@@ -297,7 +301,7 @@ def _mace_best(work: Path, python: str) -> tuple[Path, int | None]:
     """Its model file is written at the end alone: the training is continued from its checkpoint for no epoch."""
     epochs = max((int(path.stem.rsplit("-", 1)[1]) for path in work.glob("checkpoints/*epoch-*.pt")), default=None)
     if epochs is None:
-        raise RuntimeError("no epoch was finished")
+        raise NoEpochError("no epoch was finished")
     command = [*json.loads((work / "command.json").read_text()), "--restart_latest", f"--max_num_epochs={epochs}"]
     _call(command, work, python)
     return work / "model.model", epochs + 1
@@ -356,7 +360,7 @@ def _sevenn(model: Model, frames: Set, files: dict[str, Path], work: Path, pytho
 def _sevenn_best(work: Path, _python: str) -> tuple[Path, int | None]:
     best = next(iter(work.glob("checkpoint_best.pth")), None)
     if best is None:
-        raise RuntimeError("no epoch was finished")
+        raise NoEpochError("no epoch was finished")
     epochs = [int(path.stem.rsplit("_", 1)[1]) for path in work.glob("checkpoint_[0-9]*.pth")]
     return best, max(epochs, default=None)
 
