@@ -196,7 +196,7 @@ def test_learning_rate_and_average(facts):
 def test_more_time_is_for_more_steps_first_and_then_for_larger_models(facts):
     few, many = facts(), facts(elements=dict.fromkeys("abcdefghi", 1))
     assert [rules.steps_wanted(few, minutes, 225) for minutes in (0.1, 3, 15, 600)] == [4000, 4000, 18_000, 50_000]
-    assert [rules.steps_wanted(few, minutes, 9) for minutes in (3, 15, 600)] == [4000, 9000, 9000]
+    assert [rules.steps_wanted(few, minutes, 9) for minutes in (3, 15, 600)] == [4000, 7200, 7200]
     assert rules.steps_wanted(few, 15, 1) == 4000
     assert [rules.steps_wanted(many, minutes, 225) for minutes in (3, 15, 600)] == [4000, 6000, 50_000]
 

@@ -240,7 +240,7 @@ def radius(facts: Facts, family: Family) -> Choice[float]:
 MANY_ATOMS = 1000
 """Atoms of a frame of middle size from which on the strictly local family is taken."""
 
-STEPS_WANTED, STEPS_A_MINUTE, MOST_EPOCHS, MOST_WANTED = 4000, 1200, 1000, 50_000
+STEPS_WANTED, STEPS_A_MINUTE, MOST_EPOCHS, MOST_WANTED = 4000, 1200, 800, 50_000
 """Optimizer steps that a model should get: at least, for each minute, and at most, as passes over the frames and in
 all; of the sizes, the largest that gets them is taken."""
 
