@@ -71,6 +71,7 @@ def test_trained_models_have_their_forces_in_ase(package):
     np.testing.assert_allclose(forces, calculate_numerical_forces(atoms, eps=1e-4), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(folder):
     equipot("train", "bessel.yaml", "--output", "whole", "run=[train]")
     equipot("train", "bessel.yaml", "--output", "half", "trainer.max_epochs=1", "run=[train]")

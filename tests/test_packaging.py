@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import math
 import re
@@ -158,12 +159,18 @@ def imported(folder: Path) -> set[str]:
     return found
 
 
+@functools.cache
+def owners_of_packages() -> dict[str, list[str]]:
+    """Distributions that bring each package; kept, since the metadata of the whole environment are read."""
+    return dict(packages_distributions())
+
+
 @pytest.mark.parametrize("dist", OURS)
 def test_imports_are_declared(dist):
     folder, package, _ = OURS[dist]
     extras = [Requirement(line) for lines in project(dist).get("optional-dependencies", {}).values() for line in lines]
     declared = set(requirements(dist)) | {canonicalize_name(one.name) for one in extras} | {canonicalize_name(dist)}
-    owners = packages_distributions() | {package: [name] for name, (_, package, _) in OURS.items()}  # ours are editable
+    owners = owners_of_packages() | {package: [name] for name, (_, package, _) in OURS.items()}  # ours are editable
     outside = imported(ROOT / folder / "src" / package) - set(sys.stdlib_module_names)
     undeclared = {name for name in outside if not declared & {canonicalize_name(d) for d in owners.get(name, [])}}
     assert undeclared == set()

@@ -88,6 +88,7 @@ HOSTILE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "train"])
 @pytest.mark.parametrize(
     "over", yaml.safe_load(HOSTILE), ids=lambda one: re.findall(r"_target_': '(.*?)'", str(one))[0]

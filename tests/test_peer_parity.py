@@ -22,6 +22,7 @@ def test_float64_energies_forces_and_stress_equal_the_peer(reference, name):
         assert max(found.energy, found.forces, found.stress) <= parity.FLOAT64_TOLERANCE, (frame, found)
 
 
+@pytest.mark.slow
 @EACH_CASE
 def test_float32_forces_are_the_peers_to_rounding(reference, name):
     rounding = reference.peer_rounding(name)

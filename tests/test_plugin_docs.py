@@ -236,6 +236,7 @@ def test_a_host_without_plugins_knows_every_hook():
 AUTHORS = ("explanation/slots.md", "reference/building-blocks.md", "how-to/kit-from-python.md", "how-to/e3nn-users.md")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", AUTHORS)
 def test_python_on_the_pages_for_authors_runs(page, capsys):
     names = {"__name__": "page"}

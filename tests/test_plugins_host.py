@@ -119,6 +119,7 @@ def test_a_broken_plugin_is_shown_and_stops_nothing(fake, equipot):
     assert "warning: plugin 'broken' (broken-dist 2.0) is failed: SystemExit: 3" in err.splitlines()
 
 
+@pytest.mark.slow
 def test_a_plugin_that_imports_torch_to_declare_is_reported_and_changes_nothing(fake, run):
     fake("heavy-dist", "heavy", "import torch\ntorch.set_default_dtype(torch.float64)\n")
     code = (
@@ -147,6 +148,7 @@ def test_a_plugin_for_a_newer_core_is_refused(fake, equipot):
     assert record["error"].startswith("needs equipot>=9, this is ")
 
 
+@pytest.mark.slow
 def test_a_clash_is_listed_and_full_paths_keep_working(fake, run, equipot):
     fake("other-zbl", "other", CLASHING)
     code, out, _ = equipot("plugins")

@@ -70,6 +70,7 @@ SLOW = {
 CASES = [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_and_gradients_agree_with_the_model(name):
     model = {**MODELS, **SLOW}[name]()

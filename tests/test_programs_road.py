@@ -85,6 +85,7 @@ def test_with_and_without(folder, served):
         assert found["train"][key] == pytest.approx(value, rel=1e-6), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["+trainer.accumulate_grad_batches=2"]], ids=["plain", "accumulated"])
 def test_resumed_with_the_same_bits(folder, served, more):
     trained(folder, "whole", saving(1), *more)
@@ -94,6 +95,7 @@ def test_resumed_with_the_same_bits(folder, served, more):
     assert differences(folder.path / "whole" / final, folder.path / "rest" / final) == []
 
 
+@pytest.mark.slow
 def test_a_resumed_run_says_that_the_choice_changed(folder, monkeypatch):
     trained(folder, "whole", saving(3))
     monkeypatch.setenv("EQUIPOT_AUTOMATIC_MODIFIERS", "0")

@@ -49,6 +49,7 @@ def package(request, folder):
     return folder / f"{name}.equipot.zip"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(package, folder):
     name = package.name.split(".")[0]
     equipot("train", f"{name}.yaml", "--output", f"{name} half", "trainer.max_epochs=1")
@@ -76,6 +77,7 @@ def test_the_package_says_how_far_it_is_from_the_exact_model(package, capsys):
     equipot("package", "verify", package)
 
 
+@pytest.mark.slow
 def test_without_the_plugin_the_model_is_exact(package):
     script = f"""
 import json, logging, torch

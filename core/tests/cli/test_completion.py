@@ -26,6 +26,7 @@ def completions(line, program="equipot"):
     return [tuple(text.split(",", 1)) for text in done.stdout.split()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

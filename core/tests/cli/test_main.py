@@ -269,6 +269,7 @@ def test_plugin_switches():
     assert (states["zbl"], states["invariant"], states["core"]) == ("ok", "disabled", "ok")
 
 
+@pytest.mark.slow
 def test_installed_train_command_reports_and_exits_with_two(folder):
     done = process(BIN / "equipot-train", "config.yaml", "+data.sed=1", "chemical_symbols=[H,C]")
     assert done.returncode == 2

@@ -144,6 +144,7 @@ def test_a_run_composes_and_checks_its_config_once(folder, calls):
     assert (made.parent / "mine.log").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["-m", "hydra.mode=MULTIRUN"])
 def test_runs_of_a_sweep_are_checked_one_by_one(folder, calls, flag):
     code, _, errors = folder.call(flag, "--output", "out", "run=[val]", "data.seed=1,2")

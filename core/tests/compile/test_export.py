@@ -81,6 +81,7 @@ class RememberingModel(ToyModel):
         return Remembering(context)
 
 
+@pytest.mark.slow
 def test_what_modules_keep_between_calls_is_a_constant_of_the_graph():
     model = RememberingModel(type_names=["C", "H"], r_max=3.0).build()
     exported = export_model(model, outputs=("total_energy", "forces"))

@@ -66,6 +66,7 @@ def test_other_texts_are_no_types(folder):
         check("chemical_symbols=all")
 
 
+@pytest.mark.slow
 def test_a_run_stores_the_elements(folder):
     frames = water_frames()
     frames += [

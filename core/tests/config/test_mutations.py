@@ -78,7 +78,7 @@ def run(tmp_path, name, numbers):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_few_mutations(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    run(tmp_path, name, range(12))
+    run(tmp_path, name, range(3))
 
 
 @pytest.mark.slow
@@ -86,4 +86,4 @@ def test_a_few_mutations(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_many_mutations(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    run(tmp_path, name, range(12, 80))
+    run(tmp_path, name, range(3, 80))

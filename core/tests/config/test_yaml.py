@@ -89,6 +89,7 @@ def test_pipes_and_devices_are_not_opened(tmp_path):
             compose(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_what_is_not_too_large(tmp_path):
     kinds = [f"X{number}" for number in range(70)]
     table = "\n".join(f"  {one}: {{{', '.join(f'{other}: 3.0' for other in kinds)}}}" for one in kinds)
@@ -111,6 +112,7 @@ GROWING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", GROWING)
 def test_interpolations_that_grow(tmp_path, name):

@@ -280,6 +280,7 @@ def test_residuals_are_per_frame_and_atom():
     assert sorted(left) == pytest.approx([-23 / 3, -3.25, -3.25]), "of one composition the mean, once for each frame"
 
 
+@pytest.mark.slow
 def test_eighty_five_types_and_many_compositions():
     types = tuple(f"T{number}" for number in range(85))
     rng = np.random.default_rng(2)

@@ -218,6 +218,7 @@ SETS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SETS)
 def test_sound_files_leave_no_notes(extra_data, path):
     """Units, keys, names of atoms and ends of files of others, with labels as the hint names them."""
@@ -242,6 +243,7 @@ def test_units_of_a_public_file(extra_data):
         collect_frames(placed, label_contract(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ethanol", "aspirin", "benzene"])
 def test_archives_of_rmd17_are_read_exactly(extra_data, name):
     path = extra_data / f"rmd17_dev/rmd17_{name}_train_01.npz"

@@ -201,6 +201,7 @@ def test_the_command_line_names_the_plugin_too(install):
         run(command, "equipot", [])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_plugins")
 def test_training_shows_whose_fault_it_is(install, folder):
     install("bad-dist", "bad", SOURCE)

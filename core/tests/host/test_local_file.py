@@ -202,6 +202,7 @@ def test_a_config_cannot_name_a_file(local, folder, key):
     assert any(f"{key}: unknown" in text for text in folder.errors(f"+{key}={path}"))
 
 
+@pytest.mark.slow
 def test_trained_evaluated_and_never_packaged(local, folder, capfd):
     path = local(MODEL)
     from_file = ["training_module.model._target_=equipot.model.LocalModel", "~training_module.model.avg_num_neighbors"]

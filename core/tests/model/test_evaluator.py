@@ -95,6 +95,7 @@ class Looking(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_not_asked_while_somebody_looks_on(batch):
     evaluator = Noting()
     model = toy().replace(evaluator=evaluator)

@@ -86,6 +86,7 @@ def test_what_is_given_may_be_changed():
     assert float(clebsch_gordan(1, 1, 2).abs().max()) > 0.1
 
 
+@pytest.mark.slow
 def test_no_compiler_of_torch_is_imported():
     """It would take longer than all that a cached start of a model does."""
     code = "import sys; from equipot.nn.clebsch_gordan import clebsch_gordan as c; c(1, 1, 1); "

@@ -45,6 +45,7 @@ def test_nothing_in_the_state_dict():
     assert not SphericalHarmonics(4).state_dict()
 
 
+@pytest.mark.slow
 def test_traces_with_symbolic_sizes():
     module = SphericalHarmonics(2)
     traced = make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(directions(5))

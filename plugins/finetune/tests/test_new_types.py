@@ -77,6 +77,7 @@ def check_old_numbers(tmp_path, builder, dtype, names, *, kernels):
 SOME_TYPES = [["Si"], NAMES, [*NAMES, "N", "Cl"], [*NAMES, "N", "Cl", "Na", "K", "Li", "Mg", "Ca"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", SOME_TYPES, ids=len)
 @pytest.mark.parametrize(("builder", "dtype"), list(itertools.product(BUILDERS, ("float32", "float64"))))
 def test_old_numbers_stay_bit_for_bit(tmp_path, builder, dtype, names):

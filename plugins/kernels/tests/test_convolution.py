@@ -95,6 +95,7 @@ def without_beyond(parts):
     return [part.view(2, NUM_KNOTS, *part.shape[1:])[:, :-1] if part.shape[0] == rows else part for part in parts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", list(TOLERANCES))
 def test_three_derivatives(dtype):
     case = Case(dtype=dtype)
@@ -102,6 +103,7 @@ def test_three_derivatives(dtype):
     check_same(derivatives(case.by_kernel, arguments, 3), derivatives(case.by_reference, arguments, 3), dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", list(TOLERANCES))
 def test_three_derivatives_of_tables(dtype):
     case = Case(dtype=dtype)

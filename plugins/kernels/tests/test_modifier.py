@@ -74,6 +74,7 @@ def test_second_derivatives_along_positions(make_model):
     torch.testing.assert_close(hessian(enable_FusedKernels(model)), expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_exported(make_model, batch):
     model = enable_FusedKernels(make_model()).eval()
     exported = export_model(model)

@@ -117,6 +117,7 @@ def test_forces_are_within_the_tolerance(dtype, steep, caplog):
             assert frame["edge_index"].shape[1] == 0 or float(exact.abs().max()) > 1e-2
 
 
+@pytest.mark.slow
 def test_tables_are_constants_of_exported_models():
     """A compiled file must not make them again in each call, for whatever engine it is."""
     splines = enable_RadialSplines(build(), tolerance=1e-4)

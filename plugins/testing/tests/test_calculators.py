@@ -136,6 +136,7 @@ def test_worker_imports_neither_torch_nor_the_rest_of_core():
     assert json.loads(done.stdout) == []
 
 
+@pytest.mark.slow
 def test_calculator_in_another_python(tmp_path, monkeypatch):
     (tmp_path / "far_away.py").write_text(
         "import os\nfrom ase.calculators.emt import EMT as make\n\n\ndef dies():\n    os._exit(3)\n"

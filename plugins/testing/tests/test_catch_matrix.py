@@ -45,6 +45,7 @@ class TestHealthyPairPotential(PairPotentialConformance):
     target = pair_potential_of(Coulomb)
 
 
+@pytest.mark.slow
 class TestHealthyTermOfOwnRadius(EnergyTermConformance):
     target = options_of(Dispersion)
     test_trace = None  # the other term's
@@ -62,14 +63,17 @@ class TestHealthyHead(heads.Kit):
     target = staticmethod(heads.modifier_of(heads.Charges))
 
 
+@pytest.mark.slow
 class TestHealthyHeadForIons(heads.Kit):
     target = staticmethod(heads.modifier_of(heads.Ions))
 
 
+@pytest.mark.slow
 class TestHealthyHeadForMolecules(heads.Kit):
     target = staticmethod(heads.modifier_of(heads.Shapes))
 
 
+@pytest.mark.slow
 class TestHealthyModelWithFeatures(ModelBuilderConformance):
     target = ToyFeatures
 
@@ -79,6 +83,7 @@ class TestHealthyTermFromFeatures(EnergyTermConformance):
     test_trace = None  # the other term's
 
 
+@pytest.mark.slow
 class TestHealthyTermFromCharges(WithCharges):
     target = options_of(FromCharges)
     test_trace = None

@@ -173,6 +173,7 @@ def test_fixtures_come_with_the_plugin(equipot_structures):
     assert batch_of(equipot_structures(2).values(), INFO)["num_atoms"].tolist() == [7, 6, 5, 5, 1]
 
 
+@pytest.mark.slow
 def test_pytest_plugin_costs_nothing_when_unused(tmp_path):
     """A run of pytest with the plugin loaded, on a test that does not use it."""
     (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n", encoding="utf-8")

@@ -23,6 +23,7 @@ def files(tmp_path, monkeypatch, model, make_model, water, labelled):
 ADD = ("uncertainty", "add", "bare.equipot.zip", "--train", "train.extxyz", "--validation", "val.extxyz", "-o")
 
 
+@pytest.mark.slow
 def test_add_and_eval(files, equipot):
     code, out, err = equipot(*ADD, "with_std.equipot.zip", "--force-directions", "4", "--force-frames", "5")
     assert (code, err) == (0, "")
@@ -62,6 +63,7 @@ def test_a_committee_is_judged(files, equipot):
     assert found["uncertainties"]["by_file"]["test.extxyz"] == json.loads(json.dumps(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

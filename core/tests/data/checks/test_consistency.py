@@ -106,6 +106,7 @@ def test_signs_are_told_apart(ethanol, flipped, said):
     assert one.message.startswith(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
@@ -152,6 +153,7 @@ def test_a_molecule_that_its_forces_turn(ethanol):
     assert (torque.count, torque.example) == (1, "a.xyz, frame 5")
 
 
+@pytest.mark.slow
 def test_energy_of_one_frame(ethanol):
     frames = [*ethanol]
     frames[20] = copy(ethanol[20], energy=energy(ethanol[20]) + 10.0)
@@ -190,6 +192,7 @@ def test_energies_per_atom(alloy):
     assert (one.code, one.count) == ("energy-per-atom", 48)
 
 
+@pytest.mark.slow
 def test_isolated_atoms_with_another_zero(ethanol):
     alone = ase.io.read(ROOT / "examples/data/ethanol_pbe_isolated_atoms.extxyz", ":")
     assert {atom.info["config_type"] for atom in alone} == {"IsolatedAtom"}
@@ -225,6 +228,7 @@ def test_an_element_with_a_wrong_label(ethanol):
     assert "C3H6 has the energy of C2H6O" in one.message
 
 
+@pytest.mark.slow
 def test_positions_in_other_units(water):
     bohr = [copy(one, positions=one.positions / units.Bohr, cell=one.cell.array / units.Bohr) for one in water]
     findings, reasons = judge(bohr)
@@ -262,6 +266,7 @@ def test_what_is_wrong_with_the_cell_is_said_and_not_what_follows_from_it(alloy)
     assert (findings, set(reasons.values())) == ([], {"the structures are in doubt"}), "pbc-missing says the rest"
 
 
+@pytest.mark.slow
 def test_each_set_is_judged_by_itself(ethanol):
     wrong = [copy(one, forces=-forces(one)) for one in ethanol]
     sets = {"train": collection(ethanol), "val0": collection(wrong, "b.xyz")}
@@ -289,6 +294,7 @@ def test_dimers_that_are_pulled_apart_are_not_in_bohr():
     assert "positions-unit" not in [one.code for one in judge(frames)[0]]
 
 
+@pytest.mark.slow
 def test_the_same_frames_give_the_same_findings(water):
     wrong = [copy(one, stress=-stress(one)) for one in water]
     assert judge(wrong) == judge(wrong)

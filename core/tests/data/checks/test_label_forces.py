@@ -1,6 +1,7 @@
 """Faults of forces, planted in real frames: which check speaks, and of which frames."""
 
 import numpy as np
+import pytest
 
 from equipot_test_support.faults import (
     alloys,
@@ -55,6 +56,7 @@ def many(number):
     return made
 
 
+@pytest.mark.slow
 def test_one_bad_frame_among_thousands_is_named():
     frames = many(2000)
     assert not {"energy-far-off", "force-far-off", "forces-sum"} & found(frames).keys()

@@ -60,6 +60,7 @@ def test_arrays_units_and_missing_labels():
     assert structure_of(one.frames[1], "", "metal").stress is None
 
 
+@pytest.mark.slow
 def test_why_there_is_no_fit():
     forces = np.ones((2, 3))
     none = Sample.of("t", collection([labelled(2, energy=0.0)] * 30), "metal")

@@ -73,6 +73,7 @@ def assert_same_bits(found, expected):
     )
 
 
+@pytest.mark.slow
 def test_kept_and_found_again_with_the_same_bits(model, traces, folder, forgotten):
     batch = batch_of(standard_structures(3).values(), model.info)
     expected = gradients(copy.deepcopy(model), batch)
