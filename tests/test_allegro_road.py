@@ -51,6 +51,7 @@ def package(request, folder):
     return packaged(folder, request.param)
 
 
+@pytest.mark.slow
 def test_a_package_holds_the_trained_model(package):
     checkpoint = load_model(package.with_name(package.name.split(".")[0]) / "last.ckpt").eval()
     model, manifest = load_model(package).eval(), read_manifest(package)

@@ -153,6 +153,7 @@ def test_misspelled_option_of_a_third_partys_builder(folder, capfd):
     assert message in capfd.readouterr().err.splitlines()
 
 
+@pytest.mark.slow
 def test_training_lowers_the_errors(folder, checkpoint):
     start = train(folder, "start", config(), "trainer.max_epochs=1", "training_module.optimizer.lr=1e-9")
 
@@ -170,6 +171,7 @@ def test_training_lowers_the_errors(folder, checkpoint):
     assert force_error(checkpoint) < 0.95 * force_error(start)
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_the_unbroken_one(folder, checkpoint):
     half = train(folder, "half", config(), "trainer.max_epochs=2")
     equipot(

@@ -166,6 +166,7 @@ def test_energy_only_run_reads_no_forces_and_never_differentiates(folder, monkey
     assert load_model(last).info.outputs == ("atomic_energy", "total_energy")
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_with_the_same_energies_and_lowers_the_loss(folder, energy_package):
     tuned = with_forces(energy_package)
     check_outputs_kept(tuned, load_model(energy_package).eval())

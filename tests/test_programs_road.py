@@ -105,6 +105,7 @@ def test_a_resumed_run_says_that_the_choice_changed(folder, monkeypatch):
     assert_equal_training(folder, "whole", "rest")
 
 
+@pytest.mark.slow
 def test_a_run_without_programs(folder, served):
     """Kernels alone, as asked for."""
     text = (folder.path / "config.yaml").read_text()

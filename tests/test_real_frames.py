@@ -103,6 +103,7 @@ def test_forces_are_the_slope_of_the_energy(model, name):
     check_close(f"{name}: forces", torch.stack([forces[one] for one in chosen]), expected, tolerance=CLOSE)
 
 
+@pytest.mark.slow
 def test_stress_is_the_slope_by_strain_over_the_volume(model):
     structure = frame("water")
     output = model(structure.graph(model.info))

@@ -191,6 +191,7 @@ def state():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_plugins")
 @pytest.mark.parametrize(("statements", "note"), SIDE_EFFECTS.values(), ids=SIDE_EFFECTS)
 def test_what_importing_did_is_undone_and_reported(install, monkeypatch, capsys, statements, note):

@@ -20,6 +20,7 @@ from equipot_test_support.properties import common, only
 # ------------------------------------------------------------------------ files are untrusted
 
 
+@pytest.mark.slow
 @common
 @given(strategies.MANIFESTS)
 def test_any_json_is_a_manifest_or_an_artifact_error(value):

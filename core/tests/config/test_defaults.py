@@ -143,6 +143,7 @@ def changed(config, rng):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(25))
 def test_the_two_are_inverse(number):
     rng = random.Random(number)

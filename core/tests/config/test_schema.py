@@ -10,6 +10,7 @@ from equipot.errors import ConfigError
 MODEL = {"_target_": "equipot.model.InvariantModel", "type_names": ["H"], "r_max": 4.0}
 
 
+@pytest.mark.slow
 def test_schema_is_valid_and_describes_every_option():
     import jsonschema
 

@@ -125,6 +125,7 @@ def test_interpolations_that_grow(tmp_path, name):
     assert found.endswith("; write the values themselves")
 
 
+@pytest.mark.slow
 def test_problems_of_very_many_interpolations_are_not_all_listed(tmp_path):
     (tmp_path / "c.yaml").write_text("".join(f"a{i}: ${{b{i}}}\n" for i in range(1000)))
     with pytest.raises(ConfigError) as error:

@@ -385,6 +385,7 @@ KEYS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_any_values_are_read_the_same(tmp_path, seed):
     """Keys in any order with any values: what is read the short way is what is read the whole way."""

@@ -145,6 +145,7 @@ def test_loaded_again_it_is_the_same_module(local):
     assert PluginHost(files=[path]).load("model_builders", "LocalModel") is first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [

@@ -175,6 +175,7 @@ def test_no_checkpoints_if_they_are_switched_off(folder):
     assert list((folder.path / "out").glob("*.ckpt")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["part", "moved", "other"])
 def test_the_best_one_travels_with_a_resume(folder, output):
     """Into the same folder, a copy of it, and a new one: the best epoch is one before the interruption."""

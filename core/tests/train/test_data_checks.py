@@ -99,6 +99,7 @@ def test_a_verdict_is_made_once_from_the_frames_that_were_read(folder, monkeypat
         module.verdict()
 
 
+@pytest.mark.slow
 def test_what_judges_the_data_may_change_at_a_resume(folder):
     """Without --allow: to accept or refuse a finding changes nothing in the data."""
     assert folder.call("--output", "out", "run=[train]", STRAY, "trainer.max_epochs=1")[0] == 0

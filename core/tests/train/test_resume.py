@@ -36,6 +36,7 @@ def test_ten_steps_are_five_and_five(folder):
     compare(folder, ["run=[train]", "trainer.max_epochs=4", saving(5)], [5], 10)
 
 
+@pytest.mark.slow
 def test_every_step_can_be_resumed_with_a_schedule_on_a_metric(folder):
     """Steps 3 and 6 are the ends of epochs, where Lightning would lose validation and schedule."""
     compare(folder, ["run=[train]", "trainer.max_epochs=3", saving(1)], [3, 7], 9)
@@ -50,6 +51,7 @@ def test_schedule_by_epochs_is_resumed(folder):
     compare(folder, ["run=[train]", "trainer.max_epochs=3", saving(1)], [3, 4], 9)
 
 
+@pytest.mark.slow
 def test_default_checkpoint_resumes_with_more_epochs(folder):
     assert folder.call("--output", "whole", "run=[train]", "trainer.max_epochs=4")[0] == 0
     assert folder.call("--output", "short", "run=[train]", "trainer.max_epochs=2")[0] == 0
@@ -75,6 +77,7 @@ def test_other_data_are_refused(folder):
     assert any("the data differ from those of the interrupted run" in text for text in problems)
 
 
+@pytest.mark.slow
 def test_auto_starts_or_goes_on_through_the_same_checks(folder):
     auto = ["--output", "auto", "--resume", "auto", "run=[train]"]
     code, output, _ = folder.call(*auto, "trainer.max_epochs=1")
@@ -167,6 +170,7 @@ def _slurm(monkeypatch):
 REQUEUING = "+trainer.plugins=[{_target_: lightning.pytorch.plugins.environments.SLURMEnvironment}]"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_slurm")
 @pytest.mark.parametrize("plugins", [[], [REQUEUING]], ids=["plain", "with Lightning's plugin"])
 def test_a_job_that_slurm_sends_back_goes_on_with_the_same_command(folder, monkeypatch, plugins):
@@ -189,6 +193,7 @@ def test_a_job_that_slurm_sends_back_goes_on_with_the_same_command(folder, monke
     assert sorted(path.name for path in (folder.path / "job").glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_slurm")
 def test_files_of_lightnings_requeueing_are_not_loaded_unasked(folder):
     """Lightning would, on SLURM: the old weights, with the old learning rate, under the new config."""
@@ -212,6 +217,7 @@ def test_files_of_lightnings_requeueing_are_not_loaded_unasked(folder):
     assert (made["global_step"], made["optimizer_states"][0]["param_groups"][0]["lr"]) == (3, 0.02)
 
 
+@pytest.mark.slow
 def test_a_run_resumed_twice_at_ends_of_epochs_has_the_steps_of_the_whole(folder):
     overrides = ["run=[train]", "trainer.max_epochs=4", saving(3)]
     for name, resumed in (("whole", None), ("once", "whole/step3.ckpt"), ("again", "once/step6.ckpt")):

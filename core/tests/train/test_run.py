@@ -106,6 +106,7 @@ def test_multirun(folder):
     assert results[0] != results[1]
 
 
+@pytest.mark.slow
 def test_multirun_stops_with_the_message_and_code_two(folder):
     (text,) = folder.errors(
         "--multirun", "trainer.max_epochs=1,many", "run=[val]", "--output", "sweep", command="train"

@@ -37,6 +37,7 @@ def test_a_signal_ends_the_run_at_its_next_step(made, number):
     assert run_differences(made.folder / "whole", made.folder / name) == []
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_validation_which_is_begun_again(made):
     code, _ = made.train("val", kill=("validation", 2, signal.SIGTERM))
     assert code == 143, made.log()
@@ -61,6 +62,7 @@ def test_a_signal_before_training(made, instant, number):
     assert left_over(made.folder) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ALL[:2])
 @pytest.mark.parametrize("instant", ["test", "end"])
 def test_a_signal_after_training(made, instant, number):

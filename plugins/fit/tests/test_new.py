@@ -80,6 +80,7 @@ AWKWARD = {
 """What is only planned and checked here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", {**KINDS, **AWKWARD})
 def test_plans_of_all_kinds_pass_the_check(write, new, kind):
     code, text, errors = new(write("frames.extxyz", {**KINDS, **AWKWARD}[kind]()), "--minutes", "1", "--full")

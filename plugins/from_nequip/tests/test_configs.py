@@ -85,6 +85,7 @@ def train(config, capsys, *overrides):
 # ------------------------------------------------------------------------ the tutorial
 
 
+@pytest.mark.slow
 def test_the_tutorial_trains_unchanged_but_for_its_size(folder, capsys):
     train(small(), capsys)
     out = capsys.readouterr().out
@@ -361,6 +362,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_has_no_counterpart_is_named_with_what_to_use(folder, config, message):
     found = problems(config)

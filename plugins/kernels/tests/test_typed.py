@@ -88,6 +88,7 @@ def test_derivatives_to_the_third(name):
     check_to_the_third(*operands(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPS)
 def test_ops_are_what_torch_expects(name):
     op, tensors, rest = operands(name)

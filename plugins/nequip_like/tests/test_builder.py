@@ -207,6 +207,7 @@ def test_unknown_preset():
     assert str(error.value) == "PresetNequIPGNNModel.preset: unknown preset, got 'XXL'; did you mean 'XL'?"
 
 
+@pytest.mark.slow
 def test_costs_of_all_presets_are_measured():
     stored = json.loads(files("equipot_nequip").joinpath("preset_costs.json").read_text(encoding="utf-8"))
     costs = stored["PresetNequIPGNNModel"]["presets"]

@@ -105,6 +105,7 @@ def torch_sim(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_sim.io", module)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torch_sim")
 def test_torch_sim_model_is_checked_in_batches():
     assert isinstance(wrapped(Model(), "x"), TorchSimPotential)

@@ -72,6 +72,7 @@ def scaled(frames, energy_unit=1.0, force_unit=1.0):
     return [copy(one, energy=energy(one) / energy_unit, forces=forces(one) / force_unit) for one in frames]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unit", "said"),
     [

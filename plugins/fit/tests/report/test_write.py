@@ -124,6 +124,7 @@ def test_laws_hold_for_a_model_of_ours(report):
     assert all(one["kept"] for one in physics["laws"])
 
 
+@pytest.mark.slow
 def test_energies_alone_and_no_test_set(energies_run):
     found = numbers(Subject(RunFolder.read(energies_run)))
     assert found["errors"]["headline"] == ["val0"]

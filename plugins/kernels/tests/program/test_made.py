@@ -91,6 +91,7 @@ def test_kept_and_found_again_with_the_same_bits(model, traces, folder, forgotte
     assert traces == [True, False]
 
 
+@pytest.mark.slow
 def test_one_program_for_other_weights_and_another_for_another_model(model, make_model, traces, folder):
     first = made.make(model)
     with torch.no_grad():
