@@ -53,16 +53,19 @@ def test_the_table_has_medians_and_ranges_over_seeds(suite, tmp_path):
 
 def test_the_table_of_many_sets_has_what_a_person_could_have_chosen(suite, tmp_path):
     table = suite("table")
-    for program, energy, forces in (("fit", 2.0, 30.0), ("S", 3.0, 20.0), ("allegro", 1.0, 40.0)):
-        one = {**result(program, 1, energy, forces, 118.4), "minutes": 2.0, "cpu": True}
+    runs = (("fit", 1, 2.0, 30.0), ("fit", 2, 4.0, 32.0), ("S", 1, 3.0, 20.0), ("allegro", 1, 1.0, 40.0))
+    for program, seed, energy, forces in runs:
+        one = {**result(program, seed, energy, forces, 118.4), "minutes": 2.0, "cpu": True}
         one |= {"trivial": {"test": {"energy_mae": 50.0, "forces_mae": 700.0}}}
         one |= {"fit": {"step_seconds": {"frames": {"train": 40, "val": 8, "test": 0}}}}
-        (tmp_path / f"{program}.json").write_text(json.dumps(one))
+        (tmp_path / f"{program}_{seed}.json").write_text(json.dumps(one))
     (path,) = table.write(tmp_path, tmp_path / "docs")
     made = json.loads(path.read_text())
     (row,) = made["rows"]
     assert path.name == "many.json"
-    assert row[1:] == ["48", "118", "2.00", "50.0", "30.0", "700.0", "1.00 (allegro)", "20.0 (S)"]
+    assert row[1:4] == ["test", "48", "118 (118-118)"]
+    assert row[4:8] == ["3.00 (2.00-4.00)", "50.0", "31.0 (30.0-32.0)", "700.0"]
+    assert row[8:] == ["1.00 (allegro)", "20.0 (S)", "2"]
     assert "`--model allegro`" in made["description"]
     assert made["machine"] == "a CPU, 2 threads, 2026-01-01"
 
