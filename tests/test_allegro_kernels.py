@@ -103,6 +103,7 @@ def test_exported_graphs_call_the_kernels():
         torch.testing.assert_close(value, model(data)[key], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_large_frames_are_evaluated_in_parts():
     model = apply_modifiers(allegro(), KERNELS).eval()
     data = batch_of([standard_structures(3)["bulk"].repeated((2, 1, 1))], model.info)

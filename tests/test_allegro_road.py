@@ -64,6 +64,7 @@ def test_a_package_holds_the_trained_model(package):
     equipot("package", "verify", package)
 
 
+@pytest.mark.slow
 def test_trained_models_have_their_forces_in_ase(package):
     atoms = read("ethanol.extxyz", 0)
     atoms.calc = EquipotCalculator(package)

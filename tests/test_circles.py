@@ -59,6 +59,7 @@ def graph():
     return imports(*PACKAGES)
 
 
+@pytest.mark.slow
 def test_modules_import_each_other_in_no_circle(graph):
     assert circle(graph) == []
 

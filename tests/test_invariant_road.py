@@ -185,6 +185,7 @@ def test_resumed_run_equals_the_unbroken_one(folder, checkpoint):
     assert any(key.startswith("ema.energy.") for key in states[0])
 
 
+@pytest.mark.slow
 def test_energy_only_run_never_differentiates(folder, energy_checkpoint, monkeypatch):
     model = load_model(energy_checkpoint).eval()
     assert model.info.outputs == ("atomic_energy", "total_energy")

@@ -28,6 +28,7 @@ def pareto(monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_a_training_is_stopped_by_its_cpu_clock(pareto, tmp_path):
     models, running = pareto("models"), tmp_path / "running"
     running.mkdir()

@@ -173,6 +173,7 @@ def test_a_clash_is_listed_and_full_paths_keep_working(fake, run, equipot):
 # ---------------------------------------------------------------------------- switches
 
 
+@pytest.mark.slow
 def test_switches_of_the_command_line_and_the_environment(equipot):
     for arguments, environment, states in (
         ([], {"EQUIPOT_PLUGINS": "none"}, {"zbl": "disabled", "force_stress": "disabled"}),

@@ -45,8 +45,13 @@ def endless_operations():
 def test_nothing_much_larger_than_the_stored_tensors_is_made(hostile):
     with pytest.raises(ArtifactError, match=MUCH_LARGER), SizeLimit({"w": torch.zeros(10)}, "a.zip"):
         hostile()
+
+
+def test_nothing_is_counted_afterwards():
+    with pytest.raises(ArtifactError, match=MUCH_LARGER), SizeLimit({"w": torch.zeros(10)}, "a.zip"):
+        endless_layers()
     gc.collect()
-    assert torch.nn.Linear(2, 2).weight.shape == (2, 2)  # nothing is counted any more
+    assert torch.nn.Linear(2, 2).weight.shape == (2, 2)
 
 
 def test_what_fits_the_stored_tensors_is_the_same_as_without_limit():

@@ -83,6 +83,7 @@ def test_what_waits_in_memory_is_a_whole_copy():
     assert held["rows"] == [[1, "a"], (expected["bias"], None), {2}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", ["well", "badly"])
 def test_epochs_that_take_no_time_are_not_all_written(folder, monkeypatch, ends):
     """The last and the best one are there at the end; after an error the last one is of an epoch before."""
@@ -108,6 +109,7 @@ def test_epochs_that_take_no_time_are_not_all_written(folder, monkeypatch, ends)
     assert last["global_step"] == (12 if ends == "well" else 3)
 
 
+@pytest.mark.slow
 def test_the_disk_is_full_during_a_run(folder, small, monkeypatch):
     def fill():
         with (small / "filling").open("wb", buffering=0) as file:

@@ -17,6 +17,7 @@ def events(folder):
     return found
 
 
+@pytest.mark.slow
 def test_a_run_logs_for_tensorboard_and_starts_again(folder):
     """The numbers are those of metrics.csv; a new run in the same folder does not mix with the old one."""
     options = ("trainer.max_epochs=2", "++trainer.logger=tensorboard", "run=[train]")

@@ -81,6 +81,7 @@ class Sum(GradientCombination):
 """
 
 
+@pytest.mark.slow
 def test_parts_in_a_config(folder, monkeypatch):
     """The sum of two terms with equal weights is twice their weighted sum."""
     (folder.path / "sums.py").write_text(PARTS)

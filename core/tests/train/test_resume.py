@@ -93,6 +93,7 @@ def test_auto_starts_or_goes_on_through_the_same_checks(folder):
     assert differences(folder.path / "whole" / "last.ckpt", folder.path / "auto" / "last.ckpt") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", ["old/last.ckpt", "auto"])
 def test_checkpoint_without_a_position_is_refused_and_kept(folder, resume):
     """Older versions wrote such files; ``auto`` must not start again over them."""

@@ -51,6 +51,7 @@ def test_a_signal_before_the_first_step(made):
     assert "interrupted by SIGTERM; no checkpoint was written yet\n" in made.log()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ALL)
 @pytest.mark.parametrize("instant", ["start", "statistics"])
 def test_a_signal_before_training(made, instant, number):

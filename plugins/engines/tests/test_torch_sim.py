@@ -39,6 +39,7 @@ def deviations(outputs, expected):
     return [float(np.abs(a - b).max()) for a, b in pairs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["crystals", "molecules"])
 def test_batches_give_what_ase_gives(model, kind, request):
     frames = request.getfixturevalue(kind)(9)

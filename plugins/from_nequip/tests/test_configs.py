@@ -247,6 +247,7 @@ for _name in ("plain module", "schedule-free"):
 QUICK = ("modify", "allegro, splines", "virial", "data sets", "Huber", "schedule-free", "SoftAdapt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_parts_of_other_configs_are_understood(folder, name):
     assert "nequip." not in str(check(PARTS[name]).resolved).replace("equipot_nequip.", "")

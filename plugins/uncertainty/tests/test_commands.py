@@ -50,6 +50,7 @@ def test_add_and_eval(files, equipot):
     assert json.loads(equipot(*words, "--json")[1])["uncertainties"] == found
 
 
+@pytest.mark.slow
 def test_a_committee_is_judged(files, equipot):
     words = ("uncertainty", "committee", "bare.equipot.zip", "second.equipot.zip", "--data", "test.extxyz")
     code, out, err = equipot(*words)

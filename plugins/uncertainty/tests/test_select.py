@@ -58,6 +58,7 @@ def files(tmp_path, monkeypatch, model, sets, water):
     write_package(add_uncertainty(model, sets["train"], sets["val"])[0], "with_std.equipot.zip")
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_frames_each_time(files, equipot):
     for name in ("a", "b"):
         code, out, err = equipot(

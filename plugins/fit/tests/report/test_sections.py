@@ -126,6 +126,7 @@ def test_sizes_of_forces_cover_everything():
     assert math.isinf(SIZES[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", [HEADLINE, PARITY, DATA, DIMERS, worst.SECTION], ids=lambda one: one.name)
 def test_sections_are_drawn_from_their_numbers(subject, section):
     found = section.data(subject)

@@ -104,6 +104,7 @@ def test_one_program_for_other_weights_and_another_for_another_model(model, make
     assert len(traces) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", ["cut", "edited", "writable", "record"])
 def test_what_was_touched_is_not_believed(model, traces, folder, forgotten, caplog, spoil):
     first = made.make(model)
