@@ -76,7 +76,7 @@ def test_what_compositions_alone_give(suite, tmp_path):
         atoms.calc = SinglePointCalculator(atoms, energy=energy, **forces)
         return atoms
 
-    write(tmp_path / "train.extxyz", [frame("HO", 3.0), frame("H2O", 4.0)])
+    write(tmp_path / "train.extxyz", [frame("HO", 3.0), frame("H2O", 4.0), frame("H", 9.0)])  # not the atom
     test = [frame("H2O2", 6.4), frame("OH", 3.0)]
     write(tmp_path / "test.extxyz", test)
     found = suite("programs").trivial(tmp_path / "train.extxyz", tmp_path / "test.extxyz")

@@ -184,6 +184,8 @@ def _errors(test: Path, predicted: Path) -> dict[str, float]:
 def trivial(train: Path, test: Path) -> dict[str, float]:
     """Errors of a predictor that knows compositions only: a least squares fit of the energies, and no forces.
 
+    As in the report of a run, isolated atoms do not count: their energies say nothing of those in a compound.
+
     Args:
         train: Frames to fit.
         test: Frames to predict.
@@ -193,7 +195,7 @@ def trivial(train: Path, test: Path) -> dict[str, float]:
     """
     from ase.io import read
 
-    known, unknown = read(train, ":"), read(test, ":")
+    known, unknown = [atoms for atoms in read(train, ":") if len(atoms) > 1], read(test, ":")
     elements = sorted({number for atoms in known for number in atoms.numbers.tolist()})
 
     def compositions(frames: list[Any]) -> Any:

@@ -17,7 +17,14 @@ MANY_MINUTES = 2.0
 """CPU minutes of the trainings on all sets."""
 
 MANY_COLUMNS = [
-    *("set", "test", "frames learnt", "CPU s used of 120", "energy MAE, meV/atom", "compositions alone"),
+    *(
+        "set",
+        "test",
+        "frames learnt",
+        f"CPU s used of {60.0 * MANY_MINUTES:g}",
+        "energy MAE, meV/atom",
+        "compositions alone",
+    ),
     *("force MAE, meV/Å", "zero forces", "by hand: energy", "by hand: forces", "seeds"),
 ]
 
@@ -97,7 +104,10 @@ def _many(name: str, found: list[dict[str, Any]]) -> list[list[str]]:
 def _best(found: list[dict[str, Any]], test: str, key: str, digits: int) -> str:
     """The smallest error, and which option had it."""
     there = [(one["errors"][test][key], one["program"]) for one in found if one["errors"][test][key] is not None]
-    return f"{min(there)[0]:.{digits}f} ({min(there)[1]})" if there else ""
+    if not there:
+        return ""
+    error, program = min(there)
+    return f"{error:.{digits}f} ({program})"
 
 
 def _rows(name: str, found: list[dict[str, Any]]) -> list[list[str]]:
