@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from equipot.quantities import REPORTED
 from equipot_fit import _finish as finish
@@ -31,6 +32,37 @@ def test_errors_say_of_which_model_and_set_they_are(tmp_path, capsys, refit, sai
     text = capsys.readouterr().out
     assert f"errors of model.equipot.zip{said} on the validation set, 7 frames:\n" in text
     assert "energy: RMSE 2, MAE 1 meV/atom\n" in text
+
+
+def test_what_the_model_has_not_learnt_is_said(capsys):
+    """Forces that are worse than none would otherwise look like a number as any."""
+    numbers = torch.tensor([8, 1, 1])
+    quantities = {one.name: one for one in REPORTED}
+    labels = {"forces": torch.tensor([0.1, -0.1]), "per_atom_energy": torch.tensor([-900.0])}
+
+    def warnings(forces, energy):
+        errors = {"forces": forces, "per_atom_energy": energy}
+        compared = [
+            SimpleNamespace(
+                name=name,
+                quantity=quantities[name],
+                labels=labels[name],
+                frames=torch.tensor([0]),
+                errors=lambda error=errors[name]: {"mae": error, "rmse": error},
+            )
+            for name in labels
+        ]
+        found = SimpleNamespace(
+            compared=compared, frames=[SimpleNamespace(numbers=numbers)], energy_in_ev=1.0, n_frames=1
+        )
+        finish.say_errors(finish.SetErrors("test0", found, 1, 0.0, finish._not_learnt(found, {1: -1.0, 8: -1.0})), {})
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+
+    assert warnings(0.09, 99.0) == []
+    (forces,) = warnings(0.2, 99.0)
+    assert forces.startswith("warning: forces: the mean error is 0.2 meV/Å, that of saying zero throughout 0.1. ")
+    (energy,) = warnings(0.09, 101.0)
+    assert "energy: the mean error is 101 meV/atom, that of a fit of the compositions alone 100. " in energy
 
 
 def test_a_part_of_the_test_set_is_said_to_be_one(capsys):

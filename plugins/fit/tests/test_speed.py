@@ -1,6 +1,10 @@
 """Measured times of steps."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from equipot.errors import ConfigError
 from equipot_fit import _speed as module
@@ -37,6 +41,26 @@ def test_times_are_measured_on_the_data(config):
     assert found.last_layer == 4
     assert found.frames == {"train": 6, "val": 3, "test": 3}
     assert found.atoms == 3.0
+
+
+def test_the_first_of_the_timed_steps_do_not_count(monkeypatch, tmp_path):
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    energy = SimpleNamespace(last_layer=lambda: None)
+    model, data = SimpleNamespace(model=SimpleNamespace(energy=energy)), SimpleNamespace(set_names=())
+    trainer = SimpleNamespace(global_step=0, should_stop=False, datamodule=data, default_root_dir=tmp_path)
+    timer = module.StepTimer(seconds=10.0, steps=100)
+    timer.on_train_start(trainer, model)
+    while not trainer.should_stop:
+        trainer.global_step += 1
+        clock[0] += 0.02 if trainer.global_step <= 50 else 0.01
+        timer.on_train_batch_end(trainer, model, None, {"num_atoms": torch.tensor([2, 4])}, 0)
+    timer.on_train_end(trainer, model)
+    found = json.loads((tmp_path / module.SPEED).read_text())
+    assert trainer.global_step == module.WARM_UP + 100
+    assert found["step"] == pytest.approx(0.01)
+    assert found["warm_up"] == pytest.approx(0.5)
+    assert found["atoms"] == 3.0
 
 
 def test_a_config_that_cannot_run_says_why(config):

@@ -15,6 +15,7 @@ from equipot.files import write_json
 from equipot.model import apply_automatic
 from equipot_fit._commands import say
 from equipot_fit._package import PACKAGE
+from equipot_fit._report._baseline import element_energies, not_learnt, trivial_errors
 from equipot_fit._report._run_folder import RunFolder
 from equipot_fit._report._section import NotShownError
 from equipot_fit._report._subject import Subject
@@ -37,6 +38,8 @@ class SetErrors(NamedTuple):
     """Number of frames of the set."""
     seconds: float = 0.0
     """About what all of them would have taken."""
+    not_learnt: tuple[str, ...] = ()
+    """What is said of quantities of which the model knows nothing."""
 
 
 def evaluated(folder: Path, seconds: float = math.inf, frame_seconds: float = 0.0) -> SetErrors | None:
@@ -66,7 +69,19 @@ def evaluated(folder: Path, seconds: float = math.inf, frame_seconds: float = 0.
     facts = {"model": PACKAGE, "data": files, "set": name, "frames_of_set": of}
     facts |= {"automatic_modifiers": automatic.to_dict()}
     write_json(folder / EVALUATION, {**facts, **found.to_dict()})
-    return SetErrors(name, found, of, per_atom * float(_atoms(sets[name]).sum()))
+    taken = per_atom * float(_atoms(sets[name]).sum())
+    return SetErrors(name, found, of, taken, _not_learnt(found, element_energies(sets.get("train"))))
+
+
+def _not_learnt(found: Evaluation, energies: Mapping[int, float]) -> tuple[str, ...]:
+    """Sentences on the quantities of which the model knows no more than the trivial predictor."""
+    known = ((one, trivial_errors(found, one, energies)) for one in found.compared)
+    said = (
+        not_learnt(one.quantity, one.errors()["mae"], float(np.abs(trivial).mean()))
+        for one, trivial in known
+        if trivial is not None
+    )
+    return tuple(filter(None, said))
 
 
 def affordable(frames: FrameCollection, seconds: float, per_atom: float) -> FrameCollection:
@@ -126,7 +141,7 @@ def say_errors(evaluated: SetErrors | None, record: Mapping[str, Any]) -> None:
     """
     if evaluated is None:
         return
-    name, evaluation, of, seconds = evaluated
+    name, evaluation, of, seconds, warnings = evaluated
     refitted = " after the refit" if (record.get("refit") or {}).get("kept") else ""
     frames = f"{evaluation.n_frames} frames"
     if evaluation.n_frames < of:
@@ -134,6 +149,8 @@ def say_errors(evaluated: SetErrors | None, record: Mapping[str, Any]) -> None:
     say(f"errors of {PACKAGE}{refitted} on the {SETS[name]} set, {frames}:")
     for line in _errors(evaluation):
         say(f"  {line}")
+    for text in warnings:
+        say(f"warning: {text}")
 
 
 def _errors(evaluation: Evaluation) -> list[str]:

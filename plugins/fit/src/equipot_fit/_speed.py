@@ -26,8 +26,9 @@ from equipot_fit._commands import call
 WARM_UP = 3
 """Steps before the clock starts: in the first ones kernels are compiled and caches filled."""
 
-SECONDS, STEPS = 2.0, 40
-"""The steps that are timed: as many as fit into this time, at most so many; at least one."""
+SECONDS, STEPS = 2.0, 200
+"""The steps that are timed: as many as fit into this time, at most so many; at least one. Their later half counts: with
+5 ms a step, the first 50 or so take up to twice as long as those of the training."""
 
 INTERRUPTED = 128
 """Exit codes from here on come from signals."""
@@ -111,6 +112,7 @@ class StepTimer(lightning.Callback):
     ) -> None:
         self.seconds, self.steps = seconds, steps
         self._started = self._warm = self._validating = 0.0
+        self._ends: list[float] = []
         self._sizes: list[int] = []
         self._found: dict[str, Any] = {}
 
@@ -134,9 +136,12 @@ class StepTimer(lightning.Callback):
         if done <= 0:
             self._warm = now
             return
+        self._ends.append(now)
         if now - self._warm >= self.seconds or done >= self.steps:
-            each = (now - self._warm) / done
-            warm_up = max(self._warm - self._started - WARM_UP * each, 0.0)
+            early = done // 2
+            begun = self._ends[early - 1] if early else self._warm
+            each = (now - begun) / (done - early)
+            warm_up = max(begun - self._started - (WARM_UP + early) * each, 0.0)
             atoms = sum(self._sizes) / max(len(self._sizes), 1)
             self._found |= {"started": self._started, "step": each, "warm_up": warm_up, "atoms": atoms}
             trainer.should_stop = True

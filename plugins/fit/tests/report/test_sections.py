@@ -115,6 +115,16 @@ def test_the_trivial_predictor_knows_compositions():
     assert element_energies(None) == {}
 
 
+def test_a_quantity_that_was_not_learnt_is_warned_of():
+    row = {"title": "forces", "unit": "meV/Å", "mae": 186.0, "rmse": 483.0, "max": 900.0, "values": 6, "label_std": 1.0}
+    row |= {"trivial_mae": 108.0, "trivial_rmse": 352.0, "not_learnt": "forces: the mean error is 186 meV/Å"}
+    found = {"headline": ["test0"], "changed_files": [], "sets": {"test0": {"frames": 1, "of": 1}}}
+    found["sets"]["test0"]["quantities"] = {"forces": row}
+    assert '<p class="warning">Test set, forces: the mean error is 186 meV/Å</p>' in HEADLINE.draw(found)
+    row["not_learnt"] = ""
+    assert "warning" not in HEADLINE.draw(found)
+
+
 def test_rounded_labels_are_seen():
     values = np.random.default_rng(0).normal(size=100)
     assert decimal_places(np.round(values, 3)) == 3

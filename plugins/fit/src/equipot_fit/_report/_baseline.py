@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from equipot.data import FrameCollection
     from equipot.evaluate import Compared, Evaluation
     from equipot.graph import Graph
+    from equipot.quantities import Reported
 
 LOOKED_AT = 2000
 """Frames of the train set from which the baseline is made."""
@@ -89,6 +90,26 @@ def trivial_errors(found: Evaluation, compared: Compared, energies: Mapping[int,
         predicted.append(factor * float(np.mean([energies.get(int(one), np.nan) for one in numbers])))
     errors = np.array(predicted) - labels
     return errors if np.isfinite(errors).all() else None
+
+
+def not_learnt(quantity: Reported, error: float, trivial: float) -> str:
+    """What users must be told of a quantity of which a model knows no more than the trivial predictor.
+
+    Args:
+        quantity: What is predicted.
+        error: Mean absolute error of the model.
+        trivial: The same of the trivial predictor.
+
+    Returns:
+        Two sentences; nothing if the model knows more.
+    """
+    if error < trivial or trivial == 0.0:
+        return ""
+    how = "a fit of the compositions alone" if quantity.name == ENERGY else "saying zero throughout"
+    return (
+        f"{quantity.title}: the mean error is {error:.3g} {quantity.unit}, that of {how} {trivial:.3g}. The model has "
+        "not learnt them: it needs more frames, or frames that are more alike."
+    )
 
 
 def label_noise(found: Evaluation, units: str) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from equipot_fit._report._baseline import element_energies, label_noise, trivial_errors
+from equipot_fit._report._baseline import element_energies, label_noise, not_learnt, trivial_errors
 from equipot_fit._report._html import Markup, element, joined, number, paragraph, table
 from equipot_fit._report._section import Data, Section
 
@@ -35,6 +35,7 @@ def _set(subject: Subject, name: str, found: Evaluation, energies: dict[int, flo
         if trivial is not None:
             row["trivial_mae"] = float(np.abs(trivial).mean())
             row["trivial_rmse"] = float(np.sqrt((trivial**2).mean()))
+            row["not_learnt"] = not_learnt(one.quantity, row["mae"], row["trivial_mae"])
         quantities[one.name] = row | ({"noise": noise[one.name]} if one.name in noise else {})
     return {"frames": found.n_frames, "of": len(subject.sets[name].places), "quantities": quantities}
 
@@ -48,7 +49,10 @@ def draw(data: Data) -> str:
             f"The data files are not those of the training any more ({files}): the errors here may be of other frames."
         )
         parts.append(element("p", what, class_="warning"))
-    parts += [_cards(name, data["sets"][name]) for name in data["headline"]]
+    for name in data["headline"]:
+        said = [row["not_learnt"] for row in data["sets"][name]["quantities"].values() if row.get("not_learnt")]
+        parts += [element("p", f"{_said(name)}, {text}", class_="warning") for text in said]
+        parts.append(_cards(name, data["sets"][name]))
     parts.append(_table(data))
     parts.append(paragraph(_explained(data)))
     return joined(parts)
