@@ -47,6 +47,7 @@ def check(model, modified, tolerance):
         torch.testing.assert_close(found[key], value, rtol=0, atol=tolerance * scale)
 
 
+@pytest.mark.slow
 def test_kernels_give_the_same():
     model = allegro(num_layers=3)
     modified = apply_modifiers(model, KERNELS)

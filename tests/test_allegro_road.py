@@ -83,6 +83,7 @@ def test_a_run_goes_on_where_it_stopped(folder):
     assert all(torch.equal(value, rest[name]) for name, value in whole.items())
 
 
+@pytest.mark.slow
 def test_modifiers_work_on_packages(package):
     path = str(package)
     without = modify(model=ModelFromPackage(package_path=path), modifiers=[{"modifier": "disable_ForceStressOutput"}])

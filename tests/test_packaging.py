@@ -165,6 +165,7 @@ def owners_of_packages() -> dict[str, list[str]]:
     return dict(packages_distributions())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dist", OURS)
 def test_imports_are_declared(dist):
     folder, package, _ = OURS[dist]

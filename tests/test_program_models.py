@@ -77,6 +77,7 @@ def test_outputs_and_gradients_agree_with_the_model(name):
     assert_training_agrees(model, sizes=SIZES, tolerance=1e-12 if name in MODELS else 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_inference_agrees_with_the_model(name):
     assert_inference_agrees({**MODELS, **SLOW}[name](), sizes=SIZES)

@@ -35,6 +35,7 @@ def test_every_option_is_described(path):
     assert inspect.getdoc(target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", COMPONENTS)
 def test_schema_and_description_agree(path):
     """Both are read from the code, by different ways."""

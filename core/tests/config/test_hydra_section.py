@@ -31,6 +31,7 @@ def watched(folder):
     assert {path.name for path in folder.path.iterdir()} <= {"config.yaml", "water.extxyz", "g", "hydra"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "train"])
 @pytest.mark.parametrize(
     ("text", "place"),

@@ -11,6 +11,7 @@ from equipot_fit import _plan, _planned
 from equipot_fit import _rules as rules
 from equipot_fit._facts import Sizes
 from equipot_fit._plan import make_plan
+from equipot_fit._sizes import SIZES
 from equipot_fit._speed import NoTimeError
 
 
@@ -190,9 +191,9 @@ def test_of_many_elements_similar_ones_begin_alike(facts, family):
 
 def test_more_time_gives_larger_models(facts):
     plans = [make_plan(facts(), minutes) for minutes in (0.1, 3, 15, 3000)]
-    widths = [rules.SIZES["nequip"].index(size_of(one)) for one in plans]
+    widths = [SIZES["nequip"].index(size_of(one)) for one in plans]
     assert widths == sorted(widths)
-    assert (widths[0], widths[-1]) == (0, len(rules.SIZES["nequip"]) - 1)
+    assert (widths[0], widths[-1]) == (0, len(SIZES["nequip"]) - 1)
     assert all(
         one.steps >= rules.steps_wanted(facts(), minutes, 225)
         for one, minutes in zip(plans[1:], (3, 15, 3000), strict=True)
@@ -203,7 +204,7 @@ def test_more_time_gives_larger_models(facts):
 
 
 def size_of(plan):
-    return next(one for one in rules.SIZES["nequip"] if one.options.items() <= model(plan).items())
+    return next(one for one in SIZES["nequip"] if one.options.items() <= model(plan).items())
 
 
 class Clock:
@@ -213,7 +214,7 @@ class Clock:
         self.factor, self.asked = factor, []
 
     def __call__(self, config):
-        sizes = rules.SIZES["nequip"]
+        sizes = SIZES["nequip"]
         given = config["training_module"]["model"]
         index = next(number for number, one in enumerate(sizes) if one.options.items() <= given.items())
         self.asked.append(index)
@@ -225,7 +226,7 @@ class Clock:
 def test_measured_sizes_fit(facts, factor):
     clock = Clock(factor)
     plan = make_plan(facts(), 15, step_seconds=clock)
-    chosen = rules.SIZES["nequip"].index(size_of(plan))
+    chosen = SIZES["nequip"].index(size_of(plan))
     assert chosen in clock.asked, "what is chosen was measured"
     assert len(clock.asked) == len(set(clock.asked)) <= _plan.MOST_MEASUREMENTS
     assert plan.steps >= rules.steps_wanted(facts(), 15, 225) or chosen == min(clock.asked)

@@ -77,7 +77,7 @@ def _not_learnt(found: Evaluation, energies: Mapping[int, float]) -> tuple[str, 
     """Sentences on the quantities of which the model knows no more than the trivial predictor."""
     known = ((one, trivial_errors(found, one, energies)) for one in found.compared)
     said = (
-        not_learnt(one.quantity, one.errors()["mae"], float(np.abs(trivial).mean()))
+        not_learnt(one.quantity, float(one.errors()["mae"]), float(np.abs(trivial).mean()))
         for one, trivial in known
         if trivial is not None
     )

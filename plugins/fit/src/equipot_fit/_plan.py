@@ -12,7 +12,8 @@ from equipot.errors import ConfigError, problem, unknown
 from equipot_fit import _rules as rules
 from equipot_fit._facts import Facts
 from equipot_fit._planned import EXPECTED, Plan
-from equipot_fit._rules import Choice, Family, Size, Split
+from equipot_fit._rules import Choice, Family, Split
+from equipot_fit._sizes import SIZES, Size
 from equipot_fit._speed import EVALUATION_COST, NoTimeError, StepTime
 
 
@@ -180,7 +181,7 @@ class _Planner:
     def _given_size(self, options: dict[str, Any]) -> dict[str, Any]:
         """Options that are given; sets the number of steps."""
         seconds = None if self.measure is None else self.measure(self._config(options)).step
-        seconds = self._guess(rules.SIZES[self.family][-1]) if seconds is None else seconds
+        seconds = self._guess(SIZES[self.family][-1]) if seconds is None else seconds
         self.steps, self.step = rules.steps_in(self.minutes, seconds), seconds
         why = "asked for" if self.part is None else "the same for all numbers of frames"
         place = "preset" if "preset" in options else "num_layers"

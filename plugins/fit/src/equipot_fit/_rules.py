@@ -7,13 +7,14 @@ says all rules in words, with these numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from equipot_fit._facts import Facts
 from equipot_fit._geometry import RADII
+from equipot_fit._sizes import SIZES, Size
 from equipot_fit._speed import EVALUATION_COST
+from equipot_fit._tail import COMPILE, COMPILE_PART
 
 T = TypeVar("T")
 Family = Literal["nequip", "allegro"]
@@ -247,77 +248,12 @@ all; of the sizes, the largest that gets them is taken."""
 VARIED_STEPS_A_MINUTE = 400
 """For each minute with more than ``MANY_ELEMENTS`` elements, whose batches are larger."""
 
-TAIL, AROUND = 0.1, 45.0
+TAIL, AROUND = 0.1, 20.0
 """Part of the time that is not spent on steps (validation, refit), and seconds of start, planning, package and report
-in a training of any length."""
+in a training of any length; the compiled file of longer ones comes on top."""
 
 MANY_ELEMENTS, WIDE = 8, 32
 """With more elements than the first, models have at least so many scalar features."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """A size of a model, and what a training step is expected to cost, with kernels."""
-
-    options: Mapping[str, Any]
-    fixed: float
-    """Seconds of a step that do not depend on the batch."""
-    per_edge: float
-    """Seconds for each edge of the batch."""
-
-    @property
-    def width(self) -> int:
-        """Scalar features."""
-        return int(self.options.get("num_features", self.options.get("num_scalar_features", 0)))
-
-    def seconds(self, edges: float) -> float:
-        """Expected seconds of a step.
-
-        Args:
-            edges: Of a batch.
-        """
-        return self.fixed + self.per_edge * edges
-
-
-def _nequip(layers: int, l_max: int, features: int, width: int) -> dict[str, Any]:
-    return {
-        "num_layers": layers,
-        "l_max": l_max,
-        "parity": False,
-        "num_features": features,
-        "radial_mlp_width": width,
-    }
-
-
-def _allegro(layers: int, l_max: int, scalars: int, tensors: int) -> dict[str, Any]:
-    return {
-        "num_layers": layers,
-        "l_max": l_max,
-        "parity": False,
-        "num_scalar_features": scalars,
-        "num_tensor_features": tensors,
-    }
-
-
-SIZES: dict[str, tuple[Size, ...]] = {
-    "nequip": (
-        Size(_nequip(2, 1, 16, 32), 0.016, 7e-6),
-        Size(_nequip(3, 1, 32, 32), 0.033, 8e-6),
-        Size(_nequip(3, 2, 16, 32), 0.034, 15e-6),
-        Size(_nequip(3, 2, 32, 64), 0.035, 40e-6),
-        Size(_nequip(4, 2, 64, 64), 0.050, 180e-6),
-        Size(_nequip(4, 3, 64, 64), 0.080, 400e-6),
-    ),
-    "allegro": (
-        Size(_allegro(1, 1, 32, 8), 0.023, 13e-6),
-        Size(_allegro(2, 2, 32, 16), 0.024, 39e-6),
-        Size(_allegro(2, 2, 64, 32), 0.032, 58e-6),
-        Size(_allegro(2, 3, 128, 64), 0.035, 135e-6),
-    ),
-}
-"""Sizes of both families, from small to large. Costs are medians of CPU times of steps on one core of an AMD EPYC
-server, with kernels, for batches of 358 edges (ethanol) and 1862 edges (water); where only the first was timed (the
-fifth of the NequIP-like family, the last of the other) or none (the sixth), the rest is extrapolated."""
 
 
 def family(facts: Facts, asked: Family | None) -> Choice[Family]:
@@ -351,7 +287,9 @@ def steps_wanted(facts: Facts, minutes: float, epoch: int) -> int:
 
 def steps_in(minutes: float, seconds: float) -> int:
     """Optimizer steps in so many minutes, if each takes so many seconds."""
-    return max(int((60.0 * minutes * (1.0 - TAIL) - AROUND) / seconds), 1)
+    total = 60.0 * minutes
+    compiling = COMPILE if COMPILE_PART * total >= COMPILE else 0.0
+    return max(int((total * (1.0 - TAIL) - AROUND - compiling) / seconds), 1)
 
 
 # ------------------------------------------------------------------------------ batches and training

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from equipot_fit import _facts as facts
 from equipot_fit import _geometry as geometry
 from equipot_fit import _rules as rules
+from equipot_fit import _tail as tail
 from equipot_fit._other_labels import LEAST_PART
-from equipot_fit._rules import Size
+from equipot_fit._sizes import SIZES, Size
 
 
 class Rule(NamedTuple):
@@ -115,7 +116,8 @@ def _model() -> list[Rule]:
             f"({rules.VARIED_STEPS_A_MINUTE} with more than {rules.MANY_ELEMENTS} elements), at least "
             f"{rules.STEPS_WANTED} and at most {rules.MOST_EPOCHS} epochs and {rules.MOST_WANTED} steps in all, in "
             f"{_percent(1.0 - rules.TAIL)} of the "
-            f"time, less {rules.AROUND:g} seconds. `equipot fit` times the steps of some sizes on the data; "
+            f"time, less {rules.AROUND:g} seconds, and {tail.COMPILE:g} for the compiled file where that is at most "
+            f"{_percent(tail.COMPILE_PART)} of the time. `equipot fit` times the steps of some sizes on the data; "
             "`equipot new` expects for a step the fixed "
             "milliseconds and those for each thousand edges of the batch, as in the tables. With more than "
             f"{rules.MANY_ELEMENTS} elements, sizes with fewer than {rules.WIDE} scalar features are left out. "
@@ -270,5 +272,5 @@ def rules_text() -> str:
             said = (f"{places}: {one.rule}", f"Why: {one.reason}")
             lines += [f"### {one.title}", "", *(line for text in said for line in (*_wrapped(text), ""))]
         if heading == "Model":
-            lines += [line for name, sizes in rules.SIZES.items() for line in _table(name, sizes)]
+            lines += [line for name, sizes in SIZES.items() for line in _table(name, sizes)]
     return "\n".join(lines)

@@ -66,6 +66,7 @@ def report(made_run, tmp_path_factory):
     return path.read_text(encoding="utf-8"), found, before, after
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else(report):
     found = Page(report[0])
     assert found.links
