@@ -69,5 +69,5 @@ SIZES: dict[str, tuple[Size, ...]] = {
     ),
 }
 """Sizes of both families, from small to large. Costs are CPU times of steps on one core of an AMD EPYC server, with
-kernels, as ``benchmarks/fit_costs.py`` measures them, rounded. Angular momentum comes before channels, as the page on the
-recipe of training shows."""
+kernels, as ``benchmarks/fit_costs.py`` measures them, rounded. Angular momentum comes before channels: the page on the
+recipe of training shows why."""
