@@ -300,15 +300,30 @@ def test_a_family_that_is_not_installed(facts, monkeypatch):
 
 
 def test_without_time_to_measure_another_size_what_is_known_must_do(facts):
-    asked = []
+    """The one that was timed, if it gets its steps; else a smaller one, slower than expected by as much."""
+    for slower, found in ((0.5, "measured"), (5.0, "expected from that of a larger size")):
+        asked = []
 
-    def measure(config):
-        if asked:
-            raise NoTimeError
-        asked.append(config)
-        return SimpleNamespace(step=1.0)
+        def measure(config, asked=asked, slower=slower):
+            if asked:
+                raise NoTimeError
+            asked.append(Clock(slower)(config).step)
+            return SimpleNamespace(step=asked[0])
 
-    plan = make_plan(facts(), 15, step_seconds=measure)
-    assert plan.size == {key: asked[0]["training_module"]["model"][key] for key in plan.size}
-    assert plan.expected.step == 1.0
-    assert plan.expected.frames == {"train": 800, "val": 100, "test": 100}
+        plan = make_plan(facts(), 15, step_seconds=measure)
+        first, chosen = (SIZES["nequip"].index(size_of(one)) for one in (make_plan(facts(), 15), plan))
+        assert f"({found})" in plan.reasons["training_module.model.num_layers"]
+        assert chosen == first if slower < 1.0 else chosen < first
+        assert plan.expected.step == pytest.approx(slower * SIZES["nequip"][chosen].seconds(4 * 200.0))
+        assert plan.steps >= rules.steps_wanted(facts(), 15, 225)
+        assert plan.expected.frames == {"train": 800, "val": 100, "test": 100}
+
+
+@pytest.mark.parametrize(("minutes", "first"), [(2, 0), (15, None)])
+def test_with_little_time_the_smallest_size_is_timed_first(facts, minutes, first):
+    clock = Clock(1.0)
+    plan = make_plan(facts(), minutes, step_seconds=clock)
+    chosen = SIZES["nequip"].index(size_of(plan))
+    assert clock.asked == ([first, chosen] if first is not None else [chosen])
+    assert chosen == SIZES["nequip"].index(size_of(make_plan(facts(), minutes)))
+    assert chosen > 0

@@ -24,7 +24,7 @@ from equipot_fit._finish import SetErrors, evaluated, say_errors, shown
 from equipot_fit._package import BEST, PACKAGE, REFIT, package_checkpoint
 from equipot_fit._report import write_report
 from equipot_fit._report._subject import MAX_FRAMES
-from equipot_fit._speed import INTERRUPTED, Measured, StepTime
+from equipot_fit._speed import INTERRUPTED, Measured, NoTimeError, StepTime
 from equipot_fit._tail import COMPILE, REPORT, Tail, report_frames, tail_of
 from equipot_fit.callbacks import BUDGET, counted_from
 
@@ -40,7 +40,7 @@ _RUN = ("best.ckpt", "last.ckpt", "results.json", *_OURS)
 MEASURED_FROM = 2.0
 """Minutes from which on there is time to measure; with less, times are those that rules say."""
 
-MEASURING_PART = 0.15
+MEASURING_PART = 0.25
 """Part of the time after which no further size of the model is timed."""
 
 JUDGING_PART, FEWEST_JUDGED = 0.3, 5
@@ -182,7 +182,10 @@ class Fit:
                 self.folder.rmdir()
             raise
         minutes = plan.minutes
-        each = self.measured(plan.config) if self.known or minutes >= MEASURED_FROM else plan.expected
+        each = plan.expected
+        if self.known or minutes >= MEASURED_FROM:
+            with contextlib.suppress(NoTimeError):
+                each = self.measured(plan.config)
         stage = clocks.stage("plan")
         self.tail = tail_of(60.0 * minutes, each, brief=self.options.brief)
         plan = dataclasses.replace(plan, config=with_time(plan.config, minutes, self.tail))

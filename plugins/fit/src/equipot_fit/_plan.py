@@ -31,6 +31,10 @@ Measure = Callable[[Mapping[str, Any]], StepSeconds]
 MOST_MEASUREMENTS = 4
 """Sizes whose steps are timed at most."""
 
+CAUTIOUS = 5.0
+"""Minutes below which the smallest size is timed first: on a busy machine without cached kernels, those of a larger one
+could take all of the time to compile."""
+
 BUILDERS: dict[str, str] = {"nequip": "NequIPGNNModel", "allegro": "AllegroModel"}
 
 
@@ -207,22 +211,25 @@ class _Planner:
         if self.measure is None:
             return self._by_rule()
         known: dict[int, float] = {}
-        factor = 1.0
+        factor, hurried = 1.0, False
 
         def seconds(size: Size) -> float:
             return known.get(id(size), self._guess(size, factor))
 
-        size = self._largest(seconds)
+        size = rules.sizes(self.facts, self.family)[0] if self.minutes < CAUTIOUS else self._largest(seconds)
         while id(size) not in known and len(known) < MOST_MEASUREMENTS:
             try:
                 known[id(size)] = self.measure(self._config(dict(size.options))).step
             except NoTimeError:  # what is known must do
+                hurried = True
                 break
             factor = known[id(size)] / self._guess(size)
             size = self._largest(seconds)
         if id(size) not in known:  # of those that were timed, the largest that fits, else the fastest
             timed = [one for one in rules.sizes(self.facts, self.family) if id(one) in known]
             fitting = [one for one in timed if rules.steps_in(self.minutes, seconds(one)) >= self.wanted]
+            if hurried and not fitting:  # a smaller one takes as many times what is expected
+                return size, seconds(size), "expected from that of a larger size"
             size = fitting[-1] if fitting else min(timed, key=seconds)
         return size, known[id(size)], "measured"
 
