@@ -68,6 +68,6 @@ SIZES: dict[str, tuple[Size, ...]] = {
         Size(_allegro(2, 3, 128, 64), 0.024, 43e-6),
     ),
 }
-"""Sizes of both families, from small to large. Costs are CPU times of steps on one core of an AMD EPYC server, with
+"""Sizes of both families, from small to large. Costs are CPU times of steps on one core of an Intel Xeon server, with
 kernels, as ``benchmarks/fit_costs.py`` measures them, rounded. Angular momentum comes before channels: the page on the
 recipe of training shows why."""

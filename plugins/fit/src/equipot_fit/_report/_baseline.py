@@ -108,7 +108,7 @@ def not_learnt(quantity: Reported, error: float, trivial: float) -> str:
     how = "a fit of the compositions alone" if quantity.name == ENERGY else "saying zero throughout"
     return (
         f"{quantity.title}: the mean error is {error:.3g} {quantity.unit}, that of {how} {trivial:.3g}. The model has "
-        "not learnt them: it needs more frames, or frames that are more alike."
+        "not learnt this: it needs more time, or more frames."
     )
 
 
