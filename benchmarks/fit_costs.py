@@ -1,4 +1,4 @@
-"""What a training step of each size of ``equipot fit`` costs, for the table of ``equipot_fit._rules``.
+"""What a training step of each size of ``equipot fit`` costs, for the table of ``equipot_fit._sizes``.
 
     OMP_NUM_THREADS=1 python benchmarks/fit_costs.py [--seconds 1] [--rounds 3] [--family nequip allegro]
 
@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 import statistics
-import time
+import sys
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).with_name("one_command")))
+
+from shared import work_clock
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "data"
 SETS = ("ethanol_pbe.extxyz", "water_gfn1.extxyz")
@@ -28,8 +31,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--family", nargs="+", choices=("nequip", "allegro"), default=["nequip", "allegro"])
     given = parser.parse_args()
-    began = time.monotonic()
-    time.monotonic = lambda: began + time.process_time() + sum(os.times()[2:4])
+    work_clock()
 
     from equipot_fit._sizes import SIZES
 

@@ -67,7 +67,7 @@ SLOW = {
     "allegro with splines": lambda: allegro("enable_FusedKernels", "train_with_RadialSplines"),
     "allegro, l_max 2": lambda: allegro("enable_FusedKernels", l_max=2, parity=True, **CUTOFFS),
 }
-CASES = [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+CASES = [*MODELS, *SLOW]
 
 
 @pytest.mark.slow

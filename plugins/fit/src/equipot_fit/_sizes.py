@@ -69,5 +69,5 @@ SIZES: dict[str, tuple[Size, ...]] = {
     ),
 }
 """Sizes of both families, from small to large. Costs are CPU times of steps on one core of an Intel Xeon server, with
-kernels, as ``benchmarks/fit_costs.py`` measures them, rounded. Angular momentum comes before channels: the page on the
-recipe of training shows why."""
+kernels, by ``benchmarks/fit_costs.py``, rounded, and evened out between the second and third size, whose order changed
+from run to run. Angular momentum comes before channels: the page on the recipe of training shows why."""
